@@ -1,0 +1,1 @@
+//! The agreement: parse, check, sign, verify, diff and explain.

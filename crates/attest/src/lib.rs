@@ -1,0 +1,1 @@
+//! Evidence of what code runs, verified offline.

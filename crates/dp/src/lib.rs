@@ -1,0 +1,1 @@
+//! Exact noise, sensitivities and accounting.

@@ -1,0 +1,1 @@
+//! OpenSSH keys, SSHSIG, signed notes, HPKE and secrets.

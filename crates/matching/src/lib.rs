@@ -1,0 +1,1 @@
+//! Private matching of identities: bytes in, bytes out.

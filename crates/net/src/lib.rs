@@ -1,0 +1,1 @@
+//! Pinned TLS, gRPC, configuration and tracing.

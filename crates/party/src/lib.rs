@@ -1,0 +1,1 @@
+//! A party's service: broker, rendezvous and manifests.

@@ -1,0 +1,1 @@
+//! SQL to checked plan to bounded plan to a noisy answer.

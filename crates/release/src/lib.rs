@@ -1,0 +1,1 @@
+//! The chain of checks from request to grant to receipt.

@@ -1,0 +1,1 @@
+//! Purpose-bound encrypted Parquet, its manifest and the key ring.

@@ -1,0 +1,1 @@
+//! What only demos and tests need: generated data, a wiretap and reference twins.

@@ -1,0 +1,1 @@
+//! Merkle tree, checkpoint bodies and proofs.

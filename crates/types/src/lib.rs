@@ -1,0 +1,31 @@
+//! Names, digests, pseudonyms, purposes, amounts of privacy loss and limits.
+//!
+//! The bottom of the house: every other crate speaks in these words. Each type has one
+//! constructor that checks ("parse, don't validate"), so a value that exists is well formed.
+//! Nothing here does IO, reads a clock or draws randomness.
+
+mod digest;
+pub mod limits;
+mod names;
+mod privacy;
+mod pseudonym;
+mod purpose;
+mod schema;
+mod time;
+mod value;
+
+pub use digest::{
+    AgreementDigest, AgreementId, CommitmentsDigest, Digest, DigestError, EvidenceDigest,
+    GrantDigest, KeyCommitment, ManifestDigest, Measurement, PartDigest, RequestDigest,
+    ReservationsDigest, RoomKeyDigest, SeedCommitment, Transcript,
+};
+pub use names::{
+    AnalystName, AnalystRef, ColumnName, DatasetName, IdKind, NameError, ParamName, PartyName,
+    PurposeName, QueryName,
+};
+pub use privacy::{Budget, Delta, Epsilon, PrivacyError, PrivacyLoss, Rho};
+pub use pseudonym::{FileId, MatchingEpoch, Pseudonym};
+pub use purpose::{ConsentClass, PurposeSet};
+pub use schema::{ColumnRef, ColumnSpec, ColumnType, DatasetSpec, OtherText, TypeError};
+pub use time::{Date, TimeError, UnixTime};
+pub use value::{Decimal, ParamType, Params, Value, ValueError};

@@ -1,0 +1,24 @@
+//! How much of anything one side takes from another.
+
+/// The largest agreement file.
+pub const MAX_AGREEMENT_BYTES: usize = 1 << 20;
+/// The largest signed manifest (about a million wraps).
+pub const MAX_MANIFEST_BYTES: usize = 256 << 20;
+/// The largest sealed part.
+pub const MAX_PART_BYTES: u64 = 4 << 30;
+/// The largest evidence with its collateral.
+pub const MAX_EVIDENCE_BYTES: usize = 1 << 20;
+/// The largest signed request.
+pub const MAX_REQUEST_BYTES: usize = 1 << 20;
+/// The largest grant (the wrapped keys of one owner's parts).
+pub const MAX_GRANT_BYTES: usize = 256 << 20;
+/// One message on a stream: a chunk of points or of a part.
+pub const CHUNK_BYTES: usize = 512 << 10;
+/// The largest gRPC message that is read.
+pub const MAX_MESSAGE_BYTES: usize = 256 << 20;
+/// Parties in one agreement.
+pub const MAX_PARTIES: usize = 64;
+/// Slices of the pseudonym space.
+pub const MAX_PARTITIONS: u32 = 4096;
+/// The longest text value that is kept, in bytes.
+pub const MAX_TEXT_BYTES: usize = 4096;

@@ -1,0 +1,17 @@
+//! The workshop's own commands: `cargo xtask codegen`, `tidy`, `ci`.
+
+mod codegen;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+fn main() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("xtask lies in the workspace")?;
+    match std::env::args().nth(1).as_deref() {
+        Some("codegen") => codegen::run(root),
+        _ => anyhow::bail!("usage: cargo xtask codegen | tidy | ci"),
+    }
+}
