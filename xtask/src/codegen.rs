@@ -51,12 +51,12 @@ fn generate(root: &Path, wire: &Path, net: &Path) -> Result<()> {
     prost_build::Config::new()
         .out_dir(PathBuf::from(wire))
         .compile_fds(compile(MESSAGES)?)?;
-    let mut services = compile(SERVICES)?;
-    services.file.retain(|file| file.name() == SERVICES);
     let mut config = prost_build::Config::new();
     config.extern_path(".incamera.v1", "::incamera_wire::v1");
     tonic_prost_build::configure()
         .out_dir(net)
-        .compile_fds_with_config(services, config)?;
+        .compile_fds_with_config(compile(SERVICES)?, config)?;
+    // The compiler leaves an empty file for the messages, which are `wire`'s.
+    let _ = std::fs::remove_file(net.join("incamera.v1.rs"));
     Ok(())
 }
