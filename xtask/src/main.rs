@@ -1,6 +1,8 @@
 //! The workshop's own commands: `cargo xtask codegen`, `tidy`, `ci`.
 
+mod ci;
 mod codegen;
+mod tidy;
 
 use std::path::Path;
 
@@ -12,6 +14,8 @@ fn main() -> Result<()> {
         .context("xtask lies in the workspace")?;
     match std::env::args().nth(1).as_deref() {
         Some("codegen") => codegen::run(root),
+        Some("tidy") => tidy::run(root),
+        Some("ci") => ci::run(root),
         _ => anyhow::bail!("usage: cargo xtask codegen | tidy | ci"),
     }
 }

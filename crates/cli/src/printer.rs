@@ -1,0 +1,100 @@
+//! The one place that decides what a person or a program gets to see.
+//!
+//! Standard output is the result, standard error everything else.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+/// How results are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// For people.
+    Text,
+    /// One versioned JSON document.
+    Json,
+}
+
+/// Shows results, notes and progress.
+#[derive(Clone, Copy, Debug)]
+pub struct Printer {
+    style: Style,
+    quiet: bool,
+}
+
+impl Printer {
+    /// A printer; `quiet` drops notes and progress.
+    pub fn new(style: Style, quiet: bool) -> Self {
+        Self { style, quiet }
+    }
+
+    /// Whether results are JSON.
+    pub fn json(&self) -> bool {
+        self.style == Style::Json
+    }
+
+    /// Whether colour may be used on standard output.
+    pub fn colour(&self) -> bool {
+        let plain = std::env::var_os("NO_COLOR").is_some()
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        self.style == Style::Text && !plain && std::io::stdout().is_terminal()
+    }
+
+    /// Shows the result: `text` for people, `document` (with its format) for programs.
+    pub fn result<T: Serialize>(&self, text: impl AsRef<str>, format: &str, document: &T) {
+        match self.style {
+            Style::Text => self.line(text.as_ref()),
+            Style::Json => self.document(format, document),
+        }
+    }
+
+    fn document<T: Serialize>(&self, format: &str, document: &T) {
+        let mut whole = serde_json::json!({ "format": format });
+        let fields = serde_json::to_value(document).unwrap_or_default();
+        match (whole.as_object_mut(), fields) {
+            (Some(whole), serde_json::Value::Object(fields)) => whole.extend(fields),
+            (Some(whole), other) => drop(whole.insert("value".into(), other)),
+            (None, _) => {}
+        }
+        self.line(&serde_json::to_string_pretty(&whole).unwrap_or_default());
+    }
+
+    /// One line of the result. A reader that went away is no error.
+    pub fn line(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{}", text.trim_end_matches('\n'));
+        let _ = out.flush();
+    }
+
+    /// A note beside the result.
+    pub fn note(&self, text: impl AsRef<str>) {
+        if !self.quiet {
+            let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
+        }
+    }
+
+    /// Something that people must not overlook, `--quiet` or not.
+    pub fn warn(&self, text: impl AsRef<str>) {
+        let _ = writeln!(std::io::stderr().lock(), "warning: {}", text.as_ref());
+    }
+
+    /// Progress on long work: shown on a terminal only, from the first second on.
+    pub fn progress(&self, what: &str, total: Option<u64>) -> ProgressBar {
+        if self.quiet || !std::io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+        let form = match total {
+            Some(_) => "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}",
+            None => "{msg} {spinner} {human_pos} {elapsed}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(form) {
+            bar.set_style(style);
+        }
+        bar.set_message(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    }
+}
