@@ -72,6 +72,9 @@ pub struct Part {
     /// the footer's first, then one a column
     #[prost(message, repeated, tag = "6")]
     pub keys: ::prost::alloc::vec::Vec<DataKey>,
+    /// of the manifest that had this part first; bound in its pages
+    #[prost(uint64, tag = "7")]
+    pub version: u64,
 }
 /// The key of one column of one part, under one wrap for each purpose.
 #[derive(Clone, PartialEq, ::prost::Message)]
