@@ -136,7 +136,11 @@ impl Binding {
     /// The digest that the TEE signs.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        let label = if self.request.is_some() { FOR_REQUEST } else { FOR_PUSH };
+        let label = if self.request.is_some() {
+            FOR_REQUEST
+        } else {
+            FOR_PUSH
+        };
         let mut list = Transcript::new(label)
             .field(self.challenge)
             .field(&self.hpke_key)

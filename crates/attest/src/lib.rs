@@ -50,6 +50,4 @@ mod verify;
 pub use binding::Binding;
 pub use kind::{TeeKind, UnknownKind};
 pub use policy::{Accepted, Policy, PolicyError};
-pub use verify::{
-    AttestError, MAX_AGE_S, MAX_AHEAD_S, VerifiedWorkload, evidence_digest, verify,
-};
+pub use verify::{AttestError, MAX_AGE_S, MAX_AHEAD_S, VerifiedWorkload, evidence_digest, verify};

@@ -54,7 +54,10 @@ impl Policy {
             return Err(PolicyError::NoKinds);
         }
         let mut kinds = BTreeSet::new();
-        for Accepted { kind, measurements, .. } in &accepted {
+        for Accepted {
+            kind, measurements, ..
+        } in &accepted
+        {
             if measurements.is_empty() {
                 return Err(PolicyError::NoMeasurements { kind: *kind });
             }

@@ -105,17 +105,39 @@ pub(crate) fn report(evidence: &Evidence) -> Result<Report, AttestError> {
 }
 
 #[cfg(test)]
-pub(crate) fn collect_debug(
-    measurement: Measurement,
-    binding: &Binding,
-    now: UnixTime,
-) -> Evidence {
-    sign(&SimulatedEvidence {
-        measurement: measurement.as_bytes().to_vec(),
-        report_data: binding.report_data().to_vec(),
-        issued_at: now.0,
-        debug: true,
-        signature: Vec::new(),
-    })
-    .unwrap()
+mod tests {
+    use std::collections::BTreeMap;
+
+    use incamera_types::AgreementDigest;
+    use incamera_wire::v1::RoomKeys;
+
+    use super::*;
+    use crate::{Accepted, Policy, verify};
+
+    #[test]
+    fn i4_a_debug_guest_is_refused() {
+        let measurement = Measurement::from_bytes([1; 32]);
+        let agreement = AgreementDigest::from_bytes([2; 32]);
+        let binding = Binding::for_push([3; 32], RoomKeys::default(), agreement);
+        let now = UnixTime(1_800_000_000);
+        let policy = Policy::new(vec![Accepted {
+            kind: TeeKind::Simulated,
+            measurements: vec![measurement],
+            min_tcb: BTreeMap::new(),
+        }])
+        .unwrap();
+        let evidence = |debug| {
+            sign(&SimulatedEvidence {
+                measurement: measurement.as_bytes().to_vec(),
+                report_data: binding.report_data().to_vec(),
+                issued_at: now.0,
+                debug,
+                signature: Vec::new(),
+            })
+            .unwrap()
+        };
+        assert!(verify(&evidence(false), &policy, &binding, now).is_ok());
+        let refused = verify(&evidence(true), &policy, &binding, now).unwrap_err();
+        assert_eq!(refused, AttestError::Debug);
+    }
 }

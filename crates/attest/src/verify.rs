@@ -182,9 +182,19 @@ pub fn verify(
     binding: &Binding,
     now: UnixTime,
 ) -> Result<VerifiedWorkload, AttestError> {
-    let kind: TeeKind = evidence.kind.parse().map_err(|_| AttestError::UnknownKind)?;
-    let accepted = policy.of(kind).ok_or(AttestError::KindNotAccepted { kind })?;
-    if evidence.body.len().saturating_add(evidence.collateral.len()) > MAX_EVIDENCE_BYTES {
+    let kind: TeeKind = evidence
+        .kind
+        .parse()
+        .map_err(|_| AttestError::UnknownKind)?;
+    let accepted = policy
+        .of(kind)
+        .ok_or(AttestError::KindNotAccepted { kind })?;
+    if evidence
+        .body
+        .len()
+        .saturating_add(evidence.collateral.len())
+        > MAX_EVIDENCE_BYTES
+    {
         return Err(AttestError::Malformed { kind });
     }
     let report = genuine(kind, evidence)?;

@@ -1,0 +1,13 @@
+//! The verifier refuses each kind of bad evidence.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+#[cfg(not(feature = "simulated"))]
+mod production;
+#[cfg(feature = "simulated")]
+mod simulated;
