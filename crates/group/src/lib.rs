@@ -1,1 +1,22 @@
 //! Batch arithmetic in ristretto255.
+//!
+//! One group everywhere: ristretto255 (RFC 9496), of prime order, so that a point that
+//! decodes is a member and no cofactor needs care. A text becomes a point by
+//! `expand_message_xmd` with SHA-512 (RFC 9380, section 5.3.1) and the one-way map of
+//! RFC 9496, section 4.3.4, which together are `HashToGroup` of RFC 9497. A plain hash taken
+//! for a coordinate would leak a bit of each text, blinded or not.
+//!
+//! Batches share their inversions and use all processors. Arithmetic with a [`Scalar`] takes
+//! the same time for every scalar; the points are public values.
+//!
+//! The arithmetic itself is curve25519-dalek's; there is no `unsafe` here yet.
+
+mod batch;
+mod hash;
+mod point;
+mod scalar;
+
+pub use batch::{hash_and_multiply_batch, multiply_batch};
+pub use hash::{HashDomain, HashError, Point, hash_to_group};
+pub use point::{EncodedPoint, PointError, PointFault};
+pub use scalar::{Scalar, ScalarError};

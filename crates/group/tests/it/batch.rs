@@ -1,0 +1,77 @@
+//! Batches against one point at a time.
+
+use incamera_group::{
+    EncodedPoint, HashDomain, PointFault, Scalar, hash_and_multiply_batch, multiply_batch,
+};
+use proptest::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+fn domain() -> HashDomain {
+    HashDomain::new(b"test").unwrap()
+}
+
+fn texts(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("text {number}")).collect()
+}
+
+/// One at a time, without the halving and the shared inversion.
+fn slowly(texts: &[String], scalar: &Scalar) -> Vec<EncodedPoint> {
+    texts
+        .iter()
+        .map(|text| domain().hash(text.as_bytes()).multiply(scalar).encode())
+        .collect()
+}
+
+#[test]
+fn large_batches_keep_their_order() {
+    let scalar = Scalar::random(&mut ChaCha20Rng::seed_from_u64(1));
+    let texts = texts(1501);
+    let fast = hash_and_multiply_batch(&domain(), &texts, &scalar);
+    assert_eq!(fast, slowly(&texts, &scalar));
+    let again = multiply_batch(&fast, &scalar).unwrap();
+    assert_eq!(again, slowly(&texts, &scalar.multiply(&scalar)));
+}
+
+#[test]
+fn the_first_bad_place_is_named_across_threads() {
+    let scalar = Scalar::random(&mut ChaCha20Rng::seed_from_u64(2));
+    let mut points = hash_and_multiply_batch(&domain(), &texts(1500), &scalar);
+    points[1400] = EncodedPoint::from_bytes([0xff; 32]);
+    points[1301] = EncodedPoint::from_bytes([0; 32]);
+    let error = multiply_batch(&points, &scalar).unwrap_err();
+    assert_eq!((error.index, error.fault), (1301, PointFault::Identity));
+}
+
+#[test]
+fn an_empty_batch_is_empty() {
+    let scalar = Scalar::random(&mut ChaCha20Rng::seed_from_u64(3));
+    assert_eq!(multiply_batch(&[], &scalar), Ok(Vec::new()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// The order of two scalars does not matter, and an inverse takes one away again.
+    #[test]
+    fn scalars_commute(seed in any::<u64>(), count in 0_usize..40) {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let (a, b) = (Scalar::random(&mut rng), Scalar::random(&mut rng));
+        let once = hash_and_multiply_batch(&domain(), &texts(count), &a);
+        let ab = multiply_batch(&once, &b).unwrap();
+        let ba = multiply_batch(&hash_and_multiply_batch(&domain(), &texts(count), &b), &a).unwrap();
+        prop_assert_eq!(&ab, &ba);
+        prop_assert_eq!(multiply_batch(&ab, &b.invert()).unwrap(), once);
+    }
+
+    /// Bytes that are accepted are the only encoding of their point.
+    #[test]
+    fn accepted_encodings_are_canonical(bytes in any::<[u8; 32]>()) {
+        let mut one = [0; 32];
+        one[0] = 1;
+        let one = Scalar::from_canonical_bytes(one).unwrap();
+        if let Ok(same) = multiply_batch(&[EncodedPoint::from_bytes(bytes)], &one) {
+            prop_assert_eq!(same[0].as_bytes(), &bytes);
+        }
+    }
+}
