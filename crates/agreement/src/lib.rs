@@ -1,1 +1,46 @@
-//! The agreement: parse, check, sign, verify, diff and explain.
+//! The agreement: one TOML file that says who may learn what from which data, and the proofs
+//! that every party has signed it.
+//!
+//! # From bytes to proof
+//! | state               | made by                  | says                                    |
+//! |---------------------|--------------------------|-----------------------------------------|
+//! | [`Agreement`]       | [`Agreement::parse`]     | well formed, every reference resolves   |
+//! | [`SignedAgreement`] | [`Agreement::verify`]    | each party's signature holds            |
+//! | [`ActiveAgreement`] | [`SignedAgreement::at`]  | and it has not expired                  |
+//!
+//! Later steps take the last of these as an argument, so a skipped check does not compile.
+//!
+//! # Identity
+//! The *digest* is the plain SHA-256 of the file's bytes. The *id* is the digest of version 1:
+//! pseudonyms, seals and ceilings hang on it and outlive new versions.
+//!
+//! # What this crate does not do
+//! It neither reads files nor clocks nor networks. It does not parse SQL: that a query's SQL
+//! keeps to its `reads`, groups and measures is proved by the crate `query`.
+
+mod diff;
+mod error;
+mod explain;
+mod model;
+mod page;
+mod parse;
+mod reader;
+mod signatures;
+mod template;
+mod url;
+
+pub use diff::diff;
+pub use error::{AgreementError, Problem, Span};
+pub use explain::{Spent, explain, explain_with};
+pub use model::{
+    Agreement, AnalystKey, Analysts, Ceiling, Compare, ConsentSource, DeclaredGroup, Matching,
+    MatchingMethod, Party, PerPerson, Purpose, Query, Ratio, Reveals, RoomTerms, Terms,
+};
+pub use signatures::{
+    ActiveAgreement, Expired, NAMESPACE, SignaturesError, SignedAgreement, sign,
+};
+pub use template::{AdMeasurement, PartyInputs, template_ad_measurement};
+pub use url::{ServiceUrl, UrlError};
+
+/// The format line of the agreements that this version reads.
+pub const FORMAT: &str = "incamera-agreement/1";

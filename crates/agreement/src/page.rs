@@ -1,0 +1,115 @@
+//! Plain text for people: wrapped paragraphs, headings and lists, fit for a printer.
+
+use std::fmt::Display;
+
+/// The width of a line, in characters.
+const WIDTH: usize = 78;
+
+/// A page that grows downwards.
+#[derive(Default)]
+pub(crate) struct Page(String);
+
+impl Page {
+    /// A heading, underlined.
+    pub(crate) fn heading(&mut self, title: &str) {
+        if !self.0.is_empty() {
+            self.0.push('\n');
+        }
+        let line = "-".repeat(title.chars().count());
+        self.0.push_str(&format!("{title}\n{line}\n"));
+    }
+
+    /// A paragraph.
+    pub(crate) fn text(&mut self, text: impl Display) {
+        self.wrapped(&text.to_string(), "", "");
+    }
+
+    /// A point of a list.
+    pub(crate) fn point(&mut self, text: impl Display) {
+        self.wrapped(&text.to_string(), "* ", "  ");
+    }
+
+    /// A point below a point.
+    pub(crate) fn sub_point(&mut self, text: impl Display) {
+        self.wrapped(&text.to_string(), "  - ", "    ");
+    }
+
+    /// A line that is not wrapped (SQL), indented.
+    pub(crate) fn verbatim(&mut self, line: &str) {
+        self.0.push_str("      ");
+        self.0.push_str(line.trim_end());
+        self.0.push('\n');
+    }
+
+    fn wrapped(&mut self, text: &str, first: &str, rest: &str) {
+        let mut line = first.to_owned();
+        let mut empty = true;
+        for word in text.split_whitespace() {
+            let width = line.chars().count() + usize::from(!empty) + word.chars().count();
+            if !empty && width > WIDTH {
+                self.0.push_str(line.trim_end());
+                self.0.push('\n');
+                line = rest.to_owned();
+                empty = true;
+            }
+            if !empty {
+                line.push(' ');
+            }
+            line.push_str(word);
+            empty = false;
+        }
+        self.0.push_str(line.trim_end());
+        self.0.push('\n');
+    }
+
+    pub(crate) fn finish(self) -> String {
+        self.0
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub(crate) fn and<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
+    match items.as_slice() {
+        [] => "nobody".to_owned(),
+        [one] => one.clone(),
+        [front @ .., last] => format!("{} and {last}", front.join(", ")),
+    }
+}
+
+/// A number with a separator at each thousand.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_wrap() {
+        let mut page = Page::default();
+        page.point("word ".repeat(40));
+        let page = page.finish();
+        assert!(page.lines().count() > 1);
+        assert!(page.lines().all(|line| line.chars().count() <= WIDTH));
+        assert!(page.lines().skip(1).all(|line| line.starts_with("  word")));
+    }
+
+    #[test]
+    fn numbers_and_lists() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(100_000), "100,000");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(and(["a", "b", "c"]), "a, b and c");
+    }
+}

@@ -1,0 +1,271 @@
+//! What a query's answer is made of: measures and their bounds, groups, shares, ratios.
+//!
+//! The names of measures and groups are the output columns of the SQL. This crate does not
+//! parse SQL: it refuses a name that does not occur in the text at all (a misspelling), and
+//! the crate `query` proves the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use incamera_types::Decimal;
+
+use crate::model::{Compare, DeclaredGroup, PerPerson, Ratio};
+use crate::reader::{Item, Named, Table};
+
+/// The most rows of an answer.
+const MAX_GROUP_ROWS: u64 = 100_000;
+/// The largest share of one measure.
+const MAX_WEIGHT: u32 = 1000;
+
+pub(super) struct Measures {
+    pub(super) per_person: PerPerson,
+    pub(super) groups: Vec<DeclaredGroup>,
+    pub(super) weights: BTreeMap<String, u32>,
+    pub(super) ratios: Vec<Ratio>,
+    pub(super) compare: Option<Compare>,
+}
+
+/// The lower-case words of an SQL text; `None` if there is none to look in.
+type Words = Option<BTreeSet<String>>;
+
+fn words(sql: &str) -> BTreeSet<String> {
+    let word = |c: char| !(c.is_alphanumeric() || c == '_');
+    sql.split(word).map(str::to_lowercase).collect()
+}
+
+pub(super) fn measures(table: &Table<'_>, sql: Option<&str>) -> Option<Measures> {
+    let words: Words = sql.map(words);
+    let groups = match table.get("groups") {
+        Some(item) => groups(&item, &words),
+        None => Some(Vec::new()),
+    };
+    let per_person = table.need(
+        "per_person",
+        "write what one person can add, such as per_person = { groups = 1, spend = [0, 400] }",
+    );
+    let per_person = per_person.and_then(|item| per_person_of(&item, groups.as_ref()?, &words));
+    let weights = match table.get("weights") {
+        Some(item) => weights(&item, &words),
+        None => Some(BTreeMap::new()),
+    };
+    let ratios = match table.get("ratios") {
+        Some(item) => ratios(&item, &words),
+        None => Some(Vec::new()),
+    };
+    let compare = match table.get("compare") {
+        Some(item) => groups.as_ref().zip(ratios.as_ref()).and_then(|(groups, ratios)| {
+            let ratios: Vec<_> = ratios.iter().map(|ratio| ratio.name.as_str()).collect();
+            compare(&item, groups, &ratios).map(Some)
+        }),
+        None => Some(None),
+    };
+    Some(Measures {
+        per_person: per_person?,
+        groups: groups?,
+        weights: weights?,
+        ratios: ratios?,
+        compare: compare?,
+    })
+}
+
+/// A name of an output column that occurs in the SQL.
+fn output(item: &Item<'_>, name: &str, words: &Words) -> Option<String> {
+    let first = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if !first || name.len() > 63 || !name.bytes().all(plain) {
+        item.problem(
+            "a name of a measure, group or ratio has at most 63 lower-case letters, digits and `_` and does not start with a digit",
+            "choose another name",
+        );
+        return None;
+    }
+    if words.as_ref().is_some_and(|words| !words.contains(name)) {
+        item.problem(
+            format_args!("`{name}` does not occur in the query's SQL"),
+            format_args!("name an output column of the SQL (... AS {name})"),
+        );
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn groups(item: &Item<'_>, words: &Words) -> Option<Vec<DeclaredGroup>> {
+    let read = |named: Named<'_, String>| {
+        Some(DeclaredGroup {
+            name: output(&named.item, &named.name, words)?,
+            values: group_values(&named.item)?,
+        })
+    };
+    let groups: Vec<_> = item.table()?.named().into_iter().map(read).collect();
+    let groups = groups.into_iter().collect::<Option<Vec<_>>>()?;
+    if group_rows(&groups) > MAX_GROUP_ROWS {
+        item.problem(
+            format_args!("the declared groups make more than {MAX_GROUP_ROWS} rows"),
+            "declare fewer values",
+        );
+        return None;
+    }
+    Some(groups)
+}
+
+/// The rows of an answer: each combination of declared values.
+fn group_rows(groups: &[DeclaredGroup]) -> u64 {
+    let sizes = groups.iter().map(|group| group.values.len() as u64);
+    sizes.fold(1, u64::saturating_mul)
+}
+
+fn group_values(item: &Item<'_>) -> Option<Vec<String>> {
+    let mut values: Vec<String> = Vec::new();
+    for item in item.list_of_some("value of the group")? {
+        let value = item.scalar()?;
+        if values.contains(&value) {
+            item.problem(format_args!("`{}` stands there twice", item.path), "name each value once");
+            return None;
+        }
+        values.push(value);
+    }
+    Some(values)
+}
+
+fn per_person_of(
+    item: &Item<'_>,
+    groups: &[DeclaredGroup],
+    words: &Words,
+) -> Option<PerPerson> {
+    let table = item.table()?;
+    let rows = u32::try_from(group_rows(groups)).ok()?;
+    let at_most = table.get("groups");
+    let at_most = at_most.map_or(Some(1), |item| {
+        let help = "one person cannot be in more groups than there are";
+        let number = item.whole_u32(1, u32::MAX)?;
+        if number > rows {
+            item.problem(
+                format_args!("`{}` is {number}, and {rows} groups are declared", item.path),
+                help,
+            );
+            return None;
+        }
+        Some(number)
+    });
+    let bounds = |named: Named<'_, String>| {
+        Some((output(&named.item, &named.name, words)?, interval(&named.item)?))
+    };
+    let measures: Vec<_> = table.named_but("groups").into_iter().map(bounds).collect();
+    Some(PerPerson {
+        groups: at_most?,
+        measures: measures.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+/// Two numbers of equal scale, the first not above the second.
+fn interval(item: &Item<'_>) -> Option<(Decimal, Decimal)> {
+    let list = item.list()?;
+    let [low, high] = list.as_slice() else {
+        item.problem(
+            format_args!("`{}` is a list of two numbers", item.path),
+            "write the least and the most that one person adds, such as [0, 400]",
+        );
+        return None;
+    };
+    let (low, high) = (low.decimal()?, high.decimal()?);
+    let scale = low.scale().max(high.scale());
+    let same = low.rescale(scale).ok().zip(high.rescale(scale).ok());
+    match same {
+        Some((low, high)) if low.unscaled() <= high.unscaled() => Some((low, high)),
+        _ => {
+            item.problem(
+                format_args!("the first bound of `{}` is above the second", item.path),
+                "write the least first, then the most",
+            );
+            None
+        }
+    }
+}
+
+fn weights(item: &Item<'_>, words: &Words) -> Option<BTreeMap<String, u32>> {
+    let read = |named: Named<'_, String>| {
+        let name = output(&named.item, &named.name, words)?;
+        Some((name, named.item.whole_u32(1, MAX_WEIGHT)?))
+    };
+    let weights: Vec<_> = item.table()?.named().into_iter().map(read).collect();
+    weights.into_iter().collect()
+}
+
+fn ratios(item: &Item<'_>, words: &Words) -> Option<Vec<Ratio>> {
+    let read = |named: Named<'_, String>| {
+        let name = output(&named.item, &named.name, &None)?;
+        let text = named.item.text()?;
+        let Some((above, below)) = text.split_once('/') else {
+            named.item.problem(
+                format_args!("`{}` is no quotient of two measures", named.item.path),
+                "write it as \"buyers / people\"",
+            );
+            return None;
+        };
+        Some(Ratio {
+            name,
+            numerator: output(&named.item, above.trim(), words)?,
+            denominator: output(&named.item, below.trim(), words)?,
+        })
+    };
+    let ratios: Vec<_> = item.table()?.named().into_iter().map(read).collect();
+    ratios.into_iter().collect()
+}
+
+fn compare(item: &Item<'_>, groups: &[DeclaredGroup], ratios: &[&str]) -> Option<Compare> {
+    const HELP: &str = "write compare = { ratio = \"...\", group = \"...\", against = \"...\" }";
+    let table = item.table()?;
+    let [group] = groups else {
+        item.problem(
+            "`compare` needs exactly one declared group key",
+            "declare one, such as groups = { campaign_group = [\"mailed\", \"not mailed\"] }",
+        );
+        return None;
+    };
+    let ratio = one_of(&table, "ratio", ratios, HELP);
+    let values: Vec<_> = group.values.iter().map(String::as_str).collect();
+    let first = one_of(&table, "group", &values, HELP);
+    let against = one_of(&table, "against", &values, HELP);
+    table.close();
+    let (ratio, group, against) = (ratio?, first?, against?);
+    if group == against {
+        item.problem("`compare` compares a group with itself", "name another in `against`");
+        return None;
+    }
+    Some(Compare {
+        ratio,
+        group,
+        against,
+    })
+}
+
+fn one_of(
+    table: &Table<'_>,
+    key: &'static str,
+    choices: &[&str],
+    help: &str,
+) -> Option<String> {
+    let item = table.need(key, help)?;
+    let value = item.scalar()?;
+    if !choices.contains(&value.as_str()) {
+        item.problem(
+            format_args!("`{}` is not declared", item.path),
+            format_args!("choices are {}", super::listed(choices)),
+        );
+        return None;
+    }
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_whole_and_lower_case() {
+        let words = words("SELECT SUM(p.amount) AS Spend, \"rate\" FROM people_2");
+        for word in ["spend", "rate", "people_2", "amount", "p"] {
+            assert!(words.contains(word), "{word}");
+        }
+        assert!(!words.contains("people"));
+    }
+}

@@ -1,0 +1,289 @@
+//! From bytes to a checked agreement.
+//!
+//! Every problem is noted with its place and reading goes on, so that one run shows as many
+//! as it can. A section that could not be read is remembered by name, so that what refers to
+//! it is not reported again.
+
+mod data;
+mod measures;
+mod parties;
+mod purposes;
+mod query;
+mod terms;
+
+use std::collections::BTreeMap;
+
+use incamera_types::limits::MAX_AGREEMENT_BYTES;
+use incamera_types::{
+    AgreementDigest, AgreementId, DatasetName, DatasetSpec, Date, IdKind, PartyName, PurposeName,
+    PurposeSet,
+};
+use toml::de::DeTable;
+
+use crate::error::{Problems, Span};
+use crate::model::{Agreement, Party, Purpose, Terms};
+use crate::reader::{Item, Table};
+use crate::{AgreementError, FORMAT, Problem};
+
+impl Agreement {
+    /// Reads and checks an agreement.
+    ///
+    /// # Errors
+    /// [`AgreementError`] with every problem found, each with its place in the file.
+    pub fn parse(bytes: &[u8]) -> Result<Self, AgreementError> {
+        let text = readable(bytes)?;
+        let problems = Problems::new(text);
+        let (document, broken) = DeTable::parse_recoverable(text);
+        for error in &broken {
+            let span = error.span().unwrap_or_default();
+            problems.add(&span, error.message(), "mend the TOML syntax");
+        }
+        if !broken.is_empty() {
+            return Err(failed(problems));
+        }
+        let root = Table::new(String::new(), 0..0, document.get_ref(), &problems);
+        let read = read(&root, bytes);
+        let found = problems.finish();
+        match (read, AgreementError::of(found)) {
+            (Some((terms, warnings)), None) => Ok(Self::new(terms, bytes, warnings)),
+            (_, Some(error)) => Err(error),
+            (None, None) => Err(unexplained()),
+        }
+    }
+}
+
+fn failed(problems: Problems<'_>) -> AgreementError {
+    AgreementError::of(problems.finish()).unwrap_or_else(unexplained)
+}
+
+/// A defect of this crate: a refusal without a reason.
+fn unexplained() -> AgreementError {
+    AgreementError::one(Problem {
+        span: 0..0,
+        line: 1,
+        column: 1,
+        what: "the agreement was refused without a reason".to_owned(),
+        help: "report this as a defect of incamera".to_owned(),
+    })
+}
+
+/// Characters that show a reader another text than the one that is signed.
+fn is_deceptive(c: char) -> bool {
+    let control = c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    let direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}');
+    let invisible = matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' | '\u{ad}' | '\u{e0000}'..='\u{e007f}');
+    control || direction || invisible
+}
+
+/// The file's text, if it is not too long, is UTF-8 and shows what it says.
+fn readable(bytes: &[u8]) -> Result<&str, AgreementError> {
+    let refuse = |text: &str, span: Span, what: &str, help: &str| {
+        Err(AgreementError::one(Problems::new(text).problem(&span, what, help)))
+    };
+    if bytes.len() > MAX_AGREEMENT_BYTES {
+        let what = format!("the file is longer than {MAX_AGREEMENT_BYTES} bytes");
+        return refuse("", 0..0, &what, "split it into several agreements");
+    }
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let good = error.valid_up_to();
+            let before = bytes.get(..good).unwrap_or_default();
+            let before = std::str::from_utf8(before).unwrap_or_default();
+            let help = "save the file as UTF-8";
+            return refuse(before, good..good + 1, "the file is not UTF-8 text", help);
+        }
+    };
+    if let Some((at, c)) = text.char_indices().find(|(_, c)| is_deceptive(*c)) {
+        let what = format!(
+            "the character U+{:04X} is invisible or turns text around, so people would not see what they sign",
+            u32::from(c)
+        );
+        return refuse(text, at..at + c.len_utf8(), &what, "take it out");
+    }
+    Ok(text)
+}
+
+/// What has been read so far, for the sections that refer to it. `None` is a section that
+/// exists and could not be read.
+pub(crate) struct Known<'d> {
+    problems: &'d Problems<'d>,
+    parties: BTreeMap<PartyName, Option<Party>>,
+    ids: Vec<IdKind>,
+    purposes: BTreeMap<PurposeName, Purpose>,
+    datasets: BTreeMap<DatasetName, Option<DatasetSpec>>,
+}
+
+impl Known<'_> {
+    /// Every leaf purpose.
+    fn leaf_purposes(&self) -> PurposeSet {
+        let leaves = self.purposes.iter().filter(|(_, purpose)| purpose.leaf);
+        leaves.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// A party's name in a field; a problem if there is no such party.
+    fn party(&self, item: &Item<'_>) -> Option<PartyName> {
+        let help = format!("parties are {}", listed(self.parties.keys()));
+        let name: PartyName = item.parsed(&help)?;
+        if !self.parties.contains_key(&name) {
+            item.problem(format_args!("there is no party `{name}`"), help);
+            return None;
+        }
+        Some(name)
+    }
+}
+
+/// Names for a hint: `a`, `b`, `c`.
+fn listed<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
+    let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() {
+        "none yet".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+/// Collects a map of optional values; `None` if one is missing.
+fn whole<K: Ord, V>(map: BTreeMap<K, Option<V>>) -> Option<BTreeMap<K, V>> {
+    map.into_iter().map(|(key, value)| Some((key, value?))).collect()
+}
+
+const SECTIONS: &str = "an agreement has the sections [agreement], [parties], [room], [matching], [purposes], [datasets], [queries] and [budgets]";
+
+fn read(root: &Table<'_>, bytes: &[u8]) -> Option<(Terms, Vec<Problem>)> {
+    let format = format_line(root);
+    // Another format has other fields: saying what is wrong with them would mislead.
+    format?;
+    root.later(&["providers", "proposals", "witnesses"]);
+    let head = section(root, "agreement").and_then(|table| head(&table, bytes));
+    let room = section(root, "room").and_then(|table| parties::room(&table));
+    let matching = section(root, "matching").and_then(|table| terms::matching(&table));
+    let mut known = Known {
+        problems: root.problems(),
+        parties: parties::parties(root),
+        ids: matching.as_ref().map(|m| m.ids.clone()).unwrap_or_default(),
+        purposes: purposes::purposes(root),
+        datasets: BTreeMap::new(),
+    };
+    known.datasets = data::datasets(root, &known);
+    let budgets = terms::budgets(root, &known);
+    let queries = query::queries(root, &known);
+    root.close();
+    if let Some(matching) = &matching {
+        terms::check_matching(root, matching, &known);
+    }
+    terms::check_people(root, &known);
+    let (head, room, matching) = (head?, room?, matching?);
+    let terms = Terms {
+        name: head.name,
+        version: head.version,
+        id: head.id,
+        digest: head.digest,
+        follows: head.follows,
+        expires: head.expires,
+        parties: whole(known.parties)?,
+        room,
+        matching,
+        purposes: known.purposes,
+        datasets: whole(known.datasets)?,
+        queries: whole(queries)?,
+        budgets: whole(budgets)?,
+    };
+    let warnings = terms::warnings(root, &terms);
+    Some((terms, warnings))
+}
+
+fn format_line(root: &Table<'_>) -> Option<()> {
+    let item = root.need("format", format_args!("write format = \"{FORMAT}\" first"))?;
+    match item.text()? {
+        FORMAT => Some(()),
+        other if other.starts_with("incamera-agreement/") => {
+            item.problem(
+                format_args!("this version of incamera reads {FORMAT} and not this format"),
+                "use a newer version of incamera",
+            );
+            None
+        }
+        _ => {
+            item.problem(
+                "this file is not an agreement",
+                format_args!("an agreement starts with format = \"{FORMAT}\""),
+            );
+            None
+        }
+    }
+}
+
+fn section<'d>(root: &Table<'d>, name: &'static str) -> Option<Table<'d>> {
+    root.need(name, SECTIONS)?.table()
+}
+
+struct Head {
+    name: String,
+    version: u64,
+    id: AgreementId,
+    digest: AgreementDigest,
+    follows: Option<AgreementDigest>,
+    expires: Date,
+}
+
+fn head(table: &Table<'_>, bytes: &[u8]) -> Option<Head> {
+    table.later(&["keep_until"]);
+    let digest = AgreementDigest::of_file(bytes);
+    let name = table.need("name", "give the agreement a name");
+    let name = name.and_then(|item| agreement_name(&item));
+    let version = table.need("version", "write version = 1 for a new agreement");
+    let version = version.and_then(|item| item.whole(1, u64::from(u32::MAX)));
+    let expires = table.need("expires", "say when the agreement ends, such as expires = 2027-03-31");
+    let expires = expires.and_then(|item| item.date());
+    let lineage = lineage(table, version?, digest);
+    table.close();
+    let (id, follows) = lineage?;
+    Some(Head {
+        name: name?,
+        version: version?,
+        id,
+        digest,
+        follows,
+        expires: expires?,
+    })
+}
+
+/// Names of agreements follow the rules of all names.
+fn agreement_name(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    if text.parse::<DatasetName>().is_err() {
+        item.problem(
+            "an agreement's name has at most 63 lower-case letters, digits, `-` and `_` and starts with a letter",
+            "choose another name",
+        );
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn lineage(
+    table: &Table<'_>,
+    version: u64,
+    digest: AgreementDigest,
+) -> Option<(AgreementId, Option<AgreementDigest>)> {
+    if version > 1 {
+        let id = table.need("id", "name the digest of version 1, which `agreement show` prints");
+        let follows = table.need("follows", "name the digest of the version before this one");
+        let help = "write the 64 hexadecimal digits that `sha256sum` prints for that file";
+        let id = id.and_then(|item| item.parsed(help));
+        let follows = follows.and_then(|item| item.parsed(help));
+        return Some((id?, Some(follows?)));
+    }
+    let mut first = true;
+    for key in ["id", "follows"] {
+        if let Some(item) = table.get(key) {
+            item.problem(
+                format_args!("version 1 has no `{key}`: nothing comes before it"),
+                "take it out, or raise the version",
+            );
+            first = false;
+        }
+    }
+    first.then(|| (AgreementId::from(digest), None))
+}

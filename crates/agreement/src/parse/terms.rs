@@ -1,0 +1,253 @@
+//! The sections `[matching]` and `[budgets]`, and what several sections decide together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use incamera_types::limits::MAX_PARTITIONS;
+use incamera_types::{Budget, Delta, Epsilon, IdKind, MatchingEpoch, PartyName};
+
+use super::{Known, listed};
+use crate::Problem;
+use crate::model::{Ceiling, Matching, MatchingMethod, Reveals, Terms};
+use crate::reader::{Item, Named, Table};
+
+/// The default number of slices of the pseudonym space.
+const PARTITIONS: u32 = 4;
+/// The first matching epoch.
+const FIRST_EPOCH: u32 = 1;
+/// The most ids in one run.
+const MAX_IDS: u64 = 10_000_000_000;
+
+pub(super) fn matching(table: &Table<'_>) -> Option<Matching> {
+    let method = table.need("method", "write method = \"commutative\", or \"none\" for one party");
+    let method = method.and_then(|item| method_of(&item));
+    let ids = match (table.get("ids"), method) {
+        (Some(item), _) => ids(&item),
+        (None, Some(MatchingMethod::None)) => "plain".parse().ok().map(|kind| vec![kind]),
+        (None, _) => {
+            table.need("ids", "name the kinds of id, such as ids = [\"email\"]");
+            None
+        }
+    };
+    let reveals = match table.get("reveals") {
+        Some(item) => reveals_of(&item),
+        None => Some(Reveals::Nothing),
+    };
+    let max_ids = limit(table, "max_ids", method, MAX_IDS, MAX_IDS);
+    let max_runs = limit(table, "max_runs", method, 1_000_000, 1_000_000);
+    let partitions = table.get("partitions");
+    let partitions =
+        partitions.map_or(Some(PARTITIONS), |item| item.whole_u32(1, MAX_PARTITIONS));
+    let epoch = table.get("epoch");
+    let epoch = epoch.map_or(Some(FIRST_EPOCH), |item| item.whole_u32(1, u32::MAX));
+    table.later(&["providers"]);
+    table.close();
+    Some(Matching {
+        method: method?,
+        ids: ids?,
+        reveals: reveals?,
+        max_ids: max_ids?,
+        max_runs: u32::try_from(max_runs?).ok()?,
+        partitions: partitions?,
+        epoch: MatchingEpoch(epoch?),
+    })
+}
+
+/// A limit that two parties must agree on, and one alone need not.
+fn limit(
+    table: &Table<'_>,
+    key: &'static str,
+    method: Option<MatchingMethod>,
+    default: u64,
+    most: u64,
+) -> Option<u64> {
+    match table.get(key) {
+        Some(item) => item.whole(1, most),
+        None if method == Some(MatchingMethod::None) => Some(default),
+        None => {
+            table.need(key, "say how much matching is allowed");
+            None
+        }
+    }
+}
+
+fn not_yet<T>(item: &Item<'_>, instead: &str) -> Option<T> {
+    item.problem(
+        format_args!("this value of `{}` is not in this version of incamera", item.path),
+        format_args!("write \"{instead}\", or use a version of incamera that has it"),
+    );
+    None
+}
+
+fn method_of(item: &Item<'_>) -> Option<MatchingMethod> {
+    match item.text()? {
+        "commutative" => Some(MatchingMethod::Commutative),
+        "none" => Some(MatchingMethod::None),
+        "vole" | "provider" => not_yet(item, "commutative"),
+        _ => {
+            item.problem(
+                "`method` is commutative, vole, provider or none",
+                "write method = \"commutative\", or \"none\" for one party",
+            );
+            None
+        }
+    }
+}
+
+fn reveals_of(item: &Item<'_>) -> Option<Reveals> {
+    match item.text()? {
+        "nothing" => Some(Reveals::Nothing),
+        "own-matches" => not_yet(item, "nothing"),
+        _ => {
+            item.problem("`reveals` is nothing or own-matches", "write reveals = \"nothing\"");
+            None
+        }
+    }
+}
+
+fn ids(item: &Item<'_>) -> Option<Vec<IdKind>> {
+    let mut kinds = Vec::new();
+    for item in item.list_of_some("kind of id, such as \"email\"")? {
+        let kind: IdKind = item.parsed("name a kind of id, such as \"email\"")?;
+        if kinds.contains(&kind) {
+            item.problem(format_args!("`{kind}` stands there twice"), "name each kind once");
+            return None;
+        }
+        kinds.push(kind);
+    }
+    Some(kinds)
+}
+
+/// Matching needs the right number of owners of private data.
+pub(super) fn check_matching(root: &Table<'_>, matching: &Matching, known: &Known<'_>) {
+    let specs = known.datasets.values().flatten();
+    let owners: BTreeSet<_> = specs.filter(|spec| !spec.public).map(|spec| &spec.owner).collect();
+    if known.datasets.values().any(Option::is_none) {
+        return;
+    }
+    let Some(item) = root.get("matching").and_then(|item| item.table()?.get("method")) else {
+        return;
+    };
+    match (matching.method, owners.len()) {
+        (MatchingMethod::Commutative, 2) | (MatchingMethod::None, 0 | 1) => {}
+        (MatchingMethod::None, _) => item.problem(
+            format_args!("method none is for one owner of private data; here are {}", listed(owners)),
+            "write method = \"commutative\"",
+        ),
+        _ => item.problem(
+            format_args!(
+                "method {} is between two owners of private data; here are {}",
+                matching.method,
+                listed(owners)
+            ),
+            "let exactly two parties own data sets that are not public, or write method = \"none\" for one",
+        ),
+    }
+}
+
+/// An owner of private data declares its people.
+pub(super) fn check_people(root: &Table<'_>, known: &Known<'_>) {
+    let specs = known.datasets.values().flatten().filter(|spec| !spec.public);
+    let owners: BTreeSet<_> = specs.map(|spec| &spec.owner).collect();
+    for named in root.members::<PartyName>("parties") {
+        let party = known.parties.get(&named.name);
+        let missing = matches!(party, Some(Some(party)) if party.people == 0);
+        if missing && owners.contains(&named.name) {
+            named.item.problem(
+                format_args!("party `{}` owns private data and declares no `people`", named.name),
+                "write about how many people its data are about: it is public and foretells errors",
+            );
+        }
+    }
+}
+
+/// All ceilings by party; `None` for one that could not be read.
+pub(super) fn budgets(
+    root: &Table<'_>,
+    known: &Known<'_>,
+) -> BTreeMap<PartyName, Option<Ceiling>> {
+    let mut budgets = BTreeMap::new();
+    for named in root.members::<PartyName>("budgets") {
+        if !known.parties.contains_key(&named.name) {
+            known.problems.add(
+                &named.at,
+                format_args!("there is no party `{}`", named.name),
+                format_args!("parties are {}", listed(known.parties.keys())),
+            );
+            continue;
+        }
+        let ceiling = ceiling(&named);
+        budgets.insert(named.name, ceiling);
+    }
+    budgets
+}
+
+fn ceiling(named: &Named<'_, PartyName>) -> Option<Ceiling> {
+    let table = named.item.table()?;
+    let budget = budget(&table);
+    if let Some(item) = table.get("renews")
+        && item.text().is_some_and(|text| text != "never")
+    {
+        not_yet::<()>(&item, "never");
+    }
+    table.close();
+    let budget = budget?;
+    Some(Ceiling {
+        loss: incamera_dp::loss_of(&budget),
+        budget,
+    })
+}
+
+/// The fields `epsilon` and `delta`, both above zero.
+pub(super) fn budget(table: &Table<'_>) -> Option<Budget> {
+    const EPSILON: &str = "write a number above 0 and at most 1000, such as epsilon = 1.0";
+    const DELTA: &str = "write a number above 0 and below 1, such as delta = 1e-8";
+    let epsilon = table.need("epsilon", EPSILON).and_then(|item| {
+        let epsilon: Option<Epsilon> = item.number()?.parse().ok();
+        let epsilon = epsilon.filter(|epsilon| *epsilon > Epsilon::ZERO);
+        refuse_none(&item, epsilon, EPSILON)
+    });
+    let delta = table.need("delta", DELTA).and_then(|item| {
+        let inside = |delta: &Delta| (1..Delta::UNITS_PER_ONE).contains(&delta.units());
+        let delta = item.number()?.parse().ok().filter(inside);
+        refuse_none(&item, delta, DELTA)
+    });
+    Some(Budget {
+        epsilon: epsilon?,
+        delta: delta?,
+    })
+}
+
+fn refuse_none<T>(item: &Item<'_>, value: Option<T>, help: &str) -> Option<T> {
+    if value.is_none() {
+        item.problem(format_args!("`{}` is out of range", item.path), help);
+    }
+    value
+}
+
+/// What is allowed and probably not meant.
+pub(super) fn warnings(root: &Table<'_>, terms: &Terms) -> Vec<Problem> {
+    let place = |section: &'static str, name: &str| {
+        let named = root.members::<String>(section);
+        let place = named.into_iter().find(|named| named.name == name);
+        place.map(|named| named.at).unwrap_or_default()
+    };
+    let mut warnings = Vec::new();
+    for (name, query) in &terms.queries {
+        for owner in terms.owners_read(query) {
+            let (what, help) = match terms.ceiling(&owner) {
+                Some(ceiling) if terms.cost(query).within(&ceiling) => continue,
+                Some(_) => (
+                    format!("one run of query `{name}` costs more than the whole budget of party `{owner}`, so it can never run"),
+                    "lower the query's epsilon and delta, or raise the budget",
+                ),
+                None => (
+                    format!("query `{name}` reads data of party `{owner}`, which has no budget in this agreement: only its own configuration limits it"),
+                    "write a section [budgets] for that party",
+                ),
+            };
+            let span = place("queries", name.as_str());
+            warnings.push(root.problems().problem(&span, what, help));
+        }
+    }
+    warnings
+}
