@@ -1,0 +1,187 @@
+//! Why a matching run ended, and whose doing it was. Never an identifier, a point or a key.
+
+use incamera_group::PointFault;
+use incamera_types::{IdKind, MatchingEpoch, PartyName};
+use incamera_wire::FormatError;
+
+/// Why a matching run ended without pseudonyms.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MatchError {
+    /// The peer sent what no correct program sends.
+    #[error("`{peer}` does not keep to the matching protocol")]
+    PeerMisbehaved {
+        /// The peer.
+        peer: PartyName,
+        /// What it did.
+        #[source]
+        source: Misbehaviour,
+    },
+    /// The peer is well, but matches something else.
+    #[error("`{peer}` matches under other terms")]
+    PeerIncompatible {
+        /// The peer.
+        peer: PartyName,
+        /// What differs.
+        #[source]
+        source: Incompatible,
+    },
+    /// The stream of the peer ended before the run did.
+    #[error("`{peer}` ended the run early: start it again")]
+    EndedEarly {
+        /// The peer.
+        peer: PartyName,
+    },
+    /// Every id matched in an earlier run would get another pseudonym now.
+    #[error(
+        "ids of kind `{id_kind}` that were matched before in epoch {epoch} get other pseudonyms now, \
+         so nothing would join: the matching secret in our key ring or in that of `{peer}` is not the \
+         one of the earlier runs; restore the right key ring, or agree on a new matching epoch"
+    )]
+    SecretChanged {
+        /// The peer.
+        peer: PartyName,
+        /// The epoch of the run.
+        epoch: MatchingEpoch,
+        /// The kind of the ids.
+        id_kind: IdKind,
+    },
+    /// This program called the run wrongly.
+    #[error("the matching run was used wrongly")]
+    Misuse(#[from] Misuse),
+}
+
+/// What a misbehaving peer did.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misbehaviour {
+    /// A message with nothing in it, or of a kind that this version does not know.
+    #[error("an empty or unknown message")]
+    EmptyMessage,
+    /// Points or an end before the greeting.
+    #[error("a message before the greeting")]
+    BeforeHello,
+    /// A second greeting, with the same set size or another.
+    #[error("a second greeting")]
+    SecondHello,
+    /// Points that do not follow on the ones before.
+    #[error("points from place {found}, where those from place {expected} come next")]
+    OutOfOrder {
+        /// The place that comes next.
+        expected: u64,
+        /// The place sent.
+        found: u64,
+    },
+    /// A chunk without points, with too many, or with part of one.
+    #[error(
+        "a chunk of {bytes} bytes, which is no whole number of points from 1 to the chunk limit"
+    )]
+    ChunkSize {
+        /// Bytes sent.
+        bytes: usize,
+    },
+    /// More points than declared, or answers to points that were not sent.
+    #[error("more than the {expected} points that were due")]
+    TooMany {
+        /// Points due so far.
+        expected: u64,
+    },
+    /// A point that is the identity or none at all.
+    #[error("point {place} is refused")]
+    BadPoint {
+        /// Its place in the set.
+        place: u64,
+        /// Why.
+        #[source]
+        fault: PointFault,
+    },
+    /// An end that does not fit what was exchanged.
+    #[error("it reports {found} points received, after {expected} of its set")]
+    WrongCount {
+        /// The points it was due.
+        expected: u64,
+        /// The points it reports.
+        found: u64,
+    },
+    /// Two of our ids came back as one point.
+    #[error("it gave one point for two ids")]
+    RepeatedPoint,
+    /// Some ids matched before kept their pseudonym, others did not.
+    #[error("it did not treat all points alike: some ids keep their pseudonym, others do not")]
+    Inconsistent,
+}
+
+/// How the peer's terms differ.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Incompatible {
+    /// Another protocol or version.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// Another version of the agreement, or another agreement.
+    #[error("its agreement is not ours: compare the digests that `agreement show` prints")]
+    Agreement,
+    /// It calls itself by another name than the agreement gives this peer.
+    #[error("it takes itself for another party than the agreement says it is")]
+    Party,
+    /// Another matching epoch.
+    #[error("it matches epoch {theirs}, we match epoch {ours}")]
+    Epoch {
+        /// Our epoch.
+        ours: MatchingEpoch,
+        /// The peer's.
+        theirs: MatchingEpoch,
+    },
+    /// Another kind of identifier.
+    #[error("it matches ids of another kind than `{ours}`")]
+    IdKind {
+        /// Our kind.
+        ours: IdKind,
+    },
+    /// Another method.
+    #[error("it matches by another method than `{ours}`")]
+    Method {
+        /// Our method.
+        ours: super::Method,
+    },
+    /// Another degree of revelation.
+    #[error("it matches with another `reveals` than `{ours}`")]
+    Reveals {
+        /// Ours.
+        ours: super::Reveals,
+    },
+    /// A set larger than the agreement allows.
+    #[error("its set of {found} ids is larger than the {limit} that the agreement allows")]
+    SetTooLarge {
+        /// The size it declared.
+        found: u64,
+        /// `max_ids`, and the earlier ids that may be mixed in.
+        limit: u64,
+    },
+}
+
+/// How this program used a run wrongly.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// Both sides have one name.
+    #[error("a party does not match with itself")]
+    SameParty,
+    /// An identifier stands twice in the set, or is empty.
+    #[error("the ids are not distinct and not empty: prepare them first")]
+    NotPrepared,
+    /// More identifiers than the agreement allows.
+    #[error("{found} ids are more than the {limit} that the agreement allows")]
+    TooManyIds {
+        /// Distinct ids.
+        found: u64,
+        /// `max_ids`.
+        limit: u64,
+    },
+    /// Terms that cannot go into a domain tag.
+    #[error("the terms are too long for a domain tag")]
+    Terms,
+    /// A call after the run had failed.
+    #[error("the run has failed before")]
+    AfterFailure,
+}
