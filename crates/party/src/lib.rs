@@ -1,1 +1,17 @@
-//! A party's service: broker, rendezvous and manifests.
+//! A party's service: broker, meeting point and manifests.
+//!
+//! Wiring only: the checks are `release`'s, the books are `ledger`'s, the keys are `seal`'s.
+//! The service listens on one port for three kinds of callers, told apart by TLS key and by
+//! what they sign: rooms ([`broker`]), the party's own people ([`owner`]) and the peer of a
+//! matching run ([`meeting`]).
+
+mod agreements;
+mod broker;
+mod config;
+mod meeting;
+mod owner;
+mod service;
+
+pub use agreements::Agreements;
+pub use config::{KeyPaths, LedgerPath, PartyConfig};
+pub use service::{ServeError, serve};

@@ -1,0 +1,121 @@
+//! An agreement on disk: `NAME.toml`, and beside it `NAME.toml.PARTY.sig` of each party.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use incamera_keys::SshSig;
+use incamera_types::PartyName;
+use incamera_types::limits::MAX_AGREEMENT_BYTES;
+
+use crate::{Agreement, AgreementError, SignaturesError, SignedAgreement};
+
+/// Why an agreement on disk is not in force.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The file cannot be read.
+    #[error("`{path}` cannot be read")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is larger than an agreement may be.
+    #[error("`{path}` is larger than the {MAX_AGREEMENT_BYTES} bytes that an agreement may have")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not an agreement.
+    #[error("`{path}` is not a valid agreement")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        #[source]
+        source: AgreementError,
+    },
+    /// A signature file is not an SSH signature.
+    #[error("`{path}` is not an SSH signature")]
+    NotASignature {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Signatures are missing or do not hold.
+    #[error("`{path}` is not signed by all parties")]
+    Unsigned {
+        /// The file.
+        path: PathBuf,
+        /// Whose.
+        #[source]
+        source: SignaturesError,
+    },
+}
+
+/// Where a party's signature of an agreement lies.
+#[must_use]
+pub fn signature_path(agreement: &Path, party: &PartyName) -> PathBuf {
+    let mut name = agreement.as_os_str().to_owned();
+    name.push(format!(".{party}.sig"));
+    name.into()
+}
+
+/// Reads and checks an agreement.
+///
+/// # Errors
+/// [`FileError::Read`], [`FileError::TooLarge`] or [`FileError::Invalid`].
+pub fn read(path: &Path) -> Result<Agreement, FileError> {
+    let failed = |source| FileError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let bytes = std::fs::read(path).map_err(failed)?;
+    if bytes.len() > MAX_AGREEMENT_BYTES {
+        return Err(FileError::TooLarge {
+            path: path.to_owned(),
+        });
+    }
+    Agreement::parse(&bytes).map_err(|source| FileError::Invalid {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Reads the signatures that lie beside an agreement.
+///
+/// # Errors
+/// [`FileError::NotASignature`]; a signature that is not there is no error here.
+pub fn read_signatures(
+    path: &Path,
+    agreement: &Agreement,
+) -> Result<BTreeMap<PartyName, SshSig>, FileError> {
+    let mut signatures = BTreeMap::new();
+    for party in agreement.parties.keys() {
+        let path = signature_path(path, party);
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            continue;
+        };
+        let signature =
+            SshSig::from_armor(&text).map_err(|_| FileError::NotASignature { path })?;
+        signatures.insert(party.clone(), signature);
+    }
+    Ok(signatures)
+}
+
+/// Reads an agreement that all parties have signed.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_signed(path: &Path) -> Result<SignedAgreement, FileError> {
+    let agreement = read(path)?;
+    let signatures = read_signatures(path, &agreement)?;
+    agreement
+        .verify(&signatures)
+        .map_err(|source| FileError::Unsigned {
+            path: path.to_owned(),
+            source,
+        })
+}

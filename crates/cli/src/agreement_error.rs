@@ -1,0 +1,48 @@
+//! An agreement's errors, drawn into its text.
+
+use std::path::Path;
+
+use incamera_agreement::{Agreement, AgreementError, Problem, files};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report,
+};
+
+use crate::failure::{Failure, Context};
+
+/// Reads an agreement; on failure draws each place that is wrong.
+pub fn read(path: &Path) -> Result<Agreement, Failure> {
+    files::read(path).map_err(|error| match error {
+        files::FileError::Invalid { path, source } => invalid(&path, &source),
+        other => Failure::failed("the agreement was not read").because(&other),
+    })
+}
+
+fn invalid(path: &Path, error: &AgreementError) -> Failure {
+    let text = std::fs::read(path).or_fail("the agreement was not read");
+    let text = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let mut failure = Failure::failed(format!("`{}` is not a valid agreement", path.display()));
+    for problem in error.problems() {
+        failure = failure.why(problem.to_string());
+    }
+    failure.hint = Some(error.first().help.clone());
+    if let Ok(text) = text {
+        failure.picture = Some(draw(path, &text, error.problems()));
+    }
+    failure
+}
+
+/// Draws places in a text.
+pub fn draw<'a>(path: &Path, text: &str, problems: impl Iterator<Item = &'a Problem>) -> String {
+    let labels: Vec<LabeledSpan> = problems
+        .map(|problem| LabeledSpan::at(problem.span.clone(), problem.what.clone()))
+        .collect();
+    let diagnostic = MietteDiagnostic::new("here").with_labels(labels);
+    let source = NamedSource::new(path.display().to_string(), text.to_owned());
+    let report = Report::new(diagnostic).with_source_code(source);
+    let theme = GraphicalTheme::unicode_nocolor();
+    let mut picture = String::new();
+    let drawn = GraphicalReportHandler::new_themed(theme)
+        .with_links(false)
+        .render_report(&mut picture, report.as_ref());
+    drawn.map(|()| picture).unwrap_or_default()
+}

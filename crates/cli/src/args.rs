@@ -1,0 +1,369 @@
+//! What can be asked: a noun, then a verb.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use incamera_types::{AnalystName, AnalystRef, ColumnName, DatasetName, IdKind, PartyName, QueryName};
+
+/// Compute a joint answer from data that nobody shows.
+#[derive(Debug, Parser)]
+#[command(name = "incamera", version, about, long_about = LONG)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Show the result, or the failure, as one JSON document.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show neither notes nor progress.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+const LONG: &str = "\
+Compute a joint answer from data that nobody shows.
+
+Organisations match identities without revealing them, seal data under keys bound to
+purposes, and hand it to a clean room that proves what code it runs. Only approved, noisy
+aggregates come out.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by policy, 4 attestation not
+verified, 5 budget exhausted.
+
+See it all at work:  incamera demo";
+
+/// The nouns.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a party's folder: keys, key ring, configuration.
+    Init(Init),
+    /// Play the whole story on generated data, adversaries included.
+    #[cfg(feature = "simulated")]
+    Demo(Demo),
+    /// Check a file offline: an agreement, a manifest or a release with its receipt.
+    Verify(Verify),
+    /// What a party has agreed to, sealed and spent.
+    Status(PartyFolder),
+    /// The signed file that says who may learn what.
+    #[command(subcommand)]
+    Agreement(Agreement),
+    /// A party's service.
+    #[command(subcommand)]
+    Party(Party),
+    /// The clean room.
+    #[command(subcommand)]
+    Room(Room),
+    /// Match identities with the other party.
+    #[command(subcommand)]
+    Match(Match),
+    /// Seal data and hand it to the room.
+    #[command(subcommand)]
+    Data(Data),
+    /// Ask.
+    #[command(subcommand)]
+    Query(Query),
+}
+
+/// Which party's folder a command works in.
+#[derive(Debug, Args)]
+pub struct PartyFolder {
+    /// The party's folder.
+    #[arg(long, short, env = "INCAMERA_PARTY", default_value = ".", value_name = "DIR")]
+    pub party: PathBuf,
+}
+
+/// Which agreement a command works under.
+#[derive(Debug, Args)]
+pub struct UnderAgreement {
+    /// The agreement; the only one in the party's folder where not named.
+    #[arg(long, short, value_name = "FILE")]
+    pub agreement: Option<PathBuf>,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The folder to make.
+    pub folder: PathBuf,
+    /// The party's name, as it will stand in agreements.
+    #[arg(long)]
+    pub name: PartyName,
+    /// Where the service listens.
+    #[arg(long, default_value = "127.0.0.1:7443")]
+    pub listen: std::net::SocketAddr,
+    /// Where `/healthz` listens.
+    #[arg(long)]
+    pub health: Option<std::net::SocketAddr>,
+    /// The URL that agreements will name; made of `--listen` where not named.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// How many people the party's data are about: declared and public, to foretell errors.
+    #[arg(long, default_value_t = 100_000)]
+    pub people: u64,
+    /// Also make a key for this analyst.
+    #[arg(long)]
+    pub analyst: Vec<AnalystName>,
+    /// A file with the passphrase of the key ring; made at random where not named.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// Arguments of `demo`.
+#[cfg(feature = "simulated")]
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The folder that will hold everything.
+    #[arg(default_value = "incamera-demo")]
+    pub folder: PathBuf,
+    /// People in the generated data.
+    #[arg(long, default_value_t = 100_000)]
+    pub people: u32,
+    /// The seed of the generated data.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Leave the parties and the room running until Ctrl-C.
+    #[arg(long)]
+    pub stay: bool,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The file.
+    pub file: PathBuf,
+    /// The agreement that it belongs to; its signatures lie beside it.
+    #[arg(long, short, value_name = "FILE")]
+    pub agreement: Option<PathBuf>,
+}
+
+/// Verbs of `agreement`.
+#[derive(Debug, Subcommand)]
+pub enum Agreement {
+    /// Write a commented starting file.
+    New(AgreementNew),
+    /// Check the file, and that each query reads just what it declares.
+    Check(AgreementFile),
+    /// Explain it in words.
+    Show(AgreementFile),
+    /// Sign it: writes FILE.PARTY.sig, which `ssh-keygen -Y verify` accepts.
+    Sign(AgreementSign),
+    /// Say in words what a new version changes.
+    Diff(AgreementDiff),
+}
+
+/// Which starting file.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Template {
+    /// A shop and a mailer measure a campaign.
+    AdMeasurement,
+}
+
+/// Arguments of `agreement new`.
+#[derive(Debug, Args)]
+pub struct AgreementNew {
+    /// What the agreement is for.
+    #[arg(long = "for", value_enum)]
+    pub template: Template,
+    /// Where to write it; standard output where not named.
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Fill in a party from its public file: `incamera init` writes DIR/public.toml.
+    #[arg(long = "with", value_name = "DIR|FILE")]
+    pub parties: Vec<PathBuf>,
+    /// The room's URL.
+    #[arg(long, value_name = "URL")]
+    pub room_url: Option<String>,
+    /// Accept a simulated room that runs this program. Protects nothing: for trying out.
+    #[arg(long)]
+    pub insecure_simulated_tee: bool,
+}
+
+/// An agreement file.
+#[derive(Debug, Args)]
+pub struct AgreementFile {
+    /// The agreement.
+    pub file: PathBuf,
+}
+
+/// Arguments of `agreement sign`.
+#[derive(Debug, Args)]
+pub struct AgreementSign {
+    /// The agreement.
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub party: PartyFolder,
+}
+
+/// Arguments of `agreement diff`.
+#[derive(Debug, Args)]
+pub struct AgreementDiff {
+    /// The version in force.
+    pub old: PathBuf,
+    /// The proposed version.
+    pub new: PathBuf,
+}
+
+/// Verbs of `party`.
+#[derive(Debug, Subcommand)]
+pub enum Party {
+    /// Run the party's service until it is stopped.
+    Serve(PartyFolder),
+}
+
+/// Verbs of `room`.
+#[derive(Debug, Subcommand)]
+pub enum Room {
+    /// Run a clean room until it is stopped.
+    Serve(RoomServe),
+    /// What this program would attest: the measurement for the agreement.
+    Measure,
+}
+
+/// Arguments of `room serve`.
+#[derive(Debug, Args)]
+pub struct RoomServe {
+    /// The room's configuration.
+    #[arg(long, default_value = "room.toml", value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// Verbs of `match`.
+#[derive(Debug, Subcommand)]
+pub enum Match {
+    /// Match with the other party, which runs the same command.
+    Run(MatchRun),
+}
+
+/// Arguments of `match run`.
+#[derive(Debug, Args)]
+pub struct MatchRun {
+    #[command(flatten)]
+    pub party: PartyFolder,
+    #[command(flatten)]
+    pub under: UnderAgreement,
+    /// A CSV or Parquet file with this party's ids; name several to match all their ids.
+    #[arg(long, required = true, value_name = "FILE")]
+    pub data: Vec<PathBuf>,
+    /// The kind of id; the agreement's only one where not named.
+    #[arg(long)]
+    pub id: Option<IdKind>,
+    /// The column that holds it, where it is not named like the kind.
+    #[arg(long, value_name = "COLUMN")]
+    pub column: Option<String>,
+    /// How long to wait for the other party, in seconds.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    pub wait: u64,
+}
+
+impl MatchRun {
+    /// How long to wait for the other party.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(self.wait)
+    }
+}
+
+/// Verbs of `data`.
+#[derive(Debug, Subcommand)]
+pub enum Data {
+    /// Encrypt a file's columns under keys bound to purposes.
+    Seal(DataSeal),
+    /// Hand sealed data sets to the room, after checking its evidence.
+    Push(DataPush),
+    /// What a sealed data set tells somebody without keys.
+    Inspect(DataInspect),
+}
+
+/// Arguments of `data seal`.
+#[derive(Debug, Args)]
+pub struct DataSeal {
+    #[command(flatten)]
+    pub party: PartyFolder,
+    #[command(flatten)]
+    pub under: UnderAgreement,
+    /// The data set of the agreement.
+    pub dataset: DatasetName,
+    /// The CSV or Parquet file that holds it.
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Where the file's columns are named otherwise: AGREEMENT=FILE, such as `amount=value`.
+    #[arg(long = "column", value_name = "NAME=NAME", value_parser = column_pair)]
+    pub columns: Vec<(ColumnName, String)>,
+}
+
+fn column_pair(text: &str) -> Result<(ColumnName, String), String> {
+    let (ours, theirs) = text.split_once('=').ok_or("write it as NAME=NAME")?;
+    let ours = ours.parse().map_err(|error| format!("{error}"))?;
+    Ok((ours, theirs.to_owned()))
+}
+
+/// Arguments of `data push`.
+#[derive(Debug, Args)]
+pub struct DataPush {
+    #[command(flatten)]
+    pub party: PartyFolder,
+    #[command(flatten)]
+    pub under: UnderAgreement,
+    /// The data sets; all sealed ones where none is named.
+    pub datasets: Vec<DatasetName>,
+}
+
+/// Arguments of `data inspect`.
+#[derive(Debug, Args)]
+pub struct DataInspect {
+    /// A sealed data set's folder, or its manifest.
+    pub path: PathBuf,
+}
+
+/// Verbs of `query`.
+#[derive(Debug, Subcommand)]
+pub enum Query {
+    /// The bounded plan in words, its cost and expected error, before anything is spent.
+    Explain(QueryExplain),
+    /// Ask: attest the room, sign the request, show the answer.
+    Run(QueryRun),
+}
+
+/// Arguments of `query explain`.
+#[derive(Debug, Args)]
+pub struct QueryExplain {
+    /// The query of the agreement.
+    pub query: QueryName,
+    /// The agreement.
+    #[arg(long, short, value_name = "FILE")]
+    pub agreement: PathBuf,
+    /// Parameters: NAME=VALUE.
+    #[arg(value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+}
+
+/// Arguments of `query run`.
+#[derive(Debug, Args)]
+pub struct QueryRun {
+    /// The query of the agreement.
+    pub query: QueryName,
+    /// The agreement; its signatures lie beside it.
+    #[arg(long, short, value_name = "FILE")]
+    pub agreement: PathBuf,
+    /// Who asks: PARTY/ANALYST.
+    #[arg(long = "as", value_name = "PARTY/ANALYST")]
+    pub analyst: AnalystRef,
+    /// The analyst's OpenSSH private key.
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// What the answer is for; the query's own purpose where not named.
+    #[arg(long)]
+    pub purpose: Option<incamera_types::PurposeName>,
+    /// Why, in words; goes into the owners' logs.
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    /// Where to keep answer and receipt; QUERY-DIGEST.release where not named.
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Spend without asking.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Parameters: NAME=VALUE.
+    #[arg(value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+}

@@ -1,0 +1,60 @@
+//! One module for each noun.
+
+mod agreement;
+mod data;
+#[cfg(feature = "simulated")]
+mod demo;
+mod init;
+mod matching;
+mod parameters;
+mod query;
+mod room_client;
+mod serve;
+mod status;
+mod verify;
+
+use crate::args::{Agreement, Command, Data, Match, Party, Query, Room};
+use crate::failure::{Done, Failure};
+use crate::printer::Printer;
+
+/// Does what was asked.
+pub fn run(command: Command, printer: &Printer) -> Done {
+    match command {
+        Command::Init(arguments) => init::run(&arguments, printer),
+        #[cfg(feature = "simulated")]
+        Command::Demo(arguments) => demo::run(&arguments, printer),
+        Command::Verify(arguments) => verify::run(&arguments, printer),
+        Command::Status(arguments) => status::run(&arguments, printer),
+        Command::Agreement(verb) => match verb {
+            Agreement::New(arguments) => agreement::new(&arguments, printer),
+            Agreement::Check(arguments) => agreement::check(&arguments, printer),
+            Agreement::Show(arguments) => agreement::show(&arguments, printer),
+            Agreement::Sign(arguments) => agreement::sign(&arguments, printer),
+            Agreement::Diff(arguments) => agreement::diff(&arguments, printer),
+        },
+        Command::Party(Party::Serve(arguments)) => serve::party(&arguments, printer),
+        Command::Room(Room::Serve(arguments)) => serve::room(&arguments, printer),
+        Command::Room(Room::Measure) => serve::measure(printer),
+        Command::Match(Match::Run(arguments)) => matching::run(&arguments, printer),
+        Command::Data(verb) => match verb {
+            Data::Seal(arguments) => data::seal(&arguments, printer),
+            Data::Push(arguments) => data::push(&arguments, printer),
+            Data::Inspect(arguments) => data::inspect(&arguments, printer),
+        },
+        Command::Query(verb) => match verb {
+            Query::Explain(arguments) => query::explain(&arguments, printer),
+            Query::Run(arguments) => query::run(&arguments, printer),
+        },
+    }
+}
+
+/// Runs asynchronous work to its end.
+pub(crate) fn block_on<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed("the program did not start its threads").because(&error))?
+        .block_on(work)
+}

@@ -1,0 +1,161 @@
+//! A party's folder: what `init` makes and every other command reads.
+//!
+//! ```text
+//! shop/
+//!   party.toml       the service's configuration (paths are relative to it)
+//!   signing_key      OpenSSH; may stay offline, on another machine
+//!   service_key      OpenSSH; TLS, manifests, grants, checkpoints
+//!   analysts/NAME    OpenSSH keys of analysts made by `init --analyst`
+//!   passphrase.txt   opens the key ring
+//!   ring.age         purpose keys, matching secrets, the seed key
+//!   agreements/      NAME.toml and NAME.toml.PARTY.sig of each party
+//!   crosswalks/      own id -> pseudonym
+//!   consents/        pseudonym -> consent class
+//!   sealed/DATASET/  manifest and encrypted parts
+//!   ledger.sqlite    charges, seeds (encrypted), log
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use incamera_keys::SigningKey;
+use incamera_party::PartyConfig;
+use incamera_seal::KeyRing;
+use incamera_types::{AgreementId, DatasetName, IdKind, PartyName};
+use secrecy::SecretString;
+
+use crate::failure::{Context, Failure};
+
+/// An open party folder.
+pub struct Folder {
+    root: PathBuf,
+    /// The service's configuration, paths made absolute.
+    pub config: PartyConfig,
+}
+
+impl Folder {
+    /// Opens the folder that has a `party.toml`.
+    pub fn open(root: &Path) -> Result<Self, Failure> {
+        let file = root.join("party.toml");
+        if !file.is_file() {
+            return Err(Failure::usage(format!("`{}` is no party's folder", root.display()))
+                .why("it has no `party.toml`")
+                .hint("name the folder with `--party DIR`, or make one with `incamera init DIR --name NAME`"));
+        }
+        let config = PartyConfig::load(&file).or_fail("the configuration was not read")?;
+        Ok(Self {
+            root: root.to_owned(),
+            config,
+        })
+    }
+
+    /// The party's name.
+    pub fn name(&self) -> &PartyName {
+        &self.config.name
+    }
+
+    /// Where crosswalks lie.
+    pub fn crosswalk(&self, agreement: &AgreementId, kind: &IdKind) -> PathBuf {
+        self.root
+            .join("crosswalks")
+            .join(format!("{}-{kind}.parquet", short(agreement)))
+    }
+
+    /// Where the consents of this owner's people lie.
+    pub fn consents(&self, agreement: &AgreementId) -> PathBuf {
+        self.root
+            .join("consents")
+            .join(format!("{}.parquet", short(agreement)))
+    }
+
+    /// Where a sealed data set lies.
+    pub fn sealed(&self, agreement: &AgreementId, dataset: &DatasetName) -> PathBuf {
+        self.root
+            .join("sealed")
+            .join(short(agreement))
+            .join(dataset.as_str())
+    }
+
+    /// The folder of agreements.
+    pub fn agreements(&self) -> &Path {
+        &self.config.agreements
+    }
+
+    /// The service key.
+    pub fn service_key(&self) -> Result<SigningKey, Failure> {
+        read_key(&self.config.keys.service)
+    }
+
+    /// The signing key.
+    pub fn signing_key(&self) -> Result<SigningKey, Failure> {
+        read_key(&self.config.keys.signing)
+    }
+
+    /// The passphrase of the key ring.
+    pub fn passphrase(&self) -> Result<SecretString, Failure> {
+        read_passphrase(&self.config.keys.passphrase_file)
+    }
+
+    /// The open key ring.
+    pub fn ring(&self) -> Result<KeyRing, Failure> {
+        let path = &self.config.keys.ring;
+        KeyRing::open(path, &self.passphrase()?)
+            .or_fail(format!("the key ring `{}` was not opened", path.display()))
+            .map_err(|failure| {
+                failure.hint("check `passphrase_file` in `party.toml`; without its passphrase a ring cannot be read")
+            })
+    }
+
+    /// Which agreement a command means: the file named, or the only one in `agreements/`.
+    pub fn agreement_file(&self, named: Option<&Path>) -> Result<PathBuf, Failure> {
+        if let Some(path) = named {
+            return Ok(path.to_owned());
+        }
+        let mut found = agreement_files(self.agreements())?;
+        match (found.pop(), found.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (None, _) => Err(Failure::usage("there is no agreement yet")
+                .why(format!("`{}` has no .toml file", self.agreements().display()))
+                .hint("write one with `incamera agreement new --for ad-measurement`")),
+            (Some(_), false) => Err(Failure::usage("which agreement is meant?")
+                .why(format!("`{}` has several", self.agreements().display()))
+                .hint("name one with `--agreement FILE`")),
+        }
+    }
+}
+
+fn agreement_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Ok(Vec::new());
+    };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+fn short(agreement: &AgreementId) -> String {
+    agreement.to_string().chars().take(16).collect()
+}
+
+/// Reads an OpenSSH private key; one with a passphrase asks `INCAMERA_KEY_PASSPHRASE_FILE`.
+pub fn read_key(path: &Path) -> Result<SigningKey, Failure> {
+    let what = format!("the key `{}` was not read", path.display());
+    let text = std::fs::read_to_string(path).or_fail(&what)?;
+    let passphrase = match std::env::var_os("INCAMERA_KEY_PASSPHRASE_FILE") {
+        Some(file) => Some(read_passphrase(Path::new(&file))?),
+        None => None,
+    };
+    SigningKey::from_openssh(&text, passphrase.as_ref())
+        .or_fail(what)
+        .map_err(|failure| {
+            failure.hint("a key with a passphrase needs `INCAMERA_KEY_PASSPHRASE_FILE`, a file that holds it")
+        })
+}
+
+fn read_passphrase(path: &Path) -> Result<SecretString, Failure> {
+    let text = std::fs::read_to_string(path)
+        .or_fail(format!("the passphrase file `{}` was not read", path.display()))?;
+    Ok(SecretString::from(text.trim_end_matches(['\n', '\r']).to_owned()))
+}

@@ -1,0 +1,142 @@
+//! The folder of agreements: read anew for each request, so that a file put there counts.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use incamera_agreement::{ActiveAgreement, Agreement, SignedAgreement, files};
+use incamera_net::status::{Problem, ProblemKind};
+use incamera_types::{AgreementDigest, AgreementId, PartyName, UnixTime};
+
+/// The folder of agreements and their signatures.
+#[derive(Clone, Debug)]
+pub struct Agreements {
+    folder: PathBuf,
+}
+
+/// What the clock says: the one place where a party's service reads it.
+pub(crate) fn now() -> UnixTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    UnixTime(since.map(|since| since.as_secs()).unwrap_or_default())
+}
+
+impl Agreements {
+    /// The folder; it may not exist yet.
+    #[must_use]
+    pub fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// The files that end in `.toml`, in order of name.
+    fn paths(&self) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else {
+            return Vec::new();
+        };
+        let mut paths: Vec<PathBuf> = entries
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+            .collect();
+        paths.sort();
+        paths
+    }
+
+    /// Every readable agreement with the parties whose signature is missing or bad.
+    #[must_use]
+    pub fn all(&self) -> Vec<(Agreement, Vec<PartyName>)> {
+        self.paths().iter().filter_map(|path| judged(path)).collect()
+    }
+
+    /// Every agreement that all parties have signed.
+    fn signed(&self) -> Vec<SignedAgreement> {
+        let paths = self.paths();
+        let read = paths.iter().map(|path| (path, files::read_signed(path)));
+        read.filter_map(|(path, read)| match read {
+            Ok(signed) => Some(signed),
+            Err(error) => {
+                tracing::warn!(file = %path.display(), %error, "not in force");
+                None
+            }
+        })
+        .collect()
+    }
+
+    /// The agreement in force with this digest: signed by all, not expired, and no newer
+    /// version of it signed by all.
+    ///
+    /// # Errors
+    /// A [`Problem`] that says which of these fails.
+    pub fn active(&self, digest: &AgreementDigest) -> Result<ActiveAgreement, Problem> {
+        let signed = self.signed();
+        let found = signed
+            .iter()
+            .find(|known| &known.agreement().digest == digest)
+            .ok_or_else(|| self.unknown(digest))?;
+        if let Some(newer) = newer(&signed, found.agreement()) {
+            return Err(Problem::new(
+                ProblemKind::Refused,
+                "agreement-superseded",
+                format!("version {newer} of this agreement is in force"),
+            )
+            .hint("use the newest version"));
+        }
+        found.at(now()).map_err(|error| {
+            Problem::new(ProblemKind::Expired, "agreement-expired", error.to_string())
+                .hint("sign a new version with a later `expires`")
+        })
+    }
+
+    /// The newest signed version of the agreement with this id.
+    #[must_use]
+    pub fn newest(&self, id: &AgreementId) -> Option<SignedAgreement> {
+        let mut versions = self.signed();
+        versions.retain(|known| &known.agreement().id == id);
+        versions.into_iter().max_by_key(|known| known.agreement().version)
+    }
+
+    fn unknown(&self, digest: &AgreementDigest) -> Problem {
+        let known = self.all();
+        let unsigned = known.iter().find(|(known, _)| &known.digest == digest);
+        match unsigned {
+            Some((agreement, missing)) => Problem::new(
+                ProblemKind::Refused,
+                "agreement-unsigned",
+                format!(
+                    "the agreement `{}` lacks a valid signature of {}",
+                    agreement.name,
+                    listed(missing)
+                ),
+            )
+            .hint("each party signs it with `incamera agreement sign`; put all .sig files beside it"),
+            None => Problem::new(
+                ProblemKind::Refused,
+                "agreement-unknown",
+                format!("no agreement with digest {digest} is known here"),
+            )
+            .hint("put the agreement and all its .sig files into the party's `agreements` folder"),
+        }
+    }
+}
+
+fn judged(path: &Path) -> Option<(Agreement, Vec<PartyName>)> {
+    let agreement = files::read(path).ok()?;
+    let signatures = files::read_signatures(path, &agreement).unwrap_or_default();
+    let missing = match agreement.clone().verify(&signatures) {
+        Ok(_) => Vec::new(),
+        Err(error) => [error.missing, error.bad].concat(),
+    };
+    Some((agreement, missing))
+}
+
+fn newer(all: &[SignedAgreement], this: &Agreement) -> Option<u64> {
+    all.iter()
+        .map(SignedAgreement::agreement)
+        .filter(|other| other.id == this.id && other.version > this.version)
+        .map(|other| other.version)
+        .max()
+}
+
+fn listed(parties: &[PartyName]) -> String {
+    let names: Vec<String> = parties.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}

@@ -1,0 +1,130 @@
+//! `party.toml`: one file, unknown keys refused, paths relative to the file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use incamera_net::config::{self, ConfigError};
+use incamera_types::{Budget, PartyName};
+use serde::Deserialize;
+
+/// The configuration of a party's service.
+///
+/// ```toml
+/// format = "incamera-party/1"
+/// name   = "shop"
+/// listen = "127.0.0.1:7443"
+/// health = "127.0.0.1:7444"    # /healthz, plain HTTP, loopback
+///
+/// [budget]                     # the owner's own ceiling over all agreements
+/// epsilon = 20.0
+/// delta   = 1e-6
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartyConfig {
+    /// `incamera-party/1`.
+    pub format: String,
+    /// The party's name, as in its agreements.
+    pub name: PartyName,
+    /// Where the service listens.
+    pub listen: SocketAddr,
+    /// Where `/healthz` listens, if anywhere.
+    #[serde(default)]
+    pub health: Option<SocketAddr>,
+    /// The folder of agreements and their signatures.
+    #[serde(default = "agreements")]
+    pub agreements: PathBuf,
+    /// Where keys lie.
+    #[serde(default)]
+    pub keys: KeyPaths,
+    /// Where the ledger lies.
+    #[serde(default)]
+    pub ledger: LedgerPath,
+    /// The owner's own ceiling over all agreements.
+    #[serde(default)]
+    pub budget: Option<Budget>,
+    /// Writes the TLS keys of all connections there: for demos and tests only.
+    #[cfg(feature = "simulated")]
+    #[serde(default)]
+    pub insecure_tls_key_log: Option<PathBuf>,
+}
+
+/// Paths of keys.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeyPaths {
+    /// The signing key; may lie elsewhere, offline.
+    pub signing: PathBuf,
+    /// The service key.
+    pub service: PathBuf,
+    /// The key ring.
+    pub ring: PathBuf,
+    /// A file with the ring's passphrase.
+    pub passphrase_file: PathBuf,
+}
+
+impl Default for KeyPaths {
+    fn default() -> Self {
+        Self {
+            signing: "signing_key".into(),
+            service: "service_key".into(),
+            ring: "ring.age".into(),
+            passphrase_file: "passphrase.txt".into(),
+        }
+    }
+}
+
+/// Path of the ledger.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LedgerPath {
+    /// The SQLite file.
+    pub path: PathBuf,
+}
+
+impl Default for LedgerPath {
+    fn default() -> Self {
+        Self {
+            path: "ledger.sqlite".into(),
+        }
+    }
+}
+
+fn agreements() -> PathBuf {
+    "agreements".into()
+}
+
+impl PartyConfig {
+    /// The format that this program reads.
+    pub const FORMAT: &'static str = "incamera-party/1";
+
+    /// Reads the file and makes its paths relative to the file's folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the line that is wrong.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = config::load(file)?;
+        config::expect_format(file, &config.format, Self::FORMAT)?;
+        let folder = file.parent().unwrap_or(Path::new("."));
+        config.make_absolute(folder);
+        Ok(config)
+    }
+
+    fn make_absolute(&mut self, folder: &Path) {
+        let paths = [
+            &mut self.agreements,
+            &mut self.keys.signing,
+            &mut self.keys.service,
+            &mut self.keys.ring,
+            &mut self.keys.passphrase_file,
+            &mut self.ledger.path,
+        ];
+        for path in paths {
+            *path = folder.join(&*path);
+        }
+        #[cfg(feature = "simulated")]
+        if let Some(path) = &mut self.insecure_tls_key_log {
+            *path = folder.join(&*path);
+        }
+    }
+}

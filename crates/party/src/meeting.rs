@@ -1,0 +1,163 @@
+//! Where two parties that match meet.
+//!
+//! Each party's `match run` dials the service of the party whose name comes later: the
+//! peer's, or its own. The service knows both by their service keys, waits until both are
+//! there, and passes messages on. It sees blinded points only, and keeps nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use incamera_net::server::caller;
+use incamera_net::services::meeting_server::Meeting as MeetingService;
+use incamera_net::services::{MeetingFrame, MeetingHello, MeetingReady, meeting_frame::Frame};
+use incamera_net::status::{Problem, ProblemKind};
+use incamera_types::{AgreementDigest, Digest, IdKind, PartyName};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::agreements::Agreements;
+
+/// Frames under way in one direction: bounds memory to a few megabytes a pair.
+const FRAMES_UNDER_WAY: usize = 8;
+
+type Key = (AgreementDigest, IdKind);
+type Replies = mpsc::Sender<Result<MeetingFrame, Status>>;
+
+/// One side of a pair.
+struct Half {
+    party: PartyName,
+    frames: Streaming<MeetingFrame>,
+    replies: Replies,
+}
+
+/// The meeting point.
+pub(crate) struct Meeting {
+    agreements: Arc<Agreements>,
+    waiting: Mutex<HashMap<Key, Half>>,
+}
+
+impl Meeting {
+    pub(crate) fn new(agreements: Arc<Agreements>) -> Self {
+        Self {
+            agreements,
+            waiting: Mutex::default(),
+        }
+    }
+
+    /// The caller must be the party that it says it is, and in the agreement.
+    fn admit(
+        &self,
+        hello: &MeetingHello,
+        key: Option<incamera_keys::PublicKey>,
+    ) -> Result<(Key, PartyName), Problem> {
+        let digest = AgreementDigest::from_slice(&hello.agreement_digest)
+            .map_err(|_| malformed("agreement digest"))?;
+        let kind: IdKind = hello.id_kind.parse().map_err(|_| malformed("id kind"))?;
+        let name: PartyName = hello.party.parse().map_err(|_| malformed("party"))?;
+        let signed = self.agreements.active(&digest)?;
+        let party = signed.agreement().parties.get(&name);
+        if party.is_none() || party.map(|party| &party.service) != key.as_ref() {
+            return Err(Problem::new(
+                ProblemKind::Refused,
+                "not-the-party",
+                format!("the caller is not `{name}`: its TLS key is not that party's service key"),
+            )
+            .hint("use the service key that the agreement names"));
+        }
+        Ok(((digest, kind), name))
+    }
+
+    /// The half that waits for this one, or this one is put to wait.
+    fn pair(&self, key: Key, half: Half) -> Option<(Half, Half)> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        match waiting.remove(&key) {
+            Some(other) if other.party != half.party && !other.replies.is_closed() => {
+                Some((other, half))
+            }
+            // A side that comes again replaces its earlier self.
+            _ => {
+                waiting.insert(key, half);
+                None
+            }
+        }
+    }
+}
+
+fn malformed(field: &str) -> Problem {
+    Problem::new(
+        ProblemKind::Invalid,
+        "malformed-hello",
+        format!("the field `{field}` of the first message is malformed"),
+    )
+}
+
+#[tonic::async_trait]
+impl MeetingService for Meeting {
+    type JoinStream = ReceiverStream<Result<MeetingFrame, Status>>;
+
+    async fn join(
+        &self,
+        request: Request<Streaming<MeetingFrame>>,
+    ) -> Result<Response<Self::JoinStream>, Status> {
+        let key = caller(&request);
+        let mut frames = request.into_inner();
+        let first = frames.message().await?.and_then(|frame| frame.frame);
+        let Some(Frame::Hello(hello)) = first else {
+            return Err(malformed("hello").into());
+        };
+        let (key, party) = self.admit(&hello, key)?;
+        let (replies, receiver) = mpsc::channel(FRAMES_UNDER_WAY);
+        tracing::info!(%party, kind = %key.1, "joined the meeting point");
+        let half = Half {
+            party,
+            frames,
+            replies,
+        };
+        if let Some((one, two)) = self.pair(key, half) {
+            tokio::spawn(relay(one, two));
+        }
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
+async fn relay(one: Half, two: Half) {
+    let ready = || MeetingFrame {
+        frame: Some(Frame::Ready(MeetingReady {})),
+    };
+    for half in [&one, &two] {
+        if half.replies.send(Ok(ready())).await.is_err() {
+            return;
+        }
+    }
+    tokio::join!(
+        pass_on(one.frames, two.replies),
+        pass_on(two.frames, one.replies)
+    );
+}
+
+/// Passes messages on until the sender is done or either side goes away.
+async fn pass_on(mut from: Streaming<MeetingFrame>, to: Replies) {
+    loop {
+        let next = match from.message().await {
+            Ok(Some(frame)) if matches!(frame.frame, Some(Frame::Message(_))) => Ok(frame),
+            Ok(Some(_)) => Err(malformed("message").into()),
+            Ok(None) => return,
+            Err(_) => Err(peer_left()),
+        };
+        let ended = next.is_err();
+        if to.send(next).await.is_err() || ended {
+            return;
+        }
+    }
+}
+
+fn peer_left() -> Status {
+    Problem::new(
+        ProblemKind::Unavailable,
+        "peer-left",
+        "the other party's `match run` ended before the matching did",
+    )
+    .hint("run `match run` again on both sides")
+    .into()
+}

@@ -1,0 +1,69 @@
+//! `room.toml`: one file, unknown keys refused, paths relative to the file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use incamera_net::config::{self, ConfigError};
+use serde::Deserialize;
+
+/// The configuration of a room.
+///
+/// ```toml
+/// format    = "incamera-room/1"
+/// listen    = "127.0.0.1:7543"
+/// health    = "127.0.0.1:7544"        # /healthz, plain HTTP, loopback
+/// agreement = "spring-campaign.toml"  # with its .sig files beside it
+/// storage   = "room-storage"          # ciphertext
+/// insecure_simulated_tee = true       # no hardware protects this room
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoomConfig {
+    /// `incamera-room/1`.
+    pub format: String,
+    /// Where the room listens.
+    pub listen: SocketAddr,
+    /// Where `/healthz` listens, if anywhere.
+    #[serde(default)]
+    pub health: Option<SocketAddr>,
+    /// The one agreement that this room works under.
+    pub agreement: PathBuf,
+    /// The folder of sealed data sets: ciphertext, which owners can push again.
+    pub storage: PathBuf,
+    /// Memory for one query, in bytes.
+    #[serde(default = "memory_bytes")]
+    pub memory_bytes: usize,
+    /// Runs without hardware protection and says so everywhere.
+    #[serde(default)]
+    pub insecure_simulated_tee: bool,
+    /// Writes the TLS keys of all connections there: for demos and tests only.
+    #[cfg(feature = "simulated")]
+    #[serde(default)]
+    pub insecure_tls_key_log: Option<PathBuf>,
+}
+
+fn memory_bytes() -> usize {
+    4 << 30
+}
+
+impl RoomConfig {
+    /// The format that this program reads.
+    pub const FORMAT: &'static str = "incamera-room/1";
+
+    /// Reads the file and makes its paths relative to the file's folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the line that is wrong.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = config::load(file)?;
+        config::expect_format(file, &config.format, Self::FORMAT)?;
+        let folder = file.parent().unwrap_or(Path::new("."));
+        config.agreement = folder.join(&config.agreement);
+        config.storage = folder.join(&config.storage);
+        #[cfg(feature = "simulated")]
+        if let Some(path) = &mut config.insecure_tls_key_log {
+            *path = folder.join(&*path);
+        }
+        Ok(config)
+    }
+}
