@@ -14,7 +14,7 @@ use crate::Misuse;
 /// Starts the domain tag of `H`.
 const HASH_LABEL: &str = "incamera-matching-hash/1";
 /// Starts the label that a matching secret is widened under.
-const SECRET_LABEL: &str = "incamera-matching-secret/1";
+pub(crate) const SECRET_LABEL: &str = "incamera-matching-secret/1";
 /// The salt of the pseudonym's HKDF.
 const PSEUDONYM_LABEL: &str = "incamera-pseudonym/1";
 
@@ -102,7 +102,7 @@ impl Terms {
 
     /// `len(label) label`, then agreement id, epoch (4 bytes), id kind, method and reveals in
     /// the same way; lengths have one byte.
-    fn tagged(&self, label: &str) -> Vec<u8> {
+    pub(crate) fn tagged(&self, label: &str) -> Vec<u8> {
         let epoch = self.epoch.0.to_be_bytes();
         let fields: [&[u8]; 6] = [
             label.as_bytes(),

@@ -435,3 +435,6 @@ fn check_distinct(pseudonyms: &[Pseudonym]) -> Result<(), Misbehaviour> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod drive;
+mod ids;
+mod known;
+mod refusals;
+mod runs;
+mod vectors;
