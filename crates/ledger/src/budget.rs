@@ -89,7 +89,11 @@ pub(crate) fn check(
     ] {
         if !add(used, cost)?.within(&limit) {
             let left = used.left_of(&limit);
-            return Err(LedgerError::BudgetExhausted { ceiling, left, cost });
+            return Err(LedgerError::BudgetExhausted {
+                ceiling,
+                left,
+                cost,
+            });
         }
     }
     Ok(())

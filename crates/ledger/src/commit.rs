@@ -37,7 +37,10 @@ pub struct GrantRecord<'a> {
 /// Proof that a charge is durable; only [`Ledger::commit`] makes one.
 ///
 /// ```compile_fail
-/// let charged = incamera_ledger::Charged {};
+/// use incamera_ledger::Charged;
+/// fn copy(charged: Charged) -> Charged {
+///     Charged { ..charged } // private fields
+/// }
 /// ```
 #[derive(Debug)]
 pub struct Charged {
@@ -79,7 +82,10 @@ impl Charged {
 /// Proof that a log entry is durable; only [`Ledger::commit`] makes one.
 ///
 /// ```compile_fail
-/// let logged = incamera_ledger::Logged {};
+/// use incamera_ledger::Logged;
+/// fn copy(logged: Logged) -> Logged {
+///     Logged { ..logged } // private fields
+/// }
 /// ```
 #[derive(Debug)]
 pub struct Logged {
@@ -159,7 +165,11 @@ fn take_reservation(tx: &Transaction<'_>, held: &Held, now: UnixTime) -> Result<
          WHERE request = ?1 AND room_key = ?2 AND expires > ?3",
         params![blob(&held.request), blob(&held.room_key), int(now.0)?],
     )?;
-    if open == 1 { Ok(()) } else { Err(LedgerError::NoReservation) }
+    if open == 1 {
+        Ok(())
+    } else {
+        Err(LedgerError::NoReservation)
+    }
 }
 
 /// The promised seed must still be there: it is erased when its data are superseded.
@@ -168,7 +178,11 @@ fn keep_seed(tx: &Transaction<'_>, held: &Held) -> Result<(), LedgerError> {
         "UPDATE seeds SET kept = 1 WHERE request = ?1 AND commitment = ?2",
         params![blob(&held.request), blob(&held.commitment)],
     )?;
-    if kept == 1 { Ok(()) } else { Err(LedgerError::NoReservation) }
+    if kept == 1 {
+        Ok(())
+    } else {
+        Err(LedgerError::NoReservation)
+    }
 }
 
 fn charge(

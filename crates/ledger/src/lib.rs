@@ -38,7 +38,5 @@ pub use error::{CeilingKind, DatabaseError, LedgerError, Opener};
 pub use failpoint::Failpoint;
 pub use log::{GRANT, origin};
 pub use manifests::{NewManifest, NewestManifest, Registered};
-pub use reserve::{
-    Ask, Held, MAX_OPEN_PER_ANALYST, MAX_OPEN_PER_COUNTERPARTY, seed_commitment,
-};
+pub use reserve::{Ask, Held, MAX_OPEN_PER_ANALYST, MAX_OPEN_PER_COUNTERPARTY, seed_commitment};
 pub use store::Ledger;

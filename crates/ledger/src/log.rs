@@ -90,7 +90,10 @@ pub(crate) fn append(
     Ok(LogProof {
         entry,
         index,
-        inclusion: inclusion.iter().map(|hash| hash.as_bytes().to_vec()).collect(),
+        inclusion: inclusion
+            .iter()
+            .map(|hash| hash.as_bytes().to_vec())
+            .collect(),
         checkpoint: sign(&tree, origin, signer)?,
         cosignatures: Vec::new(),
     })

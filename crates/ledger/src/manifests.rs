@@ -110,15 +110,16 @@ impl Ledger {
     }
 }
 
-fn order(
-    offered: &NewManifest<'_>,
-    newest: &NewestManifest,
-) -> Result<Registered, LedgerError> {
+fn order(offered: &NewManifest<'_>, newest: &NewestManifest) -> Result<Registered, LedgerError> {
     let dataset = offered.dataset.clone();
     let version = offered.version;
     if version < newest.version {
         let newest = newest.version;
-        return Err(LedgerError::ManifestOld { dataset, version, newest });
+        return Err(LedgerError::ManifestOld {
+            dataset,
+            version,
+            newest,
+        });
     }
     match (version == newest.version, offered.digest == newest.digest) {
         (true, true) => Ok(Registered::Known),
@@ -127,11 +128,7 @@ fn order(
     }
 }
 
-fn put(
-    tx: &Transaction<'_>,
-    manifest: &NewManifest<'_>,
-    now: UnixTime,
-) -> Result<(), LedgerError> {
+fn put(tx: &Transaction<'_>, manifest: &NewManifest<'_>, now: UnixTime) -> Result<(), LedgerError> {
     tx.execute(
         "INSERT OR REPLACE INTO manifests
          (agreement_id, dataset, version, digest, signed, registered_at)

@@ -39,8 +39,9 @@ pub struct Ask<'a> {
 /// Proof that an amount is held and a seed is promised; only [`Ledger::reserve`] makes one.
 ///
 /// ```compile_fail
-/// fn forge(held: &incamera_ledger::Held) -> incamera_ledger::Held {
-///     incamera_ledger::Held { repeat: true, ..*held }
+/// use incamera_ledger::Held;
+/// fn copy(held: Held) -> Held {
+///     Held { ..held } // private fields
 /// }
 /// ```
 #[derive(Debug)]
@@ -139,7 +140,11 @@ impl Ledger {
         if !repeat {
             budget::check(&tx, &ask.agreement, ask.cost, ceilings)?;
         }
-        let holds = if repeat { PrivacyLoss::default() } else { ask.cost };
+        let holds = if repeat {
+            PrivacyLoss::default()
+        } else {
+            ask.cost
+        };
         insert(&tx, ask, holds)?;
         tx.commit()?;
         self.hook.at(Failpoint::Reserved);
@@ -158,7 +163,10 @@ impl Ledger {
 
 /// Ends expired reservations, and seeds that no charge and no reservation hangs on.
 fn purge(tx: &Transaction<'_>, now: UnixTime) -> Result<(), LedgerError> {
-    tx.execute("DELETE FROM reservations WHERE expires <= ?1", [int(now.0)?])?;
+    tx.execute(
+        "DELETE FROM reservations WHERE expires <= ?1",
+        [int(now.0)?],
+    )?;
     tx.execute(
         "DELETE FROM seeds WHERE kept = 0
          AND request NOT IN (SELECT request FROM reservations)",

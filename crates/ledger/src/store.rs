@@ -82,7 +82,9 @@ fn settings(connection: &Connection) -> Result<(), LedgerError> {
         ("trusted_schema", "OFF", 0),
     ] {
         // Some pragmas answer with their value, some with nothing.
-        connection.pragma_update_and_check(None, setting, value, |_| Ok(())).or_else(answerless)?;
+        connection
+            .pragma_update_and_check(None, setting, value, |_| Ok(()))
+            .or_else(answerless)?;
         let found: i64 = connection.pragma_query_value(None, setting, |row| row.get(0))?;
         if found != expected {
             return Err(LedgerError::NotDurable { setting });
@@ -109,7 +111,9 @@ fn migrate(connection: &mut Connection, party: &PartyName) -> Result<(), LedgerE
         return Err(LedgerError::NotALedger);
     }
     let done = usize::try_from(found).map_err(|_| LedgerError::NotALedger)?;
-    let steps = MIGRATIONS.get(done..).ok_or(LedgerError::Schema { found, known })?;
+    let steps = MIGRATIONS
+        .get(done..)
+        .ok_or(LedgerError::Schema { found, known })?;
     for step in steps {
         tx.execute_batch(step)?;
     }

@@ -1,0 +1,50 @@
+use incamera_ledger::{LedgerError, Registered};
+use incamera_types::ManifestDigest;
+
+use crate::fixture::{Fixture, Want, d};
+
+#[test]
+fn i4_versions_only_rise() {
+    let mut owner = Fixture::new();
+    assert_eq!(owner.register(1, 1, 50).unwrap(), Registered::Known);
+    assert_eq!(owner.register(1, 3, 51).unwrap(), Registered::New);
+    for version in [1, 2] {
+        let old = owner.register(1, version, 52).unwrap_err();
+        assert!(matches!(old, LedgerError::ManifestOld { newest: 3, .. }));
+    }
+    let conflict = owner.register(1, 3, 52).unwrap_err();
+    assert!(matches!(
+        conflict,
+        LedgerError::ManifestConflict { version: 3, .. }
+    ));
+    let newest = owner.ledger.newest_manifests(&d(1)).unwrap();
+    assert_eq!(newest.len(), 1);
+    assert_eq!(
+        (newest[0].version, newest[0].digest),
+        (3, d::<ManifestDigest>(51))
+    );
+    assert_eq!(newest[0].signed, b"signed manifest");
+}
+
+#[test]
+fn i4_an_old_manifest_reserves_nothing() {
+    let mut owner = Fixture::new();
+    owner.register(1, 2, 51).unwrap();
+    let old = owner.reserve(Want::default()).unwrap_err();
+    assert!(matches!(old, LedgerError::ManifestNotNewest { .. }));
+    owner.manifests = vec![("customers".parse().unwrap(), d(51))];
+    owner.reserve(Want::default()).unwrap();
+    owner.manifests = vec![("unknown".parse().unwrap(), d(51))];
+    let unknown = owner.reserve(Want::default()).unwrap_err();
+    assert!(matches!(unknown, LedgerError::ManifestNotNewest { .. }));
+}
+
+/// A manifest that arrives between the two rounds ends the reservation.
+#[test]
+fn i4_a_superseded_reservation_commits_nothing() {
+    let mut owner = Fixture::new();
+    let held = owner.reserve(Want::default()).unwrap();
+    owner.register(1, 2, 51).unwrap();
+    let refused = owner.commit(&held, 80);
+    assert!(matches!(refused, Err(LedgerError::NoReservation)));
+}

@@ -1,0 +1,104 @@
+use incamera_keys::SeedKey;
+use incamera_ledger::{LedgerError, seed_commitment};
+use incamera_types::RequestDigest;
+
+use crate::fixture::{Fixture, LIFETIME_S, NOW, Want, d, rho, shop};
+
+#[test]
+fn i8_one_seed_a_request() {
+    let mut owner = Fixture::new();
+    let want = Want {
+        cost: 1,
+        ..Want::default()
+    };
+    let first = owner.reserve(want).unwrap();
+    let second = owner.reserve(Want { room: 21, ..want }).unwrap();
+    let other = owner
+        .reserve(Want {
+            request: 11,
+            ..want
+        })
+        .unwrap();
+    assert_eq!(first.commitment(), second.commitment());
+    assert_ne!(first.commitment(), other.commitment());
+    assert_ne!(first.seed().expose(), other.seed().expose());
+}
+
+#[test]
+fn commitments_name_owner_and_request() {
+    let mut owner = Fixture::new();
+    let held = owner.reserve(Want::default()).unwrap();
+    let commit = |party: &str, request| {
+        seed_commitment(
+            &party.parse().unwrap(),
+            &d::<RequestDigest>(request),
+            held.seed(),
+        )
+    };
+    assert_eq!(
+        held.commitment(),
+        seed_commitment(&shop(), &d(10), held.seed())
+    );
+    assert_ne!(held.commitment(), commit("mailer", 10));
+    assert_ne!(held.commitment(), commit("shop", 11));
+}
+
+/// Seeds lie encrypted, and only the ring that made them opens them.
+#[test]
+fn seeds_are_encrypted_at_rest() {
+    let mut owner = Fixture::on_disk();
+    let (charged, _) = owner.spend(Want::default()).unwrap();
+    let file = std::fs::read(owner.path()).unwrap();
+    let seed = charged.seed().expose();
+    assert!(!file.windows(32).any(|window| window == seed));
+    owner.seed_key = SeedKey::generate(&mut owner.rng);
+    let refused = owner.reserve(Want::default()).unwrap_err();
+    assert!(matches!(refused, LedgerError::Seed));
+}
+
+/// An erased seed is gone from the file; its charge stays, and the seed's request is refused.
+#[test]
+fn superseded_seeds_are_erased() {
+    let mut owner = Fixture::on_disk();
+    owner.spend(Want::default()).unwrap();
+    let sealed: Vec<u8> = rusqlite::Connection::open(owner.path())
+        .unwrap()
+        .query_row("SELECT sealed FROM seeds", [], |row| row.get(0))
+        .unwrap();
+    let in_file = |owner: &Fixture| {
+        let file = std::fs::read(owner.path()).unwrap();
+        file.windows(sealed.len()).any(|window| window == sealed)
+    };
+    assert!(in_file(&owner));
+    owner.register(1, 2, 51).unwrap();
+    assert!(!in_file(&owner));
+    assert_eq!(owner.spent(), rho(100));
+    assert!(owner.reserve(Want::default()).is_err());
+}
+
+/// A promise that nobody took up is forgotten when its reservation ends.
+#[test]
+fn unused_seeds_are_forgotten() {
+    let mut owner = Fixture::new();
+    let first = owner.reserve(Want::default()).unwrap();
+    let at = NOW.plus(LIFETIME_S);
+    let later = owner
+        .reserve(Want {
+            at,
+            ..Want::default()
+        })
+        .unwrap();
+    assert_ne!(first.commitment(), later.commitment());
+    // The reservation of the forgotten promise commits nothing.
+    let refused = owner.commit_at(&first, 80, at);
+    assert!(matches!(refused, Err(LedgerError::NoReservation)));
+}
+
+#[test]
+fn debug_shows_no_seed() {
+    let mut owner = Fixture::new();
+    let held = owner.reserve(Want::default()).unwrap();
+    let bytes = format!("{:?}", held.seed().expose());
+    assert!(!format!("{held:?}").contains(&bytes));
+    assert!(format!("{held:?}").contains("seed: NoiseSeed"));
+}
