@@ -109,10 +109,9 @@ fn points_held(side: &Side, own: &[&str]) -> Vec<EncodedPoint> {
 fn reaches(side: &Side, own: &[&str], secrets: &HashSet<Pseudonym>) -> bool {
     let seen_in_bytes = side.received.iter().any(|message| {
         let bytes = incamera_wire::encode(message);
-        let found = bytes
+        bytes
             .windows(16)
-            .any(|w| secrets.contains(&Pseudonym::from_bytes(w.try_into().unwrap())));
-        found
+            .any(|w| secrets.contains(&Pseudonym::from_bytes(w.try_into().unwrap())))
     });
     let held = points_held(side, own);
     let as_is = held

@@ -7,7 +7,6 @@
 )]
 
 mod drive;
-mod ids;
 mod known;
 mod refusals;
 mod runs;

@@ -1,1 +1,198 @@
-//! placeholder
+//! Every file of `vectors/v1`, made by the independent script beside it.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use incamera_matching::{MatchError, MatchingSecret, Run, Terms, ids};
+use incamera_types::{MatchingEpoch, Pseudonym};
+use incamera_wire::v1::MatchMessage;
+use prost::Message;
+use rand_core::{Infallible, TryCryptoRng, TryRng};
+
+use crate::drive::Crosswalk;
+
+/// Gives one byte for ever.
+struct Constant(u8);
+
+impl TryRng for Constant {
+    type Error = Infallible;
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(u32::from_be_bytes([self.0; 4]))
+    }
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(u64::from_be_bytes([self.0; 8]))
+    }
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        bytes.fill(self.0);
+        Ok(())
+    }
+}
+impl TryCryptoRng for Constant {}
+
+/// A vector: its header, and the messages with their directions.
+struct Vector {
+    header: Vec<(String, String)>,
+    messages: VecDeque<(bool, Vec<u8>)>,
+}
+
+impl Vector {
+    fn read(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).unwrap();
+        let (header, body) = text.split_once("\n\n").unwrap();
+        let pair = |line: &str| {
+            let (name, value) = line.split_once(": ").unwrap();
+            (name.to_owned(), value.to_owned())
+        };
+        let message = |line: &str| {
+            let (direction, bytes) = line.split_at(1);
+            (direction == ">", hex::decode(bytes.trim()).unwrap())
+        };
+        Self {
+            header: header.lines().map(pair).collect(),
+            messages: body.lines().map(message).collect(),
+        }
+    }
+
+    fn all(&self, name: &str) -> Vec<&str> {
+        let named = self.header.iter().filter(|(n, _)| n == name);
+        named.map(|(_, value)| value.as_str()).collect()
+    }
+
+    fn one(&self, name: &str) -> &str {
+        self.all(name)[0]
+    }
+
+    fn pairs(&self, name: &str) -> Vec<(String, Pseudonym)> {
+        let pair = |text: &str| {
+            let (id, pseudonym) = text.rsplit_once(' ').unwrap();
+            let bytes = hex::decode(pseudonym).unwrap().try_into().unwrap();
+            (id.to_owned(), Pseudonym::from_bytes(bytes))
+        };
+        self.all(name).into_iter().map(pair).collect()
+    }
+
+    fn terms(&self) -> Terms {
+        Terms {
+            agreement_id: self.one("agreement-id").parse().unwrap(),
+            agreement_digest: self.one("agreement-digest").parse().unwrap(),
+            epoch: MatchingEpoch(self.one("epoch").parse().unwrap()),
+            id_kind: self.one("id-kind").parse().unwrap(),
+            method: self.one("method").parse().unwrap(),
+            reveals: self.one("reveals").parse().unwrap(),
+            max_ids: self.one("max-ids").parse().unwrap(),
+        }
+    }
+
+    fn start(&self) -> Run {
+        let key = hex::decode(self.one("key")).unwrap().try_into().unwrap();
+        let random = u8::from_str_radix(self.one("random"), 16).unwrap();
+        Run::new(
+            self.terms(),
+            self.one("party").parse().unwrap(),
+            self.one("peer").parse().unwrap(),
+            &MatchingSecret::from_key(&key),
+            self.all("id").into_iter().map(str::to_owned).collect(),
+            &self.pairs("known"),
+            &mut Constant(random),
+        )
+        .unwrap()
+    }
+
+    /// Plays the vector. An error must come with the last message, or at the end.
+    fn play(mut self) -> Result<Crosswalk, MatchError> {
+        let mut run = self.start();
+        loop {
+            while let Some(message) = run.outgoing() {
+                let expected = self.messages.pop_front();
+                assert_eq!(
+                    expected,
+                    Some((true, message.encode_to_vec())),
+                    "a sent message differs"
+                );
+            }
+            let Some((sent, bytes)) = self.messages.pop_front() else {
+                return run.finish().map(|pairs| pairs.into_iter().collect());
+            };
+            assert!(!sent, "a message was not sent");
+            let taken = run.incoming(MatchMessage::decode(bytes.as_slice()).unwrap());
+            if taken.is_err() {
+                assert!(self.messages.is_empty(), "refused too early");
+                taken?;
+            }
+        }
+    }
+}
+
+/// The error's names, from outside to inside: `PeerMisbehaved::BadPoint::Identity`.
+fn name(error: &MatchError) -> String {
+    let word = |debug: String| debug.split([' ', '(', '{']).next().unwrap().to_owned();
+    let outer = word(format!("{error:?}"));
+    match error {
+        MatchError::PeerMisbehaved { source, .. } => match source {
+            incamera_matching::Misbehaviour::BadPoint { fault, .. } => {
+                format!("{outer}::BadPoint::{fault:?}")
+            }
+            other => format!("{outer}::{}", word(format!("{other:?}"))),
+        },
+        MatchError::PeerIncompatible { source, .. } => {
+            format!("{outer}::{}", word(format!("{source:?}")))
+        }
+        _ => outer,
+    }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/v1")
+}
+
+#[test]
+fn every_run_vector() {
+    let (mut accepted, mut rejected) = (0, 0);
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.ends_with("ids.txt") {
+            continue;
+        }
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        let vector = Vector::read(&path);
+        let expect = vector.one("expect").to_owned();
+        let wanted: Crosswalk = vector.pairs("pseudonym").into_iter().collect();
+        match vector.play() {
+            Ok(crosswalk) => {
+                assert_eq!(expect, "accept", "{file}");
+                assert_eq!(crosswalk, wanted, "{file}");
+                accepted += 1;
+            }
+            Err(error) => {
+                assert_eq!(expect, format!("reject {}", name(&error)), "{file}");
+                rejected += 1;
+            }
+        }
+    }
+    assert_eq!((accepted, rejected), (7, 34));
+}
+
+#[test]
+fn every_id_vector() {
+    let text = std::fs::read_to_string(folder().join("ids.txt")).unwrap();
+    let (_, body) = text.split_once("\n\n").unwrap();
+    let unhex = |word: &str| String::from_utf8(hex::decode(word).unwrap()).unwrap();
+    let mut checked = 0;
+    for line in body.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let raw = if words[1] == "-" {
+            String::new()
+        } else {
+            unhex(words[1])
+        };
+        let found = ids::normalise(&raw, &words[0].parse().unwrap());
+        let wanted = match words[2] {
+            "empty" => Err(ids::IdFault::Empty),
+            "invalid" => Err(ids::IdFault::Invalid),
+            _ => Ok(unhex(words[3])),
+        };
+        assert_eq!(found, wanted, "{line}");
+        checked += 1;
+    }
+    assert_eq!(checked, 40);
+}
