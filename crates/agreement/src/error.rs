@@ -25,7 +25,11 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, column, .. } = self;
-        write!(f, "line {line}, column {column}: {}: {}", self.what, self.help)
+        write!(
+            f,
+            "line {line}, column {column}: {}: {}",
+            self.what, self.help
+        )
     }
 }
 
@@ -157,7 +161,11 @@ mod tests {
         let text = "ä = 1\r\nöö x\n";
         assert_eq!(line_column(text, 0), (1, 1));
         assert_eq!(line_column(text, text.find('x').unwrap()), (2, 4));
-        assert_eq!(line_column(text, 1), (1, 1), "inside a character: its start");
+        assert_eq!(
+            line_column(text, 1),
+            (1, 1),
+            "inside a character: its start"
+        );
         assert_eq!(line_column(text, 999), (3, 1));
     }
 }

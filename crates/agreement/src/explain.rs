@@ -1,12 +1,425 @@
-//! The agreement in words, for a lawyer or a privacy officer.
+//! The agreement in words, for a lawyer or a privacy officer: who, what, why, how long, what
+//! each layer protects, what risk remains.
+
 use std::collections::BTreeMap;
-use incamera_types::{PartyName, PrivacyLoss};
+
+use incamera_attest::TeeKind;
+use incamera_types::{
+    ColumnSpec, ColumnType, DatasetSpec, OtherText, PartyName, PrivacyLoss, PurposeSet,
+};
+
 use crate::Agreement;
+use crate::model::{Analysts, ConsentSource, MatchingMethod, Query};
+use crate::page::{Page, and, grouped};
+
 /// What each party has spent so far.
 pub type Spent = BTreeMap<PartyName, PrivacyLoss>;
-/// [`explain_with`] before anything is spent.
+
+/// The agreement in words, before anything is spent.
 #[must_use]
-pub fn explain(agreement: &Agreement) -> String { explain_with(agreement, &Spent::new()) }
-/// The agreement in words.
+pub fn explain(agreement: &Agreement) -> String {
+    explain_with(agreement, &Spent::new())
+}
+
+/// The agreement in words, with what is left of each budget after `spent`.
 #[must_use]
-pub fn explain_with(_agreement: &Agreement, _spent: &Spent) -> String { crate::page::Page::default().finish() }
+pub fn explain_with(agreement: &Agreement, spent: &Spent) -> String {
+    let mut page = Page::default();
+    title(&mut page, agreement);
+    who(&mut page, agreement);
+    why(&mut page, agreement);
+    what(&mut page, agreement);
+    questions(&mut page, agreement);
+    budgets(&mut page, agreement, spent);
+    room(&mut page, agreement);
+    how_long(&mut page, agreement);
+    layers(&mut page, agreement);
+    risks(&mut page, agreement);
+    page.finish()
+}
+
+fn title(page: &mut Page, agreement: &Agreement) {
+    page.heading(&format!(
+        "Agreement {}, version {}",
+        agreement.name, agreement.version
+    ));
+    page.text(format_args!(
+        "{} let chosen questions be asked about their data. Nobody sees the other's data: a sealed room computes each answer, adds noise so that no single person can be made out, and gives out the answer only.",
+        and(agreement.parties.keys()),
+    ));
+    page.point(format_args!("digest of this version: {}", agreement.digest));
+    page.point(format_args!("id (digest of version 1): {}", agreement.id));
+    if let Some(follows) = agreement.follows {
+        page.point(format_args!("follows the version with digest {follows}"));
+    }
+    page.point(format_args!("ends with {} (UTC)", agreement.expires));
+    page.point("in force once every party has signed this very file");
+    if agreement.room.policy.accepts_simulated() {
+        simulated(page);
+    }
+}
+
+/// I10: whoever reads on knows it.
+fn simulated(page: &mut Page) {
+    page.heading("!!! SIMULATED TEE !!!");
+    page.text("This agreement accepts a SIMULATED TEE. No hardware protects the room: whoever runs the machine can read everything in it. It is for trying things out with invented data. Do not sign it for real people's data.");
+}
+
+fn who(page: &mut Page, agreement: &Agreement) {
+    page.heading("Who");
+    for (name, party) in &agreement.parties {
+        let people = match party.people {
+            0 => "brings no private data".to_owned(),
+            people => format!("data about some {} people", grouped(people)),
+        };
+        page.point(format_args!(
+            "{name}: {people}; its service is at {}",
+            party.url
+        ));
+        page.sub_point(format_args!("signs with key {}", party.signs.fingerprint()));
+        page.sub_point(format_args!(
+            "its service has key {}",
+            party.service.fingerprint()
+        ));
+        match &party.analysts {
+            Analysts::Vouched => page.sub_point("lets people ask for whom it vouches, request by request; their names stand in the log"),
+            Analysts::Named(people) if people.is_empty() => page.sub_point("lets nobody ask"),
+            Analysts::Named(people) => {
+                page.sub_point(format_args!("lets these people ask, each with a key: {}", and(people.keys())));
+            }
+        }
+    }
+}
+
+fn why(page: &mut Page, agreement: &Agreement) {
+    page.heading("Why: the purposes");
+    page.text("Data are sealed for these purposes. For any other purpose no key exists.");
+    for (name, purpose) in &agreement.purposes {
+        let mut line = format!("{name}: {}", purpose.label);
+        if !purpose.leaf {
+            line.push_str(&format!(
+                " (stands for {})",
+                and(agreement.leaves_of(name).iter())
+            ));
+        }
+        if let Some(iri) = &purpose.iri {
+            line.push_str(&format!(" <{iri}>"));
+        }
+        page.point(line);
+    }
+}
+
+fn what(page: &mut Page, agreement: &Agreement) {
+    page.heading("What data");
+    for spec in agreement.datasets.values() {
+        if spec.public {
+            page.point(format_args!(
+                "{} of {}: public, about no person, not encrypted",
+                spec.name, spec.owner
+            ));
+        } else {
+            page.point(format_args!(
+                "{} of {}; {}",
+                spec.name,
+                spec.owner,
+                consent(agreement, spec)
+            ));
+        }
+        for column in &spec.columns {
+            page.sub_point(column_words(spec, column));
+        }
+    }
+}
+
+fn consent(agreement: &Agreement, spec: &DatasetSpec) -> String {
+    match agreement.consent_of(spec) {
+        ConsentSource::Dataset(source) if source.name == spec.name => {
+            "says what each person agreed to".to_owned()
+        }
+        ConsentSource::Dataset(source) => format!(
+            "each row is used only as its person agreed in {}; who is missing there agreed to nothing",
+            source.name
+        ),
+        ConsentSource::Everything(_) => {
+            "holds no consents: every row may be used for every purpose of its columns".to_owned()
+        }
+    }
+}
+
+fn column_words(spec: &DatasetSpec, column: &ColumnSpec) -> String {
+    let name = &column.name;
+    let purposes = |purposes: &PurposeSet| match purposes.is_empty() {
+        true => String::new(),
+        false => format!(", for {}", and(purposes.iter())),
+    };
+    match column.ty {
+        ColumnType::Pseudonym => {
+            let kind = column
+                .id_kind
+                .as_ref()
+                .map(|kind| format!(" made from {kind}"));
+            let own = if column.purposes.is_empty() {
+                ", opens with any other column".to_owned()
+            } else {
+                purposes(&column.purposes)
+            };
+            format!("{name}: pseudonym{}{own}", kind.unwrap_or_default())
+        }
+        ColumnType::Purposes => format!("{name}: what the person agreed to; not stored"),
+        ty => {
+            let unit = column
+                .unit
+                .as_ref()
+                .map(|unit| format!(" in {unit}"))
+                .unwrap_or_default();
+            let public = if spec.public { ", public" } else { "" };
+            format!(
+                "{name}: {ty}{unit}{}{}{public}",
+                limits(column),
+                purposes(&column.purposes)
+            )
+        }
+    }
+}
+
+fn limits(column: &ColumnSpec) -> String {
+    let mut text = match (column.min, column.max) {
+        (Some(min), Some(max)) => format!(", clamped to {min} .. {max}"),
+        (Some(min), None) => format!(", at least {min}"),
+        (None, Some(max)) => format!(", at most {max}"),
+        (None, None) => String::new(),
+    };
+    if let Some(values) = &column.values {
+        let other = match &column.other {
+            OtherText::Null => "any other becomes empty".to_owned(),
+            OtherText::Becomes(value) => format!("any other becomes {value}"),
+            _ => "any other refuses the file".to_owned(),
+        };
+        text.push_str(&format!(", one of {} ({other})", values.join(", ")));
+    }
+    if column.nullable {
+        text.push_str(", may be empty");
+    }
+    text
+}
+
+fn questions(page: &mut Page, agreement: &Agreement) {
+    page.heading("Which questions, and who gets the answers");
+    if agreement.queries.is_empty() {
+        page.text("None: nothing may be asked under this version.");
+    }
+    for query in agreement.queries.values() {
+        question(page, agreement, query);
+    }
+    page.text("An analyst signs each request. The same request again gives the same answer and costs nothing.");
+}
+
+fn question(page: &mut Page, agreement: &Agreement, query: &Query) {
+    let label = agreement
+        .purposes
+        .get(&query.purpose)
+        .map(|purpose| purpose.label.as_str());
+    page.point(format_args!(
+        "{}, for the purpose {} ({})",
+        query.name,
+        query.purpose,
+        label.unwrap_or_default()
+    ));
+    page.sub_point(format_args!("may be asked by {}", and(&query.analysts)));
+    page.sub_point(format_args!("the answer goes to {}", and(&query.receivers)));
+    let reads: Vec<_> = query.reads.iter().collect();
+    page.sub_point(format_args!("reads {}, and nothing else", and(reads)));
+    if !query.params.is_empty() {
+        let params = query
+            .params
+            .iter()
+            .map(|(name, ty)| format!("{name} ({ty})"));
+        page.sub_point(format_args!("the analyst chooses {}", and(params)));
+    }
+    for group in &query.groups {
+        page.sub_point(format_args!(
+            "shows a row for each {}: {}",
+            group.name,
+            and(&group.values)
+        ));
+    }
+    bounds(page, query);
+    page.sub_point(format_args!(
+        "a row with fewer than {} people, by the noisy count, is withheld",
+        query.min_people
+    ));
+    for ratio in &query.ratios {
+        page.sub_point(format_args!(
+            "shows {} = {} / {}",
+            ratio.name, ratio.numerator, ratio.denominator
+        ));
+    }
+    if let Some(compare) = &query.compare {
+        page.sub_point(format_args!(
+            "compares {} of {} with that of {}",
+            compare.ratio, compare.group, compare.against
+        ));
+    }
+    page.sub_point(format_args!(
+        "a run costs each of {}: {}",
+        and(agreement.owners_read(query)),
+        cost(query)
+    ));
+    page.sub_point("in SQL:");
+    for line in query.sql.trim_end().lines() {
+        page.verbatim(line);
+    }
+}
+
+fn bounds(page: &mut Page, query: &Query) {
+    let groups = query.per_person.groups;
+    page.sub_point(format_args!(
+        "one person counts in at most {groups} group{}; in a count of people, once",
+        if groups == 1 { "" } else { "s" }
+    ));
+    for (measure, (low, high)) in &query.per_person.measures {
+        page.sub_point(format_args!(
+            "one person adds {low} to {high} to {measure} of a group; what is outside is cut off"
+        ));
+    }
+    for (dataset, rows) in &query.rows {
+        page.sub_point(format_args!(
+            "at most {} rows a person of {dataset} are looked at",
+            grouped(*rows)
+        ));
+    }
+}
+
+/// Epsilon in words.
+fn cost(query: &Query) -> String {
+    format!(
+        "epsilon {}, delta {}. In words: whatever anybody believes about one person, the answer shifts the odds of it by a factor of {} at most, save with a probability of {}",
+        query.epsilon,
+        query.delta,
+        factor(query.epsilon.to_f64()),
+        query.delta,
+    )
+}
+
+/// `e^epsilon` as people say it.
+fn factor(epsilon: f64) -> String {
+    match epsilon.exp() {
+        factor if factor < 10.0 => format!("{factor:.2}"),
+        factor if factor < 1e6 => format!("{factor:.0}"),
+        factor => format!("{factor:.0e}"),
+    }
+}
+
+fn budgets(page: &mut Page, agreement: &Agreement, spent: &Spent) {
+    page.heading("How much may be learned in all");
+    page.text("Each answer is charged to every owner whose data it reads, before any key is released. When a budget is used up, no more answers come. Nothing spent comes back.");
+    for owner in agreement.owners() {
+        let Some(ceiling) = agreement.budgets.get(owner) else {
+            page.point(format_args!(
+                "{owner}: no ceiling in this agreement; its own configuration limits it"
+            ));
+            continue;
+        };
+        let budget = ceiling.budget;
+        page.point(format_args!(
+            "{owner}: epsilon {}, delta {}, never renewed (over everything, the odds about one person shift by a factor of {} at most)",
+            budget.epsilon,
+            budget.delta,
+            factor(budget.epsilon.to_f64())
+        ));
+        let left = spent
+            .get(owner)
+            .copied()
+            .unwrap_or_default()
+            .left_of(&ceiling.loss);
+        for query in agreement.queries.values() {
+            if agreement.owners_read(query).contains(owner) {
+                let cost = agreement.cost(query);
+                page.sub_point(format_args!(
+                    "room for {} runs of {} in all, {} of them left",
+                    runs(&cost, &ceiling.loss),
+                    query.name,
+                    runs(&cost, &left)
+                ));
+            }
+        }
+    }
+    page.text("An owner's own configuration may set a lower ceiling over all of its agreements.");
+}
+
+/// How many charges of `cost` fit into `left`: integers, as the ledger counts.
+fn runs(cost: &PrivacyLoss, left: &PrivacyLoss) -> u64 {
+    let by_rho = left.rho.units().checked_div(cost.rho.units());
+    let by_delta = left.delta0.units().checked_div(cost.delta0.units());
+    by_rho.into_iter().chain(by_delta).min().unwrap_or(u64::MAX)
+}
+
+fn room(page: &mut Page, agreement: &Agreement) {
+    page.heading("Where: the room");
+    page.text(format_args!(
+        "Queries run at {}. Keys are released only to code with one of these measurements:",
+        agreement.room.url
+    ));
+    for accepted in agreement.room.policy.accepted() {
+        let simulated = if accepted.kind == TeeKind::Simulated {
+            " (SIMULATED TEE: no hardware protects it)"
+        } else {
+            ""
+        };
+        page.point(format_args!("kind {}{simulated}", accepted.kind));
+        for measurement in &accepted.measurements {
+            page.sub_point(measurement);
+        }
+        for (part, floor) in &accepted.min_tcb {
+            page.sub_point(format_args!("{part} at version {floor} or later"));
+        }
+    }
+}
+
+fn how_long(page: &mut Page, agreement: &Agreement) {
+    page.heading("How long");
+    page.point(format_args!(
+        "until the end of {} (UTC); after that no key is released for it",
+        agreement.expires
+    ));
+    page.point("an owner may pause its keys at any time, and may destroy them: sealed data then stay closed");
+    page.point("answers that were given stay with who received them");
+    page.point("a change is a new version that all parties sign; pseudonyms, sealed data and spent budgets live on");
+}
+
+fn layers(page: &mut Page, agreement: &Agreement) {
+    page.heading("What each layer protects");
+    let matching = &agreement.matching;
+    match matching.method {
+        MatchingMethod::None => page.point("pseudonyms: made by the owner with its own key"),
+        method => page.point(format_args!(
+            "matching ({method}, by {}): each party gets pseudonyms for its own people and learns {} about them; ids are blinded before they leave; each sees how many ids the other sent (at most {} a run, {} runs)",
+            and(&matching.ids),
+            matching.reveals,
+            grouped(matching.max_ids),
+            matching.max_runs
+        )),
+    }
+    page.point("sealing: every column is encrypted at its owner; each key is wrapped for the column's purposes that the person agreed to, and for no other; the room's disk and its operator see ciphertext");
+    page.point("evidence: before a key leaves its owner, the room proves which code it runs and under which agreement");
+    page.point("release: each owner checks the analyst's signature, the purpose, this agreement and its budget, then writes charge and log entry to disk, then releases the keys of the needed columns for this one request");
+    page.point("noise: exact random noise covers what any one person adds; each owner fixes a share of it beforehand, so nobody can average it away");
+    page.point("receipt: each answer comes with a signed record that anybody can check later");
+}
+
+fn risks(page: &mut Page, agreement: &Agreement) {
+    page.heading("What risk remains");
+    page.point("the code in the room DOES see the data in clear while a query runs; the parties trust that code, and the maker of the hardware that measures it; to remove this trust the computation itself would have to run on encrypted data, which incamera does not do");
+    if agreement.room.policy.accepts_simulated() {
+        page.point("with the SIMULATED TEE that this agreement accepts, the operator of the room's machine sees the data too");
+    }
+    page.point("hardware side channels and physical attacks are not covered");
+    page.point("pseudonyms are pseudonymous, not anonymous: who holds a crosswalk can go back to the person");
+    page.point("others can see how many ids and rows there are, when queries ran, and which");
+    page.point("noise bounds what an answer tells about one person; it does not hide what is true of large groups");
+    page.point("a party may bring false data, and ids of people that it only guesses; the answer is as true as the data");
+    page.point("people who did not agree are not counted, so answers speak of those who did");
+    page.point(
+        "an insider with an owner's raw key ring can read that owner's own data outside every log",
+    );
+}

@@ -98,8 +98,7 @@ pub fn read_signatures(
         let Ok(text) = std::fs::read_to_string(&path) else {
             continue;
         };
-        let signature =
-            SshSig::from_armor(&text).map_err(|_| FileError::NotASignature { path })?;
+        let signature = SshSig::from_armor(&text).map_err(|_| FileError::NotASignature { path })?;
         signatures.insert(party.clone(), signature);
     }
     Ok(signatures)

@@ -21,6 +21,7 @@
 mod diff;
 mod error;
 mod explain;
+pub mod files;
 mod model;
 mod page;
 mod parse;
@@ -36,9 +37,7 @@ pub use model::{
     Agreement, AnalystKey, Analysts, Ceiling, Compare, ConsentSource, DeclaredGroup, Matching,
     MatchingMethod, Party, PerPerson, Purpose, Query, Ratio, Reveals, RoomTerms, Terms,
 };
-pub use signatures::{
-    ActiveAgreement, Expired, NAMESPACE, SignaturesError, SignedAgreement, sign,
-};
+pub use signatures::{ActiveAgreement, Expired, NAMESPACE, SignaturesError, SignedAgreement, sign};
 pub use template::{AdMeasurement, PartyInputs, template_ad_measurement};
 pub use url::{ServiceUrl, UrlError};
 

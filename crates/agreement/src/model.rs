@@ -25,7 +25,7 @@ use crate::{Problem, ServiceUrl};
 /// let (name, expires) = (&agreement.name, agreement.expires);
 /// # }
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0594
 /// # fn f(mut agreement: incamera_agreement::Agreement) {
 /// agreement.version = 2; // the digest would no longer be the one that was signed
 /// # }
@@ -70,7 +70,11 @@ impl Deref for Agreement {
 
 impl fmt::Debug for Agreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Agreement({} version {}, {})", self.name, self.version, self.digest)
+        write!(
+            f,
+            "Agreement({} version {}, {})",
+            self.name, self.version, self.digest
+        )
     }
 }
 
@@ -356,7 +360,9 @@ impl Terms {
     #[must_use]
     pub fn owners_read(&self, query: &Query) -> BTreeSet<PartyName> {
         let datasets = query.datasets();
-        let specs = datasets.into_iter().filter_map(|name| self.datasets.get(name));
+        let specs = datasets
+            .into_iter()
+            .filter_map(|name| self.datasets.get(name));
         let private = specs.filter(|spec| !spec.public);
         private.map(|spec| spec.owner.clone()).collect()
     }
@@ -399,7 +405,9 @@ impl Terms {
     #[must_use]
     pub fn party_of_service(&self, key: &PublicKey) -> Option<&PartyName> {
         let mut parties = self.parties.iter();
-        parties.find(|(_, party)| &party.service == key).map(|(name, _)| name)
+        parties
+            .find(|(_, party)| &party.service == key)
+            .map(|(name, _)| name)
     }
 
     /// Every leaf purpose: the class of rows without consents.
@@ -418,9 +426,8 @@ impl Terms {
     /// Where the consent of a data set's rows comes from.
     #[must_use]
     pub fn consent_of(&self, spec: &DatasetSpec) -> ConsentSource<'_> {
-        let with_column = |other: &&DatasetSpec| {
-            other.owner == spec.owner && other.purposes_column().is_some()
-        };
+        let with_column =
+            |other: &&DatasetSpec| other.owner == spec.owner && other.purposes_column().is_some();
         match self.datasets.values().find(with_column) {
             Some(source) => ConsentSource::Dataset(source),
             None => ConsentSource::Everything(self.leaf_purposes()),

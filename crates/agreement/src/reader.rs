@@ -12,6 +12,9 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::{Problems, Span};
 
+/// How a template marks what a person must fill in: the start of a text.
+pub(crate) const PLACEHOLDER: &str = "FILL IN";
+
 /// One value and its place.
 #[derive(Clone)]
 pub(crate) struct Item<'d> {
@@ -38,6 +41,9 @@ impl<'d> Item<'d> {
     }
 
     fn wrong_type<T>(&self, wanted: &str) -> Option<T> {
+        if self.to_fill_in() {
+            return None;
+        }
         let (path, found) = (&self.path, self.value.type_str());
         self.problem(
             format_args!("`{path}` is {wanted}, not a TOML {found}"),
@@ -46,9 +52,26 @@ impl<'d> Item<'d> {
         None
     }
 
+    /// Whether the value is a placeholder of a template; notes that it is.
+    fn to_fill_in(&self) -> bool {
+        let DeValue::String(text) = self.value else {
+            return false;
+        };
+        let Some(what) = text.strip_prefix(PLACEHOLDER) else {
+            return false;
+        };
+        let what = what.trim_start_matches([':', ' ']);
+        self.problem(
+            format_args!("`{}` is still to be filled in", self.path),
+            format_args!("write {what}"),
+        );
+        true
+    }
+
     /// The value as text.
     pub(crate) fn text(&self) -> Option<&'d str> {
         match self.value {
+            DeValue::String(_) if self.to_fill_in() => None,
             DeValue::String(text) => Some(text),
             _ => self.wrong_type("a text in quotes"),
         }
@@ -112,14 +135,17 @@ impl<'d> Item<'d> {
 
     /// The value as an exact fixed-point number.
     pub(crate) fn decimal(&self) -> Option<Decimal> {
-        let number = self.number()?.parse();
-        if number.is_err() {
+        let text = self.number()?;
+        let whole = text.parse::<i64>().ok();
+        let whole = whole.and_then(|whole| Decimal::new(whole.into(), 0));
+        let number = whole.or_else(|| text.parse().ok());
+        if number.is_none() {
             self.problem(
                 format_args!("`{}` is not an exact decimal number", self.path),
                 "write plain digits without an exponent, at most 18 on each side of the point",
             );
         }
-        number.ok()
+        number
     }
 
     /// The value as a day.
@@ -161,7 +187,12 @@ impl<'d> Item<'d> {
         let DeValue::Table(table) = self.value else {
             return self.wrong_type("a table");
         };
-        Some(Table::new(self.path.clone(), self.span.clone(), table, self.problems))
+        Some(Table::new(
+            self.path.clone(),
+            self.span.clone(),
+            table,
+            self.problems,
+        ))
     }
 
     /// A text, whole number or truth value, as text.
@@ -259,10 +290,7 @@ impl<'d> Table<'d> {
     }
 
     /// The field as a table; an empty list if there is none.
-    pub(crate) fn members<N: FromStr<Err: Display>>(
-        &self,
-        key: &'static str,
-    ) -> Vec<Named<'d, N>> {
+    pub(crate) fn members<N: FromStr<Err: Display>>(&self, key: &'static str) -> Vec<Named<'d, N>> {
         let table = self.get(key).and_then(|item| item.table());
         table.map(|table| table.named()).unwrap_or_default()
     }
@@ -302,7 +330,10 @@ impl<'d> Table<'d> {
             if keys.contains(&entry.key) && self.read.borrow_mut().insert(entry.key) {
                 self.problems.add(
                     &entry.at,
-                    format_args!("`{}` is not in this version of incamera", self.path_of(entry.key)),
+                    format_args!(
+                        "`{}` is not in this version of incamera",
+                        self.path_of(entry.key)
+                    ),
                     "take it out, or use a version of incamera that has it",
                 );
             }
@@ -312,7 +343,11 @@ impl<'d> Table<'d> {
     /// Refuses every field that was not read.
     pub(crate) fn close(&self) {
         let (read, known) = (self.read.borrow(), self.known.borrow());
-        for entry in self.entries.iter().filter(|entry| !read.contains(entry.key)) {
+        for entry in self
+            .entries
+            .iter()
+            .filter(|entry| !read.contains(entry.key))
+        {
             let place = if self.path.is_empty() {
                 "an agreement".to_owned()
             } else {

@@ -73,7 +73,7 @@ pub struct Expired {
 ///
 /// Only [`Agreement::verify`] makes one:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0451
 /// # fn f(agreement: incamera_agreement::Agreement) {
 /// let signed = incamera_agreement::SignedAgreement { agreement };
 /// # }
@@ -87,12 +87,12 @@ pub struct SignedAgreement {
 ///
 /// Only [`SignedAgreement::at`] makes one:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0451
 /// # fn f(signed: incamera_agreement::SignedAgreement, now: incamera_types::UnixTime) {
 /// let active = incamera_agreement::ActiveAgreement { signed, now };
 /// # }
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0308
 /// fn needs_proof(_: incamera_agreement::ActiveAgreement) {}
 /// # fn f(agreement: incamera_agreement::Agreement) {
 /// needs_proof(agreement);

@@ -1,10 +1,264 @@
-//! Starting files.
-/// What a party fills in.
+//! Starting files: commented agreements whose blanks people fill in.
+
+use incamera_attest::TeeKind;
+use incamera_keys::PublicKey;
+use incamera_types::{AnalystName, Date, IdKind, Measurement, PartyName};
+
+use crate::ServiceUrl;
+use crate::reader::PLACEHOLDER;
+
+/// What is known of a party; the rest is left to fill in.
 #[derive(Clone, Debug, Default)]
-pub struct PartyInputs {}
-/// What the template asks for.
+pub struct PartyInputs {
+    /// Its name.
+    pub name: Option<PartyName>,
+    /// Its signing key.
+    pub signs: Option<PublicKey>,
+    /// Its service key.
+    pub service: Option<PublicKey>,
+    /// Where its service listens.
+    pub url: Option<ServiceUrl>,
+    /// How many people its data are about.
+    pub people: Option<u64>,
+}
+
+/// What is known of a campaign that a mailer and a shop measure together; the rest is left to
+/// fill in, marked `FILL IN`, and [`crate::Agreement::parse`] refuses it until it is.
 #[derive(Clone, Debug, Default)]
-pub struct AdMeasurement {}
-/// A commented starting file.
+pub struct AdMeasurement {
+    /// The agreement's name; `campaign` if there is none.
+    pub name: Option<String>,
+    /// The last day.
+    pub expires: Option<Date>,
+    /// The party with purchases; named `shop` if there is no name.
+    pub shop: PartyInputs,
+    /// The party with the mailing list; named `mailer` if there is no name.
+    pub mailer: PartyInputs,
+    /// The mailer's analyst; named `ana` if there is no name.
+    pub analyst: Option<AnalystName>,
+    /// The analyst's key.
+    pub analyst_key: Option<PublicKey>,
+    /// Where the room listens.
+    pub room_url: Option<ServiceUrl>,
+    /// The kind of TEE that is accepted.
+    pub tee: Option<TeeKind>,
+    /// The code that may open the data.
+    pub measurement: Option<Measurement>,
+    /// The kind of id that people are matched by; `email` if there is none.
+    pub ids: Option<IdKind>,
+}
+
+/// A commented agreement between a shop and a mailer, to start from.
 #[must_use]
-pub fn template_ad_measurement(_inputs: &AdMeasurement) -> String { String::new() }
+pub fn template_ad_measurement(inputs: &AdMeasurement) -> String {
+    let shop = or(inputs.shop.name.as_ref(), "shop");
+    let mailer = or(inputs.mailer.name.as_ref(), "mailer");
+    let analyst = or(inputs.analyst.as_ref(), "ana");
+    let key = quoted(
+        inputs.analyst_key.as_ref(),
+        "the analyst's key, \\\"ssh-ed25519 AAAA...\\\"",
+    );
+    let mut text = String::new();
+    for block in [
+        head(inputs),
+        party(
+            &shop,
+            &inputs.shop,
+            "The shop: has the customer register and the purchases.",
+        ),
+        "\n".to_owned(),
+        party(
+            &mailer,
+            &inputs.mailer,
+            "The mailer: knows who could have got the mailing, and who got it.",
+        ),
+        format!(
+            "# Who may ask. Or \"vouched\": the party vouches for its people, request by request.\nanalysts = {{ {analyst} = {key} }}\n\n"
+        ),
+        room(inputs),
+        MATCHING.replace("@IDS", &or(inputs.ids.as_ref(), "email")),
+        DATA.replace("@SHOP", &shop).replace("@MAILER", &mailer),
+        QUERY
+            .replace("@SHOP", &shop)
+            .replace("@MAILER", &mailer)
+            .replace("@ANALYST", &analyst),
+        BUDGETS.replace("@SHOP", &shop).replace("@MAILER", &mailer),
+    ] {
+        text.push_str(&block);
+    }
+    text
+}
+
+fn or<T: ToString>(value: Option<&T>, default: &str) -> String {
+    value.map_or_else(|| default.to_owned(), T::to_string)
+}
+
+/// A text in quotes, or a blank. Names, keys and addresses hold nothing to escape.
+fn quoted<T: ToString>(value: Option<&T>, blank: &str) -> String {
+    match value {
+        Some(value) => format!("\"{}\"", value.to_string()),
+        None => format!("\"{PLACEHOLDER}: {blank}\""),
+    }
+}
+
+/// A number or a day, or a blank.
+fn plain<T: ToString>(value: Option<&T>, blank: &str) -> String {
+    match value {
+        Some(value) => value.to_string(),
+        None => format!("\"{PLACEHOLDER}: {blank}\""),
+    }
+}
+
+fn head(inputs: &AdMeasurement) -> String {
+    let name = or(inputs.name.as_ref(), "campaign");
+    let expires = plain(
+        inputs.expires.as_ref(),
+        "the last day, such as 2027-03-31, without quotes",
+    );
+    format!(
+        "{HEAD}[agreement]\nname = \"{name}\"\nversion = 1\nexpires = {expires}   # to the end of that day, UTC\n\n"
+    )
+}
+
+fn party(name: &str, party: &PartyInputs, comment: &str) -> String {
+    let key = "\\\"ssh-ed25519 AAAA...\\\"; `incamera init` makes one";
+    let signs = quoted(party.signs.as_ref(), &format!("the signing key, {key}"));
+    let service = quoted(party.service.as_ref(), &format!("the service key, {key}"));
+    let url = quoted(
+        party.url.as_ref(),
+        "the service's address, such as \\\"https://shop.example:7443\\\"",
+    );
+    let people = plain(
+        party.people.as_ref(),
+        "about how many people, such as 100_000, without quotes",
+    );
+    format!(
+        "# {comment}\n\
+         [parties.{name}]\n\
+         signs = {signs}      # signs this file; may stay offline\n\
+         service = {service}  # of the running service\n\
+         url = {url}\n\
+         people = {people}    # declared and public: foretells errors\n"
+    )
+}
+
+fn room(inputs: &AdMeasurement) -> String {
+    let url = quoted(
+        inputs.room_url.as_ref(),
+        "the room's address, such as \\\"https://room.example:7443\\\"",
+    );
+    let tee = quoted(
+        inputs.tee.as_ref(),
+        "the kind of TEE: sev-snp, tdx, ... (simulated protects nothing)",
+    );
+    let measurement = quoted(
+        inputs.measurement.as_ref(),
+        "the 64 hexadecimal digits that the room prints",
+    );
+    format!(
+        "{ROOM}[room]\nurl = {url}\n[[room.accept]]\ntee = {tee}\nmeasurements = [{measurement}]\n\n"
+    )
+}
+
+const HEAD: &str = r#"# An agreement to measure a campaign: did the people who got a mailing buy more?
+#
+# Fill in what says FILL IN, change what does not fit, then:
+#   incamera agreement check FILE    is it complete, and does the SQL keep to it?
+#   incamera agreement show FILE     what it means, in words
+#   incamera agreement sign FILE     each party; nothing opens until all have signed
+# Each byte counts once it is signed: a change is a new version.
+format = "incamera-agreement/1"
+
+"#;
+
+const ROOM: &str = r#"# Where queries run, and which code may open the data: one complete block for each kind of
+# TEE. A simulated TEE is for trying things out: it protects nothing, and says so everywhere.
+"#;
+
+const MATCHING: &str = r#"# How ids become pseudonyms: neither party learns who else is in the other's list.
+[matching]
+method = "commutative"
+ids = ["@IDS"]              # email, phone, or plain
+reveals = "nothing"
+max_ids = 500_000           # in one run
+max_runs = 12
+partitions = 4              # slices that sealed data are cut into
+
+# What data may be used for. Keys exist for these and for nothing else.
+[purposes]
+measurement = { label = "Measuring campaigns" }
+ads = { label = "Choosing audiences" }
+
+"#;
+
+const DATA: &str = r#"# One row a customer: the population, and what each agreed to.
+[datasets.customers]
+owner = "@SHOP"
+[datasets.customers.columns]
+person = { type = "pseudonym", purposes = ["ads", "measurement"] }
+consent = { type = "purposes" }     # decides who is counted; is not stored
+
+# One row a purchase. Amounts outside the bounds are clamped, and counted for the owner.
+[datasets.purchases]
+owner = "@SHOP"
+[datasets.purchases.columns]
+person = { type = "pseudonym" }
+day = { type = "date", purposes = ["measurement"] }
+amount = { type = "decimal(10,2)", unit = "EUR", min = 0, max = 500, purposes = ["measurement"] }
+
+# One row for everybody who could have been mailed, and whether they were.
+[datasets.mailing]
+owner = "@MAILER"
+[datasets.mailing.columns]
+person = { type = "pseudonym" }
+mailed = { type = "bool", purposes = ["measurement"] }
+
+"#;
+
+const QUERY: &str = r#"# The one question that may be asked, with any days.
+[queries.lift]
+purpose = "measurement"
+analysts = ["@MAILER/@ANALYST"]
+receivers = ["@MAILER", "@SHOP"]
+# Every column that the SQL reads, and no other: `incamera agreement check` proves it.
+reads = [
+  "customers.person",
+  "purchases.person", "purchases.day", "purchases.amount",
+  "mailing.person", "mailing.mailed",
+]
+sql = '''
+SELECT CASE WHEN mailing.mailed THEN 'mailed' ELSE 'not mailed' END AS campaign_group,
+       COUNT(DISTINCT customers.person) AS people,
+       COUNT(DISTINCT purchases.person) AS buyers,
+       SUM(purchases.amount) AS spend
+FROM customers
+JOIN mailing ON mailing.person = customers.person
+LEFT JOIN purchases ON purchases.person = customers.person
+  AND purchases.day BETWEEN $from AND $until
+GROUP BY 1
+'''
+params = { from = { type = "date" }, until = { type = "date" } }
+rows = { purchases = 1_000, mailing = 1 }   # each person is cut to that many before any join
+groups = { campaign_group = ["mailed", "not mailed"] }   # a row each, always
+# What one person can add: to how many groups, and to each sum. Counts of people are 0 or 1.
+per_person = { groups = 1, spend = [0, 400] }
+weights = { people = 1, buyers = 1, spend = 8 }   # shares of the precision that epsilon buys
+ratios = { rate = "buyers / people", spend_per_person = "spend / people" }
+compare = { ratio = "spend_per_person", group = "mailed", against = "not mailed" }
+epsilon = 1.0               # what a run costs each owner; less is more private and less exact
+delta = 1e-8
+min_people = 50             # a group below it, by the noisy count, is withheld
+
+"#;
+
+const BUDGETS: &str = r#"# Ceilings inside this agreement; an owner's own configuration may set lower ones.
+[budgets.@SHOP]
+epsilon = 8.0
+delta = 1e-6
+renews = "never"
+
+[budgets.@MAILER]
+epsilon = 8.0
+delta = 1e-6
+renews = "never"
+"#;

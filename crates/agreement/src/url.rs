@@ -70,9 +70,10 @@ fn host_of(text: &str) -> Option<&str> {
         let inner = inner.strip_suffix(']')?;
         return inner.parse::<Ipv6Addr>().ok().map(|_| inner);
     }
-    let numeric = text.rsplit('.').next().is_some_and(|label| {
-        label.bytes().next().is_some_and(|b| b.is_ascii_digit())
-    });
+    let numeric = text
+        .rsplit('.')
+        .next()
+        .is_some_and(|label| label.bytes().next().is_some_and(|b| b.is_ascii_digit()));
     let good = if numeric {
         text.parse::<Ipv4Addr>().is_ok()
     } else {

@@ -54,7 +54,10 @@ fn dataset(named: &Named<'_, DatasetName>, known: &Known<'_>) -> Option<DatasetS
     let columns = table.need("columns", help).and_then(|item| item.table());
     let columns = columns.zip(public).and_then(|(columns, public)| {
         let columns = columns.named::<ColumnName>();
-        let read: Vec<_> = columns.into_iter().map(|named| column(&named, public, known)).collect();
+        let read: Vec<_> = columns
+            .into_iter()
+            .map(|named| column(&named, public, known))
+            .collect();
         read.into_iter().collect::<Option<Vec<_>>>()
     });
     table.close();
@@ -70,7 +73,12 @@ fn dataset(named: &Named<'_, DatasetName>, known: &Known<'_>) -> Option<DatasetS
 /// Whether the columns make a data set; a problem if not.
 fn shape(table: &Table<'_>, spec: &DatasetSpec) -> bool {
     let name = &spec.name;
-    let of = |ty: ColumnType| spec.columns.iter().filter(move |column| column.ty == ty).count();
+    let of = |ty: ColumnType| {
+        spec.columns
+            .iter()
+            .filter(move |column| column.ty == ty)
+            .count()
+    };
     let problem = if spec.stored_columns().next().is_none() {
         Some((
             format!("data set `{name}` stores no column"),
@@ -80,7 +88,9 @@ fn shape(table: &Table<'_>, spec: &DatasetSpec) -> bool {
         None
     } else if of(ColumnType::Pseudonym) != 1 {
         Some((
-            format!("data set `{name}` has not exactly one column of type pseudonym, so its rows belong to nobody"),
+            format!(
+                "data set `{name}` has not exactly one column of type pseudonym, so its rows belong to nobody"
+            ),
             "declare one, such as person = { type = \"pseudonym\" }, or write public = true if the data are about no person",
         ))
     } else if of(ColumnType::Purposes) > 1 {
@@ -88,7 +98,10 @@ fn shape(table: &Table<'_>, spec: &DatasetSpec) -> bool {
             format!("data set `{name}` has two columns of type purposes"),
             "keep one",
         ))
-    } else if spec.stored_columns().all(|column| column.purposes.is_empty()) {
+    } else if spec
+        .stored_columns()
+        .all(|column| column.purposes.is_empty())
+    {
         Some((
             format!("no column of data set `{name}` has a purpose, so nobody could ever open it"),
             "give the pseudonym column its purposes",
@@ -102,11 +115,7 @@ fn shape(table: &Table<'_>, spec: &DatasetSpec) -> bool {
     problem.is_none()
 }
 
-fn column(
-    named: &Named<'_, ColumnName>,
-    public: bool,
-    known: &Known<'_>,
-) -> Option<ColumnSpec> {
+fn column(named: &Named<'_, ColumnName>, public: bool, known: &Known<'_>) -> Option<ColumnSpec> {
     const TYPES: &str = "types are bool, int, decimal(precision,scale), text, date, timestamp, pseudonym and purposes";
     let table = named.item.table()?;
     table.later(&["not_for", "keep_until", "time_zone"]);
@@ -171,7 +180,10 @@ fn purposes(table: &Table<'_>, ty: ColumnType, public: bool, known: &Known<'_>) 
     let Some(item) = table.get("purposes") else {
         if !public && can_be_null(ty) {
             table.problem(
-                format_args!("`{}` has no purposes, so nobody could ever open it", table.path),
+                format_args!(
+                    "`{}` has no purposes, so nobody could ever open it",
+                    table.path
+                ),
                 "name its purposes, or leave the column out of the data set",
             );
         }

@@ -52,10 +52,13 @@ pub(super) fn measures(table: &Table<'_>, sql: Option<&str>) -> Option<Measures>
         None => Some(Vec::new()),
     };
     let compare = match table.get("compare") {
-        Some(item) => groups.as_ref().zip(ratios.as_ref()).and_then(|(groups, ratios)| {
-            let ratios: Vec<_> = ratios.iter().map(|ratio| ratio.name.as_str()).collect();
-            compare(&item, groups, &ratios).map(Some)
-        }),
+        Some(item) => groups
+            .as_ref()
+            .zip(ratios.as_ref())
+            .and_then(|(groups, ratios)| {
+                let ratios: Vec<_> = ratios.iter().map(|ratio| ratio.name.as_str()).collect();
+                compare(&item, groups, &ratios).map(Some)
+            }),
         None => Some(None),
     };
     Some(Measures {
@@ -69,7 +72,10 @@ pub(super) fn measures(table: &Table<'_>, sql: Option<&str>) -> Option<Measures>
 
 /// A name of an output column that occurs in the SQL.
 fn output(item: &Item<'_>, name: &str, words: &Words) -> Option<String> {
-    let first = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
+    let first = name
+        .bytes()
+        .next()
+        .is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     if !first || name.len() > 63 || !name.bytes().all(plain) {
         item.problem(
@@ -118,7 +124,10 @@ fn group_values(item: &Item<'_>) -> Option<Vec<String>> {
     for item in item.list_of_some("value of the group")? {
         let value = item.scalar()?;
         if values.contains(&value) {
-            item.problem(format_args!("`{}` stands there twice", item.path), "name each value once");
+            item.problem(
+                format_args!("`{}` stands there twice", item.path),
+                "name each value once",
+            );
             return None;
         }
         values.push(value);
@@ -126,11 +135,7 @@ fn group_values(item: &Item<'_>) -> Option<Vec<String>> {
     Some(values)
 }
 
-fn per_person_of(
-    item: &Item<'_>,
-    groups: &[DeclaredGroup],
-    words: &Words,
-) -> Option<PerPerson> {
+fn per_person_of(item: &Item<'_>, groups: &[DeclaredGroup], words: &Words) -> Option<PerPerson> {
     let table = item.table()?;
     let rows = u32::try_from(group_rows(groups)).ok()?;
     let at_most = table.get("groups");
@@ -139,7 +144,10 @@ fn per_person_of(
         let number = item.whole_u32(1, u32::MAX)?;
         if number > rows {
             item.problem(
-                format_args!("`{}` is {number}, and {rows} groups are declared", item.path),
+                format_args!(
+                    "`{}` is {number}, and {rows} groups are declared",
+                    item.path
+                ),
                 help,
             );
             return None;
@@ -147,7 +155,10 @@ fn per_person_of(
         Some(number)
     });
     let bounds = |named: Named<'_, String>| {
-        Some((output(&named.item, &named.name, words)?, interval(&named.item)?))
+        Some((
+            output(&named.item, &named.name, words)?,
+            interval(&named.item)?,
+        ))
     };
     let measures: Vec<_> = table.named_but("groups").into_iter().map(bounds).collect();
     Some(PerPerson {
@@ -228,7 +239,10 @@ fn compare(item: &Item<'_>, groups: &[DeclaredGroup], ratios: &[&str]) -> Option
     table.close();
     let (ratio, group, against) = (ratio?, first?, against?);
     if group == against {
-        item.problem("`compare` compares a group with itself", "name another in `against`");
+        item.problem(
+            "`compare` compares a group with itself",
+            "name another in `against`",
+        );
         return None;
     }
     Some(Compare {
@@ -238,12 +252,7 @@ fn compare(item: &Item<'_>, groups: &[DeclaredGroup], ratios: &[&str]) -> Option
     })
 }
 
-fn one_of(
-    table: &Table<'_>,
-    key: &'static str,
-    choices: &[&str],
-    help: &str,
-) -> Option<String> {
+fn one_of(table: &Table<'_>, key: &'static str, choices: &[&str], help: &str) -> Option<String> {
     let item = table.need(key, help)?;
     let value = item.scalar()?;
     if !choices.contains(&value.as_str()) {

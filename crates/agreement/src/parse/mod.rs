@@ -78,7 +78,9 @@ fn is_deceptive(c: char) -> bool {
 /// The file's text, if it is not too long, is UTF-8 and shows what it says.
 fn readable(bytes: &[u8]) -> Result<&str, AgreementError> {
     let refuse = |text: &str, span: Span, what: &str, help: &str| {
-        Err(AgreementError::one(Problems::new(text).problem(&span, what, help)))
+        Err(AgreementError::one(
+            Problems::new(text).problem(&span, what, help),
+        ))
     };
     if bytes.len() > MAX_AGREEMENT_BYTES {
         let what = format!("the file is longer than {MAX_AGREEMENT_BYTES} bytes");
@@ -145,7 +147,9 @@ fn listed<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
 
 /// Collects a map of optional values; `None` if one is missing.
 fn whole<K: Ord, V>(map: BTreeMap<K, Option<V>>) -> Option<BTreeMap<K, V>> {
-    map.into_iter().map(|(key, value)| Some((key, value?))).collect()
+    map.into_iter()
+        .map(|(key, value)| Some((key, value?)))
+        .collect()
 }
 
 const SECTIONS: &str = "an agreement has the sections [agreement], [parties], [room], [matching], [purposes], [datasets], [queries] and [budgets]";
@@ -234,9 +238,12 @@ fn head(table: &Table<'_>, bytes: &[u8]) -> Option<Head> {
     let name = name.and_then(|item| agreement_name(&item));
     let version = table.need("version", "write version = 1 for a new agreement");
     let version = version.and_then(|item| item.whole(1, u64::from(u32::MAX)));
-    let expires = table.need("expires", "say when the agreement ends, such as expires = 2027-03-31");
+    let expires = table.need(
+        "expires",
+        "say when the agreement ends, such as expires = 2027-03-31",
+    );
     let expires = expires.and_then(|item| item.date());
-    let lineage = lineage(table, version?, digest);
+    let lineage = lineage(table, version, digest);
     table.close();
     let (id, follows) = lineage?;
     Some(Head {
@@ -264,11 +271,19 @@ fn agreement_name(item: &Item<'_>) -> Option<String> {
 
 fn lineage(
     table: &Table<'_>,
-    version: u64,
+    version: Option<u64>,
     digest: AgreementDigest,
 ) -> Option<(AgreementId, Option<AgreementDigest>)> {
+    let Some(version) = version else {
+        // Whatever they say, they are fields.
+        let _ = (table.get("id"), table.get("follows"));
+        return None;
+    };
     if version > 1 {
-        let id = table.need("id", "name the digest of version 1, which `agreement show` prints");
+        let id = table.need(
+            "id",
+            "name the digest of version 1, which `agreement show` prints",
+        );
         let follows = table.need("follows", "name the digest of the version before this one");
         let help = "write the 64 hexadecimal digits that `sha256sum` prints for that file";
         let id = id.and_then(|item| item.parsed(help));

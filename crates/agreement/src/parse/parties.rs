@@ -31,7 +31,10 @@ pub(super) fn parties(root: &Table<'_>) -> BTreeMap<PartyName, Option<Party>> {
     }
     let mut seen = Vec::new();
     let read = |named: Named<'_, PartyName>| {
-        let party = named.item.table().and_then(|table| party(&table, &mut seen));
+        let party = named
+            .item
+            .table()
+            .and_then(|table| party(&table, &mut seen));
         (named.name, party)
     };
     named.into_iter().map(read).collect()
@@ -76,7 +79,8 @@ fn own_key(item: &Item<'_>, seen: &mut Vec<PublicKey>) -> Option<PublicKey> {
 }
 
 fn analysts(item: &Item<'_>) -> Option<Analysts> {
-    const HELP: &str = "write analysts = { ana = \"ssh-ed25519 AAAA...\" } or analysts = \"vouched\"";
+    const HELP: &str =
+        "write analysts = { ana = \"ssh-ed25519 AAAA...\" } or analysts = \"vouched\"";
     if item.is_text() {
         if item.text() == Some("vouched") {
             return Some(Analysts::Vouched);
@@ -91,7 +95,9 @@ fn analysts(item: &Item<'_>) -> Option<Analysts> {
 
 /// The room's address and the evidence that is accepted from it.
 pub(super) fn room(table: &Table<'_>) -> Option<RoomTerms> {
-    let url = table.need("url", URL).and_then(|item| item.parsed::<ServiceUrl>(URL));
+    let url = table
+        .need("url", URL)
+        .and_then(|item| item.parsed::<ServiceUrl>(URL));
     let accept = table.need(
         "accept",
         "write a block [[room.accept]] with `tee` and `measurements` for each kind of TEE",
@@ -137,7 +143,8 @@ fn kind(item: &Item<'_>, seen: &mut Vec<TeeKind>, help: &str) -> Option<TeeKind>
 }
 
 fn accept(table: &Table<'_>, seen: &mut Vec<TeeKind>) -> Option<Accepted> {
-    const KINDS: &str = "kinds are simulated, sev-snp, tdx, sgx, nitro, confidential-space, azure-vtpm and tpm";
+    const KINDS: &str =
+        "kinds are simulated, sev-snp, tdx, sgx, nitro, confidential-space, azure-vtpm and tpm";
     const DIGEST: &str = "write the 64 hexadecimal digits that the room prints as its measurement";
     let tee = table.need("tee", KINDS);
     let kind = tee.and_then(|item| kind(&item, seen, KINDS));

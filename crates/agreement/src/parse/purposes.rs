@@ -13,7 +13,10 @@ pub(super) fn purposes(root: &Table<'_>) -> BTreeMap<PurposeName, Purpose> {
     let Some(item) = root.need("purposes", super::SECTIONS) else {
         return BTreeMap::new();
     };
-    let named = item.table().map(|table| table.named::<PurposeName>()).unwrap_or_default();
+    let named = item
+        .table()
+        .map(|table| table.named::<PurposeName>())
+        .unwrap_or_default();
     if named.is_empty() {
         item.problem(
             "there are no purposes, so no data could be used for anything",

@@ -18,10 +18,7 @@ use crate::reader::{Item, Named, Table};
 const MAX_ROWS: u64 = 1_000_000_000;
 
 /// All queries by name; `None` for one that could not be read.
-pub(super) fn queries(
-    root: &Table<'_>,
-    known: &Known<'_>,
-) -> BTreeMap<QueryName, Option<Query>> {
+pub(super) fn queries(root: &Table<'_>, known: &Known<'_>) -> BTreeMap<QueryName, Option<Query>> {
     let queries = root.members::<QueryName>("queries").into_iter();
     let read = |named: Named<'_, QueryName>| {
         let query = query(&named, known);
@@ -32,14 +29,24 @@ pub(super) fn queries(
 
 fn query(named: &Named<'_, QueryName>, known: &Known<'_>) -> Option<Query> {
     let table = named.item.table()?;
-    table.later(&["template", "ask", "not_for", "keep_until", "bins", "discover"]);
+    table.later(&[
+        "template",
+        "ask",
+        "not_for",
+        "keep_until",
+        "bins",
+        "discover",
+    ]);
     let purpose = table.need("purpose", "name the leaf purpose that the query serves");
     let purpose = purpose.and_then(|item| leaf(&item, known));
     let analysts = table.need("analysts", "name who may ask, such as [\"mailer/ana\"]");
     let analysts = analysts.and_then(|item| analysts_of(&item, known));
     let receivers = table.need("receivers", "name the parties that receive the answer");
     let receivers = receivers.and_then(|item| receivers_of(&item, known));
-    let reads = table.need("reads", "name every column that the SQL reads, such as \"purchases.amount\"");
+    let reads = table.need(
+        "reads",
+        "name every column that the SQL reads, such as \"purchases.amount\"",
+    );
     let reads = reads.and_then(|item| reads_of(&item, purpose.as_ref()?, known));
     let sql = sql(&table, known);
     let params = match table.get("params") {
@@ -50,11 +57,23 @@ fn query(named: &Named<'_, QueryName>, known: &Known<'_>) -> Option<Query> {
     let measures = measures::measures(&table, sql.as_ref().map(|(_, sql)| *sql));
     let budget = budget(&table);
     let loss = budget.and_then(|budget| cost(&table, budget));
-    let min_people = table.need("min_people", "write the least noisy count that is shown, such as min_people = 50");
+    let min_people = table.need(
+        "min_people",
+        "write the least noisy count that is shown, such as min_people = 50",
+    );
     let min_people = min_people.and_then(|item| item.whole(1, u64::from(u32::MAX)));
     table.close();
     let (sql_at, sql) = sql?;
-    let (Measures { per_person, groups, weights, ratios, compare }, budget) = (measures?, budget?);
+    let (
+        Measures {
+            per_person,
+            groups,
+            weights,
+            ratios,
+            compare,
+        },
+        budget,
+    ) = (measures?, budget?);
     Some(Query {
         name: named.name.clone(),
         purpose: purpose?,
@@ -104,7 +123,10 @@ fn analysts_of(item: &Item<'_>, known: &Known<'_>) -> Option<Vec<AnalystRef>> {
             && !people.contains_key(&analyst.analyst)
         {
             item.problem(
-                format_args!("party `{}` has no analyst `{}`", analyst.party, analyst.analyst),
+                format_args!(
+                    "party `{}` has no analyst `{}`",
+                    analyst.party, analyst.analyst
+                ),
                 "give the analyst a key in the party's `analysts`",
             );
         }
@@ -126,7 +148,10 @@ fn receivers_of(item: &Item<'_>, known: &Known<'_>) -> Option<Vec<PartyName>> {
 
 fn twice<T: PartialEq>(item: &Item<'_>, seen: &[T], new: &T) {
     if seen.contains(new) {
-        item.problem(format_args!("`{}` stands there twice", item.path), "name each once");
+        item.problem(
+            format_args!("`{}` stands there twice", item.path),
+            "name each once",
+        );
     }
 }
 
@@ -137,7 +162,8 @@ fn reads_of(
 ) -> Option<BTreeSet<ColumnRef>> {
     let mut reads = Vec::new();
     for item in item.list_of_some("column")? {
-        let column: ColumnRef = item.parsed("write `dataset.column`, such as \"purchases.amount\"")?;
+        let column: ColumnRef =
+            item.parsed("write `dataset.column`, such as \"purchases.amount\"")?;
         readable(&item, &column, purpose, known);
         twice(&item, &reads, &column);
         reads.push(column);
@@ -147,7 +173,10 @@ fn reads_of(
         let Some(person) = spec.pseudonym_column() else {
             continue;
         };
-        if !reads.iter().any(|read| read.dataset == spec.name && read.column == person.name) {
+        if !reads
+            .iter()
+            .any(|read| read.dataset == spec.name && read.column == person.name)
+        {
             item.problem(
                 format_args!(
                     "`{}` reads data set `{}` without its pseudonym column, so nothing would bound what one person adds",
@@ -160,12 +189,11 @@ fn reads_of(
     Some(reads)
 }
 
-fn private_specs<'k>(
-    reads: &BTreeSet<ColumnRef>,
-    known: &'k Known<'_>,
-) -> Vec<&'k DatasetSpec> {
+fn private_specs<'k>(reads: &BTreeSet<ColumnRef>, known: &'k Known<'_>) -> Vec<&'k DatasetSpec> {
     let names: BTreeSet<&DatasetName> = reads.iter().map(|read| &read.dataset).collect();
-    let specs = names.into_iter().filter_map(|name| known.datasets.get(name)?.as_ref());
+    let specs = names
+        .into_iter()
+        .filter_map(|name| known.datasets.get(name)?.as_ref());
     specs.filter(|spec| !spec.public).collect()
 }
 
@@ -184,7 +212,10 @@ fn readable(item: &Item<'_>, column: &ColumnRef, purpose: &PurposeName, known: &
     let Some(found) = spec.column(&column.column) else {
         let columns = spec.stored_columns().map(|column| &column.name);
         return item.problem(
-            format_args!("data set `{}` has no column `{}`", column.dataset, column.column),
+            format_args!(
+                "data set `{}` has no column `{}`",
+                column.dataset, column.column
+            ),
             format_args!("its columns are {}", listed(columns)),
         );
     };
@@ -197,8 +228,13 @@ fn readable(item: &Item<'_>, column: &ColumnRef, purpose: &PurposeName, known: &
     let everything = known.leaf_purposes();
     if !spec.public && !spec.openable(found, &everything).contains(purpose) {
         item.problem(
-            format_args!("`{column}` is not for the purpose `{purpose}`, so it has no key to release"),
-            format_args!("its purposes are {}: take it out, or let its owner add the purpose", listed(found.purposes.iter())),
+            format_args!(
+                "`{column}` is not for the purpose `{purpose}`, so it has no key to release"
+            ),
+            format_args!(
+                "its purposes are {}: take it out, or let its owner add the purpose",
+                listed(found.purposes.iter())
+            ),
         );
     }
 }
@@ -214,9 +250,21 @@ fn sql<'d>(table: &Table<'d>, known: &Known<'d>) -> Option<(usize, &'d str)> {
     }
     let file = known.problems.text();
     let raw = file.get(item.span.clone()).unwrap_or_default();
-    let at = ["'''\r\n", "'''\n", "'''", "\"\"\"\r\n", "\"\"\"\n", "\"\"\"", "'", "\""]
-        .iter()
-        .find_map(|quote| raw.strip_prefix(quote).map(|_| item.span.start + quote.len()))?;
+    let at = [
+        "'''\r\n",
+        "'''\n",
+        "'''",
+        "\"\"\"\r\n",
+        "\"\"\"\n",
+        "\"\"\"",
+        "'",
+        "\"",
+    ]
+    .iter()
+    .find_map(|quote| {
+        raw.strip_prefix(quote)
+            .map(|_| item.span.start + quote.len())
+    })?;
     if !file.get(at..).is_some_and(|rest| rest.starts_with(sql)) {
         item.problem(
             "the SQL is written with escapes, so people would not read what runs",
@@ -234,7 +282,8 @@ fn params(item: &Item<'_>) -> Option<BTreeMap<ParamName, ParamType>> {
 }
 
 fn param(named: &Named<'_, ParamName>) -> Option<ParamType> {
-    const TYPES: &str = "types of parameters are bool, int, decimal(precision,scale), text and date";
+    const TYPES: &str =
+        "types of parameters are bool, int, decimal(precision,scale), text and date";
     let table = named.item.table()?;
     table.later(&["values", "min", "max"]);
     let item = table.need("type", TYPES);
@@ -242,7 +291,10 @@ fn param(named: &Named<'_, ParamName>) -> Option<ParamType> {
     let item = item?;
     let ty = ParamType::of(item.parsed::<ColumnType>(TYPES)?);
     if ty.is_none() {
-        item.problem(format_args!("`{}` is no type of a parameter", item.path), TYPES);
+        item.problem(
+            format_args!("`{}` is no type of a parameter", item.path),
+            TYPES,
+        );
     }
     ty
 }
@@ -260,11 +312,18 @@ fn rows(
     let mut rows = BTreeMap::new();
     for named in said {
         let most = named.item.whole(1, MAX_ROWS)?;
-        if !specs.iter().any(|spec| spec.name == named.name) {
+        let unread = matches!(known.datasets.get(&named.name), Some(None));
+        if !unread && !specs.iter().any(|spec| spec.name == named.name) {
             known.problems.add(
                 &named.at,
-                format_args!("`{}` is no private data set that the query reads", named.name),
-                format_args!("write rows for {}", listed(specs.iter().map(|spec| &spec.name))),
+                format_args!(
+                    "`{}` is no private data set that the query reads",
+                    named.name
+                ),
+                format_args!(
+                    "write rows for {}",
+                    listed(specs.iter().map(|spec| &spec.name))
+                ),
             );
         }
         rows.insert(named.name, most);
@@ -275,8 +334,14 @@ fn rows(
         }
         if spec.purposes_column().is_none() {
             table.problem(
-                format_args!("`{}.rows` does not say how many rows of `{}` one person may have", table.path, spec.name),
-                format_args!("write rows = {{ {} = ... }}: each person is cut to that many", spec.name),
+                format_args!(
+                    "`{}.rows` does not say how many rows of `{}` one person may have",
+                    table.path, spec.name
+                ),
+                format_args!(
+                    "write rows = {{ {} = ... }}: each person is cut to that many",
+                    spec.name
+                ),
             );
             return None;
         }

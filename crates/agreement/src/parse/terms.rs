@@ -18,7 +18,10 @@ const FIRST_EPOCH: u32 = 1;
 const MAX_IDS: u64 = 10_000_000_000;
 
 pub(super) fn matching(table: &Table<'_>) -> Option<Matching> {
-    let method = table.need("method", "write method = \"commutative\", or \"none\" for one party");
+    let method = table.need(
+        "method",
+        "write method = \"commutative\", or \"none\" for one party",
+    );
     let method = method.and_then(|item| method_of(&item));
     let ids = match (table.get("ids"), method) {
         (Some(item), _) => ids(&item),
@@ -35,8 +38,7 @@ pub(super) fn matching(table: &Table<'_>) -> Option<Matching> {
     let max_ids = limit(table, "max_ids", method, MAX_IDS, MAX_IDS);
     let max_runs = limit(table, "max_runs", method, 1_000_000, 1_000_000);
     let partitions = table.get("partitions");
-    let partitions =
-        partitions.map_or(Some(PARTITIONS), |item| item.whole_u32(1, MAX_PARTITIONS));
+    let partitions = partitions.map_or(Some(PARTITIONS), |item| item.whole_u32(1, MAX_PARTITIONS));
     let epoch = table.get("epoch");
     let epoch = epoch.map_or(Some(FIRST_EPOCH), |item| item.whole_u32(1, u32::MAX));
     table.later(&["providers"]);
@@ -72,7 +74,10 @@ fn limit(
 
 fn not_yet<T>(item: &Item<'_>, instead: &str) -> Option<T> {
     item.problem(
-        format_args!("this value of `{}` is not in this version of incamera", item.path),
+        format_args!(
+            "this value of `{}` is not in this version of incamera",
+            item.path
+        ),
         format_args!("write \"{instead}\", or use a version of incamera that has it"),
     );
     None
@@ -98,7 +103,10 @@ fn reveals_of(item: &Item<'_>) -> Option<Reveals> {
         "nothing" => Some(Reveals::Nothing),
         "own-matches" => not_yet(item, "nothing"),
         _ => {
-            item.problem("`reveals` is nothing or own-matches", "write reveals = \"nothing\"");
+            item.problem(
+                "`reveals` is nothing or own-matches",
+                "write reveals = \"nothing\"",
+            );
             None
         }
     }
@@ -109,7 +117,10 @@ fn ids(item: &Item<'_>) -> Option<Vec<IdKind>> {
     for item in item.list_of_some("kind of id, such as \"email\"")? {
         let kind: IdKind = item.parsed("name a kind of id, such as \"email\"")?;
         if kinds.contains(&kind) {
-            item.problem(format_args!("`{kind}` stands there twice"), "name each kind once");
+            item.problem(
+                format_args!("`{kind}` stands there twice"),
+                "name each kind once",
+            );
             return None;
         }
         kinds.push(kind);
@@ -120,11 +131,17 @@ fn ids(item: &Item<'_>) -> Option<Vec<IdKind>> {
 /// Matching needs the right number of owners of private data.
 pub(super) fn check_matching(root: &Table<'_>, matching: &Matching, known: &Known<'_>) {
     let specs = known.datasets.values().flatten();
-    let owners: BTreeSet<_> = specs.filter(|spec| !spec.public).map(|spec| &spec.owner).collect();
+    let owners: BTreeSet<_> = specs
+        .filter(|spec| !spec.public)
+        .map(|spec| &spec.owner)
+        .collect();
     if known.datasets.values().any(Option::is_none) {
         return;
     }
-    let Some(item) = root.get("matching").and_then(|item| item.table()?.get("method")) else {
+    let Some(item) = root
+        .get("matching")
+        .and_then(|item| item.table()?.get("method"))
+    else {
         return;
     };
     match (matching.method, owners.len()) {
@@ -146,14 +163,21 @@ pub(super) fn check_matching(root: &Table<'_>, matching: &Matching, known: &Know
 
 /// An owner of private data declares its people.
 pub(super) fn check_people(root: &Table<'_>, known: &Known<'_>) {
-    let specs = known.datasets.values().flatten().filter(|spec| !spec.public);
+    let specs = known
+        .datasets
+        .values()
+        .flatten()
+        .filter(|spec| !spec.public);
     let owners: BTreeSet<_> = specs.map(|spec| &spec.owner).collect();
     for named in root.members::<PartyName>("parties") {
         let party = known.parties.get(&named.name);
         let missing = matches!(party, Some(Some(party)) if party.people == 0);
         if missing && owners.contains(&named.name) {
             named.item.problem(
-                format_args!("party `{}` owns private data and declares no `people`", named.name),
+                format_args!(
+                    "party `{}` owns private data and declares no `people`",
+                    named.name
+                ),
                 "write about how many people its data are about: it is public and foretells errors",
             );
         }
@@ -161,10 +185,7 @@ pub(super) fn check_people(root: &Table<'_>, known: &Known<'_>) {
 }
 
 /// All ceilings by party; `None` for one that could not be read.
-pub(super) fn budgets(
-    root: &Table<'_>,
-    known: &Known<'_>,
-) -> BTreeMap<PartyName, Option<Ceiling>> {
+pub(super) fn budgets(root: &Table<'_>, known: &Known<'_>) -> BTreeMap<PartyName, Option<Ceiling>> {
     let mut budgets = BTreeMap::new();
     for named in root.members::<PartyName>("budgets") {
         if !known.parties.contains_key(&named.name) {
@@ -237,11 +258,15 @@ pub(super) fn warnings(root: &Table<'_>, terms: &Terms) -> Vec<Problem> {
             let (what, help) = match terms.ceiling(&owner) {
                 Some(ceiling) if terms.cost(query).within(&ceiling) => continue,
                 Some(_) => (
-                    format!("one run of query `{name}` costs more than the whole budget of party `{owner}`, so it can never run"),
+                    format!(
+                        "one run of query `{name}` costs more than the whole budget of party `{owner}`, so it can never run"
+                    ),
                     "lower the query's epsilon and delta, or raise the budget",
                 ),
                 None => (
-                    format!("query `{name}` reads data of party `{owner}`, which has no budget in this agreement: only its own configuration limits it"),
+                    format!(
+                        "query `{name}` reads data of party `{owner}`, which has no budget in this agreement: only its own configuration limits it"
+                    ),
                     "write a section [budgets] for that party",
                 ),
             };

@@ -1,0 +1,127 @@
+"""Writes the bad agreements from lift.toml: each one edit of it, and what is refused where.
+
+Run in this folder: python3 make_bad.py. The first line of each file says
+`# refused LINE:COLUMN TEXT`: one problem is at that place and says that text.
+"""
+import pathlib, re
+
+here = pathlib.Path(__file__).parent
+base = (here / "lift.toml").read_text().split("\n", 1)[1]
+
+# name: (old text, new text, the text that the problem's place starts with, part of the message)
+CASES = {
+    "format_missing": ('format = "incamera-agreement/1"\n', "", None, "`format` is missing"),
+    "format_newer": ("agreement/1", "agreement/2", '"incamera-agreement/2"', "reads incamera-agreement/1 and not"),
+    "format_other": ("incamera-agreement/1", "x", '"x"', "not an agreement"),
+    "syntax": ("version = 1", "version = = 1", "= 1", ""),
+    "key_twice": ("version = 1", "version = 1\nversion = 1", "version = 1\nexpires", "duplicate key"),
+    "unknown_field": ("version = 1", "version = 1\nversoin = 2", "versoin", "`versoin` is not a field of `agreement`"),
+    "unknown_section": ("[purposes]", "[porpoises]\n[purposes]", "porpoises]", "`porpoises` is not a field of an agreement"),
+    "section_missing": ("[budgets.shop]", "[bugdets.shop]", "bugdets", "`bugdets` is not a field of an agreement"),
+    "later_providers": ("[purposes]", "[providers.one]\nthreshold = 2\n[purposes]", "providers", "`providers` is not in this version of incamera"),
+    "later_template": ("sql = '''", "template = \"lift\"\nsql = '''", "template", "`queries.lift.template` is not in this version"),
+    "later_ask": ("min_people = 50", "min_people = 50\nask = true", "ask", "`queries.lift.ask` is not in this version"),
+    "later_keep_until": ('owner = "mailer"', 'owner = "mailer"\nkeep_until = 2027-01-01', "keep_until", "is not in this version"),
+    "later_renews": ('renews = "never"', 'renews = "monthly"', '"monthly"', "is not in this version"),
+    "later_vole": ('"commutative"', '"vole"', '"vole"', "is not in this version"),
+    "later_own_matches": ('reveals = "nothing"', 'reveals = "own-matches"', '"own-matches"', "is not in this version"),
+    "name_bad": ('"spring-campaign"', '"Spring campaign"', '"Spring campaign"', "lower-case letters"),
+    "version_zero": ("version = 1", "version = 0", "0\nexpires", "`agreement.version` is out of range"),
+    "version_text": ("version = 1", 'version = "1"', '"1"', "is a whole number, not a TOML string"),
+    "version2_no_id": ("version = 1", "version = 2", "[agreement]", "`agreement.id` is missing"),
+    "version1_follows": ("version = 1", 'version = 1\nfollows = "00"', '"00"', "version 1 has no `follows`"),
+    "expires_text": ("2027-03-31", '"2027-03-31"', '"2027-03-31"', "is a day without quotes"),
+    "expires_time": ("2027-03-31", "2027-03-31T00:00:00Z", "2027-03-31T", "is a day without quotes"),
+    "party_name": ("[parties.mailer]", "[parties.Mailer]", "Mailer]", "a party name has lower-case letters"),
+    "party_key": ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqI", "ssh-rsa AAAA", '"ssh-rsa', "`parties.shop.signs`"),
+    "party_key_twice": ("IIE5dw6ofRdfVqNUZsNMfszLjYqRtO43ol32D1uPybOU", "IIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c", '"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c"\nurl', "`parties.shop.service` is the key of another field"),
+    "party_url": ("https://shop.example:7443", "http://shop.example:7443", '"http:', "starts with `https://`"),
+    "party_url_port": ("https://shop.example:7443", "https://shop.example", '"https://shop.example"', "names its port"),
+    "party_people": ("people = 100_000\n", "", "shop]\nsigns", "party `shop` owns private data and declares no `people`"),
+    "party_analysts": ("analysts = {", 'analysts = "all" #', '"all"', "people with keys, or"),
+    "room_nothing_accepted": ("[[room.accept]]\n", "accept = []\n[room.x]\n", "[]", "`room.accept` is empty"),
+    "room_accept_missing": ("[[room.accept]]\n", "[room.x]\n", "[room]", "`room.accept` is missing"),
+    "room_tee": ('"simulated"', '"sgx2"', '"sgx2"', "`room.accept[0].tee`"),
+    "room_tee_twice": ("[matching]", '[[room.accept]]\ntee = "simulated"\nmeasurements = ["9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c"]\n[matching]', '"simulated"\nmeasurements = ["9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c"]\n[matching]', "two blocks for `simulated`"),
+    "room_measurement": ('["9f1c', '["9f', '"9f9f1c', "32 bytes"),
+    "room_measurements_empty": ('measurements = ["9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c9f1c"]', "measurements = []", "[]", "`room.accept[0].measurements` is empty"),
+    "matching_method": ('"commutative"', '"hash"', '"hash"', "`method` is commutative"),
+    "matching_one_owner": ('owner = "mailer"', 'owner = "shop"', '"commutative"', "between two owners of private data"),
+    "matching_none_two": ('"commutative"', '"none"', '"none"', "method none is for one owner"),
+    "matching_partitions": ("max_runs = 12", "max_runs = 12\npartitions = 5000", "5000", "`matching.partitions` is out of range"),
+    "matching_max_ids": ("max_ids = 500_000\n", "", "[matching]", "`matching.max_ids` is missing"),
+    "purpose_cycle": ('label = "Measuring campaigns"', 'label = "M", parent = "measurement"', "measurement =", "purpose `measurement` is its own ancestor"),
+    "purpose_parent": ('label = "Measuring campaigns"', 'label = "M", parent = "x"', '"x"', "there is no purpose `x`"),
+    "purpose_label": ('{ label = "Choosing audiences" }', "{}", "ads = {}", "`purposes.ads.label` is missing"),
+    "dataset_owner": ('owner = "mailer"', 'owner = "post"', '"post"', "there is no party `post`"),
+    "dataset_no_pseudonym": ('person = { type = "pseudonym" }\nmailed', "mailed", "mailing]\nowner", "data set `mailing` has not exactly one column of type pseudonym"),
+    "dataset_two_consents": ('person = { type = "pseudonym" }\nday', 'person = { type = "pseudonym" }\nok = { type = "purposes" }\nday', "purchases]\nowner", "both decide the consents of party `shop`"),
+    "dataset_never_opens": ('{ type = "pseudonym", purposes = ["ads", "measurement"] }', '{ type = "pseudonym" }', "customers]\nowner", "no column of data set `customers` has a purpose"),
+    "column_type": ('"decimal(10,2)"', '"float"', '"float"', "`float` is not a type"),
+    "column_no_purpose": ('{ type = "bool", purposes = ["measurement"] }', '{ type = "bool" }', "mailed =", "`datasets.mailing.columns.mailed` has no purposes"),
+    "column_purpose": ('{ type = "bool", purposes = ["measurement"] }', '{ type = "bool", purposes = ["sport"] }', '"sport"', "there is no purpose `sport`"),
+    "column_bounds": ("min = 0, max = 500", "min = 501, max = 500", "amount =", "`min` of column `amount` is above `max`"),
+    "column_bound_digits": ("min = 0, max = 500", "min = 0.005, max = 500", "0.005", "does not fit the type decimal(10,2)"),
+    "column_bound_size": ("min = 0, max = 500", "min = 0, max = 100_000_000", "100_000_000", "does not fit the type decimal(10,2)"),
+    "column_bound_exponent": ("min = 0, max = 500", "min = 0, max = 5e2", "5e2", "not an exact decimal"),
+    "column_min_of_date": ('{ type = "date", purposes', '{ type = "date", min = 3, purposes', "3, purposes", "a column of this type has no `min`"),
+    "column_values_of_bool": ('{ type = "bool", purposes', '{ type = "bool", values = ["a"], purposes', '["a"]', "a column of this type has no `values`"),
+    "column_other": ('other = "null"', 'other = "toys"', '"toys"', "`other` is \"null\", \"refuse\" or one of the values"),
+    "column_other_alone": ('values = ["food", "home"], ', "", '"null"', "`other` says what becomes"),
+    "column_values_twice": ('["food", "home"]', '["food", "food"]', '"food"]', "too long or stands there twice"),
+    "column_id": ('person = { type = "pseudonym" }\nmailed', 'person = { type = "pseudonym", id = "phone" }\nmailed', '"phone"', "[matching] has no kind of id `phone`"),
+    "query_purpose": ('purpose = "measurement"', 'purpose = "sales"', '"sales"', "there is no purpose `sales`"),
+    "query_branch": ('ads = { label = "Choosing audiences" }', 'ads = { label = "Choosing audiences", parent = "measurement" }', '"measurement"\nanalysts', "purpose `measurement` is a branch"),
+    "query_analyst": ('"mailer/ana"', '"mailer/bob"', '"mailer/bob"', "party `mailer` has no analyst `bob`"),
+    "query_analyst_party": ('"mailer/ana"', '"post/ana"', '"post/ana"', "there is no party `post`"),
+    "query_analyst_form": ('"mailer/ana"', '"ana"', '"ana"', "an analyst is named `party/analyst`"),
+    "query_receiver": ('receivers = ["mailer", "shop"]', 'receivers = ["mailer", "post"]', '"post"', "there is no party `post`"),
+    "query_receiver_twice": ('receivers = ["mailer", "shop"]', 'receivers = ["mailer", "mailer"]', '"mailer"]\nreads', "stands there twice"),
+    "query_no_receiver": ('receivers = ["mailer", "shop"]', "receivers = []", "[]", "`queries.lift.receivers` is empty"),
+    "query_reads_column": ('"mailing.mailed"', '"mailing.posted"', '"mailing.posted"', "data set `mailing` has no column `posted`"),
+    "query_reads_dataset": ('"mailing.mailed"', '"post.mailed"', '"post.mailed"', "there is no data set `post`"),
+    "query_reads_consent": ('"mailing.mailed"', '"customers.consent"', '"customers.consent"', "decides the consent class and is not stored"),
+    "i3_query_reads_other_purpose": ('"mailing.mailed"', '"purchases.category"', '"purchases.category"', "`purchases.category` is not for the purpose `measurement`"),
+    "query_reads_no_person": ('"mailing.person", ', "", '["customers.person"', "without its pseudonym column"),
+    "query_sql_empty": ("sql = '''\n", "sql = ''\nsql2 = '''\n", "''\n", "the SQL is empty"),
+    "query_sql_escaped": ("sql = '''\n", 'sql = "SELECT \\"spend\\" people buyers campaign_group"\nsql2 = \'\'\'\n', '"SELECT', "written with escapes"),
+    "query_param": ('from = { type = "date" }', 'from = { type = "timestamp" }', '"timestamp"', "is no type of a parameter"),
+    "query_rows_missing": ("rows = { purchases = 1_000, mailing = 1 }", "rows = { purchases = 1_000 }", "lift]", "how many rows of `mailing` one person may have"),
+    "query_rows_zero": ("mailing = 1 }", "mailing = 0 }", "0 }", "`queries.lift.rows.mailing` is out of range"),
+    "query_rows_unread": ("mailing = 1 }", "mailing = 1, x = 1 }", "x = 1", "`x` is no private data set that the query reads"),
+    "query_bounds": ("spend = [0, 400]", "spend = [400, 0]", "[400, 0]", "is above the second"),
+    "query_bounds_three": ("spend = [0, 400]", "spend = [0, 1, 2]", "[0, 1, 2]", "is a list of two numbers"),
+    "query_measure": ("spend = [0, 400]", "revenue = [0, 400]", "[0, 400]", "`revenue` does not occur in the query's SQL"),
+    "query_groups_many": ("groups = 1, spend", "groups = 3, spend", "3, spend", "is 3, and 2 groups are declared"),
+    "query_groups_twice": ('campaign_group = ["mailed", "not mailed"]', 'campaign_group = ["mailed", "mailed"]', '"mailed"] }\nper', "stands there twice"),
+    "query_weight": ("people = 1, buyers", "peeple = 1, buyers", "1, buyers", "`peeple` does not occur"),
+    "query_ratio": ('"buyers / people"', '"buyers"', '"buyers"', "is no quotient of two measures"),
+    "query_ratio_name": ('"buyers / people"', '"buyers / peeple"', '"buyers / peeple"', "`peeple` does not occur"),
+    "query_compare": ('against = "not mailed"', 'against = "nobody"', '"nobody"', "`queries.lift.compare.against` is not declared"),
+    "query_compare_self": ('against = "not mailed"', 'against = "mailed"', "{ ratio", "compares a group with itself"),
+    "query_compare_ratio": ('{ ratio = "spend_per_person"', '{ ratio = "spend"', '"spend",', "`queries.lift.compare.ratio` is not declared"),
+    "query_epsilon": ("epsilon = 1.0", "epsilon = 0", "0\ndelta", "`queries.lift.epsilon` is out of range"),
+    "query_epsilon_tiny": ("epsilon = 1.0", "epsilon = 1e-9", "1e-9", "`queries.lift.epsilon` is out of range"),
+    "query_delta": ("delta = 1e-8", "delta = 1.0", "1.0\nmin", "`queries.lift.delta` is out of range"),
+    "query_min_people": ("min_people = 50", "min_people = 0", "0\n\n[budgets", "`queries.lift.min_people` is out of range"),
+    "budget_party": ("[budgets.shop]", "[budgets.post]", "post]", "there is no party `post`"),
+    "budget_delta": ("delta = 1e-6\nrenews", "renews", "shop]\nepsilon", "`budgets.shop.delta` is missing"),
+    "invisible": ("Measuring campaigns", "Measuring \u202ecampaigns", "\u202e", "U+202E"),
+}
+
+for old in here.glob("bad_*.toml"):
+    old.unlink()
+for name, (before, after, place, message) in CASES.items():
+    assert base.count(before) >= 1, name
+    text = "\n" + base.replace(before, after, 1)
+    if place is None:
+        line, column = 1, 1
+    else:
+        edit = base.find(before) + 1
+        edited = text.find(place, edit)  # at the edit or after it, or else the only one
+        if edited < 0:
+            assert text.count(place) == 1, (name, text.count(place))
+            edited = text.find(place)
+        line = text.count("\n", 0, edited) + 1
+        column = edited - text.rfind("\n", 0, edited)
+    (here / f"bad_{name}.toml").write_text(f"# refused {line}:{column} {message}{text}", newline="\n")

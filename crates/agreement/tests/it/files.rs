@@ -1,0 +1,253 @@
+//! One checker for all agreements in files: the first line says what becomes of each.
+
+use std::path::PathBuf;
+
+use incamera_agreement::{Agreement, AgreementError, AnalystKey, ConsentSource};
+use incamera_types::{AgreementDigest, AgreementId, ColumnType, Digest, OtherText, PartyName};
+
+use crate::{HOUSE, LIFT, parse};
+
+fn files() -> Vec<PathBuf> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/agreements");
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    files
+        .filter(|path| path.extension().is_some_and(|ext| ext == "toml"))
+        .collect()
+}
+
+/// What is wrong with the outcome, `None` if it is what the first line says.
+fn check(text: &str) -> Option<String> {
+    let expected = text.lines().next().unwrap();
+    let outcome = Agreement::parse(text.as_bytes());
+    if expected == "# accepted" {
+        return outcome.err().map(|error| all(&error));
+    }
+    let (place, message) = expected
+        .strip_prefix("# refused ")
+        .unwrap()
+        .split_once(' ')
+        .unwrap();
+    let Err(error) = outcome else {
+        return Some("accepted".to_owned());
+    };
+    let found = error.problems().any(|problem| {
+        let at = format!("{}:{}", problem.line, problem.column);
+        at == place && problem.what.contains(message) && !problem.help.is_empty()
+    });
+    (!found).then(|| all(&error))
+}
+
+fn all(error: &AgreementError) -> String {
+    let problems: Vec<_> = error.problems().map(ToString::to_string).collect();
+    problems.join("\n  ")
+}
+
+#[test]
+fn each_file_meets_its_first_line() {
+    let (mut failed, mut good, mut bad) = (Vec::new(), 0, 0);
+    for path in files() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        if text.starts_with("# accepted") {
+            good += 1;
+        } else {
+            bad += 1;
+        }
+        if let Some(outcome) = check(&text) {
+            let name = path.file_name().unwrap().display();
+            failed.push(format!(
+                "{name}: {}\n  {outcome}",
+                text.lines().next().unwrap()
+            ));
+        }
+    }
+    assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+    assert!(
+        good >= 2 && bad >= 80,
+        "{good} good, {bad} bad: are the files there?"
+    );
+}
+
+#[test]
+fn messages_are_one_line_and_end_without_full_stop() {
+    for path in files() {
+        let bytes = std::fs::read(&path).unwrap();
+        let Err(error) = Agreement::parse(&bytes) else {
+            continue;
+        };
+        for problem in error.problems() {
+            let text = problem.to_string();
+            assert!(
+                !text.contains('\n') && !text.ends_with('.'),
+                "{}: {text}",
+                path.display()
+            );
+            assert!(
+                problem.span.end <= bytes.len(),
+                "{}: {text}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn several_problems_are_told_at_once() {
+    let text = LIFT
+        .replace("min_people = 50", "min_people = 0")
+        .replace("\"mailer/ana\"", "\"mailer/bob\"")
+        .replace("version = 1", "versoin = 1");
+    let error = Agreement::parse(text.as_bytes()).unwrap_err();
+    let lines: Vec<_> = error.problems().map(|problem| problem.line).collect();
+    assert!(lines.len() >= 4, "{}", all(&error));
+    assert!(lines.is_sorted());
+    assert!(error.to_string().ends_with("more problems)"), "{error}");
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused_with_their_place() {
+    let mut bytes = b"a = 1\nb = \"".to_vec();
+    bytes.push(0xff);
+    let error = Agreement::parse(&bytes).unwrap_err();
+    assert_eq!((error.first().line, error.first().column), (2, 6));
+    let long = vec![b'#'; incamera_types::limits::MAX_AGREEMENT_BYTES + 1];
+    let error = Agreement::parse(&long).unwrap_err();
+    assert!(error.first().what.contains("longer than"), "{error}");
+}
+
+#[test]
+fn the_terms_of_the_lift() {
+    let agreement = parse(LIFT);
+    assert!(
+        agreement.warnings().is_empty(),
+        "{:?}",
+        agreement.warnings()
+    );
+    assert_eq!(agreement.digest, AgreementDigest::of_file(LIFT.as_bytes()));
+    assert_eq!(agreement.id, AgreementId::from(agreement.digest));
+    assert_eq!(
+        (agreement.matching.partitions, agreement.matching.epoch.0),
+        (4, 1)
+    );
+    let query = &agreement.queries["lift"];
+    assert_eq!(
+        &LIFT[query.sql_at..query.sql_at + query.sql.len()],
+        query.sql
+    );
+    assert!(query.sql.starts_with("SELECT"));
+    let owners: Vec<_> = agreement.owners_read(query).into_iter().collect();
+    assert_eq!(
+        owners,
+        ["mailer", "shop"].map(|name| name.parse::<PartyName>().unwrap())
+    );
+    let rows: Vec<_> = query
+        .rows
+        .iter()
+        .map(|(name, rows)| (name.as_str(), *rows))
+        .collect();
+    assert_eq!(
+        rows,
+        [("customers", 1), ("mailing", 1), ("purchases", 1000)]
+    );
+    assert_eq!((query.weight("spend"), query.weight("other")), (8, 1));
+    assert_eq!(query.ratios[1].name, "spend_per_person");
+    assert_eq!(query.groups[0].values, ["mailed", "not mailed"]);
+    let (low, high) = query.per_person.measures["spend"];
+    assert_eq!(
+        (low.to_string(), high.to_string()),
+        ("0".into(), "400".into())
+    );
+    let cost = agreement.cost(query);
+    let rho = incamera_dp::rho_of(query.epsilon, query.delta, Default::default()).unwrap();
+    assert_eq!((cost.rho, cost.delta0.units()), (rho, 0));
+    assert!(cost.within(&agreement.ceiling(&owners[0]).unwrap()));
+    let ana = agreement.analyst_key(&"mailer/ana".parse().unwrap());
+    let key = incamera_keys::SigningKey::from_seed(&[5; 32]).public();
+    assert_eq!(ana, Some(AnalystKey::Key(&key)));
+    assert_eq!(agreement.analyst_key(&"shop/ana".parse().unwrap()), None);
+}
+
+#[test]
+fn columns_keep_their_order_and_consents_their_source() {
+    let agreement = parse(LIFT);
+    let purchases = &agreement.datasets["purchases"];
+    let names: Vec<_> = purchases
+        .columns
+        .iter()
+        .map(|column| column.name.as_str())
+        .collect();
+    assert_eq!(names, ["person", "day", "amount", "category"]);
+    assert_eq!(purchases.columns[2].max.unwrap().to_string(), "500.00");
+    assert_eq!(purchases.columns[3].other, OtherText::Null);
+    assert!(
+        purchases.columns[3].nullable,
+        "what is not listed becomes null"
+    );
+    let source = agreement.consent_of(purchases);
+    assert!(matches!(source, ConsentSource::Dataset(spec) if spec.name.as_str() == "customers"));
+    let mailing = &agreement.datasets["mailing"];
+    match agreement.consent_of(mailing) {
+        ConsentSource::Everything(class) => assert_eq!(class.to_string(), "ads,measurement"),
+        ConsentSource::Dataset(_) => panic!("the mailer has no consents"),
+    }
+}
+
+#[test]
+fn a_branch_means_its_leaves() {
+    let agreement = parse(HOUSE);
+    let things = &agreement.datasets["things"];
+    let purposes = |name: &str| {
+        things
+            .column(&name.parse().unwrap())
+            .unwrap()
+            .purposes
+            .to_string()
+    };
+    assert_eq!(purposes("yes"), "ads,measurement");
+    assert_eq!(purposes("count"), "ads,measurement,safety");
+    assert_eq!(
+        agreement.leaf_purposes().to_string(),
+        "ads,measurement,safety"
+    );
+    assert!(!agreement.purposes["marketing"].leaf);
+    let rate = things.column(&"rate".parse().unwrap()).unwrap();
+    assert_eq!(
+        rate.ty,
+        ColumnType::Decimal {
+            precision: 4,
+            scale: 3
+        }
+    );
+    assert_eq!(rate.min.unwrap().to_string(), "-0.500");
+    let (low, high) = agreement.queries["counts"].per_person.measures["total"];
+    assert_eq!(
+        (low.to_string(), high.to_string()),
+        ("-0.5".into(), "10.0".into())
+    );
+}
+
+#[test]
+fn a_later_version_keeps_its_id() {
+    let agreement = parse(HOUSE);
+    assert_ne!(agreement.id.as_bytes(), agreement.digest.as_bytes());
+    assert_eq!(
+        agreement.follows.unwrap().as_bytes(),
+        agreement.id.as_bytes()
+    );
+}
+
+#[test]
+fn a_query_that_can_never_run_is_a_warning() {
+    let agreement = parse(&LIFT.replacen("epsilon = 8.0", "epsilon = 0.5", 1));
+    let [warning] = agreement.warnings() else {
+        panic!("{:?}", agreement.warnings())
+    };
+    assert!(
+        warning.what.contains("party `shop`, so it can never run"),
+        "{warning}"
+    );
+    assert!(LIFT[warning.span.clone()].starts_with("lift"), "{warning}");
+    let agreement = parse(LIFT.split("[budgets.mailer]").next().unwrap());
+    assert!(agreement.warnings()[0].what.contains("has no budget"));
+}

@@ -1,0 +1,85 @@
+//! Whatever the bytes are, reading them ends with an agreement or with a place.
+
+use incamera_agreement::Agreement;
+use proptest::prelude::*;
+
+use crate::{HOUSE, LIFT};
+
+/// Reads bytes; a refusal must point into them.
+fn read(bytes: &[u8]) -> Result<(), TestCaseError> {
+    if let Err(error) = Agreement::parse(bytes) {
+        for problem in error.problems() {
+            prop_assert!(problem.span.start <= bytes.len());
+            prop_assert!(problem.line >= 1 && problem.column >= 1);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn changed_bytes_never_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        house in any::<bool>(),
+    ) {
+        let mut bytes = if house { HOUSE } else { LIFT }.as_bytes().to_vec();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        read(&bytes)?;
+    }
+
+    #[test]
+    fn cut_and_doubled_pieces_never_panic(
+        from in any::<prop::sample::Index>(),
+        to in any::<prop::sample::Index>(),
+        into in any::<prop::sample::Index>(),
+        cut in any::<bool>(),
+    ) {
+        let mut bytes = LIFT.as_bytes().to_vec();
+        let (from, to) = (from.index(bytes.len()), to.index(bytes.len()));
+        let piece: Vec<u8> = bytes[from.min(to)..from.max(to)].to_vec();
+        if cut {
+            bytes.drain(from.min(to)..from.max(to));
+        } else {
+            let into = into.index(bytes.len());
+            bytes.splice(into..into, piece);
+        }
+        read(&bytes)?;
+    }
+
+    #[test]
+    fn exchanged_values_never_panic(
+        line in 0..200usize,
+        value in prop::sample::select(vec![
+            "1", "-1", "99999999999999999999", "1e400", "nan", "\"\"", "\"x\"", "[]", "[[]]", "{}",
+            "{ a = 1 }", "true", "2027-01-01", "0x10", "''", "\"a/b\"", "\"a.b\"", "[0, 0]",
+            "0.0000000000000000001",
+        ]),
+        house in any::<bool>(),
+    ) {
+        let text = if house { HOUSE } else { LIFT };
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let count = lines.len();
+        let line = &mut lines[line % count];
+        if let Some((key, _)) = line.split_once(" = ") {
+            *line = format!("{key} = {value}");
+        }
+        read(lines.join("\n").as_bytes())?;
+    }
+
+    #[test]
+    fn each_change_of_a_byte_changes_the_digest(at in any::<prop::sample::Index>()) {
+        let mut bytes = LIFT.as_bytes().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1;
+        if let Ok(changed) = Agreement::parse(&bytes) {
+            let original = Agreement::parse(LIFT.as_bytes()).unwrap();
+            prop_assert_ne!(changed.digest, original.digest);
+            prop_assert_ne!(changed.id, original.id);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! What people read: the explanation, the differences, the template.
+
+use std::collections::BTreeMap;
+
+use incamera_agreement::{
+    AdMeasurement, Agreement, PartyInputs, diff, explain, explain_with, template_ad_measurement,
+};
+use incamera_attest::TeeKind;
+use incamera_keys::SigningKey;
+use incamera_types::{Digest, Measurement};
+
+use crate::{HOUSE, LIFT, parse};
+
+/// The text with each run of white space made one space.
+fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_explanation_says_what_a_lawyer_asks() {
+    let page = explain(&parse(LIFT));
+    let text = flat(&page);
+    for part in [
+        "Agreement spring-campaign, version 1",
+        "shop: data about some 100,000 people",
+        "lets these people ask, each with a key: ana",
+        "measurement: Measuring campaigns",
+        "amount: decimal(10,2) in EUR, clamped to 0.00 .. 500.00, for measurement",
+        "each row is used only as its person agreed in customers",
+        "holds no consents",
+        "lift, for the purpose measurement (Measuring campaigns)",
+        "may be asked by mailer/ana",
+        "the answer goes to mailer and shop",
+        "one person adds 0 to 400 to spend of a group",
+        "at most 1,000 rows a person of purchases",
+        "fewer than 50 people",
+        "shows a row for each campaign_group: mailed and not mailed",
+        "shifts the odds of it by a factor of 2.72 at most, save with a probability of 1e-8",
+        "until the end of 2027-03-31",
+        "What each layer protects",
+        "the code in the room DOES see the data in clear while a query runs",
+        "pseudonymous, not anonymous",
+    ] {
+        assert!(text.contains(part), "{part}\n\n{page}");
+    }
+    for line in page.lines().filter(|line| !line.starts_with("      ")) {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    assert!(page.contains("LEFT JOIN purchases"), "{page}");
+}
+
+#[test]
+fn i10_a_simulated_tee_is_told_loudly_and_only_then() {
+    let page = explain(&parse(LIFT));
+    assert!(page.contains("!!! SIMULATED TEE !!!"), "{page}");
+    assert!(page.matches("SIMULATED TEE").count() >= 3, "{page}");
+    let page = explain(&parse(&LIFT.replace("simulated", "sev-snp")));
+    assert!(!page.to_lowercase().contains("simulated"), "{page}");
+}
+
+#[test]
+fn runs_left_follow_what_is_spent() {
+    let agreement = parse(LIFT);
+    let query = &agreement.queries["lift"];
+    let shop = "shop".parse().unwrap();
+    let cost = agreement.cost(query);
+    let runs = agreement.ceiling(&shop).unwrap().rho.units() / cost.rho.units();
+    assert!(
+        runs > 8,
+        "zCDP composes better than adding up epsilon: {runs}"
+    );
+    let fresh = flat(&explain(&agreement));
+    let all = format!("room for {runs} runs of lift in all, {runs} of them left");
+    assert_eq!(fresh.matches(&all).count(), 2, "{fresh}");
+    let twice = cost.checked_add(cost).unwrap();
+    let later = flat(&explain_with(&agreement, &BTreeMap::from([(shop, twice)])));
+    let left = format!(
+        "room for {runs} runs of lift in all, {} of them left",
+        runs - 2
+    );
+    assert_eq!(later.matches(&left).count(), 1, "{later}");
+}
+
+#[test]
+fn other_agreements_are_explained_too() {
+    let page = flat(&explain(&parse(HOUSE)));
+    for part in [
+        "follows the version with digest ba7816bf",
+        "(stands for ads and measurement)",
+        "weather of house: public",
+        "for whom it vouches",
+        "microcode at version 219 or later",
+        "house: no ceiling in this agreement",
+        "made by the owner with its own key",
+        "one of red, blue, else (any other becomes else)",
+    ] {
+        assert!(page.contains(part), "{part}\n\n{page}");
+    }
+}
+
+/// Version 2 of the lift after an edit.
+fn edited(from: &str, to: &str) -> Agreement {
+    assert!(LIFT.contains(from), "{from}");
+    let digest = parse(LIFT).digest;
+    let lines = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
+    parse(
+        &LIFT
+            .replacen(from, to, 1)
+            .replacen("version = 1", &lines, 1),
+    )
+}
+
+#[test]
+fn differences_are_told_in_words() {
+    let old = parse(LIFT);
+    for (from, to, expected) in [
+        (
+            "epsilon = 1.0",
+            "epsilon = 2",
+            "query `lift`: `epsilon` rises from 1 to 2",
+        ),
+        (
+            "delta = 1e-8",
+            "delta = 1e-9",
+            "query `lift`: `delta` falls from 1e-8 to 1e-9",
+        ),
+        (
+            "2027-03-31",
+            "2028-03-31",
+            "the agreement: `expires` changes from `2027-03-31` to `2028-03-31`",
+        ),
+        (
+            "[\"mailer\", \"shop\"]",
+            "[\"mailer\"]",
+            "query `lift`: `receivers` loses `shop`",
+        ),
+        (
+            "purposes = [\"ads\"]",
+            "purposes = [\"ads\", \"measurement\"]",
+            "column `purchases.category`: `purposes` gains `measurement`",
+        ),
+        (
+            "spend = [0, 400]",
+            "spend = [0, 500]",
+            "query `lift`: `per_person.spend` changes from [0, 400] to [0, 500]",
+        ),
+        (
+            "9f1c\"]",
+            "9f1d\"]",
+            "the accepted kind of TEE `simulated`: `measurements` loses `9f1c9f1c",
+        ),
+        (
+            "max_runs = 12",
+            "max_runs = 12\nepoch = 2",
+            "matching gains `epoch`: 2",
+        ),
+        (
+            "min = 0, max = 500",
+            "min = 0",
+            "column `purchases.amount` loses `max`: 500",
+        ),
+        (
+            "consent = { type = \"purposes\" }\n",
+            "",
+            "column `customers.consent` is taken out",
+        ),
+        (
+            "[datasets.mailing.columns]",
+            "[datasets.mailing.columns]\nday = { type = \"date\", purposes = [\"ads\"] }",
+            "column `mailing.day` is new: purposes [ads]; type `date`",
+        ),
+        (
+            "[purposes]",
+            "[purposes]\nsafety = { label = \"Fraud\" }",
+            "purpose `safety` is new: label `Fraud`",
+        ),
+        (
+            "  AND purchases.day BETWEEN $from AND $until\n",
+            "",
+            "query `lift`: `sql` loses `AND purchases.day BETWEEN $from AND $until`",
+        ),
+        (
+            "[budgets.mailer]\nepsilon = 8.0\ndelta = 1e-6\n",
+            "",
+            "the budget of party `mailer` is taken out",
+        ),
+        (
+            "SELECT CASE",
+            "  SELECT CASE",
+            "query `lift`: `sql` changes in its layout only",
+        ),
+        (
+            "people = 90_000",
+            "people = 9_0000",
+            "only comments, layout or the spelling of values change",
+        ),
+        (
+            "# accepted",
+            "# approved",
+            "only comments, layout or the spelling of values change",
+        ),
+    ] {
+        // Some edits need a second one to stay an agreement.
+        let to = if from.starts_with("consent") {
+            "x = { type = \"purposes\" }\n"
+        } else {
+            to
+        };
+        let sentences = diff(&old, &edited(from, to));
+        assert!(
+            sentences[0].starts_with("version 2 follows version 1"),
+            "{sentences:?}"
+        );
+        assert!(
+            sentences
+                .iter()
+                .any(|sentence| sentence.starts_with(expected)),
+            "{expected}\n{sentences:#?}"
+        );
+        let most = if from.starts_with("consent") { 3 } else { 2 };
+        assert_eq!(sentences.len(), most, "{sentences:#?}");
+    }
+    assert_eq!(diff(&old, &old), Vec::<String>::new());
+}
+
+#[test]
+fn another_lineage_is_told_first() {
+    let sentences = diff(&parse(LIFT), &parse(HOUSE));
+    assert!(sentences[0].starts_with("CAUTION"), "{sentences:#?}");
+    assert!(
+        sentences.iter().any(|s| s == "party `shop` is taken out"),
+        "{sentences:#?}"
+    );
+    assert!(
+        sentences
+            .iter()
+            .any(|s| s.starts_with("query `counts` is new")),
+        "{sentences:#?}"
+    );
+}
+
+fn filled_in() -> AdMeasurement {
+    let key = |seed| Some(SigningKey::from_seed(&[seed; 32]).public());
+    let party = |seed, port| PartyInputs {
+        name: None,
+        signs: key(seed),
+        service: key(seed + 1),
+        url: Some(format!("https://127.0.0.1:{port}").parse().unwrap()),
+        people: Some(100_000),
+    };
+    AdMeasurement {
+        name: Some("spring".to_owned()),
+        expires: Some("2027-03-31".parse().unwrap()),
+        shop: party(1, 7441),
+        mailer: party(3, 7442),
+        analyst: None,
+        analyst_key: key(5),
+        room_url: Some("https://127.0.0.1:7443".parse().unwrap()),
+        tee: Some(TeeKind::Simulated),
+        measurement: Some(Measurement::from_bytes([7; 32])),
+        ids: None,
+    }
+}
+
+#[test]
+fn the_template_is_an_agreement_once_it_is_filled_in() {
+    let text = template_ad_measurement(&filled_in());
+    assert!(!text.contains("FILL IN:") && !text.contains('@'), "{text}");
+    let agreement = parse(&text);
+    assert!(
+        agreement.warnings().is_empty(),
+        "{:?}",
+        agreement.warnings()
+    );
+    let example = parse(LIFT);
+    let (query, same) = (&agreement.queries["lift"], &example.queries["lift"]);
+    assert_eq!((&query.sql, &query.reads), (&same.sql, &same.reads));
+    assert_eq!(
+        (query.epsilon, &query.weights),
+        (same.epsilon, &same.weights)
+    );
+}
+
+#[test]
+fn other_names_reach_every_place_of_the_template() {
+    let mut inputs = filled_in();
+    inputs.shop.name = Some("store".parse().unwrap());
+    inputs.mailer.name = Some("post".parse().unwrap());
+    inputs.analyst = Some("bo".parse().unwrap());
+    inputs.ids = Some("plain".parse().unwrap());
+    let agreement = parse(&template_ad_measurement(&inputs));
+    assert_eq!(agreement.queries["lift"].analysts[0].to_string(), "post/bo");
+    assert_eq!(agreement.matching.ids[0].as_str(), "plain");
+    assert_eq!(agreement.parties.len(), 2);
+}
+
+#[test]
+fn each_blank_of_the_template_is_pointed_at() {
+    let text = template_ad_measurement(&AdMeasurement::default());
+    let error = Agreement::parse(text.as_bytes()).unwrap_err();
+    let problems: Vec<_> = error.problems().collect();
+    assert_eq!(
+        problems.len(),
+        text.matches("\"FILL IN:").count(),
+        "{problems:#?}"
+    );
+    assert_eq!(problems.len(), 13);
+    for problem in problems {
+        assert!(
+            problem.what.ends_with("is still to be filled in"),
+            "{problem}"
+        );
+        assert!(problem.help.starts_with("write "), "{problem}");
+        assert!(
+            text[problem.span.clone()].starts_with("\"FILL IN"),
+            "{problem}"
+        );
+    }
+}
