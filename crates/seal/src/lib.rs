@@ -1,1 +1,61 @@
 //! Purpose-bound encrypted Parquet, its manifest and the key ring.
+//!
+//! An owner's side: [`seal_dataset`] reads a CSV or Parquet file against the agreement,
+//! splits its rows by consent class and pseudonym, and writes parts of ciphertext with a
+//! signed manifest. The broker's side: [`unwrap_keys`] gives the keys of one purpose, or finds
+//! that there are none. The room's side: [`check_part_file`] and [`read_part`].
+//!
+//! # What is bound to what
+//! | thing | bound to | by |
+//! |---|---|---|
+//! | a page, a footer | agreement id, data set, file id, manifest version, consent class | AAD prefix of the file |
+//! | a data key's wrap | agreement id, data set, key epoch, file id, column, **purpose** | AAD of the wrap, and a purpose key of its own |
+//! | a data key | file id, column | a commitment in the manifest |
+//! | parts, wraps, commitments | the owner | its service key's signature over the manifest |
+//!
+//! # Claim
+//! Invariant I3: a column of a consent class decrypts only with a key unwrapped under a leaf
+//! purpose in *column purposes ∩ class consents*. For any other purpose no wrap exists, so no
+//! bug in a policy check can release one. Not defended: an owner who seals false data, and
+//! what sizes tell (see `SECURITY.md`).
+//!
+//! # Reference
+//! Parquet Modular Encryption, `AES_GCM_V1` with an encrypted footer.
+
+mod classify;
+mod consents;
+mod crosswalk;
+mod folder;
+mod inspect;
+mod labels;
+mod local;
+mod manifest;
+mod plan;
+mod reader;
+mod ring;
+mod sealing;
+mod source;
+mod table;
+mod unwrap;
+mod writer;
+
+pub use consents::Consents;
+pub use crosswalk::{Crosswalk, CrosswalkScope};
+pub use inspect::{InspectedClass, InspectedColumn, Inspection, inspect};
+pub use local::LocalFileError;
+pub use manifest::{
+    Manifest, ManifestError, Part, SealedColumn, SealedKey, SignedManifest, Wrap, open_manifest,
+    peek_manifest, read_manifest_file,
+};
+pub use reader::{
+    PartFileError, PartReader, ReadError, check_part_file, read_part, read_public_part,
+};
+pub use ring::{
+    DEFAULT_WORK_FACTOR, KeyRing, MatchingSecret, MatchingSlot, RING_FORMAT, RingError,
+};
+pub use sealing::{
+    Consent, MANIFEST_FILE, PARTS_FOLDER, SealError, SealJob, SealReport, part_path, seal_dataset,
+};
+pub use source::{CellError, Place, Source, SourceError};
+pub use unwrap::{GrantedKey, KeyMismatch, NoKey, PartKeys, granted_parts, unwrap_keys};
+pub use writer::PartError;

@@ -1,0 +1,250 @@
+//! Who agreed to what: pseudonym → consent class, in a file of the owner's own folder.
+//!
+//! Made when the data set with the `purposes` column is sealed, and used for the owner's other
+//! data sets: a person who is missing here has given no consent.
+//!
+//! # Format
+//! `incamera-consents/1`: plain Parquet, columns `pseudonym` (16 bytes, in order) and
+//! `purposes` (text, names joined by commas); key-value metadata `incamera.format`,
+//! `incamera.agreement_id`, `incamera.matching_epoch`, `incamera.dataset`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array as _, FixedSizeBinaryArray, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use incamera_types::{
+    AgreementId, ConsentClass, DatasetName, MatchingEpoch, Pseudonym, PurposeName,
+};
+
+use crate::local::LocalFileError;
+use crate::table::{self, LocalTable};
+
+const FORMAT: &str = "incamera-consents/1";
+
+/// Consents of an owner's people, by pseudonym.
+pub struct Consents {
+    agreement_id: AgreementId,
+    epoch: MatchingEpoch,
+    dataset: DatasetName,
+    classes: Vec<ConsentClass>,
+    /// In order of pseudonym; the number is an index into `classes`.
+    people: Vec<(Pseudonym, u32)>,
+}
+
+impl Consents {
+    /// Consents from rows of (pseudonym, class); of a person who comes more than once, only
+    /// what every row allows counts.
+    #[must_use]
+    pub fn new(
+        agreement_id: AgreementId,
+        epoch: MatchingEpoch,
+        dataset: DatasetName,
+        rows: impl IntoIterator<Item = (Pseudonym, ConsentClass)>,
+    ) -> Self {
+        let mut classes = Classes::default();
+        let rows = rows.into_iter();
+        let people = rows
+            .map(|(person, class)| (person, classes.number(class)))
+            .collect();
+        Self::from_numbers(agreement_id, epoch, dataset, classes, people)
+    }
+
+    pub(crate) fn from_numbers(
+        agreement_id: AgreementId,
+        epoch: MatchingEpoch,
+        dataset: DatasetName,
+        mut classes: Classes,
+        mut people: Vec<(Pseudonym, u32)>,
+    ) -> Self {
+        people.sort_unstable();
+        people.dedup_by(|later, kept| {
+            if later.0 != kept.0 {
+                return false;
+            }
+            kept.1 = classes.both(kept.1, later.1);
+            true
+        });
+        Self {
+            agreement_id,
+            epoch,
+            dataset,
+            classes: classes.list,
+            people,
+        }
+    }
+
+    /// What `person` agreed to; nothing if unknown.
+    #[must_use]
+    pub fn class(&self, person: &Pseudonym) -> Option<&ConsentClass> {
+        self.classes
+            .get(usize::try_from(self.number(person)?).ok()?)
+    }
+
+    /// The number of `person`'s class among [`Consents::classes`].
+    pub(crate) fn number(&self, person: &Pseudonym) -> Option<u32> {
+        let at = self.people.binary_search_by(|row| row.0.cmp(person)).ok()?;
+        self.people.get(at).map(|row| row.1)
+    }
+
+    /// The classes, numbered from 0.
+    pub(crate) fn classes(&self) -> &[ConsentClass] {
+        &self.classes
+    }
+
+    /// The agreement in which the pseudonyms mean something.
+    #[must_use]
+    pub fn agreement_id(&self) -> &AgreementId {
+        &self.agreement_id
+    }
+
+    /// The matching epoch in which the pseudonyms mean something.
+    #[must_use]
+    pub fn epoch(&self) -> MatchingEpoch {
+        self.epoch
+    }
+
+    /// The data set that the consents stand in.
+    #[must_use]
+    pub fn dataset(&self) -> &DatasetName {
+        &self.dataset
+    }
+
+    /// How many people.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.people.len()
+    }
+
+    /// Whether there is nobody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.people.is_empty()
+    }
+
+    /// Writes the file `path`, privately and whole or not at all.
+    ///
+    /// # Errors
+    /// [`LocalFileError::Io`].
+    pub fn write(&self, path: &Path) -> Result<(), LocalFileError> {
+        let texts: Vec<String> = self.classes.iter().map(ToString::to_string).collect();
+        let text = |row: &(Pseudonym, u32)| {
+            let at = usize::try_from(row.1).unwrap_or(usize::MAX);
+            texts.get(at).map_or("", String::as_str)
+        };
+        let purposes = StringArray::from_iter_values(self.people.iter().map(text));
+        let batch = table::pseudonym_array(self.people.iter().map(|row| &row.0))
+            .and_then(|people| {
+                RecordBatch::try_new(schema(), vec![Arc::new(people), Arc::new(purposes)])
+            })
+            .map_err(|_| table::form(path, FORMAT, "it is too large"))?;
+        let metadata = vec![
+            (table::AGREEMENT_ID, self.agreement_id.to_string()),
+            (table::EPOCH, self.epoch.to_string()),
+            (table::DATASET, self.dataset.to_string()),
+        ];
+        table::write(path, FORMAT, metadata, &batch)
+    }
+
+    /// Reads the file `path`.
+    ///
+    /// # Errors
+    /// [`LocalFileError`].
+    pub fn read(path: &Path) -> Result<Self, LocalFileError> {
+        let file = table::read(path, FORMAT, &schema())?;
+        let mut classes = Classes::default();
+        let people = rows(path, &file, &mut classes)?;
+        Ok(Self::from_numbers(
+            file.metadata(table::AGREEMENT_ID)?,
+            MatchingEpoch(file.metadata(table::EPOCH)?),
+            file.metadata(table::DATASET)?,
+            classes,
+            people,
+        ))
+    }
+}
+
+impl fmt::Debug for Consents {
+    /// Never a row.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Consents({})", self.dataset)
+    }
+}
+
+fn schema() -> SchemaRef {
+    let width = i32::try_from(Pseudonym::BYTES).unwrap_or_default();
+    Arc::new(Schema::new(vec![
+        Field::new("pseudonym", DataType::FixedSizeBinary(width), false),
+        Field::new("purposes", DataType::Utf8, false),
+    ]))
+}
+
+fn rows(
+    path: &Path,
+    file: &LocalTable,
+    classes: &mut Classes,
+) -> Result<Vec<(Pseudonym, u32)>, LocalFileError> {
+    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    let mut people = Vec::new();
+    for batch in file.batches() {
+        let pseudonyms: &FixedSizeBinaryArray = file.column(batch, 0)?;
+        let purposes: &StringArray = file.column(batch, 1)?;
+        for at in 0..pseudonyms.len() {
+            let text = purposes.value(at);
+            let number = match seen.get(text) {
+                Some(number) => *number,
+                None => {
+                    let class = parse_class(text)
+                        .ok_or_else(|| table::form(path, FORMAT, "a purpose is not a name"))?;
+                    let number = classes.number(class);
+                    seen.insert(text.to_owned(), number);
+                    number
+                }
+            };
+            people.push((table::pseudonym(pseudonyms, at), number));
+        }
+    }
+    Ok(people)
+}
+
+fn parse_class(text: &str) -> Option<ConsentClass> {
+    let names = text.split(',').filter(|name| !name.is_empty());
+    names.map(|name| name.parse::<PurposeName>().ok()).collect()
+}
+
+/// The consent classes seen, numbered.
+#[derive(Default)]
+pub(crate) struct Classes {
+    pub(crate) list: Vec<ConsentClass>,
+    numbers: BTreeMap<ConsentClass, u32>,
+}
+
+impl Classes {
+    /// The number of `class`.
+    pub(crate) fn number(&mut self, class: ConsentClass) -> u32 {
+        if let Some(number) = self.numbers.get(&class) {
+            return *number;
+        }
+        let number = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        self.list.push(class.clone());
+        self.numbers.insert(class, number);
+        number
+    }
+
+    /// The class of this number; the empty one if there is none.
+    pub(crate) fn get(&self, number: u32) -> ConsentClass {
+        let at = usize::try_from(number).unwrap_or(usize::MAX);
+        self.list.get(at).cloned().unwrap_or_default()
+    }
+
+    /// The number of what two classes have in common.
+    pub(crate) fn both(&mut self, a: u32, b: u32) -> u32 {
+        if a == b {
+            return a;
+        }
+        let both = self.get(a).intersection(&self.get(b));
+        self.number(both)
+    }
+}

@@ -1,0 +1,141 @@
+//! What someone without keys sees of a sealed data set.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use incamera_types::{ConsentClass, UnixTime};
+use serde::Serialize;
+
+use crate::manifest::Manifest;
+
+/// What the manifest tells everybody who has it. `Display` says it in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Inspection {
+    /// The data set.
+    pub dataset: String,
+    /// The party that it belongs to.
+    pub owner: String,
+    /// The agreement's id.
+    pub agreement_id: String,
+    /// The version.
+    pub version: u64,
+    /// The manifest's digest.
+    pub manifest: String,
+    /// When it was sealed, seconds since 1970.
+    pub sealed_at: u64,
+    /// The generation of purpose keys.
+    pub key_epoch: u32,
+    /// The matching epoch of its pseudonyms.
+    pub matching_epoch: u32,
+    /// Slices of the pseudonym space.
+    pub partitions: u32,
+    /// Whether it is sealed for nobody.
+    pub public: bool,
+    /// The columns.
+    pub columns: Vec<InspectedColumn>,
+    /// The consent classes.
+    pub classes: Vec<InspectedClass>,
+}
+
+/// A column, as everybody sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InspectedColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: String,
+    /// The purposes that it serves.
+    pub purposes: Vec<String>,
+}
+
+/// A consent class, as everybody sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InspectedClass {
+    /// The purposes that the rows' people agreed to.
+    pub class: Vec<String>,
+    /// Its parts.
+    pub parts: usize,
+    /// Bytes of its parts.
+    pub bytes: u64,
+    /// For each column stored, the purposes for which a key exists.
+    pub opens: BTreeMap<String, Vec<String>>,
+}
+
+/// What someone without keys sees.
+#[must_use]
+pub fn inspect(manifest: &Manifest) -> Inspection {
+    let columns = manifest.columns().iter().map(|column| InspectedColumn {
+        name: column.name.to_string(),
+        ty: column.ty.to_string(),
+        purposes: column.purposes.iter().map(ToString::to_string).collect(),
+    });
+    Inspection {
+        dataset: manifest.dataset().to_string(),
+        owner: manifest.owner().to_string(),
+        agreement_id: manifest.agreement_id().to_string(),
+        version: manifest.version(),
+        manifest: manifest.digest().to_string(),
+        sealed_at: manifest.sealed_at().0,
+        key_epoch: manifest.key_epoch(),
+        matching_epoch: manifest.matching_epoch().0,
+        partitions: manifest.partitions(),
+        public: manifest.public(),
+        columns: columns.collect(),
+        classes: classes(manifest),
+    }
+}
+
+fn classes(manifest: &Manifest) -> Vec<InspectedClass> {
+    let mut classes: BTreeMap<&ConsentClass, InspectedClass> = BTreeMap::new();
+    for part in manifest.parts() {
+        let class = classes
+            .entry(&part.class)
+            .or_insert_with(|| InspectedClass {
+                class: part.class.iter().map(ToString::to_string).collect(),
+                parts: 0,
+                bytes: 0,
+                opens: BTreeMap::new(),
+            });
+        class.parts += 1;
+        class.bytes = class.bytes.saturating_add(part.bytes);
+        for key in &part.keys {
+            let Some(column) = &key.column else { continue };
+            let purposes = key.wraps.iter().map(|wrap| wrap.purpose.to_string());
+            class.opens.insert(column.to_string(), purposes.collect());
+        }
+    }
+    classes.into_values().collect()
+}
+
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} of {}, version {}",
+            self.dataset, self.owner, self.version
+        )?;
+        writeln!(f, "agreement   {}", self.agreement_id)?;
+        writeln!(f, "manifest    {}", self.manifest)?;
+        writeln!(f, "sealed at   {}", UnixTime(self.sealed_at))?;
+        let (key, matching) = (self.key_epoch, self.matching_epoch);
+        writeln!(f, "epochs      keys {key}, matching {matching}")?;
+        if self.public {
+            writeln!(f, "public      sealed for nobody")?;
+        }
+        for column in &self.columns {
+            let purposes = column.purposes.join(", ");
+            writeln!(f, "column      {} {} [{purposes}]", column.name, column.ty)?;
+        }
+        for class in &self.classes {
+            writeln!(f, "class       {class}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for InspectedClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let class = self.class.join(", ");
+        write!(f, "[{class}]: {} parts, {} bytes", self.parts, self.bytes)
+    }
+}

@@ -1,0 +1,112 @@
+//! Files in the owner's own folder: private, and whole or not there.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Why a file of the owner's folder was not read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocalFileError {
+    /// The file cannot be read or written.
+    #[error("cannot {what} `{}`", path.display())]
+    Io {
+        /// `read` or `write`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is there, and is something else, damaged or of another version.
+    #[error("`{}` is not a {format} file: {reason}", path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        format: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+/// Turns an IO error into one that names the file.
+pub(crate) fn io_error(
+    what: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> LocalFileError {
+    let path = path.to_path_buf();
+    move |source| LocalFileError::Io { what, path, source }
+}
+
+/// A new file that only its owner may read; an existing one is emptied.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    private(&mut options);
+    options.open(path)
+}
+
+/// The lock file beside `path`, opened (made if needed) but not locked.
+pub(crate) fn lock_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    private(&mut options);
+    options.open(with_suffix(path, ".lock"))
+}
+
+#[cfg(unix)]
+fn private(options: &mut OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    options.mode(0o600);
+}
+#[cfg(not(unix))]
+fn private(_options: &mut OpenOptions) {}
+
+/// `path` with `suffix` after its last name.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Makes the names in `folder` durable.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    File::open(folder)?.sync_all()
+}
+
+/// Writes `path` so that a crash leaves the old file or the new one: a private sibling,
+/// synchronised, renamed over it.
+pub(crate) fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<(), LocalFileError>,
+) -> Result<(), LocalFileError> {
+    let temporary = with_suffix(path, ".new");
+    let mut file = create_private(&temporary).map_err(io_error("write", &temporary))?;
+    write(&mut file)?;
+    commit(&file, &temporary, path).map_err(io_error("write", path))
+}
+
+fn commit(file: &File, temporary: &Path, path: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    fs::rename(temporary, path)?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// [`replace`] with `bytes`.
+pub(crate) fn replace_bytes(path: &Path, bytes: &[u8]) -> Result<(), LocalFileError> {
+    replace(path, |file| {
+        file.write_all(bytes).map_err(io_error("write", path))
+    })
+}
+
+/// Every byte of `path`.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LocalFileError> {
+    fs::read(path).map_err(io_error("read", path))
+}

@@ -1,0 +1,521 @@
+//! What a sealed data set consists of: the checked form of [`wire::Manifest`].
+//!
+//! A [`Manifest`] that exists is canonical: its wraps are exactly those that invariant I3
+//! allows for its columns and classes, no more and no fewer.
+
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::path::Path;
+
+use arrow::datatypes::SchemaRef;
+use incamera_keys::{PublicKey, SignedError, open_signed, peek_signed};
+use incamera_types::limits::{MAX_MANIFEST_BYTES, MAX_PART_BYTES, MAX_PARTITIONS};
+use incamera_types::{
+    AgreementId, ColumnName, ColumnSpec, ColumnType, ConsentClass, DatasetName, DatasetSpec,
+    Digest, FileId, KeyCommitment, ManifestDigest, MatchingEpoch, OtherText, PartDigest, PartyName,
+    PurposeName, PurposeSet, Transcript, UnixTime,
+};
+use incamera_wire::v1 as wire;
+use incamera_wire::{Format, FormatError};
+
+use crate::local::{self, LocalFileError};
+use crate::plan::{self, KeyPlan};
+
+/// Bytes of a wrap: nonce, 32-byte key, tag.
+const WRAP_BYTES: usize = 12 + 32 + 16;
+
+/// Why a manifest is not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// Wrong format, size or signature.
+    #[error(transparent)]
+    Signed(#[from] SignedError),
+    /// Not a well-formed message.
+    #[error("the manifest does not read")]
+    Format(#[from] FormatError),
+    /// A field breaks a rule.
+    #[error("the manifest is malformed: {reason}; seal the data set again")]
+    Malformed {
+        /// The rule.
+        reason: &'static str,
+    },
+    /// The manifest is of something else than what was asked for.
+    #[error(
+        "the manifest does not fit the agreement: its {what} is another; seal the data set again under this agreement"
+    )]
+    Unfit {
+        /// What differs.
+        what: &'static str,
+    },
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] LocalFileError),
+}
+
+fn malformed(reason: &'static str) -> ManifestError {
+    ManifestError::Malformed { reason }
+}
+
+/// A column as it stands in the sealed parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedColumn {
+    /// Its name.
+    pub name: ColumnName,
+    /// Its type.
+    pub ty: ColumnType,
+    /// Whether a value may be missing.
+    pub nullable: bool,
+    /// The leaf purposes that it serves.
+    pub purposes: PurposeSet,
+}
+
+/// A data key under the purpose key of one purpose.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Wrap {
+    /// The purpose.
+    pub purpose: PurposeName,
+    /// Nonce, ciphertext, tag.
+    pub wrapped: Vec<u8>,
+}
+
+impl std::fmt::Debug for Wrap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Wrap({})", self.purpose)
+    }
+}
+
+/// The key of one column of one part, or of its footer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedKey {
+    /// The column; none for the footer.
+    pub column: Option<ColumnName>,
+    /// What the key must match.
+    pub commitment: KeyCommitment,
+    /// One wrap a purpose, in order of name.
+    pub wraps: Vec<Wrap>,
+}
+
+/// One encrypted Parquet file: rows of one consent class and one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its random name.
+    pub file_id: FileId,
+    /// The consent class of its rows; empty in a public data set.
+    pub class: ConsentClass,
+    /// The slice of the pseudonym space that its rows lie in.
+    pub partition: u32,
+    /// Its length.
+    pub bytes: u64,
+    /// SHA-256 of the file.
+    pub digest: PartDigest,
+    /// The manifest version that had it first; bound in its pages.
+    pub version: u64,
+    /// The footer's key, then one a column, in the columns' order; empty if public.
+    pub keys: Vec<SealedKey>,
+}
+
+impl Part {
+    /// The key of `column`, or of the footer.
+    #[must_use]
+    pub fn key(&self, column: Option<&ColumnName>) -> Option<&SealedKey> {
+        self.keys.iter().find(|key| key.column.as_ref() == column)
+    }
+
+    /// Whether `purpose` opens the part's footer, and so some column of it.
+    #[must_use]
+    pub fn opens_for(&self, purpose: &PurposeName) -> bool {
+        self.key(None)
+            .is_some_and(|key| key.wraps.iter().any(|wrap| &wrap.purpose == purpose))
+    }
+}
+
+/// What a sealed data set consists of. See the module for what holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    digest: ManifestDigest,
+    agreement_id: AgreementId,
+    owner: PartyName,
+    version: u64,
+    key_epoch: u32,
+    matching_epoch: MatchingEpoch,
+    sealed_at: UnixTime,
+    previous: Option<ManifestDigest>,
+    partitions: u32,
+    spec: DatasetSpec,
+    columns: Vec<SealedColumn>,
+    parts: Vec<Part>,
+}
+
+impl Manifest {
+    /// Reads and checks the body of a signed manifest.
+    ///
+    /// # Errors
+    /// [`ManifestError::Format`] or [`ManifestError::Malformed`].
+    pub fn parse(body: &[u8]) -> Result<Self, ManifestError> {
+        let message: wire::Manifest = incamera_wire::decode(body, MAX_MANIFEST_BYTES)?;
+        Self::from_wire(&message, digest_of(body))
+    }
+
+    fn from_wire(message: &wire::Manifest, digest: ManifestDigest) -> Result<Self, ManifestError> {
+        let columns = columns(&message.columns)?;
+        let manifest = Self {
+            digest,
+            agreement_id: AgreementId::from_slice(&message.agreement_id)
+                .map_err(|_| malformed("its agreement id has the wrong length"))?,
+            owner: name(&message.owner)?,
+            version: message.version,
+            key_epoch: message.key_epoch,
+            matching_epoch: MatchingEpoch(message.matching_epoch),
+            sealed_at: UnixTime(message.sealed_at),
+            previous: previous(message)?,
+            partitions: message.partitions,
+            spec: spec(message, &columns)?,
+            columns,
+            parts: message.parts.iter().map(part).collect::<Result<_, _>>()?,
+        };
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), ManifestError> {
+        if !(1..=MAX_PARTITIONS).contains(&self.partitions) {
+            return Err(malformed("its number of partitions is out of range"));
+        }
+        let mut ids = BTreeSet::new();
+        if !self.parts.iter().all(|part| ids.insert(part.file_id)) {
+            return Err(malformed("two parts have one file id"));
+        }
+        self.parts.iter().try_for_each(|part| self.check_part(part))
+    }
+
+    fn check_part(&self, part: &Part) -> Result<(), ManifestError> {
+        if part.partition >= self.partitions {
+            return Err(malformed("a part lies outside the partitions"));
+        }
+        if part.bytes > MAX_PART_BYTES {
+            return Err(malformed("a part is larger than any may be"));
+        }
+        if !(1..=self.version).contains(&part.version) {
+            return Err(malformed("a part is newer than the manifest"));
+        }
+        let expected = self.key_plan(&part.class);
+        let found: Vec<KeyPlan> = part.keys.iter().map(key_plan).collect();
+        if expected != found {
+            return Err(malformed("the wraps of a part are not those of its class"));
+        }
+        Ok(())
+    }
+
+    fn key_plan(&self, class: &ConsentClass) -> Vec<KeyPlan> {
+        if self.spec.public {
+            return Vec::new();
+        }
+        plan::class_keys(&self.spec, class)
+    }
+
+    /// Whether this manifest is of `spec`, as the agreement of this id declares it.
+    ///
+    /// # Errors
+    /// [`ManifestError::Unfit`], with what differs.
+    pub fn fits(
+        &self,
+        spec: &DatasetSpec,
+        agreement_id: &AgreementId,
+        matching_epoch: MatchingEpoch,
+        partitions: u32,
+    ) -> Result<(), ManifestError> {
+        let columns: Vec<SealedColumn> = spec.stored_columns().map(sealed_column).collect();
+        let rules = [
+            (&self.agreement_id == agreement_id, "agreement id"),
+            (self.spec.name == spec.name, "data set"),
+            (self.owner == spec.owner, "owner"),
+            (self.spec.public == spec.public, "`public`"),
+            (self.matching_epoch == matching_epoch, "matching epoch"),
+            (self.partitions == partitions, "number of partitions"),
+            (self.columns == columns, "list of columns"),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, what)) => Err(ManifestError::Unfit { what }),
+            None => Ok(()),
+        }
+    }
+
+    /// The digest of the manifest's body: what requests name.
+    #[must_use]
+    pub fn digest(&self) -> ManifestDigest {
+        self.digest
+    }
+    /// The agreement's id.
+    #[must_use]
+    pub fn agreement_id(&self) -> &AgreementId {
+        &self.agreement_id
+    }
+    /// The party that the data set belongs to.
+    #[must_use]
+    pub fn owner(&self) -> &PartyName {
+        &self.owner
+    }
+    /// The data set.
+    #[must_use]
+    pub fn dataset(&self) -> &DatasetName {
+        &self.spec.name
+    }
+    /// The version, from 1; the newest counts.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+    /// Which generation of purpose keys wraps the data keys.
+    #[must_use]
+    pub fn key_epoch(&self) -> u32 {
+        self.key_epoch
+    }
+    /// The matching epoch of its pseudonyms.
+    #[must_use]
+    pub fn matching_epoch(&self) -> MatchingEpoch {
+        self.matching_epoch
+    }
+    /// When it was sealed.
+    #[must_use]
+    pub fn sealed_at(&self) -> UnixTime {
+        self.sealed_at
+    }
+    /// The digest of the version before; none for version 1.
+    #[must_use]
+    pub fn previous(&self) -> Option<ManifestDigest> {
+        self.previous
+    }
+    /// How many slices the pseudonym space has.
+    #[must_use]
+    pub fn partitions(&self) -> u32 {
+        self.partitions
+    }
+    /// Whether the data set is sealed for nobody.
+    #[must_use]
+    pub fn public(&self) -> bool {
+        self.spec.public
+    }
+    /// The stored columns.
+    #[must_use]
+    pub fn columns(&self) -> &[SealedColumn] {
+        &self.columns
+    }
+    /// The column of this name.
+    #[must_use]
+    pub fn column(&self, name: &ColumnName) -> Option<&SealedColumn> {
+        self.columns.iter().find(|column| &column.name == name)
+    }
+    /// The parts.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+    /// The part of this file id.
+    #[must_use]
+    pub fn part(&self, file_id: &FileId) -> Option<&Part> {
+        self.parts.iter().find(|part| &part.file_id == file_id)
+    }
+
+    /// The Arrow schema of a part's file: the columns that it has keys of (all if public).
+    #[must_use]
+    pub fn part_schema(&self, part: &Part) -> SchemaRef {
+        let stored =
+            |column: &&SealedColumn| self.public() || part.key(Some(&column.name)).is_some();
+        let columns = self.columns.iter().filter(stored);
+        plan::arrow_schema(columns.map(|column| (&column.name, column.ty, column.nullable)))
+    }
+}
+
+/// A manifest whose owner's signature was checked.
+#[derive(Clone, Debug)]
+pub struct SignedManifest {
+    manifest: Manifest,
+    signed: wire::Signed,
+}
+
+impl SignedManifest {
+    /// The bytes that were signed, with the signature: what is passed on.
+    #[must_use]
+    pub fn signed(&self) -> &wire::Signed {
+        &self.signed
+    }
+
+    /// The checked manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+}
+
+impl Deref for SignedManifest {
+    type Target = Manifest;
+    fn deref(&self) -> &Manifest {
+        &self.manifest
+    }
+}
+
+/// Opens a manifest that the owner's service key `key` must have signed.
+///
+/// # Errors
+/// [`ManifestError`]: the signature is checked before the body is read.
+pub fn open_manifest(
+    signed: &wire::Signed,
+    key: &PublicKey,
+) -> Result<SignedManifest, ManifestError> {
+    let message: wire::Manifest = open_signed(signed, Format::Manifest, key, MAX_MANIFEST_BYTES)?;
+    Ok(SignedManifest {
+        manifest: Manifest::from_wire(&message, digest_of(&signed.body))?,
+        signed: signed.clone(),
+    })
+}
+
+/// Reads a manifest without knowing whose signature it should be: to show it, or to find
+/// the owner. Believe nothing in it.
+///
+/// # Errors
+/// [`ManifestError`] for another format, size or form.
+pub fn peek_manifest(signed: &wire::Signed) -> Result<Manifest, ManifestError> {
+    let peeked = peek_signed::<wire::Manifest>(signed, Format::Manifest, MAX_MANIFEST_BYTES)?;
+    Manifest::from_wire(peeked.unverified(), digest_of(&signed.body))
+}
+
+/// Reads the signed manifest in the file `path`.
+///
+/// # Errors
+/// [`ManifestError::File`] or [`ManifestError::Format`].
+pub fn read_manifest_file(path: &Path) -> Result<wire::Signed, ManifestError> {
+    let bytes = local::read(path)?;
+    // The frame adds a format's name and a signature.
+    Ok(incamera_wire::decode(&bytes, MAX_MANIFEST_BYTES + 4096)?)
+}
+
+pub(crate) fn digest_of(body: &[u8]) -> ManifestDigest {
+    Transcript::new(Format::Manifest.as_str())
+        .field(body)
+        .finish()
+}
+
+pub(crate) fn sealed_column(column: &ColumnSpec) -> SealedColumn {
+    SealedColumn {
+        name: column.name.clone(),
+        ty: column.ty,
+        nullable: column.nullable,
+        purposes: column.purposes.clone(),
+    }
+}
+
+fn key_plan(key: &SealedKey) -> KeyPlan {
+    KeyPlan {
+        column: key.column.clone(),
+        purposes: key.wraps.iter().map(|wrap| wrap.purpose.clone()).collect(),
+    }
+}
+
+fn name<N: std::str::FromStr>(text: &str) -> Result<N, ManifestError> {
+    text.parse().map_err(|_| malformed("a name is not one"))
+}
+
+/// A set of purposes that must be written in order and once each.
+fn purposes(list: &[String]) -> Result<PurposeSet, ManifestError> {
+    if !list.is_sorted_by(|a, b| a < b) {
+        return Err(malformed("purposes are not in order"));
+    }
+    list.iter().map(|text| name::<PurposeName>(text)).collect()
+}
+
+fn previous(message: &wire::Manifest) -> Result<Option<ManifestDigest>, ManifestError> {
+    match (message.version, message.previous.is_empty()) {
+        (1, true) => Ok(None),
+        (2.., false) => ManifestDigest::from_slice(&message.previous)
+            .map(Some)
+            .map_err(|_| malformed("its predecessor's digest has the wrong length")),
+        _ => Err(malformed(
+            "version 1 has no predecessor, every other has one",
+        )),
+    }
+}
+
+fn columns(list: &[wire::SealedColumn]) -> Result<Vec<SealedColumn>, ManifestError> {
+    let columns: Vec<SealedColumn> = list.iter().map(column).collect::<Result<_, _>>()?;
+    let names: BTreeSet<&ColumnName> = columns.iter().map(|column| &column.name).collect();
+    if columns.is_empty() || names.len() != columns.len() {
+        return Err(malformed("it has no columns, or two of one name"));
+    }
+    Ok(columns)
+}
+
+fn column(message: &wire::SealedColumn) -> Result<SealedColumn, ManifestError> {
+    let ty: ColumnType = message
+        .r#type
+        .parse()
+        .map_err(|_| malformed("a column has no known type"))?;
+    if plan::arrow_type(ty).is_none() {
+        return Err(malformed("a column has a type that is not stored"));
+    }
+    Ok(SealedColumn {
+        name: name(&message.name)?,
+        ty,
+        nullable: message.nullable,
+        purposes: purposes(&message.purposes)?,
+    })
+}
+
+/// The manifest's columns as a declaration, so that one rule decides what opens.
+fn spec(message: &wire::Manifest, columns: &[SealedColumn]) -> Result<DatasetSpec, ManifestError> {
+    let column = |column: &SealedColumn| ColumnSpec {
+        name: column.name.clone(),
+        ty: column.ty,
+        nullable: column.nullable,
+        purposes: column.purposes.clone(),
+        unit: None,
+        min: None,
+        max: None,
+        values: None,
+        other: OtherText::Refuse,
+        id_kind: None,
+    };
+    Ok(DatasetSpec {
+        name: name(&message.dataset)?,
+        owner: name(&message.owner)?,
+        public: message.public,
+        columns: columns.iter().map(column).collect(),
+    })
+}
+
+fn part(message: &wire::Part) -> Result<Part, ManifestError> {
+    Ok(Part {
+        file_id: FileId::from_slice(&message.file_id)
+            .ok_or_else(|| malformed("a file id has the wrong length"))?,
+        class: purposes(&message.class)?,
+        partition: message.partition,
+        bytes: message.bytes,
+        digest: PartDigest::from_slice(&message.digest)
+            .map_err(|_| malformed("a part's digest has the wrong length"))?,
+        version: message.version,
+        keys: message.keys.iter().map(key).collect::<Result<_, _>>()?,
+    })
+}
+
+fn key(message: &wire::DataKey) -> Result<SealedKey, ManifestError> {
+    let column = (!message.column.is_empty()).then_some(&message.column);
+    if !message.wraps.is_sorted_by(|a, b| a.purpose < b.purpose) {
+        return Err(malformed("wraps are not in order of purpose"));
+    }
+    Ok(SealedKey {
+        column: column.map(|text| name(text)).transpose()?,
+        commitment: KeyCommitment::from_slice(&message.commitment)
+            .map_err(|_| malformed("a key's commitment has the wrong length"))?,
+        wraps: message.wraps.iter().map(wrap).collect::<Result<_, _>>()?,
+    })
+}
+
+fn wrap(message: &wire::Wrap) -> Result<Wrap, ManifestError> {
+    if message.wrapped.len() != WRAP_BYTES {
+        return Err(malformed("a wrap has the wrong length"));
+    }
+    Ok(Wrap {
+        purpose: name(&message.purpose)?,
+        wrapped: message.wrapped.clone(),
+    })
+}

@@ -1,0 +1,389 @@
+//! Opening a part in the room.
+//!
+//! # Claim
+//! What comes out is what the owner sealed at this place: the footer and every page carry the
+//! AAD prefix that the manifest says, each column opens with its own key and no other, and the
+//! columns are those of the manifest. Rows are seen to be in order of pseudonym and inside the
+//! part's slice, because the bound on a person's contribution rests on it.
+//!
+//! An owner who seals false rows is not found out. A file that the parser cannot cope with, and
+//! even one that makes it panic, is one more [`ReadError`].
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{FixedSizeBinaryArray, RecordBatch};
+use arrow::datatypes::{Schema, SchemaRef};
+use incamera_types::{
+    ColumnName, ColumnType, DatasetName, Digest as _, FileId, PartDigest, Pseudonym,
+};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder,
+};
+use parquet::encryption::decrypt::FileDecryptionProperties;
+use parquet::file::column_crypto_metadata::ColumnCryptoMetaData;
+use parquet::file::metadata::ParquetMetaData;
+use sha2::{Digest as _, Sha256};
+
+use crate::labels::part_aad;
+use crate::manifest::{Manifest, Part};
+use crate::table;
+use crate::unwrap::PartKeys;
+use crate::writer::ENCRYPTED_MAGIC;
+
+/// A part's file is not the one that the manifest names.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PartFileError {
+    /// The file cannot be read.
+    #[error("part `{file_id}` of `{dataset}` cannot be read: push the data set again")]
+    Io {
+        /// The data set.
+        dataset: DatasetName,
+        /// The part.
+        file_id: FileId,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another length or digest.
+    #[error("part `{file_id}` of `{dataset}` was changed or cut off: push the data set again")]
+    Changed {
+        /// The data set.
+        dataset: DatasetName,
+        /// The part.
+        file_id: FileId,
+    },
+}
+
+/// A part does not open as its manifest says.
+///
+/// One error for a wrong key, a moved or changed part, a plaintext file, other columns, rows out
+/// of order: what differs inside is nobody's business but the owner's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "part `{file_id}` of `{dataset}` does not open as its manifest says: its owner must seal and push the data set again"
+)]
+pub struct ReadError {
+    dataset: DatasetName,
+    file_id: FileId,
+}
+
+impl ReadError {
+    fn of(manifest: &Manifest, part: &Part) -> Self {
+        Self {
+            dataset: manifest.dataset().clone(),
+            file_id: part.file_id,
+        }
+    }
+
+    /// The data set.
+    #[must_use]
+    pub fn dataset(&self) -> &DatasetName {
+        &self.dataset
+    }
+
+    /// The part.
+    #[must_use]
+    pub fn file_id(&self) -> FileId {
+        self.file_id
+    }
+}
+
+/// Checks length and SHA-256 of a part's file against its manifest.
+///
+/// # Errors
+/// [`PartFileError`], which names the part.
+pub fn check_part_file(path: &Path, manifest: &Manifest, part: &Part) -> Result<(), PartFileError> {
+    let (dataset, file_id) = (manifest.dataset().clone(), part.file_id);
+    match file_digest(path, part.bytes) {
+        Ok(Some(digest)) if digest == part.digest => Ok(()),
+        Ok(_) => Err(PartFileError::Changed { dataset, file_id }),
+        Err(source) => Err(PartFileError::Io {
+            dataset,
+            file_id,
+            source,
+        }),
+    }
+}
+
+/// The digest of a file that must have `bytes` bytes; none if it has not.
+fn file_digest(path: &Path, bytes: u64) -> io::Result<Option<PartDigest>> {
+    let file = File::open(path)?;
+    if file.metadata()?.len() != bytes {
+        return Ok(None);
+    }
+    let mut file = file.take(bytes);
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(Some(PartDigest::from_bytes(hash.finalize().into()))),
+            count => hash.update(buffer.get(..count).unwrap_or_default()),
+        }
+    }
+}
+
+/// The columns of one part, opened, batch by batch.
+pub struct PartReader {
+    batches: ParquetRecordBatchReader,
+    /// For each column wanted, its place among those read.
+    order: Vec<usize>,
+    schema: SchemaRef,
+    rows: Option<RowCheck>,
+    error: ReadError,
+    ended: bool,
+}
+
+/// Sees to it that rows are in order and inside the part's slice.
+struct RowCheck {
+    column: usize,
+    partition: u32,
+    partitions: u32,
+    last: Pseudonym,
+}
+
+impl PartReader {
+    /// The columns, in the order asked for.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn take_in(&mut self, batch: &RecordBatch) -> Option<RecordBatch> {
+        let batch = batch.project(&self.order).ok()?;
+        if let Some(check) = &mut self.rows {
+            check.batch(&batch)?;
+        }
+        (batch.schema().fields() == self.schema.fields())
+            .then(|| batch.with_schema(self.schema.clone()).ok())
+            .flatten()
+    }
+}
+
+impl Iterator for PartReader {
+    type Item = Result<RecordBatch, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let next = catch_unwind(AssertUnwindSafe(|| self.batches.next()));
+        let batch = match next {
+            Ok(None) => None,
+            Ok(Some(Ok(batch))) => Some(self.take_in(&batch)),
+            Ok(Some(Err(_))) | Err(_) => Some(None),
+        };
+        let item = batch.map(|batch| batch.ok_or_else(|| self.error.clone()));
+        self.ended = !matches!(item, Some(Ok(_)));
+        item
+    }
+}
+
+impl std::fmt::Debug for PartReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PartReader({})", self.error.file_id)
+    }
+}
+
+impl RowCheck {
+    fn batch(&mut self, batch: &RecordBatch) -> Option<()> {
+        let column: &FixedSizeBinaryArray = batch.column(self.column).as_any().downcast_ref()?;
+        for at in 0..batch.num_rows() {
+            let person = table::pseudonym(column, at);
+            if person < self.last || person.partition(self.partitions) != self.partition {
+                return None;
+            }
+            self.last = person;
+        }
+        Some(())
+    }
+}
+
+/// Opens `columns` of a part, in batches of at most `batch_rows` rows, with the keys that were
+/// checked for it; keys of other columns are not used.
+///
+/// # Errors
+/// [`ReadError`], here or from the iterator. Without a column there is nothing to open: even
+/// counting rows needs a column's key.
+pub fn read_part(
+    file: File,
+    manifest: &Manifest,
+    part: &Part,
+    keys: &PartKeys,
+    columns: &[ColumnName],
+    batch_rows: usize,
+) -> Result<PartReader, ReadError> {
+    let error = ReadError::of(manifest, part);
+    let refused = || error.clone();
+    if manifest.public() || keys.file_id() != part.file_id {
+        return Err(refused());
+    }
+    let decryption = decryption(manifest, part, keys, columns).ok_or_else(refused)?;
+    let file = encrypted(file).ok_or_else(refused)?;
+    let options = ArrowReaderOptions::new().with_file_decryption_properties(decryption);
+    let opening = Opening {
+        manifest,
+        part,
+        columns,
+        batch_rows,
+    };
+    opening.open(file, options, true).ok_or_else(refused)
+}
+
+/// Opens `columns` of a part of a public data set, which is sealed for nobody.
+///
+/// # Errors
+/// As [`read_part`].
+pub fn read_public_part(
+    file: File,
+    manifest: &Manifest,
+    part: &Part,
+    columns: &[ColumnName],
+    batch_rows: usize,
+) -> Result<PartReader, ReadError> {
+    let refused = || ReadError::of(manifest, part);
+    if !manifest.public() {
+        return Err(refused());
+    }
+    let opening = Opening {
+        manifest,
+        part,
+        columns,
+        batch_rows,
+    };
+    opening
+        .open(file, ArrowReaderOptions::new(), false)
+        .ok_or_else(refused)
+}
+
+/// The footer's key and those of the columns, and the AAD prefix that the manifest says.
+fn decryption(
+    manifest: &Manifest,
+    part: &Part,
+    keys: &PartKeys,
+    columns: &[ColumnName],
+) -> Option<Arc<FileDecryptionProperties>> {
+    let aad = part_aad(
+        manifest.agreement_id(),
+        manifest.dataset(),
+        &part.file_id,
+        part.version,
+        &part.class,
+    );
+    let footer = keys.footer().expose().to_vec();
+    let mut builder = FileDecryptionProperties::builder(footer).with_aad_prefix(aad);
+    for column in columns {
+        let key = keys.column(column)?.expose().to_vec();
+        builder = builder.with_column_key(column.as_str(), key);
+    }
+    builder.build().ok()
+}
+
+/// The file, if it starts and ends like one with an encrypted footer.
+fn encrypted(mut file: File) -> Option<File> {
+    let mut ends = [[0; 4]; 2];
+    let [first, last] = &mut ends;
+    file.rewind().ok()?;
+    file.read_exact(first).ok()?;
+    file.seek(SeekFrom::End(-4)).ok()?;
+    file.read_exact(last).ok()?;
+    file.rewind().ok()?;
+    (ends == [*ENCRYPTED_MAGIC; 2]).then_some(file)
+}
+
+struct Opening<'a> {
+    manifest: &'a Manifest,
+    part: &'a Part,
+    columns: &'a [ColumnName],
+    batch_rows: usize,
+}
+
+impl Opening<'_> {
+    fn open(&self, file: File, options: ArrowReaderOptions, sealed: bool) -> Option<PartReader> {
+        let opened = catch_unwind(AssertUnwindSafe(|| self.reader(file, options, sealed)));
+        opened.ok().flatten()
+    }
+
+    fn reader(&self, file: File, options: ArrowReaderOptions, sealed: bool) -> Option<PartReader> {
+        let metadata = ArrowReaderMetadata::load(&file, options).ok()?;
+        let stored = self.manifest.part_schema(self.part);
+        same_columns(metadata.schema(), &stored).then_some(())?;
+        let mut wanted = Vec::new();
+        for column in self.columns {
+            wanted.push(stored.index_of(column.as_str()).ok()?);
+        }
+        let mut read = wanted.clone();
+        read.sort_unstable();
+        read.dedup();
+        if wanted.is_empty() || sealed && !own_keys(metadata.metadata(), &stored, &read) {
+            return None;
+        }
+        let order = wanted.iter().map(|at| read.binary_search(at).ok());
+        let order: Vec<usize> = order.collect::<Option<_>>()?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
+        let mask = ProjectionMask::roots(builder.parquet_schema(), read);
+        let batches = builder
+            .with_projection(mask)
+            .with_batch_size(self.batch_rows.max(1))
+            .build()
+            .ok()?;
+        Some(PartReader {
+            batches,
+            order,
+            schema: Arc::new(stored.project(&wanted).ok()?),
+            rows: self.row_check(),
+            error: ReadError::of(self.manifest, self.part),
+            ended: false,
+        })
+    }
+
+    fn row_check(&self) -> Option<RowCheck> {
+        let pseudonym = |name: &ColumnName| {
+            let column = self.manifest.column(name);
+            column.is_some_and(|column| column.ty == ColumnType::Pseudonym)
+        };
+        Some(RowCheck {
+            column: self.columns.iter().position(pseudonym)?,
+            partition: self.part.partition,
+            partitions: self.manifest.partitions(),
+            last: Pseudonym::from_bytes([0; Pseudonym::BYTES]),
+        })
+    }
+}
+
+/// Whether names, types and nullability are those of the manifest, in its order.
+fn same_columns(found: &Schema, stored: &Schema) -> bool {
+    let same = |(a, b): (&arrow::datatypes::FieldRef, &arrow::datatypes::FieldRef)| {
+        a.name() == b.name() && a.data_type() == b.data_type() && a.is_nullable() == b.is_nullable()
+    };
+    found.fields().len() == stored.fields().len()
+        && found.fields().iter().zip(stored.fields()).all(same)
+}
+
+/// Whether each of the columns is encrypted with a key of its own, in every row group
+/// (invariant I3): not with the footer's, and not in clear.
+fn own_keys(metadata: &ParquetMetaData, stored: &Schema, columns: &[usize]) -> bool {
+    let own_key = |group: &parquet::file::metadata::RowGroupMetaData, at: &usize| {
+        let name = stored.fields().get(*at).map(|field| field.name());
+        match group
+            .columns()
+            .get(*at)
+            .and_then(|column| column.crypto_metadata())
+        {
+            Some(ColumnCryptoMetaData::ENCRYPTION_WITH_COLUMN_KEY(key)) => {
+                name.is_some_and(|name| key.path_in_schema == [name.as_str()])
+            }
+            _ => false,
+        }
+    };
+    let groups = metadata.row_groups();
+    groups
+        .iter()
+        .all(|group| columns.iter().all(|at| own_key(group, at)))
+}

@@ -1,0 +1,340 @@
+//! One value on its way from a file into a typed column.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Int64Builder, StringBuilder,
+    TimestampMicrosecondBuilder,
+};
+use arrow::error::ArrowError;
+use incamera_types::limits::MAX_TEXT_BYTES;
+use incamera_types::{ColumnSpec, ColumnType, Date, Decimal, OtherText, ValueError};
+
+/// Why a value is not taken. Never holds the value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CellError {
+    /// No value where there must be one.
+    #[error("the value is missing, and the agreement does not say `nullable`")]
+    Missing,
+    /// Not of the column's type.
+    #[error("the value is not a {expected}")]
+    Form {
+        /// The type of the agreement.
+        expected: ColumnType,
+    },
+    /// More digits after the point than the type has.
+    #[error(
+        "the number has more than {digits} digits after the point: round it, or let the agreement have more"
+    )]
+    Scale {
+        /// The digits allowed.
+        digits: u8,
+    },
+    /// Too large for the type.
+    #[error("the number is too large for a {expected}")]
+    Range {
+        /// The type of the agreement.
+        expected: ColumnType,
+    },
+    /// Not one of the agreement's texts.
+    #[error(
+        "the text is not among the agreement's `values`: mend the file, or say `other` in the agreement"
+    )]
+    NotListed,
+    /// A text that is too long.
+    #[error("the text is longer than {MAX_TEXT_BYTES} bytes")]
+    TooLong,
+    /// Not UTF-8.
+    #[error("the value is not UTF-8: save the file as UTF-8")]
+    NotUtf8,
+    /// A moment without its offset from UTC.
+    #[error("the moment has no offset from UTC: write it with `Z` or an offset such as `+01:00`")]
+    NoOffset,
+    /// A consent that names an unknown purpose.
+    #[error("a purpose is named that the agreement does not have")]
+    UnknownPurpose,
+    /// More text in a column than one data set may hold.
+    #[error("the column's texts are larger than 2 GiB together: split the file")]
+    TooMuchText,
+}
+
+/// A value, typed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cell<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    /// Unscaled, at the column's scale.
+    Decimal(i128),
+    Text(&'a str),
+    /// Days since 1970-01-01.
+    Date(i32),
+    /// Microseconds since 1970-01-01 UTC.
+    Timestamp(i64),
+}
+
+/// Reads a field of a text file as a value of `ty`. Nothing between the separators is no value.
+pub(crate) fn parse(text: &str, ty: ColumnType) -> Result<Cell<'_>, CellError> {
+    if ty == ColumnType::Text {
+        return Ok(if text.is_empty() {
+            Cell::Null
+        } else {
+            Cell::Text(text)
+        });
+    }
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(Cell::Null);
+    }
+    let form = CellError::Form { expected: ty };
+    match ty {
+        ColumnType::Bool => bool_of(text).map(Cell::Bool).ok_or(form),
+        ColumnType::Int => int_of(text, ty),
+        ColumnType::Decimal { scale, .. } => decimal_of(text, scale, ty),
+        ColumnType::Date => text
+            .parse::<Date>()
+            .map(|date| Cell::Date(date.days()))
+            .map_err(|_| form),
+        ColumnType::Timestamp => timestamp_of(text).map(Cell::Timestamp),
+        _ => Err(form),
+    }
+}
+
+fn bool_of(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" => Some(true),
+        "false" | "0" | "no" => Some(false),
+        _ => None,
+    }
+}
+
+fn int_of(text: &str, expected: ColumnType) -> Result<Cell<'static>, CellError> {
+    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+    text.parse()
+        .map(Cell::Int)
+        .map_err(|error: std::num::ParseIntError| match error.kind() {
+            NegOverflow | PosOverflow => CellError::Range { expected },
+            _ => CellError::Form { expected },
+        })
+}
+
+fn decimal_of(text: &str, scale: u8, expected: ColumnType) -> Result<Cell<'static>, CellError> {
+    match Decimal::parse(text, scale) {
+        Ok(number) => Ok(Cell::Decimal(number.unscaled())),
+        Err(ValueError::Scale { digits }) => Err(CellError::Scale { digits }),
+        Err(ValueError::Range) => Err(CellError::Range { expected }),
+        Err(_) => Err(CellError::Form { expected }),
+    }
+}
+
+fn timestamp_of(text: &str) -> Result<i64, CellError> {
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return Ok(moment.as_microsecond());
+    }
+    Err(match text.parse::<jiff::civil::DateTime>() {
+        Ok(_) => CellError::NoOffset,
+        Err(_) => CellError::Form {
+            expected: ColumnType::Timestamp,
+        },
+    })
+}
+
+enum Values {
+    Bool(BooleanBuilder),
+    Int(Int64Builder),
+    Decimal(Decimal128Builder),
+    Text(StringBuilder),
+    Date(Date32Builder),
+    Timestamp(TimestampMicrosecondBuilder),
+}
+
+/// A typed column that grows, with the agreement's rules for its values.
+pub(crate) struct ColumnBuilder<'a> {
+    spec: &'a ColumnSpec,
+    values: Values,
+    min: Option<i128>,
+    max: Option<i128>,
+    allowed: Option<HashSet<&'a str>>,
+    text_bytes: usize,
+    /// Numbers brought into the agreement's range.
+    pub(crate) clamped: u64,
+    /// Texts outside the agreement's list, made null or replaced.
+    pub(crate) replaced: u64,
+}
+
+impl<'a> ColumnBuilder<'a> {
+    /// A builder for a stored column other than a pseudonym; none for those.
+    pub(crate) fn new(spec: &'a ColumnSpec) -> Option<Self> {
+        let values = match spec.ty {
+            ColumnType::Bool => Values::Bool(BooleanBuilder::new()),
+            ColumnType::Int => Values::Int(Int64Builder::new()),
+            ColumnType::Decimal { .. } => Values::Decimal(Decimal128Builder::new()),
+            ColumnType::Text => Values::Text(StringBuilder::new()),
+            ColumnType::Date => Values::Date(Date32Builder::new()),
+            ColumnType::Timestamp => Values::Timestamp(TimestampMicrosecondBuilder::new()),
+            _ => return None,
+        };
+        let (lowest, highest) = natural_range(spec.ty);
+        let min = spec.min.map(|min| bound(min, spec.ty.scale(), true));
+        let max = spec.max.map(|max| bound(max, spec.ty.scale(), false));
+        let values_listed = spec.values.as_ref();
+        Some(Self {
+            spec,
+            values,
+            min: min.map(|min| min.clamp(lowest, highest)),
+            max: max.map(|max| max.clamp(lowest, highest)),
+            allowed: values_listed.map(|list| list.iter().map(String::as_str).collect()),
+            text_bytes: 0,
+            clamped: 0,
+            replaced: 0,
+        })
+    }
+
+    /// The column's declaration.
+    pub(crate) fn spec(&self) -> &'a ColumnSpec {
+        self.spec
+    }
+
+    /// Appends a value, after the agreement's rules.
+    pub(crate) fn push(&mut self, cell: Cell<'_>) -> Result<(), CellError> {
+        match cell {
+            Cell::Null => return self.push_null(),
+            Cell::Text(text) => return self.push_text(text),
+            _ => {}
+        }
+        let form = CellError::Form {
+            expected: self.spec.ty,
+        };
+        match (&self.values, cell) {
+            (Values::Int(_), Cell::Int(value)) => {
+                let value = self.clamp(i128::from(value))?;
+                let value = i64::try_from(value).map_err(|_| form)?;
+                self.append(Cell::Int(value))
+            }
+            (Values::Decimal(_), Cell::Decimal(value)) => {
+                let value = self.clamp(value)?;
+                self.append(Cell::Decimal(value))
+            }
+            _ => self.append(cell),
+        }
+    }
+
+    /// Appends what is known to keep the rules.
+    fn append(&mut self, cell: Cell<'_>) -> Result<(), CellError> {
+        match (&mut self.values, cell) {
+            (Values::Bool(builder), Cell::Bool(value)) => builder.append_value(value),
+            (Values::Int(builder), Cell::Int(value)) => builder.append_value(value),
+            (Values::Decimal(builder), Cell::Decimal(value)) => builder.append_value(value),
+            (Values::Text(builder), Cell::Text(value)) => builder.append_value(value),
+            (Values::Date(builder), Cell::Date(value)) => builder.append_value(value),
+            (Values::Timestamp(builder), Cell::Timestamp(value)) => builder.append_value(value),
+            _ => {
+                return Err(CellError::Form {
+                    expected: self.spec.ty,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn push_null(&mut self) -> Result<(), CellError> {
+        if !self.spec.nullable {
+            return Err(CellError::Missing);
+        }
+        match &mut self.values {
+            Values::Bool(builder) => builder.append_null(),
+            Values::Int(builder) => builder.append_null(),
+            Values::Decimal(builder) => builder.append_null(),
+            Values::Text(builder) => builder.append_null(),
+            Values::Date(builder) => builder.append_null(),
+            Values::Timestamp(builder) => builder.append_null(),
+        }
+        Ok(())
+    }
+
+    fn push_text(&mut self, text: &str) -> Result<(), CellError> {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(CellError::TooLong);
+        }
+        self.text_bytes = self.text_bytes.saturating_add(text.len());
+        if i32::try_from(self.text_bytes).is_err() {
+            return Err(CellError::TooMuchText);
+        }
+        let listed = self
+            .allowed
+            .as_ref()
+            .is_none_or(|allowed| allowed.contains(text));
+        if listed {
+            return self.append(Cell::Text(text));
+        }
+        let spec = self.spec;
+        match &spec.other {
+            OtherText::Null => self.push_null()?,
+            OtherText::Becomes(other) => self.append(Cell::Text(other))?,
+            _ => return Err(CellError::NotListed),
+        }
+        self.replaced += 1;
+        Ok(())
+    }
+
+    fn clamp(&mut self, value: i128) -> Result<i128, CellError> {
+        let low = self.min.map_or(value, |min| value.max(min));
+        let kept = self.max.map_or(low, |max| low.min(max));
+        let (lowest, highest) = natural_range(self.spec.ty);
+        if !(lowest..=highest).contains(&kept) {
+            return Err(CellError::Range {
+                expected: self.spec.ty,
+            });
+        }
+        self.clamped += u64::from(kept != value);
+        Ok(kept)
+    }
+
+    /// The column as an Arrow array of its type.
+    pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(match &mut self.values {
+            Values::Bool(builder) => Arc::new(builder.finish()),
+            Values::Int(builder) => Arc::new(builder.finish()),
+            Values::Decimal(builder) => {
+                let (precision, scale) = match self.spec.ty {
+                    ColumnType::Decimal { precision, scale } => (precision, scale),
+                    _ => (1, 0),
+                };
+                let scale = i8::try_from(scale).unwrap_or_default();
+                Arc::new(
+                    builder
+                        .finish()
+                        .with_precision_and_scale(precision, scale)?,
+                )
+            }
+            Values::Text(builder) => Arc::new(builder.finish()),
+            Values::Date(builder) => Arc::new(builder.finish()),
+            Values::Timestamp(builder) => Arc::new(builder.finish().with_timezone("UTC")),
+        })
+    }
+}
+
+/// What a type can hold, unscaled.
+fn natural_range(ty: ColumnType) -> (i128, i128) {
+    match ty {
+        ColumnType::Decimal { precision, .. } => {
+            let highest = 10i128.saturating_pow(u32::from(precision)) - 1;
+            (-highest, highest)
+        }
+        _ => (i128::from(i64::MIN), i128::from(i64::MAX)),
+    }
+}
+
+/// A bound at a column's scale; digits that the column does not have narrow the range.
+fn bound(number: Decimal, scale: u8, is_min: bool) -> i128 {
+    if scale >= number.scale() {
+        let factor = 10i128.saturating_pow(u32::from(scale - number.scale()));
+        return number.unscaled().saturating_mul(factor);
+    }
+    let factor = 10i128.saturating_pow(u32::from(number.scale() - scale));
+    let floor = number.unscaled().div_euclid(factor);
+    let exact = number.unscaled().rem_euclid(factor) == 0;
+    if is_min && !exact { floor + 1 } else { floor }
+}

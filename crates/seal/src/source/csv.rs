@@ -1,0 +1,90 @@
+//! Rows of a CSV file.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
+
+use super::cell::CellError;
+use super::rows::{Field, Rows};
+use super::{Place, Reading, SourceError, places};
+
+/// Rows between two calls of the progress function.
+const PROGRESS_ROWS: u64 = 65_536;
+
+/// What some programs write before the first name.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Reads the file into `rows`; gives the names of columns that nobody asked for.
+pub(super) fn read(
+    path: &Path,
+    reading: &Reading<'_>,
+    rows: &mut Rows<'_>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Vec<String>, SourceError> {
+    let file = File::open(path).map_err(|source| io(path, source))?;
+    let mut reader = ReaderBuilder::new()
+        .has_headers(true)
+        .from_reader(BufReader::with_capacity(1 << 20, file));
+    let names = header(path, &mut reader)?;
+    let (at, ignored) = places(path, &reading.names_in_file(), &names)?;
+    let mut record = ByteRecord::new();
+    while next(path, &mut reader, &mut record)? {
+        let line = record.position().map_or(0, csv::Position::line);
+        rows.push(Place::Line(line), |n| {
+            let bytes = at.get(n).and_then(|at| record.get(*at)).unwrap_or_default();
+            let text = std::str::from_utf8(bytes).map_err(|_| CellError::NotUtf8)?;
+            Ok(Field::Raw(text))
+        })?;
+        if rows.seen().is_multiple_of(PROGRESS_ROWS) {
+            progress(rows.seen());
+        }
+    }
+    progress(rows.seen());
+    Ok(ignored)
+}
+
+fn header(path: &Path, reader: &mut Reader<BufReader<File>>) -> Result<Vec<String>, SourceError> {
+    let names = reader
+        .byte_headers()
+        .map_err(|error| refused(path, error))?;
+    let name = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        text.trim_start_matches(BYTE_ORDER_MARK).trim().to_owned()
+    };
+    Ok(names.iter().map(name).collect())
+}
+
+fn next(
+    path: &Path,
+    reader: &mut Reader<BufReader<File>>,
+    record: &mut ByteRecord,
+) -> Result<bool, SourceError> {
+    reader
+        .read_byte_record(record)
+        .map_err(|error| refused(path, error))
+}
+
+fn refused(path: &Path, error: csv::Error) -> SourceError {
+    match error.into_kind() {
+        ErrorKind::Io(source) => io(path, source),
+        ErrorKind::UnequalLengths {
+            pos,
+            expected_len,
+            len,
+        } => SourceError::Ragged {
+            place: Place::Line(pos.map_or(0, |pos| pos.line())),
+            found: len,
+            expected: expected_len,
+        },
+        _ => io(path, std::io::ErrorKind::InvalidData.into()),
+    }
+}
+
+fn io(path: &Path, source: std::io::Error) -> SourceError {
+    SourceError::Io {
+        path: path.into(),
+        source,
+    }
+}

@@ -1,0 +1,158 @@
+//! Small plain Parquet files in the owner's own folder.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use arrow::array::{Array, FixedSizeBinaryArray, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use incamera_types::Pseudonym;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use crate::local::{self, LocalFileError, io_error};
+
+pub(crate) const FORMAT_KEY: &str = "incamera.format";
+pub(crate) const AGREEMENT_ID: &str = "incamera.agreement_id";
+pub(crate) const EPOCH: &str = "incamera.matching_epoch";
+pub(crate) const ID_KIND: &str = "incamera.id_kind";
+pub(crate) const DATASET: &str = "incamera.dataset";
+
+pub(crate) fn form(path: &Path, format: &'static str, reason: &'static str) -> LocalFileError {
+    LocalFileError::Form {
+        path: path.into(),
+        format,
+        reason,
+    }
+}
+
+/// Pseudonyms as an Arrow column.
+pub(crate) fn pseudonym_array<'a>(
+    pseudonyms: impl ExactSizeIterator<Item = &'a Pseudonym>,
+) -> Result<FixedSizeBinaryArray, ArrowError> {
+    let mut bytes = Vec::with_capacity(pseudonyms.len() * Pseudonym::BYTES);
+    for pseudonym in pseudonyms {
+        bytes.extend_from_slice(pseudonym.as_bytes());
+    }
+    let width = i32::try_from(Pseudonym::BYTES).unwrap_or_default();
+    FixedSizeBinaryArray::try_new(width, bytes.into(), None)
+}
+
+/// The pseudonym in row `at`; zeros where the column is not 16 bytes wide, which the schema
+/// was checked for.
+pub(crate) fn pseudonym(column: &FixedSizeBinaryArray, at: usize) -> Pseudonym {
+    Pseudonym::from_bytes(column.value(at).try_into().unwrap_or_default())
+}
+
+pub(crate) fn zstd() -> Compression {
+    Compression::ZSTD(ZstdLevel::default())
+}
+
+/// Writes `batch` as `format`, privately and whole or not at all.
+pub(crate) fn write(
+    path: &Path,
+    format: &'static str,
+    metadata: Vec<(&'static str, String)>,
+    batch: &RecordBatch,
+) -> Result<(), LocalFileError> {
+    let pairs = std::iter::once((FORMAT_KEY, format.to_owned())).chain(metadata);
+    let pairs = pairs.map(|(key, value)| KeyValue::new(key.to_owned(), value));
+    let properties = WriterProperties::builder()
+        .set_compression(zstd())
+        .set_key_value_metadata(Some(pairs.collect()))
+        .build();
+    local::replace(path, |file| {
+        write_batch(file, properties, batch).map_err(|error| match error {
+            ParquetError::External(source) => {
+                io_error("write", path)(std::io::Error::other(source))
+            }
+            _ => form(path, format, "it could not be encoded"),
+        })
+    })
+}
+
+fn write_batch(
+    file: &mut File,
+    properties: WriterProperties,
+    batch: &RecordBatch,
+) -> Result<(), ParquetError> {
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties))?;
+    writer.write(batch)?;
+    writer.close()?;
+    Ok(())
+}
+
+/// A file read back: its batches and metadata.
+pub(crate) struct LocalTable {
+    path: PathBuf,
+    format: &'static str,
+    metadata: Vec<KeyValue>,
+    batches: Vec<RecordBatch>,
+}
+
+/// Reads a file that must say it is `format` and have `schema`.
+pub(crate) fn read(
+    path: &Path,
+    format: &'static str,
+    schema: &SchemaRef,
+) -> Result<LocalTable, LocalFileError> {
+    let damaged = |_| form(path, format, "it is not a readable Parquet file");
+    let file = File::open(path).map_err(io_error("read", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
+    let metadata = builder.metadata().file_metadata().key_value_metadata();
+    let mut table = LocalTable {
+        path: path.into(),
+        format,
+        metadata: metadata.cloned().unwrap_or_default(),
+        batches: Vec::new(),
+    };
+    let found: String = table.metadata(FORMAT_KEY)?;
+    if found != format {
+        return Err(form(path, format, "it says that it is something else"));
+    }
+    if builder.schema().fields() != schema.fields() {
+        return Err(form(path, format, "its columns are others"));
+    }
+    let reader = builder.build().map_err(damaged)?;
+    table.batches = reader
+        .collect::<Result<_, _>>()
+        .map_err(|_| form(path, format, "it is damaged"))?;
+    Ok(table)
+}
+
+impl LocalTable {
+    pub(crate) fn batches(&self) -> &[RecordBatch] {
+        &self.batches
+    }
+
+    /// The metadata value `key`, parsed.
+    pub(crate) fn metadata<T: FromStr>(&self, key: &str) -> Result<T, LocalFileError> {
+        let value = self.metadata.iter().find(|pair| pair.key == key);
+        value
+            .and_then(|pair| pair.value.as_ref()?.parse().ok())
+            .ok_or_else(|| {
+                form(
+                    &self.path,
+                    self.format,
+                    "its metadata is missing or damaged",
+                )
+            })
+    }
+
+    /// Column `at` of `batch` as its array type.
+    pub(crate) fn column<'a, A: Array + 'static>(
+        &self,
+        batch: &'a RecordBatch,
+        at: usize,
+    ) -> Result<&'a A, LocalFileError> {
+        let column = batch.columns().get(at);
+        column
+            .and_then(|column| column.as_any().downcast_ref())
+            .ok_or_else(|| form(&self.path, self.format, "its columns are others"))
+    }
+}
