@@ -5,6 +5,7 @@
 //! words, all others the plain ones.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use toml::de::{DeTable, DeValue};
 
@@ -32,7 +33,7 @@ pub fn diff(old: &Agreement, new: &Agreement) -> Vec<String> {
     let mut sentences = lineage(old, new);
     let of_lineage = sentences.len();
     let (before, after) = (facts(old.bytes()), facts(new.bytes()));
-    let whole = |paths: &BTreeSet<Path>, path: &Path| paths.iter().any(|top| path.starts_with(top));
+    let whole = |things: &BTreeSet<Path>, path: &Path| tops(path).any(|top| things.contains(top));
     let (gone, come) = (
         things_without(&before, &after),
         things_without(&after, &before),
@@ -167,13 +168,25 @@ fn float(text: &str) -> String {
 fn things_without(facts: &BTreeMap<Path, Fact>, others: &BTreeMap<Path, Fact>) -> BTreeSet<Path> {
     let mut things: BTreeSet<Path> = BTreeSet::new();
     for path in facts.keys() {
-        let tops = (1..=path.len()).filter_map(|depth| path.get(..depth));
-        let missing = |top: &&[String]| !others.keys().any(|other| other.starts_with(top));
-        if let Some(top) = tops.filter(|top| is_thing(top)).find(missing) {
+        if let Some(top) = tops(path)
+            .filter(|top| is_thing(top))
+            .find(|top| !has(others, top))
+        {
             things.insert(top.to_vec());
         }
     }
     things
+}
+
+/// The path cut to each length, from the shortest.
+fn tops(path: &[String]) -> impl Iterator<Item = &[String]> {
+    (1..=path.len()).filter_map(|depth| path.get(..depth))
+}
+
+/// Whether some fact stands at `top` or below it.
+fn has(facts: &BTreeMap<Path, Fact>, top: &[String]) -> bool {
+    let mut from = facts.range::<[String], _>((Bound::Included(top), Bound::Unbounded));
+    from.next().is_some_and(|(path, _)| path.starts_with(top))
 }
 
 fn is_thing(path: &[String]) -> bool {

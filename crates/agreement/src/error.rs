@@ -4,6 +4,10 @@ use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
 
+/// How many problems one reading notes: a person mends no more at once, and a hostile file
+/// shall not make us count lines for ever.
+const MAX_PROBLEMS: usize = 100;
+
 /// A range of bytes in the agreement file.
 pub type Span = Range<usize>;
 
@@ -35,7 +39,10 @@ impl fmt::Display for Problem {
 
 /// Why a file is not an agreement: every problem found, in order of place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AgreementError {
+pub struct AgreementError(Box<Found>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
     first: Problem,
     more: Vec<Problem>,
 }
@@ -45,36 +52,32 @@ impl AgreementError {
     pub(crate) fn of(problems: Vec<Problem>) -> Option<Self> {
         let mut problems = problems.into_iter();
         let first = problems.next()?;
-        Some(Self {
-            first,
-            more: problems.collect(),
-        })
+        let more = problems.collect();
+        Some(Self(Box::new(Found { first, more })))
     }
 
     /// The error of one problem.
     pub(crate) fn one(first: Problem) -> Self {
-        Self {
-            first,
-            more: Vec::new(),
-        }
+        let more = Vec::new();
+        Self(Box::new(Found { first, more }))
     }
 
     /// Every problem, in order of place in the file.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        std::iter::once(&self.first).chain(&self.more)
+        std::iter::once(&self.0.first).chain(&self.0.more)
     }
 
     /// The first problem.
     #[must_use]
     pub fn first(&self) -> &Problem {
-        &self.first
+        &self.0.first
     }
 }
 
 impl fmt::Display for AgreementError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.first.fmt(f)?;
-        match self.more.len() {
+        self.0.first.fmt(f)?;
+        match self.0.more.len() {
             0 => Ok(()),
             1 => f.write_str(" (and one more problem)"),
             many => write!(f, " (and {many} more problems)"),
@@ -116,8 +119,11 @@ impl<'d> Problems<'d> {
         self.text
     }
 
-    /// Notes a problem.
+    /// Notes a problem, up to [`MAX_PROBLEMS`].
     pub(crate) fn add(&self, span: &Span, what: impl fmt::Display, help: impl fmt::Display) {
+        if self.count() >= MAX_PROBLEMS {
+            return;
+        }
         let problem = self.problem(span, what, help);
         self.found.borrow_mut().push(problem);
     }

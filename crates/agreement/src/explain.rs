@@ -283,8 +283,9 @@ fn bounds(page: &mut Page, query: &Query) {
         ));
     }
     for (dataset, rows) in &query.rows {
+        let s = if *rows == 1 { "" } else { "s" };
         page.sub_point(format_args!(
-            "at most {} rows a person of {dataset} are looked at",
+            "at most {} row{s} a person of {dataset} counts",
             grouped(*rows)
         ));
     }

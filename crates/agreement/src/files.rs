@@ -1,7 +1,7 @@
 //! An agreement on disk: `NAME.toml`, and beside it `NAME.toml.PARTY.sig` of each party.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use incamera_keys::SshSig;
@@ -72,7 +72,10 @@ pub fn read(path: &Path) -> Result<Agreement, FileError> {
         path: path.to_owned(),
         source,
     };
-    let bytes = std::fs::read(path).map_err(failed)?;
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    let most = MAX_AGREEMENT_BYTES as u64 + 1;
+    file.take(most).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() > MAX_AGREEMENT_BYTES {
         return Err(FileError::TooLarge {
             path: path.to_owned(),
@@ -87,7 +90,7 @@ pub fn read(path: &Path) -> Result<Agreement, FileError> {
 /// Reads the signatures that lie beside an agreement.
 ///
 /// # Errors
-/// [`FileError::NotASignature`]; a signature that is not there is no error here.
+/// [`FileError::Read`] or [`FileError::NotASignature`]; a signature that is not there is no error here.
 pub fn read_signatures(
     path: &Path,
     agreement: &Agreement,
@@ -95,8 +98,10 @@ pub fn read_signatures(
     let mut signatures = BTreeMap::new();
     for party in agreement.parties.keys() {
         let path = signature_path(path, party);
-        let Ok(text) = std::fs::read_to_string(&path) else {
-            continue;
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(FileError::Read { path, source }),
         };
         let signature = SshSig::from_armor(&text).map_err(|_| FileError::NotASignature { path })?;
         signatures.insert(party.clone(), signature);

@@ -15,7 +15,7 @@
 //! pseudonyms, seals and ceilings hang on it and outlive new versions.
 //!
 //! # What this crate does not do
-//! It neither reads files nor clocks nor networks. It does not parse SQL: that a query's SQL
+//! It reads no clock and no network, and no files but in [`files`]. It does not parse SQL: that a query's SQL
 //! keeps to its `reads`, groups and measures is proved by the crate `query`.
 
 mod diff;

@@ -274,7 +274,10 @@ impl<'d> Table<'d> {
 
     /// The field, where there is one.
     pub(crate) fn get(&self, key: &'static str) -> Option<Item<'d>> {
-        self.known.borrow_mut().push(key);
+        let mut known = self.known.borrow_mut();
+        if !known.contains(&key) {
+            known.push(key);
+        }
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         self.read.borrow_mut().insert(entry.key);
         Some(Item::new(self.path_of(key), entry.value, self.problems))

@@ -1,6 +1,6 @@
 //! The section `[datasets]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use incamera_types::limits::MAX_TEXT_BYTES;
 use incamera_types::{
@@ -228,10 +228,10 @@ fn bound(item: &Item<'_>, ty: ColumnType) -> Option<Decimal> {
 }
 
 fn values(item: &Item<'_>) -> Option<Vec<String>> {
-    let mut values: Vec<String> = Vec::new();
+    let (mut values, mut seen) = (Vec::new(), BTreeSet::new());
     for item in item.list_of_some("value")? {
         let value = item.text()?;
-        if value.len() > MAX_TEXT_BYTES || values.iter().any(|other| other == value) {
+        if value.len() > MAX_TEXT_BYTES || !seen.insert(value) {
             item.problem(
                 format_args!("`{}` is too long or stands there twice", item.path),
                 format_args!("list each value once, at most {MAX_TEXT_BYTES} bytes long"),

@@ -120,10 +120,10 @@ fn group_rows(groups: &[DeclaredGroup]) -> u64 {
 }
 
 fn group_values(item: &Item<'_>) -> Option<Vec<String>> {
-    let mut values: Vec<String> = Vec::new();
+    let (mut values, mut seen) = (Vec::new(), BTreeSet::new());
     for item in item.list_of_some("value of the group")? {
         let value = item.scalar()?;
-        if values.contains(&value) {
+        if !seen.insert(value.clone()) {
             item.problem(
                 format_args!("`{}` stands there twice", item.path),
                 "name each value once",

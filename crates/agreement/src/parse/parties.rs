@@ -74,7 +74,7 @@ fn own_key(item: &Item<'_>, seen: &mut Vec<PublicKey>) -> Option<PublicKey> {
         );
         return None;
     }
-    seen.push(key.clone());
+    seen.push(key);
     Some(key)
 }
 

@@ -8,6 +8,9 @@ use super::{Known, listed};
 use crate::model::{Purpose, ancestors, leaves_of};
 use crate::reader::{Item, Named, Table};
 
+/// The most purposes of an agreement, branches included.
+const MAX_PURPOSES: usize = 256;
+
 /// The tree; purposes with problems are left in as far as they could be read.
 pub(super) fn purposes(root: &Table<'_>) -> BTreeMap<PurposeName, Purpose> {
     let Some(item) = root.need("purposes", super::SECTIONS) else {
@@ -22,6 +25,13 @@ pub(super) fn purposes(root: &Table<'_>) -> BTreeMap<PurposeName, Purpose> {
             "there are no purposes, so no data could be used for anything",
             "name at least one, such as measurement = { label = \"Measuring campaigns\" }",
         );
+    }
+    if named.len() > MAX_PURPOSES {
+        item.problem(
+            format_args!("there are more than {MAX_PURPOSES} purposes"),
+            "name fewer",
+        );
+        return BTreeMap::new();
     }
     let names: BTreeSet<_> = named.iter().map(|named| named.name.clone()).collect();
     let read = |named: &Named<'_, PurposeName>| (named.name.clone(), purpose(named, &names));

@@ -109,7 +109,7 @@ fn cost(table: &Table<'_>, budget: Budget) -> Option<PrivacyLoss> {
 }
 
 fn analysts_of(item: &Item<'_>, known: &Known<'_>) -> Option<Vec<AnalystRef>> {
-    let mut analysts = Vec::new();
+    let (mut analysts, mut seen) = (Vec::new(), BTreeSet::new());
     for item in item.list_of_some("analyst, such as \"mailer/ana\"")? {
         let analyst: AnalystRef = item.parsed("write `party/analyst`, such as \"mailer/ana\"")?;
         let Some(party) = known.parties.get(&analyst.party) else {
@@ -130,24 +130,25 @@ fn analysts_of(item: &Item<'_>, known: &Known<'_>) -> Option<Vec<AnalystRef>> {
                 "give the analyst a key in the party's `analysts`",
             );
         }
-        twice(&item, &analysts, &analyst);
+        once(&item, &mut seen, analyst.clone());
         analysts.push(analyst);
     }
     Some(analysts)
 }
 
 fn receivers_of(item: &Item<'_>, known: &Known<'_>) -> Option<Vec<PartyName>> {
-    let mut receivers = Vec::new();
+    let (mut receivers, mut seen) = (Vec::new(), BTreeSet::new());
     for item in item.list_of_some("party")? {
         let receiver = known.party(&item)?;
-        twice(&item, &receivers, &receiver);
+        once(&item, &mut seen, receiver.clone());
         receivers.push(receiver);
     }
     Some(receivers)
 }
 
-fn twice<T: PartialEq>(item: &Item<'_>, seen: &[T], new: &T) {
-    if seen.contains(new) {
+/// Notes a problem with what was seen before.
+fn once<T: Ord>(item: &Item<'_>, seen: &mut BTreeSet<T>, new: T) {
+    if !seen.insert(new) {
         item.problem(
             format_args!("`{}` stands there twice", item.path),
             "name each once",
@@ -160,15 +161,13 @@ fn reads_of(
     purpose: &PurposeName,
     known: &Known<'_>,
 ) -> Option<BTreeSet<ColumnRef>> {
-    let mut reads = Vec::new();
+    let mut reads = BTreeSet::new();
     for item in item.list_of_some("column")? {
         let column: ColumnRef =
             item.parsed("write `dataset.column`, such as \"purchases.amount\"")?;
         readable(&item, &column, purpose, known);
-        twice(&item, &reads, &column);
-        reads.push(column);
+        once(&item, &mut reads, column);
     }
-    let reads: BTreeSet<_> = reads.into_iter().collect();
     for spec in private_specs(&reads, known) {
         let Some(person) = spec.pseudonym_column() else {
             continue;

@@ -14,6 +14,8 @@ use crate::reader::{Item, Named, Table};
 const PARTITIONS: u32 = 4;
 /// The first matching epoch.
 const FIRST_EPOCH: u32 = 1;
+/// The most kinds of id.
+const MAX_ID_KINDS: usize = 16;
 /// The most ids in one run.
 const MAX_IDS: u64 = 10_000_000_000;
 
@@ -114,6 +116,13 @@ fn reveals_of(item: &Item<'_>) -> Option<Reveals> {
 
 fn ids(item: &Item<'_>) -> Option<Vec<IdKind>> {
     let mut kinds = Vec::new();
+    if item.list()?.len() > MAX_ID_KINDS {
+        item.problem(
+            "there are too many kinds of id",
+            format_args!("name at most {MAX_ID_KINDS}"),
+        );
+        return None;
+    }
     for item in item.list_of_some("kind of id, such as \"email\"")? {
         let kind: IdKind = item.parsed("name a kind of id, such as \"email\"")?;
         if kinds.contains(&kind) {

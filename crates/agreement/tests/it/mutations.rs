@@ -83,3 +83,51 @@ proptest! {
         }
     }
 }
+
+/// Large and hostile files are refused in short time.
+#[test]
+fn large_files_do_not_take_long() {
+    let many =
+        |count: usize, line: &dyn Fn(usize) -> String| -> String { (0..count).map(line).collect() };
+    let started = std::time::Instant::now();
+    for text in [
+        LIFT.replace(
+            "[datasets.customers]\n",
+            &format!(
+                "{}[datasets.customers]\n",
+                many(20_000, &|at| format!(
+                    "p{at} = {{ label = \"x\", parent = \"p{}\" }}\n",
+                    at + 1
+                ))
+            ),
+        ),
+        LIFT.replace(
+            "[\"food\", \"home\"]",
+            &format!("[{}]", many(100_000, &|at| format!("\"{at}\","))),
+        ),
+        LIFT.replace(
+            "reads = [",
+            &format!("reads = [{}", many(50_000, &|at| format!("\"a.b{at}\","))),
+        ),
+        LIFT.replace(
+            "[matching]\n",
+            &format!("[matching]\n{}", many(60_000, &|at| format!("x{at} = 1\n"))),
+        ),
+        LIFT.replace(
+            "ids = [",
+            &format!("ids = [{}", many(60_000, &|at| format!("\"x{at}\","))),
+        ),
+        LIFT.replace(
+            "version = 1",
+            &format!("version = {}1", "[".repeat(500_000)),
+        ),
+    ] {
+        assert!(
+            text.len() < incamera_types::limits::MAX_AGREEMENT_BYTES,
+            "{}",
+            text.len()
+        );
+        let _ = Agreement::parse(text.as_bytes());
+    }
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+}

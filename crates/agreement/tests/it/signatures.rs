@@ -161,3 +161,32 @@ fn we_verify_what_ssh_keygen_signs() {
     let other = Agreement::parse(LIFT.replace("400", "401").as_bytes()).unwrap();
     assert_eq!(other.verify(&signatures).unwrap_err().bad.len(), 2);
 }
+
+#[test]
+fn i4_an_agreement_on_disk_holds_with_all_signatures_beside_it() {
+    use incamera_agreement::files::{FileError, read, read_signed, signature_path};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agreement.toml");
+    assert!(matches!(read(&path), Err(FileError::Read { .. })));
+    std::fs::write(&path, LIFT).unwrap();
+    let write = |name: &str, seed| {
+        let armor = sign(LIFT.as_bytes(), &key(seed)).unwrap().to_armor();
+        std::fs::write(signature_path(&path, &party(name)), armor).unwrap();
+    };
+    write("shop", 1);
+    let Err(FileError::Unsigned { source, .. }) = read_signed(&path) else {
+        panic!("the mailer has not signed")
+    };
+    assert_eq!(source.missing, [party("mailer")]);
+    write("mailer", 3);
+    assert!(read_signed(&path).is_ok());
+    std::fs::write(signature_path(&path, &party("mailer")), "-----BEGIN").unwrap();
+    assert!(matches!(
+        read_signed(&path),
+        Err(FileError::NotASignature { .. })
+    ));
+    std::fs::write(&path, "#".repeat((1 << 20) + 1)).unwrap();
+    assert!(matches!(read(&path), Err(FileError::TooLarge { .. })));
+    std::fs::write(&path, "format = 1").unwrap();
+    assert!(matches!(read_signed(&path), Err(FileError::Invalid { .. })));
+}
