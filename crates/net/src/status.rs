@@ -176,6 +176,9 @@ impl Problem {
         if let Some(error) = source.and_then(find_cause) {
             return error.into();
         }
+        if source.is_some() {
+            return Self::lost();
+        }
         match read_detail(status.details()) {
             Some((kind, detail)) => Self {
                 kind,
@@ -186,6 +189,13 @@ impl Problem {
             },
             None => Self::foreign(status),
         }
+    }
+
+    /// A status with a source was made on this side of the wire: the connection broke.
+    fn lost() -> Self {
+        let message = "the connection to the service was lost";
+        Self::new(ProblemKind::Unavailable, "connection-lost", message)
+            .hint("is the service still running? the same request may be sent again")
     }
 
     /// A status that no handler of ours made: the transport's, or another program's.
