@@ -1,0 +1,358 @@
+//! The owner's side, first round: from a verified request to a signed reservation.
+
+use std::collections::BTreeSet;
+
+use incamera_attest::{Binding, VerifiedWorkload};
+use incamera_keys::hpke::RoomPublicKey;
+use incamera_keys::{SigningKey, sign_message};
+use incamera_ledger::{Ask, Ceilings, Held, Ledger, to_wire};
+use incamera_seal::{GrantedKey, KeyRing, SignedManifest, open_manifest, unwrap_keys};
+use incamera_types::limits::MAX_MANIFEST_BYTES;
+use incamera_types::{
+    AnalystRef, DatasetName, Digest as _, ManifestDigest, PartyName, PrivacyLoss, QueryName,
+    RequestDigest, RoomKeyDigest, UnixTime,
+};
+use incamera_wire::v1::{BoundEvidence, Reservation, Signed};
+use incamera_wire::{Format, decode};
+use rand_core::CryptoRng;
+
+use crate::challenge::FreshChallenge;
+use crate::reservations::RESERVATION_S;
+use crate::verified::DatasetRead;
+use crate::{Refusal, VerifiedRequest};
+
+/// What of an owner's the broker works with.
+pub struct Broker<'a> {
+    /// The owner's ledger.
+    pub ledger: &'a mut Ledger,
+    /// The owner's key ring.
+    pub ring: &'a KeyRing,
+    /// The owner's service key.
+    pub signer: &'a SigningKey,
+    /// The owner's ceiling over all agreements.
+    pub population: PrivacyLoss,
+    /// The owner's own rules.
+    pub rules: &'a OwnRules,
+}
+
+/// The owner's own rules, beside the agreement. The default permits everything but a
+/// simulated TEE.
+#[derive(Clone, Debug, Default)]
+pub struct OwnRules {
+    /// All releases are paused.
+    pub paused: bool,
+    /// Grant to simulated TEEs, where the agreement accepts them (I10).
+    pub insecure_accept_simulated: bool,
+    /// Queries that the owner does not permit.
+    pub refused_queries: BTreeSet<QueryName>,
+    /// Analysts whom the owner does not permit.
+    pub refused_analysts: BTreeSet<AnalystRef>,
+}
+
+impl OwnRules {
+    fn permit(&self, request: &VerifiedRequest, simulated: bool) -> Result<(), Refusal> {
+        if self.paused {
+            return Err(Refusal::Paused);
+        }
+        if simulated && !self.insecure_accept_simulated {
+            return Err(Refusal::Simulated);
+        }
+        if self.refused_queries.contains(request.request().query())
+            || self.refused_analysts.contains(request.analyst())
+        {
+            return Err(Refusal::NotPermitted);
+        }
+        Ok(())
+    }
+}
+
+/// A verified request whose manifests of this owner are its newest. Step 2 of the chain.
+///
+/// ```compile_fail
+/// use incamera_release::CurrentData;
+/// fn copy(state: CurrentData) -> CurrentData {
+///     CurrentData { ..state } // private fields: made by the check alone
+/// }
+/// ```
+#[derive(Debug)]
+pub struct CurrentData {
+    pub(crate) request: VerifiedRequest,
+    pub(crate) owner: PartyName,
+    pub(crate) data: Vec<OwnData>,
+}
+
+/// One data set of the owner that the query reads.
+#[derive(Debug)]
+pub(crate) struct OwnData {
+    read: DatasetRead,
+    manifest: SignedManifest,
+}
+
+impl CurrentData {
+    /// Step 2: every manifest of this owner in the request is its newest, by its ledger.
+    ///
+    /// # Errors
+    /// [`Refusal::NotRead`], [`Refusal::NotNewest`], [`Refusal::Data`].
+    pub fn check(request: VerifiedRequest, ledger: &Ledger) -> Result<Self, Refusal> {
+        let owner = ledger.party().clone();
+        if !request
+            .agreement()
+            .owners_read(request.query())
+            .contains(&owner)
+        {
+            return Err(Refusal::NotRead);
+        }
+        let reads = request.reads_of(&owner).into_iter();
+        let data = reads.map(|read| newest(&request, &owner, read, ledger));
+        Ok(Self {
+            data: data.collect::<Result<_, _>>()?,
+            request,
+            owner,
+        })
+    }
+
+    /// Step 3: the evidence is genuine, fresh, accepted by the agreement, of the code that the
+    /// request names, and bound to our challenge, the room's keys, the agreement and this
+    /// request.
+    ///
+    /// # Errors
+    /// [`Refusal::NoEvidence`], [`Refusal::Attestation`], [`Refusal::OtherMeasurement`],
+    /// [`Refusal::RoomKey`].
+    pub fn attested(
+        self,
+        challenge: FreshChallenge,
+        evidence: &BoundEvidence,
+        now: UnixTime,
+    ) -> Result<Attested, Refusal> {
+        let keys = evidence.keys.clone().ok_or(Refusal::NoEvidence)?;
+        let bytes = evidence.evidence.as_ref().ok_or(Refusal::NoEvidence)?;
+        let agreement = self.request.agreement();
+        let digest = self.request.digest();
+        let binding = Binding::for_request(challenge.bytes(), keys, agreement.digest, digest);
+        let workload = incamera_attest::verify(bytes, &agreement.room.policy, &binding, now)?;
+        // INVARIANT: evidence without a request releases nothing.
+        if workload.for_request() != Some(digest) {
+            return Err(Refusal::NoEvidence);
+        }
+        if workload.measurement() != self.request.request().measurement() {
+            return Err(Refusal::OtherMeasurement);
+        }
+        let room_key = RoomPublicKey::from_bytes(workload.binding().hpke_key());
+        Ok(Attested {
+            room_key: room_key.map_err(Refusal::RoomKey)?,
+            current: self,
+            workload,
+        })
+    }
+
+    /// Unwraps the keys of just the columns read, of just this owner's data sets.
+    pub(crate) fn unwrap(&self, ring: &KeyRing) -> Result<Vec<GrantedKey>, Refusal> {
+        let purpose = self.request.request().purpose();
+        let mut keys = Vec::new();
+        for OwnData { read, manifest } in &self.data {
+            keys.extend(unwrap_keys(manifest, purpose, &read.columns, ring)?);
+        }
+        Ok(keys)
+    }
+
+    fn manifests(&self) -> Vec<(DatasetName, ManifestDigest)> {
+        let data = self.data.iter();
+        data.map(|own| (own.read.dataset.clone(), own.manifest.digest()))
+            .collect()
+    }
+}
+
+fn newest(
+    request: &VerifiedRequest,
+    owner: &PartyName,
+    read: DatasetRead,
+    ledger: &Ledger,
+) -> Result<OwnData, Refusal> {
+    let agreement = request.agreement();
+    let not_newest = || Refusal::NotNewest {
+        dataset: read.dataset.clone(),
+    };
+    let newest = ledger.newest_manifest(&agreement.id, &read.dataset)?;
+    let newest = newest.ok_or_else(not_newest)?;
+    if request.request().manifest(&read.dataset) != Some(newest.digest) {
+        return Err(not_newest());
+    }
+    let unfit = |source| Refusal::Data {
+        dataset: read.dataset.clone(),
+        source: Box::new(source),
+    };
+    let key = agreement.service_key(owner).ok_or(Refusal::NotRead)?;
+    let signed: Signed =
+        decode(&newest.signed, MAX_MANIFEST_BYTES).map_err(|error| unfit(error.into()))?;
+    let manifest = open_manifest(&signed, key).map_err(unfit)?;
+    let spec = agreement.dataset(&read.dataset).ok_or_else(not_newest)?;
+    let matching = &agreement.matching;
+    manifest
+        .fits(spec, &agreement.id, matching.epoch, matching.partitions)
+        .map_err(unfit)?;
+    if manifest.digest() != newest.digest {
+        return Err(not_newest());
+    }
+    Ok(OwnData { read, manifest })
+}
+
+/// A request from an attested room. Step 3 of the chain.
+///
+/// ```compile_fail
+/// use incamera_release::Attested;
+/// fn copy(state: Attested) -> Attested {
+///     Attested { ..state } // private fields: made by the check alone
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Attested {
+    pub(crate) current: CurrentData,
+    pub(crate) workload: VerifiedWorkload,
+    pub(crate) room_key: RoomPublicKey,
+}
+
+impl Attested {
+    /// Step 4: the owner's own rules permit.
+    ///
+    /// # Errors
+    /// [`Refusal::Paused`], [`Refusal::Simulated`], [`Refusal::NotPermitted`].
+    pub fn permitted(self, rules: &OwnRules) -> Result<Permitted, Refusal> {
+        rules.permit(&self.current.request, self.workload.simulated())?;
+        Ok(Permitted(self))
+    }
+}
+
+/// A request that the owner's own rules permit. Step 4 of the chain.
+#[derive(Debug)]
+pub struct Permitted(Attested);
+
+impl Permitted {
+    /// Step 5: there is a key of each column read for the purpose. Found out before anything is
+    /// held, so that a key that does not exist costs nobody.
+    ///
+    /// # Errors
+    /// [`Refusal::NoKey`].
+    pub fn openable(self, ring: &KeyRing) -> Result<Openable, Refusal> {
+        drop(self.0.current.unwrap(ring)?);
+        Ok(Openable(self.0))
+    }
+}
+
+/// A request whose keys exist. Step 5 of the chain.
+#[derive(Debug)]
+pub struct Openable(Attested);
+
+impl Openable {
+    /// Step 6: the budget suffices, and the cost is held. Gives the promise and, signed, the
+    /// reservation for the room to pass to all owners.
+    ///
+    /// # Errors
+    /// [`Refusal::Ledger`].
+    pub fn reserve(
+        self,
+        broker: &mut Broker<'_>,
+        now: UnixTime,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Reserved, Refusal> {
+        let current = &self.0.current;
+        let request = &current.request;
+        let ask = Ask {
+            agreement: request.agreement().id,
+            request: request.digest(),
+            room_key: self.0.room_key.digest(),
+            analyst: request.analyst(),
+            manifests: &current.manifests(),
+            cost: request.agreement().cost(request.query()),
+            expires: now.plus(RESERVATION_S),
+        };
+        let ceilings = ceilings(request, &current.owner, broker.population);
+        let seed_key = broker.ring.seed_key();
+        let held = broker.ledger.reserve(&ask, &ceilings, seed_key, now, rng)?;
+        let message = message(current, &held);
+        let reservation = sign_message(broker.signer, Format::Reservation, &message)?;
+        Ok(Reserved {
+            attested: self.0,
+            held,
+            reservation,
+        })
+    }
+}
+
+/// The ceilings that apply; where the agreement has none for the owner, its own alone.
+pub(crate) fn ceilings(
+    request: &VerifiedRequest,
+    owner: &PartyName,
+    population: PrivacyLoss,
+) -> Ceilings {
+    let agreement = request.agreement().ceiling(owner);
+    Ceilings {
+        population,
+        agreement: agreement.unwrap_or(population),
+    }
+}
+
+fn message(current: &CurrentData, held: &Held) -> Reservation {
+    Reservation {
+        owner: current.owner.to_string(),
+        agreement_digest: current.request.agreement().digest.as_bytes().to_vec(),
+        request_digest: held.request().as_bytes().to_vec(),
+        room_key_digest: held.room_key().as_bytes().to_vec(),
+        seed_commitment: held.commitment().as_bytes().to_vec(),
+        cost: Some(to_wire(held.cost())),
+        expires: held.expires().0,
+        repeat: held.repeat(),
+    }
+}
+
+/// A promise to commit. Step 6 of the chain, and the end of the first round.
+///
+/// ```compile_fail
+/// use incamera_release::Reserved;
+/// fn copy(state: Reserved) -> Reserved {
+///     Reserved { ..state } // private fields: made by the check alone
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Reserved {
+    pub(crate) attested: Attested,
+    pub(crate) held: Held,
+    pub(crate) reservation: Signed,
+}
+
+impl Reserved {
+    /// The signed reservation, for the room.
+    #[must_use]
+    pub fn reservation(&self) -> &Signed {
+        &self.reservation
+    }
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> RequestDigest {
+        self.held.request()
+    }
+    /// The room's key of this request.
+    #[must_use]
+    pub fn room_key(&self) -> RoomKeyDigest {
+        self.held.room_key()
+    }
+    /// When the promise ends.
+    #[must_use]
+    pub fn expires(&self) -> UnixTime {
+        self.held.expires()
+    }
+    /// Whether the request was charged before.
+    #[must_use]
+    pub fn repeat(&self) -> bool {
+        self.held.repeat()
+    }
+
+    pub(crate) fn verified(&self) -> &VerifiedRequest {
+        &self.attested.current.request
+    }
+    pub(crate) fn owner(&self) -> &PartyName {
+        &self.attested.current.owner
+    }
+    pub(crate) fn permit_again(&self, rules: &OwnRules) -> Result<(), Refusal> {
+        rules.permit(self.verified(), self.attested.workload.simulated())
+    }
+}

@@ -1,0 +1,200 @@
+//! Step 1 of the chain, at the owners and in the room: the analyst's own signature.
+
+use incamera_agreement::{ActiveAgreement, AnalystKey, Query};
+use incamera_keys::{SignedError, open_signed, peek_signed};
+use incamera_types::limits::MAX_REQUEST_BYTES;
+use incamera_types::{AnalystRef, ColumnName, DatasetName, PartyName, RequestDigest, UnixTime};
+use incamera_wire::Format;
+use incamera_wire::v1::{RequestEnvelope, Signed};
+
+use crate::request::{MAX_LIFETIME_S, NONCE_BYTES, Request, RequestError, check_reason};
+
+/// Why a signed request is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestRefusal {
+    /// Another format, malformed, or the analyst's signature does not hold.
+    #[error("the request is not taken as it is")]
+    Signed(#[from] SignedError),
+    /// What is asked is not allowed.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The agreement does not know the analyst.
+    #[error("the agreement knows no such analyst: a party names its analysts and their keys there")]
+    UnknownAnalyst,
+    /// The analyst has no key in the agreement.
+    #[error(
+        "the analyst is vouched for by a party, which this version cannot check: name the analyst and the key in the agreement"
+    )]
+    Vouched,
+    /// The analyst may not ask this query.
+    #[error("the agreement does not let this analyst ask this query")]
+    NotAllowed,
+    /// The request is over.
+    #[error("the request expired {late_s} s ago: make it anew, and check both clocks")]
+    Expired {
+        /// How long ago.
+        late_s: u64,
+    },
+    /// The request is good for too long.
+    #[error("the request is good for more than {MAX_LIFETIME_S} s: make it anew")]
+    TooLong,
+}
+
+/// Proof that an analyst of the agreement signed the request, and that the agreement allows
+/// it. Only [`verify_request`] makes one.
+///
+/// ```compile_fail
+/// use incamera_release::VerifiedRequest;
+/// fn copy(request: VerifiedRequest) -> VerifiedRequest {
+///     VerifiedRequest { ..request } // private fields
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct VerifiedRequest {
+    agreement: ActiveAgreement,
+    request: Request,
+    digest: RequestDigest,
+    query: Query,
+    analyst: AnalystRef,
+    reason: String,
+    expires: UnixTime,
+    signed: Signed,
+}
+
+/// Checks a signed request against the agreement that is in force.
+///
+/// # Errors
+/// [`RequestRefusal`]. It depends on the request, the agreement and the time; never on a row.
+pub fn verify_request(
+    signed: &Signed,
+    agreement: &ActiveAgreement,
+    now: UnixTime,
+) -> Result<VerifiedRequest, RequestRefusal> {
+    let (analyst, envelope) = open(signed, agreement)?;
+    check_reason(&envelope.reason)?;
+    if envelope.nonce.len() != NONCE_BYTES {
+        return Err(RequestError::Field { field: "nonce" }.into());
+    }
+    let expires = UnixTime(envelope.expires);
+    if expires <= now {
+        let late_s = now.since(expires);
+        return Err(RequestRefusal::Expired { late_s });
+    }
+    if expires > now.plus(MAX_LIFETIME_S) {
+        return Err(RequestRefusal::TooLong);
+    }
+    let field = RequestError::Field { field: "request" };
+    let request = Request::from_wire(&envelope.request.ok_or(field)?, agreement)?;
+    let query = agreement.queries.get(request.query());
+    let query = query.ok_or(RequestError::UnknownQuery)?;
+    if !query.analysts.contains(&analyst) {
+        return Err(RequestRefusal::NotAllowed);
+    }
+    Ok(VerifiedRequest {
+        agreement: agreement.clone(),
+        digest: request.digest(),
+        request,
+        query: query.clone(),
+        analyst,
+        reason: envelope.reason,
+        expires,
+        signed: signed.clone(),
+    })
+}
+
+/// The envelope, once the key that the agreement has for its analyst signed it.
+fn open(
+    signed: &Signed,
+    agreement: &ActiveAgreement,
+) -> Result<(AnalystRef, RequestEnvelope), RequestRefusal> {
+    let claimed = peek_signed::<RequestEnvelope>(signed, Format::Request, MAX_REQUEST_BYTES)?;
+    let analyst: AnalystRef = claimed
+        .unverified()
+        .analyst
+        .parse()
+        .map_err(|_| RequestRefusal::UnknownAnalyst)?;
+    let key = match agreement.analyst_key(&analyst) {
+        Some(AnalystKey::Key(key)) => key,
+        Some(AnalystKey::Vouched) => return Err(RequestRefusal::Vouched),
+        None => return Err(RequestRefusal::UnknownAnalyst),
+    };
+    let envelope = open_signed(signed, Format::Request, key, MAX_REQUEST_BYTES)?;
+    Ok((analyst, envelope))
+}
+
+impl VerifiedRequest {
+    /// The agreement under which it was checked.
+    #[must_use]
+    pub fn agreement(&self) -> &ActiveAgreement {
+        &self.agreement
+    }
+    /// What is asked.
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+    /// The request digest.
+    #[must_use]
+    pub fn digest(&self) -> RequestDigest {
+        self.digest
+    }
+    /// The approved query.
+    #[must_use]
+    pub fn query(&self) -> &Query {
+        &self.query
+    }
+    /// Who asks.
+    #[must_use]
+    pub fn analyst(&self) -> &AnalystRef {
+        &self.analyst
+    }
+    /// The reason given.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+    /// Until when the request is good.
+    #[must_use]
+    pub fn expires(&self) -> UnixTime {
+        self.expires
+    }
+    /// The signed message.
+    #[must_use]
+    pub fn signed(&self) -> &Signed {
+        &self.signed
+    }
+
+    /// The data sets of `owner` that the query reads, each with whether it is public and the
+    /// columns read, in order of name.
+    #[must_use]
+    pub fn reads_of(&self, owner: &PartyName) -> Vec<DatasetRead> {
+        let datasets = self.query.datasets().into_iter();
+        let specs = datasets.filter_map(|name| self.agreement.dataset(name));
+        specs
+            .filter(|spec| &spec.owner == owner)
+            .map(|spec| DatasetRead {
+                dataset: spec.name.clone(),
+                public: spec.public,
+                columns: self.columns_read(&spec.name),
+            })
+            .collect()
+    }
+
+    fn columns_read(&self, dataset: &DatasetName) -> Vec<ColumnName> {
+        let reads = self.query.reads.iter();
+        let of = reads.filter(|column| &column.dataset == dataset);
+        of.map(|column| column.column.clone()).collect()
+    }
+}
+
+/// A data set that a query reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatasetRead {
+    /// The data set.
+    pub dataset: DatasetName,
+    /// Whether it is sealed for nobody.
+    pub public: bool,
+    /// The columns read, in order of name.
+    pub columns: Vec<ColumnName>,
+}
