@@ -108,7 +108,13 @@ impl NoiseStream {
         }
     }
 
-    fn below_u64(&mut self, bound: u64) -> u64 {
+    /// 64 uniform bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// A uniform number below `bound`; 0 for a bound of 0 or 1.
+    pub fn below_u64(&mut self, bound: u64) -> u64 {
         if bound <= 1 {
             return 0;
         }

@@ -1,1 +1,45 @@
 //! SQL to checked plan to bounded plan to a noisy answer.
+//!
+//! | step | type | module |
+//! |---|---|---|
+//! | the agreement's SQL keeps to the agreement | [`CheckedQuery`] | [`check()`], [`prove`] |
+//! | what it will do, cost and be off by | [`Explanation`] | [`CheckedQuery::explain`] |
+//! | sealed parts, read and added up person by person | [`RawAggregate`] | [`compute`] |
+//! | noise, and groups too small withheld | [`Released`] | [`release`] |
+//! | what a person reads | [`Table`] | [`table()`] |
+//!
+//! # Parties and messages
+//! None: the room runs this with keys in hand. Rows exist only inside [`compute`].
+//! # Claim
+//! An answer is rho-zCDP for the query's rho, under any change of one person's rows in any of
+//! the data sets read; neither it nor an error depends on a row in any other way than
+//! through the noisy values (I7). Not defended: timing, memory and access patterns.
+//! # Reference
+//! Canonne, Kamath, Steinke (2020); Wilson et al. (2020) for bounded contributions in SQL.
+
+mod check;
+mod clamp;
+mod cut;
+mod explain;
+mod fold;
+mod lineage;
+mod measure;
+mod refusal;
+mod released;
+mod room;
+mod run;
+mod scan;
+mod shape;
+mod source;
+mod table;
+mod tables;
+
+pub use check::{CheckedQuery, check, prove};
+pub use explain::{Expected, Explanation, Runs};
+pub use measure::{Kind, Measure};
+pub use refusal::{Refusal, RefusalKind};
+pub use released::Released;
+pub use room::{RoomData, compute, release};
+pub use run::{Limits, QueryError, RawAggregate};
+pub use source::SourceError;
+pub use table::{Cell, Comparison, Row, Table, TableError, table};

@@ -1,0 +1,469 @@
+//! From the agreement's SQL to a checked query.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::common::{DataFusionError, ParamValues, ScalarValue};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
+use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::planner::SqlToRel;
+use datafusion::sql::sqlparser::ast;
+use incamera_agreement::{Agreement, Query};
+use incamera_types::{
+    ColumnRef, DatasetName, DatasetSpec, Date, Decimal, ParamType, Params, PrivacyLoss, QueryName,
+    Value,
+};
+
+use crate::lineage::{Lineage, Rows, Unit, bare, not_allowed, unit_lost};
+use crate::measure::{self, Draft, Measure};
+use crate::refusal::{Refusal, RefusalKind};
+use crate::shape::{Scope, Shape};
+use crate::tables::Tables;
+
+/// The bounded plan's name of the person of a row.
+pub(crate) const UNIT: &str = "__person";
+
+/// The bounded plan's name of the group key `at`.
+pub(crate) fn key_name(at: usize) -> String {
+    format!("__key{at}")
+}
+
+/// The bounded plan's name of what measure `at` adds up.
+pub(crate) fn value_name(at: usize) -> String {
+    format!("__value{at}")
+}
+
+/// A query whose SQL keeps to the agreement: every row that it adds up belongs to one known
+/// person, no expression can fail, and it reads exactly the columns declared.
+#[derive(Clone, Debug)]
+pub struct CheckedQuery {
+    pub(crate) query: Query,
+    pub(crate) loss: PrivacyLoss,
+    pub(crate) measures: Vec<Measure>,
+    pub(crate) people: Option<usize>,
+    pub(crate) datasets: BTreeMap<DatasetName, DatasetSpec>,
+    pub(crate) population: u64,
+    /// One row for each row of the joined data: its person, group keys and values.
+    pub(crate) plan: LogicalPlan,
+}
+
+impl CheckedQuery {
+    /// The query's name.
+    #[must_use]
+    pub fn name(&self) -> &QueryName {
+        &self.query.name
+    }
+
+    /// The columns that are read, and no others.
+    #[must_use]
+    pub fn reads(&self) -> &BTreeSet<ColumnRef> {
+        &self.query.reads
+    }
+
+    /// What a run costs each owner read.
+    #[must_use]
+    pub fn loss(&self) -> PrivacyLoss {
+        self.loss
+    }
+
+    /// The measures, in order of the SELECT.
+    #[must_use]
+    pub fn measures(&self) -> &[Measure] {
+        &self.measures
+    }
+}
+
+/// Checks a query of the agreement with the parameters of a request.
+///
+/// # Errors
+/// [`Refusal`]: what, why, and what to write instead.
+pub fn check(agreement: &Agreement, query: &Query, params: &Params) -> Result<CheckedQuery, Refusal> {
+    let check = || {
+        let values = parameters(query, params)?;
+        Check { agreement, query }.run(values)
+    };
+    check().map_err(|refusal| refusal.in_sql(&query.sql))
+}
+
+/// Proves, before anybody signs, that a query's SQL keeps to the agreement whatever the
+/// parameters: it is checked with the worst value of each.
+///
+/// # Errors
+/// [`Refusal`]: what, why, and what to write instead.
+pub fn prove(agreement: &Agreement, query: &Query) -> Result<CheckedQuery, Refusal> {
+    let worst = |(name, ty): (&incamera_types::ParamName, &ParamType)| (name.clone(), worst_value(*ty));
+    let params: Params = query.params.iter().map(worst).collect();
+    check(agreement, query, &params)
+}
+
+/// The most digits of a decimal parameter.
+const DECIMAL_DIGITS: u8 = 18;
+
+fn worst_value(ty: ParamType) -> Value {
+    match ty {
+        ParamType::Bool => Value::Bool(true),
+        ParamType::Int => Value::Int(i64::MIN),
+        ParamType::Decimal { scale } => {
+            let most = 10i128.pow(u32::from(DECIMAL_DIGITS)) - 1;
+            Decimal::new(most, scale).map_or(Value::Bool(true), Value::Decimal)
+        }
+        ParamType::Date => Value::Date(Date::from_days(0)),
+        _ => Value::Text(String::new()),
+    }
+}
+
+fn params_refusal(what: String, why: &str, instead: &str) -> Refusal {
+    Refusal::new(RefusalKind::Params, what, why, instead)
+}
+
+/// The parameters as the planner takes them: each declared, each given, each of its type.
+fn parameters(query: &Query, params: &Params) -> Result<ParamValues, Refusal> {
+    if let Some(name) = params.keys().find(|name| !query.params.contains_key(*name)) {
+        let what = format!("parameter `{name}`");
+        return Err(params_refusal(what, "the query does not declare it", "leave it out"));
+    }
+    let mut values = Vec::new();
+    for (name, ty) in &query.params {
+        let value = params.get(name).ok_or_else(|| {
+            let what = format!("no value for parameter `{name}`");
+            params_refusal(what, "the query declares it", "give every parameter a value")
+        })?;
+        let scalar = scalar(value, *ty).ok_or_else(|| {
+            let what = format!("the value of parameter `{name}`");
+            params_refusal(what, "it is not of the declared type", "give a value of that type, a number of at most 18 digits")
+        })?;
+        values.push((name.as_str(), scalar));
+    }
+    Ok(ParamValues::from(values))
+}
+
+fn scalar(value: &Value, ty: ParamType) -> Option<ScalarValue> {
+    Some(match (value, ty) {
+        (Value::Bool(value), ParamType::Bool) => ScalarValue::Boolean(Some(*value)),
+        (Value::Int(value), ParamType::Int) => ScalarValue::Int64(Some(*value)),
+        (Value::Text(value), ParamType::Text) => ScalarValue::Utf8(Some(value.clone())),
+        (Value::Date(value), ParamType::Date) => ScalarValue::Date32(Some(value.days())),
+        (Value::Decimal(value), ParamType::Decimal { scale }) => {
+            let value = value.rescale(scale).ok()?.unscaled();
+            let fits = value.unsigned_abs() < 10u128.pow(u32::from(DECIMAL_DIGITS));
+            let scale = i8::try_from(scale).ok()?;
+            fits.then_some(ScalarValue::Decimal128(Some(value), DECIMAL_DIGITS, scale))?
+        }
+        _ => return None,
+    })
+}
+
+struct Check<'a> {
+    agreement: &'a Agreement,
+    query: &'a Query,
+}
+
+impl Check<'_> {
+    fn run(&self, values: ParamValues) -> Result<CheckedQuery, Refusal> {
+        let plan = self.plan(values)?;
+        let (outputs, aggregate) = top(&plan)?;
+        let rows = Lineage::new(&self.agreement.datasets).rows(&aggregate.input)?;
+        let scope = Scope { schema: aggregate.input.schema(), fields: &rows.fields };
+        let unit = self.unit(&rows, aggregate)?;
+        let keys = self.keys(&outputs, aggregate, &scope)?;
+        let drafts = measure::drafts(&outputs, aggregate, &scope, self.agreement)?;
+        let people = drafts.iter().position(|draft| draft.people);
+        let measures = measure::calibrate(&drafts, self.query, self.agreement)?;
+        measure::check_names(&measures, self.query)?;
+        self.needs_people(people)?;
+        let plan = bounded(aggregate, unit, &keys, &drafts)?;
+        self.reads(&plan)?;
+        Ok(CheckedQuery {
+            query: self.query.clone(),
+            loss: self.agreement.cost(self.query),
+            measures,
+            people,
+            datasets: self.datasets(),
+            population: self.population(),
+            plan,
+        })
+    }
+
+    /// Parses one SELECT and plans it, types coerced, over tables without rows.
+    fn plan(&self, values: ParamValues) -> Result<LogicalPlan, Refusal> {
+        let tables = Tables::new(&self.agreement.datasets);
+        let options = datafusion::logical_expr::planner::ContextProvider::options(&tables).clone();
+        let statement = one_select(&self.query.sql)?;
+        let plan = SqlToRel::new(&tables).statement_to_plan(statement).map_err(|e| syntax(&e))?;
+        let plan = plan.with_param_values(values).map_err(|e| syntax(&e))?;
+        Analyzer::new()
+            .execute_and_check(plan, &options, |_, _| {})
+            .map_err(|e| syntax(&e))
+    }
+
+    /// The column that says whose row it is.
+    fn unit(&self, rows: &Rows, aggregate: &Aggregate) -> Result<Expr, Refusal> {
+        if !rows.private {
+            return Err(unit_lost("a query of public data sets alone".into()));
+        }
+        let at = rows.fields.iter().position(|field| field.unit == Unit::Certain);
+        let column = at.map(|at| aggregate.input.schema().qualified_field(at));
+        column
+            .map(|(table, field)| Expr::Column((table, field).into()))
+            .ok_or_else(|| unit_lost("rows without a certain pseudonym".into()))
+    }
+
+    /// The group keys, in the agreement's order.
+    fn keys(&self, outputs: &[Output], aggregate: &Aggregate, scope: &Scope<'_>) -> Result<Vec<Expr>, Refusal> {
+        let declared = |name: &str| self.query.groups.iter().any(|group| group.name == name);
+        let keys = || outputs.iter().filter(|output| output.at < aggregate.group_expr.len());
+        if let Some(key) = keys().find(|key| !declared(&key.name)) {
+            return Err(groups(
+                format!("grouping by `{}`", key.name),
+                "the agreement does not declare it, and which groups exist would be an answer",
+                "declare groups = { name = [\"value\", ...] } with the values to show",
+            )
+            .or_at_text(&key.name));
+        }
+        if aggregate.group_expr.len() != keys().count() {
+            return Err(groups(
+                "a group key that is not in the SELECT".into(),
+                "each row of the answer says which group it is",
+                "SELECT every group key once, with its declared name",
+            ));
+        }
+        let find = |name: &String| {
+            let key = keys().find(|key| &key.name == name).and_then(|key| aggregate.group_expr.get(key.at));
+            let key = key.ok_or_else(|| {
+                groups(format!("the declared group `{name}`"), "the SQL does not group by it", "SELECT it with this name and GROUP BY it")
+            })?;
+            key_shape(key, name, scope)?;
+            Ok(bare(key).clone())
+        };
+        self.query.groups.iter().map(|group| find(&group.name)).collect()
+    }
+
+    fn needs_people(&self, people: Option<usize>) -> Result<(), Refusal> {
+        if people.is_some() || self.query.min_people == 0 {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            RefusalKind::Measures,
+            "no count of people",
+            "`min_people` withholds by it",
+            "add COUNT(DISTINCT person) AS people, of the data set that FROM starts with",
+        ))
+    }
+
+    /// Proves that the columns read are exactly those declared.
+    fn reads(&self, plan: &LogicalPlan) -> Result<(), Refusal> {
+        let read = columns_read(plan, &self.agreement.datasets)?;
+        if let Some(extra) = read.difference(&self.query.reads).next() {
+            return Err(Refusal::new(
+                RefusalKind::Reads,
+                format!("`{extra}` is read"),
+                "the agreement does not declare it in the query's `reads`, so no key would be released",
+                format!("add \"{extra}\" to `reads`, or take it out of the SQL"),
+            )
+            .or_at_text(extra.column.as_str()));
+        }
+        match self.query.reads.difference(&read).next() {
+            None => Ok(()),
+            Some(unused) => Err(Refusal::new(
+                RefusalKind::Reads,
+                format!("`{unused}` is not read"),
+                "the query's `reads` declares it, and keys are released for all of them",
+                format!("take \"{unused}\" out of `reads`"),
+            )),
+        }
+    }
+
+    /// The data sets read.
+    fn datasets(&self) -> BTreeMap<DatasetName, DatasetSpec> {
+        let names = self.query.datasets().into_iter();
+        let specs = names.filter_map(|name| self.agreement.datasets.get_key_value(name));
+        specs.map(|(name, spec)| (name.clone(), spec.clone())).collect()
+    }
+
+    /// The people that the answer can be about: those of the smallest owner read.
+    fn population(&self) -> u64 {
+        let owners = self.agreement.owners_read(self.query);
+        let people = owners.iter().filter_map(|owner| self.agreement.parties.get(owner));
+        people.map(|party| party.people).filter(|people| *people > 0).min().unwrap_or(0)
+    }
+}
+
+fn groups(what: String, why: &str, instead: &str) -> Refusal {
+    Refusal::new(RefusalKind::Groups, what, why, instead)
+}
+
+fn key_shape(key: &Expr, name: &str, scope: &Scope<'_>) -> Result<(), Refusal> {
+    match scope.shape(key)? {
+        Shape::Text | Shape::Bool | Shape::Date | Shape::Null => Ok(()),
+        Shape::Number { scale: 0, .. } => Ok(()),
+        _ => Err(groups(
+            format!("grouping by `{name}`"),
+            "a key is a text, a whole number, a date, or true or false",
+            "name ranges by CASE WHEN ... THEN 'name' ... END",
+        )
+        .or_at_text(name)),
+    }
+}
+
+/// One column of the answer: its name, and its place in the aggregate's output.
+pub(crate) struct Output {
+    pub(crate) name: String,
+    pub(crate) at: usize,
+}
+
+/// The aggregate at the top, and what its outputs are called.
+fn top(plan: &LogicalPlan) -> Result<(Vec<Output>, &Aggregate), Refusal> {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => {
+            let names = aggregate.schema.fields().iter().map(|field| field.name().clone());
+            Ok((names.enumerate().map(|(at, name)| Output { name, at }).collect(), aggregate))
+        }
+        LogicalPlan::Projection(projection) => match projection.input.as_ref() {
+            LogicalPlan::Aggregate(aggregate) => {
+                let outputs = projection.expr.iter().map(|expr| output(expr, aggregate));
+                Ok((outputs.collect::<Result<_, _>>()?, aggregate))
+            }
+            LogicalPlan::Filter(_) => Err(Refusal::new(
+                RefusalKind::Clause,
+                "HAVING",
+                "rows of the answer are withheld by `min_people` alone",
+                "leave it out, and look at the released values",
+            )
+            .or_at_text("having")),
+            other => Err(no_aggregate(other)),
+        },
+        other => Err(no_aggregate(other)),
+    }
+}
+
+fn no_aggregate(plan: &LogicalPlan) -> Refusal {
+    let rows = matches!(
+        plan,
+        LogicalPlan::TableScan(_)
+            | LogicalPlan::Join(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Projection(_)
+    );
+    if !rows {
+        return not_allowed(plan);
+    }
+    Refusal::new(
+        RefusalKind::NotOneSelect,
+        "a SELECT of rows",
+        "rows never leave the room",
+        "SELECT COUNT(DISTINCT person), COUNT(*) or SUM(...), with GROUP BY",
+    )
+}
+
+fn output(expr: &Expr, aggregate: &Aggregate) -> Result<Output, Refusal> {
+    let column = match bare(expr) {
+        Expr::Column(column) => aggregate.schema.maybe_index_of_column(column),
+        _ => None,
+    };
+    let at = column.ok_or_else(|| {
+        Refusal::new(
+            RefusalKind::Measures,
+            format!("`{}`", expr.schema_name()),
+            "noise is added to the aggregates themselves",
+            "SELECT plain aggregates and group keys; declare ratios in the agreement",
+        )
+    })?;
+    Ok(Output { name: expr.schema_name().to_string(), at })
+}
+
+fn one_select(sql: &str) -> Result<Statement, Refusal> {
+    let refuse = |what: &str| {
+        let instead = "write exactly one SELECT";
+        Refusal::new(RefusalKind::NotOneSelect, what, "a query of the agreement is one SELECT", instead)
+    };
+    let mut statements = DFParser::parse_sql(sql).map_err(|e| syntax(&e))?;
+    let first = statements.pop_front().ok_or_else(|| refuse("an empty text"))?;
+    if !statements.is_empty() {
+        return Err(refuse("more than one statement"));
+    }
+    match &first {
+        Statement::Statement(statement) if matches!(statement.as_ref(), ast::Statement::Query(_)) => Ok(first),
+        _ => Err(refuse("a statement that is no SELECT").or_at_text(sql.split_whitespace().next().unwrap_or(""))),
+    }
+}
+
+/// A planner's or parser's error: it saw the SQL and the data sets' columns, no rows.
+fn syntax(error: &DataFusionError) -> Refusal {
+    let text = error.strip_backtrace();
+    let text = text.lines().next().unwrap_or_default();
+    let plain = ["SQL error: ParserError(", "Error during planning: ", "Schema error: "]
+        .iter()
+        .fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text))
+        .trim_matches(|c| matches!(c, '"' | ')' | '.'));
+    let function = plain.starts_with("Invalid function");
+    let kind = if function { RefusalKind::Expression } else { RefusalKind::Syntax };
+    let instead = if function { "use COUNT(*), COUNT(DISTINCT person), SUM and CASE" } else { "correct the SQL" };
+    let refusal = Refusal::new(kind, "the SQL", plain, instead);
+    match place(plain) {
+        Some((line, column)) => refusal.at_line(line, column),
+        None => refusal.or_at_text(quoted(plain)),
+    }
+}
+
+/// The place that the parser names: `at Line: 3, Column: 14`.
+fn place(text: &str) -> Option<(u64, u64)> {
+    let (_, rest) = text.rsplit_once("Line: ")?;
+    let (line, rest) = rest.split_once(", Column: ")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Some((line.parse().ok()?, digits.parse().ok()?))
+}
+
+/// The first name that an error sets in quotes.
+fn quoted(text: &str) -> &str {
+    let inside = text.split(['\'', '`', '"']).nth(1).unwrap_or_default();
+    inside.rsplit('.').next().unwrap_or_default()
+}
+
+/// The plan whose rows the room adds up: person, group keys, values.
+fn bounded(aggregate: &Aggregate, unit: Expr, keys: &[Expr], drafts: &[Draft]) -> Result<LogicalPlan, Refusal> {
+    let mut columns = vec![unit.alias(UNIT)];
+    columns.extend(keys.iter().enumerate().map(|(at, key)| key.clone().alias(key_name(at))));
+    for (at, draft) in drafts.iter().enumerate() {
+        if let Some(value) = &draft.value {
+            columns.push(value.clone().alias(value_name(at)));
+        }
+    }
+    LogicalPlanBuilder::from(Arc::clone(&aggregate.input))
+        .project(columns)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(|e| syntax(&e))
+}
+
+/// The stored columns that a plan needs, found by pruning projections and nothing else, with
+/// the pseudonym of every private data set: it bounds what a person adds.
+fn columns_read(
+    plan: &LogicalPlan,
+    datasets: &BTreeMap<DatasetName, DatasetSpec>,
+) -> Result<BTreeSet<ColumnRef>, Refusal> {
+    let pruned = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())])
+        .optimize(plan.clone(), &OptimizerContext::new(), |_, _| {})
+        .map_err(|e| syntax(&e))?;
+    let mut read = BTreeSet::new();
+    let mut stack = vec![&pruned];
+    while let Some(node) = stack.pop() {
+        stack.extend(node.inputs());
+        let LogicalPlan::TableScan(scan) = node else {
+            continue;
+        };
+        let Some(spec) = datasets.get(scan.table_name.table()) else {
+            continue;
+        };
+        let fields = scan.projected_schema.fields().iter();
+        let stored = fields.filter_map(|field| spec.columns.iter().find(|column| column.name.as_str() == field.name()));
+        let unit = spec.pseudonym_column().filter(|_| !spec.public);
+        let columns = stored.chain(unit).map(|column| ColumnRef {
+            dataset: spec.name.clone(),
+            column: column.name.clone(),
+        });
+        read.extend(columns);
+    }
+    Ok(read)
+}

@@ -1,0 +1,286 @@
+//! The row cut: at most so many rows a person of a data set, in one streaming pass.
+//!
+//! # Claim
+//! Which rows of a person are kept depends on the key, the data set, the person and how many
+//! rows the person has, never on values or on other people, and not on how rows are batched.
+//! Memory holds one batch a part and the rows of one person, cut as they come.
+//!
+//! # Checks
+//! Pseudonyms are not null, never fall, and lie in the slice that is read: an owner who sealed
+//! otherwise could let one person count as several, so its rows are refused.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, UInt64Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::record_batch::RecordBatch;
+use incamera_dp::{NoiseKey, NoiseStream};
+use incamera_types::{DatasetName, Pseudonym};
+
+use crate::source::{Batches, SourceError};
+
+/// Rows of one person beyond the cap that are held before they are cut.
+const SLACK_ROWS: usize = 65_536;
+/// Rows that are gathered into one batch.
+const BATCH_ROWS: usize = 8_192;
+
+type Person = [u8; Pseudonym::BYTES];
+
+/// What the cut of one data set and slice goes by.
+#[derive(Clone)]
+pub(crate) struct Rule {
+    pub(crate) dataset: DatasetName,
+    /// Which slice of how many.
+    pub(crate) partition: (u32, u32),
+    /// Rows a person that are kept.
+    pub(crate) cap: usize,
+    /// Where the pseudonym stands in the batches.
+    pub(crate) column: usize,
+    pub(crate) key: Arc<NoiseKey>,
+}
+
+impl Rule {
+    fn broken(&self) -> SourceError {
+        SourceError::Unsealed { dataset: self.dataset.clone() }
+    }
+
+    fn stream(&self, person: &Person) -> NoiseStream {
+        self.key.stream("rows", &[self.dataset.as_str().as_bytes(), person])
+    }
+}
+
+/// Merges the sorted parts of one slice by person, and cuts each person's rows.
+pub(crate) struct Cut {
+    rule: Rule,
+    lanes: Vec<Lane>,
+    /// Rows that are kept and not yet given.
+    kept: Vec<RecordBatch>,
+    kept_rows: usize,
+}
+
+impl Cut {
+    pub(crate) fn new(rule: Rule, parts: Vec<Batches>) -> Result<Self, SourceError> {
+        let mut lanes = Vec::new();
+        for part in parts {
+            lanes.extend(Lane::open(part, &rule)?);
+        }
+        Ok(Self { rule, lanes, kept: Vec::new(), kept_rows: 0 })
+    }
+
+    /// Keeps what one step gives: a stretch of one part where no other part interferes and
+    /// nobody has too many rows, or else the rows of one person.
+    fn step(&mut self) -> Result<(), SourceError> {
+        if let [lane] = self.lanes.as_mut_slice()
+            && let Some(stretch) = lane.uncut(&self.rule)
+        {
+            if lane.skip(stretch.num_rows(), &self.rule)? {
+                self.lanes.clear();
+            }
+            self.keep(stretch);
+            return Ok(());
+        }
+        let Some(person) = self.lanes.iter().map(Lane::person).min() else {
+            return Ok(());
+        };
+        let mut run = Run::new(&self.rule, person);
+        let mut at = 0;
+        while let Some(lane) = self.lanes.get_mut(at) {
+            if lane.drain(&mut run, &self.rule)? {
+                self.lanes.remove(at);
+            } else {
+                at += 1;
+            }
+        }
+        for piece in run.finish()? {
+            self.keep(piece);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, rows: RecordBatch) {
+        self.kept_rows += rows.num_rows();
+        self.kept.push(rows);
+    }
+
+    fn give(&mut self) -> Result<Option<RecordBatch>, SourceError> {
+        let kept = std::mem::take(&mut self.kept);
+        self.kept_rows = 0;
+        match kept.as_slice() {
+            [] => Ok(None),
+            [one] => Ok(Some(one.clone())),
+            [first, ..] => concat_batches(first.schema_ref(), &kept).map(Some).map_err(|_| self.rule.broken()),
+        }
+    }
+
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>, SourceError> {
+        while self.kept_rows < BATCH_ROWS && !self.lanes.is_empty() {
+            self.step()?;
+        }
+        self.give()
+    }
+}
+
+impl Iterator for Cut {
+    type Item = Result<RecordBatch, SourceError>;
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.next_batch();
+        if next.is_err() {
+            self.lanes.clear();
+            self.kept.clear();
+        }
+        next.transpose()
+    }
+}
+
+/// One part, at the next row to give.
+struct Lane {
+    rest: Batches,
+    batch: RecordBatch,
+    people: FixedSizeBinaryArray,
+    at: usize,
+    last: Person,
+}
+
+impl Lane {
+    /// A part at its first row; nothing for a part without rows.
+    fn open(mut rest: Batches, rule: &Rule) -> Result<Option<Self>, SourceError> {
+        let Some(batch) = next_batch(&mut rest)? else {
+            return Ok(None);
+        };
+        let people = people(&batch, rule)?;
+        let last = check_order(&people, None, rule)?;
+        Ok(Some(Self { rest, batch, people, at: 0, last }))
+    }
+
+    fn person(&self) -> Person {
+        value(&self.people, self.at)
+    }
+
+    /// Moves on by `rows`; says whether the part has ended.
+    fn skip(&mut self, rows: usize, rule: &Rule) -> Result<bool, SourceError> {
+        self.at += rows;
+        if self.at < self.batch.num_rows() {
+            return Ok(false);
+        }
+        let Some(batch) = next_batch(&mut self.rest)? else {
+            return Ok(true);
+        };
+        self.people = people(&batch, rule)?;
+        self.last = check_order(&self.people, Some(self.last), rule)?;
+        self.batch = batch;
+        self.at = 0;
+        Ok(false)
+    }
+
+    /// The rows to the last change of person in this batch, if nobody in them has more than
+    /// the cap. The last person may go on in the next batch.
+    fn uncut(&self, rule: &Rule) -> Option<RecordBatch> {
+        let (mut start, mut end) = (self.at, self.at);
+        for at in self.at + 1..self.batch.num_rows() {
+            if self.people.value(at) != self.people.value(at - 1) {
+                if at - start > rule.cap {
+                    break;
+                }
+                (start, end) = (at, at);
+            }
+        }
+        (end > self.at).then(|| self.batch.slice(self.at, end - self.at))
+    }
+
+    /// Moves the rows of the run's person into it; says whether the part has ended.
+    fn drain(&mut self, run: &mut Run<'_>, rule: &Rule) -> Result<bool, SourceError> {
+        while self.person() == run.person {
+            let start = self.at;
+            let same = (start..self.batch.num_rows()).take_while(|&at| value(&self.people, at) == run.person);
+            let rows = same.count();
+            run.push(self.batch.slice(start, rows))?;
+            if self.skip(rows, rule)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The next batch that has rows.
+fn next_batch(rest: &mut Batches) -> Result<Option<RecordBatch>, SourceError> {
+    rest.find(|batch| !matches!(batch, Ok(batch) if batch.num_rows() == 0)).transpose()
+}
+
+fn people(batch: &RecordBatch, rule: &Rule) -> Result<FixedSizeBinaryArray, SourceError> {
+    let column: Option<&ArrayRef> = batch.columns().get(rule.column);
+    let people = column.and_then(|column| column.as_fixed_size_binary_opt()).ok_or_else(|| rule.broken())?;
+    let sound = people.null_count() == 0 && people.value_size() == Pseudonym::BYTES;
+    if sound { Ok(people.clone()) } else { Err(rule.broken()) }
+}
+
+fn value(people: &FixedSizeBinaryArray, at: usize) -> Person {
+    people.value(at).try_into().unwrap_or_default()
+}
+
+/// Checks that pseudonyms never fall and lie in the slice; gives the last.
+fn check_order(people: &FixedSizeBinaryArray, before: Option<Person>, rule: &Rule) -> Result<Person, SourceError> {
+    let rows = people.len();
+    let sorted = (1..rows).all(|at| people.value(at - 1) <= people.value(at));
+    let (first, last) = (value(people, 0), value(people, rows.saturating_sub(1)));
+    let follows = before.is_none_or(|before| before <= first);
+    let (partition, of) = rule.partition;
+    let inside = [first, last].iter().all(|person| Pseudonym::from_bytes(*person).partition(of) == partition);
+    if sorted && follows && inside { Ok(last) } else { Err(rule.broken()) }
+}
+
+/// The rows of one person, cut as they come.
+struct Run<'a> {
+    rule: &'a Rule,
+    person: Person,
+    pieces: Vec<RecordBatch>,
+    rows: usize,
+    /// A random number for each row so far, once there are more than the cap: the smallest
+    /// are kept.
+    lots: Vec<u64>,
+    stream: Option<NoiseStream>,
+}
+
+impl<'a> Run<'a> {
+    fn new(rule: &'a Rule, person: Person) -> Self {
+        Self { rule, person, pieces: Vec::new(), rows: 0, lots: Vec::new(), stream: None }
+    }
+
+    fn push(&mut self, piece: RecordBatch) -> Result<(), SourceError> {
+        self.rows += piece.num_rows();
+        self.pieces.push(piece);
+        if self.rows > self.rule.cap.saturating_add(SLACK_ROWS) {
+            self.cut()?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<RecordBatch>, SourceError> {
+        if self.rows > self.rule.cap {
+            self.cut()?;
+        }
+        Ok(self.pieces)
+    }
+
+    /// Keeps the rows that drew the smallest lots, in their order.
+    fn cut(&mut self) -> Result<(), SourceError> {
+        let (rule, person) = (self.rule, self.person);
+        let stream = self.stream.get_or_insert_with(|| rule.stream(&person));
+        while self.lots.len() < self.rows {
+            self.lots.push(stream.bits());
+        }
+        let mut order: Vec<(u64, u64)> = self.lots.iter().copied().zip(0..).collect();
+        order.sort_unstable();
+        order.truncate(rule.cap);
+        let mut kept: Vec<u64> = order.into_iter().map(|(_, at)| at).collect();
+        kept.sort_unstable();
+        let lots = |at: &u64| usize::try_from(*at).ok().and_then(|at| self.lots.get(at)).copied();
+        self.lots = kept.iter().filter_map(lots).collect();
+        self.rows = kept.len();
+        let kept = UInt64Array::from(kept);
+        let all = self.pieces.first().map(|first| concat_batches(first.schema_ref(), &self.pieces));
+        let cut = all.map(|all| all.and_then(|all| take_record_batch(&all, &kept)));
+        self.pieces = cut.transpose().map_err(|_| rule.broken())?.into_iter().collect();
+        Ok(())
+    }
+}

@@ -1,0 +1,190 @@
+//! What a query will do, cost and be off by, before anything is spent.
+
+use std::fmt;
+
+use incamera_agreement::Agreement;
+use incamera_dp::interval::{digits, shown};
+use incamera_types::{Delta, Epsilon, PartyName};
+use serde::Serialize;
+
+use crate::check::CheckedQuery;
+use crate::fold::cells;
+use crate::measure::{Kind, Measure};
+
+/// A bounded plan in words. Computed from the agreement alone.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The query.
+    pub query: String,
+    /// What the room does, step by step.
+    pub steps: Vec<String>,
+    /// What each owner read is charged: epsilon.
+    pub epsilon: Epsilon,
+    /// What each owner read is charged: delta.
+    pub delta: Delta,
+    /// What each owner read is charged, as it is added up: rho of zCDP.
+    pub rho: f64,
+    /// Runs that each owner's ceiling in this agreement has room for, from the start.
+    pub runs: Vec<Runs>,
+    /// The measures, with the noise to expect.
+    pub measures: Vec<Expected>,
+    /// How many people the answer can be about, as declared.
+    pub people: u64,
+    /// Rows of the answer.
+    pub rows: usize,
+}
+
+/// Runs that an owner's ceiling has room for.
+#[derive(Clone, Debug, Serialize)]
+pub struct Runs {
+    /// The owner.
+    pub owner: PartyName,
+    /// Runs, if nothing else were asked; none where the agreement sets no ceiling.
+    pub runs: Option<u64>,
+}
+
+/// The noise to expect on a measure.
+#[derive(Clone, Debug, Serialize)]
+pub struct Expected {
+    /// The measure.
+    pub name: String,
+    /// What it adds up, in words.
+    pub says: String,
+    /// The standard deviation of the noise, in units of the measure.
+    pub sigma: f64,
+    /// Half the width of its 95 % range, in units of the measure.
+    pub half_width: f64,
+    /// The half width divided by a group's people, if all groups were equal: a fraction for
+    /// counts of people, an amount a person otherwise.
+    pub per_person: Option<f64>,
+    /// The unit, such as `EUR`.
+    pub unit: Option<String>,
+}
+
+impl CheckedQuery {
+    /// Explains the query.
+    #[must_use]
+    pub fn explain(&self, agreement: &Agreement) -> Explanation {
+        Explanation {
+            query: self.query.name.to_string(),
+            steps: steps(self),
+            epsilon: self.query.epsilon,
+            delta: self.query.delta,
+            rho: self.loss.rho.to_f64(),
+            runs: runs(self, agreement),
+            measures: self.measures.iter().map(|measure| expected(measure, self)).collect(),
+            people: self.population,
+            rows: cells(&self.query.groups),
+        }
+    }
+}
+
+fn runs(checked: &CheckedQuery, agreement: &Agreement) -> Vec<Runs> {
+    let owners = agreement.owners_read(&checked.query).into_iter();
+    let runs = |owner: PartyName| {
+        let ceiling = agreement.ceiling(&owner);
+        let runs = ceiling.and_then(|ceiling| ceiling.rho.units().checked_div(checked.loss.rho.units()));
+        Runs { owner, runs }
+    };
+    owners.map(runs).collect()
+}
+
+fn steps(checked: &CheckedQuery) -> Vec<String> {
+    let query = &checked.query;
+    let mut steps = Vec::new();
+    for spec in checked.datasets.values() {
+        let columns = query.reads.iter().filter(|read| read.dataset == spec.name);
+        let columns: Vec<&str> = columns.map(|read| read.column.as_str()).collect();
+        let of = if spec.public { "public data set" } else { "rows with consent of data set" };
+        steps.push(format!("read {} of {of} `{}` ({})", columns.join(", "), spec.name, spec.owner));
+        if let (false, Some(rows)) = (spec.public, query.rows.get(&spec.name)) {
+            steps.push(format!("keep at most {} of each person's, by lot", count(*rows, "row")));
+        }
+    }
+    if checked.datasets.len() > 1 {
+        steps.push("join them on the person".into());
+    }
+    for group in &query.groups {
+        steps.push(format!("group by {}: {}; rows of other values are dropped", group.name, group.values.join(", ")));
+    }
+    if !query.groups.is_empty() {
+        let most = count(query.per_person.groups.into(), "group");
+        steps.push(format!("keep at most {most} of each person's, by lot"));
+    }
+    for measure in &checked.measures {
+        steps.push(format!("per person{}: {}", in_group(checked), clamp(measure)));
+    }
+    steps.push("add up, and add discrete Gaussian noise that every owner's seed has a share in".into());
+    if let Some(people) = checked.people.and_then(|at| checked.measures.get(at)) {
+        let least = query.min_people;
+        steps.push(format!("withhold rows with noisy {} below {least}", people.name));
+    }
+    steps
+}
+
+fn in_group(checked: &CheckedQuery) -> &'static str {
+    if checked.query.groups.is_empty() { "" } else { " and group" }
+}
+
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn clamp(measure: &Measure) -> String {
+    let (low, high) = (measure.text(measure.low), measure.text(measure.high));
+    let unit = measure.unit.as_ref().map_or_else(String::new, |unit| format!(" {unit}"));
+    match measure.kind {
+        Kind::People => format!("{} is 1 or 0", measure.name),
+        Kind::Rows => format!("{} counts rows, clamped to {low} .. {high}", measure.name),
+        Kind::Sum => format!("{} is a sum, clamped to {low} .. {high}{unit}", measure.name),
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn expected(measure: &Measure, checked: &CheckedQuery) -> Expected {
+    let half_width = measure.half_width();
+    let people = checked.population as f64 / cells(&checked.query.groups).max(1) as f64;
+    Expected {
+        name: measure.name.clone(),
+        says: clamp(measure),
+        sigma: measure.sigma() / 10f64.powi(measure.scale.into()),
+        half_width,
+        per_person: (people > 0.0).then_some(half_width / people),
+        unit: measure.unit.clone(),
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "query `{}`", self.query)?;
+        for (at, step) in self.steps.iter().enumerate() {
+            writeln!(f, "  {}. {step}", at + 1)?;
+        }
+        writeln!(f, "cost to each owner read: epsilon {}, delta {} (rho {:.6})", self.epsilon, self.delta, self.rho)?;
+        for runs in &self.runs {
+            match runs.runs {
+                Some(count) => writeln!(f, "  {}: its ceiling here has room for {count} such runs", runs.owner)?,
+                None => writeln!(f, "  {}: no ceiling in this agreement", runs.owner)?,
+            }
+        }
+        writeln!(f, "noise to expect, 19 times in 20:")?;
+        self.measures.iter().try_for_each(|measure| write_expected(f, measure, self))
+    }
+}
+
+fn write_expected(f: &mut fmt::Formatter<'_>, measure: &Expected, all: &Explanation) -> fmt::Result {
+    let unit = measure.unit.as_ref().map_or_else(String::new, |unit| format!(" {unit}"));
+    let width = shown(measure.half_width, digits(measure.half_width).min(2));
+    write!(f, "  {} +- {width}{unit}", measure.name)?;
+    let Some(per_person) = measure.per_person else {
+        return writeln!(f);
+    };
+    let groups = format!("with {} people in {} equal groups", shown(all.people as f64, 0), all.rows);
+    if unit.is_empty() {
+        let percent = per_person * 100.0;
+        writeln!(f, ", {} % of a group's people {groups}", shown(percent, digits(percent)))
+    } else {
+        writeln!(f, ", {}{unit} a person {groups}", shown(per_person, digits(per_person)))
+    }
+}

@@ -1,0 +1,263 @@
+//! Computing: the bounded plan over sealed parts, stretch of partitions by stretch.
+//!
+//! People never span partitions, so each stretch is a query of its own, with small hash
+//! tables, whose totals add up. A thread takes the next stretch until none is left; an error
+//! or a dropped [`compute`](crate::compute) stops all.
+//!
+//! Nothing spills to disk, memory is limited for all threads together, and every error of the
+//! engine becomes one text (I7).
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use datafusion::common::DataFusionError;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::{LogicalPlan, TableScan};
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::SessionConfig;
+use futures::StreamExt;
+use incamera_dp::NoiseKey;
+use incamera_types::DatasetSpec;
+
+use crate::check::CheckedQuery;
+use crate::fold::{self, Fold, Odd, Rules, Totals};
+use crate::scan::Slice;
+use crate::source::{PartSource, SourceError};
+use crate::tables::schema_of;
+
+/// What a run may use: from the room's configuration, never from rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory of joins, in bytes, for all threads together.
+    pub memory_bytes: usize,
+    /// Threads.
+    pub threads: usize,
+}
+
+impl Default for Limits {
+    /// One gibibyte, and a thread for each core.
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { memory_bytes: 1 << 30, threads }
+    }
+}
+
+/// Why there is no answer. The texts are for analysts: they say nothing about a row.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// Rows cannot be had.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Everything else: one text for all causes.
+    #[error("the room could not compute the query; nothing was answered, and asking the same again is free")]
+    Engine,
+}
+
+impl From<Odd> for QueryError {
+    fn from(_: Odd) -> Self {
+        Self::Engine
+    }
+}
+
+impl From<DataFusionError> for QueryError {
+    /// Keeps an error of the source, which is about whole parts; drops everything else.
+    fn from(error: DataFusionError) -> Self {
+        let source = match error.find_root() {
+            DataFusionError::External(inner) => inner.downcast_ref::<SourceError>(),
+            _ => None,
+        };
+        source.map_or(Self::Engine, |source| Self::Source(source.clone()))
+    }
+}
+
+/// The exact answer: sums over clamped people. It cannot be shown, printed, compared or sent;
+/// only [`release`](crate::release) takes it, and needs every owner's grant for it (I6).
+pub struct RawAggregate {
+    pub(crate) totals: Totals,
+}
+
+/// Computes a checked query over rows.
+pub(crate) async fn compute_over(
+    checked: &Arc<CheckedQuery>,
+    source: Arc<dyn PartSource>,
+    key: &NoiseKey,
+    limits: Limits,
+) -> Result<RawAggregate, QueryError> {
+    let key = Arc::new(NoiseKey::from_bytes(*key.choice("cut")));
+    let state = session(limits)?;
+    let plan = state.optimize(&checked.plan)?;
+    let stretches = stretches(checked, source.as_ref())?;
+    let threads = limits.threads.clamp(1, stretches.list.len().max(1));
+    let job = Arc::new(Job {
+        checked: Arc::clone(checked),
+        source,
+        key,
+        state,
+        plan,
+        stretches,
+        next: AtomicUsize::new(0),
+        stop: AtomicBool::new(false),
+    });
+    let _guard = StopOnDrop(Arc::clone(&job));
+    let handle = tokio::runtime::Handle::current();
+    let start = |_| {
+        let (job, handle) = (Arc::clone(&job), handle.clone());
+        tokio::task::spawn_blocking(move || handle.block_on(job.work()))
+    };
+    let workers: Vec<_> = (0..threads).map(start).collect();
+    let mut totals = vec![0; fold::cells(&checked.query.groups) * checked.measures.len()];
+    let mut first_error = None;
+    for worker in workers {
+        match worker.await.unwrap_or(Err(QueryError::Engine)) {
+            Ok(part) => fold::add(&mut totals, &part),
+            Err(error) => first_error = Some(worse(first_error, error)),
+        }
+    }
+    match first_error {
+        Some(error) => Err(error),
+        None => Ok(RawAggregate { totals }),
+    }
+}
+
+/// The error to report of two: which thread failed first must not show.
+fn worse(a: Option<QueryError>, b: QueryError) -> QueryError {
+    match (a, b) {
+        (Some(QueryError::Source(a)), QueryError::Source(b)) => {
+            QueryError::Source(if a.to_string() <= b.to_string() { a } else { b })
+        }
+        (Some(QueryError::Source(a)), _) => QueryError::Source(a),
+        (_, b) => b,
+    }
+}
+
+/// A session without functions to register, disk to spill to, or statistics to trust.
+fn session(limits: Limits) -> Result<SessionState, QueryError> {
+    let config = SessionConfig::new().with_target_partitions(1).with_collect_statistics(false);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(limits.memory_bytes)))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+        .build_arc()?;
+    Ok(SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .build())
+}
+
+/// Stretches of partitions.
+struct Stretches {
+    list: Vec<Range<u32>>,
+    of: u32,
+}
+
+/// The most stretches: planning each costs some milliseconds.
+const MAX_STRETCHES: u32 = 64;
+
+/// Cuts the partitions into stretches. All private data sets are cut alike: that is in the
+/// agreement.
+fn stretches(checked: &CheckedQuery, source: &dyn PartSource) -> Result<Stretches, QueryError> {
+    let mut of = None;
+    for spec in checked.datasets.values().filter(|spec| !spec.public) {
+        let partitions = source.partitions(&spec.name)?;
+        if *of.get_or_insert(partitions) != partitions {
+            return Err(SourceError::Unsealed { dataset: spec.name.clone() }.into());
+        }
+    }
+    let of = of.unwrap_or(1);
+    let count = of.min(MAX_STRETCHES);
+    let bound = |at: u32| u32::try_from(u64::from(of) * u64::from(at) / u64::from(count.max(1))).unwrap_or(of);
+    Ok(Stretches { list: (0..count).map(|at| bound(at)..bound(at + 1)).collect(), of })
+}
+
+struct Job {
+    checked: Arc<CheckedQuery>,
+    source: Arc<dyn PartSource>,
+    key: Arc<NoiseKey>,
+    state: SessionState,
+    plan: LogicalPlan,
+    stretches: Stretches,
+    next: AtomicUsize,
+    stop: AtomicBool,
+}
+
+struct StopOnDrop(Arc<Job>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Job {
+    /// Takes stretch after stretch.
+    async fn work(&self) -> Result<Totals, QueryError> {
+        let mut totals = vec![0; fold::cells(&self.checked.query.groups) * self.checked.measures.len()];
+        while let Some(stretch) = self.stretches.list.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            match self.stretch(stretch).await {
+                Ok(part) => fold::add(&mut totals, &part),
+                Err(error) => {
+                    self.stop.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        Ok(totals)
+    }
+
+    async fn stretch(&self, partitions: &Range<u32>) -> Result<Totals, QueryError> {
+        let plan = self.bind(partitions)?;
+        let physical = self.state.query_planner().create_physical_plan(&plan, &self.state).await?;
+        let mut rows = execute_stream(physical, self.state.task_ctx())?;
+        let rules = Rules {
+            groups: &self.checked.query.groups,
+            measures: &self.checked.measures,
+            groups_a_person: usize::try_from(self.checked.query.per_person.groups).unwrap_or(usize::MAX),
+            key: &self.key,
+        };
+        let mut fold = Fold::new(&rules);
+        while let Some(batch) = rows.next().await {
+            fold.push(&batch?)?;
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(QueryError::Engine);
+            }
+        }
+        Ok(fold.finish())
+    }
+
+    /// The plan over the rows of these partitions.
+    fn bind(&self, partitions: &Range<u32>) -> Result<LogicalPlan, QueryError> {
+        let bind = |node: LogicalPlan| {
+            let LogicalPlan::TableScan(scan) = node else {
+                return Ok(Transformed::no(node));
+            };
+            let spec = self.checked.datasets.get(scan.table_name.table());
+            let spec = spec.ok_or_else(|| DataFusionError::Plan("a table of no data set".into()))?;
+            let source = provider_as_source(Arc::new(self.slice(spec, partitions)));
+            Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })))
+        };
+        Ok(self.plan.clone().transform_up(bind)?.data)
+    }
+
+    fn slice(&self, spec: &DatasetSpec, partitions: &Range<u32>) -> Slice {
+        let cap = self.checked.query.rows.get(&spec.name).copied().unwrap_or(1);
+        Slice {
+            spec: Arc::new(spec.clone()),
+            source: Arc::clone(&self.source),
+            partitions: if spec.public { 0..self.stretches.of } else { partitions.clone() },
+            of: self.stretches.of,
+            cap: usize::try_from(cap).unwrap_or(usize::MAX),
+            key: Arc::clone(&self.key),
+            schema: schema_of(spec),
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! What an expression is made of and how large its numbers can grow: the allow-list of
+//! expressions, and the proof that each is total.
+//!
+//! # Claim
+//! An expression that passes cannot fail on any row, and never wraps around (I7): every
+//! number is bounded from the columns' declared ranges, which the scan enforces, and must fit
+//! the type in which the engine computes it. Division, casts that can lose something, floats
+//! and every function are refused.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, InList};
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, Operator};
+use incamera_types::{ColumnSpec, ColumnType, IdKind};
+use num_bigint::BigUint;
+
+use crate::lineage::Field;
+use crate::refusal::{Refusal, RefusalKind};
+
+/// What a value is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Null,
+    Bool,
+    Text,
+    Date,
+    Time,
+    /// A join key of this kind of id.
+    Pseudonym(Option<IdKind>),
+    /// `most` is the largest magnitude, in units of 10^-scale.
+    Number { most: BigUint, scale: u32 },
+}
+
+impl Shape {
+    /// A column's shape: its numbers lie in the declared range, or in that of the type.
+    pub(crate) fn of(column: &ColumnSpec) -> Self {
+        match column.ty {
+            ColumnType::Bool => Self::Bool,
+            ColumnType::Date => Self::Date,
+            ColumnType::Timestamp => Self::Time,
+            ColumnType::Pseudonym => Self::Pseudonym(column.id_kind.clone()),
+            ColumnType::Int | ColumnType::Decimal { .. } => {
+                let (low, high) = crate::clamp::range(column);
+                Self::Number {
+                    most: low.unsigned_abs().max(high.unsigned_abs()).into(),
+                    scale: column.ty.scale().into(),
+                }
+            }
+            _ => Self::Text,
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool => "true or false",
+            Self::Text => "text",
+            Self::Date => "a date",
+            Self::Time => "a timestamp",
+            Self::Pseudonym(_) => "a pseudonym",
+            Self::Number { .. } => "a number",
+        }
+    }
+
+    fn comparable(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Null, _) | (_, Self::Null) => true,
+            (Self::Pseudonym(a), Self::Pseudonym(b)) => a == b,
+            (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
+        }
+    }
+}
+
+/// The columns that an expression stands on.
+pub(crate) struct Scope<'a> {
+    pub(crate) schema: &'a DFSchema,
+    pub(crate) fields: &'a [Field],
+}
+
+type Checked = Result<Shape, Refusal>;
+
+fn refuse(what: impl Into<String>, why: &str, instead: &str) -> Refusal {
+    Refusal::new(RefusalKind::Expression, what, why, instead)
+}
+
+impl Scope<'_> {
+    /// The field that a column names.
+    pub(crate) fn field(&self, column: &datafusion::common::Column) -> Result<&Field, Refusal> {
+        let at = self.schema.maybe_index_of_column(column);
+        at.and_then(|at| self.fields.get(at)).ok_or_else(|| {
+            let what = format!("column `{}`", column.name);
+            Refusal::new(RefusalKind::Syntax, what, "it is not known here", "name a column of the data sets in FROM")
+                .at_column(column)
+        })
+    }
+
+    /// Checks an expression and everything in it.
+    pub(crate) fn shape(&self, expr: &Expr) -> Checked {
+        match expr {
+            Expr::Column(column) => Ok(self.field(column)?.shape.clone()),
+            Expr::Alias(alias) => self.shape(&alias.expr),
+            Expr::Literal(value, _) => literal(value),
+            Expr::BinaryExpr(binary) => self.binary(binary, expr),
+            Expr::Not(inner)
+            | Expr::IsTrue(inner)
+            | Expr::IsFalse(inner)
+            | Expr::IsUnknown(inner)
+            | Expr::IsNotTrue(inner)
+            | Expr::IsNotFalse(inner)
+            | Expr::IsNotUnknown(inner) => self.condition(inner),
+            Expr::IsNull(inner) | Expr::IsNotNull(inner) => self.shape(inner).map(|_| Shape::Bool),
+            Expr::Negative(inner) => {
+                let shape = self.number(inner, "-")?;
+                self.fits(expr, shape)
+            }
+            Expr::Between(between) => self.between(between),
+            Expr::InList(list) => self.in_list(list),
+            Expr::Case(case) => self.case(case, expr),
+            Expr::Cast(cast) => self.cast(cast),
+            other => Err(not_allowed(other)),
+        }
+    }
+
+    /// Checks an expression that must be true or false.
+    pub(crate) fn condition(&self, expr: &Expr) -> Checked {
+        match self.shape(expr)? {
+            Shape::Bool | Shape::Null => Ok(Shape::Bool),
+            other => Err(refuse(
+                format!("a condition that is {}", other.word()),
+                "a condition is true or false",
+                "compare it with something",
+            )),
+        }
+    }
+
+    fn number(&self, expr: &Expr, operator: &str) -> Checked {
+        match self.shape(expr)? {
+            shape @ (Shape::Number { .. } | Shape::Null) => Ok(shape),
+            other => Err(refuse(
+                format!("`{operator}` on {}", other.word()),
+                "arithmetic is for numbers",
+                "compare dates and texts with parameters or literals",
+            )),
+        }
+    }
+
+    fn binary(&self, binary: &BinaryExpr, whole: &Expr) -> Checked {
+        use Operator::{And, Eq, Gt, GtEq, Lt, LtEq, Minus, Multiply, NotEq, Or, Plus};
+        match binary.op {
+            And | Or => {
+                self.condition(&binary.left)?;
+                self.condition(&binary.right)
+            }
+            Eq | NotEq | Lt | LtEq | Gt | GtEq => {
+                self.compare(&binary.left, &binary.right, binary.op == Eq)
+            }
+            Plus | Minus | Multiply => {
+                let operator = binary.op.to_string();
+                let left = self.number(&binary.left, &operator)?;
+                let right = self.number(&binary.right, &operator)?;
+                self.fits(whole, arithmetic(binary.op, left, right))
+            }
+            Operator::Divide | Operator::Modulo => Err(refuse(
+                format!("`{}`", binary.op),
+                "a quotient of rows has no bound",
+                "ask for both measures and declare ratios = { name = \"above / below\" }",
+            )
+            .or_at_text(&binary.op.to_string())),
+            other => Err(refuse(format!("`{other}`"), "it is not on the list of operators", OPERATORS)
+                .or_at_text(&other.to_string())),
+        }
+    }
+
+    fn compare(&self, left: &Expr, right: &Expr, equality: bool) -> Checked {
+        let (a, b) = (self.shape(left)?, self.shape(right)?);
+        let pseudonyms = matches!(a, Shape::Pseudonym(_)) || matches!(b, Shape::Pseudonym(_));
+        if pseudonyms && !(equality && matches!((&a, &b), (Shape::Pseudonym(_), Shape::Pseudonym(_)))) {
+            return Err(refuse(
+                "a comparison with a pseudonym",
+                "it could pick out one person",
+                "pseudonyms are only set equal to each other, tested for NULL and counted",
+            ));
+        }
+        if !a.comparable(&b) {
+            return Err(refuse(
+                format!("a comparison of {} with {}", a.word(), b.word()),
+                if pseudonyms { "they stand for different kinds of id" } else { "they are of different types" },
+                "compare values of one type",
+            ));
+        }
+        Ok(Shape::Bool)
+    }
+
+    fn between(&self, between: &Between) -> Checked {
+        self.compare(&between.expr, &between.low, false)?;
+        self.compare(&between.expr, &between.high, false)
+    }
+
+    fn in_list(&self, list: &InList) -> Checked {
+        for item in &list.list {
+            self.compare(&list.expr, item, false)?;
+        }
+        Ok(Shape::Bool)
+    }
+
+    fn case(&self, case: &Case, whole: &Expr) -> Checked {
+        for (when, _) in &case.when_then_expr {
+            match &case.expr {
+                Some(operand) => self.compare(operand, when, false)?,
+                None => self.condition(when)?,
+            };
+        }
+        let results = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+        let mut all = Shape::Null;
+        for result in results {
+            all = self.either(all, self.shape(result)?)?;
+        }
+        self.fits(whole, all)
+    }
+
+    fn either(&self, a: Shape, b: Shape) -> Checked {
+        match (a, b) {
+            (Shape::Null, other) | (other, Shape::Null) => Ok(other),
+            (Shape::Pseudonym(_), _) | (_, Shape::Pseudonym(_)) => Err(refuse(
+                "a CASE that gives a pseudonym",
+                "it would no longer be known whose it is",
+                "count it outside CASE, or test it for NULL",
+            )),
+            (Shape::Number { most: a, scale }, Shape::Number { most: b, scale: other }) => {
+                let top = scale.max(other);
+                let most = scaled(a, top - scale).max(scaled(b, top - other));
+                Ok(Shape::Number { most, scale: top })
+            }
+            (a, b) if a == b => Ok(a),
+            (a, b) => Err(refuse(
+                format!("a CASE that gives {} or {}", a.word(), b.word()),
+                "its results are of different types",
+                "give every branch one type",
+            )),
+        }
+    }
+
+    /// Whether a number fits the type in which the engine computes `expr`.
+    fn fits(&self, expr: &Expr, shape: Shape) -> Checked {
+        let Shape::Number { most, scale } = &shape else {
+            return Ok(shape);
+        };
+        let ty = expr.get_type(self.schema).map_err(|_| overflow())?;
+        if holds(&ty, most, *scale) { Ok(shape) } else { Err(overflow()) }
+    }
+
+    fn cast(&self, cast: &Cast) -> Checked {
+        let to = cast.field.data_type();
+        if let Expr::Literal(value, _) = cast.expr.as_ref() {
+            return value.cast_to(to).map_err(|_| bad_cast(to)).and_then(|value| literal(&value));
+        }
+        let shape = self.shape(&cast.expr)?;
+        match (&shape, to) {
+            (Shape::Null, _) => Ok(Shape::Null),
+            (Shape::Bool, DataType::Boolean)
+            | (Shape::Text, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+            | (Shape::Date, DataType::Date32)
+            | (Shape::Time, DataType::Timestamp(TimeUnit::Microsecond, _)) => Ok(shape),
+            (Shape::Time, DataType::Date32) => Ok(Shape::Date),
+            (Shape::Number { most, scale }, DataType::Int64) if *scale == 0 => {
+                if holds(to, most, 0) { Ok(shape) } else { Err(overflow()) }
+            }
+            (Shape::Number { most, scale }, DataType::Decimal128(_, digits)) => {
+                let wider = u32::try_from(*digits).ok().and_then(|digits| digits.checked_sub(*scale));
+                let wider = wider.ok_or_else(|| bad_cast(to))?;
+                let shape = Shape::Number { most: scaled(most.clone(), wider), scale: scale + wider };
+                match &shape {
+                    Shape::Number { most, scale } if holds(to, most, *scale) => Ok(shape),
+                    _ => Err(overflow()),
+                }
+            }
+            _ => Err(bad_cast(to)),
+        }
+    }
+}
+
+const OPERATORS: &str = "use = <> < <= > >= AND OR NOT BETWEEN IN IS NULL CASE + - *";
+
+fn not_allowed(expr: &Expr) -> Refusal {
+    let (what, why, instead) = match expr {
+        Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => (
+            "a sub-query in an expression".to_owned(),
+            "it could carry one person's rows into another's",
+            "join the data set on the pseudonym instead",
+        ),
+        Expr::WindowFunction(_) => (
+            "a window function".to_owned(),
+            "it mixes rows of several people",
+            "group by a declared key instead",
+        ),
+        Expr::AggregateFunction(function) => (
+            format!("{} inside an expression", function.func.name()),
+            "noise is added to the aggregates themselves",
+            "SELECT the plain aggregate, and declare ratios in the agreement",
+        ),
+        Expr::Placeholder(placeholder) => (
+            format!("parameter `{}`", placeholder.id),
+            "the agreement does not declare it",
+            "add it to the query's `params`",
+        ),
+        Expr::Like(_) | Expr::SimilarTo(_) => (
+            "LIKE".to_owned(),
+            "it is not on the list of operators",
+            "compare with the texts that you want, by IN (...)",
+        ),
+        other => (format!("{} `{other}`", other.variant_name()), "it is not on the list of expressions", OPERATORS),
+    };
+    let first = what.split(' ').next().unwrap_or_default().to_owned();
+    refuse(what, why, instead).or_at_text(&first)
+}
+
+fn overflow() -> Refusal {
+    Refusal::new(
+        RefusalKind::Numbers,
+        "a number that could grow too large",
+        "an overflow would be an answer about a row",
+        "declare smaller `min` and `max` for the columns, or use fewer digits",
+    )
+}
+
+fn bad_cast(to: &DataType) -> Refusal {
+    Refusal::new(
+        RefusalKind::Numbers,
+        format!("a cast to {to}"),
+        "it could fail on some row, which would be an answer about that row",
+        "compare values of one type, and write literals in the column's own type",
+    )
+}
+
+fn scaled(most: BigUint, digits: u32) -> BigUint {
+    most * BigUint::from(10u8).pow(digits)
+}
+
+fn arithmetic(operator: Operator, left: Shape, right: Shape) -> Shape {
+    let (Shape::Number { most: a, scale: s }, Shape::Number { most: b, scale: t }) = (left, right) else {
+        return Shape::Null;
+    };
+    if operator == Operator::Multiply {
+        return Shape::Number { most: a * b, scale: s + t };
+    }
+    let top = s.max(t);
+    Shape::Number { most: scaled(a, top - s) + scaled(b, top - t), scale: top }
+}
+
+/// Whether every number up to `most` (in units of 10^-scale) is held by the type as it is.
+fn holds(ty: &DataType, most: &BigUint, scale: u32) -> bool {
+    match ty {
+        DataType::Int64 => scale == 0 && most <= &BigUint::from(i64::MAX.unsigned_abs()),
+        DataType::Decimal128(precision, digits) => {
+            let Some(wider) = u32::try_from(*digits).ok().and_then(|digits| digits.checked_sub(scale)) else {
+                return false;
+            };
+            scaled(most.clone(), wider) < BigUint::from(10u8).pow(u32::from(*precision))
+        }
+        _ => false,
+    }
+}
+
+fn literal(value: &ScalarValue) -> Checked {
+    Ok(match value {
+        value if value.is_null() => Shape::Null,
+        ScalarValue::Boolean(_) => Shape::Bool,
+        ScalarValue::Utf8(_) | ScalarValue::Utf8View(_) | ScalarValue::LargeUtf8(_) => Shape::Text,
+        ScalarValue::Date32(_) => Shape::Date,
+        ScalarValue::TimestampMicrosecond(..) => Shape::Time,
+        ScalarValue::Int64(Some(number)) => Shape::Number { most: number.unsigned_abs().into(), scale: 0 },
+        ScalarValue::Decimal128(Some(number), _, digits) if *digits >= 0 => Shape::Number {
+            most: number.unsigned_abs().into(),
+            scale: u32::from(digits.unsigned_abs()),
+        },
+        other => {
+            return Err(refuse(
+                format!("a literal of type {}", other.data_type()),
+                "values are true or false, whole numbers, decimals, texts, dates and timestamps",
+                "write it as one of these",
+            ));
+        }
+    })
+}

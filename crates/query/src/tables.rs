@@ -1,0 +1,141 @@
+//! The data sets of an agreement as tables without rows, for planning.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::common::{DataFusionError, TableReference, plan_err};
+use datafusion::config::ConfigOptions;
+use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
+use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
+use incamera_types::{ColumnSpec, ColumnType, DatasetName, DatasetSpec, Pseudonym};
+
+/// Bytes of a pseudonym, as Arrow counts them.
+pub(crate) const PSEUDONYM_BYTES: i32 = Pseudonym::BYTES as i32;
+
+/// The Arrow type of a stored column.
+pub(crate) fn arrow_type(ty: ColumnType) -> DataType {
+    match ty {
+        ColumnType::Bool => DataType::Boolean,
+        ColumnType::Int => DataType::Int64,
+        ColumnType::Decimal { precision, scale } => {
+            DataType::Decimal128(precision, i8::try_from(scale).unwrap_or(i8::MAX))
+        }
+        ColumnType::Date => DataType::Date32,
+        ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        ColumnType::Pseudonym => DataType::FixedSizeBinary(PSEUDONYM_BYTES),
+        _ => DataType::Utf8,
+    }
+}
+
+/// A stored column's field. All but pseudonyms count as nullable, whatever the owner promised:
+/// no plan may rest on a promise that the room has not checked.
+fn field(column: &ColumnSpec) -> Field {
+    let nullable = column.ty != ColumnType::Pseudonym;
+    Field::new(column.name.as_str(), arrow_type(column.ty), nullable)
+}
+
+/// The schema of a data set's stored columns.
+pub(crate) fn schema_of(spec: &DatasetSpec) -> SchemaRef {
+    Arc::new(Schema::new(spec.stored_columns().map(field).collect::<Vec<_>>()))
+}
+
+/// A table without rows.
+struct Shell(SchemaRef);
+
+impl TableSource for Shell {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.0)
+    }
+}
+
+impl fmt::Debug for Shell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shell")
+    }
+}
+
+/// What the planner may look up: the agreement's data sets, COUNT and SUM. There is no other
+/// function to find, so no other can be called.
+pub(crate) struct Tables<'a> {
+    datasets: &'a BTreeMap<DatasetName, DatasetSpec>,
+    planners: Vec<Arc<dyn ExprPlanner>>,
+    options: ConfigOptions,
+}
+
+impl<'a> Tables<'a> {
+    pub(crate) fn new(datasets: &'a BTreeMap<DatasetName, DatasetSpec>) -> Self {
+        let mut options = ConfigOptions::new();
+        options.sql_parser.parse_float_as_decimal = true;
+        options.sql_parser.collect_spans = true;
+        options.sql_parser.map_string_types_to_utf8view = false;
+        Self {
+            datasets,
+            planners: vec![Arc::new(AggregateFunctionPlanner)],
+            options,
+        }
+    }
+}
+
+impl ContextProvider for Tables<'_> {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>, DataFusionError> {
+        let spec = match &name {
+            TableReference::Bare { table } => self.datasets.get(table.as_ref()),
+            _ => None,
+        };
+        match spec {
+            Some(spec) => Ok(Arc::new(Shell(schema_of(spec)))),
+            None => plan_err!("the agreement has no data set `{name}`"),
+        }
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &self.planners
+    }
+
+    fn get_function_meta(&self, _: &str) -> Option<Arc<ScalarUDF>> {
+        None
+    }
+
+    fn get_higher_order_meta(&self, _: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        match name {
+            "count" => Some(datafusion::functions_aggregate::count::count_udaf()),
+            "sum" => Some(datafusion::functions_aggregate::sum::sum_udaf()),
+            _ => None,
+        }
+    }
+
+    fn get_window_meta(&self, _: &str) -> Option<Arc<WindowUDF>> {
+        None
+    }
+
+    fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        &self.options
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        vec!["count".into(), "sum".into()]
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
