@@ -1,0 +1,17 @@
+//! The chain of I4 at two owners and a room: it goes through, and each break ends it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod chain;
+mod commit;
+mod digest;
+mod forged;
+mod receipt;
+mod request;
+mod reserve;
+mod world;

@@ -1,0 +1,197 @@
+//! I4: the analyst's own signature covers query, parameters, purpose and expiry, and the
+//! agreement allows it.
+
+use incamera_agreement::{Agreement, sign};
+use incamera_keys::{SigningKey, sign_message};
+use incamera_release::{
+    MAX_LIFETIME_S, RequestError, RequestRefusal, VerifiedRequest, verify_request,
+};
+use incamera_types::{Date, UnixTime};
+use incamera_wire::v1::parameter::Value as WireValue;
+use incamera_wire::v1::{Parameter, RequestEnvelope, Signed};
+use incamera_wire::{Format, decode, encode};
+
+use crate::world::{NOW, World, name};
+
+fn envelope(signed: &Signed) -> RequestEnvelope {
+    decode(&signed.body, 1 << 20).unwrap()
+}
+
+fn check(world: &World, signed: &Signed) -> Result<VerifiedRequest, RequestRefusal> {
+    verify_request(signed, &world.active(), NOW)
+}
+
+/// A good request with a change, signed again by the analyst or (wrongly) not.
+fn changed(change: impl FnOnce(&mut RequestEnvelope), sign_again: bool) -> RequestRefusal {
+    let mut world = World::new();
+    let request = world.request();
+    let mut signed = world.sign(&request);
+    assert!(check(&world, &signed).is_ok());
+    let mut envelope = envelope(&signed);
+    change(&mut envelope);
+    if sign_again {
+        let key = &world.analysts[&world.analyst];
+        signed = sign_message(key, Format::Request, &envelope).unwrap();
+    } else {
+        signed.body = encode(&envelope);
+    }
+    check(&world, &signed).unwrap_err()
+}
+
+fn inner(envelope: &mut RequestEnvelope) -> &mut incamera_wire::v1::Request {
+    envelope.request.as_mut().unwrap()
+}
+
+/// No field can be changed on the way.
+#[test]
+fn i4_the_signature_covers_every_field() {
+    let changes: [fn(&mut RequestEnvelope); 9] = [
+        |envelope| inner(envelope).query = "buyers".into(),
+        |envelope| inner(envelope).purpose = "ads".into(),
+        |envelope| inner(envelope).params[0].value = Some(WireValue::Date(1)),
+        |envelope| inner(envelope).manifests[0][0] ^= 1,
+        |envelope| inner(envelope).measurement[0] ^= 1,
+        |envelope| inner(envelope).agreement_digest[0] ^= 1,
+        |envelope| envelope.expires += 1,
+        |envelope| envelope.reason.push('!'),
+        |envelope| envelope.nonce[0] ^= 1,
+    ];
+    for change in changes {
+        let refusal = changed(change, false);
+        assert!(matches!(refusal, RequestRefusal::Signed(_)), "{refusal:?}");
+    }
+}
+
+/// And what the analyst does sign is held against the agreement.
+#[test]
+fn i4_the_agreement_decides_what_may_be_asked() {
+    let refused = |change: fn(&mut RequestEnvelope)| match changed(change, true) {
+        RequestRefusal::Request(error) => error,
+        other => panic!("{other:?}"),
+    };
+    let (from, date) = (name("from"), incamera_types::ParamType::Date);
+    assert_eq!(
+        refused(|envelope| inner(envelope).query = "everything".into()),
+        RequestError::UnknownQuery
+    );
+    assert_eq!(
+        refused(|envelope| inner(envelope).purpose = "ads".into()),
+        RequestError::Purpose {
+            query: name("lift"),
+            purpose: name("measurement")
+        }
+    );
+    assert_eq!(
+        refused(|envelope| inner(envelope).agreement_digest = vec![7; 32]),
+        RequestError::OtherAgreement
+    );
+    assert_eq!(
+        refused(|envelope| drop(inner(envelope).params.remove(0))),
+        RequestError::MissingParam {
+            name: from,
+            ty: date
+        }
+    );
+    assert_eq!(
+        refused(|envelope| inner(envelope).params[0].value = Some(WireValue::Int(1))),
+        RequestError::ParamType {
+            name: name("from"),
+            ty: date
+        }
+    );
+    let extra = |envelope: &mut RequestEnvelope| {
+        let value = Some(WireValue::Int(1));
+        inner(envelope).params.push(Parameter {
+            name: "extra".into(),
+            value,
+        });
+    };
+    assert_eq!(refused(extra), RequestError::UnknownParam);
+    let twice = |envelope: &mut RequestEnvelope| {
+        let first = inner(envelope).params[0].clone();
+        inner(envelope).params.push(first);
+    };
+    assert_eq!(refused(twice), RequestError::UnknownParam);
+    assert_eq!(
+        refused(|envelope| drop(inner(envelope).manifests.pop())),
+        RequestError::Manifests
+    );
+    assert_eq!(
+        refused(|envelope| inner(envelope).measurement = vec![9; 32]),
+        RequestError::Measurement
+    );
+    assert_eq!(
+        refused(|envelope| envelope.nonce.clear()),
+        RequestError::Field { field: "nonce" }
+    );
+    assert_eq!(
+        refused(|envelope| envelope.reason = "two\nlines".into()),
+        RequestError::Field { field: "reason" }
+    );
+}
+
+#[test]
+fn i4_only_known_analysts_ask_only_what_they_may() {
+    let unknown = changed(|envelope| envelope.analyst = "mailer/bob".into(), true);
+    assert_eq!(unknown, RequestRefusal::UnknownAnalyst);
+    let nobody = changed(|envelope| envelope.analyst = "ana".into(), true);
+    assert_eq!(nobody, RequestRefusal::UnknownAnalyst);
+    // Signed with ana's key in the name of sam.
+    let other = changed(|envelope| envelope.analyst = "shop/sam".into(), true);
+    assert!(matches!(other, RequestRefusal::Signed(_)));
+    // Sam is known, and may not ask this.
+    let mut world = World::new();
+    world.analyst = name("shop/sam");
+    let request = world.request();
+    let signed = world.sign(&request);
+    assert_eq!(
+        check(&world, &signed).unwrap_err(),
+        RequestRefusal::NotAllowed
+    );
+    // A stranger's key.
+    let stranger = SigningKey::generate(&mut world.rng);
+    let forged = sign_message(&stranger, Format::Request, &envelope(&signed)).unwrap();
+    assert!(matches!(
+        check(&world, &forged),
+        Err(RequestRefusal::Signed(_))
+    ));
+}
+
+#[test]
+fn i4_requests_expire() {
+    let mut world = World::new();
+    let request = world.request();
+    let signed = world.sign(&request);
+    let at = |now| verify_request(&signed, &world.active(), now);
+    assert!(at(UnixTime(world.expires.0 - 1)).is_ok());
+    let late_s = 5;
+    let late = at(world.expires.plus(late_s)).unwrap_err();
+    assert_eq!(late, RequestRefusal::Expired { late_s });
+    world.expires = NOW.plus(MAX_LIFETIME_S + 1);
+    let long = world.sign(&request);
+    assert_eq!(check(&world, &long).unwrap_err(), RequestRefusal::TooLong);
+}
+
+#[test]
+fn i4_the_agreement_must_be_in_force() {
+    let world = World::new();
+    let last: Date = name("2027-03-31");
+    assert!(world.agreement.at(last.end()).is_ok());
+    assert!(world.agreement.at(last.end().plus(1)).is_err());
+    // One signature less, and there is no agreement to verify requests under.
+    let bytes = world.agreement.bytes();
+    let shop = &world.signs["shop"];
+    let one = [(name("shop"), sign(bytes, shop).unwrap())].into();
+    let missing = Agreement::parse(bytes).unwrap().verify(&one).unwrap_err();
+    assert_eq!(missing.missing, [name("mailer")]);
+}
+
+#[test]
+fn debug_shows_no_parameter() {
+    let request = World::new().request();
+    let shown = format!("{request:?}");
+    assert!(
+        shown.contains("lift") && !shown.contains("2026-03-01"),
+        "{shown}"
+    );
+}

@@ -1,0 +1,312 @@
+//! I4: what an owner demands before it holds anything. Each refusal costs nobody.
+
+use incamera_attest::simulated::collect;
+use incamera_attest::{AttestError, Binding};
+use incamera_ledger::LedgerError;
+use incamera_release::{Refusal, RefusalKind, Reserved};
+use incamera_seal::{KeyRing, NoKey};
+use incamera_types::{AgreementDigest, Digest as _, PrivacyLoss, RequestDigest};
+use incamera_wire::v1::BoundEvidence;
+
+use crate::world::{NOW, Session, World, measurement, name};
+
+fn refused(result: Result<impl std::fmt::Debug, Refusal>) -> Refusal {
+    result.unwrap_err()
+}
+
+/// A refusal at the shop, after which nothing is held, charged or logged.
+fn costs_nothing(world: &World) {
+    let ledger = &world.owners["shop"].ledger;
+    assert_eq!(ledger.held().unwrap(), PrivacyLoss::default());
+    assert_eq!(ledger.spent_in_all().unwrap(), PrivacyLoss::default());
+    assert_eq!(ledger.log_size(&world.agreement.id).unwrap(), 0);
+}
+
+/// Reserves at the shop with evidence that is made otherwise.
+fn with_evidence(
+    make: impl FnOnce(&mut World, &Session, BoundEvidence) -> BoundEvidence,
+) -> Result<Reserved, Refusal> {
+    let mut world = World::new();
+    let session = world.session();
+    let good = world.evidence(&session, "shop");
+    let made = make(&mut world, &session, good);
+    let result = world.reserve_with(&session, "shop", &made);
+    if result.is_err() {
+        costs_nothing(&world);
+    }
+    result
+}
+
+fn attest_error(result: Result<Reserved, Refusal>) -> AttestError {
+    let refusal = refused(result);
+    assert_eq!(refusal.kind(), RefusalKind::Attestation);
+    match refusal {
+        Refusal::Attestation(error) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The same evidence, bound anew.
+fn bound(
+    session: &Session,
+    good: &BoundEvidence,
+    change: impl FnOnce(&mut Vec<u8>, &mut AgreementDigest, &mut RequestDigest, &mut [u8; 32]),
+) -> BoundEvidence {
+    let mut keys = session.keys.clone();
+    let claimed = Binding::claimed(good).unwrap();
+    let (mut agreement, mut request) = (claimed.agreement(), claimed.request().unwrap());
+    let mut challenge = *claimed.challenge();
+    change(
+        &mut keys.hpke_key,
+        &mut agreement,
+        &mut request,
+        &mut challenge,
+    );
+    let binding = Binding::for_request(challenge, keys, agreement, request);
+    BoundEvidence {
+        challenge: good.challenge.clone(),
+        ..binding.with(collect(measurement(1), &binding, NOW).unwrap())
+    }
+}
+
+#[test]
+fn good_evidence_passes() {
+    with_evidence(|_, _, good| good).unwrap();
+}
+
+#[test]
+fn i4_evidence_is_bound_to_our_challenge_agreement_and_request() {
+    let wrong = AttestError::WrongBinding;
+    let agreement = with_evidence(|_, session, good| {
+        bound(session, &good, |_, agreement, _, _| {
+            *agreement = AgreementDigest::from_bytes([9; 32])
+        })
+    });
+    assert_eq!(attest_error(agreement), wrong);
+    let request = with_evidence(|_, session, good| {
+        bound(session, &good, |_, _, request, _| {
+            *request = RequestDigest::from_bytes([9; 32])
+        })
+    });
+    assert_eq!(attest_error(request), wrong);
+    let challenge = with_evidence(|_, session, good| {
+        bound(session, &good, |_, _, _, challenge| challenge[0] ^= 1)
+    });
+    assert_eq!(attest_error(challenge), wrong);
+}
+
+/// Evidence of a good room, passed on by one that would like the keys for itself.
+#[test]
+fn i4_relayed_evidence_is_refused() {
+    let relayed = with_evidence(|world, session, good| {
+        let other = world.session_of(session.request.clone());
+        BoundEvidence {
+            keys: Some(other.keys),
+            ..good
+        }
+    });
+    assert_eq!(attest_error(relayed), AttestError::WrongBinding);
+}
+
+#[test]
+fn i4_evidence_without_a_request_releases_nothing() {
+    let push = with_evidence(|world, session, good| {
+        let challenge = good.challenge.as_slice().try_into().unwrap();
+        let digest = world.agreement.digest;
+        let binding = Binding::for_push(challenge, session.keys.clone(), digest);
+        BoundEvidence {
+            keys: Some(session.keys.clone()),
+            ..binding.with(collect(measurement(1), &binding, NOW).unwrap())
+        }
+    });
+    assert_eq!(attest_error(push), AttestError::WrongBinding);
+    let none = with_evidence(|_, _, good| BoundEvidence {
+        evidence: None,
+        ..good
+    });
+    assert!(matches!(refused(none), Refusal::NoEvidence));
+    let keyless = with_evidence(|_, _, good| BoundEvidence { keys: None, ..good });
+    assert!(matches!(refused(keyless), Refusal::NoEvidence));
+}
+
+#[test]
+fn i4_other_code_is_refused() {
+    let of = |of: u8| {
+        with_evidence(move |world, session, good| {
+            let challenge = good.challenge.as_slice().try_into().unwrap();
+            let (agreement, request) = (world.agreement.digest, session.request.digest());
+            let keys = session.keys.clone();
+            let binding = Binding::for_request(challenge, keys, agreement, request);
+            binding.with(collect(measurement(of), &binding, NOW).unwrap())
+        })
+    };
+    let found = measurement(9);
+    assert_eq!(attest_error(of(9)), AttestError::WrongMeasurement { found });
+    // Accepted by the agreement, but not what the request names.
+    assert!(matches!(refused(of(2)), Refusal::OtherMeasurement));
+}
+
+#[test]
+fn i4_old_evidence_and_old_challenges_are_refused() {
+    let stale = with_evidence(|world, session, good| {
+        let binding = Binding::for_request(
+            good.challenge.as_slice().try_into().unwrap(),
+            session.keys.clone(),
+            world.agreement.digest,
+            session.request.digest(),
+        );
+        let before = incamera_types::UnixTime(NOW.0 - 3600);
+        binding.with(collect(measurement(1), &binding, before).unwrap())
+    });
+    assert!(matches!(attest_error(stale), AttestError::Stale { .. }));
+    // The same evidence twice: its challenge is used up.
+    let mut world = World::new();
+    let session = world.session();
+    let evidence = world.evidence(&session, "shop");
+    world.reserve_with(&session, "shop", &evidence).unwrap();
+    let replayed = refused(world.reserve_with(&session, "shop", &evidence));
+    assert!(matches!(replayed, Refusal::Challenge));
+    // A challenge of another owner.
+    let elsewhere = world.evidence(&session, "mailer");
+    let refusal = refused(world.reserve_with(&session, "shop", &elsewhere));
+    assert!(matches!(refusal, Refusal::Challenge));
+}
+
+#[test]
+fn i4_changed_evidence_is_refused() {
+    let changed = with_evidence(|_, _, mut good| {
+        good.evidence.as_mut().unwrap().body[5] ^= 1;
+        good
+    });
+    attest_error(changed);
+}
+
+/// A newer manifest supersedes every request that names the one before.
+#[test]
+fn i4_an_old_manifest_is_refused() {
+    let mut world = World::new();
+    let mut session = world.session();
+    world.seal("purchases", crate::world::PURCHASES);
+    let refusal = refused(world.reserve(&mut session, "shop"));
+    match &refusal {
+        Refusal::NotNewest { dataset } => assert_eq!(dataset.as_str(), "purchases"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(refusal.kind(), RefusalKind::Policy);
+    costs_nothing(&world);
+    // The mailer's own are still its newest: it does not judge the shop's.
+    world.reserve(&mut session, "mailer").unwrap();
+}
+
+#[test]
+fn i4_the_owners_own_rules_decide() {
+    let rules: [(fn(&mut World), fn(&Refusal) -> bool); 4] = [
+        (
+            |world| world.owner("shop").rules.paused = true,
+            |refusal| matches!(refusal, Refusal::Paused),
+        ),
+        (
+            |world| world.owner("shop").rules.insecure_accept_simulated = false,
+            |refusal| matches!(refusal, Refusal::Simulated),
+        ),
+        (
+            |world| {
+                drop(
+                    world
+                        .owner("shop")
+                        .rules
+                        .refused_queries
+                        .insert(name("lift")),
+                )
+            },
+            |refusal| matches!(refusal, Refusal::NotPermitted),
+        ),
+        (
+            |world| {
+                drop(
+                    world
+                        .owner("shop")
+                        .rules
+                        .refused_analysts
+                        .insert(name("mailer/ana")),
+                )
+            },
+            |refusal| matches!(refusal, Refusal::NotPermitted),
+        ),
+    ];
+    for (rule, expected) in rules {
+        let mut world = World::new();
+        rule(&mut world);
+        let mut session = world.session();
+        let refusal = refused(world.reserve(&mut session, "shop"));
+        assert!(expected(&refusal), "{refusal:?}");
+        costs_nothing(&world);
+    }
+}
+
+/// Simulation is refused unless an owner has said otherwise.
+#[test]
+fn i10_the_default_rules_refuse_simulation() {
+    assert!(!incamera_release::OwnRules::default().insecure_accept_simulated);
+}
+
+/// Keys that do not exist are found missing before anything is held.
+#[test]
+fn i4_a_missing_key_costs_nobody() {
+    let mut world = World::new();
+    let mut session = world.session();
+    let path = world.folder.path().join("other.age");
+    let passphrase = incamera_keys::SecretString::from("another");
+    let mut rng = world.rng.clone();
+    world.owner("shop").ring =
+        KeyRing::create_with_work_factor(&path, &passphrase, 1, &mut rng).unwrap();
+    let refusal = refused(world.reserve(&mut session, "shop"));
+    assert!(matches!(
+        refusal,
+        Refusal::NoKey(NoKey::NoPurposeKey { .. })
+    ));
+    costs_nothing(&world);
+}
+
+#[test]
+fn i4_the_budget_must_suffice() {
+    let mut world = World::new();
+    world.owner("shop").population = PrivacyLoss::default();
+    let mut session = world.session();
+    let refusal = refused(world.reserve(&mut session, "shop"));
+    assert!(matches!(
+        refusal,
+        Refusal::Ledger(LedgerError::BudgetExhausted { .. })
+    ));
+    assert_eq!(refusal.kind(), RefusalKind::Budget);
+    costs_nothing(&world);
+    // The other owner's budget is its own.
+    world.reserve(&mut session, "mailer").unwrap();
+}
+
+/// The agreement's ceiling stops new requests; a repeat passes.
+#[test]
+fn i4_the_agreements_ceiling_stops_new_requests_but_no_repeat() {
+    let mut world = World::new();
+    for party in ["shop", "mailer"] {
+        let ceiling = world.agreement.ceiling(&name(party)).unwrap();
+        assert!(ceiling.within(&world.owners[party].population));
+    }
+    let mut runs = 0;
+    let stopped = loop {
+        let mut session = world.session();
+        if let Err(refusal) = world.reserve(&mut session, "mailer") {
+            break refusal;
+        }
+        world.reserve(&mut session, "shop").unwrap();
+        world.commit(&session, "mailer").unwrap();
+        world.commit(&session, "shop").unwrap();
+        runs += 1;
+        // The repeat is free, also when nothing is left.
+        let repeat = world.granted();
+        world.open(repeat).unwrap();
+        world.seal("mailing", crate::world::MAILING);
+    };
+    assert_eq!(stopped.kind(), RefusalKind::Budget);
+    assert!((2..10).contains(&runs), "{runs}");
+}

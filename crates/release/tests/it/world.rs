@@ -1,0 +1,424 @@
+//! Two owners with sealed data, an analyst and a room, all in memory but for the sealed files.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use incamera_agreement::{ActiveAgreement, Agreement, SignedAgreement, sign};
+use incamera_attest::Binding;
+use incamera_attest::simulated::collect;
+use incamera_dp::loss_of;
+use incamera_keys::hpke::RoomSecretKey;
+use incamera_keys::{SecretString, SigningKey};
+use incamera_ledger::{Ledger, NewManifest};
+use incamera_release::{
+    Broker, Challenges, CurrentData, GrantsError, OpenedGrants, Opening, OwnRules, Refusal,
+    Request, Reserved, VerifiedRequest, open_grants, room_keys, verify_request,
+};
+use incamera_seal::{
+    Consent, Consents, KeyRing, MANIFEST_FILE, SealJob, SignedManifest, Source, open_manifest,
+    read_manifest_file, seal_dataset,
+};
+use incamera_types::{
+    AnalystRef, Budget, DatasetName, Delta, Digest as _, Epsilon, ManifestDigest, Measurement,
+    Params, PartyName, PrivacyLoss, Pseudonym, RequestDigest, Transcript, UnixTime, Value,
+};
+use incamera_wire::encode;
+use incamera_wire::v1::{BoundEvidence, RoomKeys, Signed};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+use tempfile::TempDir;
+
+pub const NOW: UnixTime = UnixTime(1_800_000_000);
+pub const TEMPLATE: &str = include_str!("agreement.toml");
+pub const CUSTOMERS: &str = "email,consent\na@x,ads;measurement\nb@x,measurement\nc@x,ads\nd@x,\n";
+pub const PURCHASES: &str = "email,day,amount,category\n\
+    a@x,2026-03-01,10.50,food\nb@x,2026-03-02,20,home\nc@x,2026-03-03,30,food\n";
+pub const MAILING: &str = "email,mailed\na@x,true\nb@x,false\nc@x,true\n";
+
+pub fn measurement(of: u8) -> Measurement {
+    Measurement::from_bytes([of; 32])
+}
+
+pub fn name<N: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> N {
+    text.parse().unwrap()
+}
+
+fn pseudonym(id: &str) -> Option<Pseudonym> {
+    let digest: RequestDigest = Transcript::new("test").field(id).finish();
+    Some(Pseudonym::from_bytes(
+        digest.as_bytes()[..16].try_into().unwrap(),
+    ))
+}
+
+pub struct Owner {
+    pub ledger: Ledger,
+    pub ring: KeyRing,
+    pub signer: SigningKey,
+    pub challenges: Challenges,
+    pub rules: OwnRules,
+    pub population: PrivacyLoss,
+    consents: Option<Consents>,
+}
+
+impl Owner {
+    pub fn broker(&mut self) -> Broker<'_> {
+        Broker {
+            ledger: &mut self.ledger,
+            ring: &self.ring,
+            signer: &self.signer,
+            population: self.population,
+            rules: &self.rules,
+        }
+    }
+}
+
+pub struct World {
+    pub folder: TempDir,
+    pub agreement: SignedAgreement,
+    pub owners: BTreeMap<PartyName, Owner>,
+    pub signs: BTreeMap<PartyName, SigningKey>,
+    pub analysts: BTreeMap<AnalystRef, SigningKey>,
+    pub manifests: BTreeMap<DatasetName, SignedManifest>,
+    pub receipt_key: SigningKey,
+    pub rng: ChaCha20Rng,
+    /// Who asks, and when the request ends.
+    pub analyst: AnalystRef,
+    pub expires: UnixTime,
+}
+
+/// One room working on one request.
+pub struct Session {
+    pub request: VerifiedRequest,
+    pub secret: RoomSecretKey,
+    pub keys: RoomKeys,
+    pub measurement: Measurement,
+    pub evidence: Vec<BoundEvidence>,
+    pub reserved: BTreeMap<PartyName, Reserved>,
+    pub reservations: Vec<Signed>,
+    pub grants: Vec<Signed>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut rng = ChaCha20Rng::seed_from_u64(7);
+        let parties: [PartyName; 2] = [name("mailer"), name("shop")];
+        let analysts: [AnalystRef; 2] = [name("mailer/ana"), name("shop/sam")];
+        let mut keys = || SigningKey::generate(&mut rng);
+        let signs = parties.clone().map(|party| (party, keys()));
+        let services = parties.clone().map(|party| (party, keys()));
+        let analysts = analysts.map(|analyst| (analyst, keys()));
+        let receipt_key = keys();
+        let mut text = TEMPLATE.to_owned();
+        let mut fill = |what: String, with: String| {
+            text = text.replace(&format!("{{{what}}}"), &with);
+        };
+        for (party, key) in &signs {
+            fill(format!("{party}_signs"), key.public().to_string());
+        }
+        for (party, key) in &services {
+            fill(format!("{party}_service"), key.public().to_string());
+        }
+        for (analyst, key) in &analysts {
+            fill(analyst.analyst.to_string(), key.public().to_string());
+        }
+        fill("measurement".into(), measurement(1).to_string());
+        fill("other_measurement".into(), measurement(2).to_string());
+        let signs: BTreeMap<_, _> = signs.into();
+        let agreement = signed(&text, &signs);
+        let owners = services
+            .into_iter()
+            .map(|(party, signer)| (party.clone(), owner(&party, signer, &folder, &mut rng)))
+            .collect();
+        let mut world = Self {
+            folder,
+            agreement,
+            owners,
+            signs,
+            analysts: analysts.into(),
+            manifests: BTreeMap::new(),
+            receipt_key,
+            rng,
+            analyst: name("mailer/ana"),
+            expires: NOW.plus(3600),
+        };
+        world.seal("customers", CUSTOMERS);
+        world.seal("purchases", PURCHASES);
+        world.seal("mailing", MAILING);
+        world
+    }
+
+    pub fn active(&self) -> ActiveAgreement {
+        self.agreement.at(NOW).unwrap()
+    }
+
+    pub fn owner(&mut self, party: &str) -> &mut Owner {
+        self.owners.get_mut(party).unwrap()
+    }
+
+    /// Seals the next version of a data set and registers it with its owner.
+    pub fn seal(&mut self, dataset: &str, csv: &str) {
+        let dataset: DatasetName = name(dataset);
+        let agreement = self.agreement.agreement().clone();
+        let spec = agreement.dataset(&dataset).unwrap();
+        let owner = self.owners.get_mut(&spec.owner).unwrap();
+        let path = self.folder.path().join(format!("{dataset}.csv"));
+        std::fs::write(&path, csv).unwrap();
+        let out = self.folder.path().join(dataset.as_str());
+        let before = self.manifests.get(&dataset);
+        let consent = match (spec.purposes_column(), &owner.consents) {
+            (Some(_), _) => Consent::Column,
+            (None, Some(consents)) => Consent::ByPerson(consents),
+            (None, None) => Consent::Everyone,
+        };
+        let job = SealJob {
+            spec,
+            agreement_id: agreement.id,
+            version: before.map_or(1, |before| before.version() + 1),
+            previous: before.map(|before| before.digest()),
+            key_epoch: 1,
+            matching_epoch: agreement.matching.epoch,
+            partitions: agreement.matching.partitions,
+            purposes: &agreement.leaf_purposes(),
+            source: &Source::of(&path).unwrap(),
+            id_column: None,
+            people: &pseudonym,
+            consent,
+            out: &out,
+            progress: &mut |_| {},
+        };
+        let report = seal_dataset(job, &mut owner.ring, &owner.signer, NOW, &mut self.rng).unwrap();
+        if report.consents.is_some() {
+            owner.consents = report.consents;
+        }
+        let signed = read_manifest_file(&out.join(MANIFEST_FILE)).unwrap();
+        let manifest = open_manifest(&signed, &owner.signer.public()).unwrap();
+        register(&mut owner.ledger, &manifest);
+        self.manifests.insert(dataset, manifest);
+    }
+
+    /// Tells an owner's (new) ledger of its manifests.
+    pub fn register_again(&mut self, party: &str) {
+        let ledger = &mut self.owners.get_mut(party).unwrap().ledger;
+        let own = self
+            .manifests
+            .values()
+            .filter(|own| own.owner().as_str() == party);
+        own.for_each(|manifest| register(ledger, manifest));
+    }
+
+    pub fn digests(&self) -> BTreeMap<DatasetName, ManifestDigest> {
+        let manifests = self.manifests.iter();
+        manifests
+            .map(|(dataset, manifest)| (dataset.clone(), manifest.digest()))
+            .collect()
+    }
+
+    pub fn request(&self) -> Request {
+        let agreement = self.agreement.agreement();
+        let (query, digests) = (name("lift"), self.digests());
+        Request::new(
+            agreement,
+            &query,
+            params("2026-03-01"),
+            &digests,
+            measurement(1),
+        )
+        .unwrap()
+    }
+
+    pub fn sign(&mut self, request: &Request) -> Signed {
+        let key = &self.analysts[&self.analyst];
+        request
+            .sign(&self.analyst, "a test", self.expires, key, &mut self.rng)
+            .unwrap()
+    }
+
+    pub fn verified(&mut self) -> VerifiedRequest {
+        let request = self.request();
+        let signed = self.sign(&request);
+        verify_request(&signed, &self.active(), NOW).unwrap()
+    }
+
+    /// A room that starts on the request, with a key of its own.
+    pub fn session(&mut self) -> Session {
+        let request = self.verified();
+        self.session_of(request)
+    }
+
+    pub fn session_of(&mut self, request: VerifiedRequest) -> Session {
+        let secret = RoomSecretKey::generate(&mut self.rng);
+        let keys = room_keys(secret.public(), b"a TLS key", &self.receipt_key.public());
+        Session {
+            request,
+            secret,
+            keys,
+            measurement: measurement(1),
+            evidence: Vec::new(),
+            reserved: BTreeMap::new(),
+            reservations: Vec::new(),
+            grants: Vec::new(),
+        }
+    }
+
+    /// Step 0 and the evidence for it.
+    pub fn evidence(&mut self, session: &Session, party: &str) -> BoundEvidence {
+        let (mut rng, request) = (self.rng.clone(), session.request.digest());
+        let challenge = self.owner(party).challenges.issue(NOW, &mut rng);
+        self.rng = rng;
+        let agreement = self.agreement.digest;
+        let binding = Binding::for_request(challenge, session.keys.clone(), agreement, request);
+        binding.with(collect(session.measurement, &binding, NOW).unwrap())
+    }
+
+    /// Steps 1 to 6 at one owner.
+    pub fn reserve_with(
+        &mut self,
+        session: &Session,
+        party: &str,
+        evidence: &BoundEvidence,
+    ) -> Result<Reserved, Refusal> {
+        let active = self.active();
+        let owner = self.owners.get_mut(party).unwrap();
+        let fresh = owner.challenges.take(&evidence.challenge, NOW);
+        let fresh = fresh.ok_or(Refusal::Challenge)?;
+        let request = verify_request(session.request.signed(), &active, NOW)?;
+        CurrentData::check(request, &owner.ledger)?
+            .attested(fresh, evidence, NOW)?
+            .permitted(&owner.rules)?
+            .openable(&owner.ring)?
+            .reserve(&mut owner.broker(), NOW, &mut self.rng)
+    }
+
+    pub fn reserve(&mut self, session: &mut Session, party: &str) -> Result<(), Refusal> {
+        let evidence = self.evidence(session, party);
+        let reserved = self.reserve_with(session, party, &evidence)?;
+        session.evidence.push(evidence);
+        session.reservations.push(reserved.reservation().clone());
+        session.reserved.insert(name(party), reserved);
+        Ok(())
+    }
+
+    /// The first round at every owner read.
+    pub fn reserve_all(&mut self, session: &mut Session) {
+        let owners = self.agreement.owners_read(session.request.query());
+        for party in owners {
+            self.reserve(session, party.as_str()).unwrap();
+        }
+    }
+
+    /// Steps 7 and 8 at one owner.
+    pub fn commit_at(
+        &mut self,
+        session: &Session,
+        party: &str,
+        now: UnixTime,
+    ) -> Result<Signed, Refusal> {
+        let active = self.active();
+        let owner = self.owners.get_mut(party).unwrap();
+        let signer = owner.signer.duplicate();
+        let reserved = &session.reserved[party];
+        let (all, mut broker) = (&session.reservations, owner.broker());
+        let committed = reserved.commit(&active, all, &mut broker, now)?;
+        committed.grant(&signer, &mut self.rng)
+    }
+
+    pub fn commit(&mut self, session: &Session, party: &str) -> Result<Signed, Refusal> {
+        self.commit_at(session, party, NOW)
+    }
+
+    /// Both rounds at every owner read.
+    pub fn granted(&mut self) -> Session {
+        let session = self.session();
+        self.grant(session)
+    }
+
+    pub fn grant(&mut self, mut session: Session) -> Session {
+        self.reserve_all(&mut session);
+        let owners: Vec<PartyName> = session.reserved.keys().cloned().collect();
+        for party in owners {
+            let grant = self.commit(&session, party.as_str()).unwrap();
+            session.grants.push(grant);
+        }
+        session
+    }
+
+    pub fn open(&self, session: Session) -> Result<OpenedGrants, GrantsError> {
+        self.open_at(session, NOW)
+    }
+
+    pub fn open_at(&self, session: Session, now: UnixTime) -> Result<OpenedGrants, GrantsError> {
+        let opening = Opening {
+            request: &session.request,
+            reservations: &session.reservations,
+            grants: &session.grants,
+            manifests: &self.manifests,
+            simulated: true,
+        };
+        open_grants(&opening, session.secret, now)
+    }
+
+    pub fn spent(&self, party: &str) -> PrivacyLoss {
+        self.owners[party].ledger.spent_in_all().unwrap()
+    }
+
+    pub fn cost(&self) -> PrivacyLoss {
+        self.agreement.cost(&self.agreement.queries["lift"])
+    }
+}
+
+fn register(ledger: &mut Ledger, manifest: &SignedManifest) {
+    let new = NewManifest {
+        agreement: *manifest.agreement_id(),
+        dataset: manifest.dataset(),
+        version: manifest.version(),
+        digest: manifest.digest(),
+        signed: &encode(manifest.signed()),
+    };
+    ledger.register_manifest(&new, NOW).unwrap();
+}
+
+/// The agreement of a text, signed by all.
+pub fn signed(text: &str, signs: &BTreeMap<PartyName, SigningKey>) -> SignedAgreement {
+    let agreement = Agreement::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+    let signatures = signs
+        .iter()
+        .map(|(party, key)| (party.clone(), sign(text.as_bytes(), key).unwrap()))
+        .collect();
+    agreement.verify(&signatures).unwrap()
+}
+
+pub fn params(from: &str) -> Params {
+    let date = |text: &str| Value::Date(name(text));
+    [
+        (name("from"), date(from)),
+        (name("until"), date("2026-05-31")),
+    ]
+    .into()
+}
+
+/// What tells two noise keys apart.
+pub fn noise(grants: &OpenedGrants) -> [u8; 32] {
+    *grants.noise_key().choice("a test")
+}
+
+fn owner(party: &PartyName, signer: SigningKey, folder: &TempDir, rng: &mut ChaCha20Rng) -> Owner {
+    let path = folder.path().join(format!("{party}.age"));
+    let passphrase = SecretString::from("correct horse");
+    let budget = Budget {
+        epsilon: Epsilon::from_f64(3.0).unwrap(),
+        delta: Delta::from_f64(1e-6).unwrap(),
+    };
+    Owner {
+        ledger: Ledger::in_memory(party).unwrap(),
+        ring: KeyRing::create_with_work_factor(&path, &passphrase, 1, rng).unwrap(),
+        signer,
+        challenges: Challenges::default(),
+        rules: OwnRules {
+            insecure_accept_simulated: true,
+            refused_queries: BTreeSet::new(),
+            ..OwnRules::default()
+        },
+        population: loss_of(&budget).unwrap(),
+        consents: None,
+    }
+}
