@@ -1,0 +1,22 @@
+//! What must always hold, shown on the built program: processes, sockets, files, crashes.
+//!
+//! The libraries have tests of their own under the same numbers; here stands what only whole
+//! processes can break. `SECURITY.md` says how each was seen to fail.
+
+mod i01_identifiers;
+mod i02_pseudonyms;
+mod i03_purposes;
+mod i04_grants;
+mod i05_charges;
+mod i06_released;
+mod i07_rows;
+mod i08_repeats;
+mod i09_room_state;
+mod i10_simulation;
+
+mod analyst;
+mod marks;
+mod oracle;
+mod snapshot;
+mod story;
+mod support;
