@@ -1,1 +1,11 @@
-//! What only demos and tests need: generated data, a wiretap and reference twins.
+//! What only demos and tests need.
+//!
+//! | module       | holds                                                                   |
+//! |--------------|-------------------------------------------------------------------------|
+//! | [`campaign`] | two companies' made-up data with a known lift, and the exact truth      |
+//! | [`wiretap`]  | a recording proxy, a decryptor for what it recorded, a search for marks |
+//!
+//! Nothing a party, a room or a broker does depends on this crate.
+
+pub mod campaign;
+pub mod wiretap;
