@@ -75,7 +75,7 @@ impl Data {
             .filter(move |person| wanted(person))
     }
 
-    /// A person for [`super::Files::marked`].
+    /// A person for [`Campaign::known_email`].
     pub(super) fn marked(&self, duplicates: u32) -> Option<u32> {
         let twice = |person: &Person| {
             let mut repeated = self.repeated(duplicates, |_| true);
@@ -85,9 +85,9 @@ impl Data {
             person.mailed && person.customer && person.consent() == "ads;measurement"
         };
         let tidy = |person: &&Person| self.is_tidy(person.number) && !twice(person);
-        let bought = |person: &&Person| self.buys_in_window(person.number);
+        let buys = |person: &&Person| self.purchases.iter().any(|p| p.person == person.number);
         let mut from_middle = self.people.iter().skip(self.people.len() / 3);
-        let found = from_middle.find(|person| fits(person) && tidy(person) && bought(person));
+        let found = from_middle.find(|person| fits(person) && tidy(person) && !buys(person));
         found.map(|person| person.number)
     }
 
@@ -102,14 +102,6 @@ impl Data {
             u32::try_from(before.count()).unwrap_or(u32::MAX)
         };
         !is_untidy(place(|person| person.on_list)) && !is_untidy(place(|person| person.customer))
-    }
-
-    fn buys_in_window(&self, number: u32) -> bool {
-        let mut own = self
-            .purchases
-            .iter()
-            .filter(|purchase| purchase.person == number);
-        own.any(|purchase| in_window(purchase.day))
     }
 }
 

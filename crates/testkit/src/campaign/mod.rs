@@ -8,7 +8,7 @@
 //!
 //! About 95 % of the people are on the mailing list and 95 % are customers, independently, so
 //! that about 90 % are both. Purchases are skewed: from none to 200 a person, 10 on average,
-//! over a year; in the campaign's window people who were mailed buy more often by
+//! over a year; in the campaign's window (2026-03-01 to 2026-05-31) people who were mailed buy more often by
 //! `lift_percent`. A few rows have their e-mail in mixed case and with spaces around it, a few
 //! stand twice, a few have none. Everything hangs on the seed.
 
@@ -24,12 +24,22 @@ use incamera_types::Date;
 use generate::{CATEGORIES, Data};
 pub use truth::{Clamps, GroupTruth, LiftTruth, TruthError, lift_truth};
 
+/// The names of the files.
+const MAILING: &str = "mailing.csv";
+const CUSTOMERS: &str = "customers.csv";
+const PURCHASES: &str = "purchases.csv";
+
 /// The first day of the year of purchases: 2025-11-01, in days since 1970-01-01.
 const FIRST_DAY: i32 = 20_393;
 /// Days of purchases.
 const DAYS: u16 = 365;
-/// The campaign's window within them: 2026-09-01 to 2026-10-12.
-const WINDOW: (u16, u16) = (304, 345);
+/// The campaign's window within them: 2026-03-01 to 2026-05-31.
+const WINDOW: (u16, u16) = (120, 211);
+/// The bounds that the demo's agreement has: 500 a purchase, 400 a person.
+const CLAMPS: Clamps = Clamps {
+    amount: (0, 50_000),
+    spend: (0, 40_000),
+};
 /// Every so manieth row has its e-mail in mixed case, with spaces around it.
 const UNTIDY_EVERY: u32 = 997;
 
@@ -79,50 +89,79 @@ pub struct Files {
     pub customers: PathBuf,
     /// The shop's purchases.
     pub purchases: PathBuf,
-    /// Rows of the mailing list.
-    pub mailing_rows: u64,
-    /// Rows of the customers.
-    pub customer_rows: u64,
-    /// Rows of the purchases.
-    pub purchase_rows: u64,
-    /// An e-mail that stands once in `mailing.csv` and once in `customers.csv`, as written
-    /// here; its person was mailed, consents to everything and bought in the window.
-    pub marked: String,
+}
+
+impl Files {
+    /// The files of a folder.
+    #[must_use]
+    pub fn of(folder: &Path) -> Self {
+        Self {
+            mailing: folder.join(MAILING),
+            customers: folder.join(CUSTOMERS),
+            purchases: folder.join(PURCHASES),
+        }
+    }
+}
+
+/// Rows written, those without an e-mail included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rows {
+    /// Of the mailing list.
+    pub mailing: u64,
+    /// Of the customers.
+    pub customers: u64,
+    /// Of the purchases.
+    pub purchases: u64,
 }
 
 impl Campaign {
+    /// The demo's campaign, with this many people and this seed.
+    #[must_use]
+    pub fn new(people: u32, seed: u64) -> Self {
+        Self {
+            seed,
+            people,
+            ..Self::default()
+        }
+    }
+
     /// The campaign's first and last day.
     #[must_use]
     pub fn window() -> (Date, Date) {
         (day(WINDOW.0), day(WINDOW.1))
     }
 
-    /// Writes the mailer's file into one folder and the shop's into another.
+    /// Writes the three files into one folder.
     ///
     /// # Errors
-    /// Those of writing; and [`io::ErrorKind::InvalidInput`] if nobody can be marked because
-    /// there are too few people.
-    pub fn write(&self, mailer: &Path, shop: &Path) -> io::Result<Files> {
-        std::fs::create_dir_all(mailer)?;
-        std::fs::create_dir_all(shop)?;
-        let data = Data::generate(self);
-        let marked = data.marked(self.duplicates).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "too few people to mark one of them",
-            )
-        })?;
-        let (mailing, customers) = (mailer.join("mailing.csv"), shop.join("customers.csv"));
-        let purchases = shop.join("purchases.csv");
-        Ok(Files {
-            mailing_rows: write_file(&mailing, |out| self.write_mailing(&data, out))?,
-            customer_rows: write_file(&customers, |out| self.write_customers(&data, out))?,
-            purchase_rows: write_file(&purchases, |out| self.write_purchases(&data, out))?,
-            marked: email(marked),
-            mailing,
-            customers,
-            purchases,
+    /// Those of writing.
+    pub fn write(&self, folder: &Path) -> io::Result<Rows> {
+        std::fs::create_dir_all(folder)?;
+        let (data, files) = (Data::generate(self), Files::of(folder));
+        Ok(Rows {
+            mailing: write_file(&files.mailing, |out| self.write_mailing(&data, out))?,
+            customers: write_file(&files.customers, |out| self.write_customers(&data, out))?,
+            purchases: write_file(&files.purchases, |out| self.write_purchases(&data, out))?,
         })
+    }
+
+    /// An e-mail that stands once in `customers.csv`, exactly so, and once in `mailing.csv`,
+    /// and in no purchase: its person was mailed and consents to everything. Generates the
+    /// data again. Empty if there are too few people for one of that sort.
+    #[must_use]
+    pub fn known_email(&self) -> String {
+        let marked = Data::generate(self).marked(self.duplicates);
+        marked.map(email).unwrap_or_default()
+    }
+
+    /// What is true of the files in a folder, within the campaign's window and the bounds of
+    /// the demo's agreement.
+    ///
+    /// # Errors
+    /// [`TruthError`].
+    pub fn truth(&self, folder: &Path) -> Result<LiftTruth, TruthError> {
+        let (from, until) = Self::window();
+        lift_truth(&Files::of(folder), from, until, CLAMPS)
     }
 
     fn write_mailing(&self, data: &Data, out: &mut impl Write) -> io::Result<u64> {

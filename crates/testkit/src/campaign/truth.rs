@@ -1,6 +1,7 @@
 //! The exact answer, read from the files and not from what made them.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use incamera_types::{Date, Decimal};
@@ -57,6 +58,57 @@ pub struct LiftTruth {
     pub mailed: GroupTruth,
     /// Of people who were not.
     pub not_mailed: GroupTruth,
+}
+
+impl GroupTruth {
+    /// Buyers in a hundred people.
+    fn rate(&self) -> f64 {
+        100.0 * self.buyers as f64 / self.people as f64
+    }
+
+    /// Spend a person.
+    fn spend_per_person(&self) -> f64 {
+        self.spend as f64 / 100.0 / self.people as f64
+    }
+
+    fn row(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (people, buyers) = (thousands(self.people), thousands(self.buyers));
+        let (rate, spend) = (self.rate(), self.spend_per_person());
+        writeln!(
+            f,
+            "{name:<10} {people:>9} {buyers:>9} {rate:>7.2} % {spend:>12.3} EUR"
+        )
+    }
+}
+
+impl LiftTruth {
+    /// By how many percent those who were mailed spent more.
+    #[must_use]
+    pub fn lift_percent(&self) -> f64 {
+        100.0 * (self.mailed.spend_per_person() / self.not_mailed.spend_per_person() - 1.0)
+    }
+}
+
+impl fmt::Display for LiftTruth {
+    /// The table of the answer, without ranges.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<10} {:>9} {:>9} {:>9} {:>16}",
+            "group", "people", "buyers", "rate", "spend per person"
+        )?;
+        self.mailed.row("mailed", f)?;
+        self.not_mailed.row("not mailed", f)?;
+        write!(f, "{:<10} {:+.2} %", "lift", self.lift_percent())
+    }
+}
+
+/// A number with commas between groups of three digits.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let place = |at: usize| (digits.len() - at).is_multiple_of(3) && at > 0;
+    let with_comma = |(at, digit)| place(at).then_some(',').into_iter().chain([digit]);
+    digits.chars().enumerate().flat_map(with_comma).collect()
 }
 
 /// What one person bought in the window.

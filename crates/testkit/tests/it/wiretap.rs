@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use incamera_testkit::wiretap::{
-    Conversation, DecryptError, KeyLog, Mark, Recorded, Tap, decrypt, decrypt_folder, search_bytes,
-    search_folder,
+    Conversation, DecryptError, KeyLog, Mark, Recorded, Tap, decrypt, decrypt_folder, overhear,
+    search_bytes, search_folder,
 };
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
@@ -254,4 +254,36 @@ async fn each_connection_has_its_own_files() {
     drop(tap);
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn all_recordings_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut keys = KeyLog::default();
+    for party in ["shop", "mailer"] {
+        let log = record(&Setup::plain(), &folder.path().join(party)).await;
+        keys.add(log.keys());
+    }
+    assert_eq!(keys.connections(), 2);
+    // Somebody dialled and said nothing; somebody greeted and hung up.
+    let client = fs::read(folder.path().join("shop/shop-0000-client.raw")).unwrap();
+    for (name, said) in [("silent", &[] as &[u8]), ("greeted", &client[..300])] {
+        fs::write(folder.path().join(format!("{name}-client.raw")), said).unwrap();
+        fs::write(folder.path().join(format!("{name}-server.raw")), []).unwrap();
+    }
+    let heard = overhear(folder.path(), &keys).unwrap();
+    assert_eq!((heard.decrypted, heard.undecrypted), (2, 0));
+    let said = said();
+    assert_eq!(
+        heard.said_bytes as usize,
+        2 * (said.client.len() + said.server.len())
+    );
+    let marks = [Mark::text("known e-mail", SECRET)];
+    assert_eq!(search_bytes("traffic", &heard.plaintext, &marks).len(), 4);
+
+    let deaf = overhear(folder.path(), &KeyLog::default()).unwrap();
+    assert_eq!(
+        (deaf.decrypted, deaf.undecrypted, deaf.plaintext.len()),
+        (0, 2, 0)
+    );
 }
