@@ -33,15 +33,21 @@ fn invalid(path: &Path, error: &AgreementError) -> Failure {
 
 /// Draws places in a text.
 pub fn draw<'a>(path: &Path, text: &str, problems: impl Iterator<Item = &'a Problem>) -> String {
-    let labels: Vec<LabeledSpan> = problems
-        .map(|problem| LabeledSpan::at(problem.span.clone(), problem.what.clone()))
-        .collect();
+    let labels = problems.map(|problem| LabeledSpan::at(problem.span.clone(), problem.what.clone()));
+    drawn(path, text, labels.collect())
+}
+
+/// Draws one place in a text.
+pub fn draw_at(path: &Path, text: &str, span: std::ops::Range<usize>, label: &str) -> String {
+    drawn(path, text, vec![LabeledSpan::at(span, label)])
+}
+
+fn drawn(path: &Path, text: &str, labels: Vec<LabeledSpan>) -> String {
     let diagnostic = MietteDiagnostic::new("here").with_labels(labels);
     let source = NamedSource::new(path.display().to_string(), text.to_owned());
     let report = Report::new(diagnostic).with_source_code(source);
-    let theme = GraphicalTheme::unicode_nocolor();
     let mut picture = String::new();
-    let drawn = GraphicalReportHandler::new_themed(theme)
+    let drawn = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
         .with_links(false)
         .render_report(&mut picture, report.as_ref());
     drawn.map(|()| picture).unwrap_or_default()

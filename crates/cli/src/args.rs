@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use incamera_types::{AnalystName, AnalystRef, ColumnName, DatasetName, IdKind, PartyName, QueryName};
+use incamera_types::{AnalystName, AnalystRef, DatasetName, IdKind, PartyName, QueryName};
 
 /// Compute a joint answer from data that nobody shows.
 #[derive(Debug, Parser)]
@@ -104,6 +104,10 @@ pub struct Init {
     /// Also make a key for this analyst.
     #[arg(long)]
     pub analyst: Vec<AnalystName>,
+    /// Let this party grant to simulated rooms. Protects nothing: for trying out.
+    #[cfg(feature = "simulated")]
+    #[arg(long)]
+    pub insecure_accept_simulated: bool,
     /// A file with the passphrase of the key ring; made at random where not named.
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
@@ -168,6 +172,12 @@ pub struct AgreementNew {
     /// Where to write it; standard output where not named.
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// The agreement's name.
+    #[arg(long, default_value = "spring-campaign")]
+    pub name: String,
+    /// Its last day; 180 days from now where not named.
+    #[arg(long, value_name = "YEAR-MONTH-DAY")]
+    pub expires: Option<incamera_types::Date>,
     /// Fill in a party from its public file: `incamera init` writes DIR/public.toml.
     #[arg(long = "with", value_name = "DIR|FILE")]
     pub parties: Vec<PathBuf>,
@@ -286,15 +296,9 @@ pub struct DataSeal {
     /// The CSV or Parquet file that holds it.
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
-    /// Where the file's columns are named otherwise: AGREEMENT=FILE, such as `amount=value`.
-    #[arg(long = "column", value_name = "NAME=NAME", value_parser = column_pair)]
-    pub columns: Vec<(ColumnName, String)>,
-}
-
-fn column_pair(text: &str) -> Result<(ColumnName, String), String> {
-    let (ours, theirs) = text.split_once('=').ok_or("write it as NAME=NAME")?;
-    let ours = ours.parse().map_err(|error| format!("{error}"))?;
-    Ok((ours, theirs.to_owned()))
+    /// The column with raw ids, where it is not named like their kind (`email`).
+    #[arg(long, value_name = "COLUMN")]
+    pub id_column: Option<String>,
 }
 
 /// Arguments of `data push`.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
+
 use crate::printer::Printer;
 
 /// The exit codes, as documented in the README.
@@ -65,6 +67,19 @@ impl Failure {
     /// Wrong use of the command.
     pub fn usage(what: impl Into<String>) -> Self {
         Self::new(Exit::Usage, what)
+    }
+
+    /// Wrong use that the parser of arguments found.
+    pub fn misused(error: &clap::Error) -> Self {
+        let text = error.to_string();
+        let first: Vec<&str> = text.split("\n\n").next().unwrap_or_default().split_whitespace().collect();
+        let what = match error.kind() {
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing".to_owned(),
+            _ => first.join(" ").trim_start_matches("error: ").to_owned(),
+        };
+        let usage = text.lines().find(|line| line.starts_with("Usage: "));
+        let usage = usage.map_or_else(String::new, |usage| format!("{usage}; "));
+        Self::usage(what).hint(format!("{usage}`--help` says more"))
     }
 
     /// Adds why: an error and all its sources.

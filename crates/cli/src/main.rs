@@ -4,24 +4,42 @@
 
 mod agreement_error;
 mod args;
+mod clock;
 mod commands;
 mod failure;
 mod folder;
 mod printer;
+mod receipt;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::args::Arguments;
+use crate::failure::{Exit, Failure};
 use crate::printer::{Printer, Style};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return misused(&error),
+    };
     let style = if arguments.json { Style::Json } else { Style::Text };
     let printer = Printer::new(style, arguments.quiet);
     match commands::run(arguments.command, &printer) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(&printer),
     }
+}
+
+/// Help and version are results. Wrong use is a failure: as one JSON document where that is
+/// asked for, otherwise as the parser of arguments words it.
+fn misused(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if json && error.use_stderr() {
+        return Failure::misused(error).report(&Printer::new(Style::Json, true));
+    }
+    // A reader that went away is no error.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { 0 })
 }

@@ -14,9 +14,7 @@ use std::time::Duration;
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use incamera_keys::{PublicKey, SigningKey};
-use incamera_types::limits::{
-    CHUNK_BYTES, MAX_EVIDENCE_BYTES, MAX_GRANT_BYTES, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES,
-};
+use incamera_types::limits::{CHUNK_BYTES, MAX_GRANT_BYTES, MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -334,7 +332,7 @@ pub fn broker(channel: Channel) -> BrokerClient<Channel> {
     BrokerClient::new(channel).max_decoding_message_size(MAX_GRANT_BYTES + FRAME_BYTES)
 }
 
-/// An owner's client with its size limits.
+/// An owner's client with its size limits; its replies are small.
 #[must_use]
 pub fn owner(channel: Channel) -> OwnerClient<Channel> {
     OwnerClient::new(channel).max_decoding_message_size(MAX_REQUEST_BYTES)
@@ -349,6 +347,5 @@ pub fn meeting(channel: Channel) -> MeetingClient<Channel> {
 /// A room's client with its size limits; manifests come through it.
 #[must_use]
 pub fn room(channel: Channel) -> RoomClient<Channel> {
-    const _: () = assert!(MAX_MESSAGE_BYTES > MAX_EVIDENCE_BYTES);
     RoomClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES + FRAME_BYTES)
 }

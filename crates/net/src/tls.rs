@@ -161,7 +161,7 @@ fn leaf(key: &SigningKey, hosts: &[String]) -> Result<CertificateDer<'static>, T
     let mut params = CertificateParams::default();
     params.subject_alt_names = hosts
         .iter()
-        .map(alternative_name)
+        .map(|host| alternative_name(host))
         .collect::<Result<_, _>>()?;
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -176,14 +176,16 @@ fn leaf(key: &SigningKey, hosts: &[String]) -> Result<CertificateDer<'static>, T
     Ok(leaf.into())
 }
 
-fn alternative_name(host: &String) -> Result<SanType, TlsError> {
+fn alternative_name(host: &str) -> Result<SanType, TlsError> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(SanType::IpAddress(address));
     }
-    let refused = || TlsError::Host { host: host.clone() };
-    ServerName::try_from(host.as_str()).map_err(|_| refused())?;
-    let name = host.as_str().try_into().map_err(|_| refused())?;
+    let refused = || TlsError::Host {
+        host: host.to_owned(),
+    };
+    ServerName::try_from(host).map_err(|_| refused())?;
+    let name = host.try_into().map_err(|_| refused())?;
     Ok(SanType::DnsName(name))
 }
 

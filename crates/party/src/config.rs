@@ -1,10 +1,11 @@
 //! `party.toml`: one file, unknown keys refused, paths relative to the file.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use incamera_net::config::{self, ConfigError};
-use incamera_types::{Budget, PartyName};
+use incamera_types::{AnalystRef, Budget, PartyName, QueryName};
 use serde::Deserialize;
 
 /// The configuration of a party's service.
@@ -41,8 +42,20 @@ pub struct PartyConfig {
     #[serde(default)]
     pub ledger: LedgerPath,
     /// The owner's own ceiling over all agreements.
+    pub budget: Budget,
+    /// Grants nothing for the time being.
     #[serde(default)]
-    pub budget: Option<Budget>,
+    pub paused: bool,
+    /// Queries that the owner does not permit, whatever the agreement says.
+    #[serde(default)]
+    pub refused_queries: BTreeSet<QueryName>,
+    /// Analysts whom the owner does not permit, whatever the agreement says.
+    #[serde(default)]
+    pub refused_analysts: BTreeSet<AnalystRef>,
+    /// Grants to simulated TEEs where the agreement accepts them: protects nothing.
+    #[cfg(feature = "simulated")]
+    #[serde(default)]
+    pub insecure_accept_simulated: bool,
     /// Writes the TLS keys of all connections there: for demos and tests only.
     #[cfg(feature = "simulated")]
     #[serde(default)]

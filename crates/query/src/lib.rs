@@ -43,3 +43,6 @@ pub use room::{RoomData, compute, release};
 pub use run::{Limits, QueryError, RawAggregate};
 pub use source::SourceError;
 pub use table::{Cell, Comparison, Row, Table, TableError, table};
+
+#[cfg(test)]
+mod tests;

@@ -12,9 +12,10 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use incamera_keys::PublicKey;
-use incamera_seal::{Part, SignedManifest, check_part_file, open_manifest};
+use incamera_seal::{Part, PartFileError, SignedManifest, check_part_file, open_manifest};
 use incamera_types::limits::MAX_MANIFEST_BYTES;
 use incamera_types::{DatasetName, FileId};
 use incamera_wire::v1::Signed;
@@ -37,7 +38,7 @@ pub enum StoreError {
         dataset: DatasetName,
         /// Which part, and how.
         #[source]
-        source: incamera_seal::SealError,
+        source: PartFileError,
     },
     /// The manifest on disk is unreadable or not its owner's.
     #[error("the manifest of `{dataset}` in the room is not its owner's: its owner pushes it again")]
@@ -111,7 +112,7 @@ impl Store {
         let manifest = open_manifest(&signed, owner).map_err(|_| StoreError::Manifest {
             dataset: dataset.clone(),
         })?;
-        if &manifest.manifest().dataset != dataset {
+        if manifest.dataset() != dataset {
             return Err(StoreError::Manifest {
                 dataset: dataset.clone(),
             });
@@ -124,29 +125,23 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`], naming the part.
     pub fn check_parts(&self, manifest: &SignedManifest) -> Result<(), StoreError> {
-        let dataset = &manifest.manifest().dataset;
-        for part in &manifest.manifest().parts {
-            self.check_part(dataset, part)?;
+        for part in manifest.parts() {
+            self.check_part(manifest, part)?;
         }
         Ok(())
     }
 
-    fn check_part(&self, dataset: &DatasetName, part: &Part) -> Result<(), StoreError> {
-        check_part_file(&self.part_path(dataset, &part.file_id), part).map_err(|source| {
-            StoreError::Damaged {
-                dataset: dataset.clone(),
-                source,
-            }
-        })
+    fn check_part(&self, manifest: &SignedManifest, part: &Part) -> Result<(), StoreError> {
+        let path = self.part_path(manifest.dataset(), &part.file_id);
+        check_part_file(&path, manifest, part).map_err(|source| damaged(manifest, source))
     }
 
     /// The parts of `manifest` that are not here, or damaged.
     #[must_use]
     pub fn wanted(&self, manifest: &SignedManifest) -> Vec<FileId> {
-        let dataset = &manifest.manifest().dataset;
-        let parts = manifest.manifest().parts.iter();
+        let parts = manifest.parts().iter();
         parts
-            .filter(|part| self.check_part(dataset, part).is_err())
+            .filter(|part| self.check_part(manifest, part).is_err())
             .map(|part| part.file_id)
             .collect()
     }
@@ -157,11 +152,11 @@ impl Store {
     /// [`StoreError::UnknownPart`] or [`StoreError::Io`].
     pub fn receive(
         &self,
-        manifest: &SignedManifest,
+        manifest: &Arc<SignedManifest>,
         id: &FileId,
     ) -> Result<Receiving, StoreError> {
-        let dataset = &manifest.manifest().dataset;
-        let mut parts = manifest.manifest().parts.iter();
+        let dataset = manifest.dataset();
+        let mut parts = manifest.parts().iter();
         let part = parts
             .find(|part| &part.file_id == id)
             .ok_or(StoreError::UnknownPart)?;
@@ -171,8 +166,8 @@ impl Store {
         }
         let temporary = path.with_extension("incoming");
         Ok(Receiving {
-            dataset: dataset.clone(),
             part: part.clone(),
+            manifest: manifest.clone(),
             file: File::create(&temporary)?,
             temporary,
             path,
@@ -186,7 +181,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn install(&self, manifest: &SignedManifest, signed: &Signed) -> Result<(), StoreError> {
-        let dataset = &manifest.manifest().dataset;
+        let dataset = manifest.dataset();
         let folder = self.folder(dataset);
         fs::create_dir_all(&folder)?;
         let temporary = folder.join("manifest.incoming");
@@ -199,8 +194,8 @@ impl Store {
     }
 
     fn remove_strays(&self, manifest: &SignedManifest) {
-        let dataset = &manifest.manifest().dataset;
-        let parts = manifest.manifest().parts.iter();
+        let dataset = manifest.dataset();
+        let parts = manifest.parts().iter();
         let named: BTreeSet<PathBuf> = parts
             .map(|part| self.part_path(dataset, &part.file_id))
             .collect();
@@ -215,10 +210,17 @@ impl Store {
     }
 }
 
+fn damaged(manifest: &SignedManifest, source: PartFileError) -> StoreError {
+    StoreError::Damaged {
+        dataset: manifest.dataset().clone(),
+        source,
+    }
+}
+
 /// A part on its way in. Until it is whole and its digest right, it is not in its place.
 #[derive(Debug)]
 pub struct Receiving {
-    dataset: DatasetName,
+    manifest: Arc<SignedManifest>,
     part: Part,
     file: File,
     temporary: PathBuf,
@@ -245,10 +247,8 @@ impl Receiving {
     /// [`StoreError::Damaged`] if it is not what the manifest says.
     pub fn finish(self) -> Result<u64, StoreError> {
         self.file.sync_all()?;
-        check_part_file(&self.temporary, &self.part).map_err(|source| StoreError::Damaged {
-            dataset: self.dataset.clone(),
-            source,
-        })?;
+        check_part_file(&self.temporary, &self.manifest, &self.part)
+            .map_err(|source| damaged(&self.manifest, source))?;
         fs::rename(&self.temporary, &self.path)?;
         Ok(self.bytes)
     }

@@ -2,12 +2,208 @@
 
 use std::path::Path;
 
-use incamera_agreement::{Agreement, AdMeasurement, PartyInputs, files};
+use incamera_agreement::{
+    AdMeasurement, Agreement, PartyInputs, Problem, Query, explain, files, template_ad_measurement,
+};
+use incamera_attest::TeeKind;
 use incamera_query::Refusal;
+use incamera_types::{Date, Measurement};
+use serde_json::json;
 
 use super::init::PublicFile;
 use crate::agreement_error;
 use crate::args::{AgreementDiff, AgreementFile, AgreementNew, AgreementSign, Template};
+use crate::clock::now;
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
+
+/// How long a new agreement lasts where nobody says.
+const DEFAULT_DAYS: u64 = 180;
+
+/// Writes a commented starting file.
+pub fn new(arguments: &AgreementNew, printer: &Printer) -> Done {
+    let Template::AdMeasurement = arguments.template;
+    let text = template_ad_measurement(&inputs(arguments)?);
+    let Some(out) = &arguments.out else {
+        printer.result(&text, "incamera-agreement-draft/1", &json!({ "text": text }));
+        return Ok(());
+    };
+    if out.exists() {
+        return Err(Failure::usage(format!("`{}` is there already", out.display()))
+            .hint("name another file: an agreement is never overwritten"));
+    }
+    std::fs::write(out, &text).or_fail(format!("`{}` was not written", out.display()))?;
+    let blanks = text.matches("FILL IN").count();
+    let next = match blanks {
+        0 => "read it and change it, then: incamera agreement check".to_owned(),
+        some => format!("{some} places say FILL IN; then: incamera agreement check"),
+    };
+    let shown = format!("a starting file is in {}\n  next  {next}", out.display());
+    printer.result(shown, "incamera-agreement-draft/1", &json!({ "file": out, "blanks": blanks }));
+    Ok(())
+}
+
+fn inputs(arguments: &AgreementNew) -> Result<AdMeasurement, Failure> {
+    let mut inputs = AdMeasurement {
+        name: Some(arguments.name.clone()),
+        expires: Some(arguments.expires.unwrap_or_else(default_expiry)),
+        ..AdMeasurement::default()
+    };
+    for path in &arguments.parties {
+        add_party(&mut inputs, &read_public(path)?)?;
+    }
+    if let Some(url) = &arguments.room_url {
+        inputs.room_url = Some(url.parse().or_fail("the room's URL is malformed")?);
+    }
+    if arguments.insecure_simulated_tee {
+        inputs.tee = Some(TeeKind::Simulated);
+        inputs.measurement = Some(own_measurement()?);
+    }
+    Ok(inputs)
+}
+
+fn default_expiry() -> Date {
+    let days = now().0 / 86_400 + DEFAULT_DAYS;
+    Date::from_days(i32::try_from(days).unwrap_or(i32::MAX))
+}
+
+fn own_measurement() -> Result<Measurement, Failure> {
+    incamera_room::own_measurement().or_fail("this program was not measured")
+}
+
+fn read_public(path: &Path) -> Result<PublicFile, Failure> {
+    let file = match path.is_dir() {
+        true => path.join("public.toml"),
+        false => path.to_owned(),
+    };
+    let what = format!("the public file `{}` was not read", file.display());
+    let text = std::fs::read_to_string(&file).or_fail(&what)?;
+    toml::from_str(&text).or_fail(what)
+}
+
+/// The party with an analyst is the mailer, the first other one the shop.
+fn add_party(inputs: &mut AdMeasurement, public: &PublicFile) -> Done {
+    let malformed = "a public file is malformed";
+    let party = PartyInputs {
+        name: Some(public.name.parse().or_fail(malformed)?),
+        signs: Some(public.signs),
+        service: Some(public.service),
+        url: Some(public.url.parse().or_fail(malformed)?),
+        people: Some(public.people),
+    };
+    let analyst = public.analysts.iter().next();
+    let is_mailer = public.name == "mailer" || (public.name != "shop" && analyst.is_some());
+    if is_mailer {
+        inputs.mailer = party;
+        inputs.analyst = analyst.map(|(name, _)| name.clone());
+        inputs.analyst_key = analyst.map(|(_, key)| *key);
+    } else {
+        inputs.shop = party;
+    }
+    Ok(())
+}
+
+/// Checks the file, and proves that each query reads just what it declares.
+pub fn check(arguments: &AgreementFile, printer: &Printer) -> Done {
+    let agreement = agreement_error::read(&arguments.file)?;
+    let mut proven = Vec::new();
+    for query in agreement.queries.values() {
+        incamera_query::prove(&agreement, query)
+            .map_err(|refusal| refused(&arguments.file, &agreement, query, &refusal))?;
+        proven.push(query.name.to_string());
+    }
+    let warnings: Vec<String> = agreement.warnings().iter().map(Problem::to_string).collect();
+    for warning in &warnings {
+        printer.warn(warning);
+    }
+    let text = format!(
+        "`{}` version {} is well formed; each query reads just what it declares: {}\n  digest {}",
+        agreement.name,
+        agreement.version,
+        proven.join(", "),
+        agreement.digest
+    );
+    let document = json!({
+        "name": agreement.name, "version": agreement.version, "digest": agreement.digest,
+        "id": agreement.id, "queries": proven, "warnings": warnings,
+    });
+    printer.result(text, "incamera-agreement-checked/1", &document);
+    Ok(())
+}
+
+/// A refused query, drawn into the agreement's file.
+pub fn refused(path: &Path, agreement: &Agreement, query: &Query, refusal: &Refusal) -> Failure {
+    let mut failure = Failure::new(Exit::Refused, format!("query `{}` was refused", query.name))
+        .why(format!("{}: {}", refusal.what(), refusal.why()))
+        .hint(refusal.instead());
+    if let Some(span) = refusal.span() {
+        let text = String::from_utf8_lossy(agreement.bytes());
+        let span = query.sql_at + span.start..query.sql_at + span.end;
+        failure.picture = Some(agreement_error::draw_at(path, &text, span, refusal.what()));
+    }
+    failure
+}
+
+/// Explains the agreement in words.
+pub fn show(arguments: &AgreementFile, printer: &Printer) -> Done {
+    let agreement = agreement_error::read(&arguments.file)?;
+    let mut text = explain(&agreement);
+    let signatures = files::read_signatures(&arguments.file, &agreement).or_fail("a signature was not read")?;
+    let state = match agreement.clone().verify(&signatures) {
+        Ok(_) => "all parties have signed this version".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    text.push_str(&format!("\nSIGNATURES\n  {state}\n"));
+    let document = json!({
+        "name": agreement.name, "version": agreement.version, "digest": agreement.digest,
+        "text": text, "signatures": state,
+    });
+    printer.result(&text, "incamera-agreement-shown/1", &document);
+    Ok(())
+}
+
+/// Signs the agreement's exact bytes.
+pub fn sign(arguments: &AgreementSign, printer: &Printer) -> Done {
+    let agreement = agreement_error::read(&arguments.file)?;
+    let folder = Folder::open(&arguments.party.party)?;
+    let key = folder.signing_key()?;
+    let party = agreement.parties.get(folder.name());
+    if party.map(|party| party.signs) != Some(key.public()) {
+        return Err(Failure::new(Exit::Refused, "the agreement was not signed")
+            .why(format!("it does not name this folder's signing key for `{}`", folder.name()))
+            .hint("check `[parties]` in the agreement, or use the folder whose key it names"));
+    }
+    for query in agreement.queries.values() {
+        incamera_query::prove(&agreement, query)
+            .map_err(|refusal| refused(&arguments.file, &agreement, query, &refusal))?;
+    }
+    let what = "the agreement was not signed";
+    let signature = incamera_agreement::sign(agreement.bytes(), &key).or_fail(what)?;
+    let path = files::signature_path(&arguments.file, folder.name());
+    std::fs::write(&path, signature.to_armor()).or_fail(what)?;
+    let text = format!(
+        "`{}` has signed version {} of `{}`\n  give the others  {}\n  digest           {}",
+        folder.name(),
+        agreement.version,
+        agreement.name,
+        path.display(),
+        agreement.digest
+    );
+    let document = json!({ "party": folder.name(), "signature": path, "digest": agreement.digest });
+    printer.result(text, "incamera-agreement-signed/1", &document);
+    Ok(())
+}
+
+/// Says in words what a new version changes.
+pub fn diff(arguments: &AgreementDiff, printer: &Printer) -> Done {
+    let old = agreement_error::read(&arguments.old)?;
+    let new = agreement_error::read(&arguments.new)?;
+    let changes = incamera_agreement::diff(&old, &new);
+    let text = match changes.as_slice() {
+        [] => "nothing changes".to_owned(),
+        some => some.join("\n"),
+    };
+    printer.result(text, "incamera-agreement-diff/1", &json!({ "changes": changes }));
+    Ok(())
+}

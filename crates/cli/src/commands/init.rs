@@ -141,6 +141,7 @@ fn configuration(arguments: &Init) -> String {
          name   = \"{name}\"\n\
          listen = \"{listen}\"\n\
          {health}\
+         {simulated}\
          agreements = \"agreements\"      # NAME.toml with NAME.toml.PARTY.sig of each party\n\
          \n\
          [keys]\n\
@@ -157,7 +158,21 @@ fn configuration(arguments: &Init) -> String {
          delta = 1e-6\n",
         name = arguments.name,
         listen = arguments.listen,
+        simulated = simulated(arguments),
     )
+}
+
+#[cfg(feature = "simulated")]
+fn simulated(arguments: &Init) -> &'static str {
+    match arguments.insecure_accept_simulated {
+        true => "insecure_accept_simulated = true   # SIMULATED TEE: protects nothing\n",
+        false => "",
+    }
+}
+
+#[cfg(not(feature = "simulated"))]
+fn simulated(_arguments: &Init) -> &'static str {
+    ""
 }
 
 fn show(arguments: &Init, public: &PublicFile, printer: &Printer) {

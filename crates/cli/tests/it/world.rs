@@ -93,6 +93,7 @@ impl World {
         let (listens, url) = (role.listens.to_string(), format!("https://{}", role.public));
         let mut arguments = vec![
             "init", &folder, "--name", role.name, "--listen", &listens, "--url", &url, "--people", "240",
+            "--insecure-accept-simulated",
         ];
         if role.name == "mailer" {
             arguments.extend(["--analyst", "ana"]);

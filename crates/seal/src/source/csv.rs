@@ -23,11 +23,7 @@ pub(super) fn read(
     rows: &mut Rows<'_>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<String>, SourceError> {
-    let file = File::open(path).map_err(|source| io(path, source))?;
-    let mut reader = ReaderBuilder::new()
-        .has_headers(true)
-        .from_reader(BufReader::with_capacity(1 << 20, file));
-    let names = header(path, &mut reader)?;
+    let (mut reader, names) = open(path)?;
     let (at, ignored) = places(path, &reading.names_in_file(), &names)?;
     let mut record = ByteRecord::new();
     while next(path, &mut reader, &mut record)? {
@@ -43,6 +39,39 @@ pub(super) fn read(
     }
     progress(rows.seen());
     Ok(ignored)
+}
+
+/// Opens the file and reads its column names.
+fn open(path: &Path) -> Result<(Reader<BufReader<File>>, Vec<String>), SourceError> {
+    let file = File::open(path).map_err(|source| io(path, source))?;
+    let mut reader = ReaderBuilder::new()
+        .has_headers(true)
+        .from_reader(BufReader::with_capacity(1 << 20, file));
+    let names = header(path, &mut reader)?;
+    Ok((reader, names))
+}
+
+/// Hands each field of one column to `each`. Gives the number of rows.
+pub(super) fn each_field(
+    path: &Path,
+    column: &str,
+    each: &mut dyn FnMut(&str),
+) -> Result<u64, SourceError> {
+    let (mut reader, names) = open(path)?;
+    let (at, _) = places(path, &[column], &names)?;
+    let mut record = ByteRecord::new();
+    let mut rows = 0;
+    while next(path, &mut reader, &mut record)? {
+        let bytes = at.first().and_then(|at| record.get(*at)).unwrap_or_default();
+        let text = std::str::from_utf8(bytes).map_err(|_| SourceError::Cell {
+            place: Place::Line(record.position().map_or(0, csv::Position::line)),
+            column: column.to_owned(),
+            error: CellError::NotUtf8,
+        })?;
+        each(text);
+        rows += 1;
+    }
+    Ok(rows)
 }
 
 fn header(path: &Path, reader: &mut Reader<BufReader<File>>) -> Result<Vec<String>, SourceError> {

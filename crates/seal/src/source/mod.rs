@@ -8,8 +8,7 @@ mod cell;
 mod csv;
 mod parquet;
 mod rows;
-#[cfg(test)]
-mod tests;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +18,7 @@ use arrow::array::ArrayRef;
 use incamera_types::{ColumnName, ColumnSpec, ColumnType, DatasetSpec, Pseudonym, PurposeSet};
 
 pub use cell::CellError;
+pub use texts::read_texts;
 
 use crate::consents::Classes;
 use rows::Rows;

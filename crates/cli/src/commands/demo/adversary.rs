@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use incamera_testkit::wiretap::{Mark, search_bytes, search_folder};
 use serde_json::Value;
 
 use super::cast::copy_folder;
@@ -37,15 +38,17 @@ fn search(play: &Play) -> Done {
     let email = play.campaign().known_email();
     let root = &play.cast.root;
     let what = "the search failed";
-    let disk = incamera_testkit::wiretap::search_folder(&root.join("room"), &email).or_fail(what)?;
-    let traffic = play.tap.decrypt(&root.join("traffic/keys.log"))?;
-    let found = incamera_testkit::wiretap::search_bytes(&traffic.plaintext, &email);
+    let marks = [Mark::text("e-mail", &email)];
+    let disk = search_folder(&root.join("room"), &marks).or_fail(what)?.len();
+    let traffic = play.taps.decrypt(&root.join("traffic/keys.log"))?;
+    let found = search_bytes("traffic", &traffic.plaintext, &marks).len();
     let text = std::fs::read_to_string(root.join("data/customers.csv")).or_fail(what)?;
     let own = text.matches(email.as_str()).count();
-    let holds = disk + found == 0 && own == 1 && traffic.connections > 0 && traffic.undecrypted == 0;
+    let heard = traffic.decrypted > 0 && traffic.undecrypted == 0;
+    let holds = disk + found == 0 && own == 1 && heard;
     let outcome = format!(
-        "room's disk {disk} hits, {} MB of traffic decrypted with a test key log {found} hits; in the shop's own CSV {own}",
-        traffic.plaintext.len() / 1_000_000
+        "room's disk {disk} hits; {} MB of traffic, decrypted with a test key log, {found} hits; the shop's own CSV {own}",
+        traffic.said_bytes / 1_000_000
     );
     must(play, holds, "searches for one customer's e-mail", &outcome)
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::adversary;
 use super::cast::Cast;
-use super::tap::Tap;
+use super::tap::Taps;
 use crate::args::Demo;
 use crate::failure::{Context, Done, Failure};
 use crate::printer::Printer;
@@ -23,7 +23,7 @@ pub const WINDOW: [&str; 2] = ["from=2026-03-01", "until=2026-05-31"];
 pub struct Play {
     pub cast: Cast,
     pub stage: Arc<Stage>,
-    pub tap: Tap,
+    pub taps: Taps,
     people: u32,
     seed: u64,
     printer: Printer,
@@ -38,11 +38,11 @@ impl Play {
         stage: Arc<Stage>,
     ) -> Result<Self, Failure> {
         let cast = Cast::new(root)?;
-        let tap = Tap::start(&cast).await?;
+        let taps = Taps::start(&cast).await?;
         Ok(Self {
             cast,
             stage,
-            tap,
+            taps,
             people: arguments.people,
             seed: arguments.seed,
             printer,
@@ -116,7 +116,7 @@ impl Play {
             let url = role.url();
             let mut arguments = vec![
                 "init", &folder, "--name", role.name, "--listen", &listens, "--url", &url,
-                "--people", &people,
+                "--people", &people, "--insecure-accept-simulated",
             ];
             if role.name == "mailer" {
                 arguments.extend(["--analyst", "ana"]);

@@ -1,0 +1,192 @@
+//! `query explain | run`.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use incamera_agreement::{Query, SignedAgreement};
+use incamera_net::client;
+use incamera_net::services::{ManifestsRequest, RunRequest, run_event::Event};
+use incamera_query::{check, table};
+use incamera_release::{Request, verify_release};
+use incamera_seal::{SignedManifest, open_manifest};
+use incamera_types::{DatasetName, ManifestDigest};
+use incamera_wire::encode;
+use incamera_wire::v1::{ReleaseFile, Signed};
+use serde_json::json;
+
+use super::agreement::refused;
+use super::room_client::{self, AttestedRoom, status_failure};
+use super::{block_on, parameters};
+use crate::agreement_error;
+use crate::args::{QueryExplain, QueryRun};
+use crate::clock::now;
+use crate::failure::{Context, Done, Failure};
+use crate::folder::read_key;
+use crate::printer::Printer;
+use crate::receipt;
+
+/// How long a signed request is good for, in seconds.
+const REQUEST_LIFETIME_S: u64 = 600;
+
+/// Shows the bounded plan, the cost and the error to expect.
+pub fn explain(arguments: &QueryExplain, printer: &Printer) -> Done {
+    let agreement = agreement_error::read(&arguments.agreement)?;
+    let query = parameters::query(&agreement, &arguments.query)?;
+    let params = parameters::read(query, &arguments.params)?;
+    let checked = check(&agreement, query, &params)
+        .map_err(|refusal| refused(&arguments.agreement, &agreement, query, &refusal))?;
+    let explanation = checked.explain(&agreement);
+    printer.result(explanation.to_string(), "incamera-explanation/1", &explanation);
+    Ok(())
+}
+
+/// Asks: attests the room, signs the request, shows the answer and keeps the receipt.
+pub fn run(arguments: &QueryRun, printer: &Printer) -> Done {
+    let agreement = room_client::signed_agreement(&arguments.agreement)?;
+    let query = parameters::query(agreement.agreement(), &arguments.query)?;
+    let params = parameters::read(query, &arguments.params)?;
+    check(agreement.agreement(), query, &params)
+        .map_err(|refusal| refused(&arguments.agreement, agreement.agreement(), query, &refusal))?;
+    confirm(arguments, query)?;
+    let asked = block_on(ask(arguments, &agreement, query, params, printer))?;
+    let path = keep(arguments, &asked)?;
+    show(&agreement, query, &asked, &path, printer)
+}
+
+/// Says what it costs, and asks a person; a program says `--yes`.
+fn confirm(arguments: &QueryRun, query: &Query) -> Done {
+    if arguments.yes {
+        return Ok(());
+    }
+    let cost = format!("`{}` costs each owner epsilon {} (a repeat costs nothing)", query.name, query.epsilon);
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(cost).hint("say `--yes` to spend it"));
+    }
+    let mut errors = std::io::stderr().lock();
+    let _ = write!(errors, "{cost}. Ask? [y/N] ");
+    let _ = errors.flush();
+    let mut line = String::new();
+    let _ = std::io::stdin().read_line(&mut line);
+    match line.trim() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::usage("nothing was asked")),
+    }
+}
+
+/// What came back.
+struct Asked {
+    release: ReleaseFile,
+    digest: String,
+}
+
+async fn ask(
+    arguments: &QueryRun,
+    agreement: &SignedAgreement,
+    query: &Query,
+    params: incamera_types::Params,
+    printer: &Printer,
+) -> Result<Asked, Failure> {
+    let key = read_key(&arguments.key)?;
+    let bar = printer.progress("attesting the room", None);
+    let room = room_client::attested(agreement, None, printer).await?;
+    let manifests = manifests(&room, agreement, query).await?;
+    let what = "the request was not made";
+    let measurement = room.workload().measurement();
+    let mut request =
+        Request::new(agreement.agreement(), &query.name, params, &manifests, measurement).or_fail(what)?;
+    if let Some(purpose) = &arguments.purpose {
+        request = request.for_purpose(purpose.clone());
+    }
+    let expires = now().plus(REQUEST_LIFETIME_S);
+    let mut rng = rand::rng();
+    let signed = request
+        .sign(&arguments.analyst, &arguments.reason, expires, &key, &mut rng)
+        .or_fail(what)?;
+    let release = run_in_room(&room, signed, &bar).await;
+    bar.finish_and_clear();
+    let release = release?;
+    verify_release(&release, agreement).or_fail("the room's answer does not hold")?;
+    Ok(Asked {
+        release,
+        digest: request.digest().to_string(),
+    })
+}
+
+/// The manifests in the room, each signed by its data set's owner.
+async fn manifests(
+    room: &AttestedRoom,
+    agreement: &SignedAgreement,
+    query: &Query,
+) -> Result<BTreeMap<DatasetName, ManifestDigest>, Failure> {
+    let datasets = query.datasets().into_iter().map(ToString::to_string).collect();
+    let reply = client::room(room.channel()).manifests(ManifestsRequest { datasets }).await;
+    let reply = reply.map_err(|status| status_failure("the room has not all data", &status))?;
+    let mut digests = BTreeMap::new();
+    for signed in reply.into_inner().manifests {
+        let manifest = open(agreement, &signed)?;
+        digests.insert(manifest.dataset().clone(), manifest.digest());
+    }
+    Ok(digests)
+}
+
+fn open(agreement: &SignedAgreement, signed: &Signed) -> Result<SignedManifest, Failure> {
+    let what = "a manifest in the room is not its owner's";
+    let terms = agreement.agreement();
+    let peeked = incamera_seal::peek_manifest(signed).or_fail(what)?;
+    let spec = terms.datasets.get(peeked.dataset());
+    let owner = spec.and_then(|spec| terms.service_key(&spec.owner));
+    let owner = owner.ok_or_else(|| Failure::failed(what).why("the agreement has no such data set"))?;
+    open_manifest(signed, owner).or_fail(what)
+}
+
+async fn run_in_room(
+    room: &AttestedRoom,
+    request: Signed,
+    bar: &indicatif::ProgressBar,
+) -> Result<ReleaseFile, Failure> {
+    let refused = |status| status_failure("there is no answer", &status);
+    let run = client::room(room.channel()).run(RunRequest { request: Some(request) }).await;
+    let mut events = run.map_err(refused)?.into_inner();
+    while let Some(event) = events.message().await.map_err(refused)? {
+        match event.event {
+            Some(Event::Step(step)) => bar.set_message(step.step),
+            Some(Event::Result(result)) => return Ok(result.release.unwrap_or_default()),
+            None => {}
+        }
+    }
+    Err(Failure::failed("there is no answer").why("the room hung up"))
+}
+
+/// Writes the answer with its receipt.
+fn keep(arguments: &QueryRun, asked: &Asked) -> Result<PathBuf, Failure> {
+    let short: String = asked.digest.chars().take(12).collect();
+    let path = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| format!("{}-{short}.release", arguments.query).into());
+    std::fs::write(&path, encode(&asked.release))
+        .or_fail(format!("the answer was not written to `{}`", path.display()))?;
+    Ok(path)
+}
+
+fn show(
+    agreement: &SignedAgreement,
+    query: &Query,
+    asked: &Asked,
+    path: &Path,
+    printer: &Printer,
+) -> Done {
+    let report = verify_release(&asked.release, agreement).or_fail("the room's answer does not hold")?;
+    let shown = table(&report.answer, query).or_fail("the answer was not understood")?;
+    let mut text = shown.to_string();
+    let epsilon = query.epsilon.to_string();
+    text.push_str(&format!("\n{}", receipt::cost_line(&report, &epsilon)));
+    text.push_str(&format!("\nanswer and receipt: {}", path.display()));
+    let document = json!({
+        "answer": shown, "table": text, "request": asked.digest, "release": path,
+        "simulated": report.simulated, "charges": receipt::charges(&report),
+    });
+    printer.result(&text, "incamera-answer/1", &document);
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! Talking to services: a party's by its service key, the room by its evidence.
+
+use std::path::Path;
+
+use incamera_agreement::{SignedAgreement, files};
+use incamera_attest::{Binding, VerifiedWorkload, verify};
+use incamera_keys::SigningKey;
+use incamera_net::client::{self, ConnectError};
+use incamera_net::services::AttestRequest;
+use incamera_net::status::Problem;
+use incamera_net::tls::TlsOptions;
+use incamera_wire::v1::BoundEvidence;
+use rand::Rng;
+use tonic::Status;
+use tonic::transport::Channel;
+
+use crate::agreement_error;
+use crate::clock::now;
+use crate::failure::{Context, Exit, Failure};
+use crate::folder::Folder;
+use crate::printer::Printer;
+
+/// Reads an agreement with the signatures beside it; all must hold.
+pub fn signed_agreement(path: &Path) -> Result<SignedAgreement, Failure> {
+    let agreement = agreement_error::read(path)?;
+    let what = format!("the agreement `{}` is not in force", path.display());
+    let signatures = files::read_signatures(path, &agreement).or_fail(&what)?;
+    let signed = agreement.verify(&signatures).map_err(|error| {
+        Failure::new(Exit::Refused, &what)
+            .because(&error)
+            .hint("each party signs it with `incamera agreement sign`; keep all .sig files beside it")
+    })?;
+    signed.at(now()).map_err(|error| {
+        Failure::new(Exit::Refused, &what)
+            .because(&error)
+            .hint("sign a new version with a later `expires`")
+    })?;
+    Ok(signed)
+}
+
+/// Connects to a party's service as the party of `folder`.
+pub async fn party_service(
+    folder: &Folder,
+    agreement: &SignedAgreement,
+    party: &str,
+) -> Result<Channel, Failure> {
+    let terms = agreement.agreement();
+    let found = terms.parties.get(party);
+    let found = found.ok_or_else(|| Failure::usage(format!("`{party}` is no party of this agreement")))?;
+    let key = folder.service_key()?;
+    client::connect(found.url.as_str(), &found.service, Some(&key), &options(folder))
+        .await
+        .map_err(|error| connect_failure(&format!("`{party}` was not reached"), &error))
+}
+
+/// Connects to the party's own service.
+pub async fn own_service(folder: &Folder, agreement: &SignedAgreement) -> Result<Channel, Failure> {
+    party_service(folder, agreement, folder.name().as_str())
+        .await
+        .map_err(|failure| failure.hint("start it with `incamera party serve`"))
+}
+
+/// TLS options: a key log only where the party's configuration asks for one.
+fn options(folder: &Folder) -> TlsOptions {
+    #[cfg(feature = "simulated")]
+    return TlsOptions {
+        key_log: folder.config.insecure_tls_key_log.clone(),
+    };
+    #[cfg(not(feature = "simulated"))]
+    {
+        let _ = folder;
+        TlsOptions::default()
+    }
+}
+
+/// A room whose evidence held.
+pub struct AttestedRoom {
+    channel: Channel,
+    workload: VerifiedWorkload,
+}
+
+impl AttestedRoom {
+    /// A channel to the TLS key that the evidence names.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// What was verified.
+    pub fn workload(&self) -> &VerifiedWorkload {
+        &self.workload
+    }
+}
+
+/// Connects to the agreement's room and verifies its evidence: fresh, accepted by the
+/// agreement, and bound to the TLS key of this connection and to this agreement.
+pub async fn attested(
+    agreement: &SignedAgreement,
+    me: Option<&SigningKey>,
+    printer: &Printer,
+) -> Result<AttestedRoom, Failure> {
+    let terms = agreement.agreement();
+    let url = terms.room.url.as_str();
+    let room = client::connect_unattested(url, me, &TlsOptions::default())
+        .await
+        .map_err(|error| connect_failure("the room was not reached", &error))?;
+    let mut challenge = [0u8; 32];
+    rand::rng().fill_bytes(&mut challenge);
+    let request = AttestRequest { challenge: challenge.to_vec() };
+    let reply = client::room(room.channel()).attest(request).await;
+    let reply = reply.map_err(|status| status_failure("the room gave no evidence", &status))?;
+    let bound = reply.into_inner().evidence.unwrap_or_default();
+    let workload = check(agreement, &bound, challenge, &room.key().to_spki())?;
+    if workload.simulated() {
+        printer.warn("SIMULATED TEE: nothing proves what runs on the room's machine");
+    }
+    Ok(AttestedRoom {
+        channel: room.channel(),
+        workload,
+    })
+}
+
+fn check(
+    agreement: &SignedAgreement,
+    bound: &BoundEvidence,
+    challenge: [u8; 32],
+    tls_key: &[u8],
+) -> Result<VerifiedWorkload, Failure> {
+    let terms = agreement.agreement();
+    let refused = |why: &str| {
+        Failure::new(Exit::Attestation, "the room's evidence does not hold").why(why)
+    };
+    let keys = bound.keys.clone().unwrap_or_default();
+    if keys.tls_key != tls_key {
+        return Err(refused("it is bound to another TLS key than this connection's: somebody stands in between"));
+    }
+    if bound.agreement_digest != AsRef::<[u8]>::as_ref(&terms.digest) {
+        return Err(refused("the room works under another agreement, or another version of it")
+            .hint("check `agreement` in the room's configuration, and that you have the newest version"));
+    }
+    let evidence = bound.evidence.as_ref().ok_or_else(|| refused("it is empty"))?;
+    let binding = Binding::for_push(challenge, keys, terms.digest);
+    verify(evidence, &terms.room.policy, &binding, now()).map_err(|error| {
+        Failure::new(Exit::Attestation, "the room's evidence does not hold")
+            .because(&error)
+            .hint("compare `incamera room measure` on the room with `[[room.accept]]` in the agreement")
+    })
+}
+
+/// What a service answered instead of doing what it was asked.
+pub fn status_failure(what: &str, status: &Status) -> Failure {
+    problem_failure(what, &Problem::from_status(status))
+}
+
+fn problem_failure(what: &str, problem: &Problem) -> Failure {
+    let exit = match problem.exit_code() {
+        2 | 1 => Exit::Failed,
+        4 => Exit::Attestation,
+        5 => Exit::Budget,
+        _ => Exit::Refused,
+    };
+    let mut failure = Failure::new(exit, what).why(problem.message());
+    failure.hint = problem.hint_text().map(str::to_owned);
+    failure
+}
+
+/// Why a service was not reached.
+pub fn connect_failure(what: &str, error: &ConnectError) -> Failure {
+    let failure = Failure::failed(what).because(error);
+    match error {
+        ConnectError::OtherKey { .. } => failure.exit(Exit::Refused),
+        _ => failure,
+    }
+}

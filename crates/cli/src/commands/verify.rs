@@ -1,0 +1,117 @@
+//! `verify FILE`: checks a file offline.
+
+use std::path::Path;
+
+use incamera_agreement::{SignedAgreement, files};
+use incamera_release::verify_release;
+use incamera_seal::{open_manifest, peek_manifest};
+use incamera_types::limits::MAX_MANIFEST_BYTES;
+use incamera_wire::v1::{ReleaseFile, Signed};
+use incamera_wire::{Format, decode};
+use serde_json::json;
+
+use super::room_client::signed_agreement;
+use crate::agreement_error;
+use crate::args::Verify;
+use crate::failure::{Context, Done, Exit, Failure};
+use crate::printer::Printer;
+use crate::receipt;
+
+/// What a file is.
+enum Kind {
+    Release(Box<ReleaseFile>),
+    Manifest(Signed),
+    Agreement,
+}
+
+/// Finds out what the file is, and checks it.
+pub fn run(arguments: &Verify, printer: &Printer) -> Done {
+    let path = &arguments.file;
+    let bytes = std::fs::read(path).or_fail(format!("`{}` was not read", path.display()))?;
+    match kind(&bytes) {
+        Some(Kind::Release(release)) => self::release(&release, &agreement(arguments)?, printer),
+        Some(Kind::Manifest(signed)) => manifest(&signed, &agreement(arguments)?, printer),
+        Some(Kind::Agreement) => signatures(path, printer),
+        None => Err(Failure::usage(format!("`{}` is nothing that can be verified", path.display()))
+            .hint("give an agreement, a manifest, or a release with its receipt")),
+    }
+}
+
+fn kind(bytes: &[u8]) -> Option<Kind> {
+    let limit = MAX_MANIFEST_BYTES;
+    if let Ok(release) = decode::<ReleaseFile>(bytes, limit)
+        && Format::Release.expect(&release.format).is_ok()
+    {
+        return Some(Kind::Release(Box::new(release)));
+    }
+    if let Ok(signed) = decode::<Signed>(bytes, limit)
+        && Format::Manifest.expect(&signed.format).is_ok()
+    {
+        return Some(Kind::Manifest(signed));
+    }
+    let text = std::str::from_utf8(bytes).ok()?;
+    text.contains("incamera-agreement/").then_some(Kind::Agreement)
+}
+
+/// The signed agreement that a file belongs to. An agreement that has expired since still
+/// says what held at the time.
+fn agreement(arguments: &Verify) -> Result<SignedAgreement, Failure> {
+    let path = arguments.agreement.as_deref().ok_or_else(|| {
+        Failure::usage("which agreement does the file belong to?")
+            .hint("name it with `--agreement FILE`; its signatures lie beside it")
+    })?;
+    let agreement = agreement_error::read(path)?;
+    let what = format!("the agreement `{}` is not signed by all", path.display());
+    let signatures = files::read_signatures(path, &agreement).or_fail(&what)?;
+    agreement.verify(&signatures).map_err(|error| {
+        Failure::new(Exit::Refused, what).because(&error)
+    })
+}
+
+fn release(release: &ReleaseFile, agreement: &SignedAgreement, printer: &Printer) -> Done {
+    let report = verify_release(release, agreement).or_fail("the receipt does not hold")?;
+    printer.result(receipt::text(&report), "incamera-verified/1", &receipt::document(&report));
+    Ok(())
+}
+
+fn manifest(signed: &Signed, agreement: &SignedAgreement, printer: &Printer) -> Done {
+    let what = "the manifest does not hold";
+    let terms = agreement.agreement();
+    let peeked = peek_manifest(signed).or_fail(what)?;
+    let spec = terms.datasets.get(peeked.dataset());
+    let owner = spec.and_then(|spec| terms.service_key(&spec.owner));
+    let owner = owner.ok_or_else(|| Failure::failed(what).why("the agreement has no such data set"))?;
+    let manifest = open_manifest(signed, owner).or_fail(what)?;
+    if manifest.agreement_id() != &terms.id {
+        return Err(Failure::failed(what).why("it was sealed under another agreement"));
+    }
+    let text = format!(
+        "the manifest of `{}` version {} is signed by `{}`\n  digest {}",
+        manifest.dataset(),
+        manifest.version(),
+        manifest.owner(),
+        manifest.digest()
+    );
+    let document = json!({
+        "kind": "manifest", "dataset": manifest.dataset(), "version": manifest.version(),
+        "owner": manifest.owner(), "digest": manifest.digest(),
+    });
+    printer.result(text, "incamera-verified/1", &document);
+    Ok(())
+}
+
+fn signatures(path: &Path, printer: &Printer) -> Done {
+    let signed = signed_agreement(path)?;
+    let agreement = signed.agreement();
+    let parties: Vec<String> = agreement.parties.keys().map(ToString::to_string).collect();
+    let text = format!(
+        "the agreement `{}` version {} is signed by {} and in force\n  digest {}",
+        agreement.name,
+        agreement.version,
+        parties.join(", "),
+        agreement.digest
+    );
+    let document = json!({ "kind": "agreement", "name": agreement.name, "digest": agreement.digest, "signed_by": parties });
+    printer.result(text, "incamera-verified/1", &document);
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! What a party's own people ask of its service: known by the party's own service key.
+
+use std::sync::Arc;
+
+use incamera_agreement::Agreement;
+use incamera_ledger::{LedgerError, NewManifest, to_wire};
+use incamera_net::server::caller;
+use incamera_net::services::owner_server::Owner as OwnerService;
+use incamera_net::services::{
+    AgreementStatus, RegisterManifestReply, RegisterManifestRequest, StatusReply, StatusRequest,
+};
+use incamera_net::status::{Problem, ProblemKind};
+use incamera_seal::{SignedManifest, open_manifest};
+use incamera_types::{Digest as _, PartyName};
+use incamera_wire::encode;
+use incamera_wire::v1::{DataVersion, Loss};
+use tonic::{Request, Response, Status};
+
+use crate::agreements::now;
+use crate::broker::ledger_problem;
+use crate::service::{State, blocking};
+
+/// The owner's side.
+pub(crate) struct Owner {
+    state: Arc<State>,
+}
+
+impl Owner {
+    pub(crate) fn new(state: Arc<State>) -> Self {
+        Self { state }
+    }
+
+    fn admit<T>(&self, request: &Request<T>) -> Result<(), Problem> {
+        if caller(request) == Some(self.state.service.public()) {
+            return Ok(());
+        }
+        Err(Problem::new(
+            ProblemKind::Refused,
+            "not-the-owner",
+            "only this party's own people may ask this: the caller's TLS key is not its service key",
+        ))
+    }
+}
+
+#[tonic::async_trait]
+impl OwnerService for Owner {
+    async fn register_manifest(
+        &self,
+        request: Request<RegisterManifestRequest>,
+    ) -> Result<Response<RegisterManifestReply>, Status> {
+        self.admit(&request)?;
+        let state = self.state.clone();
+        let message = request.into_inner();
+        let version = blocking(move || register(&state, &message)).await?;
+        Ok(Response::new(RegisterManifestReply { version }))
+    }
+
+    async fn status(
+        &self,
+        request: Request<StatusRequest>,
+    ) -> Result<Response<StatusReply>, Status> {
+        self.admit(&request)?;
+        let state = self.state.clone();
+        Ok(Response::new(blocking(move || status(&state)).await?))
+    }
+}
+
+fn refused(code: &str, text: &str) -> Problem {
+    Problem::new(ProblemKind::Refused, code, text)
+}
+
+fn register(state: &State, message: &RegisterManifestRequest) -> Result<u64, Problem> {
+    let signed = message.manifest.clone().unwrap_or_default();
+    let manifest = open_manifest(&signed, &state.service.public()).map_err(|error| {
+        refused("manifest-signature", "the manifest is not signed by this party's service key")
+            .detail(error)
+    })?;
+    check_fit(state, &manifest)?;
+    let bytes = encode(&signed);
+    let new = NewManifest {
+        agreement: *manifest.agreement_id(),
+        dataset: manifest.dataset(),
+        version: manifest.version(),
+        digest: manifest.digest(),
+        signed: &bytes,
+    };
+    state.ledger().register_manifest(&new, now()).map_err(|error| ledger_problem(&error))?;
+    let (dataset, version) = (manifest.dataset(), manifest.version());
+    tracing::info!(%dataset, version, "manifest registered");
+    Ok(manifest.version())
+}
+
+/// The manifest must be of a data set of this party in a signed agreement, as declared there.
+fn check_fit(state: &State, manifest: &SignedManifest) -> Result<(), Problem> {
+    let signed = state.agreements.newest(manifest.agreement_id()).ok_or_else(|| {
+        refused("agreement-unknown", "no signed agreement of the manifest's id is known here")
+            .hint("put the agreement and all its .sig files into the party's `agreements` folder")
+    })?;
+    let agreement = signed.agreement();
+    let spec = agreement.datasets.get(manifest.dataset());
+    let own = spec.filter(|spec| spec.owner == state.name);
+    let own = own.ok_or_else(|| {
+        refused("not-the-owner", "the agreement gives this party no data set of the manifest's name")
+    })?;
+    let matching = &agreement.matching;
+    manifest
+        .fits(own, &agreement.id, matching.epoch, matching.partitions)
+        .map_err(|error| {
+            refused("manifest-unfit", &error.to_string()).hint("seal the data set again")
+        })
+}
+
+fn status(state: &State) -> Result<StatusReply, Problem> {
+    let ledger = state.ledger();
+    let failed = |error: LedgerError| ledger_problem(&error);
+    let mut reply = StatusReply {
+        party: state.name.to_string(),
+        spent: Some(to_wire(ledger.spent_in_all().map_err(failed)?)),
+        ceiling: Some(to_wire(state.own_ceiling())),
+        agreements: Vec::new(),
+        data: Vec::new(),
+    };
+    for (agreement, missing) in state.agreements.all() {
+        let spent = ledger.spent(&agreement.id).map_err(failed)?;
+        let entries = ledger.log_size(&agreement.id).map_err(failed)?;
+        for newest in ledger.newest_manifests(&agreement.id).map_err(failed)? {
+            reply.data.push(DataVersion {
+                dataset: newest.dataset.to_string(),
+                version: newest.version,
+                manifest: newest.digest.as_bytes().to_vec(),
+            });
+        }
+        let ceiling = agreement.ceiling(&state.name).map(to_wire);
+        reply.agreements.push(one(&agreement, &missing, to_wire(spent), ceiling, entries));
+    }
+    Ok(reply)
+}
+
+fn one(
+    agreement: &Agreement,
+    missing: &[PartyName],
+    spent: Loss,
+    ceiling: Option<Loss>,
+    log_entries: u64,
+) -> AgreementStatus {
+    AgreementStatus {
+        name: agreement.name.to_string(),
+        digest: agreement.digest.as_bytes().to_vec(),
+        missing: missing.iter().map(ToString::to_string).collect(),
+        spent: Some(spent),
+        ceiling,
+        log_entries,
+    }
+}

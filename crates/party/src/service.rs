@@ -1,0 +1,213 @@
+//! The service: opens what it needs, listens, serves until it is told to stop.
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::FutureExt as _;
+use incamera_dp::loss_of;
+use incamera_keys::SigningKey;
+use incamera_ledger::{Ledger, LedgerError};
+use incamera_net::server;
+use incamera_net::tls::{self, TlsError, TlsOptions};
+use incamera_net::{health, status::Problem};
+use incamera_release::{Challenges, OwnRules};
+use incamera_seal::{KeyRing, RingError};
+use incamera_types::{PartyName, PrivacyLoss};
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+
+use crate::agreements::Agreements;
+use crate::broker::Broker;
+use crate::config::PartyConfig;
+use crate::meeting::Meeting;
+use crate::owner::Owner;
+
+/// Why a party's service does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The service key cannot be read.
+    #[error("the service key `{path}` cannot be read: check `service` under `[keys]`")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The key ring does not open.
+    #[error("the key ring does not open: check `ring` and `passphrase_file` under `[keys]`")]
+    Ring(#[from] RingError),
+    /// The ledger does not open.
+    #[error("the ledger does not open: check `path` under `[ledger]`")]
+    Ledger(#[from] LedgerError),
+    /// The address is taken, or not ours.
+    #[error("the service cannot listen there: check `listen` and `health`")]
+    Listen(#[from] io::Error),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] TlsError),
+    /// The health endpoint failed.
+    #[error("the health endpoint failed")]
+    Health(#[from] health::HealthError),
+    /// The server failed.
+    #[error("the server failed")]
+    Server(#[from] server::ServeError),
+}
+
+/// What all handlers share.
+pub(crate) struct State {
+    pub(crate) name: PartyName,
+    pub(crate) agreements: Arc<Agreements>,
+    pub(crate) service: SigningKey,
+    pub(crate) rules: OwnRules,
+    own_ceiling: PrivacyLoss,
+    ledger: Mutex<Ledger>,
+    ring: Mutex<KeyRing>,
+    challenges: Mutex<Challenges>,
+}
+
+impl State {
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The key ring, with what other processes of this party added since.
+    pub(crate) fn ring(&self) -> Result<MutexGuard<'_, KeyRing>, Problem> {
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        ring.refresh().map_err(Problem::internal)?;
+        Ok(ring)
+    }
+
+    pub(crate) fn challenges(&self) -> MutexGuard<'_, Challenges> {
+        self.challenges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The owner's own ceiling over everything.
+    pub(crate) fn own_ceiling(&self) -> PrivacyLoss {
+        self.own_ceiling
+    }
+}
+
+/// Runs slow work (disks, key rings) away from the threads that serve others.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, tonic::Status> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|error| tonic::Status::from(Problem::internal(error)))??)
+}
+
+/// Serves until `shutdown`.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve(
+    config: PartyConfig,
+    passphrase: SecretString,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let state = Arc::new(open(&config, &passphrase)?);
+    let tls = tls::server_config(&state.service, &hosts(&config, &state), &options(&config))?;
+    let listener = TcpListener::bind(config.listen).await?;
+    let routes = Routes::new(server::broker(Broker::new(state.clone())))
+        .add_service(server::owner(Owner::new(state.clone())))
+        .add_service(server::meeting(Meeting::new(state.agreements.clone())));
+    tracing::info!(party = %config.name, listen = %config.listen, "the party's service is up");
+    let shutdown = shutdown.shared();
+    let serving = server::serve(listener, tls, routes, shutdown.clone());
+    let Some(address) = config.health else {
+        return Ok(serving.await?);
+    };
+    let health = TcpListener::bind(address).await?;
+    let version = env!("CARGO_PKG_VERSION");
+    let (served, answered) = tokio::join!(
+        serving,
+        health::serve(health, config.name.as_str(), version, shutdown)
+    );
+    served?;
+    Ok(answered?)
+}
+
+fn open(config: &PartyConfig, passphrase: &SecretString) -> Result<State, ServeError> {
+    let ring = KeyRing::open(&config.keys.ring, passphrase)?;
+    Ok(State {
+        name: config.name.clone(),
+        agreements: Arc::new(Agreements::new(&config.agreements)),
+        service: service_key(config)?,
+        rules: rules(config),
+        own_ceiling: loss_of(&config.budget),
+        ledger: Mutex::new(open_ledger(config)?),
+        ring: Mutex::new(ring),
+        challenges: Mutex::default(),
+    })
+}
+
+/// The owner's own rules, beside the agreement's.
+fn rules(config: &PartyConfig) -> OwnRules {
+    OwnRules {
+        #[cfg(feature = "simulated")]
+        insecure_accept_simulated: config.insecure_accept_simulated,
+        paused: config.paused,
+        refused_queries: config.refused_queries.clone(),
+        refused_analysts: config.refused_analysts.clone(),
+        ..OwnRules::default()
+    }
+}
+
+#[cfg(not(feature = "simulated"))]
+fn open_ledger(config: &PartyConfig) -> Result<Ledger, LedgerError> {
+    Ledger::open(&config.ledger.path, &config.name)
+}
+
+/// Ends the process at the failpoint that tests name in `INCAMERA_FAILPOINT`: `reserved`,
+/// `charging` or `charged`. Not in a production build.
+#[cfg(feature = "simulated")]
+fn open_ledger(config: &PartyConfig) -> Result<Ledger, LedgerError> {
+    let mut ledger = Ledger::open(&config.ledger.path, &config.name)?;
+    if let Ok(wanted) = std::env::var("INCAMERA_FAILPOINT") {
+        ledger.on_failpoint(move |point| {
+            if format!("{point:?}").eq_ignore_ascii_case(&wanted) {
+                std::process::abort();
+            }
+        });
+    }
+    Ok(ledger)
+}
+
+fn service_key(config: &PartyConfig) -> Result<SigningKey, ServeError> {
+    let path = &config.keys.service;
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| ServeError::Key {
+        path: path.clone(),
+        source,
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.into()))?;
+    SigningKey::from_openssh(&text, None).map_err(|error| failed(error.into()))
+}
+
+/// The hosts that agreements name this service by, and the address itself.
+fn hosts(config: &PartyConfig, state: &State) -> Vec<String> {
+    let mut hosts = vec![config.listen.ip().to_string(), "localhost".to_owned()];
+    for (agreement, _) in state.agreements.all() {
+        if let Some(party) = agreement.parties.get(&config.name) {
+            hosts.push(party.url.host().to_owned());
+        }
+    }
+    hosts.sort();
+    hosts.dedup();
+    hosts
+}
+
+fn options(config: &PartyConfig) -> TlsOptions {
+    #[cfg(feature = "simulated")]
+    return TlsOptions {
+        key_log: config.insecure_tls_key_log.clone(),
+    };
+    #[cfg(not(feature = "simulated"))]
+    {
+        let _ = config;
+        TlsOptions::default()
+    }
+}

@@ -1,0 +1,190 @@
+//! CPU of the lift query in the room, keys in hand, from scan to exact answer, against the
+//! same SQL on plain DataFusion over plain Parquet files of the same rows.
+//!
+//! 100,000 people, about 1,000,000 purchases. Prints one JSON object a line.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use incamera_agreement::Agreement;
+use incamera_dp::NoiseKey;
+use incamera_keys::SigningKey;
+use incamera_query::{Limits, RoomData, check, compute};
+use incamera_release::OpenedGrants;
+use incamera_seal::{
+    Consent, Consents, KeyRing, MANIFEST_FILE, SealJob, SignedManifest, Source, granted_parts,
+    open_manifest, part_path, read_manifest_file, read_part, seal_dataset, unwrap_keys,
+};
+use incamera_testkit::campaign::Campaign;
+use incamera_types::{
+    ColumnName, DatasetName, Digest, FileId, Pseudonym, RequestDigest, Transcript, UnixTime, Value,
+};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+const RUNS: u32 = 5;
+const DATASETS: [&str; 3] = ["customers", "mailing", "purchases"];
+
+/// CPU seconds of this process so far, all threads.
+fn cpu_s() -> f64 {
+    const TICKS_PER_S: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    let (_, rest) = stat.rsplit_once(')').unwrap();
+    // utime and stime are fields 14 and 15 of the line, 12 and 13 after the name.
+    let ticks = rest.split_whitespace().skip(11).take(2);
+    ticks.map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS_PER_S
+}
+
+fn pseudonym(email: &str) -> Option<Pseudonym> {
+    let email = email.trim().to_lowercase();
+    let digest: RequestDigest = Transcript::new("bench").field(&email).finish();
+    let bytes = digest.as_bytes().get(..16)?.try_into().ok()?;
+    (!email.is_empty()).then_some(Pseudonym::from_bytes(bytes))
+}
+
+struct World<'a> {
+    folder: &'a Path,
+    agreement: Agreement,
+    ring: KeyRing,
+    signer: SigningKey,
+}
+
+impl World<'_> {
+    fn seal(&mut self, name: &str, by: Option<&Consents>) -> Option<Consents> {
+        let spec = &self.agreement.datasets[&name.parse::<DatasetName>().unwrap()];
+        let consent = match (spec.purposes_column(), by) {
+            (Some(_), _) => Consent::Column,
+            (None, Some(consents)) => Consent::ByPerson(consents),
+            (None, None) => Consent::Everyone,
+        };
+        let job = SealJob {
+            spec,
+            agreement_id: self.agreement.id,
+            version: 1,
+            previous: None,
+            key_epoch: 1,
+            matching_epoch: self.agreement.matching.epoch,
+            partitions: self.agreement.matching.partitions,
+            purposes: &self.agreement.leaf_purposes(),
+            source: &Source::Csv(self.folder.join(format!("{name}.csv"))),
+            id_column: Some("email"),
+            people: &pseudonym,
+            consent,
+            out: &self.folder.join(name),
+            progress: &mut |_| {},
+        };
+        let report = seal_dataset(job, &mut self.ring, &self.signer, UnixTime(1000), &mut rand::rng());
+        report.unwrap().consents
+    }
+
+    fn manifests(&self) -> BTreeMap<DatasetName, SignedManifest> {
+        let open = |name: &str| {
+            let signed = read_manifest_file(&self.folder.join(name).join(MANIFEST_FILE)).unwrap();
+            (name.parse().unwrap(), open_manifest(&signed, &self.signer.public()).unwrap())
+        };
+        DATASETS.map(open).into()
+    }
+
+    fn columns(&self, dataset: &DatasetName) -> Vec<ColumnName> {
+        let query = self.agreement.queries.values().next().unwrap();
+        let reads = query.reads.iter().filter(|read| &read.dataset == dataset);
+        reads.map(|read| read.column.clone()).collect()
+    }
+
+    fn grants(&self) -> OpenedGrants {
+        let query = self.agreement.queries.values().next().unwrap();
+        let keys = |(name, manifest): (DatasetName, SignedManifest)| {
+            let columns = self.columns(&name);
+            let keys = unwrap_keys(&manifest, &query.purpose, &columns, &self.ring).unwrap();
+            (name, granted_parts(&manifest, &query.purpose, &columns, keys).unwrap())
+        };
+        let parts = self.manifests().into_iter().map(keys).collect();
+        let loss = self.agreement.cost(query);
+        OpenedGrants::for_tests(RequestDigest::from_bytes([1; 32]), parts, NoiseKey::from_bytes([1; 32]), loss)
+    }
+
+    /// The rows that the query may read, as plain Parquet files.
+    fn write_plain(&self, grants: &OpenedGrants) {
+        for (name, manifest) in self.manifests() {
+            let file = File::create(self.folder.join(format!("{name}.plain.parquet"))).unwrap();
+            let level = Compression::ZSTD(ZstdLevel::try_new(3).unwrap());
+            let properties = WriterProperties::builder().set_compression(level).build();
+            let mut writer = None;
+            for part in manifest.parts() {
+                let Some(keys) = grants.part_keys(&name, &part.file_id) else { continue };
+                let sealed = File::open(part_path(&self.folder.join(name.as_str()), &part.file_id)).unwrap();
+                let rows = read_part(sealed, &manifest, part, keys, &self.columns(&name), 65_536).unwrap();
+                for batch in rows {
+                    let batch = batch.unwrap();
+                    let new = || ArrowWriter::try_new(file.try_clone().unwrap(), batch.schema(), Some(properties.clone())).unwrap();
+                    writer.get_or_insert_with(new).write(&batch).unwrap();
+                }
+            }
+            writer.unwrap().close().unwrap();
+        }
+    }
+}
+
+async fn plain(folder: &Path, sql: &str) -> usize {
+    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
+    for name in DATASETS {
+        let path = folder.join(format!("{name}.plain.parquet"));
+        let path = path.to_str().unwrap();
+        context.register_parquet(name, path, ParquetReadOptions::default()).await.unwrap();
+    }
+    let rows = context.sql(sql).await.unwrap().collect().await.unwrap();
+    rows.iter().map(|batch| batch.num_rows()).sum()
+}
+
+fn figure(name: &str, value: f64, unit: &str) {
+    println!("{{\"figure\": \"{name}\", \"value\": {value:.3}, \"unit\": \"{unit}\"}}");
+}
+
+fn main() {
+    let keep = tempfile::tempdir().unwrap();
+    let folder = keep.path();
+    Campaign::new(100_000, 1).write(folder).unwrap();
+    let passphrase = "bench".to_owned().into();
+    let mut world = World {
+        folder,
+        agreement: Agreement::parse(include_bytes!("lift.toml")).unwrap(),
+        ring: KeyRing::create_with_work_factor(&folder.join("ring"), &passphrase, 2, &mut rand::rng()).unwrap(),
+        signer: SigningKey::generate(&mut rand::rng()),
+    };
+    let consents = world.seal("customers", None);
+    world.seal("mailing", None);
+    world.seal("purchases", consents.as_ref());
+    let grants = Arc::new(world.grants());
+    world.write_plain(&grants);
+
+    let (from, until) = Campaign::window();
+    let query = world.agreement.queries.values().next().unwrap();
+    let params = [("from", from), ("until", until)].map(|(name, day)| (name.parse().unwrap(), Value::Date(day)));
+    let checked = check(&world.agreement, query, &params.into()).unwrap();
+    let path = |name: &DatasetName, id: &FileId| part_path(&folder.join(name.as_str()), id);
+    let data = RoomData::new(&world.manifests(), &path);
+    let limits = Limits { threads: 2, ..Limits::default() };
+    let sql = query.sql.replace("$from", &format!("DATE '{from}'")).replace("$until", &format!("DATE '{until}'"));
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let measure = |run: &dyn Fn()| {
+        run();
+        let start = cpu_s();
+        (0..RUNS).for_each(|_| run());
+        (cpu_s() - start) / f64::from(RUNS)
+    };
+    let room = measure(&|| {
+        runtime.block_on(compute(&checked, &data, &grants, &limits)).unwrap();
+    });
+    let engine = measure(&|| {
+        assert_eq!(runtime.block_on(plain(folder, &sql)), 2);
+    });
+    figure("lift_room_cpu_s", room, "s");
+    figure("lift_plain_cpu_s", engine, "s");
+    figure("lift_cpu_ratio", room / engine, "1");
+}

@@ -1,0 +1,199 @@
+//! I6, I7 and I8, as far as this crate can break them.
+
+use arrow::array::{Date32Array, Decimal128Array, Int64Array, StringArray};
+use incamera_dp::NoiseKey;
+use incamera_types::Value;
+
+use super::*;
+use crate::released::release_with;
+use crate::source::{Batches, SourceError};
+use crate::{check, prove};
+
+/// True if the type implements the trait: an inherent constant wins over the trait's.
+macro_rules! implements {
+    ($ty:ty: $($bound:tt)+) => {{
+        trait Fallback {
+            const IS: bool = false;
+        }
+        impl<T: ?Sized> Fallback for T {}
+        struct Probe<T: ?Sized>(std::marker::PhantomData<T>);
+        #[allow(dead_code)]
+        impl<T: ?Sized + $($bound)+> Probe<T> {
+            const IS: bool = true;
+        }
+        <Probe<$ty>>::IS
+    }};
+}
+
+#[test]
+fn i6_an_exact_answer_cannot_be_shown_or_sent() {
+    assert!(implements!(String: serde::Serialize), "the probe works");
+    assert!(!implements!(RawAggregate: serde::Serialize));
+    assert!(!implements!(RawAggregate: std::fmt::Display));
+    assert!(!implements!(RawAggregate: std::fmt::Debug));
+    assert!(!implements!(RawAggregate: Clone));
+    assert!(!implements!(RawAggregate: PartialEq));
+}
+
+const PURCHASES: &str = "[\"purchases.person\", \"purchases.day\", \"purchases.amount\", \"purchases.items\", \"purchases.points\", \"purchases.category\"]";
+
+/// Everything that the list of expressions allows, over hostile values.
+const HOSTILE: &str = "SELECT COUNT(DISTINCT person) AS people,
+  SUM(amount * items + amount) AS worth, SUM(points) AS points, SUM(-items) AS minus, COUNT(*) AS n
+FROM purchases
+WHERE category NOT IN ('x', '') AND (points > 0 OR points IS NULL OR points BETWEEN -5 AND 5 OR points < 0)
+  AND CASE WHEN day < DATE '0001-01-01' THEN items + 1 WHEN day IS NULL THEN 2 ELSE 0 END >= 0";
+
+fn hostile() -> CheckedQuery {
+    let agreement = agreement(
+        HOSTILE,
+        &[
+            ("reads", PURCHASES),
+            ("rows", "{ purchases = 5 }"),
+            ("per_person", "{ groups = 1, worth = [-100, 100], points = [-9, 9], minus = [-50, 50], n = [0, 5] }"),
+        ],
+    );
+    prove(&agreement, query(&agreement)).unwrap()
+}
+
+fn purchases(rows: Vec<(Person, Option<i32>, Option<i128>, Option<i64>, Option<i64>, Option<&str>)>) -> Memory {
+    let amounts: Decimal128Array = rows.iter().map(|row| row.2).collect();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("person", people(rows.iter().map(|row| row.0))),
+        ("day", Arc::new(rows.iter().map(|row| row.1).collect::<Date32Array>())),
+        ("amount", Arc::new(amounts.with_precision_and_scale(10, 2).unwrap())),
+        ("items", Arc::new(rows.iter().map(|row| row.3).collect::<Int64Array>())),
+        ("points", Arc::new(rows.iter().map(|row| row.4).collect::<Int64Array>())),
+        ("category", Arc::new(rows.iter().map(|row| row.5).collect::<StringArray>())),
+    ];
+    let parts = [((dataset("purchases"), 0), vec![vec![batch(columns)]])];
+    Memory { partitions: 1, parts: parts.into() }
+}
+
+#[test]
+fn i7_no_value_makes_an_error() {
+    let long = "x".repeat(100_000);
+    let days = [None, Some(i32::MIN), Some(i32::MAX), Some(0)];
+    let amounts = [None, Some(i128::MAX), Some(i128::MIN), Some(0), Some(10i128.pow(10))];
+    let numbers = [None, Some(i64::MIN), Some(i64::MAX), Some(0), Some(-1)];
+    let texts = [None, Some(""), Some("\0"), Some("'; --"), Some(long.as_str())];
+    let checked = hostile();
+    let (mut rows, mut number) = (Vec::new(), 0u8);
+    for day in days {
+        for amount in amounts {
+            for (items, points) in numbers.iter().zip(numbers.iter().rev()) {
+                for text in texts {
+                    number = number.wrapping_add(1);
+                    rows.push((person(number), day, amount, *items, *points, text));
+                }
+            }
+        }
+    }
+    rows.sort_by_key(|row| row.0);
+    let totals = totals(&checked, purchases(rows), 1);
+    // 256 people at most, each clamped.
+    assert!((0..=256).contains(&totals[0]));
+    assert!(totals[1].abs() <= 256 * 10_000 && totals[2].abs() <= 256 * 9);
+}
+
+#[test]
+fn i7_refusals_know_no_rows() {
+    // A check has no source of rows to look at: only the agreement and the parameters.
+    let agreement = agreement(
+        "SELECT COUNT(DISTINCT person) AS people FROM purchases WHERE items = $n",
+        &[
+            ("reads", "[\"purchases.person\", \"purchases.items\"]"),
+            ("rows", "{ purchases = 1 }"),
+            ("params", "{ n = { type = \"int\" } }"),
+        ],
+    );
+    let check = |pairs: &[(&str, Value)]| check(&agreement, query(&agreement), &params(pairs)).map(|_| ()).map_err(|r| r.kind().word());
+    assert_eq!(check(&[("n", Value::Int(3))]), Ok(()));
+    assert_eq!(check(&[]), Err("params"));
+    assert_eq!(check(&[("n", Value::Bool(true))]), Err("params"));
+    assert_eq!(check(&[("n", Value::Int(3)), ("m", Value::Int(3))]), Err("params"));
+}
+
+struct Broken(SourceError);
+
+impl PartSource for Broken {
+    fn partitions(&self, _: &DatasetName) -> Result<u32, SourceError> {
+        Ok(3)
+    }
+    fn open(&self, _: &DatasetName, _: u32, _: &[incamera_types::ColumnName]) -> Result<Vec<Batches>, SourceError> {
+        Err(self.0.clone())
+    }
+}
+
+#[test]
+fn i7_errors_are_of_parts_or_opaque() {
+    let error = SourceError::Missing { dataset: dataset("purchases") };
+    let found = try_raw(&hostile(), Arc::new(Broken(error.clone())), 1).err().unwrap();
+    assert_eq!(found, QueryError::Source(error));
+    // Columns of other types than agreed: an owner's fault, and no word about a value.
+    let mut odd = purchases(vec![(person(1), None, None, None, None, None)]);
+    for batches in odd.parts.values_mut().flatten() {
+        let people = batches[0].column(0).clone();
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["secret"]));
+        let columns = ["day", "amount", "items", "points", "category"].map(|name| (name, texts.clone()));
+        *batches = vec![batch([("person", people)].into_iter().chain(columns).collect())];
+    }
+    let found = try_raw(&hostile(), Arc::new(odd), 1).err().unwrap();
+    assert!(!found.to_string().contains("secret"));
+    let unsealed = SourceError::Unsealed { dataset: dataset("purchases") };
+    assert_eq!(found, QueryError::Source(unsealed));
+}
+
+#[test]
+fn people_out_of_order_or_place_are_refused() {
+    let row = |number| (person(number), None, Some(1), Some(1), Some(1), Some("a"));
+    let mut sorted = [person(1), person(2)];
+    sorted.sort();
+    let falling = vec![row(1), row(2)].into_iter().map(|mut r| { r.0 = if r.0 == sorted[0] { sorted[1] } else { sorted[0] }; r }).collect();
+    let unsealed = QueryError::Source(SourceError::Unsealed { dataset: dataset("purchases") });
+    assert_eq!(try_raw(&hostile(), Arc::new(purchases(falling)), 1).err(), Some(unsealed.clone()));
+    // The same person in two slices would count twice.
+    let mut twice = purchases(vec![row(1)]);
+    twice.partitions = 2;
+    let copy = twice.parts[&(dataset("purchases"), 0)].clone();
+    twice.parts.insert((dataset("purchases"), 1), copy);
+    assert_eq!(try_raw(&hostile(), Arc::new(twice), 1).err(), Some(unsealed));
+}
+
+#[test]
+fn i8_the_same_seeds_give_the_same_bytes() {
+    use incamera_wire::encode;
+    let row = |number| (person(number), None, Some(i128::from(number)), Some(1), Some(1), Some("a"));
+    let answer = |key: u8| {
+        let mut rows: Vec<_> = (0..200).map(row).collect();
+        rows.sort_by_key(|row| row.0);
+        let checked = hostile();
+        let raw = try_raw(&checked, Arc::new(purchases(rows)), key).unwrap();
+        encode(&release_with(raw, &checked, &NoiseKey::from_bytes([key; 32]), true).answer())
+    };
+    assert_eq!(answer(1), answer(1));
+    assert_ne!(answer(1), answer(2));
+}
+
+#[test]
+fn small_groups_are_withheld_by_the_noisy_count() {
+    let agreement = agreement(
+        "SELECT category AS category, COUNT(DISTINCT person) AS people, SUM(items) AS items FROM purchases GROUP BY category",
+        &[
+            ("reads", "[\"purchases.person\", \"purchases.category\", \"purchases.items\"]"),
+            ("rows", "{ purchases = 5 }"),
+            ("groups", "{ category = [\"full\", \"empty\"] }"),
+            ("per_person", "{ groups = 1, items = [0, 3] }"),
+            ("min_people", "100"),
+        ],
+    );
+    let checked = prove(&agreement, query(&agreement)).unwrap();
+    let mut rows: Vec<_> = (0..250).map(|n| (person(n), None, None, Some(7), None, Some("full"))).collect();
+    rows.sort_by_key(|row| row.0);
+    let raw = try_raw(&checked, Arc::new(purchases(rows)), 1).unwrap();
+    assert_eq!(raw.totals, [250, 750, 0, 0]);
+    let answer = release_with(raw, &checked, &NoiseKey::from_bytes([1; 32]), true).answer();
+    let withheld: Vec<bool> = answer.groups.iter().map(|group| group.withheld).collect();
+    assert_eq!(withheld, [false, true], "an empty declared group has its row");
+    assert_eq!((answer.groups[0].values.len(), answer.groups[1].values.len()), (2, 0));
+}

@@ -1,0 +1,99 @@
+//! SQL in files: each query with what is said of it.
+//!
+//! A file has cases, each from a line `query` to an empty line: settings of the agreement
+//! (`with NAME = VALUE`), the SQL, `----`, then `accepted` or `refused KIND: what`, and
+//! perhaps `at TEXT`, the piece of SQL that is pointed at.
+
+use super::*;
+use crate::{RefusalKind, prove};
+
+struct Case {
+    place: String,
+    settings: Vec<(String, String)>,
+    sql: String,
+    expected: String,
+    at: Option<String>,
+}
+
+fn cases(file: &str, text: &str) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut lines = text.lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        assert_eq!(line, "query", "{file}:{}", number + 1);
+        let mut case = Case {
+            place: format!("{file}:{}", number + 1),
+            settings: Vec::new(),
+            sql: String::new(),
+            expected: String::new(),
+            at: None,
+        };
+        for (_, line) in lines.by_ref().take_while(|(_, line)| *line != "----") {
+            match line.strip_prefix("with ").and_then(|rest| rest.split_once(" = ")) {
+                Some((name, value)) => case.settings.push((name.into(), value.into())),
+                None => case.sql += &format!("{line}\n"),
+            }
+        }
+        for (_, line) in lines.by_ref().take_while(|(_, line)| !line.is_empty()) {
+            match line.strip_prefix("at ") {
+                Some(text) => case.at = Some(text.into()),
+                None => case.expected = line.into(),
+            }
+        }
+        cases.push(case);
+    }
+    cases
+}
+
+fn run(file: &str, text: &str) {
+    for case in cases(file, text) {
+        let settings: Vec<_> = case.settings.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        let agreement = agreement(case.sql.trim_end(), &settings);
+        let (said, at) = match prove(&agreement, query(&agreement)) {
+            Ok(_) => ("accepted".to_owned(), None),
+            Err(refusal) => {
+                let at = refusal.span().map(|span| query(&agreement).sql[span].to_owned());
+                assert!(!refusal.why().is_empty() && !refusal.instead().is_empty());
+                (format!("refused {}: {}", refusal.kind(), refusal.what()), at)
+            }
+        };
+        assert_eq!(said, case.expected, "{}\n{}", case.place, case.sql);
+        if case.at.is_some() {
+            assert_eq!(at, case.at, "{}", case.place);
+        }
+    }
+}
+
+macro_rules! files {
+    ($($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            let file = concat!("tests/sql/", stringify!($name), ".slt");
+            run(file, include_str!(concat!("../../tests/sql/", stringify!($name), ".slt")));
+        }
+    )*};
+}
+
+files! { accepted clauses joins expressions answers }
+
+#[test]
+fn kinds_have_distinct_words() {
+    let kinds = [
+        RefusalKind::Syntax,
+        RefusalKind::NotOneSelect,
+        RefusalKind::Clause,
+        RefusalKind::Expression,
+        RefusalKind::Numbers,
+        RefusalKind::Join,
+        RefusalKind::UnitLost,
+        RefusalKind::Reads,
+        RefusalKind::Groups,
+        RefusalKind::Measures,
+        RefusalKind::Params,
+        RefusalKind::Privacy,
+    ];
+    let words: std::collections::BTreeSet<_> = kinds.iter().map(|kind| kind.word()).collect();
+    assert_eq!(words.len(), kinds.len());
+}

@@ -1,0 +1,192 @@
+//! Over sealed parts, with keys as grants hold them.
+
+use std::path::{Path, PathBuf};
+
+use incamera_keys::SigningKey;
+use incamera_release::OpenedGrants;
+use incamera_seal::{
+    Consent, Consents, KeyRing, MANIFEST_FILE, SealJob, SignedManifest, Source, granted_parts,
+    open_manifest, part_path, read_manifest_file, seal_dataset, unwrap_keys,
+};
+use incamera_types::{Digest, FileId, PrivacyLoss, Pseudonym, RequestDigest, Rho, Transcript, UnixTime, Value};
+
+use super::*;
+use crate::{RoomData, SourceError, check, compute, release};
+
+const SQL: &str = "SELECT CASE WHEN mailing.mailed THEN 'mailed' ELSE 'not mailed' END AS campaign_group,
+  COUNT(DISTINCT customers.person) AS people,
+  COUNT(DISTINCT purchases.person) AS buyers,
+  SUM(purchases.amount) AS spend
+FROM customers
+JOIN mailing ON mailing.person = customers.person
+LEFT JOIN purchases ON purchases.person = customers.person AND purchases.day >= $from
+GROUP BY 1";
+
+fn lift() -> Agreement {
+    agreement(
+        SQL,
+        &[
+            ("reads", "[\"customers.person\", \"purchases.person\", \"purchases.day\", \"purchases.amount\", \"mailing.person\", \"mailing.mailed\"]"),
+            ("params", "{ from = { type = \"date\" } }"),
+            ("groups", "{ campaign_group = [\"mailed\", \"not mailed\"] }"),
+            ("rows", "{ purchases = 100, mailing = 1 }"),
+            ("per_person", "{ groups = 1, spend = [0, 400] }"),
+        ],
+    )
+}
+
+/// A room's folder with three sealed data sets of forty people: every fourth did not consent,
+/// every other was mailed, person n bought n times for 10.
+struct Room {
+    folder: PathBuf,
+    agreement: Agreement,
+    ring: KeyRing,
+    signer: SigningKey,
+    _keep: tempfile::TempDir,
+}
+
+fn pseudonym_of(id: &str) -> Option<Pseudonym> {
+    let digest: RequestDigest = Transcript::new("test").field(id).finish();
+    digest.as_bytes().get(..16)?.try_into().ok().map(Pseudonym::from_bytes)
+}
+
+impl Room {
+    fn new() -> Self {
+        let keep = tempfile::tempdir().unwrap();
+        let folder = keep.path().to_owned();
+        let passphrase = "a passphrase".to_owned().into();
+        let ring = KeyRing::create_with_work_factor(&folder.join("ring"), &passphrase, 2, &mut rand::rng()).unwrap();
+        let signer = SigningKey::generate(&mut rand::rng());
+        let mut room = Self { folder, agreement: lift(), ring, signer, _keep: keep };
+        let people = (0..40).map(|n| format!("p{n}@x.example"));
+        let consent = |n: usize| if n % 4 == 3 { "ads" } else { "ads measurement" };
+        let lines = people.clone().enumerate().map(|(n, p)| format!("{p},{}", consent(n)));
+        let consents = room.seal("customers", "email,consent", lines, None);
+        let lines = people.clone().enumerate().map(|(n, p)| format!("{p},{},spring", n % 2 == 0));
+        room.seal("mailing", "email,mailed,campaign", lines, None);
+        let purchase = |n: usize, p: &str| (0..n).map(|_| format!("{p},2026-03-01,10.00,1,,,")).collect::<Vec<_>>();
+        let lines = people.enumerate().flat_map(|(n, p)| purchase(n, &p));
+        room.seal("purchases", "email,day,amount,items,points,category,at", lines, consents.as_ref());
+        room
+    }
+
+    fn seal(&mut self, name: &str, header: &str, lines: impl Iterator<Item = String>, by: Option<&Consents>) -> Option<Consents> {
+        let csv = self.folder.join(format!("{name}.csv"));
+        std::fs::write(&csv, format!("{header}\n{}\n", lines.collect::<Vec<_>>().join("\n"))).unwrap();
+        let spec = &self.agreement.datasets[&dataset(name)];
+        let consent = match (spec.purposes_column(), by) {
+            (Some(_), _) => Consent::Column,
+            (None, Some(consents)) => Consent::ByPerson(consents),
+            (None, None) => Consent::Everyone,
+        };
+        let job = SealJob {
+            spec,
+            agreement_id: self.agreement.id,
+            version: 1,
+            previous: None,
+            key_epoch: 1,
+            matching_epoch: self.agreement.matching.epoch,
+            partitions: self.agreement.matching.partitions,
+            purposes: &self.agreement.leaf_purposes(),
+            source: &Source::Csv(csv),
+            id_column: Some("email"),
+            people: &pseudonym_of,
+            consent,
+            out: &self.folder.join(name),
+            progress: &mut |_| {},
+        };
+        let report = seal_dataset(job, &mut self.ring, &self.signer, UnixTime(1000), &mut rand::rng());
+        report.unwrap().consents
+    }
+
+    fn manifests(&self) -> BTreeMap<DatasetName, SignedManifest> {
+        let open = |name: &str| {
+            let signed = read_manifest_file(&self.folder.join(name).join(MANIFEST_FILE)).unwrap();
+            (dataset(name), open_manifest(&signed, &self.signer.public()).unwrap())
+        };
+        ["customers", "mailing", "purchases"].map(open).into()
+    }
+
+    fn checked(&self) -> CheckedQuery {
+        let from = Value::Date("2026-01-01".parse().unwrap());
+        check(&self.agreement, query(&self.agreement), &params(&[("from", from)])).unwrap()
+    }
+
+    fn grants(&self, loss: PrivacyLoss) -> Arc<OpenedGrants> {
+        let purpose = "measurement".parse().unwrap();
+        let checked = self.checked();
+        let keys = |(name, manifest): (DatasetName, SignedManifest)| {
+            let columns = checked.reads().iter().filter(|read| read.dataset == name);
+            let columns: Vec<_> = columns.map(|read| read.column.clone()).collect();
+            let keys = unwrap_keys(&manifest, &purpose, &columns, &self.ring).unwrap();
+            (name, granted_parts(&manifest, &purpose, &columns, keys).unwrap())
+        };
+        let parts = self.manifests().into_iter().map(keys).collect();
+        let request = RequestDigest::from_bytes([1; 32]);
+        Arc::new(OpenedGrants::for_tests(request, parts, NoiseKey::from_bytes([1; 32]), loss))
+    }
+
+    fn data(&self) -> RoomData {
+        let path = |name: &DatasetName, id: &FileId| part_path(&self.folder.join(name.as_str()), id);
+        RoomData::new(&self.manifests(), &path)
+    }
+
+    fn run(&self, loss: PrivacyLoss) -> Result<RawAggregate, QueryError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        runtime.block_on(compute(&self.checked(), &self.data(), &self.grants(loss), &limits()))
+    }
+}
+
+/// People, buyers and spend of the mailed, then of the others.
+fn twin() -> Vec<i128> {
+    let mut totals = vec![0; 6];
+    for n in (0..40).filter(|n| n % 4 != 3) {
+        let at = if n % 2 == 0 { 0 } else { 3 };
+        totals[at] += 1;
+        totals[at + 1] += i128::from(n > 0);
+        totals[at + 2] += (n * 1000).min(40_000);
+    }
+    totals
+}
+
+#[test]
+fn sealed_data_give_the_answer_of_those_who_consented() {
+    let room = Room::new();
+    let loss = room.checked().loss();
+    let raw = room.run(loss).unwrap();
+    assert_eq!(raw.totals, twin());
+    let answer = release(raw, &room.checked(), &room.grants(loss)).answer();
+    assert!(answer.simulated);
+    assert_eq!(answer.groups.len(), 2);
+}
+
+#[test]
+fn no_more_is_spent_than_was_charged() {
+    let room = Room::new();
+    let less = PrivacyLoss { rho: Rho::from_units(room.checked().loss().rho.units() - 1), ..room.checked().loss() };
+    assert_eq!(room.run(less).err(), Some(QueryError::Engine));
+}
+
+fn parts(folder: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(folder.join("purchases/parts")).unwrap();
+    files.map(|file| file.unwrap().path()).collect()
+}
+
+#[test]
+fn a_changed_part_is_named_and_a_missing_one_too() {
+    let room = Room::new();
+    let loss = room.checked().loss();
+    // Parts of people who did not consent are never opened: change those that are.
+    let manifests = room.manifests();
+    let manifest = &manifests[&dataset("purchases")];
+    let part = manifest.parts().iter().find(|part| part.opens_for(&"measurement".parse().unwrap())).unwrap();
+    let path = part_path(&room.folder.join("purchases"), &part.file_id);
+    assert!(parts(&room.folder).contains(&path));
+    let mut bytes = std::fs::read(&path).unwrap();
+    let expected = QueryError::Source(SourceError::Part { dataset: dataset("purchases"), file_id: part.file_id });
+    bytes[100] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!(room.run(loss).err(), Some(expected.clone()));
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(room.run(loss).err(), Some(expected));
+}

@@ -1,0 +1,258 @@
+//! One request, from the analyst's signature to the receipt.
+//!
+//! Two rounds with every owner read: all reserve, then all commit. A fresh key pair receives
+//! the grants; it, the keys and the session end with this function, also when it fails.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use incamera_keys::hpke::RoomSecretKey;
+use incamera_net::client;
+use incamera_net::services::broker_client::BrokerClient;
+use incamera_net::services::run_event::Event;
+use incamera_net::services::{
+    ChallengeRequest, CommitRequest, ReserveRequest, RunEvent, RunRequest, RunResult, RunStep,
+};
+use incamera_net::status::{Problem, ProblemKind};
+use incamera_query::{CheckedQuery, Limits, RoomData, check, compute, release};
+use incamera_release::{
+    OpenedGrants, Opening, Record, VerifiedRequest, issue, open_grants, verify_request,
+};
+use incamera_seal::SignedManifest;
+use incamera_types::{DatasetName, Digest as _, PartyName};
+use incamera_wire::v1::{Answer, BoundEvidence, ReleaseFile, Signed};
+use tokio::sync::mpsc;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+use crate::identity::now;
+use crate::service::State;
+
+/// How long an owner may take for one call.
+const OWNER_LIMIT: Duration = Duration::from_secs(60);
+
+pub(crate) type Events = mpsc::Sender<Result<RunEvent, Status>>;
+type Manifests = BTreeMap<DatasetName, SignedManifest>;
+
+/// Answers a request.
+pub(crate) async fn run(
+    state: &Arc<State>,
+    message: RunRequest,
+    events: &Events,
+) -> Result<(), Problem> {
+    let signed = message.request.unwrap_or_default();
+    let agreement = state.active()?;
+    let request = verify_request(&signed, &agreement, now()).map_err(|refusal| {
+        Problem::new(ProblemKind::Refused, "request-refused", chain(&refusal))
+    })?;
+    tracing::info!(request = %request.digest(), query = %request.request().query(), "asked");
+    let (manifests, checked) = prepare(state, &request).await?;
+    step(events, "the owners check the request").await;
+    let (grants, evidence) = grants(state, &request, &manifests, events).await?;
+    let grants = Arc::new(grants);
+    step(events, "computing").await;
+    let answer = answer(state, &checked, &manifests, &grants).await?;
+    let record = Record {
+        request: &request,
+        grants: &grants,
+        manifests: &manifests,
+        evidence: &evidence,
+    };
+    let release = issue(&record, &answer, &state.identity.receipt, &mut rand::rng())
+        .map_err(Problem::internal)?;
+    tracing::info!(request = %request.digest(), "answered");
+    finish(events, release).await;
+    Ok(())
+}
+
+async fn step(events: &Events, text: &str) {
+    let step = RunStep { step: text.to_owned() };
+    let _ = events.send(Ok(RunEvent { event: Some(Event::Step(step)) })).await;
+}
+
+async fn finish(events: &Events, release: ReleaseFile) {
+    let result = RunResult { release: Some(release) };
+    let _ = events.send(Ok(RunEvent { event: Some(Event::Result(result)) })).await;
+}
+
+/// Everything that can fail before an owner is asked: the data are here and whole, and the
+/// plan is allowed.
+async fn prepare(
+    state: &Arc<State>,
+    request: &VerifiedRequest,
+) -> Result<(Manifests, CheckedQuery), Problem> {
+    let (state, request) = (state.clone(), request.clone());
+    let prepared = tokio::task::spawn_blocking(move || {
+        let agreement = request.agreement().agreement();
+        let checked = check(agreement, request.query(), request.request().params());
+        let checked = checked.map_err(|refusal| {
+            Problem::new(ProblemKind::Refused, "query-refused", refusal.to_string())
+        })?;
+        Ok((manifests(&state, &request)?, checked))
+    });
+    prepared.await.map_err(Problem::internal)?
+}
+
+fn manifests(state: &State, request: &VerifiedRequest) -> Result<Manifests, Problem> {
+    let agreement = request.agreement().agreement();
+    let mut manifests = Manifests::new();
+    for (dataset, digest) in request.request().manifests() {
+        let owner = agreement.datasets.get(dataset).map(|spec| &spec.owner);
+        let key = owner.and_then(|owner| agreement.service_key(owner));
+        let key = key.ok_or_else(|| Problem::internal("a data set without an owner"))?;
+        let manifest = state.store.manifest(dataset, key)?;
+        if &manifest.digest() != digest {
+            return Err(Problem::new(
+                ProblemKind::Refused,
+                "other-version",
+                format!("the room has another version of `{dataset}` than the request names"),
+            )
+            .hint("ask again: the request then names the version that is in the room"));
+        }
+        state.store.check_parts(&manifest)?;
+        manifests.insert(dataset.clone(), manifest);
+    }
+    Ok(manifests)
+}
+
+/// One owner's broker, and what it said so far.
+struct Owner {
+    name: PartyName,
+    broker: BrokerClient<Channel>,
+}
+
+async fn connect(state: &State, request: &VerifiedRequest) -> Result<Vec<Owner>, Problem> {
+    let agreement = request.agreement().agreement();
+    let owners = agreement.owners_read(request.query());
+    let dial = owners.into_iter().map(async |name| {
+        let party = agreement.parties.get(&name);
+        let party = party.ok_or_else(|| Problem::internal("an owner that is no party"))?;
+        let me = Some(&*state.identity.tls);
+        let channel = client::connect(party.url.as_str(), &party.service, me, &state.tls).await;
+        let channel = channel.map_err(|error| {
+            Problem::new(ProblemKind::Unavailable, "owner-unreachable", format!("`{name}`: {error}"))
+                .hint("nothing was spent; ask again when that party's service runs")
+        })?;
+        let broker = client::broker(channel);
+        Ok::<_, Problem>(Owner { name, broker })
+    });
+    try_join_all(dial).await
+}
+
+fn timed<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(OWNER_LIMIT);
+    request
+}
+
+/// What an owner answered instead, with its name.
+fn of_owner(owner: &PartyName, status: &Status) -> Problem {
+    let problem = Problem::from_status(status);
+    let text = format!("`{owner}`: {}", problem.message());
+    let named = Problem::new(problem.kind(), problem.code(), text);
+    match problem.hint_text() {
+        Some(hint) => named.hint(hint),
+        None => named,
+    }
+}
+
+/// Both rounds, then the opening of all grants.
+async fn grants(
+    state: &Arc<State>,
+    request: &VerifiedRequest,
+    manifests: &Manifests,
+    events: &Events,
+) -> Result<(OpenedGrants, Vec<BoundEvidence>), Problem> {
+    let secret = RoomSecretKey::generate(&mut rand::rng());
+    let mut owners = connect(state, request).await?;
+    let hpke_key = secret.public().as_bytes().to_vec();
+    let reserve = owners.iter_mut().map(|owner| reserve(state, request, &hpke_key, owner));
+    let reserved = try_join_all(reserve).await?;
+    let (reservations, evidence): (Vec<_>, Vec<_>) = reserved.into_iter().unzip();
+    step(events, "every owner has reserved; charging").await;
+    let commit = owners.iter_mut().map(|owner| commit(request, &reservations, owner));
+    let granted = try_join_all(commit).await?;
+    let opening = Opening {
+        request,
+        reservations: &reservations,
+        grants: &granted,
+        manifests,
+        simulated: state.simulated,
+    };
+    let opened = open_grants(&opening, secret, now()).map_err(|error| {
+        Problem::new(ProblemKind::Conflict, "grants-refused", error.to_string())
+            .detail(error.fault())
+    })?;
+    Ok((opened, evidence))
+}
+
+/// Challenge, evidence for it and for this request, reservation.
+async fn reserve(
+    state: &State,
+    request: &VerifiedRequest,
+    hpke_key: &[u8],
+    owner: &mut Owner,
+) -> Result<(Signed, BoundEvidence), Problem> {
+    let digest = request.agreement().agreement().digest.as_bytes().to_vec();
+    let challenge = ChallengeRequest { agreement_digest: digest };
+    let reply = owner.broker.challenge(timed(challenge)).await;
+    let reply = reply.map_err(|status| of_owner(&owner.name, &status))?.into_inner();
+    let challenge = reply.challenge.try_into().map_err(|_| {
+        Problem::internal(format!("`{}` gave a malformed challenge", owner.name))
+    })?;
+    let evidence = state.identity.for_request(challenge, hpke_key.to_vec(), request.digest());
+    let evidence = evidence.map_err(Problem::internal)?;
+    let message = ReserveRequest {
+        request: Some(request.signed().clone()),
+        evidence: Some(evidence.clone()),
+    };
+    let reply = owner.broker.reserve(timed(message)).await;
+    let reply = reply.map_err(|status| of_owner(&owner.name, &status))?.into_inner();
+    Ok((reply.reservation.unwrap_or_default(), evidence))
+}
+
+async fn commit(
+    request: &VerifiedRequest,
+    reservations: &[Signed],
+    owner: &mut Owner,
+) -> Result<Signed, Problem> {
+    let message = CommitRequest {
+        request_digest: request.digest().as_bytes().to_vec(),
+        agreement_digest: request.agreement().agreement().digest.as_bytes().to_vec(),
+        reservations: reservations.to_vec(),
+    };
+    let reply = owner.broker.commit(timed(message)).await;
+    let reply = reply.map_err(|status| {
+        of_owner(&owner.name, &status).hint("ask again: what was charged is not charged twice")
+    })?;
+    Ok(reply.into_inner().grant.unwrap_or_default())
+}
+
+/// Scan, bound, aggregate, noise. An error says nothing about rows (I7).
+async fn answer(
+    state: &State,
+    checked: &CheckedQuery,
+    manifests: &Manifests,
+    grants: &Arc<OpenedGrants>,
+) -> Result<Answer, Problem> {
+    let paths = |dataset: &DatasetName, id: &incamera_types::FileId| state.store.part_path(dataset, id);
+    let data = RoomData::new(manifests, &paths);
+    let limits = Limits { memory_bytes: state.memory_bytes, ..Limits::default() };
+    let raw = compute(checked, &data, grants, &limits).await.map_err(|error| {
+        Problem::new(ProblemKind::Internal, "query-failed", error.to_string())
+            .hint("the charge stands, and asking again is free once the cause is gone")
+    })?;
+    Ok(release(raw, checked, grants).answer())
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(&format!(": {source}"));
+        next = source.source();
+    }
+    text
+}

@@ -1,0 +1,97 @@
+//! Crosswalk and consents.
+
+use std::fs;
+
+use incamera_seal::{Consents, Crosswalk, CrosswalkScope, LocalFileError};
+use incamera_types::{MatchingEpoch, Pseudonym};
+use proptest::prelude::*;
+use tempfile::tempdir;
+
+use crate::world::{EPOCH, agreement_id, pseudonym, set};
+
+fn scope() -> CrosswalkScope {
+    CrosswalkScope {
+        agreement_id: agreement_id(),
+        epoch: MatchingEpoch(3),
+        id_kind: "email".parse().unwrap(),
+    }
+}
+
+fn row(id: &str) -> (String, Pseudonym) {
+    (id.to_owned(), pseudonym(id).unwrap())
+}
+
+#[test]
+fn a_crosswalk_reads_back() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("crosswalk");
+    let crosswalk = Crosswalk::new(scope(), [row("b@x"), row("a@x"), row("c@x")]);
+    crosswalk.write(&path).unwrap();
+    let back = Crosswalk::read(&path).unwrap();
+    assert_eq!(back.scope(), &scope());
+    let ids: Vec<&str> = back.iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, ["a@x", "b@x", "c@x"]);
+    assert_eq!(back.lookup("b@x"), pseudonym("b@x"));
+    assert_eq!(back.lookup("z@x"), None);
+    assert_eq!((back.len(), back.is_empty()), (3, false));
+    assert!(!format!("{back:?}").contains("a@x"));
+}
+
+#[test]
+fn the_last_row_of_an_id_counts() {
+    let first = ("a@x".to_owned(), pseudonym("first").unwrap());
+    let last = ("a@x".to_owned(), pseudonym("last").unwrap());
+    let crosswalk = Crosswalk::new(scope(), [first, row("b@x"), last]);
+    assert_eq!(crosswalk.lookup("a@x"), pseudonym("last"));
+    assert_eq!(crosswalk.len(), 2);
+}
+
+#[test]
+fn other_files_are_refused() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("file");
+    assert!(matches!(Crosswalk::read(&path), Err(LocalFileError::Io { .. })));
+    fs::write(&path, b"id,pseudonym\n").unwrap();
+    assert!(matches!(Crosswalk::read(&path), Err(LocalFileError::Form { .. })));
+    let rows = [(pseudonym("a").unwrap(), set(&["ads"]))];
+    let consents = Consents::new(agreement_id(), EPOCH, "customers".parse().unwrap(), rows);
+    consents.write(&path).unwrap();
+    assert!(matches!(Crosswalk::read(&path), Err(LocalFileError::Form { .. })));
+    Crosswalk::new(scope(), [row("a@x")]).write(&path).unwrap();
+    assert!(matches!(Consents::read(&path), Err(LocalFileError::Form { .. })));
+    let bytes = fs::read(&path).unwrap();
+    for length in 0..bytes.len() {
+        fs::write(&path, &bytes[..length]).unwrap();
+        assert!(Crosswalk::read(&path).is_err(), "{length}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn owner_files_are_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("crosswalk");
+    Crosswalk::new(scope(), [row("a@x")]).write(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn consents_read_back(people in prop::collection::btree_map(any::<[u8; 16]>(), 0usize..4, 0..50)) {
+        let classes = [set(&[]), set(&["ads"]), set(&["ads", "measurement"]), set(&["safety"])];
+        let rows = people.iter().map(|(person, class)| (Pseudonym::from_bytes(*person), classes[*class].clone()));
+        let consents = Consents::new(agreement_id(), EPOCH, "customers".parse().unwrap(), rows);
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("consents");
+        consents.write(&path).unwrap();
+        let back = Consents::read(&path).unwrap();
+        prop_assert_eq!(back.len(), people.len());
+        prop_assert_eq!((back.agreement_id(), back.epoch(), back.dataset().as_str()), (&agreement_id(), EPOCH, "customers"));
+        for (person, class) in &people {
+            prop_assert_eq!(back.class(&Pseudonym::from_bytes(*person)), Some(&classes[*class]));
+        }
+    }
+}

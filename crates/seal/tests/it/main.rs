@@ -1,0 +1,18 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod crash;
+mod i3;
+mod local_files;
+mod manifests;
+mod parts;
+mod ring;
+mod source_csv;
+mod source_parquet;
+mod throughput;
+mod world;
