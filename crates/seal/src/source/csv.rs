@@ -62,7 +62,10 @@ pub(super) fn each_field(
     let mut record = ByteRecord::new();
     let mut rows = 0;
     while next(path, &mut reader, &mut record)? {
-        let bytes = at.first().and_then(|at| record.get(*at)).unwrap_or_default();
+        let bytes = at
+            .first()
+            .and_then(|at| record.get(*at))
+            .unwrap_or_default();
         let text = std::str::from_utf8(bytes).map_err(|_| SourceError::Cell {
             place: Place::Line(record.position().map_or(0, csv::Position::line)),
             column: column.to_owned(),

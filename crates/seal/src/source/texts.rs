@@ -44,7 +44,11 @@ fn read_parquet(
     let (at, _) = places(path, &[column], &names)?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), at);
     let mut rows = 0;
-    for batch in builder.with_projection(mask).build().map_err(|_| damaged())? {
+    for batch in builder
+        .with_projection(mask)
+        .build()
+        .map_err(|_| damaged())?
+    {
         let batch = batch.map_err(|_| damaged())?;
         let array = batch.columns().first().ok_or_else(damaged)?;
         let texts = match array.data_type() {
@@ -60,7 +64,11 @@ fn read_parquet(
         let texts = texts.map_err(|_| damaged())?;
         let texts = texts.as_string::<i32>();
         for at in 0..texts.len() {
-            each(if texts.is_null(at) { "" } else { texts.value(at) });
+            each(if texts.is_null(at) {
+                ""
+            } else {
+                texts.value(at)
+            });
         }
         rows += texts.len() as u64;
     }
@@ -79,7 +87,10 @@ mod tests {
         let source = Source::of(&path).unwrap();
         let mut seen = Vec::new();
         let rows = read_texts(&source, "email", &mut |id| seen.push(id.to_owned()));
-        assert_eq!((rows.unwrap(), seen), (2, vec!["a@b.example".to_owned(), String::new()]));
+        assert_eq!(
+            (rows.unwrap(), seen),
+            (2, vec!["a@b.example".to_owned(), String::new()])
+        );
         let error = read_texts(&source, "phone", &mut |_| ()).unwrap_err();
         assert!(matches!(error, SourceError::MissingColumns { .. }));
     }

@@ -13,7 +13,10 @@ fn a_failed_sealing_leaves_the_old_version_whole() {
     let bad = format!("{PURCHASES_CSV}all@x,2026-03-01,MARKED,food\n");
     let error = world.seal_csv(&purchases(), bad).unwrap_err();
     assert!(matches!(error, SealError::Source(_)));
-    assert_eq!(fs::read(world.out("purchases").join(MANIFEST_FILE)).unwrap(), before);
+    assert_eq!(
+        fs::read(world.out("purchases").join(MANIFEST_FILE)).unwrap(),
+        before
+    );
     assert_eq!(world.texts("purchases", "measurement", "amount").len(), 3);
     let clear = |file: &std::path::PathBuf| contains(&fs::read(file).unwrap(), b"MARKED");
     assert!(!files_below(&world.out("purchases")).iter().any(clear));
@@ -27,7 +30,11 @@ fn what_a_crash_left_disturbs_nothing_and_goes() {
     fs::write(&left, b"PARE half a part").unwrap();
     let foreign = parts.join("notes.txt");
     fs::write(&foreign, b"not ours").unwrap();
-    fs::write(world.out("purchases").join("manifest.new"), b"half a manifest").unwrap();
+    fs::write(
+        world.out("purchases").join("manifest.new"),
+        b"half a manifest",
+    )
+    .unwrap();
     // The old version reads as before.
     assert_eq!(world.texts("purchases", "measurement", "amount").len(), 3);
     let old = world.manifest("purchases");
@@ -65,6 +72,10 @@ fn the_same_rows_twice_have_nothing_in_common() {
     for part in new.parts() {
         assert!(old.part(&part.file_id).is_none());
         assert!(old.parts().iter().all(|old| old.digest != part.digest));
-        assert!(old.parts().iter().all(|old| old.keys[0].commitment != part.keys[0].commitment));
+        assert!(
+            old.parts()
+                .iter()
+                .all(|old| old.keys[0].commitment != part.keys[0].commitment)
+        );
     }
 }

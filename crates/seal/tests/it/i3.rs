@@ -4,7 +4,9 @@
 use std::fs;
 
 use incamera_keys::DataKey;
-use incamera_seal::{GrantedKey, KeyMismatch, NoKey, PartKeys, granted_parts, read_part, unwrap_keys};
+use incamera_seal::{
+    GrantedKey, KeyMismatch, NoKey, PartKeys, granted_parts, read_part, unwrap_keys,
+};
 use incamera_types::{ColumnType, PurposeSet};
 use incamera_wire::v1 as wire;
 
@@ -15,24 +17,46 @@ fn wraps<'a>(part: &'a wire::Part, column: &str) -> &'a wire::DataKey {
 }
 
 fn wraps_mut<'a>(part: &'a mut wire::Part, column: &str) -> &'a mut wire::DataKey {
-    part.keys.iter_mut().find(|key| key.column == column).unwrap()
+    part.keys
+        .iter_mut()
+        .find(|key| key.column == column)
+        .unwrap()
 }
 
 /// A part of the class that has everything.
 fn full(manifest: &wire::Manifest) -> usize {
-    manifest.parts.iter().position(|part| part.class.len() == 3).unwrap()
+    manifest
+        .parts
+        .iter()
+        .position(|part| part.class.len() == 3)
+        .unwrap()
 }
 
 #[test]
 fn i3_a_purpose_key_opens_no_column_of_another_purpose() {
     let world = World::sealed();
     let manifest = world.manifest("purchases");
-    let error = unwrap_keys(&manifest, &purpose("ads"), &names(&["amount"]), &world.ring).unwrap_err();
+    let error =
+        unwrap_keys(&manifest, &purpose("ads"), &names(&["amount"]), &world.ring).unwrap_err();
     assert!(matches!(&error, NoKey::NotWrapped { column, .. } if column == &name("amount")));
     // The purpose that the column is for opens it.
-    assert!(unwrap_keys(&manifest, &purpose("measurement"), &names(&["amount"]), &world.ring).is_ok());
+    assert!(
+        unwrap_keys(
+            &manifest,
+            &purpose("measurement"),
+            &names(&["amount"]),
+            &world.ring
+        )
+        .is_ok()
+    );
     // A purpose that no column serves has no wrap at all.
-    let error = unwrap_keys(&manifest, &purpose("safety"), &names(&["person"]), &world.ring).unwrap_err();
+    let error = unwrap_keys(
+        &manifest,
+        &purpose("safety"),
+        &names(&["person"]),
+        &world.ring,
+    )
+    .unwrap_err();
     assert!(matches!(error, NoKey::NotWrapped { .. }));
 }
 
@@ -40,7 +64,11 @@ fn i3_a_purpose_key_opens_no_column_of_another_purpose() {
 fn i3_wraps_are_exactly_those_of_column_and_class() {
     let world = World::sealed();
     let manifest = world.manifest("purchases");
-    assert_eq!(manifest.parts().len(), 3, "one person a class, each in one partition");
+    assert_eq!(
+        manifest.parts().len(),
+        3,
+        "one person a class, each in one partition"
+    );
     for part in manifest.parts() {
         for column in manifest.columns() {
             let own = column.purposes.intersection(&part.class);
@@ -61,8 +89,14 @@ fn i3_wraps_are_exactly_those_of_column_and_class() {
 fn i3_a_persons_class_decides_what_opens() {
     let world = World::sealed();
     // measured@x and all@x agreed to measurement; nobody else.
-    assert_eq!(world.texts("purchases", "measurement", "amount"), ["10.50", "20.00", "40.00"]);
-    assert_eq!(world.texts("purchases", "ads", "category"), ["food", "home", "toys"]);
+    assert_eq!(
+        world.texts("purchases", "measurement", "amount"),
+        ["10.50", "20.00", "40.00"]
+    );
+    assert_eq!(
+        world.texts("purchases", "ads", "category"),
+        ["food", "home", "toys"]
+    );
     assert_eq!(world.texts("customers", "measurement", "person").len(), 2);
     assert_eq!(world.texts("customers", "ads", "person").len(), 2);
 }
@@ -71,10 +105,18 @@ fn i3_a_persons_class_decides_what_opens() {
 fn i3_a_column_that_a_class_cannot_open_is_not_in_its_files() {
     let world = World::sealed();
     let manifest = world.manifest("purchases");
-    let ads_only = manifest.parts().iter().find(|part| part.class == set(&["ads"])).unwrap();
+    let ads_only = manifest
+        .parts()
+        .iter()
+        .find(|part| part.class == set(&["ads"]))
+        .unwrap();
     assert!(ads_only.key(Some(&name("amount"))).is_none());
     let schema = manifest.part_schema(ads_only);
-    let stored: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let stored: Vec<&str> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
     assert_eq!(stored, ["person", "category"]);
     let keys = world.keys(&manifest, "ads", &["person"]);
     let file = world.part_file(&manifest, ads_only);
@@ -85,7 +127,9 @@ fn i3_a_column_that_a_class_cannot_open_is_not_in_its_files() {
 #[test]
 fn i3_without_consent_rows_are_not_sealed() {
     let mut world = World::sealed();
-    let report = world.seal_csv(&world::purchases(), world::PURCHASES_CSV).unwrap();
+    let report = world
+        .seal_csv(&world::purchases(), world::PURCHASES_CSV)
+        .unwrap();
     // safe@x agreed only to what no column serves, none@x to nothing, stranger@x is not asked.
     assert_eq!((report.rows, report.sealed), (8, 4));
     assert_eq!((report.without_consent, report.without_pseudonym), (3, 1));
@@ -108,7 +152,8 @@ fn i3_a_person_with_two_answers_has_given_what_both_allow() {
 fn i3_no_value_stands_in_clear_in_a_sealed_file() {
     let mark = "MARKEDVALUEMARKEDVALUE";
     let mut world = World::new();
-    let csv = format!("email,day,amount,category\na@x,2026-03-01,1,{mark}\nb@x,2026-03-01,1,{mark}\n");
+    let csv =
+        format!("email,day,amount,category\na@x,2026-03-01,1,{mark}\nb@x,2026-03-01,1,{mark}\n");
     let report = world.seal_csv(&world::purchases(), &csv).unwrap();
     assert_eq!(report.sealed, 2);
     let person = world::pseudonym("a@x").unwrap();
@@ -126,8 +171,12 @@ fn i3_no_value_stands_in_clear_in_a_sealed_file() {
     // The search would find it: a public data set is written in clear.
     let mut public = world::dataset("open", vec![world::column("category", "text", &[])]);
     public.public = true;
-    world.seal_csv(&public, format!("category\n{mark}\n")).unwrap();
-    let found = files_below(&world.out("open")).iter().any(|file| contains(&fs::read(file).unwrap(), mark.as_bytes()));
+    world
+        .seal_csv(&public, format!("category\n{mark}\n"))
+        .unwrap();
+    let found = files_below(&world.out("open"))
+        .iter()
+        .any(|file| contains(&fs::read(file).unwrap(), mark.as_bytes()));
     assert!(found, "the control must be found");
 }
 
@@ -150,7 +199,14 @@ fn i3_a_key_of_one_column_opens_no_other() {
     let part = manifest.part(keys.keys().next().unwrap()).unwrap();
     let open = |column: &str| {
         let file = world.part_file(&manifest, part);
-        read_part(file, &manifest, part, &keys[&part.file_id], &names(&[column]), 10)
+        read_part(
+            file,
+            &manifest,
+            part,
+            &keys[&part.file_id],
+            &names(&[column]),
+            10,
+        )
     };
     assert!(open("category").is_ok());
     assert!(open("amount").is_err());
@@ -181,18 +237,28 @@ fn i3_moved_wraps_open_nothing() {
         }),
         ("to a column of the same part", "measurement", |manifest| {
             let at = full(manifest);
-            let amount = wraps(&manifest.parts[at], "amount").wraps[0].wrapped.clone();
+            let amount = wraps(&manifest.parts[at], "amount").wraps[0]
+                .wrapped
+                .clone();
             wraps_mut(&mut manifest.parts[at], "category").wraps[1].wrapped = amount;
         }),
-        ("to a column, with its commitment", "measurement", |manifest| {
-            let at = full(manifest);
-            let amount = wraps(&manifest.parts[at], "amount").clone();
-            let category = wraps_mut(&mut manifest.parts[at], "category");
-            category.wraps[1].wrapped = amount.wraps[0].wrapped.clone();
-            category.commitment = amount.commitment;
-        }),
+        (
+            "to a column, with its commitment",
+            "measurement",
+            |manifest| {
+                let at = full(manifest);
+                let amount = wraps(&manifest.parts[at], "amount").clone();
+                let category = wraps_mut(&mut manifest.parts[at], "category");
+                category.wraps[1].wrapped = amount.wraps[0].wrapped.clone();
+                category.commitment = amount.commitment;
+            },
+        ),
         ("to another class's part", "measurement", |manifest| {
-            let from = manifest.parts.iter().position(|part| part.class == ["measurement"]).unwrap();
+            let from = manifest
+                .parts
+                .iter()
+                .position(|part| part.class == ["measurement"])
+                .unwrap();
             let key = wraps(&manifest.parts[from], "category").clone();
             let at = full(manifest);
             let to = wraps_mut(&mut manifest.parts[at], "category");
@@ -203,14 +269,28 @@ fn i3_moved_wraps_open_nothing() {
             let at = full(manifest);
             manifest.parts[at].file_id = vec![9; 16];
         }),
-        ("into a manifest that widens the column", "ads", |manifest| {
-            let amount = manifest.columns.iter_mut().find(|column| column.name == "amount").unwrap();
-            amount.purposes = vec!["ads".to_owned(), "measurement".to_owned()];
-            manifest.parts.retain(|part| part.class.len() == 3);
-            let amount = wraps_mut(&mut manifest.parts[0], "amount");
-            let wrapped = amount.wraps[0].wrapped.clone();
-            amount.wraps.insert(0, wire::Wrap { purpose: "ads".to_owned(), wrapped });
-        }),
+        (
+            "into a manifest that widens the column",
+            "ads",
+            |manifest| {
+                let amount = manifest
+                    .columns
+                    .iter_mut()
+                    .find(|column| column.name == "amount")
+                    .unwrap();
+                amount.purposes = vec!["ads".to_owned(), "measurement".to_owned()];
+                manifest.parts.retain(|part| part.class.len() == 3);
+                let amount = wraps_mut(&mut manifest.parts[0], "amount");
+                let wrapped = amount.wraps[0].wrapped.clone();
+                amount.wraps.insert(
+                    0,
+                    wire::Wrap {
+                        purpose: "ads".to_owned(),
+                        wrapped,
+                    },
+                );
+            },
+        ),
     ];
     for (what, under, change) in moves {
         let manifest = world.resigned("purchases", change);
@@ -218,7 +298,8 @@ fn i3_moved_wraps_open_nothing() {
             "into a manifest that widens the column" => ["amount"],
             _ => ["category"],
         };
-        let error = unwrap_keys(&manifest, &purpose(under), &names(&columns), &world.ring).unwrap_err();
+        let error =
+            unwrap_keys(&manifest, &purpose(under), &names(&columns), &world.ring).unwrap_err();
         assert!(matches!(error, NoKey::Tampered { .. }), "{what}: {error}");
     }
 }
@@ -227,23 +308,36 @@ fn i3_moved_wraps_open_nothing() {
 fn i3_wraps_of_another_data_set_or_epoch_open_nothing() {
     let world = World::sealed();
     let measurement = purpose("measurement");
-    let renamed = world.resigned("purchases", |manifest| manifest.dataset = "customers".to_owned());
+    let renamed = world.resigned("purchases", |manifest| {
+        manifest.dataset = "customers".to_owned()
+    });
     let error = unwrap_keys(&renamed, &measurement, &names(&["amount"]), &world.ring).unwrap_err();
     assert!(matches!(error, NoKey::Tampered { .. }), "{error}");
     let later = world.resigned("purchases", |manifest| manifest.key_epoch = 2);
     let error = unwrap_keys(&later, &measurement, &names(&["amount"]), &world.ring).unwrap_err();
-    assert!(matches!(error, NoKey::NoPurposeKey { key_epoch: 2, .. }), "{error}");
+    assert!(
+        matches!(error, NoKey::NoPurposeKey { key_epoch: 2, .. }),
+        "{error}"
+    );
 }
 
 #[test]
 fn i3_a_changed_class_opens_no_page() {
     let world = World::sealed();
     let manifest = world.manifest("customers");
-    let part = manifest.parts().iter().find(|part| part.class == set(&["measurement"])).unwrap();
+    let part = manifest
+        .parts()
+        .iter()
+        .find(|part| part.class == set(&["measurement"]))
+        .unwrap();
     // The owner's manifest says another class of the same wraps: the AAD prefix is another.
     let id = part.file_id.as_bytes().to_vec();
     let other = world.resigned("customers", |manifest| {
-        let part = manifest.parts.iter_mut().find(|part| part.file_id == id).unwrap();
+        let part = manifest
+            .parts
+            .iter_mut()
+            .find(|part| part.file_id == id)
+            .unwrap();
         part.class = vec!["measurement".to_owned(), "safety".to_owned()];
     });
     let keys = world.keys(&other, "measurement", &["person"]);
@@ -274,7 +368,12 @@ fn the_room_takes_exactly_the_keys_that_the_manifest_names() {
     wrong[1].key = DataKey::from_bytes([0; 32]);
     assert_eq!(check(wrong).unwrap_err(), KeyMismatch);
     let mut extra = keys();
-    extra.extend(unwrap_keys(&manifest, &measurement, &names(&["day"]), &world.ring).unwrap().into_iter().filter(|key| key.column.is_some()));
+    extra.extend(
+        unwrap_keys(&manifest, &measurement, &names(&["day"]), &world.ring)
+            .unwrap()
+            .into_iter()
+            .filter(|key| key.column.is_some()),
+    );
     assert_eq!(check(extra).unwrap_err(), KeyMismatch);
     let mut swapped = keys();
     let file_id = swapped[0].file_id;
@@ -290,13 +389,18 @@ fn key_holders_print_no_keys() {
     let manifest = world.manifest("purchases");
     let columns = names(&["amount"]);
     let granted = unwrap_keys(&manifest, &purpose("measurement"), &columns, &world.ring).unwrap();
-    let key = *granted[0].key.expose();
-    let printed = [
-        format!("{granted:?}"),
-        format!("{:?}", PartKeys::check(manifest.part(&granted[0].file_id).unwrap(), granted).unwrap()),
-        format!("{:?}", world.ring),
+    let (key, file_id) = (*granted[0].key.expose(), granted[0].file_id);
+    let printed = format!("{granted:?}");
+    let of_part = granted
+        .into_iter()
+        .filter(|granted| granted.file_id == file_id);
+    let keys = PartKeys::check(manifest.part(&file_id).unwrap(), of_part).unwrap();
+    let printed = [printed, format!("{keys:?}"), format!("{:?}", world.ring)];
+    let forms = [
+        hex::encode(key),
+        format!("{key:?}"),
+        format!("{}, {}", key[0], key[1]),
     ];
-    let forms = [hex::encode(key), format!("{key:?}"), format!("{}, {}", key[0], key[1])];
     for text in printed {
         assert!(forms.iter().all(|form| !text.contains(form)), "{text}");
     }

@@ -50,15 +50,27 @@ fn the_last_row_of_an_id_counts() {
 fn other_files_are_refused() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("file");
-    assert!(matches!(Crosswalk::read(&path), Err(LocalFileError::Io { .. })));
+    assert!(matches!(
+        Crosswalk::read(&path),
+        Err(LocalFileError::Io { .. })
+    ));
     fs::write(&path, b"id,pseudonym\n").unwrap();
-    assert!(matches!(Crosswalk::read(&path), Err(LocalFileError::Form { .. })));
+    assert!(matches!(
+        Crosswalk::read(&path),
+        Err(LocalFileError::Form { .. })
+    ));
     let rows = [(pseudonym("a").unwrap(), set(&["ads"]))];
     let consents = Consents::new(agreement_id(), EPOCH, "customers".parse().unwrap(), rows);
     consents.write(&path).unwrap();
-    assert!(matches!(Crosswalk::read(&path), Err(LocalFileError::Form { .. })));
+    assert!(matches!(
+        Crosswalk::read(&path),
+        Err(LocalFileError::Form { .. })
+    ));
     Crosswalk::new(scope(), [row("a@x")]).write(&path).unwrap();
-    assert!(matches!(Consents::read(&path), Err(LocalFileError::Form { .. })));
+    assert!(matches!(
+        Consents::read(&path),
+        Err(LocalFileError::Form { .. })
+    ));
     let bytes = fs::read(&path).unwrap();
     for length in 0..bytes.len() {
         fs::write(&path, &bytes[..length]).unwrap();
@@ -73,7 +85,10 @@ fn owner_files_are_private() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("crosswalk");
     Crosswalk::new(scope(), [row("a@x")]).write(&path).unwrap();
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 }
 
 proptest! {

@@ -1,5 +1,7 @@
 use incamera_keys::{SigningKey, sign_message};
-use incamera_seal::{Manifest, ManifestError, SignedManifest, inspect, open_manifest, peek_manifest};
+use incamera_seal::{
+    Manifest, ManifestError, SignedManifest, inspect, open_manifest, peek_manifest,
+};
 use incamera_types::MatchingEpoch;
 use incamera_wire::{Format, v1 as wire};
 use proptest::prelude::*;
@@ -15,21 +17,38 @@ fn another_signer_or_a_changed_body_is_refused() {
     let world = World::sealed();
     let signed = world.manifest("purchases").signed().clone();
     let other = SigningKey::generate(&mut rng(99)).public();
-    assert!(matches!(open_manifest(&signed, &other), Err(ManifestError::Signed(_))));
+    assert!(matches!(
+        open_manifest(&signed, &other),
+        Err(ManifestError::Signed(_))
+    ));
     for at in (0..signed.body.len()).step_by(97) {
         let mut changed = signed.clone();
         changed.body[at] ^= 1;
-        assert!(matches!(open_manifest(&changed, &world.signer.public()), Err(ManifestError::Signed(_))));
+        assert!(matches!(
+            open_manifest(&changed, &world.signer.public()),
+            Err(ManifestError::Signed(_))
+        ));
     }
     let mut relabelled = signed.clone();
     relabelled.format = "incamera-manifest/2".to_owned();
     let error = open_manifest(&relabelled, &world.signer.public()).unwrap_err();
     assert!(error.to_string().contains("incamera-manifest/2"));
     // Signed as something else, the same bytes count for nothing.
-    let grant = sign_message(&world.signer, Format::Grant, &body(&world.manifest("purchases"))).unwrap();
-    let grant = wire::Signed { format: Format::Manifest.as_str().to_owned(), ..grant };
+    let grant = sign_message(
+        &world.signer,
+        Format::Grant,
+        &body(&world.manifest("purchases")),
+    )
+    .unwrap();
+    let grant = wire::Signed {
+        format: Format::Manifest.as_str().to_owned(),
+        ..grant
+    };
     assert!(open_manifest(&grant, &world.signer.public()).is_err());
-    assert_eq!(peek_manifest(&signed).unwrap().digest(), world.manifest("purchases").digest());
+    assert_eq!(
+        peek_manifest(&signed).unwrap().digest(),
+        world.manifest("purchases").digest()
+    );
 }
 
 type Change = fn(&mut wire::Manifest);
@@ -44,28 +63,41 @@ fn malformed_manifests_are_refused() {
         ("version 0", |m| m.version = 0),
         ("version 1 with predecessor", |m| m.previous = vec![0; 32]),
         ("version 2 without predecessor", |m| m.version = 2),
-        ("predecessor's length", |m| (m.version, m.previous) = (2, vec![0; 31])),
+        ("predecessor's length", |m| {
+            (m.version, m.previous) = (2, vec![0; 31])
+        }),
         ("no partitions", |m| m.partitions = 0),
         ("too many partitions", |m| m.partitions = 1 << 20),
         ("partition out of range", |m| m.parts[0].partition = 4),
         ("no columns", |m| m.columns.clear()),
         ("column twice", |m| m.columns.push(m.columns[0].clone())),
         ("unknown type", |m| m.columns[1].r#type = "float".to_owned()),
-        ("type that is not stored", |m| m.columns[1].r#type = "purposes".to_owned()),
+        ("type that is not stored", |m| {
+            m.columns[1].r#type = "purposes".to_owned()
+        }),
         ("file id's length", |m| m.parts[0].file_id.truncate(15)),
         ("file id twice", |m| m.parts.push(m.parts[0].clone())),
         ("digest's length", |m| m.parts[0].digest.truncate(31)),
         ("part of the future", |m| m.parts[0].version = 2),
         ("part too large", |m| m.parts[0].bytes = u64::MAX),
-        ("class out of order", |m| m.parts.iter_mut().for_each(|p| p.class.reverse())),
-        ("wrap's length", |m| m.parts[0].keys[0].wraps[0].wrapped.push(0)),
-        ("commitment's length", |m| m.parts[0].keys[0].commitment.clear()),
+        ("class out of order", |m| {
+            m.parts.iter_mut().for_each(|p| p.class.reverse())
+        }),
+        ("wrap's length", |m| {
+            m.parts[0].keys[0].wraps[0].wrapped.push(0)
+        }),
+        ("commitment's length", |m| {
+            m.parts[0].keys[0].commitment.clear()
+        }),
     ];
     for (what, change) in changes {
         let mut message = body(&world.manifest("purchases"));
         change(&mut message);
         let parsed = Manifest::parse(&incamera_wire::encode(&message));
-        assert!(matches!(parsed, Err(ManifestError::Malformed { .. })), "{what}: {parsed:?}");
+        assert!(
+            matches!(parsed, Err(ManifestError::Malformed { .. })),
+            "{what}: {parsed:?}"
+        );
     }
 }
 
@@ -75,9 +107,15 @@ fn i3_manifests_with_other_wraps_are_refused() {
     let world = World::sealed();
     let changes: [(&str, Change); 8] = [
         ("wrap for one purpose more", |m| {
-            let key = m.parts[0].keys.iter_mut().find(|key| key.column == "amount");
+            let key = m.parts[0]
+                .keys
+                .iter_mut()
+                .find(|key| key.column == "amount");
             let key = key.unwrap_or_else(|| panic!("part 0 has amounts"));
-            let wrap = wire::Wrap { purpose: "safety".to_owned(), ..key.wraps[0].clone() };
+            let wrap = wire::Wrap {
+                purpose: "safety".to_owned(),
+                ..key.wraps[0].clone()
+            };
             key.wraps.push(wrap);
         }),
         ("wrap missing", |m| {
@@ -90,16 +128,23 @@ fn i3_manifests_with_other_wraps_are_refused() {
             m.parts[0].keys.remove(0);
         }),
         ("keys out of order", |m| m.parts[0].keys.swap(1, 2)),
-        ("class wider", |m| m.parts[0].class = vec!["ads".into(), "measurement".into(), "z".into()]),
+        ("class wider", |m| {
+            m.parts[0].class = vec!["ads".into(), "measurement".into(), "z".into()]
+        }),
         ("column narrower", |m| m.columns[1].purposes.clear()),
         ("public with keys", |m| m.public = true),
     ];
     for (what, change) in changes {
         let mut message = body(&world.manifest("purchases"));
-        message.parts.sort_by_key(|part| part.class != ["measurement"]);
+        message
+            .parts
+            .sort_by_key(|part| part.class != ["measurement"]);
         change(&mut message);
         let parsed = Manifest::parse(&incamera_wire::encode(&message));
-        assert!(matches!(parsed, Err(ManifestError::Malformed { .. })), "{what}: {parsed:?}");
+        assert!(
+            matches!(parsed, Err(ManifestError::Malformed { .. })),
+            "{what}: {parsed:?}"
+        );
     }
 }
 
@@ -109,10 +154,11 @@ fn a_manifest_fits_its_declaration_only() {
     let manifest = world.manifest("purchases");
     let (spec, other_spec) = (purchases(), customers());
     manifest.fits(&spec, &agreement_id(), EPOCH, 4).unwrap();
-    let unfit = |spec, epoch, partitions| match manifest.fits(spec, &agreement_id(), epoch, partitions) {
-        Err(ManifestError::Unfit { what }) => what,
-        other => panic!("{other:?}"),
-    };
+    let unfit =
+        |spec, epoch, partitions| match manifest.fits(spec, &agreement_id(), epoch, partitions) {
+            Err(ManifestError::Unfit { what }) => what,
+            other => panic!("{other:?}"),
+        };
     assert_eq!(unfit(&other_spec, EPOCH, 4), "data set");
     assert_eq!(unfit(&spec, MatchingEpoch(2), 4), "matching epoch");
     assert_eq!(unfit(&spec, EPOCH, 8), "number of partitions");
@@ -133,7 +179,11 @@ fn an_inspection_says_what_everybody_sees() {
     assert_eq!(seen.classes[0].opens["category"], ["ads"]);
     assert!(!seen.classes[0].opens.contains_key("amount"));
     let text = seen.to_string();
-    for word in ["purchases of shop, version 1", "amount decimal(10,2) [measurement]", "[ads, measurement, safety]"] {
+    for word in [
+        "purchases of shop, version 1",
+        "amount decimal(10,2) [measurement]",
+        "[ads, measurement, safety]",
+    ] {
         assert!(text.contains(word), "{text}");
     }
     assert!(!text.contains("row"), "rows are not to be seen: {text}");

@@ -30,21 +30,42 @@ impl One {
         world.partitions = 1;
         let mut csv = "email,day,amount,category\n".to_owned();
         for n in 0..60 {
-            csv += &format!("p{}@x,2026-03-{:02},{n}.25,c{}\n", n % 20, n % 28 + 1, n % 7);
+            csv += &format!(
+                "p{}@x,2026-03-{:02},{n}.25,c{}\n",
+                n % 20,
+                n % 28 + 1,
+                n % 7
+            );
         }
         world.seal_csv(&purchases(), &csv).unwrap();
         let manifest = world.manifest("purchases").manifest().clone();
-        let (_, keys) = world.keys(&manifest, "measurement", &ALL).pop_first().unwrap();
+        let (_, keys) = world
+            .keys(&manifest, "measurement", &ALL)
+            .pop_first()
+            .unwrap();
         let part = manifest.parts()[0].clone();
         let bytes = fs::read(part_path(&world.out("purchases"), &part.file_id)).unwrap();
-        Self { world, manifest, part, keys, bytes }
+        Self {
+            world,
+            manifest,
+            part,
+            keys,
+            bytes,
+        }
     }
 
     /// Reads `bytes` as if they were the part, past the check of the digest.
     fn read(&self, bytes: &[u8]) -> Result<Vec<RecordBatch>, ReadError> {
         let path = self.world.file("part", bytes);
         let file = File::open(path).unwrap();
-        let reader = read_part(file, &self.manifest, &self.part, &self.keys, &names(&ALL), 1000)?;
+        let reader = read_part(
+            file,
+            &self.manifest,
+            &self.part,
+            &self.keys,
+            &names(&ALL),
+            1000,
+        )?;
         reader.collect()
     }
 
@@ -66,10 +87,15 @@ fn an_untouched_part_opens() {
 #[test]
 fn a_part_cut_off_is_refused() {
     let one = One::new();
-    for length in (0..one.bytes.len()).step_by(37).chain([one.bytes.len() - 1]) {
+    for length in (0..one.bytes.len())
+        .step_by(37)
+        .chain([one.bytes.len() - 1])
+    {
         let cut = &one.bytes[..length];
         let error = one.check(cut).unwrap_err();
-        assert!(matches!(&error, PartFileError::Changed { file_id, .. } if *file_id == one.part.file_id));
+        assert!(
+            matches!(&error, PartFileError::Changed { file_id, .. } if *file_id == one.part.file_id)
+        );
         assert!(error.to_string().contains(&one.part.file_id.to_string()));
         assert!(one.read(cut).is_err(), "{length}");
     }
@@ -102,12 +128,22 @@ fn parts_swapped_are_refused() {
     let manifest = world.manifest("purchases");
     let keys = world.keys(&manifest, "measurement", &["person"]);
     let parts: Vec<&Part> = keys.keys().map(|id| manifest.part(id).unwrap()).collect();
-    let [a, b] = parts[..] else { panic!("two parts") };
+    let [a, b] = parts[..] else {
+        panic!("two parts")
+    };
     let path = |part: &Part| part_path(&world.out("purchases"), &part.file_id);
     assert!(check_part_file(&path(b), &manifest, a).is_err());
     let columns = names(&["person"]);
     let open = |file: &Part, part: &Part, keys: &PartKeys| {
-        read_part(world.part_file(&manifest, file), &manifest, part, keys, &columns, 10).is_ok()
+        read_part(
+            world.part_file(&manifest, file),
+            &manifest,
+            part,
+            keys,
+            &columns,
+            10,
+        )
+        .is_ok()
     };
     assert!(open(a, a, &keys[&a.file_id]));
     assert!(!open(b, a, &keys[&a.file_id]));
@@ -143,19 +179,40 @@ fn written_otherwise(
     use parquet::encryption::encrypt::FileEncryptionProperties;
     use parquet::file::properties::WriterProperties;
     let purpose = crate::world::purpose("measurement");
-    let granted = incamera_seal::unwrap_keys(&one.manifest, &purpose, &names(&ALL), &one.world.ring).unwrap();
+    let granted =
+        incamera_seal::unwrap_keys(&one.manifest, &purpose, &names(&ALL), &one.world.ring).unwrap();
     let key = |column: &str| {
         let column = (!column.is_empty()).then(|| crate::world::name(column));
         let key = granted.iter().find(|key| key.column == column).unwrap();
         key.key.expose().to_vec()
     };
     // The prefix stands in clear at the start of the file's crypto metadata.
-    let start = one.bytes.windows(15).position(|w| w == b"incamera-part/1").unwrap() - 8;
-    let length = 8 + 15 + 8 + 32 + 8 + "purchases".len() + 8 + 16 + 8 + 8 + 8 + "ads,measurement,safety".len();
+    let start = one
+        .bytes
+        .windows(15)
+        .position(|w| w == b"incamera-part/1")
+        .unwrap()
+        - 8;
+    let length = 8
+        + 15
+        + 8
+        + 32
+        + 8
+        + "purchases".len()
+        + 8
+        + 16
+        + 8
+        + 8
+        + 8
+        + "ads,measurement,safety".len();
     let prefix = one.bytes[start..start + length].to_vec();
-    let builder = FileEncryptionProperties::builder(key("")).with_aad_prefix(prefix).with_aad_prefix_storage(true);
+    let builder = FileEncryptionProperties::builder(key(""))
+        .with_aad_prefix(prefix)
+        .with_aad_prefix_storage(true);
     let encryption = change(builder, &key).build().unwrap();
-    let properties = WriterProperties::builder().with_file_encryption_properties(encryption).build();
+    let properties = WriterProperties::builder()
+        .with_file_encryption_properties(encryption)
+        .build();
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
     writer.write(batch).unwrap();
@@ -167,20 +224,42 @@ fn written_otherwise(
 fn columns_without_keys_of_their_own_are_refused() {
     let one = One::new();
     let batch = one.read(&one.bytes).unwrap().remove(0);
-    let own = written_otherwise(&one, |builder, key| {
-        ALL.iter().fold(builder, |builder, column| builder.with_column_key(column, key(column)))
-    }, &batch);
-    assert_eq!(one.read(&own).unwrap(), [batch.clone()], "the control opens");
+    let own = written_otherwise(
+        &one,
+        |builder, key| {
+            ALL.iter().fold(builder, |builder, column| {
+                builder.with_column_key(column, key(column))
+            })
+        },
+        &batch,
+    );
+    assert_eq!(
+        one.read(&own).unwrap(),
+        [batch.clone()],
+        "the control opens"
+    );
     let footer_only = written_otherwise(&one, |builder, _| builder, &batch);
     assert!(one.read(&footer_only).is_err());
-    let one_in_clear = written_otherwise(&one, |builder, key| {
-        ALL[..3].iter().fold(builder, |builder, column| builder.with_column_key(column, key(column)))
-    }, &batch);
+    let one_in_clear = written_otherwise(
+        &one,
+        |builder, key| {
+            ALL[..3].iter().fold(builder, |builder, column| {
+                builder.with_column_key(column, key(column))
+            })
+        },
+        &batch,
+    );
     assert!(one.read(&one_in_clear).is_err());
-    let plain_footer = written_otherwise(&one, |builder, key| {
-        let builder = builder.with_plaintext_footer(true);
-        ALL.iter().fold(builder, |builder, column| builder.with_column_key(column, key(column)))
-    }, &batch);
+    let plain_footer = written_otherwise(
+        &one,
+        |builder, key| {
+            let builder = builder.with_plaintext_footer(true);
+            ALL.iter().fold(builder, |builder, column| {
+                builder.with_column_key(column, key(column))
+            })
+        },
+        &batch,
+    );
     assert!(one.read(&plain_footer).is_err());
 }
 
@@ -189,9 +268,15 @@ fn other_columns_or_rows_out_of_order_are_refused() {
     let one = One::new();
     let batch = one.read(&one.bytes).unwrap().remove(0);
     let with_keys = |batch: &RecordBatch, columns: &[&str]| {
-        written_otherwise(&one, |builder, key| {
-            columns.iter().fold(builder, |builder, column| builder.with_column_key(column, key(column)))
-        }, batch)
+        written_otherwise(
+            &one,
+            |builder, key| {
+                columns.iter().fold(builder, |builder, column| {
+                    builder.with_column_key(column, key(column))
+                })
+            },
+            batch,
+        )
     };
     let fewer = batch.project(&[0, 1, 2]).unwrap();
     assert!(one.read(&with_keys(&fewer, &ALL[..3])).is_err());
@@ -201,9 +286,19 @@ fn other_columns_or_rows_out_of_order_are_refused() {
     let backwards = arrow::compute::take_record_batch(&batch, &backwards).unwrap();
     assert!(one.read(&with_keys(&backwards, &ALL)).is_err());
     // A person outside the part's slice.
-    let moved = one.world.resigned("purchases", |manifest| manifest.partitions = 2);
+    let moved = one
+        .world
+        .resigned("purchases", |manifest| manifest.partitions = 2);
     let file = one.world.part_file(&moved, &one.part);
-    let read = read_part(file, &moved, &one.part, &one.keys, &names(&["person"]), 1000).unwrap();
+    let read = read_part(
+        file,
+        &moved,
+        &one.part,
+        &one.keys,
+        &names(&["person"]),
+        1000,
+    )
+    .unwrap();
     assert!(read.collect::<Result<Vec<_>, _>>().is_err());
 }
 
@@ -224,11 +319,18 @@ fn rows_are_sorted_and_cut_by_pseudonym() {
             .map(|at| Pseudonym::from_bytes(people.value(at).try_into().unwrap()))
             .collect();
         assert!(people.is_sorted());
-        assert!(people.iter().all(|person| person.partition(4) == part.partition));
+        assert!(
+            people
+                .iter()
+                .all(|person| person.partition(4) == part.partition)
+        );
         // Values moved with their person: amount mod 90 names the person.
         for (person, amount) in people.iter().zip(column_texts(batch, 1)) {
             let n: u32 = amount.trim_end_matches(".00").parse().unwrap();
-            assert_eq!(Some(*person), crate::world::pseudonym(&format!("p{}@x", n % 90)));
+            assert_eq!(
+                Some(*person),
+                crate::world::pseudonym(&format!("p{}@x", n % 90))
+            );
         }
         rows += people.len();
     }
@@ -240,11 +342,23 @@ fn columns_come_in_the_order_asked_for_and_in_batches() {
     let one = One::new();
     let open = |columns: &[&str], rows| {
         let file = one.world.part_file(&one.manifest, &one.part);
-        read_part(file, &one.manifest, &one.part, &one.keys, &names(columns), rows).unwrap()
+        read_part(
+            file,
+            &one.manifest,
+            &one.part,
+            &one.keys,
+            &names(columns),
+            rows,
+        )
+        .unwrap()
     };
     let reader = open(&["amount", "person", "amount"], 7);
     let schema = reader.schema();
-    let fields: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let fields: Vec<&str> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
     assert_eq!(fields, ["amount", "person", "amount"]);
     for batch in reader {
         let batch = batch.unwrap();
@@ -252,7 +366,11 @@ fn columns_come_in_the_order_asked_for_and_in_batches() {
         assert!(batch.num_rows() <= 7);
         assert!(Arc::ptr_eq(batch.column(0), batch.column(2)));
     }
-    assert_eq!(open(&["category"], 0).count(), 60, "no batch is empty for ever");
+    assert_eq!(
+        open(&["category"], 0).count(),
+        60,
+        "no batch is empty for ever"
+    );
 }
 
 #[test]
@@ -262,10 +380,13 @@ fn a_public_data_set_opens_without_keys_and_no_other_does() {
     shops.public = true;
     world.seal_csv(&shops, "town\nb\na\n").unwrap();
     let manifest = world.manifest("shops");
-    let [part] = manifest.parts() else { panic!("one part") };
+    let [part] = manifest.parts() else {
+        panic!("one part")
+    };
     assert!(part.keys.is_empty() && part.class.is_empty());
     let town = names(&["town"]);
-    let reader = read_public_part(world.part_file(&manifest, part), &manifest, part, &town, 10).unwrap();
+    let reader =
+        read_public_part(world.part_file(&manifest, part), &manifest, part, &town, 10).unwrap();
     let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
     assert_eq!(column_texts(&batches[0], 0), ["b", "a"]);
     let sealed = world.manifest("purchases");

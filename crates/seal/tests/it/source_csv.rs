@@ -29,10 +29,15 @@ fn one(ty: &str) -> DatasetSpec {
 
 /// What a column of type `ty` makes of `values`.
 fn taken(ty: &str, values: &[&str]) -> Vec<String> {
-    let lines: String = values.iter().map(|value| format!("a@x,{value}\n")).collect();
+    let lines: String = values
+        .iter()
+        .map(|value| format!("a@x,{value}\n"))
+        .collect();
     let (world, report) = seal(&one(ty), format!("email,c\n{lines}"));
     report.unwrap();
-    let [(_, batch)] = &world.read("one", "ads", &["c"])[..] else { panic!("one part") };
+    let [(_, batch)] = &world.read("one", "ads", &["c"])[..] else {
+        panic!("one part")
+    };
     crate::world::column_texts(batch, 0)
 }
 
@@ -45,32 +50,71 @@ fn cell(ty: &str, value: &str) -> CellError {
 
 #[test]
 fn values_are_read() {
-    assert_eq!(taken("bool", &["true", "False", "1", "0", "YES", "no", ""]), ["true", "false", "true", "false", "true", "false", "null"]);
-    assert_eq!(taken("int", &["5", "-5", " 7 ", ""]), ["5", "-5", "7", "null"]);
-    assert_eq!(taken("decimal(10,2)", &["5", "-5.1", "0.25", ""]), ["5.00", "-5.10", "0.25", "null"]);
-    assert_eq!(taken("date", &["2026-03-01", "1969-12-31"]), ["2026-03-01", "1969-12-31"]);
-    assert_eq!(taken("text", &["a", "\"b,c\"", "d e", "é"]), ["a", "b,c", "d e", "é"]);
     assert_eq!(
-        taken("timestamp", &["2026-03-01T10:00:00Z", "2026-03-01 10:00:00+02:00", "2026-03-01T10:00:00.25Z"]),
-        ["2026-03-01T10:00:00Z", "2026-03-01T08:00:00Z", "2026-03-01T10:00:00.250Z"]
+        taken("bool", &["true", "False", "1", "0", "YES", "no", ""]),
+        ["true", "false", "true", "false", "true", "false", "null"]
+    );
+    assert_eq!(
+        taken("int", &["5", "-5", " 7 ", ""]),
+        ["5", "-5", "7", "null"]
+    );
+    assert_eq!(
+        taken("decimal(10,2)", &["5", "-5.1", "0.25", ""]),
+        ["5.00", "-5.10", "0.25", "null"]
+    );
+    assert_eq!(
+        taken("date", &["2026-03-01", "1969-12-31"]),
+        ["2026-03-01", "1969-12-31"]
+    );
+    assert_eq!(
+        taken("text", &["a", "\"b,c\"", "d e", "é"]),
+        ["a", "b,c", "d e", "é"]
+    );
+    assert_eq!(
+        taken(
+            "timestamp",
+            &[
+                "2026-03-01T10:00:00Z",
+                "2026-03-01 10:00:00+02:00",
+                "2026-03-01T10:00:00.25Z"
+            ]
+        ),
+        [
+            "2026-03-01T10:00:00",
+            "2026-03-01T08:00:00",
+            "2026-03-01T10:00:00.250"
+        ]
     );
 }
 
 #[test]
 fn values_that_do_not_fit_are_refused() {
-    let form = |ty: &str| CellError::Form { expected: ty.parse().unwrap() };
-    let range = |ty: &str| CellError::Range { expected: ty.parse().unwrap() };
+    let form = |ty: &str| CellError::Form {
+        expected: ty.parse().unwrap(),
+    };
+    let range = |ty: &str| CellError::Range {
+        expected: ty.parse().unwrap(),
+    };
     assert_eq!(cell("bool", "2"), form("bool"));
     assert_eq!(cell("int", "5.5"), form("int"));
     assert_eq!(cell("int", "9223372036854775808"), range("int"));
     assert_eq!(cell("decimal(10,2)", "1e3"), form("decimal(10,2)"));
-    assert_eq!(cell("decimal(10,2)", "1.005"), CellError::Scale { digits: 2 });
+    assert_eq!(
+        cell("decimal(10,2)", "1.005"),
+        CellError::Scale { digits: 2 }
+    );
     assert_eq!(cell("decimal(4,2)", "100"), range("decimal(4,2)"));
-    assert_eq!(cell("decimal(10,2)", &"9".repeat(30)), range("decimal(10,2)"));
+    assert_eq!(
+        cell("decimal(10,2)", &"9".repeat(30)),
+        range("decimal(10,2)")
+    );
     assert_eq!(cell("date", "2026-02-30"), form("date"));
     assert_eq!(cell("date", "01.03.2026"), form("date"));
     assert_eq!(cell("timestamp", "yesterday"), form("timestamp"));
-    assert_eq!(cell("timestamp", "2026-03-01T10:00:00"), CellError::NoOffset);
+    assert_eq!(
+        cell("timestamp", "2026-03-01T10:00:00"),
+        CellError::NoOffset
+    );
     assert_eq!(cell("text", &"x".repeat(4097)), CellError::TooLong);
 }
 
@@ -79,19 +123,49 @@ fn errors_say_line_and_column_and_never_the_value() {
     let mark = "SECRET";
     let good = "a@x,2026-03-01,5,food\n";
     let cases: [(&str, String, u64, &str); 5] = [
-        ("amount", format!("{HEADER}{good}{good}a@x,2026-03-01,{mark},food\n"), 4, "decimal"),
+        (
+            "amount",
+            format!("{HEADER}{good}{good}a@x,2026-03-01,{mark},food\n"),
+            4,
+            "decimal",
+        ),
         ("day", format!("{HEADER}a@x,{mark},5,food\n"), 2, "date"),
-        ("day", format!("{HEADER}{good}a@x,,5,{mark}\n"), 3, "missing"),
-        ("category", format!("{HEADER}{good}a@x,2026-03-01,5,{}\n", mark.repeat(1000)), 3, "longer"),
-        ("amount", format!("{HEADER}\"a@x\",2026-03-01,5,\"fo\nod\"\na@x,2026-03-01,{mark},\n"), 4, "decimal"),
+        (
+            "day",
+            format!("{HEADER}{good}a@x,,5,{mark}\n"),
+            3,
+            "missing",
+        ),
+        (
+            "category",
+            format!("{HEADER}{good}a@x,2026-03-01,5,{}\n", mark.repeat(1000)),
+            3,
+            "longer",
+        ),
+        (
+            "amount",
+            format!("{HEADER}\"a@x\",2026-03-01,5,\"fo\nod\"\na@x,2026-03-01,{mark},\n"),
+            4,
+            "decimal",
+        ),
     ];
     for (column, csv, line, word) in cases {
         let error = refused(&purchases(), csv);
-        let SourceError::Cell { place, column: found, .. } = &error else { panic!("{error:?}") };
+        let SourceError::Cell {
+            place,
+            column: found,
+            ..
+        } = &error
+        else {
+            panic!("{error:?}")
+        };
         assert_eq!((*place, found.as_str()), (Place::Line(line), column));
         let text = all_text(&error);
         assert!(!text.contains(mark), "{text}");
-        assert!(text.contains(word) && text.contains(&format!("line {line}")), "{text}");
+        assert!(
+            text.contains(word) && text.contains(&format!("line {line}")),
+            "{text}"
+        );
     }
 }
 
@@ -101,38 +175,77 @@ fn unreadable_files_are_refused() {
     let mut bytes = format!("{HEADER}a@x,2026-03-01,5,{mark}").into_bytes();
     bytes.extend(b"\xff\xfe\n");
     let error = refused(&purchases(), bytes);
-    let SourceError::Cell { place, column, error: cell } = &error else { panic!("{error:?}") };
-    assert_eq!((*place, column.as_str(), cell), (Place::Line(2), "category", &CellError::NotUtf8));
+    let SourceError::Cell {
+        place,
+        column,
+        error: cell,
+    } = &error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!(
+        (*place, column.as_str(), cell),
+        (Place::Line(2), "category", &CellError::NotUtf8)
+    );
     assert!(!all_text(&error).contains(mark));
 
-    let error = refused(&purchases(), format!("{HEADER}a@x,2026-03-01,5,food\na@x,{mark}\n"));
-    assert!(matches!(error, SourceError::Ragged { place: Place::Line(3), found: 2, expected: 4 }), "{error:?}");
+    let error = refused(
+        &purchases(),
+        format!("{HEADER}a@x,2026-03-01,5,food\na@x,{mark}\n"),
+    );
+    assert!(
+        matches!(
+            error,
+            SourceError::Ragged {
+                place: Place::Line(3),
+                found: 2,
+                expected: 4
+            }
+        ),
+        "{error:?}"
+    );
     assert!(!all_text(&error).contains(mark));
 
     let error = refused(&purchases(), format!("email,day\n{mark},{mark}\n"));
-    let SourceError::MissingColumns { names, .. } = &error else { panic!("{error:?}") };
+    let SourceError::MissingColumns { names, .. } = &error else {
+        panic!("{error:?}")
+    };
     assert_eq!(names, &["amount", "category"]);
     // A file without a header: its first row must not be repeated.
     let error = refused(&purchases(), format!("{mark}@x,2026-03-01,5,{mark}\n"));
     assert!(matches!(error, SourceError::MissingColumns { .. }));
     assert!(!all_text(&error).contains(mark));
 
-    assert!(matches!(refused(&purchases(), ""), SourceError::MissingColumns { .. }));
+    assert!(matches!(
+        refused(&purchases(), ""),
+        SourceError::MissingColumns { .. }
+    ));
     let error = refused(&purchases(), "email,day,amount,amount,category\n");
     assert!(matches!(&error, SourceError::DuplicateColumn { name, .. } if name == "amount"));
 
     let mut world = World::new();
     let gone = Source::of(&world.folder.path().join("gone.csv")).unwrap();
-    assert!(matches!(world.seal(&purchases(), &gone), Err(SealError::Source(SourceError::Io { .. }))));
-    assert!(matches!(Source::of("data.xlsx".as_ref()), Err(SourceError::Ending { .. })));
+    assert!(matches!(
+        world.seal(&purchases(), &gone),
+        Err(SealError::Source(SourceError::Io { .. }))
+    ));
+    assert!(matches!(
+        Source::of("data.xlsx".as_ref()),
+        Err(SourceError::Ending { .. })
+    ));
 }
 
 #[test]
 fn numbers_out_of_range_are_clamped_and_counted() {
-    let csv = format!("{HEADER}a@x,2026-03-01,-5,food\na@x,2026-03-01,500.01,food\na@x,2026-03-01,500,food\n");
+    let csv = format!(
+        "{HEADER}a@x,2026-03-01,-5,food\na@x,2026-03-01,500.01,food\na@x,2026-03-01,500,food\n"
+    );
     let (world, report) = seal(&purchases(), csv);
     assert_eq!(report.unwrap().clamped, [(name("amount"), 2)].into());
-    assert_eq!(world.texts("purchases", "measurement", "amount"), ["0.00", "500.00", "500.00"]);
+    assert_eq!(
+        world.texts("purchases", "measurement", "amount"),
+        ["0.00", "500.00", "500.00"]
+    );
 }
 
 #[test]
@@ -155,7 +268,14 @@ fn texts_outside_the_list_follow_the_agreement() {
     };
     let csv = "email,c\np@x,a\np@x,SECRET\n";
     let error = refused(&listed(OtherText::Refuse), csv);
-    assert!(matches!(&error, SourceError::Cell { error: CellError::NotListed, place: Place::Line(3), .. }));
+    assert!(matches!(
+        &error,
+        SourceError::Cell {
+            error: CellError::NotListed,
+            place: Place::Line(3),
+            ..
+        }
+    ));
     assert!(!all_text(&error).contains("SECRET"));
     let (world, report) = seal(&listed(OtherText::Null), csv);
     assert_eq!(report.unwrap().replaced, [(name("c"), 1)].into());
@@ -170,14 +290,26 @@ fn missing_values_need_nullable() {
     let mut spec = one("int");
     spec.columns[1].nullable = false;
     let error = refused(&spec, "email,c\na@x,\n");
-    assert!(matches!(error, SourceError::Cell { error: CellError::Missing, .. }));
+    assert!(matches!(
+        error,
+        SourceError::Cell {
+            error: CellError::Missing,
+            ..
+        }
+    ));
     // Also where the list of values makes it missing.
     let mut spec = one("text");
     spec.columns[1].nullable = false;
     spec.columns[1].values = Some(vec!["a".into()]);
     spec.columns[1].other = OtherText::Null;
     let error = refused(&spec, "email,c\na@x,z\n");
-    assert!(matches!(error, SourceError::Cell { error: CellError::Missing, .. }));
+    assert!(matches!(
+        error,
+        SourceError::Cell {
+            error: CellError::Missing,
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -190,9 +322,13 @@ fn columns_in_any_order_and_more_than_asked_for() {
 
 #[test]
 fn people_without_pseudonym_are_left_out_and_counted() {
-    let csv = format!("{HEADER}nobody@x,2026-03-01,5,food\n,2026-03-01,5,food\na@x,2026-03-01,5,food\n");
+    let csv =
+        format!("{HEADER}nobody@x,2026-03-01,5,food\n,2026-03-01,5,food\na@x,2026-03-01,5,food\n");
     let report = seal(&purchases(), csv).1.unwrap();
-    assert_eq!((report.rows, report.sealed, report.without_pseudonym), (3, 1, 2));
+    assert_eq!(
+        (report.rows, report.sealed, report.without_pseudonym),
+        (3, 1, 2)
+    );
 }
 
 #[test]
@@ -203,8 +339,18 @@ fn consents_are_lists_of_purposes() {
     assert_eq!((report.sealed, report.without_consent), (4, 1));
     assert_eq!(world.texts("customers", "ads", "person").len(), 4);
     let error = refused(&customers(), "email,consent\na@x,ads\nb@x,ads;SECRET\n");
-    let SourceError::Cell { place, column, error: cell } = &error else { panic!("{error:?}") };
-    assert_eq!((*place, column.as_str(), cell), (Place::Line(3), "consent", &CellError::UnknownPurpose));
+    let SourceError::Cell {
+        place,
+        column,
+        error: cell,
+    } = &error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!(
+        (*place, column.as_str(), cell),
+        (Place::Line(3), "consent", &CellError::UnknownPurpose)
+    );
     assert!(!all_text(&error).contains("SECRET"));
 }
 
@@ -220,10 +366,16 @@ fn an_empty_file_makes_a_manifest_without_parts() {
 #[test]
 fn jobs_that_contradict_the_declaration_are_refused() {
     let no_person = dataset("one", vec![column("c", "int", &["ads"])]);
-    assert!(matches!(seal(&no_person, "c\n1\n").1, Err(SealError::Job { .. })));
+    assert!(matches!(
+        seal(&no_person, "c\n1\n").1,
+        Err(SealError::Job { .. })
+    ));
     let mut public = purchases();
     public.public = true;
-    assert!(matches!(seal(&public, HEADER).1, Err(SealError::Job { .. })));
+    assert!(matches!(
+        seal(&public, HEADER).1,
+        Err(SealError::Job { .. })
+    ));
     let mut twice = purchases();
     twice.columns.push(column("other", "pseudonym", &[]));
     assert!(matches!(seal(&twice, HEADER).1, Err(SealError::Job { .. })));

@@ -14,7 +14,11 @@ fn throughput_of_a_million_purchases() {
         let (day, amount) = (n % 28 + 1, n * 7_919 % 20_000);
         let category = ["food", "home", "toys"][(n % 3) as usize];
         let (whole, cents) = (amount / 100, amount % 100);
-        writeln!(csv, "p{person}@example.com,2026-03-{day:02},{whole}.{cents:02},{category}").unwrap();
+        writeln!(
+            csv,
+            "p{person}@example.com,2026-03-{day:02},{whole}.{cents:02},{category}"
+        )
+        .unwrap();
     }
     let scope = incamera_seal::CrosswalkScope {
         agreement_id: crate::world::agreement_id(),
@@ -33,6 +37,15 @@ fn throughput_of_a_million_purchases() {
     assert_eq!(report.sealed, 1_000_000);
     let start = Instant::now();
     let read = world.read("purchases", "measurement", &["person", "day", "amount"]);
-    assert_eq!(read.iter().map(|(_, batch)| batch.num_rows()).sum::<usize>(), 1_000_000);
-    println!("sealed in {sealed:?}, {} bytes, read back in {:?}", report.bytes, start.elapsed());
+    assert_eq!(
+        read.iter()
+            .map(|(_, batch)| batch.num_rows())
+            .sum::<usize>(),
+        1_000_000
+    );
+    println!(
+        "sealed in {sealed:?}, {} bytes, read back in {:?}",
+        report.bytes,
+        start.elapsed()
+    );
 }

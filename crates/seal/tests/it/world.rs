@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use arrow::datatypes::DataType;
 use incamera_keys::{SecretString, SigningKey, sign_message};
 use incamera_seal::{
     Consent, Consents, KeyRing, MANIFEST_FILE, Manifest, Part, PartKeys, SealError, SealJob,
@@ -67,7 +68,9 @@ pub fn pseudonym(id: &str) -> Option<Pseudonym> {
         return None;
     }
     let digest: RequestDigest = Transcript::new("test").field(id).finish();
-    Some(Pseudonym::from_bytes(digest.as_bytes()[..16].try_into().unwrap()))
+    Some(Pseudonym::from_bytes(
+        digest.as_bytes()[..16].try_into().unwrap(),
+    ))
 }
 
 pub fn column(column: &str, ty: &str, purposes: &[&str]) -> ColumnSpec {
@@ -96,7 +99,13 @@ pub fn dataset(dataset: &str, columns: Vec<ColumnSpec>) -> DatasetSpec {
 
 pub fn customers() -> DatasetSpec {
     let consent = column("consent", "purposes", &[]);
-    dataset("customers", vec![column("person", "pseudonym", &["ads", "measurement"]), consent])
+    dataset(
+        "customers",
+        vec![
+            column("person", "pseudonym", &["ads", "measurement"]),
+            consent,
+        ],
+    )
 }
 
 pub fn purchases() -> DatasetSpec {
@@ -140,7 +149,14 @@ impl World {
         let path = folder.path().join("ring.age");
         let ring = KeyRing::create_with_work_factor(&path, &passphrase(), 1, &mut rng).unwrap();
         let signer = SigningKey::generate(&mut rng);
-        Self { folder, ring, signer, rng, partitions: 4, consents: None }
+        Self {
+            folder,
+            ring,
+            signer,
+            rng,
+            partitions: 4,
+            consents: None,
+        }
     }
 
     /// A world with both data sets sealed.
@@ -183,7 +199,10 @@ impl World {
         people: &dyn Fn(&str) -> Option<Pseudonym>,
     ) -> Result<SealReport, SealError> {
         let out = self.out(spec.name.as_str());
-        let before = out.join(MANIFEST_FILE).exists().then(|| self.manifest(spec.name.as_str()));
+        let before = out
+            .join(MANIFEST_FILE)
+            .exists()
+            .then(|| self.manifest(spec.name.as_str()));
         let consent = match (&self.consents, spec.purposes_column()) {
             (_, Some(_)) => Consent::Column,
             (Some(consents), None) => Consent::ByPerson(consents),
@@ -222,7 +241,10 @@ impl World {
             incamera_wire::decode(&signed.signed().body, usize::MAX).unwrap();
         change(&mut body);
         let signed = sign_message(&self.signer, Format::Manifest, &body).unwrap();
-        open_manifest(&signed, &self.signer.public()).unwrap().manifest().clone()
+        open_manifest(&signed, &self.signer.public())
+            .unwrap()
+            .manifest()
+            .clone()
     }
 
     pub fn keys(
@@ -237,7 +259,11 @@ impl World {
     }
 
     pub fn part_file(&self, manifest: &Manifest, part: &Part) -> File {
-        File::open(part_path(&self.out(manifest.dataset().as_str()), &part.file_id)).unwrap()
+        File::open(part_path(
+            &self.out(manifest.dataset().as_str()),
+            &part.file_id,
+        ))
+        .unwrap()
     }
 
     /// All rows that `purpose` opens, part by part.
@@ -276,9 +302,21 @@ pub fn names(columns: &[&str]) -> Vec<ColumnName> {
 
 pub fn column_texts(batch: &RecordBatch, at: usize) -> Vec<String> {
     let options = arrow::util::display::FormatOptions::default().with_null("null");
-    let column = batch.column(at);
-    let format = arrow::util::display::ArrayFormatter::try_new(column, &options).unwrap();
-    (0..batch.num_rows()).map(|row| format.value(row).to_string()).collect()
+    // Without its zone, which is always UTC, a moment prints without a table of zones.
+    let column = match batch.column(at).data_type() {
+        DataType::Timestamp(unit, Some(_)) => {
+            arrow::compute::cast(batch.column(at), &DataType::Int64)
+                .and_then(|moments| {
+                    arrow::compute::cast(&moments, &DataType::Timestamp(*unit, None))
+                })
+                .unwrap()
+        }
+        _ => batch.column(at).clone(),
+    };
+    let format = arrow::util::display::ArrayFormatter::try_new(&column, &options).unwrap();
+    (0..batch.num_rows())
+        .map(|row| format.value(row).to_string())
+        .collect()
 }
 
 /// Every file below `folder`.
@@ -296,7 +334,9 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 pub fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle)
 }
 
 /// An error with all its causes, and its debug form: all that may reach a log.
