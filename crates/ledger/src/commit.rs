@@ -161,7 +161,7 @@ impl Ledger {
 /// that the room can ask for its grant again.
 fn take_reservation(tx: &Transaction<'_>, held: &Held, now: UnixTime) -> Result<(), LedgerError> {
     let open = tx.execute(
-        "UPDATE reservations SET rho = 0, delta0 = 0
+        "UPDATE reservations SET rho = 0, delta0 = 0, taken = 1
          WHERE request = ?1 AND room_key = ?2 AND expires > ?3",
         params![blob(&held.request), blob(&held.room_key), int(now.0)?],
     )?;

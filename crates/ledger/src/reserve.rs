@@ -198,7 +198,7 @@ fn forget_reservation(tx: &Transaction<'_>, ask: &Ask<'_>) -> Result<(), LedgerE
 fn limit(tx: &Transaction<'_>, ask: &Ask<'_>) -> Result<(), LedgerError> {
     let (by_analyst, by_party): (u32, u32) = tx.query_row(
         "SELECT count(*) FILTER (WHERE analyst = ?2), count(*)
-         FROM reservations WHERE counterparty = ?1",
+         FROM reservations WHERE counterparty = ?1 AND taken = 0",
         [ask.analyst.party.as_str(), ask.analyst.analyst.as_str()],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;

@@ -44,6 +44,7 @@ CREATE TABLE reservations (
     rho          INTEGER NOT NULL CHECK (rho >= 0),
     delta0       INTEGER NOT NULL CHECK (delta0 >= 0),
     expires      INTEGER NOT NULL,
+    taken        INTEGER NOT NULL DEFAULT 0 CHECK (taken IN (0, 1)), -- committed: holds nothing
     PRIMARY KEY (request, room_key)
 ) STRICT, WITHOUT ROWID;
 
