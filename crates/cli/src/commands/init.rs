@@ -43,6 +43,7 @@ pub fn run(arguments: &Init, printer: &Printer) -> Done {
         return Err(Failure::usage(format!("`{}` is a party's folder already", folder.display()))
             .hint("name another folder; keys are never overwritten"));
     }
+    let passphrase = passphrase(arguments)?;
     make_folders(folder)?;
     let mut rng = rand::rng();
     let signs = make_key(&folder.join("signing_key"), &format!("{} signing key", arguments.name))?;
@@ -52,7 +53,7 @@ pub fn run(arguments: &Init, printer: &Printer) -> Done {
         let key = make_key(&folder.join("analysts").join(name.as_str()), name.as_str())?;
         analysts.insert(name.clone(), key);
     }
-    let passphrase = passphrase(arguments, folder)?;
+    write(&folder.join("passphrase.txt"), passphrase.expose_secret(), 0o600)?;
     KeyRing::create(&folder.join("ring.age"), &passphrase, &mut rng)
         .or_fail("the key ring was not made")?;
     let public = PublicFile {
@@ -106,7 +107,8 @@ fn write(path: &Path, text: &str, mode: u32) -> Done {
     file.sync_all().or_fail(what)
 }
 
-fn passphrase(arguments: &Init, folder: &Path) -> Result<SecretString, Failure> {
+/// The passphrase of the ring: checked before anything is made.
+fn passphrase(arguments: &Init) -> Result<SecretString, Failure> {
     let text = match &arguments.passphrase_file {
         Some(path) => fs::read_to_string(path)
             .or_fail(format!("the passphrase file `{}` was not read", path.display()))?,
@@ -118,7 +120,6 @@ fn passphrase(arguments: &Init, folder: &Path) -> Result<SecretString, Failure> 
             .why("whoever finds the ring can try passphrases")
             .hint("use at least 12 characters, or leave `--passphrase-file` out"));
     }
-    write(&folder.join("passphrase.txt"), secret.expose_secret(), 0o600)?;
     Ok(secret)
 }
 

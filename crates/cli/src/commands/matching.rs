@@ -162,9 +162,10 @@ fn exchange(
     let me = folder.name().clone();
     let run = Run::new(terms, me, peer.clone(), &secret, ids, &known, &mut rng)
         .map_err(|error| match_failure(&error))?;
-    ring.count_matching_run(&slot).or_fail("the run was not counted")?;
     let bar = printer.progress("matching", None);
-    let matched = block_on(converse(run, arguments.patience(), folder, agreement, &scope.id_kind, &bar));
+    let mut count = || ring.count_matching_run(&slot).map(drop).or_fail("the run was not counted");
+    let talk = Talk { patience: arguments.patience(), kind: &scope.id_kind, bar: &bar };
+    let matched = block_on(converse(run, &talk, folder, agreement, &mut count));
     bar.finish_and_clear();
     matched
 }
@@ -222,13 +223,20 @@ async fn dial(
     Ok(client::meeting(channel))
 }
 
+/// How to talk to the other party.
+struct Talk<'a> {
+    patience: Duration,
+    kind: &'a IdKind,
+    bar: &'a ProgressBar,
+}
+
+/// One run; `count` is told once the other party is there, before anything is sent.
 async fn converse(
     mut run: Run,
-    patience: Duration,
+    how: &Talk<'_>,
     folder: &Folder,
     agreement: &SignedAgreement,
-    kind: &IdKind,
-    bar: &ProgressBar,
+    count: &mut dyn FnMut() -> Done,
 ) -> Result<Matched, Failure> {
     let peer = peer(agreement.agreement(), folder.name())?;
     let mut client = dial(folder, agreement, peer.as_str()).await?;
@@ -236,14 +244,15 @@ async fn converse(
     let hello = MeetingHello {
         agreement_digest: agreement.agreement().digest.as_bytes().to_vec(),
         party: folder.name().to_string(),
-        id_kind: kind.to_string(),
+        id_kind: how.kind.to_string(),
     };
     let _ = sender.send(MeetingFrame { frame: Some(Frame::Hello(hello)) }).await;
     let joined = client.join(ReceiverStream::new(receiver)).await;
     let joined = joined.map_err(|status| status_failure("the meeting point refused", &status))?;
     let mut frames = joined.into_inner();
-    wait_for_peer(&mut frames, patience, peer.as_str(), bar).await?;
-    talk(&mut run, &sender, &mut frames, bar).await?;
+    wait_for_peer(&mut frames, how.patience, peer.as_str(), how.bar).await?;
+    tokio::task::block_in_place(count)?;
+    talk(&mut run, &sender, &mut frames, how.bar).await?;
     part(sender, &mut frames).await;
     let peer_size = run.peer_size().unwrap_or_default();
     let rows = run.finish().map_err(|error| match_failure(&error))?;

@@ -119,25 +119,33 @@ async fn manifests(
     agreement: &SignedAgreement,
     query: &Query,
 ) -> Result<BTreeMap<DatasetName, ManifestDigest>, Failure> {
-    let datasets = query.datasets().into_iter().map(ToString::to_string).collect();
-    let reply = client::room(room.channel()).manifests(ManifestsRequest { datasets }).await;
+    let datasets = query.datasets();
+    let names = datasets.iter().map(|name| name.to_string()).collect();
+    let reply = client::room(room.channel()).manifests(ManifestsRequest { datasets: names }).await;
     let reply = reply.map_err(|status| status_failure("the room has not all data", &status))?;
     let mut digests = BTreeMap::new();
-    for signed in reply.into_inner().manifests {
-        let manifest = open(agreement, &signed)?;
-        digests.insert(manifest.dataset().clone(), manifest.digest());
+    for (dataset, signed) in datasets.into_iter().zip(reply.into_inner().manifests) {
+        let manifest = open(agreement, dataset, &signed)?;
+        digests.insert(dataset.clone(), manifest.digest());
     }
     Ok(digests)
 }
 
-fn open(agreement: &SignedAgreement, signed: &Signed) -> Result<SignedManifest, Failure> {
-    let what = "a manifest in the room is not its owner's";
+fn open(
+    agreement: &SignedAgreement,
+    dataset: &DatasetName,
+    signed: &Signed,
+) -> Result<SignedManifest, Failure> {
+    let failed = || Failure::failed(format!("the manifest of `{dataset}` in the room is not its owner's"))
+        .hint("its owner pushes it again: `incamera data push`");
     let terms = agreement.agreement();
-    let peeked = incamera_seal::peek_manifest(signed).or_fail(what)?;
-    let spec = terms.datasets.get(peeked.dataset());
-    let owner = spec.and_then(|spec| terms.service_key(&spec.owner));
-    let owner = owner.ok_or_else(|| Failure::failed(what).why("the agreement has no such data set"))?;
-    open_manifest(signed, owner).or_fail(what)
+    let owner = terms.datasets.get(dataset).and_then(|spec| terms.service_key(&spec.owner));
+    let owner = owner.ok_or_else(|| failed().why("the agreement has no such data set"))?;
+    let manifest = open_manifest(signed, owner).map_err(|error| failed().because(&error))?;
+    if manifest.dataset() != dataset {
+        return Err(failed().why("it is the manifest of another data set"));
+    }
+    Ok(manifest)
 }
 
 async fn run_in_room(

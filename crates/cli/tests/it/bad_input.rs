@@ -229,6 +229,7 @@ fn at_home() {
             ("a wrong analyst", wrong_analyst),
             ("a changed release", changed_release),
             ("a peer that does not come", absent_peer),
+            ("too many matching runs", too_many_runs),
             ("a party that is not there", absent_party),
             ("all is well afterwards", all_is_well),
         ],
@@ -490,7 +491,7 @@ fn unreadable_agreement(world: &World) {
         ),
         (
             |text| text.replacen("incamera-agreement/1", "incamera-agreement/9", 1),
-            "incamera-agreement/9",
+            "reads incamera-agreement/1 and not this format",
         ),
     ];
     for (edit, says) in edits {
@@ -764,6 +765,34 @@ fn absent_peer(world: &World) {
             "the crosswalk of {party} was changed"
         );
     }
+}
+
+/// Only runs for which both came are counted.
+fn too_many_runs(world: &World) {
+    world.agree("few-runs", |text| text.replacen("max_runs = 12", "max_runs = 1", 1));
+    let side = |party: &str, file: &str, wait: &str| {
+        let (folder, data) = (world.path(party), world.path(&format!("data/{file}.csv")));
+        let agreement = world.path(&format!("{party}/agreements/few-runs.toml"));
+        run(
+            world,
+            &["match", "run", "--party", &folder, "--agreement", &agreement, "--data", &data, "--wait", wait],
+        )
+    };
+    for _ in 0..2 {
+        refused(&side("mailer", "mailing", "0"), 1, &["did not come to match"]);
+    }
+    std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| side("mailer", "mailing", "60"));
+        let ours = side("shop", "customers", "60");
+        for outcome in [ours, theirs.join().unwrap()] {
+            assert_eq!(outcome.code, 0, "{}", outcome.failure());
+        }
+    });
+    for (party, file) in [("shop", "customers"), ("mailer", "mailing")] {
+        let outcome = side(party, file, "0");
+        refused(&outcome, 3, &["no more matching runs", "allows 1 runs", "`max_runs`"]);
+    }
+    forget(world, "few-runs");
 }
 
 fn absent_party(world: &World) {

@@ -45,7 +45,7 @@ const SAYS: [&str; 26] = [
     "mailed",
     "Now the adversary:",
     "searches for one customer's e-mail: room's disk 0 hits",
-    "0 hits; in the shop's own CSV 1",
+    "0 hits; the shop's own CSV 1",
     "asks for purpose `ads` over measurement columns: refused (exit 3)",
     "the same question again: same answer, cost 0",
     "flips a byte of a sealed part: refused, part ",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use incamera_testkit::stage::{Outcome, Stage, StageError};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::adversary;
 use super::cast::Cast;
@@ -62,7 +62,7 @@ impl Play {
         let answer = self.ask()?;
         self.show(&answer)?;
         adversary::play(self, &answer)?;
-        self.close(start);
+        self.close(start, &answer);
         Ok(())
     }
 
@@ -297,8 +297,15 @@ impl Play {
         Ok(())
     }
 
-    fn close(&self, start: Instant) {
+    fn close(&self, start: Instant, answer: &Value) {
         let seconds = start.elapsed().as_secs_f64();
+        if self.printer.json() {
+            let document = json!({
+                "folder": self.cast.root, "simulated": true, "seconds": seconds,
+                "answer": answer.pointer("/answer"), "release": self.cast.path("answer.release"),
+            });
+            self.printer.result("", "incamera-demo/1", &document);
+        }
         self.say(&format!("\nDone in {seconds:.0} s. SIMULATED TEE: see README, \"What it does not protect\"."));
         self.say(&format!("Everything lies in {}. Try next:", self.cast.root.display()));
         let agreement = self.cast.agreement("mailer");
