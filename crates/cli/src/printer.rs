@@ -35,13 +35,6 @@ impl Printer {
         self.style == Style::Json
     }
 
-    /// Whether colour may be used on standard output.
-    pub fn colour(&self) -> bool {
-        let plain = std::env::var_os("NO_COLOR").is_some()
-            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        self.style == Style::Text && !plain && std::io::stdout().is_terminal()
-    }
-
     /// Shows the result: `text` for people, `document` (with its format) for programs.
     pub fn result<T: Serialize>(&self, text: impl AsRef<str>, format: &str, document: &T) {
         match self.style {

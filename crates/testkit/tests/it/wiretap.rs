@@ -156,10 +156,13 @@ async fn reads_back(setup: Setup) {
 
 #[tokio::test]
 async fn every_suite_is_read_back() {
-    for suite in ring::ALL_CIPHER_SUITES {
-        reads_back(Setup::with_suite(*suite)).await;
+    // Another crate of the workspace may have turned TLS 1.2 on.
+    let tls13 = ring::ALL_CIPHER_SUITES.iter().filter(|suite| suite.tls13().is_some());
+    let suites: Vec<SupportedCipherSuite> = tls13.copied().collect();
+    assert_eq!(suites.len(), 3);
+    for suite in suites {
+        reads_back(Setup::with_suite(suite)).await;
     }
-    assert_eq!(ring::ALL_CIPHER_SUITES.len(), 3);
 }
 
 #[tokio::test]
