@@ -10,6 +10,9 @@ use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::planner::SqlToRel;
 use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use incamera_agreement::{Agreement, Query};
 use incamera_types::{
     ColumnRef, DatasetName, DatasetSpec, Date, Decimal, ParamType, Params, PrivacyLoss, QueryName,
@@ -84,7 +87,20 @@ pub fn check(agreement: &Agreement, query: &Query, params: &Params) -> Result<Ch
         let values = parameters(query, params)?;
         Check { agreement, query }.run(values)
     };
-    check().map_err(|refusal| refusal.in_sql(&query.sql))
+    with_stack(check).map_err(|refusal| refusal.in_sql(&query.sql))
+}
+
+/// The stack of a planner's thread: parser and planner recurse as deep as SQL nests.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Runs a check on a thread with enough stack.
+fn with_stack<T: Send>(check: impl FnOnce() -> Result<T, Refusal> + Send) -> Result<T, Refusal> {
+    let refuse = || Refusal::new(RefusalKind::Syntax, "the SQL", "it could not be planned on this machine", "try again, or write it differently");
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, check);
+        let joined = thread.map_err(|_| refuse())?.join();
+        joined.unwrap_or_else(|_| Err(refuse()))
+    })
 }
 
 /// Proves, before anybody signs, that a query's SQL keeps to the agreement whatever the
@@ -212,6 +228,10 @@ impl Check<'_> {
 
     /// The group keys, in the agreement's order.
     fn keys(&self, outputs: &[Output], aggregate: &Aggregate, scope: &Scope<'_>) -> Result<Vec<Expr>, Refusal> {
+        if aggregate.group_expr.iter().any(|key| matches!(key, Expr::GroupingSet(_))) {
+            let what = "ROLLUP, CUBE or GROUPING SETS";
+            return Err(Refusal::new(RefusalKind::Clause, what, "each row of the answer is one group", "group by declared keys"));
+        }
         let declared = |name: &str| self.query.groups.iter().any(|group| group.name == name);
         let keys = || outputs.iter().filter(|output| output.at < aggregate.group_expr.len());
         if let Some(key) = keys().find(|key| !declared(&key.name)) {
@@ -322,7 +342,8 @@ fn top(plan: &LogicalPlan) -> Result<(Vec<Output>, &Aggregate), Refusal> {
         }
         LogicalPlan::Projection(projection) => match projection.input.as_ref() {
             LogicalPlan::Aggregate(aggregate) => {
-                let outputs = projection.expr.iter().map(|expr| output(expr, aggregate));
+                let names = projection.schema.fields().iter().map(|field| field.name().as_str());
+                let outputs = projection.expr.iter().zip(names).map(|(expr, name)| output(expr, name, aggregate));
                 Ok((outputs.collect::<Result<_, _>>()?, aggregate))
             }
             LogicalPlan::Filter(_) => Err(Refusal::new(
@@ -358,7 +379,7 @@ fn no_aggregate(plan: &LogicalPlan) -> Refusal {
     )
 }
 
-fn output(expr: &Expr, aggregate: &Aggregate) -> Result<Output, Refusal> {
+fn output(expr: &Expr, name: &str, aggregate: &Aggregate) -> Result<Output, Refusal> {
     let column = match bare(expr) {
         Expr::Column(column) => aggregate.schema.maybe_index_of_column(column),
         _ => None,
@@ -366,12 +387,12 @@ fn output(expr: &Expr, aggregate: &Aggregate) -> Result<Output, Refusal> {
     let at = column.ok_or_else(|| {
         Refusal::new(
             RefusalKind::Measures,
-            format!("`{}`", expr.schema_name()),
+            format!("`{name}`"),
             "noise is added to the aggregates themselves",
             "SELECT plain aggregates and group keys; declare ratios in the agreement",
         )
     })?;
-    Ok(Output { name: expr.schema_name().to_string(), at })
+    Ok(Output { name: name.to_owned(), at })
 }
 
 fn one_select(sql: &str) -> Result<Statement, Refusal> {
@@ -379,6 +400,7 @@ fn one_select(sql: &str) -> Result<Statement, Refusal> {
         let instead = "write exactly one SELECT";
         Refusal::new(RefusalKind::NotOneSelect, what, "a query of the agreement is one SELECT", instead)
     };
+    short(sql)?;
     let mut statements = DFParser::parse_sql(sql).map_err(|e| syntax(&e))?;
     let first = statements.pop_front().ok_or_else(|| refuse("an empty text"))?;
     if !statements.is_empty() {
@@ -388,6 +410,59 @@ fn one_select(sql: &str) -> Result<Statement, Refusal> {
         Statement::Statement(statement) if matches!(statement.as_ref(), ast::Statement::Query(_)) => Ok(first),
         _ => Err(refuse("a statement that is no SELECT").or_at_text(sql.split_whitespace().next().unwrap_or(""))),
     }
+}
+
+/// The longest SQL, in bytes.
+const MAX_SQL_BYTES: usize = 64 << 10;
+/// The most operators, keywords and brackets of one expression: planners recurse as deep as
+/// expressions nest, and a thread's stack is short.
+const MAX_NESTING: usize = 64;
+
+/// Refuses SQL that could nest deeper than a thread's stack.
+fn short(sql: &str) -> Result<(), Refusal> {
+    let refuse = |what: String, instead: &str| {
+        Refusal::new(RefusalKind::Syntax, what, "a query of the agreement is short enough for people to read", instead)
+    };
+    if sql.len() > MAX_SQL_BYTES {
+        return Err(refuse(format!("more than {MAX_SQL_BYTES} bytes of SQL"), "write less of it"));
+    }
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
+    let tokens = tokens.map_err(|error| {
+        let refusal = Refusal::new(RefusalKind::Syntax, "the SQL", error.message, "correct the SQL");
+        refusal.at_line(error.location.line, error.location.column)
+    })?;
+    if nesting(&tokens) > MAX_NESTING {
+        let what = format!("an expression with more than {MAX_NESTING} operators, keywords and brackets");
+        return Err(refuse(what, "write IN (...) for many values, and more measures for many cases"));
+    }
+    Ok(())
+}
+
+/// How deep expressions can nest, at most: what stands between two commas or clauses,
+/// together with the brackets around it.
+fn nesting(tokens: &[Token]) -> usize {
+    use Keyword::{FROM, GROUP, JOIN, NoKeyword, ON, SELECT, WHERE};
+    let (mut deepest, mut here, mut outside) = (0, 0, Vec::new());
+    for token in tokens {
+        let base = outside.last().copied().unwrap_or(0);
+        match token {
+            Token::Comma => here = base,
+            Token::Word(word) if word.keyword == NoKeyword => {}
+            Token::Word(word) if [SELECT, FROM, WHERE, GROUP, JOIN, ON].contains(&word.keyword) => here = base,
+            Token::Period | Token::Whitespace(_) | Token::Number(..) | Token::Placeholder(_) | Token::SingleQuotedString(_) => {}
+            Token::RParen => {
+                outside.pop();
+            }
+            other => {
+                here += 1;
+                if *other == Token::LParen {
+                    outside.push(here);
+                }
+            }
+        }
+        deepest = deepest.max(here);
+    }
+    deepest
 }
 
 /// A planner's or parser's error: it saw the SQL and the data sets' columns, no rows.

@@ -220,12 +220,12 @@ impl Scope<'_> {
 
     fn either(&self, a: Shape, b: Shape) -> Checked {
         match (a, b) {
-            (Shape::Null, other) | (other, Shape::Null) => Ok(other),
             (Shape::Pseudonym(_), _) | (_, Shape::Pseudonym(_)) => Err(refuse(
                 "a CASE that gives a pseudonym",
                 "it would no longer be known whose it is",
                 "count it outside CASE, or test it for NULL",
             )),
+            (Shape::Null, other) | (other, Shape::Null) => Ok(other),
             (Shape::Number { most: a, scale }, Shape::Number { most: b, scale: other }) => {
                 let top = scale.max(other);
                 let most = scaled(a, top - scale).max(scaled(b, top - other));

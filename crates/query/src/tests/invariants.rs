@@ -12,6 +12,7 @@ use crate::{check, prove};
 /// True if the type implements the trait: an inherent constant wins over the trait's.
 macro_rules! implements {
     ($ty:ty: $($bound:tt)+) => {{
+        #[allow(dead_code)]
         trait Fallback {
             const IS: bool = false;
         }
@@ -196,4 +197,28 @@ fn small_groups_are_withheld_by_the_noisy_count() {
     let withheld: Vec<bool> = answer.groups.iter().map(|group| group.withheld).collect();
     assert_eq!(withheld, [false, true], "an empty declared group has its row");
     assert_eq!((answer.groups[0].values.len(), answer.groups[1].values.len()), (2, 0));
+}
+
+/// The deepest SQL that is let through is planned and run on any thread; deeper is refused.
+#[test]
+fn nothing_nests_too_deep() {
+    let chains: [fn(usize) -> String; 4] = [
+        |n| format!("items{} > 0", "+1".repeat(n)),
+        |n| format!("items = 0{}", " OR items = 1".repeat(n)),
+        |n| format!("{}items > 0{}", "NOT (".repeat(n), ")".repeat(n)),
+        |n| format!("{}items > 0{}", "CASE WHEN ".repeat(n), " THEN true END".repeat(n)),
+    ];
+    let settings = [("reads", "[\"purchases.person\", \"purchases.items\"]"), ("rows", "{ purchases = 1 }")];
+    for chain in chains {
+        let planned = |n: usize| {
+            let sql = format!("SELECT COUNT(DISTINCT person) AS people FROM purchases WHERE {}", chain(n));
+            let agreement = agreement(&sql, &settings);
+            prove(&agreement, query(&agreement)).ok()
+        };
+        let mut depths = (1..400).map_while(|n| planned(n).map(|checked| (n, checked)));
+        let (deepest, checked) = depths.by_ref().last().unwrap();
+        assert!((10..70).contains(&deepest), "{deepest}");
+        totals(&checked, purchases(vec![(person(1), None, None, Some(1), None, None)]), 1);
+        assert!(planned(100_000 / 20).is_none());
+    }
 }
