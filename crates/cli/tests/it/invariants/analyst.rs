@@ -145,7 +145,7 @@ impl<'a> HostileRoom<'a> {
         &self,
         party: &str,
     ) -> incamera_net::services::broker_client::BrokerClient<tonic::transport::Channel> {
-        let party = &self.analyst.agreement.parties[&party.parse().unwrap()];
+        let party = &self.analyst.agreement.parties[&party.parse::<incamera_types::PartyName>().unwrap()];
         let options = TlsOptions::default();
         let channel = client::connect(party.url.as_str(), &party.service, Some(&self.tls), &options);
         client::broker(channel.await.unwrap())

@@ -94,7 +94,7 @@ fn i1_the_search_finds_what_is_there() {
     assert_eq!(found(&marks::id(SHOP_ONLY), shop_files), ["clear"]);
     assert_eq!(found(&marks::amount(MARKED_AMOUNT), shop_files), ["clear"]);
     assert_eq!(found(&marks::id(MAILER_ONLY), story.files.file("data/mailing.csv")), ["clear"]);
-    // A crosswalk holds ids, in its owner's folder.
+    // A crosswalk holds ids, in its owner's folder: compressed, and found all the same.
     let crosswalks = story.files.below(&["shop/crosswalks"]);
     assert!(crosswalks.iter().any(|(_, bytes)| !found(&marks::id(SHOP_ONLY), bytes).is_empty()));
     // The reason given is in the traffic, and only where TLS is opened.

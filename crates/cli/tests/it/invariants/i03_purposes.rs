@@ -109,7 +109,7 @@ fn i3_wraps_are_exactly_those_of_column_and_class() {
     let mut classes = BTreeSet::new();
     for (party, dataset) in [("shop", "customers"), ("shop", "purchases"), ("mailer", "mailing")] {
         let manifest = holdings.manifest(party, dataset);
-        let spec = &agreement.datasets[&dataset.parse().unwrap()];
+        let spec = &agreement.datasets[&dataset.parse::<incamera_types::DatasetName>().unwrap()];
         for part in manifest.parts() {
             classes.insert(part.class.to_string());
             assert_eq!(wraps(part, None), spec.footer_purposes(&part.class), "{dataset}");

@@ -137,7 +137,7 @@ async fn evidence(room: &HostileRoom<'_>) {
         (room.push_evidence(fresh().await), bound),
         (room.evidence(fresh().await, other), bound),
         (of(analyst.measurement, fresh().await, AgreementDigest::from_bytes([3; 32]), digest, now()), bound),
-        (of(code, fresh().await, agreement, digest, now()), "measurement"),
+        (of(code, fresh().await, agreement, digest, now()), "the room's code measures"),
         (of(analyst.measurement, fresh().await, agreement, digest, UnixTime(now().0 - 3600)), "s old"),
         (room.evidence([5; 32], digest), "challenge is unknown"),
         (room.evidence(room.challenge("mailer").await, digest), "challenge is unknown"),

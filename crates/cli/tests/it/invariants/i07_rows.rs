@@ -56,7 +56,7 @@ fn hostile_rows() -> String {
 fn seal_without_bounds(world: &World, csv: &str) {
     let holdings = Holdings(world.root());
     let agreement = holdings.agreement();
-    let spec = unbounded(&agreement.datasets[&"purchases".parse().unwrap()]);
+    let spec = unbounded(&agreement.datasets[&"purchases".parse::<incamera_types::DatasetName>().unwrap()]);
     let source = world.root().join("data/unbounded.csv");
     std::fs::write(&source, csv).unwrap();
     let before = holdings.manifest("shop", "purchases");
