@@ -80,3 +80,82 @@ pub(crate) fn key_commitment(
         .field(key.expose())
         .finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use incamera_types::AgreementDigest;
+
+    fn id(text: &str) -> AgreementId {
+        AgreementDigest::of_file(text.as_bytes()).into()
+    }
+
+    /// Purpose keys differ too, so a wrap under the wrong place fails twice over; this is the
+    /// half that the wraps' own tests cannot see.
+    #[test]
+    fn i3_every_field_of_a_place_is_bound() {
+        let (agreements, files) = (
+            [id("a"), id("b")],
+            [[1; 16], [2; 16]].map(FileId::from_bytes),
+        );
+        let datasets: [DatasetName; 2] = ["a", "b"].map(|name| name.parse().unwrap());
+        let columns: [ColumnName; 2] = ["a", "b"].map(|name| name.parse().unwrap());
+        let purposes: [PurposeName; 2] = ["a", "b"].map(|name| name.parse().unwrap());
+        let aad = |bits: [usize; 4], key_epoch, column: Option<&ColumnName>| {
+            WrapPlace {
+                agreement_id: &agreements[bits[0]],
+                dataset: &datasets[bits[1]],
+                key_epoch,
+                file_id: &files[bits[2]],
+                column,
+                purpose: &purposes[bits[3]],
+            }
+            .aad()
+        };
+        let all = [
+            aad([0; 4], 1, Some(&columns[0])),
+            aad([1, 0, 0, 0], 1, Some(&columns[0])),
+            aad([0, 1, 0, 0], 1, Some(&columns[0])),
+            aad([0, 0, 1, 0], 1, Some(&columns[0])),
+            aad([0, 0, 0, 1], 1, Some(&columns[0])),
+            aad([0; 4], 2, Some(&columns[0])),
+            aad([0; 4], 1, Some(&columns[1])),
+            aad([0; 4], 1, None),
+        ];
+        let distinct: std::collections::BTreeSet<&Vec<u8>> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
+    }
+
+    #[test]
+    fn every_field_of_a_part_is_bound() {
+        let class: ConsentClass = std::iter::once("ads".parse().unwrap()).collect();
+        let none = ConsentClass::default();
+        let (a, b): (DatasetName, DatasetName) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let (f, g) = (FileId::from_bytes([1; 16]), FileId::from_bytes([2; 16]));
+        let all = [
+            part_aad(&id("a"), &a, &f, 1, &class),
+            part_aad(&id("b"), &a, &f, 1, &class),
+            part_aad(&id("a"), &b, &f, 1, &class),
+            part_aad(&id("a"), &a, &g, 1, &class),
+            part_aad(&id("a"), &a, &f, 2, &class),
+            part_aad(&id("a"), &a, &f, 1, &none),
+        ];
+        let distinct: std::collections::BTreeSet<&Vec<u8>> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
+    }
+
+    #[test]
+    fn a_commitment_fits_one_key_of_one_column_of_one_file() {
+        let column: ColumnName = "a".parse().unwrap();
+        let (f, g) = (FileId::from_bytes([1; 16]), FileId::from_bytes([2; 16]));
+        let (key, other) = (DataKey::from_bytes([3; 32]), DataKey::from_bytes([4; 32]));
+        let all = [
+            key_commitment(&f, Some(&column), &key),
+            key_commitment(&g, Some(&column), &key),
+            key_commitment(&f, None, &key),
+            key_commitment(&f, Some(&column), &other),
+        ];
+        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
+    }
+}

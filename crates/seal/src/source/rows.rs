@@ -20,7 +20,7 @@ pub(crate) enum Field<'a> {
 enum Target<'a> {
     Person(&'a ColumnSpec),
     Purposes(&'a ColumnSpec),
-    Values(ColumnBuilder<'a>),
+    Values(Box<ColumnBuilder<'a>>),
 }
 
 /// Columns that grow row by row.
@@ -65,16 +65,13 @@ impl<'a> Rows<'a> {
         field: impl Fn(usize) -> Result<Field<'f>, CellError>,
     ) -> Result<(), SourceError> {
         self.counts.rows += 1;
-        let at = |at: usize, error: CellError, rows: &Self| rows.cell_error(place, at, error);
-        if let Some(person_at) = self.person_at {
-            let person = field(person_at).and_then(|field| self.person(field));
-            match person.map_err(|error| at(person_at, error, self))? {
-                Some(person) => self.people.push(person),
-                None => {
-                    self.counts.without_pseudonym += 1;
-                    return Ok(());
-                }
-            }
+        if let Some(at) = self.person_at {
+            let person = field(at).and_then(|field| self.person(field));
+            let Some(person) = person.map_err(|error| self.cell_error(place, at, error))? else {
+                self.counts.without_pseudonym += 1;
+                return Ok(());
+            };
+            self.people.push(person);
         }
         if self.kept >= u32::MAX as usize {
             return Err(SourceError::TooManyRows);
@@ -82,7 +79,7 @@ impl<'a> Rows<'a> {
         self.kept += 1;
         for n in 0..self.targets.len() {
             let pushed = field(n).and_then(|field| self.push_field(n, field));
-            pushed.map_err(|error| at(n, error, self))?;
+            pushed.map_err(|error| self.cell_error(place, n, error))?;
         }
         Ok(())
     }
@@ -202,6 +199,8 @@ fn note(
 fn target(spec: &ColumnSpec) -> Target<'_> {
     match spec.ty {
         ColumnType::Purposes => Target::Purposes(spec),
-        _ => ColumnBuilder::new(spec).map_or(Target::Person(spec), Target::Values),
+        _ => ColumnBuilder::new(spec).map_or(Target::Person(spec), |builder| {
+            Target::Values(Box::new(builder))
+        }),
     }
 }

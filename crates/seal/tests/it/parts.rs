@@ -4,12 +4,14 @@ use std::fs::{self, File};
 use std::sync::Arc;
 
 use arrow::array::{Array as _, AsArray as _, FixedSizeBinaryArray, RecordBatch};
+use arrow::datatypes::Schema;
 use incamera_seal::{
     Manifest, Part, PartFileError, PartKeys, ReadError, check_part_file, part_path, read_part,
     read_public_part,
 };
 use incamera_types::Pseudonym;
 use parquet::arrow::ArrowWriter;
+use parquet::encryption::encrypt::EncryptionPropertiesBuilder;
 
 use crate::world::{World, column, column_texts, dataset, names, purchases};
 
@@ -171,9 +173,9 @@ fn a_plaintext_file_is_refused() {
 fn written_otherwise(
     one: &One,
     change: impl FnOnce(
-        parquet::encryption::encrypt::EncryptionPropertiesBuilder,
+        EncryptionPropertiesBuilder,
         &dyn Fn(&str) -> Vec<u8>,
-    ) -> parquet::encryption::encrypt::EncryptionPropertiesBuilder,
+    ) -> EncryptionPropertiesBuilder,
     batch: &RecordBatch,
 ) -> Vec<u8> {
     use parquet::encryption::encrypt::FileEncryptionProperties;
@@ -235,7 +237,7 @@ fn columns_without_keys_of_their_own_are_refused() {
     );
     assert_eq!(
         one.read(&own).unwrap(),
-        [batch.clone()],
+        std::slice::from_ref(&batch),
         "the control opens"
     );
     let footer_only = written_otherwise(&one, |builder, _| builder, &batch);
@@ -280,6 +282,23 @@ fn other_columns_or_rows_out_of_order_are_refused() {
     };
     let fewer = batch.project(&[0, 1, 2]).unwrap();
     assert!(one.read(&with_keys(&fewer, &ALL[..3])).is_err());
+    let mut fields = batch.schema().fields().to_vec();
+    fields.push(Arc::new(batch.schema().field(3).clone().with_name("more")));
+    let mut columns = batch.columns().to_vec();
+    columns.push(batch.column(3).clone());
+    let more = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+    let more = written_otherwise(
+        &one,
+        |builder, key| {
+            let builder = builder.with_column_key("more", vec![9; 32]);
+            let with = |builder: EncryptionPropertiesBuilder, column: &&str| {
+                builder.with_column_key(column, key(column))
+            };
+            ALL.iter().fold(builder, with)
+        },
+        &more,
+    );
+    assert!(one.read(&more).is_err());
     let other_order = batch.project(&[0, 2, 1, 3]).unwrap();
     assert!(one.read(&with_keys(&other_order, &ALL)).is_err());
     let backwards = arrow::array::UInt32Array::from_iter_values((0..60).rev());

@@ -230,3 +230,34 @@ fn bad_files_are_refused_without_their_values() {
         matches!(&error, SealError::Source(SourceError::MissingColumns { names, .. }) if names.len() == 3)
     );
 }
+
+#[test]
+fn ids_alone_read_as_texts() {
+    let world = World::new();
+    let numbers = array(Int64Array::from(vec![Some(12), None]));
+    let texts = array(StringViewArray::from(vec!["a@x", "b@x"]));
+    let floats = array(Float64Array::from(vec![1.0, 2.0]));
+    let path = parquet(
+        &world,
+        vec![("n", numbers), ("email", texts), ("f", floats)],
+    );
+    let source = Source::of(&path).unwrap();
+    let read = |column: &str| {
+        let mut seen = Vec::new();
+        incamera_seal::read_texts(&source, column, &mut |text| seen.push(text.to_owned()))
+            .map(|rows| (rows, seen))
+    };
+    assert_eq!(
+        read("n").unwrap(),
+        (2, vec!["12".to_owned(), String::new()])
+    );
+    assert_eq!(
+        read("email").unwrap(),
+        (2, vec!["a@x".to_owned(), "b@x".to_owned()])
+    );
+    assert!(matches!(read("f"), Err(SourceError::Type { .. })));
+    assert!(matches!(
+        read("phone"),
+        Err(SourceError::MissingColumns { .. })
+    ));
+}
