@@ -61,6 +61,12 @@ fn cosigned_notes_verify_for_each_signer() {
         note::verify(&signed, "mailer", &mailer.public()),
         Err(unsigned.clone())
     );
+    // A line under another name does not count, even with the right key id.
+    let renamed = signed.replace("\u{2014} shop ", "\u{2014} another ");
+    assert!(matches!(
+        note::verify(&renamed, "shop", &shop.public()),
+        Err(NoteError::Unsigned { .. })
+    ));
     // The right name with another key is somebody else.
     assert_eq!(note::verify(&both, "mailer", &shop.public()), Err(unsigned));
 }

@@ -1,6 +1,6 @@
 //! Messages under one signature.
 
-use incamera_keys::{SignatureError, SignedError, open_signed, peek_signed, sign_message};
+use incamera_keys::{SignatureError, SignedError, SshSig, open_signed, peek_signed, sign_message};
 use incamera_wire::v1::{Loss, Signed};
 use incamera_wire::{Format, FormatError};
 
@@ -60,6 +60,11 @@ fn refuses_another_format() {
 fn the_version_is_signed() {
     let key = signer(1);
     let body = incamera_wire::encode(&LOSS);
+    let ours = SshSig::from_bytes(&signed().signature).unwrap();
+    let named = [b"incamera-grant/1\n".as_slice(), &body].concat();
+    let verified = key.public().verify("incamera-grant", &named, &ours);
+    assert_eq!(verified, Ok(()));
+
     let later = [b"incamera-grant/2\n".as_slice(), &body].concat();
     let signature = key.sign("incamera-grant", &later).unwrap().to_bytes();
     let downgraded = Signed {

@@ -41,7 +41,7 @@ async fn answers_nothing_else() {
 #[tokio::test]
 async fn refuses_to_be_reached_from_elsewhere() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let error = health::serve(listener, "x", "0", std::future::pending()).await;
+    let error = health::serve(listener, "x", "0", std::future::ready(())).await;
     assert!(matches!(error, Err(HealthError::NotLoopback)));
 }
 
