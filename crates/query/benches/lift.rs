@@ -2,7 +2,13 @@
 //! same SQL on plain DataFusion over plain Parquet files of the same rows.
 //!
 //! 100,000 people, about 1,000,000 purchases. Prints one JSON object a line.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs
+)]
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -37,7 +43,10 @@ fn cpu_s() -> f64 {
     let (_, rest) = stat.rsplit_once(')').unwrap();
     // utime and stime are fields 14 and 15 of the line, 12 and 13 after the name.
     let ticks = rest.split_whitespace().skip(11).take(2);
-    ticks.map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS_PER_S
+    ticks
+        .map(|ticks| ticks.parse::<f64>().unwrap())
+        .sum::<f64>()
+        / TICKS_PER_S
 }
 
 fn pseudonym(email: &str) -> Option<Pseudonym> {
@@ -78,14 +87,23 @@ impl World<'_> {
             out: &self.folder.join(name),
             progress: &mut |_| {},
         };
-        let report = seal_dataset(job, &mut self.ring, &self.signer, UnixTime(1000), &mut rand::rng());
+        let report = seal_dataset(
+            job,
+            &mut self.ring,
+            &self.signer,
+            UnixTime(1000),
+            &mut rand::rng(),
+        );
         report.unwrap().consents
     }
 
     fn manifests(&self) -> BTreeMap<DatasetName, SignedManifest> {
         let open = |name: &str| {
             let signed = read_manifest_file(&self.folder.join(name).join(MANIFEST_FILE)).unwrap();
-            (name.parse().unwrap(), open_manifest(&signed, &self.signer.public()).unwrap())
+            (
+                name.parse().unwrap(),
+                open_manifest(&signed, &self.signer.public()).unwrap(),
+            )
         };
         DATASETS.map(open).into()
     }
@@ -101,11 +119,19 @@ impl World<'_> {
         let keys = |(name, manifest): (DatasetName, SignedManifest)| {
             let columns = self.columns(&name);
             let keys = unwrap_keys(&manifest, &query.purpose, &columns, &self.ring).unwrap();
-            (name, granted_parts(&manifest, &query.purpose, &columns, keys).unwrap())
+            (
+                name,
+                granted_parts(&manifest, &query.purpose, &columns, keys).unwrap(),
+            )
         };
         let parts = self.manifests().into_iter().map(keys).collect();
         let loss = self.agreement.cost(query);
-        OpenedGrants::for_tests(RequestDigest::from_bytes([1; 32]), parts, NoiseKey::from_bytes([1; 32]), loss)
+        OpenedGrants::for_tests(
+            RequestDigest::from_bytes([1; 32]),
+            parts,
+            NoiseKey::from_bytes([1; 32]),
+            loss,
+        )
     }
 
     /// The rows that the query may read, as plain Parquet files.
@@ -116,12 +142,23 @@ impl World<'_> {
             let properties = WriterProperties::builder().set_compression(level).build();
             let mut writer = None;
             for part in manifest.parts() {
-                let Some(keys) = grants.part_keys(&name, &part.file_id) else { continue };
-                let sealed = File::open(part_path(&self.folder.join(name.as_str()), &part.file_id)).unwrap();
-                let rows = read_part(sealed, &manifest, part, keys, &self.columns(&name), 65_536).unwrap();
+                let Some(keys) = grants.part_keys(&name, &part.file_id) else {
+                    continue;
+                };
+                let sealed =
+                    File::open(part_path(&self.folder.join(name.as_str()), &part.file_id)).unwrap();
+                let rows =
+                    read_part(sealed, &manifest, part, keys, &self.columns(&name), 65_536).unwrap();
                 for batch in rows {
                     let batch = batch.unwrap();
-                    let new = || ArrowWriter::try_new(file.try_clone().unwrap(), batch.schema(), Some(properties.clone())).unwrap();
+                    let new = || {
+                        ArrowWriter::try_new(
+                            file.try_clone().unwrap(),
+                            batch.schema(),
+                            Some(properties.clone()),
+                        )
+                        .unwrap()
+                    };
                     writer.get_or_insert_with(new).write(&batch).unwrap();
                 }
             }
@@ -135,7 +172,10 @@ async fn plain(folder: &Path, sql: &str) -> usize {
     for name in DATASETS {
         let path = folder.join(format!("{name}.plain.parquet"));
         let path = path.to_str().unwrap();
-        context.register_parquet(name, path, ParquetReadOptions::default()).await.unwrap();
+        context
+            .register_parquet(name, path, ParquetReadOptions::default())
+            .await
+            .unwrap();
     }
     let rows = context.sql(sql).await.unwrap().collect().await.unwrap();
     rows.iter().map(|batch| batch.num_rows()).sum()
@@ -153,7 +193,13 @@ fn main() {
     let mut world = World {
         folder,
         agreement: Agreement::parse(include_bytes!("lift.toml")).unwrap(),
-        ring: KeyRing::create_with_work_factor(&folder.join("ring"), &passphrase, 2, &mut rand::rng()).unwrap(),
+        ring: KeyRing::create_with_work_factor(
+            &folder.join("ring"),
+            &passphrase,
+            2,
+            &mut rand::rng(),
+        )
+        .unwrap(),
         signer: SigningKey::generate(&mut rand::rng()),
     };
     let consents = world.seal("customers", None);
@@ -164,14 +210,25 @@ fn main() {
 
     let (from, until) = Campaign::window();
     let query = world.agreement.queries.values().next().unwrap();
-    let params = [("from", from), ("until", until)].map(|(name, day)| (name.parse().unwrap(), Value::Date(day)));
+    let params = [("from", from), ("until", until)]
+        .map(|(name, day)| (name.parse().unwrap(), Value::Date(day)));
     let checked = check(&world.agreement, query, &params.into()).unwrap();
     let path = |name: &DatasetName, id: &FileId| part_path(&folder.join(name.as_str()), id);
     let data = RoomData::new(&world.manifests(), &path);
-    let limits = Limits { threads: 2, ..Limits::default() };
-    let sql = query.sql.replace("$from", &format!("DATE '{from}'")).replace("$until", &format!("DATE '{until}'"));
+    let limits = Limits {
+        threads: 2,
+        ..Limits::default()
+    };
+    let sql = query
+        .sql
+        .replace("$from", &format!("DATE '{from}'"))
+        .replace("$until", &format!("DATE '{until}'"));
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let measure = |run: &dyn Fn()| {
         run();
         let start = cpu_s();
@@ -179,7 +236,9 @@ fn main() {
         (cpu_s() - start) / f64::from(RUNS)
     };
     let room = measure(&|| {
-        runtime.block_on(compute(&checked, &data, &grants, &limits)).unwrap();
+        runtime
+            .block_on(compute(&checked, &data, &grants, &limits))
+            .unwrap();
     });
     let engine = measure(&|| {
         assert_eq!(runtime.block_on(plain(folder, &sql)), 2);

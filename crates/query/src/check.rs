@@ -3,26 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion::common::{DataFusionError, ParamValues, ScalarValue};
+use datafusion::common::ParamValues;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
-use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::planner::SqlToRel;
-use datafusion::sql::sqlparser::ast;
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use incamera_agreement::{Agreement, Query};
 use incamera_types::{
-    ColumnRef, DatasetName, DatasetSpec, Date, Decimal, ParamType, Params, PrivacyLoss, QueryName,
-    Value,
+    ColumnRef, DatasetName, DatasetSpec, ParamType, Params, PrivacyLoss, QueryName,
 };
 
 use crate::lineage::{Lineage, Rows, Unit, bare, not_allowed, unit_lost};
 use crate::measure::{self, Draft, Measure};
+use crate::params::{parameters, worst_value};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::shape::{Scope, Shape};
+use crate::sql::{one_select, syntax};
 use crate::tables::Tables;
 
 /// The bounded plan's name of the person of a row.
@@ -82,7 +78,11 @@ impl CheckedQuery {
 ///
 /// # Errors
 /// [`Refusal`]: what, why, and what to write instead.
-pub fn check(agreement: &Agreement, query: &Query, params: &Params) -> Result<CheckedQuery, Refusal> {
+pub fn check(
+    agreement: &Agreement,
+    query: &Query,
+    params: &Params,
+) -> Result<CheckedQuery, Refusal> {
     let check = || {
         let values = parameters(query, params)?;
         Check { agreement, query }.run(values)
@@ -95,9 +95,18 @@ const STACK_BYTES: usize = 64 << 20;
 
 /// Runs a check on a thread with enough stack.
 fn with_stack<T: Send>(check: impl FnOnce() -> Result<T, Refusal> + Send) -> Result<T, Refusal> {
-    let refuse = || Refusal::new(RefusalKind::Syntax, "the SQL", "it could not be planned on this machine", "try again, or write it differently");
+    let refuse = || {
+        Refusal::new(
+            RefusalKind::Syntax,
+            "the SQL",
+            "it could not be planned on this machine",
+            "try again, or write it differently",
+        )
+    };
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, check);
+        let thread = std::thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, check);
         let joined = thread.map_err(|_| refuse())?.join();
         joined.unwrap_or_else(|_| Err(refuse()))
     })
@@ -109,66 +118,10 @@ fn with_stack<T: Send>(check: impl FnOnce() -> Result<T, Refusal> + Send) -> Res
 /// # Errors
 /// [`Refusal`]: what, why, and what to write instead.
 pub fn prove(agreement: &Agreement, query: &Query) -> Result<CheckedQuery, Refusal> {
-    let worst = |(name, ty): (&incamera_types::ParamName, &ParamType)| (name.clone(), worst_value(*ty));
+    let worst =
+        |(name, ty): (&incamera_types::ParamName, &ParamType)| (name.clone(), worst_value(*ty));
     let params: Params = query.params.iter().map(worst).collect();
     check(agreement, query, &params)
-}
-
-/// The most digits of a decimal parameter.
-const DECIMAL_DIGITS: u8 = 18;
-
-fn worst_value(ty: ParamType) -> Value {
-    match ty {
-        ParamType::Bool => Value::Bool(true),
-        ParamType::Int => Value::Int(i64::MIN),
-        ParamType::Decimal { scale } => {
-            let most = 10i128.pow(u32::from(DECIMAL_DIGITS)) - 1;
-            Decimal::new(most, scale).map_or(Value::Bool(true), Value::Decimal)
-        }
-        ParamType::Date => Value::Date(Date::from_days(0)),
-        _ => Value::Text(String::new()),
-    }
-}
-
-fn params_refusal(what: String, why: &str, instead: &str) -> Refusal {
-    Refusal::new(RefusalKind::Params, what, why, instead)
-}
-
-/// The parameters as the planner takes them: each declared, each given, each of its type.
-fn parameters(query: &Query, params: &Params) -> Result<ParamValues, Refusal> {
-    if let Some(name) = params.keys().find(|name| !query.params.contains_key(*name)) {
-        let what = format!("parameter `{name}`");
-        return Err(params_refusal(what, "the query does not declare it", "leave it out"));
-    }
-    let mut values = Vec::new();
-    for (name, ty) in &query.params {
-        let value = params.get(name).ok_or_else(|| {
-            let what = format!("no value for parameter `{name}`");
-            params_refusal(what, "the query declares it", "give every parameter a value")
-        })?;
-        let scalar = scalar(value, *ty).ok_or_else(|| {
-            let what = format!("the value of parameter `{name}`");
-            params_refusal(what, "it is not of the declared type", "give a value of that type, a number of at most 18 digits")
-        })?;
-        values.push((name.as_str(), scalar));
-    }
-    Ok(ParamValues::from(values))
-}
-
-fn scalar(value: &Value, ty: ParamType) -> Option<ScalarValue> {
-    Some(match (value, ty) {
-        (Value::Bool(value), ParamType::Bool) => ScalarValue::Boolean(Some(*value)),
-        (Value::Int(value), ParamType::Int) => ScalarValue::Int64(Some(*value)),
-        (Value::Text(value), ParamType::Text) => ScalarValue::Utf8(Some(value.clone())),
-        (Value::Date(value), ParamType::Date) => ScalarValue::Date32(Some(value.days())),
-        (Value::Decimal(value), ParamType::Decimal { scale }) => {
-            let value = value.rescale(scale).ok()?.unscaled();
-            let fits = value.unsigned_abs() < 10u128.pow(u32::from(DECIMAL_DIGITS));
-            let scale = i8::try_from(scale).ok()?;
-            fits.then_some(ScalarValue::Decimal128(Some(value), DECIMAL_DIGITS, scale))?
-        }
-        _ => return None,
-    })
 }
 
 struct Check<'a> {
@@ -181,7 +134,10 @@ impl Check<'_> {
         let plan = self.plan(values)?;
         let (outputs, aggregate) = top(&plan)?;
         let rows = Lineage::new(&self.agreement.datasets).rows(&aggregate.input)?;
-        let scope = Scope { schema: aggregate.input.schema(), fields: &rows.fields };
+        let scope = Scope {
+            schema: aggregate.input.schema(),
+            fields: &rows.fields,
+        };
         let unit = self.unit(&rows, aggregate)?;
         let keys = self.keys(&outputs, aggregate, &scope)?;
         let drafts = measure::drafts(&outputs, aggregate, &scope, self.agreement)?;
@@ -207,7 +163,9 @@ impl Check<'_> {
         let tables = Tables::new(&self.agreement.datasets);
         let options = datafusion::logical_expr::planner::ContextProvider::options(&tables).clone();
         let statement = one_select(&self.query.sql)?;
-        let plan = SqlToRel::new(&tables).statement_to_plan(statement).map_err(|e| syntax(&e))?;
+        let plan = SqlToRel::new(&tables)
+            .statement_to_plan(statement)
+            .map_err(|e| syntax(&e))?;
         let plan = plan.with_param_values(values).map_err(|e| syntax(&e))?;
         Analyzer::new()
             .execute_and_check(plan, &options, |_, _| {})
@@ -219,7 +177,10 @@ impl Check<'_> {
         if !rows.private {
             return Err(unit_lost("a query of public data sets alone".into()));
         }
-        let at = rows.fields.iter().position(|field| field.unit == Unit::Certain);
+        let at = rows
+            .fields
+            .iter()
+            .position(|field| field.unit == Unit::Certain);
         let column = at.map(|at| aggregate.input.schema().qualified_field(at));
         column
             .map(|(table, field)| Expr::Column((table, field).into()))
@@ -227,13 +188,31 @@ impl Check<'_> {
     }
 
     /// The group keys, in the agreement's order.
-    fn keys(&self, outputs: &[Output], aggregate: &Aggregate, scope: &Scope<'_>) -> Result<Vec<Expr>, Refusal> {
-        if aggregate.group_expr.iter().any(|key| matches!(key, Expr::GroupingSet(_))) {
+    fn keys(
+        &self,
+        outputs: &[Output],
+        aggregate: &Aggregate,
+        scope: &Scope<'_>,
+    ) -> Result<Vec<Expr>, Refusal> {
+        if aggregate
+            .group_expr
+            .iter()
+            .any(|key| matches!(key, Expr::GroupingSet(_)))
+        {
             let what = "ROLLUP, CUBE or GROUPING SETS";
-            return Err(Refusal::new(RefusalKind::Clause, what, "each row of the answer is one group", "group by declared keys"));
+            return Err(Refusal::new(
+                RefusalKind::Clause,
+                what,
+                "each row of the answer is one group",
+                "group by declared keys",
+            ));
         }
         let declared = |name: &str| self.query.groups.iter().any(|group| group.name == name);
-        let keys = || outputs.iter().filter(|output| output.at < aggregate.group_expr.len());
+        let keys = || {
+            outputs
+                .iter()
+                .filter(|output| output.at < aggregate.group_expr.len())
+        };
         if let Some(key) = keys().find(|key| !declared(&key.name)) {
             return Err(groups(
                 format!("grouping by `{}`", key.name),
@@ -250,14 +229,24 @@ impl Check<'_> {
             ));
         }
         let find = |name: &String| {
-            let key = keys().find(|key| &key.name == name).and_then(|key| aggregate.group_expr.get(key.at));
+            let key = keys()
+                .find(|key| &key.name == name)
+                .and_then(|key| aggregate.group_expr.get(key.at));
             let key = key.ok_or_else(|| {
-                groups(format!("the declared group `{name}`"), "the SQL does not group by it", "SELECT it with this name and GROUP BY it")
+                groups(
+                    format!("the declared group `{name}`"),
+                    "the SQL does not group by it",
+                    "SELECT it with this name and GROUP BY it",
+                )
             })?;
             key_shape(key, name, scope)?;
             Ok(bare(key).clone())
         };
-        self.query.groups.iter().map(|group| find(&group.name)).collect()
+        self.query
+            .groups
+            .iter()
+            .map(|group| find(&group.name))
+            .collect()
     }
 
     fn needs_people(&self, people: Option<usize>) -> Result<(), Refusal> {
@@ -299,14 +288,22 @@ impl Check<'_> {
     fn datasets(&self) -> BTreeMap<DatasetName, DatasetSpec> {
         let names = self.query.datasets().into_iter();
         let specs = names.filter_map(|name| self.agreement.datasets.get_key_value(name));
-        specs.map(|(name, spec)| (name.clone(), spec.clone())).collect()
+        specs
+            .map(|(name, spec)| (name.clone(), spec.clone()))
+            .collect()
     }
 
     /// The people that the answer can be about: those of the smallest owner read.
     fn population(&self) -> u64 {
         let owners = self.agreement.owners_read(self.query);
-        let people = owners.iter().filter_map(|owner| self.agreement.parties.get(owner));
-        people.map(|party| party.people).filter(|people| *people > 0).min().unwrap_or(0)
+        let people = owners
+            .iter()
+            .filter_map(|owner| self.agreement.parties.get(owner));
+        people
+            .map(|party| party.people)
+            .filter(|people| *people > 0)
+            .min()
+            .unwrap_or(0)
     }
 }
 
@@ -337,13 +334,31 @@ pub(crate) struct Output {
 fn top(plan: &LogicalPlan) -> Result<(Vec<Output>, &Aggregate), Refusal> {
     match plan {
         LogicalPlan::Aggregate(aggregate) => {
-            let names = aggregate.schema.fields().iter().map(|field| field.name().clone());
-            Ok((names.enumerate().map(|(at, name)| Output { name, at }).collect(), aggregate))
+            let names = aggregate
+                .schema
+                .fields()
+                .iter()
+                .map(|field| field.name().clone());
+            Ok((
+                names
+                    .enumerate()
+                    .map(|(at, name)| Output { name, at })
+                    .collect(),
+                aggregate,
+            ))
         }
         LogicalPlan::Projection(projection) => match projection.input.as_ref() {
             LogicalPlan::Aggregate(aggregate) => {
-                let names = projection.schema.fields().iter().map(|field| field.name().as_str());
-                let outputs = projection.expr.iter().zip(names).map(|(expr, name)| output(expr, name, aggregate));
+                let names = projection
+                    .schema
+                    .fields()
+                    .iter()
+                    .map(|field| field.name().as_str());
+                let outputs = projection
+                    .expr
+                    .iter()
+                    .zip(names)
+                    .map(|(expr, name)| output(expr, name, aggregate));
                 Ok((outputs.collect::<Result<_, _>>()?, aggregate))
             }
             LogicalPlan::Filter(_) => Err(Refusal::new(
@@ -392,115 +407,25 @@ fn output(expr: &Expr, name: &str, aggregate: &Aggregate) -> Result<Output, Refu
             "SELECT plain aggregates and group keys; declare ratios in the agreement",
         )
     })?;
-    Ok(Output { name: name.to_owned(), at })
-}
-
-fn one_select(sql: &str) -> Result<Statement, Refusal> {
-    let refuse = |what: &str| {
-        let instead = "write exactly one SELECT";
-        Refusal::new(RefusalKind::NotOneSelect, what, "a query of the agreement is one SELECT", instead)
-    };
-    short(sql)?;
-    let mut statements = DFParser::parse_sql(sql).map_err(|e| syntax(&e))?;
-    let first = statements.pop_front().ok_or_else(|| refuse("an empty text"))?;
-    if !statements.is_empty() {
-        return Err(refuse("more than one statement"));
-    }
-    match &first {
-        Statement::Statement(statement) if matches!(statement.as_ref(), ast::Statement::Query(_)) => Ok(first),
-        _ => Err(refuse("a statement that is no SELECT").or_at_text(sql.split_whitespace().next().unwrap_or(""))),
-    }
-}
-
-/// The longest SQL, in bytes.
-const MAX_SQL_BYTES: usize = 64 << 10;
-/// The most operators, keywords and brackets of one expression: planners recurse as deep as
-/// expressions nest, and a thread's stack is short.
-const MAX_NESTING: usize = 64;
-
-/// Refuses SQL that could nest deeper than a thread's stack.
-fn short(sql: &str) -> Result<(), Refusal> {
-    let refuse = |what: String, instead: &str| {
-        Refusal::new(RefusalKind::Syntax, what, "a query of the agreement is short enough for people to read", instead)
-    };
-    if sql.len() > MAX_SQL_BYTES {
-        return Err(refuse(format!("more than {MAX_SQL_BYTES} bytes of SQL"), "write less of it"));
-    }
-    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
-    let tokens = tokens.map_err(|error| {
-        let refusal = Refusal::new(RefusalKind::Syntax, "the SQL", error.message, "correct the SQL");
-        refusal.at_line(error.location.line, error.location.column)
-    })?;
-    if nesting(&tokens) > MAX_NESTING {
-        let what = format!("an expression with more than {MAX_NESTING} operators, keywords and brackets");
-        return Err(refuse(what, "write IN (...) for many values, and more measures for many cases"));
-    }
-    Ok(())
-}
-
-/// How deep expressions can nest, at most: what stands between two commas or clauses,
-/// together with the brackets around it.
-fn nesting(tokens: &[Token]) -> usize {
-    use Keyword::{FROM, GROUP, JOIN, NoKeyword, ON, SELECT, WHERE};
-    let (mut deepest, mut here, mut outside) = (0, 0, Vec::new());
-    for token in tokens {
-        let base = outside.last().copied().unwrap_or(0);
-        match token {
-            Token::Comma => here = base,
-            Token::Word(word) if word.keyword == NoKeyword => {}
-            Token::Word(word) if [SELECT, FROM, WHERE, GROUP, JOIN, ON].contains(&word.keyword) => here = base,
-            Token::Period | Token::Whitespace(_) | Token::Number(..) | Token::Placeholder(_) | Token::SingleQuotedString(_) => {}
-            Token::RParen => {
-                outside.pop();
-            }
-            other => {
-                here += 1;
-                if *other == Token::LParen {
-                    outside.push(here);
-                }
-            }
-        }
-        deepest = deepest.max(here);
-    }
-    deepest
-}
-
-/// A planner's or parser's error: it saw the SQL and the data sets' columns, no rows.
-fn syntax(error: &DataFusionError) -> Refusal {
-    let text = error.strip_backtrace();
-    let text = text.lines().next().unwrap_or_default();
-    let plain = ["SQL error: ParserError(", "Error during planning: ", "Schema error: "]
-        .iter()
-        .fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text))
-        .trim_matches(|c| matches!(c, '"' | ')' | '.'));
-    let function = plain.starts_with("Invalid function");
-    let kind = if function { RefusalKind::Expression } else { RefusalKind::Syntax };
-    let instead = if function { "use COUNT(*), COUNT(DISTINCT person), SUM and CASE" } else { "correct the SQL" };
-    let refusal = Refusal::new(kind, "the SQL", plain, instead);
-    match place(plain) {
-        Some((line, column)) => refusal.at_line(line, column),
-        None => refusal.or_at_text(quoted(plain)),
-    }
-}
-
-/// The place that the parser names: `at Line: 3, Column: 14`.
-fn place(text: &str) -> Option<(u64, u64)> {
-    let (_, rest) = text.rsplit_once("Line: ")?;
-    let (line, rest) = rest.split_once(", Column: ")?;
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    Some((line.parse().ok()?, digits.parse().ok()?))
-}
-
-/// The first name that an error sets in quotes.
-fn quoted(text: &str) -> &str {
-    let inside = text.split(['\'', '`', '"']).nth(1).unwrap_or_default();
-    inside.rsplit('.').next().unwrap_or_default()
+    Ok(Output {
+        name: name.to_owned(),
+        at,
+    })
 }
 
 /// The plan whose rows the room adds up: person, group keys, values.
-fn bounded(aggregate: &Aggregate, unit: Expr, keys: &[Expr], drafts: &[Draft]) -> Result<LogicalPlan, Refusal> {
+fn bounded(
+    aggregate: &Aggregate,
+    unit: Expr,
+    keys: &[Expr],
+    drafts: &[Draft],
+) -> Result<LogicalPlan, Refusal> {
     let mut columns = vec![unit.alias(UNIT)];
-    columns.extend(keys.iter().enumerate().map(|(at, key)| key.clone().alias(key_name(at))));
+    columns.extend(
+        keys.iter()
+            .enumerate()
+            .map(|(at, key)| key.clone().alias(key_name(at))),
+    );
     for (at, draft) in drafts.iter().enumerate() {
         if let Some(value) = &draft.value {
             columns.push(value.clone().alias(value_name(at)));
@@ -532,7 +457,11 @@ fn columns_read(
             continue;
         };
         let fields = scan.projected_schema.fields().iter();
-        let stored = fields.filter_map(|field| spec.columns.iter().find(|column| column.name.as_str() == field.name()));
+        let stored = fields.filter_map(|field| {
+            spec.columns
+                .iter()
+                .find(|column| column.name.as_str() == field.name())
+        });
         let unit = spec.pseudonym_column().filter(|_| !spec.public);
         let columns = stored.chain(unit).map(|column| ColumnRef {
             dataset: spec.name.clone(),

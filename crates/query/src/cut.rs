@@ -41,11 +41,14 @@ pub(crate) struct Rule {
 
 impl Rule {
     fn broken(&self) -> SourceError {
-        SourceError::Unsealed { dataset: self.dataset.clone() }
+        SourceError::Unsealed {
+            dataset: self.dataset.clone(),
+        }
     }
 
     fn stream(&self, person: &Person) -> NoiseStream {
-        self.key.stream("rows", &[self.dataset.as_str().as_bytes(), person])
+        self.key
+            .stream("rows", &[self.dataset.as_str().as_bytes(), person])
     }
 }
 
@@ -64,7 +67,12 @@ impl Cut {
         for part in parts {
             lanes.extend(Lane::open(part, &rule)?);
         }
-        Ok(Self { rule, lanes, kept: Vec::new(), kept_rows: 0 })
+        Ok(Self {
+            rule,
+            lanes,
+            kept: Vec::new(),
+            kept_rows: 0,
+        })
     }
 
     /// Keeps what one step gives: a stretch of one part where no other part interferes and
@@ -108,7 +116,9 @@ impl Cut {
         match kept.as_slice() {
             [] => Ok(None),
             [one] => Ok(Some(one.clone())),
-            [first, ..] => concat_batches(first.schema_ref(), &kept).map(Some).map_err(|_| self.rule.broken()),
+            [first, ..] => concat_batches(first.schema_ref(), &kept)
+                .map(Some)
+                .map_err(|_| self.rule.broken()),
         }
     }
 
@@ -149,7 +159,13 @@ impl Lane {
         };
         let people = people(&batch, rule)?;
         let last = check_order(&people, None, rule)?;
-        Ok(Some(Self { rest, batch, people, at: 0, last }))
+        Ok(Some(Self {
+            rest,
+            batch,
+            people,
+            at: 0,
+            last,
+        }))
     }
 
     fn person(&self) -> Person {
@@ -191,7 +207,8 @@ impl Lane {
     fn drain(&mut self, run: &mut Run<'_>, rule: &Rule) -> Result<bool, SourceError> {
         while self.person() == run.person {
             let start = self.at;
-            let same = (start..self.batch.num_rows()).take_while(|&at| value(&self.people, at) == run.person);
+            let same = (start..self.batch.num_rows())
+                .take_while(|&at| value(&self.people, at) == run.person);
             let rows = same.count();
             run.push(self.batch.slice(start, rows))?;
             if self.skip(rows, rule)? {
@@ -204,14 +221,21 @@ impl Lane {
 
 /// The next batch that has rows.
 fn next_batch(rest: &mut Batches) -> Result<Option<RecordBatch>, SourceError> {
-    rest.find(|batch| !matches!(batch, Ok(batch) if batch.num_rows() == 0)).transpose()
+    rest.find(|batch| !matches!(batch, Ok(batch) if batch.num_rows() == 0))
+        .transpose()
 }
 
 fn people(batch: &RecordBatch, rule: &Rule) -> Result<FixedSizeBinaryArray, SourceError> {
     let column: Option<&ArrayRef> = batch.columns().get(rule.column);
-    let people = column.and_then(|column| column.as_fixed_size_binary_opt()).ok_or_else(|| rule.broken())?;
+    let people = column
+        .and_then(|column| column.as_fixed_size_binary_opt())
+        .ok_or_else(|| rule.broken())?;
     let sound = people.null_count() == 0 && people.value_size() == Pseudonym::BYTES;
-    if sound { Ok(people.clone()) } else { Err(rule.broken()) }
+    if sound {
+        Ok(people.clone())
+    } else {
+        Err(rule.broken())
+    }
 }
 
 fn value(people: &FixedSizeBinaryArray, at: usize) -> Person {
@@ -219,14 +243,24 @@ fn value(people: &FixedSizeBinaryArray, at: usize) -> Person {
 }
 
 /// Checks that pseudonyms never fall and lie in the slice; gives the last.
-fn check_order(people: &FixedSizeBinaryArray, before: Option<Person>, rule: &Rule) -> Result<Person, SourceError> {
+fn check_order(
+    people: &FixedSizeBinaryArray,
+    before: Option<Person>,
+    rule: &Rule,
+) -> Result<Person, SourceError> {
     let rows = people.len();
     let sorted = (1..rows).all(|at| people.value(at - 1) <= people.value(at));
     let (first, last) = (value(people, 0), value(people, rows.saturating_sub(1)));
     let follows = before.is_none_or(|before| before <= first);
     let (partition, of) = rule.partition;
-    let inside = [first, last].iter().all(|person| Pseudonym::from_bytes(*person).partition(of) == partition);
-    if sorted && follows && inside { Ok(last) } else { Err(rule.broken()) }
+    let inside = [first, last]
+        .iter()
+        .all(|person| Pseudonym::from_bytes(*person).partition(of) == partition);
+    if sorted && follows && inside {
+        Ok(last)
+    } else {
+        Err(rule.broken())
+    }
 }
 
 /// The rows of one person, cut as they come.
@@ -243,7 +277,14 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(rule: &'a Rule, person: Person) -> Self {
-        Self { rule, person, pieces: Vec::new(), rows: 0, lots: Vec::new(), stream: None }
+        Self {
+            rule,
+            person,
+            pieces: Vec::new(),
+            rows: 0,
+            lots: Vec::new(),
+            stream: None,
+        }
     }
 
     fn push(&mut self, piece: RecordBatch) -> Result<(), SourceError> {
@@ -274,13 +315,25 @@ impl<'a> Run<'a> {
         order.truncate(rule.cap);
         let mut kept: Vec<u64> = order.into_iter().map(|(_, at)| at).collect();
         kept.sort_unstable();
-        let lots = |at: &u64| usize::try_from(*at).ok().and_then(|at| self.lots.get(at)).copied();
+        let lots = |at: &u64| {
+            usize::try_from(*at)
+                .ok()
+                .and_then(|at| self.lots.get(at))
+                .copied()
+        };
         self.lots = kept.iter().filter_map(lots).collect();
         self.rows = kept.len();
         let kept = UInt64Array::from(kept);
-        let all = self.pieces.first().map(|first| concat_batches(first.schema_ref(), &self.pieces));
+        let all = self
+            .pieces
+            .first()
+            .map(|first| concat_batches(first.schema_ref(), &self.pieces));
         let cut = all.map(|all| all.and_then(|all| take_record_batch(&all, &kept)));
-        self.pieces = cut.transpose().map_err(|_| rule.broken())?.into_iter().collect();
+        self.pieces = cut
+            .transpose()
+            .map_err(|_| rule.broken())?
+            .into_iter()
+            .collect();
         Ok(())
     }
 }

@@ -73,7 +73,11 @@ impl CheckedQuery {
             delta: self.query.delta,
             rho: self.loss.rho.to_f64(),
             runs: runs(self, agreement),
-            measures: self.measures.iter().map(|measure| expected(measure, self)).collect(),
+            measures: self
+                .measures
+                .iter()
+                .map(|measure| expected(measure, self))
+                .collect(),
             people: self.population,
             rows: cells(&self.query.groups),
         }
@@ -84,7 +88,8 @@ fn runs(checked: &CheckedQuery, agreement: &Agreement) -> Vec<Runs> {
     let owners = agreement.owners_read(&checked.query).into_iter();
     let runs = |owner: PartyName| {
         let ceiling = agreement.ceiling(&owner);
-        let runs = ceiling.and_then(|ceiling| ceiling.rho.units().checked_div(checked.loss.rho.units()));
+        let runs =
+            ceiling.and_then(|ceiling| ceiling.rho.units().checked_div(checked.loss.rho.units()));
         Runs { owner, runs }
     };
     owners.map(runs).collect()
@@ -96,35 +101,64 @@ fn steps(checked: &CheckedQuery) -> Vec<String> {
     for spec in checked.datasets.values() {
         let columns = query.reads.iter().filter(|read| read.dataset == spec.name);
         let columns: Vec<&str> = columns.map(|read| read.column.as_str()).collect();
-        let of = if spec.public { "public data set" } else { "rows with consent of data set" };
-        steps.push(format!("read {} of {of} `{}` ({})", columns.join(", "), spec.name, spec.owner));
+        let of = if spec.public {
+            "public data set"
+        } else {
+            "rows with consent of data set"
+        };
+        steps.push(format!(
+            "read {} of {of} `{}` ({})",
+            columns.join(", "),
+            spec.name,
+            spec.owner
+        ));
         if let (false, Some(rows)) = (spec.public, query.rows.get(&spec.name)) {
-            steps.push(format!("keep at most {} of each person's, by lot", count(*rows, "row")));
+            steps.push(format!(
+                "keep at most {} of each person's, by lot",
+                count(*rows, "row")
+            ));
         }
     }
     if checked.datasets.len() > 1 {
         steps.push("join them on the person".into());
     }
     for group in &query.groups {
-        steps.push(format!("group by {}: {}; rows of other values are dropped", group.name, group.values.join(", ")));
+        steps.push(format!(
+            "group by {}: {}; rows of other values are dropped",
+            group.name,
+            group.values.join(", ")
+        ));
     }
     if !query.groups.is_empty() {
         let most = count(query.per_person.groups.into(), "group");
         steps.push(format!("keep at most {most} of each person's, by lot"));
     }
     for measure in &checked.measures {
-        steps.push(format!("per person{}: {}", in_group(checked), clamp(measure)));
+        steps.push(format!(
+            "per person{}: {}",
+            in_group(checked),
+            clamp(measure)
+        ));
     }
-    steps.push("add up, and add discrete Gaussian noise that every owner's seed has a share in".into());
+    steps.push(
+        "add up, and add discrete Gaussian noise that every owner's seed has a share in".into(),
+    );
     if let Some(people) = checked.people.and_then(|at| checked.measures.get(at)) {
         let least = query.min_people;
-        steps.push(format!("withhold rows with noisy {} below {least}", people.name));
+        steps.push(format!(
+            "withhold rows with noisy {} below {least}",
+            people.name
+        ));
     }
     steps
 }
 
 fn in_group(checked: &CheckedQuery) -> &'static str {
-    if checked.query.groups.is_empty() { "" } else { " and group" }
+    if checked.query.groups.is_empty() {
+        ""
+    } else {
+        " and group"
+    }
 }
 
 fn count(number: u64, what: &str) -> String {
@@ -133,11 +167,17 @@ fn count(number: u64, what: &str) -> String {
 
 fn clamp(measure: &Measure) -> String {
     let (low, high) = (measure.text(measure.low), measure.text(measure.high));
-    let unit = measure.unit.as_ref().map_or_else(String::new, |unit| format!(" {unit}"));
+    let unit = measure
+        .unit
+        .as_ref()
+        .map_or_else(String::new, |unit| format!(" {unit}"));
     match measure.kind {
         Kind::People => format!("{} is 1 or 0", measure.name),
         Kind::Rows => format!("{} counts rows, clamped to {low} .. {high}", measure.name),
-        Kind::Sum => format!("{} is a sum, clamped to {low} .. {high}{unit}", measure.name),
+        Kind::Sum => format!(
+            "{} is a sum, clamped to {low} .. {high}{unit}",
+            measure.name
+        ),
     }
 }
 
@@ -161,30 +201,59 @@ impl fmt::Display for Explanation {
         for (at, step) in self.steps.iter().enumerate() {
             writeln!(f, "  {}. {step}", at + 1)?;
         }
-        writeln!(f, "cost to each owner read: epsilon {}, delta {} (rho {:.6})", self.epsilon, self.delta, self.rho)?;
+        writeln!(
+            f,
+            "cost to each owner read: epsilon {}, delta {} (rho {:.6})",
+            self.epsilon, self.delta, self.rho
+        )?;
         for runs in &self.runs {
             match runs.runs {
-                Some(count) => writeln!(f, "  {}: its ceiling here has room for {count} such runs", runs.owner)?,
+                Some(count) => writeln!(
+                    f,
+                    "  {}: its ceiling here has room for {count} such runs",
+                    runs.owner
+                )?,
                 None => writeln!(f, "  {}: no ceiling in this agreement", runs.owner)?,
             }
         }
         writeln!(f, "noise to expect, 19 times in 20:")?;
-        self.measures.iter().try_for_each(|measure| write_expected(f, measure, self))
+        self.measures
+            .iter()
+            .try_for_each(|measure| write_expected(f, measure, self))
     }
 }
 
-fn write_expected(f: &mut fmt::Formatter<'_>, measure: &Expected, all: &Explanation) -> fmt::Result {
-    let unit = measure.unit.as_ref().map_or_else(String::new, |unit| format!(" {unit}"));
+fn write_expected(
+    f: &mut fmt::Formatter<'_>,
+    measure: &Expected,
+    all: &Explanation,
+) -> fmt::Result {
+    let unit = measure
+        .unit
+        .as_ref()
+        .map_or_else(String::new, |unit| format!(" {unit}"));
     let width = shown(measure.half_width, digits(measure.half_width).min(2));
     write!(f, "  {} +- {width}{unit}", measure.name)?;
     let Some(per_person) = measure.per_person else {
         return writeln!(f);
     };
-    let groups = format!("with {} people in {} equal groups", shown(all.people as f64, 0), all.rows);
+    let groups = format!(
+        "with {} people in {} equal groups",
+        shown(all.people as f64, 0),
+        all.rows
+    );
     if unit.is_empty() {
         let percent = per_person * 100.0;
-        writeln!(f, ", {} % of a group's people {groups}", shown(percent, digits(percent)))
+        writeln!(
+            f,
+            ", {} % of a group's people {groups}",
+            shown(percent, digits(percent))
+        )
     } else {
-        writeln!(f, ", {}{unit} a person {groups}", shown(per_person, digits(per_person)))
+        writeln!(
+            f,
+            ", {}{unit} a person {groups}",
+            shown(per_person, digits(per_person))
+        )
     }
 }

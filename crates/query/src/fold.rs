@@ -31,7 +31,10 @@ pub(crate) struct Rules<'a> {
 
 /// How many rows the answer has: each combination of declared values.
 pub(crate) fn cells(groups: &[DeclaredGroup]) -> usize {
-    groups.iter().map(|group| group.values.len()).fold(1, usize::saturating_mul)
+    groups
+        .iter()
+        .map(|group| group.values.len())
+        .fold(1, usize::saturating_mul)
 }
 
 /// Sums by cell (group of the answer), then measure.
@@ -61,7 +64,8 @@ pub(crate) struct Fold<'a> {
 
 impl<'a> Fold<'a> {
     pub(crate) fn new(rules: &'a Rules<'a>) -> Self {
-        let index = |group: &'a DeclaredGroup| group.values.iter().map(String::as_str).zip(0..).collect();
+        let index =
+            |group: &'a DeclaredGroup| group.values.iter().map(String::as_str).zip(0..).collect();
         Self {
             rules,
             lookup: rules.groups.iter().map(index).collect(),
@@ -74,7 +78,10 @@ impl<'a> Fold<'a> {
     /// Adds the rows of a batch of the bounded plan. Rows outside the declared groups are
     /// dropped.
     pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<(), Odd> {
-        let people = batch.column_by_name(UNIT).and_then(|column| column.as_fixed_size_binary_opt()).ok_or(Odd)?;
+        let people = batch
+            .column_by_name(UNIT)
+            .and_then(|column| column.as_fixed_size_binary_opt())
+            .ok_or(Odd)?;
         let cells = self.cells(batch)?;
         let values = self.values(batch)?;
         let mut current: Option<(Person, usize, usize)> = None;
@@ -87,7 +94,10 @@ impl<'a> Fold<'a> {
             };
             current = Some((person, cell, place));
             let width = values.len();
-            let sums = self.sums.get_mut(place * width..(place + 1) * width).ok_or(Odd)?;
+            let sums = self
+                .sums
+                .get_mut(place * width..(place + 1) * width)
+                .ok_or(Odd)?;
             for (sum, value) in sums.iter_mut().zip(&values) {
                 value.add(sum, row);
             }
@@ -98,14 +108,17 @@ impl<'a> Fold<'a> {
     /// The place of a person in a cell, a new one at their first row.
     fn place(&mut self, person: Person, cell: usize) -> usize {
         let places = self.people.entry(person).or_default();
-        let known = places.iter().find(|place| self.places.get(**place) == Some(&cell));
+        let known = places
+            .iter()
+            .find(|place| self.places.get(**place) == Some(&cell));
         if let Some(place) = known {
             return *place;
         }
         let place = self.places.len();
         places.push(place);
         self.places.push(cell);
-        self.sums.resize(self.sums.len() + self.rules.measures.len(), 0);
+        self.sums
+            .resize(self.sums.len() + self.rules.measures.len(), 0);
         place
     }
 
@@ -118,14 +131,18 @@ impl<'a> Fold<'a> {
             let texts = texts.as_string_opt::<i32>().ok_or(Odd)?;
             for (cell, text) in cells.iter_mut().zip(texts) {
                 let index = text.and_then(|text| find(group, lookup, text));
-                *cell = cell.zip(index).map(|(cell, index)| cell * group.values.len() + index);
+                *cell = cell
+                    .zip(index)
+                    .map(|(cell, index)| cell * group.values.len() + index);
             }
         }
         Ok(cells)
     }
 
     fn values(&self, batch: &RecordBatch) -> Result<Vec<Values>, Odd> {
-        let of = |(at, measure): (usize, &Measure)| Values::of(measure.kind, batch.column_by_name(&value_name(at)));
+        let of = |(at, measure): (usize, &Measure)| {
+            Values::of(measure.kind, batch.column_by_name(&value_name(at)))
+        };
         self.rules.measures.iter().enumerate().map(of).collect()
     }
 
@@ -158,7 +175,9 @@ impl<'a> Fold<'a> {
 
     fn total(&self, place: usize, totals: &mut [i128]) {
         let width = self.rules.measures.len();
-        let Some(cell) = self.places.get(place) else { return };
+        let Some(cell) = self.places.get(place) else {
+            return;
+        };
         let sums = self.sums.iter().skip(place * width).take(width);
         let totals = totals.iter_mut().skip(cell * width);
         for ((total, sum), measure) in totals.zip(sums).zip(self.rules.measures) {

@@ -24,6 +24,7 @@ mod explain;
 mod fold;
 mod lineage;
 mod measure;
+mod params;
 mod refusal;
 mod released;
 mod room;
@@ -31,6 +32,7 @@ mod run;
 mod scan;
 mod shape;
 mod source;
+mod sql;
 mod table;
 mod tables;
 

@@ -21,7 +21,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::common::{JoinType, NullEquality, TableReference};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator, Projection, TableScan};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, Join, LogicalPlan, Operator, Projection, TableScan,
+};
 use incamera_types::{ColumnName, DatasetName, DatasetSpec};
 
 use crate::refusal::{Refusal, RefusalKind};
@@ -64,7 +66,10 @@ type Walked = Result<Rows, Refusal>;
 
 impl<'a> Lineage<'a> {
     pub(crate) fn new(datasets: &'a BTreeMap<DatasetName, DatasetSpec>) -> Self {
-        Self { datasets, scanned: BTreeSet::new() }
+        Self {
+            datasets,
+            scanned: BTreeSet::new(),
+        }
     }
 
     /// Checks a plan below the aggregate.
@@ -75,7 +80,10 @@ impl<'a> Lineage<'a> {
             LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Filter(filter) => {
                 let rows = self.rows(&filter.input)?;
-                let scope = Scope { schema: filter.input.schema(), fields: &rows.fields };
+                let scope = Scope {
+                    schema: filter.input.schema(),
+                    fields: &rows.fields,
+                };
                 scope.condition(&filter.predicate)?;
                 Ok(rows)
             }
@@ -106,27 +114,54 @@ impl<'a> Lineage<'a> {
             )
             .or_at_text(spec.name.as_str()));
         }
-        let unit = spec.pseudonym_column().map(|column| &column.name).filter(|_| !spec.public);
+        let unit = spec
+            .pseudonym_column()
+            .map(|column| &column.name)
+            .filter(|_| !spec.public);
         if unit.is_none() && !spec.public {
-            return Err(unit_lost(format!("data set `{}` has no pseudonym column", spec.name)));
+            return Err(unit_lost(format!(
+                "data set `{}` has no pseudonym column",
+                spec.name
+            )));
         }
         let field = |column: &incamera_types::ColumnSpec| Field {
             shape: Shape::of(column),
-            unit: if Some(&column.name) == unit { Unit::Certain } else { Unit::No },
+            unit: if Some(&column.name) == unit {
+                Unit::Certain
+            } else {
+                Unit::No
+            },
             origin: Some((spec.name.clone(), column.name.clone())),
         };
-        Ok(Rows { fields: spec.stored_columns().map(field).collect(), private: !spec.public })
+        Ok(Rows {
+            fields: spec.stored_columns().map(field).collect(),
+            private: !spec.public,
+        })
     }
 
     fn projection(&mut self, projection: &Projection) -> Walked {
         let input = self.rows(&projection.input)?;
-        let scope = Scope { schema: projection.input.schema(), fields: &input.fields };
+        let scope = Scope {
+            schema: projection.input.schema(),
+            fields: &input.fields,
+        };
         let field = |expr: &Expr| match bare(expr) {
             Expr::Column(column) => scope.field(column).cloned(),
-            other => Ok(Field { shape: scope.shape(other)?, unit: Unit::No, origin: None }),
+            other => Ok(Field {
+                shape: scope.shape(other)?,
+                unit: Unit::No,
+                origin: None,
+            }),
         };
-        let fields = projection.expr.iter().map(field).collect::<Result<Vec<_>, _>>()?;
-        Ok(Rows { fields, private: input.private })
+        let fields = projection
+            .expr
+            .iter()
+            .map(field)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Rows {
+            fields,
+            private: input.private,
+        })
     }
 
     fn join(&mut self, join: &Join) -> Walked {
@@ -141,7 +176,10 @@ impl<'a> Lineage<'a> {
         let private = (left.private, right.private);
         let mut fields = left.fields;
         fields.extend(right.fields);
-        let scope = Scope { schema: &join.schema, fields: &fields };
+        let scope = Scope {
+            schema: &join.schema,
+            fields: &fields,
+        };
         let linked = self.conditions(join, &scope, split)?;
         match private {
             (true, true) if !linked => return Err(not_linked()),
@@ -155,7 +193,10 @@ impl<'a> Lineage<'a> {
                 }
             }
         }
-        Ok(Rows { fields, private: private.0 || private.1 })
+        Ok(Rows {
+            fields,
+            private: private.0 || private.1,
+        })
     }
 
     /// Checks a join's conditions; says whether one sets unit columns of both sides equal.
@@ -165,14 +206,23 @@ impl<'a> Lineage<'a> {
         }
         let mut linked = false;
         for (left, right) in &join.on {
-            let equal = BinaryExpr::new(Box::new(left.clone()), Operator::Eq, Box::new(right.clone()));
+            let equal = BinaryExpr::new(
+                Box::new(left.clone()),
+                Operator::Eq,
+                Box::new(right.clone()),
+            );
             scope.condition(&Expr::BinaryExpr(equal))?;
             linked |= links(left, right, scope, split);
         }
         if let Some(filter) = &join.filter {
             scope.condition(filter)?;
             for part in split_conjunction(filter) {
-                if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = part {
+                if let Expr::BinaryExpr(BinaryExpr {
+                    left,
+                    op: Operator::Eq,
+                    right,
+                }) = part
+                {
                     linked |= links(left, right, scope, split);
                 }
             }
@@ -254,11 +304,27 @@ pub(crate) fn not_allowed(plan: &LogicalPlan) -> Refusal {
             "bounds are set per person and group, once",
             "aggregate once, at the top",
         ),
-        LogicalPlan::Window(_) => ("a window function", "it mixes rows of several people", "group by a declared key instead"),
-        LogicalPlan::Sort(_) => ("ORDER BY", "the answer's rows stand in the agreement's order", "leave it out"),
+        LogicalPlan::Window(_) => (
+            "a window function",
+            "it mixes rows of several people",
+            "group by a declared key instead",
+        ),
+        LogicalPlan::Sort(_) => (
+            "ORDER BY",
+            "the answer's rows stand in the agreement's order",
+            "leave it out",
+        ),
         LogicalPlan::Limit(_) => ("LIMIT", "every declared group has its row", "leave it out"),
-        LogicalPlan::Distinct(_) => ("DISTINCT", "it mixes rows of several people", "COUNT(DISTINCT person) counts people"),
-        LogicalPlan::Union(_) => ("UNION", "it is not on the list of clauses", "join the data sets on the pseudonym"),
+        LogicalPlan::Distinct(_) => (
+            "DISTINCT",
+            "it mixes rows of several people",
+            "COUNT(DISTINCT person) counts people",
+        ),
+        LogicalPlan::Union(_) => (
+            "UNION",
+            "it is not on the list of clauses",
+            "join the data sets on the pseudonym",
+        ),
         LogicalPlan::Subquery(_) => (
             "a sub-query in an expression",
             "it could carry one person's rows into another's",
@@ -269,8 +335,16 @@ pub(crate) fn not_allowed(plan: &LogicalPlan) -> Refusal {
             "there is nothing to ask",
             "SELECT ... FROM a data set of the agreement",
         ),
-        _ => ("a clause", "it is not on the list of clauses", "write SELECT, FROM, JOIN, WHERE and GROUP BY"),
+        _ => (
+            "a clause",
+            "it is not on the list of clauses",
+            "write SELECT, FROM, JOIN, WHERE and GROUP BY",
+        ),
     };
-    let word = if what.starts_with(|c: char| c.is_ascii_uppercase()) { what } else { "" };
+    let word = if what.starts_with(|c: char| c.is_ascii_uppercase()) {
+        what
+    } else {
+        ""
+    };
     Refusal::new(RefusalKind::Clause, what, why, instead).or_at_text(word)
 }

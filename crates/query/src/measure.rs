@@ -91,13 +91,21 @@ pub(crate) fn drafts(
             continue;
         };
         let Some(Expr::AggregateFunction(function)) = aggregate.aggr_expr.get(at).map(bare) else {
-            return Err(refuse(format!("`{}`", output.name), "it is no aggregate", ALLOWED));
+            return Err(refuse(
+                format!("`{}`", output.name),
+                "it is no aggregate",
+                ALLOWED,
+            ));
         };
         let draft = draft(&output.name, function, scope, agreement);
         drafts.push(draft.map_err(|refusal| refusal.or_at_text(&output.name))?);
     }
     match drafts.is_empty() {
-        true => Err(refuse("no aggregate", "there is nothing to answer", ALLOWED)),
+        true => Err(refuse(
+            "no aggregate",
+            "there is nothing to answer",
+            ALLOWED,
+        )),
         false => Ok(drafts),
     }
 }
@@ -118,7 +126,11 @@ fn draft(
             "write SUM(CASE WHEN ... THEN x ELSE 0 END)",
         ));
     }
-    match (function.func.name(), params.distinct, params.args.as_slice()) {
+    match (
+        function.func.name(),
+        params.distinct,
+        params.args.as_slice(),
+    ) {
         ("count", true, [arg]) => people(name, arg, scope),
         ("count", false, [Expr::Literal(value, _)]) if !value.is_null() => Ok(Draft {
             name: name.to_owned(),
@@ -134,7 +146,11 @@ fn draft(
             "write SUM(CASE WHEN x IS NOT NULL THEN 1 ELSE 0 END)",
         )),
         ("sum", false, [arg]) => sum(name, arg, scope, agreement),
-        _ => Err(refuse(format!("the aggregate `{name}`"), "it is not on the list", ALLOWED)),
+        _ => Err(refuse(
+            format!("the aggregate `{name}`"),
+            "it is not on the list",
+            ALLOWED,
+        )),
     }
 }
 
@@ -171,10 +187,15 @@ fn sum(name: &str, arg: &Expr, scope: &Scope<'_>, agreement: &Agreement) -> Resu
         _ => None,
     };
     let scale = scale.ok_or_else(|| {
-        refuse(format!("SUM in `{name}`"), "its argument is no number of at most 18 digits after the point", "add up an int or decimal column")
+        refuse(
+            format!("SUM in `{name}`"),
+            "its argument is no number of at most 18 digits after the point",
+            "add up an int or decimal column",
+        )
     })?;
     let origin = column(arg, scope).and_then(|field| field.origin.clone());
-    let spec = origin.and_then(|(dataset, column)| agreement.column(&ColumnRef { dataset, column }).cloned());
+    let spec = origin
+        .and_then(|(dataset, column)| agreement.column(&ColumnRef { dataset, column }).cloned());
     Ok(Draft {
         name: name.to_owned(),
         kind: Kind::Sum,
@@ -198,15 +219,34 @@ fn scale_of(arg: &Expr, scope: &Scope<'_>) -> Option<u8> {
 }
 
 /// Gives each measure its clamp and its share of the noise.
-pub(crate) fn calibrate(drafts: &[Draft], query: &Query, agreement: &Agreement) -> Result<Vec<Measure>, Refusal> {
+pub(crate) fn calibrate(
+    drafts: &[Draft],
+    query: &Query,
+    agreement: &Agreement,
+) -> Result<Vec<Measure>, Refusal> {
     if query.delta == Delta::ZERO {
-        return Err(privacy("delta = 0", "Gaussian noise gives no pure epsilon", "give the query a delta, such as 1e-8"));
+        return Err(privacy(
+            "delta = 0",
+            "Gaussian noise gives no pure epsilon",
+            "give the query a delta, such as 1e-8",
+        ));
     }
-    let weights: Vec<u32> = drafts.iter().map(|draft| query.weight(&draft.name)).collect();
-    let shares = split(agreement.cost(query).rho, &weights)
-        .map_err(|error| privacy(&format!("weights: {error}"), "every measure needs noise", "give each a weight of at least 1"))?;
+    let weights: Vec<u32> = drafts
+        .iter()
+        .map(|draft| query.weight(&draft.name))
+        .collect();
+    let shares = split(agreement.cost(query).rho, &weights).map_err(|error| {
+        privacy(
+            &format!("weights: {error}"),
+            "every measure needs noise",
+            "give each a weight of at least 1",
+        )
+    })?;
     let pairs = drafts.iter().zip(shares);
-    pairs.map(|(draft, share)| measure(draft, share, query)).collect()
+    let measure = |(draft, share)| {
+        measure(draft, share, query).map_err(|refusal| refusal.or_at_text(&draft.name))
+    };
+    pairs.map(measure).collect()
 }
 
 fn privacy(what: &str, why: &str, instead: &str) -> Refusal {
@@ -217,7 +257,13 @@ fn measure(draft: &Draft, share: Rho, query: &Query) -> Result<Measure, Refusal>
     let (low, high) = clamp(draft, query)?;
     let noise = Sensitivity::of_clamp(low, high, query.per_person.groups)
         .and_then(|sensitivity| Calibration::gaussian(&sensitivity, share));
-    let calibration = noise.map_err(|error| privacy(&error.to_string(), "there would be no noise", "check bounds and weights"))?;
+    let calibration = noise.map_err(|error| {
+        privacy(
+            &error.to_string(),
+            "there would be no noise",
+            "check bounds and weights",
+        )
+    })?;
     Ok(Measure {
         name: draft.name.clone(),
         kind: draft.kind,
@@ -265,10 +311,13 @@ fn clamp(draft: &Draft, query: &Query) -> Result<(i128, i128), Refusal> {
 /// Every measure that the agreement speaks of is in the SELECT.
 pub(crate) fn check_names(measures: &[Measure], query: &Query) -> Result<(), Refusal> {
     let per_person = query.per_person.measures.keys();
-    let ratios = query.ratios.iter().flat_map(|ratio| [&ratio.numerator, &ratio.denominator]);
-    let named = per_person.chain(query.weights.keys()).chain(ratios);
+    let ratios = query
+        .ratios
+        .iter()
+        .flat_map(|ratio| [&ratio.numerator, &ratio.denominator]);
+    let mut named = per_person.chain(query.weights.keys()).chain(ratios);
     let known = |name: &&String| measures.iter().any(|measure| &measure.name == *name);
-    match named.filter(|name| !known(name)).next() {
+    match named.find(|name| !known(name)) {
         None => Ok(()),
         Some(name) => Err(refuse(
             format!("measure `{name}`"),

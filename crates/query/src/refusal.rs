@@ -181,7 +181,13 @@ fn offset(sql: &str, (line, column): (u64, u64)) -> Option<usize> {
         _ => sql.match_indices('\n').nth(lines - 1)?.0 + 1,
     };
     let rest = sql.get(start..)?;
-    Some(start + rest.char_indices().nth(columns).map_or(rest.len(), |(at, _)| at))
+    Some(
+        start
+            + rest
+                .char_indices()
+                .nth(columns)
+                .map_or(rest.len(), |(at, _)| at),
+    )
 }
 
 fn range(sql: &str, start: (u64, u64), end: (u64, u64)) -> Option<Range<usize>> {

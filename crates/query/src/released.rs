@@ -30,19 +30,31 @@ impl Released {
 }
 
 /// Adds noise. The caller holds every owner's grant, from which alone `key` comes.
-pub(crate) fn release_with(raw: RawAggregate, checked: &CheckedQuery, key: &NoiseKey, simulated: bool) -> Released {
+pub(crate) fn release_with(
+    raw: RawAggregate,
+    checked: &CheckedQuery,
+    key: &NoiseKey,
+    simulated: bool,
+) -> Released {
     let width = checked.measures.len().max(1);
     let exact = raw.totals.chunks(width);
-    let groups = (0..cells(&checked.query.groups)).zip(exact).map(|(cell, exact)| {
-        let group = group_key(checked, cell);
-        let noisy = |(measure, exact): (&Measure, &i128)| noisy(measure, *exact, &group, key);
-        let values: Vec<i64> = checked.measures.iter().zip(exact).map(noisy).collect();
-        shown(checked, group.clone(), values)
-    });
+    let groups = (0..cells(&checked.query.groups))
+        .zip(exact)
+        .map(|(cell, exact)| {
+            let group = group_key(checked, cell);
+            let noisy = |(measure, exact): (&Measure, &i128)| noisy(measure, *exact, &group, key);
+            let values: Vec<i64> = checked.measures.iter().zip(exact).map(noisy).collect();
+            shown(checked, group.clone(), values)
+        });
     Released {
         answer: wire::Answer {
             query: checked.query.name.to_string(),
-            keys: checked.query.groups.iter().map(|group| group.name.clone()).collect(),
+            keys: checked
+                .query
+                .groups
+                .iter()
+                .map(|group| group.name.clone())
+                .collect(),
             measures: checked.measures.iter().map(described).collect(),
             groups: groups.collect(),
             simulated,
@@ -55,7 +67,11 @@ fn noisy(measure: &Measure, exact: i128, group: &[String], key: &NoiseKey) -> i6
     let noise = discrete_gaussian(measure.calibration.sigma2(), &mut stream);
     let value: BigInt = noise + exact;
     // Out of range: the nearest end, which is post-processing.
-    let end = if value.sign() == num_bigint::Sign::Minus { i64::MIN } else { i64::MAX };
+    let end = if value.sign() == num_bigint::Sign::Minus {
+        i64::MIN
+    } else {
+        i64::MAX
+    };
     value.to_i64().unwrap_or(end)
 }
 
@@ -64,7 +80,11 @@ fn shown(checked: &CheckedQuery, key: Vec<String>, values: Vec<i64>) -> wire::Gr
     let least = i64::try_from(checked.query.min_people).unwrap_or(i64::MAX);
     let withheld = people.is_some_and(|people| people < least);
     let values = if withheld { Vec::new() } else { values };
-    wire::Group { key, withheld, values }
+    wire::Group {
+        key,
+        withheld,
+        values,
+    }
 }
 
 /// The key of a cell: one value a declared group, the last running fastest.

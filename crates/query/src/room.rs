@@ -38,9 +38,17 @@ impl RoomData {
         let stored = |(dataset, manifest): (&DatasetName, &SignedManifest)| {
             let ids = manifest.parts().iter().map(|part| part.file_id);
             let paths = ids.map(|id| (id, path(dataset, &id))).collect();
-            (dataset.clone(), Stored { manifest: manifest.clone(), paths })
+            (
+                dataset.clone(),
+                Stored {
+                    manifest: manifest.clone(),
+                    paths,
+                },
+            )
         };
-        Self { datasets: Arc::new(manifests.iter().map(stored).collect()) }
+        Self {
+            datasets: Arc::new(manifests.iter().map(stored).collect()),
+        }
     }
 }
 
@@ -60,8 +68,17 @@ pub async fn compute(
     if !checked.loss().within(&grants.loss()) {
         return Err(QueryError::Engine);
     }
-    let source = Opened { data: data.clone(), grants: Arc::clone(grants) };
-    compute_over(&Arc::new(checked.clone()), Arc::new(source), grants.noise_key(), *limits).await
+    let source = Opened {
+        data: data.clone(),
+        grants: Arc::clone(grants),
+    };
+    compute_over(
+        &Arc::new(checked.clone()),
+        Arc::new(source),
+        grants.noise_key(),
+        *limits,
+    )
+    .await
 }
 
 /// Adds the noise that every owner's seed has a share in, and withholds groups with too few
@@ -78,7 +95,9 @@ struct Opened {
 
 impl Opened {
     fn stored(&self, dataset: &DatasetName) -> Result<&Stored, SourceError> {
-        let missing = || SourceError::Missing { dataset: dataset.clone() };
+        let missing = || SourceError::Missing {
+            dataset: dataset.clone(),
+        };
         self.data.datasets.get(dataset).ok_or_else(missing)
     }
 
@@ -93,13 +112,18 @@ impl Opened {
             read_part(file, manifest, part, keys, columns, BATCH_ROWS)
         };
         let damaged = damaged(dataset, &part.file_id);
-        let batches = reader.ok()?.map(move |batch| batch.map_err(|_| damaged.clone()));
+        let batches = reader
+            .ok()?
+            .map(move |batch| batch.map_err(|_| damaged.clone()));
         Some(Box::new(batches))
     }
 }
 
 fn damaged(dataset: &DatasetName, file_id: &FileId) -> SourceError {
-    SourceError::Part { dataset: dataset.clone(), file_id: *file_id }
+    SourceError::Part {
+        dataset: dataset.clone(),
+        file_id: *file_id,
+    }
 }
 
 impl PartSource for Opened {
@@ -117,9 +141,15 @@ impl PartSource for Opened {
         let public = stored.manifest.public();
         // A part without keys holds rows of people who did not consent to the purpose.
         let readable = |part: &&Part| {
-            part.partition == partition && (public || self.grants.part_keys(dataset, &part.file_id).is_some())
+            part.partition == partition
+                && (public || self.grants.part_keys(dataset, &part.file_id).is_some())
         };
         let parts = stored.manifest.parts().iter().filter(readable);
-        parts.map(|part| self.part(stored, part, columns).ok_or_else(|| damaged(dataset, &part.file_id))).collect()
+        parts
+            .map(|part| {
+                self.part(stored, part, columns)
+                    .ok_or_else(|| damaged(dataset, &part.file_id))
+            })
+            .collect()
     }
 }

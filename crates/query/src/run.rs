@@ -44,7 +44,10 @@ impl Default for Limits {
     /// One gibibyte, and a thread for each core.
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { memory_bytes: 1 << 30, threads }
+        Self {
+            memory_bytes: 1 << 30,
+            threads,
+        }
     }
 }
 
@@ -56,7 +59,9 @@ pub enum QueryError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// Everything else: one text for all causes.
-    #[error("the room could not compute the query; nothing was answered, and asking the same again is free")]
+    #[error(
+        "the room could not compute the query; nothing was answered, and asking the same again is free"
+    )]
     Engine,
 }
 
@@ -139,10 +144,14 @@ fn worse(a: Option<QueryError>, b: QueryError) -> QueryError {
 
 /// A session without functions to register, disk to spill to, or statistics to trust.
 fn session(limits: Limits) -> Result<SessionState, QueryError> {
-    let config = SessionConfig::new().with_target_partitions(1).with_collect_statistics(false);
+    let config = SessionConfig::new()
+        .with_target_partitions(1)
+        .with_collect_statistics(false);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(GreedyMemoryPool::new(limits.memory_bytes)))
-        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
+        )
         .build_arc()?;
     Ok(SessionStateBuilder::new()
         .with_config(config)
@@ -167,13 +176,21 @@ fn stretches(checked: &CheckedQuery, source: &dyn PartSource) -> Result<Stretche
     for spec in checked.datasets.values().filter(|spec| !spec.public) {
         let partitions = source.partitions(&spec.name)?;
         if *of.get_or_insert(partitions) != partitions {
-            return Err(SourceError::Unsealed { dataset: spec.name.clone() }.into());
+            return Err(SourceError::Unsealed {
+                dataset: spec.name.clone(),
+            }
+            .into());
         }
     }
     let of = of.unwrap_or(1);
     let count = of.min(MAX_STRETCHES);
-    let bound = |at: u32| u32::try_from(u64::from(of) * u64::from(at) / u64::from(count.max(1))).unwrap_or(of);
-    Ok(Stretches { list: (0..count).map(|at| bound(at)..bound(at + 1)).collect(), of })
+    let bound = |at: u32| {
+        u32::try_from(u64::from(of) * u64::from(at) / u64::from(count.max(1))).unwrap_or(of)
+    };
+    Ok(Stretches {
+        list: (0..count).map(|at| bound(at)..bound(at + 1)).collect(),
+        of,
+    })
 }
 
 struct Job {
@@ -198,8 +215,13 @@ impl Drop for StopOnDrop {
 impl Job {
     /// Takes stretch after stretch.
     async fn work(&self) -> Result<Totals, QueryError> {
-        let mut totals = vec![0; fold::cells(&self.checked.query.groups) * self.checked.measures.len()];
-        while let Some(stretch) = self.stretches.list.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+        let mut totals =
+            vec![0; fold::cells(&self.checked.query.groups) * self.checked.measures.len()];
+        while let Some(stretch) = self
+            .stretches
+            .list
+            .get(self.next.fetch_add(1, Ordering::Relaxed))
+        {
             match self.stretch(stretch).await {
                 Ok(part) => fold::add(&mut totals, &part),
                 Err(error) => {
@@ -216,12 +238,17 @@ impl Job {
 
     async fn stretch(&self, partitions: &Range<u32>) -> Result<Totals, QueryError> {
         let plan = self.bind(partitions)?;
-        let physical = self.state.query_planner().create_physical_plan(&plan, &self.state).await?;
+        let physical = self
+            .state
+            .query_planner()
+            .create_physical_plan(&plan, &self.state)
+            .await?;
         let mut rows = execute_stream(physical, self.state.task_ctx())?;
         let rules = Rules {
             groups: &self.checked.query.groups,
             measures: &self.checked.measures,
-            groups_a_person: usize::try_from(self.checked.query.per_person.groups).unwrap_or(usize::MAX),
+            groups_a_person: usize::try_from(self.checked.query.per_person.groups)
+                .unwrap_or(usize::MAX),
             key: &self.key,
         };
         let mut fold = Fold::new(&rules);
@@ -241,19 +268,33 @@ impl Job {
                 return Ok(Transformed::no(node));
             };
             let spec = self.checked.datasets.get(scan.table_name.table());
-            let spec = spec.ok_or_else(|| DataFusionError::Plan("a table of no data set".into()))?;
+            let spec =
+                spec.ok_or_else(|| DataFusionError::Plan("a table of no data set".into()))?;
             let source = provider_as_source(Arc::new(self.slice(spec, partitions)));
-            Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })))
+            Ok(Transformed::yes(LogicalPlan::TableScan(TableScan {
+                source,
+                ..scan
+            })))
         };
         Ok(self.plan.clone().transform_up(bind)?.data)
     }
 
     fn slice(&self, spec: &DatasetSpec, partitions: &Range<u32>) -> Slice {
-        let cap = self.checked.query.rows.get(&spec.name).copied().unwrap_or(1);
+        let cap = self
+            .checked
+            .query
+            .rows
+            .get(&spec.name)
+            .copied()
+            .unwrap_or(1);
         Slice {
             spec: Arc::new(spec.clone()),
             source: Arc::clone(&self.source),
-            partitions: if spec.public { 0..self.stretches.of } else { partitions.clone() },
+            partitions: if spec.public {
+                0..self.stretches.of
+            } else {
+                partitions.clone()
+            },
             of: self.stretches.of,
             cap: usize::try_from(cap).unwrap_or(usize::MAX),
             key: Arc::clone(&self.key),

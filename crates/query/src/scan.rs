@@ -69,8 +69,12 @@ impl TableProvider for Slice {
             Some(columns) => Arc::new(all.project(columns)?),
             None => all,
         };
-        let slice = Self { schema: Arc::clone(&schema), ..self.clone() };
-        let exec = StreamingTableExec::try_new(schema, vec![Arc::new(slice)], None, [], false, None)?;
+        let slice = Self {
+            schema: Arc::clone(&schema),
+            ..self.clone()
+        };
+        let exec =
+            StreamingTableExec::try_new(schema, vec![Arc::new(slice)], None, [], false, None)?;
         Ok(Arc::new(exec))
     }
 }
@@ -82,7 +86,10 @@ impl PartitionStream for Slice {
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let rows = self.rows().map(|batch| batch.map_err(external));
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), futures::stream::iter(rows)))
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            futures::stream::iter(rows),
+        ))
     }
 }
 
@@ -100,8 +107,12 @@ impl Slice {
         let rows = partitions.flat_map(move |partition| {
             let opened = slice.partition(partition, &columns, unit);
             let slice = slice.clone();
-            let finish = move |batch: Result<RecordBatch, SourceError>| batch.and_then(|batch| slice.finish(&batch));
-            opened.unwrap_or_else(|error| Box::new(std::iter::once(Err(error)))).map(finish)
+            let finish = move |batch: Result<RecordBatch, SourceError>| {
+                batch.and_then(|batch| slice.finish(&batch))
+            };
+            opened
+                .unwrap_or_else(|error| Box::new(std::iter::once(Err(error))))
+                .map(finish)
         });
         // After an error nothing more is read.
         rows.scan(false, |failed, batch| {
@@ -115,7 +126,11 @@ impl Slice {
     fn columns(&self) -> (Vec<ColumnName>, Option<usize>) {
         let asked = |field: &Arc<arrow::datatypes::Field>| field.name().parse().ok();
         let mut columns: Vec<ColumnName> = self.schema.fields().iter().filter_map(asked).collect();
-        let unit = self.spec.pseudonym_column().filter(|_| !self.spec.public).map(|unit| &unit.name);
+        let unit = self
+            .spec
+            .pseudonym_column()
+            .filter(|_| !self.spec.public)
+            .map(|unit| &unit.name);
         if let Some(unit) = unit
             && !columns.contains(unit)
         {
@@ -125,7 +140,12 @@ impl Slice {
         (columns, at)
     }
 
-    fn partition(&self, partition: u32, columns: &[ColumnName], unit: Option<usize>) -> Result<Batches, SourceError> {
+    fn partition(
+        &self,
+        partition: u32,
+        columns: &[ColumnName],
+        unit: Option<usize>,
+    ) -> Result<Batches, SourceError> {
         let parts = self.source.open(&self.spec.name, partition, columns)?;
         let Some(column) = unit else {
             return Ok(Box::new(parts.into_iter().flatten()));
@@ -143,16 +163,36 @@ impl Slice {
     /// A batch as the engine takes it: the columns asked for, of the types declared, numbers
     /// in their declared range.
     fn finish(&self, batch: &RecordBatch) -> Result<RecordBatch, SourceError> {
-        let broken = || SourceError::Unsealed { dataset: self.spec.name.clone() };
-        let column = |(at, field): (usize, &Arc<arrow::datatypes::Field>)| {
-            let array = batch.columns().get(at).filter(|array| array.data_type() == field.data_type());
-            let spec = self.spec.columns.iter().find(|column| column.name.as_str() == field.name());
-            let (array, spec) = array.zip(spec).ok_or_else(broken)?;
-            Ok(if spec.ty.is_number() { clamped(array, clamp::range(spec)) } else { Arc::clone(array) })
+        let broken = || SourceError::Unsealed {
+            dataset: self.spec.name.clone(),
         };
-        let columns = self.schema.fields().iter().enumerate().map(column).collect::<Result<Vec<_>, _>>()?;
+        let column = |(at, field): (usize, &Arc<arrow::datatypes::Field>)| {
+            let array = batch
+                .columns()
+                .get(at)
+                .filter(|array| array.data_type() == field.data_type());
+            let spec = self
+                .spec
+                .columns
+                .iter()
+                .find(|column| column.name.as_str() == field.name());
+            let (array, spec) = array.zip(spec).ok_or_else(broken)?;
+            Ok(if spec.ty.is_number() {
+                clamped(array, clamp::range(spec))
+            } else {
+                Arc::clone(array)
+            })
+        };
+        let columns = self
+            .schema
+            .fields()
+            .iter()
+            .enumerate()
+            .map(column)
+            .collect::<Result<Vec<_>, _>>()?;
         let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &rows).map_err(|_| broken())
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &rows)
+            .map_err(|_| broken())
     }
 }
 
@@ -161,16 +201,20 @@ fn clamped(array: &ArrayRef, (low, high): (i128, i128)) -> ArrayRef {
     match array.data_type() {
         DataType::Int64 => {
             let numbers = array.as_primitive::<Int64Type>();
-            let within = |number: Option<i64>| number.is_none_or(|number| (low..=high).contains(&number.into()));
+            let within = |number: Option<i64>| {
+                number.is_none_or(|number| (low..=high).contains(&number.into()))
+            };
             if within(min(numbers)) && within(max(numbers)) {
                 return Arc::clone(array);
             }
-            let bound = |number: i64| i64::try_from(i128::from(number).clamp(low, high)).unwrap_or(number);
+            let bound =
+                |number: i64| i64::try_from(i128::from(number).clamp(low, high)).unwrap_or(number);
             Arc::new(numbers.unary::<_, Int64Type>(bound))
         }
         DataType::Decimal128(..) => {
             let numbers = array.as_primitive::<Decimal128Type>();
-            let within = |number: Option<i128>| number.is_none_or(|number| (low..=high).contains(&number));
+            let within =
+                |number: Option<i128>| number.is_none_or(|number| (low..=high).contains(&number));
             if within(min(numbers)) && within(max(numbers)) {
                 return Arc::clone(array);
             }

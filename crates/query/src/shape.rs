@@ -28,7 +28,10 @@ pub(crate) enum Shape {
     /// A join key of this kind of id.
     Pseudonym(Option<IdKind>),
     /// `most` is the largest magnitude, in units of 10^-scale.
-    Number { most: BigUint, scale: u32 },
+    Number {
+        most: BigUint,
+        scale: u32,
+    },
 }
 
 impl Shape {
@@ -89,8 +92,13 @@ impl Scope<'_> {
         let at = self.schema.maybe_index_of_column(column);
         at.and_then(|at| self.fields.get(at)).ok_or_else(|| {
             let what = format!("column `{}`", column.name);
-            Refusal::new(RefusalKind::Syntax, what, "it is not known here", "name a column of the data sets in FROM")
-                .at_column(column)
+            Refusal::new(
+                RefusalKind::Syntax,
+                what,
+                "it is not known here",
+                "name a column of the data sets in FROM",
+            )
+            .at_column(column)
         })
     }
 
@@ -166,15 +174,21 @@ impl Scope<'_> {
                 "ask for both measures and declare ratios = { name = \"above / below\" }",
             )
             .or_at_text(&binary.op.to_string())),
-            other => Err(refuse(format!("`{other}`"), "it is not on the list of operators", OPERATORS)
-                .or_at_text(&other.to_string())),
+            other => Err(refuse(
+                format!("`{other}`"),
+                "it is not on the list of operators",
+                OPERATORS,
+            )
+            .or_at_text(&other.to_string())),
         }
     }
 
     fn compare(&self, left: &Expr, right: &Expr, equality: bool) -> Checked {
         let (a, b) = (self.shape(left)?, self.shape(right)?);
         let pseudonyms = matches!(a, Shape::Pseudonym(_)) || matches!(b, Shape::Pseudonym(_));
-        if pseudonyms && !(equality && matches!((&a, &b), (Shape::Pseudonym(_), Shape::Pseudonym(_)))) {
+        if pseudonyms
+            && !(equality && matches!((&a, &b), (Shape::Pseudonym(_), Shape::Pseudonym(_))))
+        {
             return Err(refuse(
                 "a comparison with a pseudonym",
                 "it could pick out one person",
@@ -184,7 +198,11 @@ impl Scope<'_> {
         if !a.comparable(&b) {
             return Err(refuse(
                 format!("a comparison of {} with {}", a.word(), b.word()),
-                if pseudonyms { "they stand for different kinds of id" } else { "they are of different types" },
+                if pseudonyms {
+                    "they stand for different kinds of id"
+                } else {
+                    "they are of different types"
+                },
                 "compare values of one type",
             ));
         }
@@ -210,7 +228,11 @@ impl Scope<'_> {
                 None => self.condition(when)?,
             };
         }
-        let results = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+        let results = case
+            .when_then_expr
+            .iter()
+            .map(|(_, then)| then)
+            .chain(&case.else_expr);
         let mut all = Shape::Null;
         for result in results {
             all = self.either(all, self.shape(result)?)?;
@@ -226,7 +248,13 @@ impl Scope<'_> {
                 "count it outside CASE, or test it for NULL",
             )),
             (Shape::Null, other) | (other, Shape::Null) => Ok(other),
-            (Shape::Number { most: a, scale }, Shape::Number { most: b, scale: other }) => {
+            (
+                Shape::Number { most: a, scale },
+                Shape::Number {
+                    most: b,
+                    scale: other,
+                },
+            ) => {
                 let top = scale.max(other);
                 let most = scaled(a, top - scale).max(scaled(b, top - other));
                 Ok(Shape::Number { most, scale: top })
@@ -246,13 +274,20 @@ impl Scope<'_> {
             return Ok(shape);
         };
         let ty = expr.get_type(self.schema).map_err(|_| overflow())?;
-        if holds(&ty, most, *scale) { Ok(shape) } else { Err(overflow()) }
+        if holds(&ty, most, *scale) {
+            Ok(shape)
+        } else {
+            Err(overflow())
+        }
     }
 
     fn cast(&self, cast: &Cast) -> Checked {
         let to = cast.field.data_type();
         if let Expr::Literal(value, _) = cast.expr.as_ref() {
-            return value.cast_to(to).map_err(|_| bad_cast(to)).and_then(|value| literal(&value));
+            return value
+                .cast_to(to)
+                .map_err(|_| bad_cast(to))
+                .and_then(|value| literal(&value));
         }
         let shape = self.shape(&cast.expr)?;
         match (&shape, to) {
@@ -263,12 +298,21 @@ impl Scope<'_> {
             | (Shape::Time, DataType::Timestamp(TimeUnit::Microsecond, _)) => Ok(shape),
             (Shape::Time, DataType::Date32) => Ok(Shape::Date),
             (Shape::Number { most, scale }, DataType::Int64) if *scale == 0 => {
-                if holds(to, most, 0) { Ok(shape) } else { Err(overflow()) }
+                if holds(to, most, 0) {
+                    Ok(shape)
+                } else {
+                    Err(overflow())
+                }
             }
             (Shape::Number { most, scale }, DataType::Decimal128(_, digits)) => {
-                let wider = u32::try_from(*digits).ok().and_then(|digits| digits.checked_sub(*scale));
+                let wider = u32::try_from(*digits)
+                    .ok()
+                    .and_then(|digits| digits.checked_sub(*scale));
                 let wider = wider.ok_or_else(|| bad_cast(to))?;
-                let shape = Shape::Number { most: scaled(most.clone(), wider), scale: scale + wider };
+                let shape = Shape::Number {
+                    most: scaled(most.clone(), wider),
+                    scale: scale + wider,
+                };
                 match &shape {
                     Shape::Number { most, scale } if holds(to, most, *scale) => Ok(shape),
                     _ => Err(overflow()),
@@ -283,7 +327,10 @@ const OPERATORS: &str = "use = <> < <= > >= AND OR NOT BETWEEN IN IS NULL CASE +
 
 fn not_allowed(expr: &Expr) -> Refusal {
     let (what, why, instead) = match expr {
-        Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => (
+        Expr::ScalarSubquery(_)
+        | Expr::Exists(_)
+        | Expr::InSubquery(_)
+        | Expr::SetComparison(_) => (
             "a sub-query in an expression".to_owned(),
             "it could carry one person's rows into another's",
             "join the data set on the pseudonym instead",
@@ -308,7 +355,11 @@ fn not_allowed(expr: &Expr) -> Refusal {
             "it is not on the list of operators",
             "compare with the texts that you want, by IN (...)",
         ),
-        other => (format!("{} `{other}`", other.variant_name()), "it is not on the list of expressions", OPERATORS),
+        other => (
+            format!("{} `{other}`", other.variant_name()),
+            "it is not on the list of expressions",
+            OPERATORS,
+        ),
     };
     let first = what.split(' ').next().unwrap_or_default().to_owned();
     refuse(what, why, instead).or_at_text(&first)
@@ -337,14 +388,21 @@ fn scaled(most: BigUint, digits: u32) -> BigUint {
 }
 
 fn arithmetic(operator: Operator, left: Shape, right: Shape) -> Shape {
-    let (Shape::Number { most: a, scale: s }, Shape::Number { most: b, scale: t }) = (left, right) else {
+    let (Shape::Number { most: a, scale: s }, Shape::Number { most: b, scale: t }) = (left, right)
+    else {
         return Shape::Null;
     };
     if operator == Operator::Multiply {
-        return Shape::Number { most: a * b, scale: s + t };
+        return Shape::Number {
+            most: a * b,
+            scale: s + t,
+        };
     }
     let top = s.max(t);
-    Shape::Number { most: scaled(a, top - s) + scaled(b, top - t), scale: top }
+    Shape::Number {
+        most: scaled(a, top - s) + scaled(b, top - t),
+        scale: top,
+    }
 }
 
 /// Whether every number up to `most` (in units of 10^-scale) is held by the type as it is.
@@ -352,7 +410,10 @@ fn holds(ty: &DataType, most: &BigUint, scale: u32) -> bool {
     match ty {
         DataType::Int64 => scale == 0 && most <= &BigUint::from(i64::MAX.unsigned_abs()),
         DataType::Decimal128(precision, digits) => {
-            let Some(wider) = u32::try_from(*digits).ok().and_then(|digits| digits.checked_sub(scale)) else {
+            let Some(wider) = u32::try_from(*digits)
+                .ok()
+                .and_then(|digits| digits.checked_sub(scale))
+            else {
                 return false;
             };
             scaled(most.clone(), wider) < BigUint::from(10u8).pow(u32::from(*precision))
@@ -368,7 +429,10 @@ fn literal(value: &ScalarValue) -> Checked {
         ScalarValue::Utf8(_) | ScalarValue::Utf8View(_) | ScalarValue::LargeUtf8(_) => Shape::Text,
         ScalarValue::Date32(_) => Shape::Date,
         ScalarValue::TimestampMicrosecond(..) => Shape::Time,
-        ScalarValue::Int64(Some(number)) => Shape::Number { most: number.unsigned_abs().into(), scale: 0 },
+        ScalarValue::Int64(Some(number)) => Shape::Number {
+            most: number.unsigned_abs().into(),
+            scale: 0,
+        },
         ScalarValue::Decimal128(Some(number), _, digits) if *digits >= 0 => Shape::Number {
             most: number.unsigned_abs().into(),
             scale: u32::from(digits.unsigned_abs()),

@@ -37,7 +37,9 @@ pub(crate) trait PartSource: Send + Sync {
 #[non_exhaustive]
 pub enum SourceError {
     /// A sealed part is missing, changed or does not open.
-    #[error("part `{file_id}` of data set `{dataset}` is missing or was changed: let its owner push it again; the same request is then free")]
+    #[error(
+        "part `{file_id}` of data set `{dataset}` is missing or was changed: let its owner push it again; the same request is then free"
+    )]
     Part {
         /// The data set.
         dataset: DatasetName,
@@ -45,7 +47,9 @@ pub enum SourceError {
         file_id: FileId,
     },
     /// A data set that the room does not have.
-    #[error("data set `{dataset}` is not in the room: let its owner push it; the same request is then free")]
+    #[error(
+        "data set `{dataset}` is not in the room: let its owner push it; the same request is then free"
+    )]
     Missing {
         /// The data set.
         dataset: DatasetName,
@@ -79,14 +83,22 @@ impl PartSource for Memory {
         partition: u32,
         columns: &[ColumnName],
     ) -> Result<Vec<Batches>, SourceError> {
-        let parts = self.parts.get(&(dataset.clone(), partition)).cloned().unwrap_or_default();
+        let parts = self
+            .parts
+            .get(&(dataset.clone(), partition))
+            .cloned()
+            .unwrap_or_default();
         let columns = columns.to_vec();
         let pick = move |batch: RecordBatch| {
             let schema = batch.schema();
-            let at: Vec<usize> = columns.iter().map(|name| schema.index_of(name.as_str()).unwrap()).collect();
+            let at: Vec<usize> = columns
+                .iter()
+                .map(|name| schema.index_of(name.as_str()).unwrap())
+                .collect();
             Ok(batch.project(&at).unwrap())
         };
-        let part = |batches: Vec<RecordBatch>| Box::new(batches.into_iter().map(pick.clone())) as Batches;
+        let part =
+            |batches: Vec<RecordBatch>| Box::new(batches.into_iter().map(pick.clone())) as Batches;
         Ok(parts.into_iter().map(part).collect())
     }
 }

@@ -92,8 +92,18 @@ pub fn table(answer: &wire::Answer, query: &Query) -> Result<Table, TableError> 
     let measures = answer.measures.iter().map(|measure| &measure.name);
     let ratios = query.ratios.iter().map(|ratio| &ratio.name);
     Ok(Table {
-        columns: answer.keys.iter().chain(measures).chain(ratios).cloned().collect(),
-        rows: answer.groups.iter().map(|group| reader.row(group)).collect::<Result<_, _>>()?,
+        columns: answer
+            .keys
+            .iter()
+            .chain(measures)
+            .chain(ratios)
+            .cloned()
+            .collect(),
+        rows: answer
+            .groups
+            .iter()
+            .map(|group| reader.row(group))
+            .collect::<Result<_, _>>()?,
         comparison: reader.comparison()?,
         notes: notes(answer, query),
         simulated: answer.simulated,
@@ -113,35 +123,72 @@ impl Reader<'_> {
             return Err(TableError);
         }
         if !group.withheld {
-            cells.extend(self.answer.measures.iter().zip(&group.values).map(|(m, v)| value(m, *v)));
+            cells.extend(
+                self.answer
+                    .measures
+                    .iter()
+                    .zip(&group.values)
+                    .map(|(m, v)| value(m, *v)),
+            );
             for ratio in &self.query.ratios {
                 cells.push(self.ratio(group, ratio)?);
             }
         }
-        Ok(Row { key: group.key.clone(), withheld: group.withheld, cells })
+        Ok(Row {
+            key: group.key.clone(),
+            withheld: group.withheld,
+            cells,
+        })
     }
 
     /// A measure of a group.
-    fn noisy(&self, group: &wire::Group, name: &str) -> Result<(Noisy, &wire::Measure), TableError> {
+    fn noisy(
+        &self,
+        group: &wire::Group,
+        name: &str,
+    ) -> Result<(Noisy, &wire::Measure), TableError> {
         let mut pairs = self.answer.measures.iter().zip(&group.values);
-        let (measure, value) = pairs.find(|(measure, _)| measure.name == name).ok_or(TableError)?;
+        let (measure, value) = pairs
+            .find(|(measure, _)| measure.name == name)
+            .ok_or(TableError)?;
         let unit = unit_of(measure);
-        let noisy = Noisy { value: float(*value) * unit, sigma: measure.sigma * unit };
+        let noisy = Noisy {
+            value: float(*value) * unit,
+            sigma: measure.sigma * unit,
+        };
         Ok((noisy, measure))
     }
 
-    fn ratio(&self, group: &wire::Group, wanted: &incamera_agreement::Ratio) -> Result<Cell, TableError> {
+    fn ratio(
+        &self,
+        group: &wire::Group,
+        wanted: &incamera_agreement::Ratio,
+    ) -> Result<Cell, TableError> {
         let (top, above) = self.noisy(group, &wanted.numerator)?;
         let (bottom, below) = self.noisy(group, &wanted.denominator)?;
         let share = counts_people(above) && counts_people(below);
-        let (factor, unit) = if share { (100.0, "%") } else { (1.0, above.unit.as_str()) };
+        let (factor, unit) = if share {
+            (100.0, "%")
+        } else {
+            (1.0, above.unit.as_str())
+        };
         let name = wanted.name.clone();
         let Some(range) = ratio(top, bottom) else {
             let text = "lost in the noise".to_owned();
-            return Ok(Cell { name, value: None, low: None, high: None, unit: unit.to_owned(), text });
+            return Ok(Cell {
+                name,
+                value: None,
+                low: None,
+                high: None,
+                unit: unit.to_owned(),
+                text,
+            });
         };
         let value = top.value / bottom.value * factor;
-        let range = Interval { low: range.low * factor, high: range.high * factor };
+        let range = Interval {
+            low: range.low * factor,
+            high: range.high * factor,
+        };
         Ok(ranged(name, value, range, unit, share))
     }
 
@@ -150,10 +197,19 @@ impl Reader<'_> {
             return Ok(None);
         };
         let find = |key: &str| {
-            let group = self.answer.groups.iter().find(|group| group.key.iter().eq([key]));
+            let group = self
+                .answer
+                .groups
+                .iter()
+                .find(|group| group.key.iter().eq([key]));
             group.ok_or(TableError)
         };
-        let wanted = self.query.ratios.iter().find(|ratio| ratio.name == compare.ratio).ok_or(TableError)?;
+        let wanted = self
+            .query
+            .ratios
+            .iter()
+            .find(|ratio| ratio.name == compare.ratio)
+            .ok_or(TableError)?;
         let (group, against) = (find(&compare.group)?, find(&compare.against)?);
         let mut comparison = Comparison {
             ratio: compare.ratio.clone(),
@@ -168,7 +224,12 @@ impl Reader<'_> {
         if !group.withheld && !against.withheld {
             let number = |group, name: &str| self.noisy(group, name).map(|(noisy, _)| noisy);
             let (above, below) = (&wanted.numerator, &wanted.denominator);
-            let found = lift(number(group, above)?, number(group, below)?, number(against, above)?, number(against, below)?);
+            let found = lift(
+                number(group, above)?,
+                number(group, below)?,
+                number(against, above)?,
+                number(against, below)?,
+            );
             comparison.fill(found);
         }
         Ok(Some(comparison))
@@ -187,7 +248,11 @@ impl Comparison {
             Verdict::ClearlyBelow => "clearly below zero",
             Verdict::NoClearDifference => "no clear difference",
         };
-        let (value, low, high) = (found.value * 100.0, found.interval.low * 100.0, found.interval.high * 100.0);
+        let (value, low, high) = (
+            found.value * 100.0,
+            found.interval.low * 100.0,
+            found.interval.high * 100.0,
+        );
         (self.percent, self.low, self.high) = (Some(value), Some(low), Some(high));
         let places = digits((high - low) / 2.0);
         let [value, low, high] = [value, low, high].map(|number| signed(number, places));
@@ -197,7 +262,11 @@ impl Comparison {
 
 fn signed(value: f64, places: i32) -> String {
     let text = shown(value, places);
-    if text.starts_with('-') { text } else { format!("+{text}") }
+    if text.starts_with('-') {
+        text
+    } else {
+        format!("+{text}")
+    }
 }
 
 #[allow(clippy::cast_precision_loss)]
@@ -217,8 +286,17 @@ fn counts_people(measure: &wire::Measure) -> bool {
 fn value(measure: &wire::Measure, value: i64) -> Cell {
     let unit = unit_of(measure);
     let (value, width) = (float(value) * unit, half_width_95(measure.sigma) * unit);
-    let range = Interval { low: value - width, high: value + width };
-    ranged(measure.name.clone(), value, range, &measure.unit, measure.unit.is_empty())
+    let range = Interval {
+        low: value - width,
+        high: value + width,
+    };
+    ranged(
+        measure.name.clone(),
+        value,
+        range,
+        &measure.unit,
+        measure.unit.is_empty(),
+    )
 }
 
 /// A number with its range: `13.4 % +- 0.1` or `18.20 EUR (17.97 .. 18.43)`.
@@ -230,16 +308,35 @@ fn ranged(name: String, value: f64, range: Interval, unit: &str, plus_minus: boo
     let text = if plus_minus {
         format!("{number} +- {}", shown(width, places))
     } else {
-        format!("{number} ({} .. {})", shown(range.low, places), shown(range.high, places))
+        format!(
+            "{number} ({} .. {})",
+            shown(range.low, places),
+            shown(range.high, places)
+        )
     };
-    Cell { name, value: Some(value), low: Some(range.low), high: Some(range.high), unit: unit.to_owned(), text }
+    Cell {
+        name,
+        value: Some(value),
+        low: Some(range.low),
+        high: Some(range.high),
+        unit: unit.to_owned(),
+        text,
+    }
 }
 
 fn notes(answer: &wire::Answer, query: &Query) -> Vec<String> {
     let mut notes = Vec::new();
-    for measure in answer.measures.iter().filter(|measure| !counts_people(measure)) {
+    for measure in answer
+        .measures
+        .iter()
+        .filter(|measure| !counts_people(measure))
+    {
         let (low, high) = (&measure.clamp_low, &measure.clamp_high);
-        let unit = if measure.unit.is_empty() { String::new() } else { format!(" {}", measure.unit) };
+        let unit = if measure.unit.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", measure.unit)
+        };
         let range = match low.parse() {
             Ok(0.0) => format!("up to {}{unit}", trimmed(high)),
             _ => format!("from {} to {}{unit}", trimmed(low), trimmed(high)),
@@ -247,9 +344,15 @@ fn notes(answer: &wire::Answer, query: &Query) -> Vec<String> {
         notes.push(format!("{} {range} a person is counted", measure.name));
     }
     notes.push("ranges are of the noise alone, at 95 %".into());
-    notes.push(format!("counted are people whose consent covers `{}` at every owner read", query.purpose));
+    notes.push(format!(
+        "counted are people whose consent covers `{}` at every owner read",
+        query.purpose
+    ));
     if answer.groups.iter().any(|group| group.withheld) {
-        notes.push(format!("withheld: fewer than {} people by the noisy count", query.min_people));
+        notes.push(format!(
+            "withheld: fewer than {} people by the noisy count",
+            query.min_people
+        ));
     }
     notes
 }
@@ -266,21 +369,44 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = self.lines();
         let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |at: usize| lines.iter().filter_map(|line| line.get(at)).map(|cell| cell.chars().count()).max();
+        let width = |at: usize| {
+            lines
+                .iter()
+                .filter_map(|line| line.get(at))
+                .map(|cell| cell.chars().count())
+                .max()
+        };
         let widths: Vec<usize> = (0..columns).map(|at| width(at).unwrap_or(0)).collect();
         for line in &lines {
-            let padded: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            let padded: Vec<String> = line
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:width$}"))
+                .collect();
             writeln!(f, "{}", padded.join("  ").trim_end())?;
         }
         if let Some(comparison) = &self.comparison {
-            let Comparison { ratio, group, against, text, .. } = comparison;
-            writeln!(f, "lift of {} ({group} over {against}): {text}", spaced(ratio))?;
+            let Comparison {
+                ratio,
+                group,
+                against,
+                text,
+                ..
+            } = comparison;
+            writeln!(
+                f,
+                "lift of {} ({group} over {against}): {text}",
+                spaced(ratio)
+            )?;
         }
         for note in &self.notes {
             writeln!(f, "  {note}")?;
         }
         if self.simulated {
-            writeln!(f, "  SIMULATED TEE: nothing protected the data from the room's operator")?;
+            writeln!(
+                f,
+                "  SIMULATED TEE: nothing protected the data from the room's operator"
+            )?;
         }
         Ok(())
     }

@@ -39,7 +39,9 @@ fn field(column: &ColumnSpec) -> Field {
 
 /// The schema of a data set's stored columns.
 pub(crate) fn schema_of(spec: &DatasetSpec) -> SchemaRef {
-    Arc::new(Schema::new(spec.stored_columns().map(field).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        spec.stored_columns().map(field).collect::<Vec<_>>(),
+    ))
 }
 
 /// A table without rows.
@@ -80,7 +82,10 @@ impl<'a> Tables<'a> {
 }
 
 impl ContextProvider for Tables<'_> {
-    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>, DataFusionError> {
+    fn get_table_source(
+        &self,
+        name: TableReference,
+    ) -> Result<Arc<dyn TableSource>, DataFusionError> {
         let spec = match &name {
             TableReference::Bare { table } => self.datasets.get(table.as_ref()),
             _ => None,

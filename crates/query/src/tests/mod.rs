@@ -4,6 +4,7 @@ mod invariants;
 mod real;
 mod refusals;
 mod sealed;
+mod tables;
 mod twin;
 
 use std::collections::BTreeMap;
@@ -71,19 +72,39 @@ pub(super) fn people(rows: impl IntoIterator<Item = Person>) -> ArrayRef {
 }
 
 pub(super) fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
-    let field = |(name, array): &(&str, ArrayRef)| Field::new(*name, array.data_type().clone(), true);
+    let field =
+        |(name, array): &(&str, ArrayRef)| Field::new(*name, array.data_type().clone(), true);
     let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
-    RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, array)| array).collect()).unwrap()
+    RecordBatch::try_new(
+        Arc::new(schema),
+        columns.into_iter().map(|(_, array)| array).collect(),
+    )
+    .unwrap()
 }
 
 pub(super) fn limits() -> Limits {
-    Limits { threads: 2, ..Limits::default() }
+    Limits {
+        threads: 2,
+        ..Limits::default()
+    }
 }
 
-pub(super) fn try_raw(checked: &CheckedQuery, source: Arc<dyn PartSource>, key: u8) -> Result<RawAggregate, QueryError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+pub(super) fn try_raw(
+    checked: &CheckedQuery,
+    source: Arc<dyn PartSource>,
+    key: u8,
+) -> Result<RawAggregate, QueryError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
     let key = NoiseKey::from_bytes([key; 32]);
-    runtime.block_on(compute_over(&Arc::new(checked.clone()), source, &key, limits()))
+    runtime.block_on(compute_over(
+        &Arc::new(checked.clone()),
+        source,
+        &key,
+        limits(),
+    ))
 }
 
 /// The exact totals.
@@ -92,5 +113,8 @@ pub(super) fn totals(checked: &CheckedQuery, memory: Memory, key: u8) -> Vec<i12
 }
 
 pub(super) fn params(pairs: &[(&str, incamera_types::Value)]) -> Params {
-    pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.clone())).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| (name.parse().unwrap(), value.clone()))
+        .collect()
 }

@@ -29,8 +29,11 @@ LEFT JOIN purchases ON purchases.person = customers.person AND purchases.day BET
 GROUP BY 1";
 
 /// Campaigns with their windows.
-const CAMPAIGNS: [(&str, &str, &str); 3] =
-    [("8", "2017-05-08", "2017-06-25"), ("13", "2017-08-08", "2017-09-24"), ("18", "2017-10-30", "2017-12-24")];
+const CAMPAIGNS: [(&str, &str, &str); 3] = [
+    ("8", "2017-05-08", "2017-06-25"),
+    ("13", "2017-08-08", "2017-09-24"),
+    ("18", "2017-10-30", "2017-12-24"),
+];
 const PARTITIONS: u32 = 4;
 /// The most of one household, in cents.
 const CLAMP: i128 = 200_000;
@@ -47,14 +50,22 @@ struct Real {
 }
 
 fn pseudonym(household: i64) -> Person {
-    let digest: RequestDigest = Transcript::new("household").field(household.to_string()).finish();
+    let digest: RequestDigest = Transcript::new("household")
+        .field(household.to_string())
+        .finish();
     digest.as_bytes()[..16].try_into().unwrap()
 }
 
 fn batches(file: &str) -> Option<Vec<RecordBatch>> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/completejourney");
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../shared/data/completejourney"
+    );
     let file = File::open(PathBuf::from(folder).join(file)).ok()?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .unwrap()
+        .build()
+        .unwrap();
     Some(reader.map(Result::unwrap).collect())
 }
 
@@ -64,10 +75,21 @@ fn numbers(batch: &RecordBatch, name: &str) -> Vec<i64> {
 }
 
 fn load() -> Option<Real> {
-    let mut real = Real { purchases: Vec::new(), mailing: Vec::new() };
+    let mut real = Real {
+        purchases: Vec::new(),
+        mailing: Vec::new(),
+    };
     for batch in batches("transactions.parquet")? {
-        let days = cast(batch.column_by_name("transaction_timestamp").unwrap(), &DataType::Date32).unwrap();
-        let values = batch.column_by_name("sales_value").unwrap().as_primitive::<Float64Type>().clone();
+        let days = cast(
+            batch.column_by_name("transaction_timestamp").unwrap(),
+            &DataType::Date32,
+        )
+        .unwrap();
+        let values = batch
+            .column_by_name("sales_value")
+            .unwrap()
+            .as_primitive::<Float64Type>()
+            .clone();
         for (at, household) in numbers(&batch, "household_id").into_iter().enumerate() {
             real.purchases.push(Purchase {
                 person: pseudonym(household),
@@ -79,7 +101,11 @@ fn load() -> Option<Real> {
     for batch in batches("campaigns.parquet")? {
         let campaigns = numbers(&batch, "campaign_id");
         let households = numbers(&batch, "household_id").into_iter().map(pseudonym);
-        real.mailing.extend(households.zip(campaigns).map(|(person, campaign)| (person, campaign.to_string())));
+        real.mailing.extend(
+            households
+                .zip(campaigns)
+                .map(|(person, campaign)| (person, campaign.to_string())),
+        );
     }
     real.purchases.sort_by_key(|purchase| purchase.person);
     real.mailing.sort();
@@ -98,25 +124,54 @@ fn real() -> Option<&'static Real> {
 
 impl Real {
     fn customers(&self) -> Vec<Person> {
-        let mut people: Vec<Person> = self.purchases.iter().map(|purchase| purchase.person).collect();
+        let mut people: Vec<Person> = self
+            .purchases
+            .iter()
+            .map(|purchase| purchase.person)
+            .collect();
         people.dedup();
         people
     }
 
     fn memory(&self) -> Memory {
-        let mut memory = Memory { partitions: PARTITIONS, ..Memory::default() };
+        let mut memory = Memory {
+            partitions: PARTITIONS,
+            ..Memory::default()
+        };
         for slice in 0..PARTITIONS {
-            let inside = |person: &Person| Pseudonym::from_bytes(*person).partition(PARTITIONS) == slice;
+            let inside =
+                |person: &Person| Pseudonym::from_bytes(*person).partition(PARTITIONS) == slice;
             let customers = people(self.customers().into_iter().filter(|person| inside(person)));
-            let mailing: Vec<_> = self.mailing.iter().filter(|(person, _)| inside(person)).collect();
-            let purchases: Vec<_> = self.purchases.iter().filter(|purchase| inside(&purchase.person)).collect();
-            let campaigns: StringArray = mailing.iter().map(|(_, campaign)| Some(campaign)).collect();
-            let days: Date32Array = purchases.iter().map(|purchase| Some(purchase.day)).collect();
-            let amounts: Decimal128Array = purchases.iter().map(|purchase| Some(purchase.cents)).collect();
+            let mailing: Vec<_> = self
+                .mailing
+                .iter()
+                .filter(|(person, _)| inside(person))
+                .collect();
+            let purchases: Vec<_> = self
+                .purchases
+                .iter()
+                .filter(|purchase| inside(&purchase.person))
+                .collect();
+            let campaigns: StringArray =
+                mailing.iter().map(|(_, campaign)| Some(campaign)).collect();
+            let days: Date32Array = purchases
+                .iter()
+                .map(|purchase| Some(purchase.day))
+                .collect();
+            let amounts: Decimal128Array = purchases
+                .iter()
+                .map(|purchase| Some(purchase.cents))
+                .collect();
             let amounts = amounts.with_precision_and_scale(10, 2).unwrap();
             let tables = [
                 ("customers", batch(vec![("person", customers)])),
-                ("mailing", batch(vec![("person", people(mailing.iter().map(|row| row.0))), ("campaign", Arc::new(campaigns))])),
+                (
+                    "mailing",
+                    batch(vec![
+                        ("person", people(mailing.iter().map(|row| row.0))),
+                        ("campaign", Arc::new(campaigns)),
+                    ]),
+                ),
                 (
                     "purchases",
                     batch(vec![
@@ -127,7 +182,9 @@ impl Real {
                 ),
             ];
             for (name, rows) in tables {
-                memory.parts.insert((dataset(name), slice), vec![vec![rows]]);
+                memory
+                    .parts
+                    .insert((dataset(name), slice), vec![vec![rows]]);
             }
         }
         memory
@@ -145,7 +202,10 @@ impl Real {
         }
         let mut totals = [0; 6];
         for (person, sum) in spend {
-            let mailed = self.mailing.binary_search(&(person, campaign.to_owned())).is_ok();
+            let mailed = self
+                .mailing
+                .binary_search(&(person, campaign.to_owned()))
+                .is_ok();
             let at = if mailed { 0 } else { 3 };
             totals[at] += 1;
             totals[at + 1] += i128::from(sum.is_some());
@@ -160,14 +220,29 @@ fn lift() -> Agreement {
     agreement(
         SQL,
         &[
-            ("reads", "[\"customers.person\", \"purchases.person\", \"purchases.day\", \"purchases.amount\", \"mailing.person\", \"mailing.campaign\"]"),
-            ("params", "{ campaign = { type = \"text\" }, from = { type = \"date\" }, until = { type = \"date\" } }"),
-            ("groups", "{ campaign_group = [\"mailed\", \"not mailed\"] }"),
+            (
+                "reads",
+                "[\"customers.person\", \"purchases.person\", \"purchases.day\", \"purchases.amount\", \"mailing.person\", \"mailing.campaign\"]",
+            ),
+            (
+                "params",
+                "{ campaign = { type = \"text\" }, from = { type = \"date\" }, until = { type = \"date\" } }",
+            ),
+            (
+                "groups",
+                "{ campaign_group = [\"mailed\", \"not mailed\"] }",
+            ),
             ("rows", "{ purchases = 5_000, mailing = 20 }"),
             ("per_person", "{ groups = 1, spend = [0, 2000] }"),
             ("weights", "{ people = 1, buyers = 1, spend = 8 }"),
-            ("ratios", "{ rate = \"buyers / people\", spend_per_person = \"spend / people\" }"),
-            ("compare", "{ ratio = \"spend_per_person\", group = \"mailed\", against = \"not mailed\" }"),
+            (
+                "ratios",
+                "{ rate = \"buyers / people\", spend_per_person = \"spend / people\" }",
+            ),
+            (
+                "compare",
+                "{ ratio = \"spend_per_person\", group = \"mailed\", against = \"not mailed\" }",
+            ),
             ("min_people", "50"),
         ],
     )
@@ -191,7 +266,9 @@ fn coverage(real: &Real, runs: usize) -> Vec<usize> {
         assert_eq!(raw, exact, "campaign {campaign}");
         let mut hits = vec![0; 10];
         for _ in 0..runs {
-            let raw = RawAggregate { totals: raw.clone() };
+            let raw = RawAggregate {
+                totals: raw.clone(),
+            };
             let key = NoiseKey::from_bytes(rand::random());
             let answer = release_with(raw, &checked, &key, true).answer();
             let table = table(&answer, query(&agreement)).unwrap();
@@ -208,8 +285,15 @@ fn coverage(real: &Real, runs: usize) -> Vec<usize> {
 /// People, buyers, spend, rate in percent and spend a person, of both groups.
 fn truths(exact: &[i128; 6]) -> Vec<f64> {
     let group = |values: &[i128]| {
-        let (people, buyers, spend) = (values[0] as f64, values[1] as f64, values[2] as f64 / 100.0);
-        [people, buyers, spend, 100.0 * buyers / people, spend / people]
+        let (people, buyers, spend) =
+            (values[0] as f64, values[1] as f64, values[2] as f64 / 100.0);
+        [
+            people,
+            buyers,
+            spend,
+            100.0 * buyers / people,
+            spend / people,
+        ]
     };
     exact.chunks(3).flat_map(group).collect()
 }

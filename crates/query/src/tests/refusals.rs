@@ -31,7 +31,10 @@ fn cases(file: &str, text: &str) -> Vec<Case> {
             at: None,
         };
         for (_, line) in lines.by_ref().take_while(|(_, line)| *line != "----") {
-            match line.strip_prefix("with ").and_then(|rest| rest.split_once(" = ")) {
+            match line
+                .strip_prefix("with ")
+                .and_then(|rest| rest.split_once(" = "))
+            {
                 Some((name, value)) => case.settings.push((name.into(), value.into())),
                 None => case.sql += &format!("{line}\n"),
             }
@@ -50,19 +53,31 @@ fn cases(file: &str, text: &str) -> Vec<Case> {
 fn run(file: &str, text: &str) {
     let mut wrong = Vec::new();
     for case in cases(file, text) {
-        let settings: Vec<_> = case.settings.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        let settings: Vec<_> = case
+            .settings
+            .iter()
+            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .collect();
         let agreement = agreement(case.sql.trim_end(), &settings);
         let (said, at) = match prove(&agreement, query(&agreement)) {
             Ok(_) => ("accepted".to_owned(), None),
             Err(refusal) => {
-                let at = refusal.span().map(|span| query(&agreement).sql[span].to_owned());
+                let at = refusal
+                    .span()
+                    .map(|span| query(&agreement).sql[span].to_owned());
                 assert!(!refusal.why().is_empty() && !refusal.instead().is_empty());
-                (format!("refused {}: {}", refusal.kind(), refusal.what()), at)
+                (
+                    format!("refused {}: {}", refusal.kind(), refusal.what()),
+                    at,
+                )
             }
         };
         let place_wrong = case.at.is_some() && at != case.at;
         if said != case.expected || place_wrong {
-            wrong.push(format!("{}\n{}expected {} {:?}\nfound    {said} {at:?}", case.place, case.sql, case.expected, case.at));
+            wrong.push(format!(
+                "{}\n{}expected {} {:?}\nfound    {said} {at:?}",
+                case.place, case.sql, case.expected, case.at
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));

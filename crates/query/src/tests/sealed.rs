@@ -8,12 +8,15 @@ use incamera_seal::{
     Consent, Consents, KeyRing, MANIFEST_FILE, SealJob, SignedManifest, Source, granted_parts,
     open_manifest, part_path, read_manifest_file, seal_dataset, unwrap_keys,
 };
-use incamera_types::{Digest, FileId, PrivacyLoss, Pseudonym, RequestDigest, Rho, Transcript, UnixTime, Value};
+use incamera_types::{
+    Digest, FileId, PrivacyLoss, Pseudonym, RequestDigest, Rho, Transcript, UnixTime, Value,
+};
 
 use super::*;
 use crate::{RoomData, SourceError, check, compute, release};
 
-const SQL: &str = "SELECT CASE WHEN mailing.mailed THEN 'mailed' ELSE 'not mailed' END AS campaign_group,
+const SQL: &str =
+    "SELECT CASE WHEN mailing.mailed THEN 'mailed' ELSE 'not mailed' END AS campaign_group,
   COUNT(DISTINCT customers.person) AS people,
   COUNT(DISTINCT purchases.person) AS buyers,
   SUM(purchases.amount) AS spend
@@ -26,9 +29,15 @@ fn lift() -> Agreement {
     agreement(
         SQL,
         &[
-            ("reads", "[\"customers.person\", \"purchases.person\", \"purchases.day\", \"purchases.amount\", \"mailing.person\", \"mailing.mailed\"]"),
+            (
+                "reads",
+                "[\"customers.person\", \"purchases.person\", \"purchases.day\", \"purchases.amount\", \"mailing.person\", \"mailing.mailed\"]",
+            ),
             ("params", "{ from = { type = \"date\" } }"),
-            ("groups", "{ campaign_group = [\"mailed\", \"not mailed\"] }"),
+            (
+                "groups",
+                "{ campaign_group = [\"mailed\", \"not mailed\"] }",
+            ),
             ("rows", "{ purchases = 100, mailing = 1 }"),
             ("per_person", "{ groups = 1, spend = [0, 400] }"),
         ],
@@ -47,7 +56,12 @@ struct Room {
 
 fn pseudonym_of(id: &str) -> Option<Pseudonym> {
     let digest: RequestDigest = Transcript::new("test").field(id).finish();
-    digest.as_bytes().get(..16)?.try_into().ok().map(Pseudonym::from_bytes)
+    digest
+        .as_bytes()
+        .get(..16)?
+        .try_into()
+        .ok()
+        .map(Pseudonym::from_bytes)
 }
 
 impl Room {
@@ -55,24 +69,61 @@ impl Room {
         let keep = tempfile::tempdir().unwrap();
         let folder = keep.path().to_owned();
         let passphrase = "a passphrase".to_owned().into();
-        let ring = KeyRing::create_with_work_factor(&folder.join("ring"), &passphrase, 2, &mut rand::rng()).unwrap();
+        let ring = KeyRing::create_with_work_factor(
+            &folder.join("ring"),
+            &passphrase,
+            2,
+            &mut rand::rng(),
+        )
+        .unwrap();
         let signer = SigningKey::generate(&mut rand::rng());
-        let mut room = Self { folder, agreement: lift(), ring, signer, _keep: keep };
+        let mut room = Self {
+            folder,
+            agreement: lift(),
+            ring,
+            signer,
+            _keep: keep,
+        };
         let people = (0..40).map(|n| format!("p{n}@x.example"));
         let consent = |n: usize| if n % 4 == 3 { "ads" } else { "ads measurement" };
-        let lines = people.clone().enumerate().map(|(n, p)| format!("{p},{}", consent(n)));
+        let lines = people
+            .clone()
+            .enumerate()
+            .map(|(n, p)| format!("{p},{}", consent(n)));
         let consents = room.seal("customers", "email,consent", lines, None);
-        let lines = people.clone().enumerate().map(|(n, p)| format!("{p},{},spring", n % 2 == 0));
+        let lines = people
+            .clone()
+            .enumerate()
+            .map(|(n, p)| format!("{p},{},spring", n % 2 == 0));
         room.seal("mailing", "email,mailed,campaign", lines, None);
-        let purchase = |n: usize, p: &str| (0..n).map(|_| format!("{p},2026-03-01,10.00,1,,,")).collect::<Vec<_>>();
+        let purchase = |n: usize, p: &str| {
+            (0..n)
+                .map(|_| format!("{p},2026-03-01,10.00,1,,,"))
+                .collect::<Vec<_>>()
+        };
         let lines = people.enumerate().flat_map(|(n, p)| purchase(n, &p));
-        room.seal("purchases", "email,day,amount,items,points,category,at", lines, consents.as_ref());
+        room.seal(
+            "purchases",
+            "email,day,amount,items,points,category,at",
+            lines,
+            consents.as_ref(),
+        );
         room
     }
 
-    fn seal(&mut self, name: &str, header: &str, lines: impl Iterator<Item = String>, by: Option<&Consents>) -> Option<Consents> {
+    fn seal(
+        &mut self,
+        name: &str,
+        header: &str,
+        lines: impl Iterator<Item = String>,
+        by: Option<&Consents>,
+    ) -> Option<Consents> {
         let csv = self.folder.join(format!("{name}.csv"));
-        std::fs::write(&csv, format!("{header}\n{}\n", lines.collect::<Vec<_>>().join("\n"))).unwrap();
+        std::fs::write(
+            &csv,
+            format!("{header}\n{}\n", lines.collect::<Vec<_>>().join("\n")),
+        )
+        .unwrap();
         let spec = &self.agreement.datasets[&dataset(name)];
         let consent = match (spec.purposes_column(), by) {
             (Some(_), _) => Consent::Column,
@@ -95,21 +146,35 @@ impl Room {
             out: &self.folder.join(name),
             progress: &mut |_| {},
         };
-        let report = seal_dataset(job, &mut self.ring, &self.signer, UnixTime(1000), &mut rand::rng());
+        let report = seal_dataset(
+            job,
+            &mut self.ring,
+            &self.signer,
+            UnixTime(1000),
+            &mut rand::rng(),
+        );
         report.unwrap().consents
     }
 
     fn manifests(&self) -> BTreeMap<DatasetName, SignedManifest> {
         let open = |name: &str| {
             let signed = read_manifest_file(&self.folder.join(name).join(MANIFEST_FILE)).unwrap();
-            (dataset(name), open_manifest(&signed, &self.signer.public()).unwrap())
+            (
+                dataset(name),
+                open_manifest(&signed, &self.signer.public()).unwrap(),
+            )
         };
         ["customers", "mailing", "purchases"].map(open).into()
     }
 
     fn checked(&self) -> CheckedQuery {
         let from = Value::Date("2026-01-01".parse().unwrap());
-        check(&self.agreement, query(&self.agreement), &params(&[("from", from)])).unwrap()
+        check(
+            &self.agreement,
+            query(&self.agreement),
+            &params(&[("from", from)]),
+        )
+        .unwrap()
     }
 
     fn grants(&self, loss: PrivacyLoss) -> Arc<OpenedGrants> {
@@ -119,21 +184,38 @@ impl Room {
             let columns = checked.reads().iter().filter(|read| read.dataset == name);
             let columns: Vec<_> = columns.map(|read| read.column.clone()).collect();
             let keys = unwrap_keys(&manifest, &purpose, &columns, &self.ring).unwrap();
-            (name, granted_parts(&manifest, &purpose, &columns, keys).unwrap())
+            (
+                name,
+                granted_parts(&manifest, &purpose, &columns, keys).unwrap(),
+            )
         };
         let parts = self.manifests().into_iter().map(keys).collect();
         let request = RequestDigest::from_bytes([1; 32]);
-        Arc::new(OpenedGrants::for_tests(request, parts, NoiseKey::from_bytes([1; 32]), loss))
+        Arc::new(OpenedGrants::for_tests(
+            request,
+            parts,
+            NoiseKey::from_bytes([1; 32]),
+            loss,
+        ))
     }
 
     fn data(&self) -> RoomData {
-        let path = |name: &DatasetName, id: &FileId| part_path(&self.folder.join(name.as_str()), id);
+        let path =
+            |name: &DatasetName, id: &FileId| part_path(&self.folder.join(name.as_str()), id);
         RoomData::new(&self.manifests(), &path)
     }
 
     fn run(&self, loss: PrivacyLoss) -> Result<RawAggregate, QueryError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-        runtime.block_on(compute(&self.checked(), &self.data(), &self.grants(loss), &limits()))
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        runtime.block_on(compute(
+            &self.checked(),
+            &self.data(),
+            &self.grants(loss),
+            &limits(),
+        ))
     }
 }
 
@@ -163,7 +245,10 @@ fn sealed_data_give_the_answer_of_those_who_consented() {
 #[test]
 fn no_more_is_spent_than_was_charged() {
     let room = Room::new();
-    let less = PrivacyLoss { rho: Rho::from_units(room.checked().loss().rho.units() - 1), ..room.checked().loss() };
+    let less = PrivacyLoss {
+        rho: Rho::from_units(room.checked().loss().rho.units() - 1),
+        ..room.checked().loss()
+    };
     assert_eq!(room.run(less).err(), Some(QueryError::Engine));
 }
 
@@ -179,11 +264,18 @@ fn a_changed_part_is_named_and_a_missing_one_too() {
     // Parts of people who did not consent are never opened: change those that are.
     let manifests = room.manifests();
     let manifest = &manifests[&dataset("purchases")];
-    let part = manifest.parts().iter().find(|part| part.opens_for(&"measurement".parse().unwrap())).unwrap();
+    let part = manifest
+        .parts()
+        .iter()
+        .find(|part| part.opens_for(&"measurement".parse().unwrap()))
+        .unwrap();
     let path = part_path(&room.folder.join("purchases"), &part.file_id);
     assert!(parts(&room.folder).contains(&path));
     let mut bytes = std::fs::read(&path).unwrap();
-    let expected = QueryError::Source(SourceError::Part { dataset: dataset("purchases"), file_id: part.file_id });
+    let expected = QueryError::Source(SourceError::Part {
+        dataset: dataset("purchases"),
+        file_id: part.file_id,
+    });
     bytes[100] ^= 1;
     std::fs::write(&path, &bytes).unwrap();
     assert_eq!(room.run(loss).err(), Some(expected.clone()));

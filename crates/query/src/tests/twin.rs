@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::check;
 
-const SQL: &str = "SELECT CASE WHEN mailing.mailed THEN 'mailed' ELSE 'not mailed' END AS campaign_group,
+const SQL: &str =
+    "SELECT CASE WHEN mailing.mailed THEN 'mailed' ELSE 'not mailed' END AS campaign_group,
   COUNT(DISTINCT customers.person) AS people,
   COUNT(DISTINCT purchases.person) AS buyers,
   SUM(purchases.amount) AS spend,
@@ -27,15 +28,29 @@ fn lift(purchases: u64, groups: u32) -> CheckedQuery {
     let agreement = agreement(
         SQL,
         &[
-            ("reads", "[\"customers.person\", \"purchases.person\", \"purchases.day\", \"purchases.amount\", \"mailing.person\", \"mailing.mailed\"]"),
-            ("params", "{ from = { type = \"date\" }, until = { type = \"date\" } }"),
-            ("groups", "{ campaign_group = [\"mailed\", \"not mailed\"] }"),
+            (
+                "reads",
+                "[\"customers.person\", \"purchases.person\", \"purchases.day\", \"purchases.amount\", \"mailing.person\", \"mailing.mailed\"]",
+            ),
+            (
+                "params",
+                "{ from = { type = \"date\" }, until = { type = \"date\" } }",
+            ),
+            (
+                "groups",
+                "{ campaign_group = [\"mailed\", \"not mailed\"] }",
+            ),
             ("rows", &rows),
             ("per_person", &per_person),
         ],
     );
     let day = |days| Value::Date(Date::from_days(days));
-    check(&agreement, query(&agreement), &params(&[("from", day(10)), ("until", day(20))])).unwrap()
+    check(
+        &agreement,
+        query(&agreement),
+        &params(&[("from", day(10)), ("until", day(20))]),
+    )
+    .unwrap()
 }
 
 type Mailing = (Person, Option<bool>);
@@ -54,10 +69,21 @@ fn twin(data: &Data) -> Vec<i128> {
     for customer in &data.customers {
         let mut groups: BTreeMap<usize, Vec<Option<i128>>> = BTreeMap::new();
         for (_, mailed) in data.mailing.iter().filter(|(person, _)| person == customer) {
-            let group = groups.entry(usize::from(*mailed != Some(true))).or_default();
-            let bought = data.purchases.iter().filter(|(person, day, _)| person == customer && (10..=20).contains(day));
-            let amounts: Vec<_> = bought.map(|(_, _, amount)| Some((*amount).clamp(0, 50_000))).collect();
-            group.extend(if amounts.is_empty() { vec![None] } else { amounts });
+            let group = groups
+                .entry(usize::from(*mailed != Some(true)))
+                .or_default();
+            let bought = data
+                .purchases
+                .iter()
+                .filter(|(person, day, _)| person == customer && (10..=20).contains(day));
+            let amounts: Vec<_> = bought
+                .map(|(_, _, amount)| Some((*amount).clamp(0, 50_000)))
+                .collect();
+            group.extend(if amounts.is_empty() {
+                vec![None]
+            } else {
+                amounts
+            });
         }
         for (group, rows) in groups {
             let spend: i128 = rows.iter().flatten().sum();
@@ -81,10 +107,16 @@ fn spread<T: Clone>(
     let mut rows = rows.to_vec();
     rows.sort_by_key(|(person, _)| *person);
     for slice in 0..memory.partitions {
-        let inside = |(person, _): &&(Person, T)| Pseudonym::from_bytes(*person).partition(memory.partitions) == slice;
+        let inside = |(person, _): &&(Person, T)| {
+            Pseudonym::from_bytes(*person).partition(memory.partitions) == slice
+        };
         let inside: Vec<_> = rows.iter().filter(inside).cloned().collect();
         // Two parts, as two consent classes or two deliveries would be.
-        let (even, odd): (Vec<_>, Vec<_>) = inside.iter().cloned().enumerate().partition(|(at, _)| pieces[at % pieces.len()] % 2 == 0);
+        let (even, odd): (Vec<_>, Vec<_>) = inside
+            .iter()
+            .cloned()
+            .enumerate()
+            .partition(|(at, _)| pieces[at % pieces.len()].is_multiple_of(2));
         let parts = [even, odd].map(|part| {
             let part: Vec<_> = part.into_iter().map(|(_, row)| row).collect();
             part.chunks(pieces[0] + 1).map(&make).collect::<Vec<_>>()
@@ -94,19 +126,35 @@ fn spread<T: Clone>(
 }
 
 fn memory(data: &Data, partitions: u32, pieces: &[usize]) -> Memory {
-    let mut memory = Memory { partitions, ..Memory::default() };
+    let mut memory = Memory {
+        partitions,
+        ..Memory::default()
+    };
     let customers: Vec<_> = data.customers.iter().map(|person| (*person, ())).collect();
-    spread(&mut memory, "customers", &customers, pieces, |rows| batch(vec![("person", people(rows.iter().map(|r| r.0)))]));
+    spread(&mut memory, "customers", &customers, pieces, |rows| {
+        batch(vec![("person", people(rows.iter().map(|r| r.0)))])
+    });
     spread(&mut memory, "mailing", &data.mailing, pieces, |rows| {
         let mailed: BooleanArray = rows.iter().map(|row| row.1).collect();
-        batch(vec![("person", people(rows.iter().map(|r| r.0))), ("mailed", Arc::new(mailed))])
+        batch(vec![
+            ("person", people(rows.iter().map(|r| r.0))),
+            ("mailed", Arc::new(mailed)),
+        ])
     });
-    let purchases: Vec<_> = data.purchases.iter().map(|(person, day, amount)| (*person, (*day, *amount))).collect();
+    let purchases: Vec<_> = data
+        .purchases
+        .iter()
+        .map(|(person, day, amount)| (*person, (*day, *amount)))
+        .collect();
     spread(&mut memory, "purchases", &purchases, pieces, |rows| {
         let days: Date32Array = rows.iter().map(|row| Some(row.1.0)).collect();
         let amounts: Decimal128Array = rows.iter().map(|row| Some(row.1.1)).collect();
         let amounts = amounts.with_precision_and_scale(10, 2).unwrap();
-        batch(vec![("person", people(rows.iter().map(|r| r.0))), ("day", Arc::new(days)), ("amount", Arc::new(amounts))])
+        batch(vec![
+            ("person", people(rows.iter().map(|r| r.0))),
+            ("day", Arc::new(days)),
+            ("amount", Arc::new(amounts)),
+        ])
     });
     memory
 }
@@ -128,7 +176,11 @@ fn data() -> impl Strategy<Value = Data> {
             *count += 1;
             *count <= 2
         });
-        Data { customers: customers.into_iter().collect(), mailing, purchases }
+        Data {
+            customers: customers.into_iter().collect(),
+            mailing,
+            purchases,
+        }
     })
 }
 
@@ -193,7 +245,10 @@ fn groups_are_cut_by_lot() {
     let everyone: Vec<Person> = (0..60).map(person).collect();
     let data = Data {
         customers: everyone.clone(),
-        mailing: everyone.iter().flat_map(|p| [(*p, Some(true)), (*p, Some(false))]).collect(),
+        mailing: everyone
+            .iter()
+            .flat_map(|p| [(*p, Some(true)), (*p, Some(false))])
+            .collect(),
         purchases: Vec::new(),
     };
     let totals = totals(&lift(3, 1), memory(&data, 2, &[0]), 3);
