@@ -189,6 +189,20 @@ fn open_reservations_are_limited() {
     open(&mut owner, 100, "shop/ana").unwrap();
 }
 
+/// Who finishes what they opened may go on.
+#[test]
+fn a_committed_reservation_is_no_longer_open() {
+    let mut owner = Fixture::new();
+    for request in 0..=u8::try_from(MAX_OPEN_PER_ANALYST).unwrap() {
+        let want = Want {
+            request,
+            cost: 1,
+            ..Want::default()
+        };
+        owner.spend(want).unwrap();
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Reserve {

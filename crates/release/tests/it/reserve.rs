@@ -211,25 +211,15 @@ fn i4_the_owners_own_rules_decide() {
         ),
         (
             |world| {
-                drop(
-                    world
-                        .owner("shop")
-                        .rules
-                        .refused_queries
-                        .insert(name("lift")),
-                )
+                let rules = &mut world.owner("shop").rules;
+                rules.refused_queries.insert(name("lift"));
             },
             |refusal| matches!(refusal, Refusal::NotPermitted),
         ),
         (
             |world| {
-                drop(
-                    world
-                        .owner("shop")
-                        .rules
-                        .refused_analysts
-                        .insert(name("mailer/ana")),
-                )
+                let rules = &mut world.owner("shop").rules;
+                rules.refused_analysts.insert(name("mailer/ana"));
             },
             |refusal| matches!(refusal, Refusal::NotPermitted),
         ),

@@ -418,7 +418,7 @@ fn owner(party: &PartyName, signer: SigningKey, folder: &TempDir, rng: &mut ChaC
             refused_queries: BTreeSet::new(),
             ..OwnRules::default()
         },
-        population: loss_of(&budget).unwrap(),
+        population: loss_of(&budget),
         consents: None,
     }
 }
