@@ -10,7 +10,15 @@ const STEPS: &[(&str, &[&str], &[(&str, &str)])] = &[
     ("formatting", &["fmt", "--all", "--check"], &[]),
     (
         "clippy",
-        &["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"],
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "--deny",
+            "warnings",
+        ],
         &[],
     ),
     (
@@ -36,7 +44,10 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     say(&format!("ci: {name} ..."));
     let start = Instant::now();
     work().with_context(|| format!("ci: {name} failed"))?;
-    say(&format!("ci: {name} passed in {} s", start.elapsed().as_secs()));
+    say(&format!(
+        "ci: {name} passed in {} s",
+        start.elapsed().as_secs()
+    ));
     Ok(())
 }
 

@@ -22,7 +22,10 @@ pub fn check(root: &Path) -> Result<()> {
     let (wire, net) = (scratch.join("wire"), scratch.join("net"));
     generate(root, &wire, &net)?;
     for (fresh, committed) in [(wire, "wire"), (net, "net")] {
-        compare(&fresh, &root.join("crates").join(committed).join("src/generated"))?;
+        compare(
+            &fresh,
+            &root.join("crates").join(committed).join("src/generated"),
+        )?;
     }
     Ok(())
 }

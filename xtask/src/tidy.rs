@@ -61,7 +61,9 @@ fn arrows(name: &str, manifest: &toml::Table, wrong: &mut Vec<String>) {
         return;
     }
     let Some(own) = floor(name) else {
-        wrong.push(format!("crates/{name}: on no floor of the house (xtask/src/tidy.rs)"));
+        wrong.push(format!(
+            "crates/{name}: on no floor of the house (xtask/src/tidy.rs)"
+        ));
         return;
     };
     for below in dependencies(manifest, "dependencies") {
@@ -71,14 +73,18 @@ fn arrows(name: &str, manifest: &toml::Table, wrong: &mut Vec<String>) {
         // The command plays the demo, which needs generated data and a wiretap.
         let demo = name == "cli" && ASIDE.contains(&below);
         if !demo && floor(below).is_none_or(|floor| floor >= own) {
-            wrong.push(format!("crates/{name}: the arrow to `{below}` does not point down"));
+            wrong.push(format!(
+                "crates/{name}: the arrow to `{below}` does not point down"
+            ));
         }
     }
 }
 
 fn dependencies(manifest: &toml::Table, section: &str) -> Vec<String> {
     let table = manifest.get(section).and_then(toml::Value::as_table);
-    table.map(|t| t.keys().cloned().collect()).unwrap_or_default()
+    table
+        .map(|t| t.keys().cloned().collect())
+        .unwrap_or_default()
 }
 
 fn features(name: &str, manifest: &toml::Table, wrong: &mut Vec<String>) {
@@ -115,7 +121,11 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 fn source(root: &Path, path: &Path, wrong: &mut Vec<String>) -> Result<()> {
     let text = std::fs::read_to_string(path)?;
-    let shown = path.strip_prefix(root).unwrap_or(path).display().to_string();
+    let shown = path
+        .strip_prefix(root)
+        .unwrap_or(path)
+        .display()
+        .to_string();
     let test = shown.contains("/tests/") || shown.ends_with("/tests.rs");
     let lines = text.lines().count();
     if !test && lines > MAX_LINES {
@@ -123,11 +133,18 @@ fn source(root: &Path, path: &Path, wrong: &mut Vec<String>) -> Result<()> {
     }
     let code = |line: &&str| !line.trim_start().starts_with("//");
     if !shown.contains("crates/group/")
-        && text.lines().filter(code).any(|l| l.contains("unsafe {") || l.contains("unsafe fn"))
+        && text
+            .lines()
+            .filter(code)
+            .any(|l| l.contains("unsafe {") || l.contains("unsafe fn"))
     {
         wrong.push(format!("{shown}: `unsafe` stands in `group` alone"));
     }
-    for mark in [concat!("FIX", "ME"), concat!("XX", "X"), concat!("TO", "DO:")] {
+    for mark in [
+        concat!("FIX", "ME"),
+        concat!("XX", "X"),
+        concat!("TO", "DO:"),
+    ] {
         if text.contains(mark) {
             wrong.push(format!("{shown}: an unfinished mark (`{mark}`)"));
         }
@@ -142,7 +159,9 @@ fn invariants(sources: &[PathBuf], wrong: &mut Vec<String>) -> Result<()> {
     }
     for number in 1..=INVARIANTS {
         if !all.contains(&format!("fn i{number}_")) {
-            wrong.push(format!("invariant I{number} has no test named `i{number}_...`"));
+            wrong.push(format!(
+                "invariant I{number} has no test named `i{number}_...`"
+            ));
         }
     }
     Ok(())

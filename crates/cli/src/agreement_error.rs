@@ -7,7 +7,7 @@ use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report,
 };
 
-use crate::failure::{Failure, Context};
+use crate::failure::{Context, Failure};
 
 /// Reads an agreement; on failure draws each place that is wrong.
 pub fn read(path: &Path) -> Result<Agreement, Failure> {
@@ -33,7 +33,8 @@ fn invalid(path: &Path, error: &AgreementError) -> Failure {
 
 /// Draws places in a text.
 pub fn draw<'a>(path: &Path, text: &str, problems: impl Iterator<Item = &'a Problem>) -> String {
-    let labels = problems.map(|problem| LabeledSpan::at(problem.span.clone(), problem.what.clone()));
+    let labels =
+        problems.map(|problem| LabeledSpan::at(problem.span.clone(), problem.what.clone()));
     drawn(path, text, labels.collect())
 }
 

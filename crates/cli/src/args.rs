@@ -69,7 +69,13 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct PartyFolder {
     /// The party's folder.
-    #[arg(long, short, env = "INCAMERA_PARTY", default_value = ".", value_name = "DIR")]
+    #[arg(
+        long,
+        short,
+        env = "INCAMERA_PARTY",
+        default_value = ".",
+        value_name = "DIR"
+    )]
     pub party: PathBuf,
 }
 

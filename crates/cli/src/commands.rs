@@ -49,9 +49,7 @@ pub fn run(command: Command, printer: &Printer) -> Done {
 }
 
 /// Runs asynchronous work to its end.
-pub(crate) fn block_on<T>(
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -72,9 +72,16 @@ impl Failure {
     /// Wrong use that the parser of arguments found.
     pub fn misused(error: &clap::Error) -> Self {
         let text = error.to_string();
-        let first: Vec<&str> = text.split("\n\n").next().unwrap_or_default().split_whitespace().collect();
+        let first: Vec<&str> = text
+            .split("\n\n")
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
         let what = match error.kind() {
-            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing".to_owned(),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                "a command is missing".to_owned()
+            }
             _ => first.join(" ").trim_start_matches("error: ").to_owned(),
         };
         let usage = text.lines().find(|line| line.starts_with("Usage: "));

@@ -17,7 +17,7 @@
 
 use std::path::{Path, PathBuf};
 
-use incamera_keys::SigningKey;
+use incamera_keys::{KeyError, SigningKey};
 use incamera_party::PartyConfig;
 use incamera_seal::KeyRing;
 use incamera_types::{AgreementId, DatasetName, IdKind, PartyName};
@@ -93,6 +93,7 @@ impl Folder {
     /// The passphrase of the key ring.
     pub fn passphrase(&self) -> Result<SecretString, Failure> {
         read_passphrase(&self.config.keys.passphrase_file)
+            .map_err(|failure| failure.hint("say in `party.toml` (`passphrase_file`) where it is"))
     }
 
     /// The open key ring.
@@ -114,7 +115,10 @@ impl Folder {
         match (found.pop(), found.is_empty()) {
             (Some(only), true) => Ok(only),
             (None, _) => Err(Failure::usage("there is no agreement yet")
-                .why(format!("`{}` has no .toml file", self.agreements().display()))
+                .why(format!(
+                    "`{}` has no .toml file",
+                    self.agreements().display()
+                ))
                 .hint("write one with `incamera agreement new --for ad-measurement`")),
             (Some(_), false) => Err(Failure::usage("which agreement is meant?")
                 .why(format!("`{}` has several", self.agreements().display()))
@@ -147,15 +151,23 @@ pub fn read_key(path: &Path) -> Result<SigningKey, Failure> {
         Some(file) => Some(read_passphrase(Path::new(&file))?),
         None => None,
     };
-    SigningKey::from_openssh(&text, passphrase.as_ref())
-        .or_fail(what)
-        .map_err(|failure| {
-            failure.hint("a key with a passphrase needs `INCAMERA_KEY_PASSPHRASE_FILE`, a file that holds it")
-        })
+    SigningKey::from_openssh(&text, passphrase.as_ref()).map_err(|error| {
+        let failure = Failure::failed(what).because(&error);
+        match error {
+            KeyError::Encrypted | KeyError::WrongPassphrase => failure.hint(
+                "a key with a passphrase needs `INCAMERA_KEY_PASSPHRASE_FILE`, a file that holds it",
+            ),
+            _ => failure.hint("name the private key, not its .pub file"),
+        }
+    })
 }
 
 fn read_passphrase(path: &Path) -> Result<SecretString, Failure> {
-    let text = std::fs::read_to_string(path)
-        .or_fail(format!("the passphrase file `{}` was not read", path.display()))?;
-    Ok(SecretString::from(text.trim_end_matches(['\n', '\r']).to_owned()))
+    let text = std::fs::read_to_string(path).or_fail(format!(
+        "the passphrase file `{}` was not read",
+        path.display()
+    ))?;
+    Ok(SecretString::from(
+        text.trim_end_matches(['\n', '\r']).to_owned(),
+    ))
 }

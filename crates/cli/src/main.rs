@@ -24,7 +24,11 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return misused(&error),
     };
-    let style = if arguments.json { Style::Json } else { Style::Text };
+    let style = if arguments.json {
+        Style::Json
+    } else {
+        Style::Text
+    };
     let printer = Printer::new(style, arguments.quiet);
     match commands::run(arguments.command, &printer) {
         Ok(()) => ExitCode::SUCCESS,
@@ -41,5 +45,9 @@ fn misused(error: &clap::Error) -> ExitCode {
     }
     // A reader that went away is no error.
     let _ = error.print();
-    ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { 0 })
+    ExitCode::from(if error.use_stderr() {
+        Exit::Usage as u8
+    } else {
+        0
+    })
 }

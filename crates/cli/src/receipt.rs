@@ -52,7 +52,10 @@ pub fn cost_line(report: &ReceiptReport, epsilon: &str) -> String {
         .filter(|grant| !is_free(grant))
         .map(|grant| format!("{} {epsilon}", grant.owner))
         .collect();
-    format!("cost in epsilon: {}; the same again: free", owners.join(", "))
+    format!(
+        "cost in epsilon: {}; the same again: free",
+        owners.join(", ")
+    )
 }
 
 /// The whole receipt in words.
@@ -77,7 +80,9 @@ pub fn text(report: &ReceiptReport) -> String {
     lines.push(format!("  code      {}", report.measurement));
     for (dataset, version, manifest) in &report.data {
         let manifest = short(&manifest.to_string());
-        lines.push(format!("  data      `{dataset}` version {version}, manifest {manifest}..."));
+        lines.push(format!(
+            "  data      `{dataset}` version {version}, manifest {manifest}..."
+        ));
     }
     for grant in &report.grants {
         let charge = match is_free(grant) {

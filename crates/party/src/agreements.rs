@@ -4,13 +4,21 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use incamera_agreement::{ActiveAgreement, Agreement, SignedAgreement, files};
+use incamera_keys::PublicKey;
 use incamera_net::status::{Problem, ProblemKind};
 use incamera_types::{AgreementDigest, AgreementId, PartyName, UnixTime};
 
-/// The folder of agreements and their signatures.
+/// The folder of agreements and their signatures, with what this party knows of itself.
+///
+/// An agreement file names the keys that sign it. So a file counts only if the keys that it
+/// gives *this* party are this party's own: else another could write a file that speaks for
+/// us, sign it with a key of its choosing, and have it lie here.
 #[derive(Clone, Debug)]
 pub struct Agreements {
     folder: PathBuf,
+    me: PartyName,
+    signs: PublicKey,
+    service: PublicKey,
 }
 
 /// What the clock says: the one place where a party's service reads it.
@@ -20,12 +28,22 @@ pub(crate) fn now() -> UnixTime {
 }
 
 impl Agreements {
-    /// The folder; it may not exist yet.
+    /// The folder (it may not exist yet), and the party's own name and public keys.
     #[must_use]
-    pub fn new(folder: &Path) -> Self {
+    pub fn new(folder: &Path, me: PartyName, signs: PublicKey, service: PublicKey) -> Self {
         Self {
             folder: folder.to_owned(),
+            me,
+            signs,
+            service,
         }
+    }
+
+    /// Whether the keys that an agreement gives this party are its own.
+    #[must_use]
+    pub fn is_ours(&self, agreement: &Agreement) -> bool {
+        let party = agreement.parties.get(&self.me);
+        party.is_some_and(|party| party.signs == self.signs && party.service == self.service)
     }
 
     /// The files that end in `.toml`, in order of name.
@@ -44,21 +62,28 @@ impl Agreements {
     /// Every readable agreement with the parties whose signature is missing or bad.
     #[must_use]
     pub fn all(&self) -> Vec<(Agreement, Vec<PartyName>)> {
-        self.paths().iter().filter_map(|path| judged(path)).collect()
+        self.paths()
+            .iter()
+            .filter_map(|path| judged(path))
+            .collect()
     }
 
-    /// Every agreement that all parties have signed.
+    /// Every agreement that all parties have signed, that is ours, and that is a first version
+    /// or follows one that counts.
     fn signed(&self) -> Vec<SignedAgreement> {
-        let paths = self.paths();
-        let read = paths.iter().map(|path| (path, files::read_signed(path)));
-        read.filter_map(|(path, read)| match read {
-            Ok(signed) => Some(signed),
-            Err(error) => {
-                tracing::warn!(file = %path.display(), %error, "not in force");
-                None
+        let mut read: Vec<SignedAgreement> =
+            self.paths().iter().filter_map(|p| signed(p)).collect();
+        read.sort_by_key(|known| known.agreement().version);
+        let mut good: Vec<SignedAgreement> = Vec::new();
+        for known in read {
+            let agreement = known.agreement();
+            if self.is_ours(agreement) && follows(agreement, &good) {
+                good.push(known);
+            } else {
+                tracing::warn!(digest = %agreement.digest, "an agreement does not count: it gives this party other keys, or follows no version known here");
             }
-        })
-        .collect()
+        }
+        good
     }
 
     /// The agreement in force with this digest: signed by all, not expired, and no newer
@@ -91,7 +116,9 @@ impl Agreements {
     pub fn newest(&self, id: &AgreementId) -> Option<SignedAgreement> {
         let mut versions = self.signed();
         versions.retain(|known| &known.agreement().id == id);
-        versions.into_iter().max_by_key(|known| known.agreement().version)
+        versions
+            .into_iter()
+            .max_by_key(|known| known.agreement().version)
     }
 
     fn unknown(&self, digest: &AgreementDigest) -> Problem {
@@ -107,7 +134,9 @@ impl Agreements {
                     listed(missing)
                 ),
             )
-            .hint("each party signs it with `incamera agreement sign`; put all .sig files beside it"),
+            .hint(
+                "each party signs it with `incamera agreement sign`; put all .sig files beside it",
+            ),
             None => Problem::new(
                 ProblemKind::Refused,
                 "agreement-unknown",
@@ -116,6 +145,23 @@ impl Agreements {
             .hint("put the agreement and all its .sig files into the party's `agreements` folder"),
         }
     }
+}
+
+fn signed(path: &Path) -> Option<SignedAgreement> {
+    files::read_signed(path)
+        .inspect_err(|error| tracing::warn!(file = %path.display(), %error, "not in force"))
+        .ok()
+}
+
+/// A later version must name its predecessor, which must count itself.
+fn follows(agreement: &Agreement, good: &[SignedAgreement]) -> bool {
+    let before = |known: &&SignedAgreement| {
+        let before = known.agreement();
+        before.id == agreement.id
+            && Some(before.version) == agreement.version.checked_sub(1)
+            && Some(before.digest) == agreement.follows
+    };
+    agreement.version == 1 || good.iter().any(|known| before(&known))
 }
 
 fn judged(path: &Path) -> Option<(Agreement, Vec<PartyName>)> {

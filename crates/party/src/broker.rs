@@ -96,7 +96,10 @@ fn keep(promises: &mut Promises, reserved: Reserved) {
         kept.retain(|promise| promise.expires() > now);
         !kept.is_empty()
     });
-    promises.entry(reserved.request()).or_default().push(reserved);
+    promises
+        .entry(reserved.request())
+        .or_default()
+        .push(reserved);
 }
 
 /// The agreement that is in force under a digest that a caller names.
@@ -164,7 +167,9 @@ fn commit(
             "no-reservation",
             "this party has no open reservation of its own among those named",
         )
-        .hint("ask again: reserving anew costs nothing, and a charge that was made is not made twice")
+        .hint(
+            "ask again: reserving anew costs nothing, and a charge that was made is not made twice",
+        )
     })?;
     let ring = state.ring()?;
     let mut ledger = state.ledger();
@@ -190,14 +195,22 @@ fn refused(refusal: &Refusal) -> Problem {
         RefusalKind::Attestation => (
             ProblemKind::Attestation,
             "attestation",
-            Some("compare `incamera room measure` on the room with `[[room.accept]]` in the agreement"),
+            Some(
+                "compare `incamera room measure` on the room with `[[room.accept]]` in the agreement",
+            ),
         ),
         RefusalKind::Budget => (
             ProblemKind::Budget,
             "budget-exhausted",
-            Some("questions asked before can be asked again for free; `incamera status` shows what is left"),
+            Some(
+                "questions asked before can be asked again for free; `incamera status` shows what is left",
+            ),
         ),
-        RefusalKind::Retry => (ProblemKind::Conflict, "try-again", Some("ask again in a minute")),
+        RefusalKind::Retry => (
+            ProblemKind::Conflict,
+            "try-again",
+            Some("ask again in a minute"),
+        ),
         _ => return Problem::internal(chain(refusal)),
     };
     let problem = Problem::new(kind, code, chain(refusal));
@@ -220,10 +233,12 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// What the ledger's errors mean to the party's own people.
 pub(crate) fn ledger_problem(error: &LedgerError) -> Problem {
     match error {
-        LedgerError::ManifestOld { .. } | LedgerError::ManifestConflict { .. } => {
-            Problem::new(ProblemKind::Refused, "manifest-not-newest", error.to_string())
-                .hint("seal the data set again; versions only go up")
-        }
+        LedgerError::ManifestOld { .. } | LedgerError::ManifestConflict { .. } => Problem::new(
+            ProblemKind::Refused,
+            "manifest-not-newest",
+            error.to_string(),
+        )
+        .hint("seal the data set again; versions only go up"),
         other => Problem::internal(chain(other)),
     }
 }

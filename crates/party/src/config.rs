@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use incamera_keys::PublicKey;
 use incamera_net::config::{self, ConfigError};
 use incamera_types::{AnalystRef, Budget, PartyName, QueryName};
 use serde::Deserialize;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 /// ```toml
 /// format = "incamera-party/1"
 /// name   = "shop"
+/// signs  = "ssh-ed25519 AAAA..."
 /// listen = "127.0.0.1:7443"
 /// health = "127.0.0.1:7444"    # /healthz, plain HTTP, loopback
 ///
@@ -27,6 +29,8 @@ pub struct PartyConfig {
     pub format: String,
     /// The party's name, as in its agreements.
     pub name: PartyName,
+    /// The party's own public signing key: agreements that give it another do not count.
+    pub signs: PublicKey,
     /// Where the service listens.
     pub listen: SocketAddr,
     /// Where `/healthz` listens, if anywhere.

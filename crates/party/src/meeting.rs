@@ -57,11 +57,12 @@ impl Meeting {
         let name: PartyName = hello.party.parse().map_err(|_| malformed("party"))?;
         let signed = self.agreements.active(&digest)?;
         let party = signed.agreement().parties.get(&name);
-        if party.is_none() || party.map(|party| &party.service) != key.as_ref() {
+        let owns = signed.agreement().owners().contains(&name);
+        if !owns || party.map(|party| &party.service) != key.as_ref() {
             return Err(Problem::new(
                 ProblemKind::Refused,
                 "not-the-party",
-                format!("the caller is not `{name}`: its TLS key is not that party's service key"),
+                format!("the caller is not `{name}`, an owner of data here: its TLS key is not that party's service key"),
             )
             .hint("use the service key that the agreement names"));
         }

@@ -72,8 +72,11 @@ fn refused(code: &str, text: &str) -> Problem {
 fn register(state: &State, message: &RegisterManifestRequest) -> Result<u64, Problem> {
     let signed = message.manifest.clone().unwrap_or_default();
     let manifest = open_manifest(&signed, &state.service.public()).map_err(|error| {
-        refused("manifest-signature", "the manifest is not signed by this party's service key")
-            .detail(error)
+        refused(
+            "manifest-signature",
+            "the manifest is not signed by this party's service key",
+        )
+        .detail(error)
     })?;
     check_fit(state, &manifest)?;
     let bytes = encode(&signed);
@@ -84,7 +87,10 @@ fn register(state: &State, message: &RegisterManifestRequest) -> Result<u64, Pro
         digest: manifest.digest(),
         signed: &bytes,
     };
-    state.ledger().register_manifest(&new, now()).map_err(|error| ledger_problem(&error))?;
+    state
+        .ledger()
+        .register_manifest(&new, now())
+        .map_err(|error| ledger_problem(&error))?;
     let (dataset, version) = (manifest.dataset(), manifest.version());
     tracing::info!(%dataset, version, "manifest registered");
     Ok(manifest.version())
@@ -92,15 +98,24 @@ fn register(state: &State, message: &RegisterManifestRequest) -> Result<u64, Pro
 
 /// The manifest must be of a data set of this party in a signed agreement, as declared there.
 fn check_fit(state: &State, manifest: &SignedManifest) -> Result<(), Problem> {
-    let signed = state.agreements.newest(manifest.agreement_id()).ok_or_else(|| {
-        refused("agreement-unknown", "no signed agreement of the manifest's id is known here")
+    let signed = state
+        .agreements
+        .newest(manifest.agreement_id())
+        .ok_or_else(|| {
+            refused(
+                "agreement-unknown",
+                "no signed agreement of the manifest's id is known here",
+            )
             .hint("put the agreement and all its .sig files into the party's `agreements` folder")
-    })?;
+        })?;
     let agreement = signed.agreement();
     let spec = agreement.datasets.get(manifest.dataset());
     let own = spec.filter(|spec| spec.owner == state.name);
     let own = own.ok_or_else(|| {
-        refused("not-the-owner", "the agreement gives this party no data set of the manifest's name")
+        refused(
+            "not-the-owner",
+            "the agreement gives this party no data set of the manifest's name",
+        )
     })?;
     let matching = &agreement.matching;
     manifest
@@ -131,7 +146,9 @@ fn status(state: &State) -> Result<StatusReply, Problem> {
             });
         }
         let ceiling = agreement.ceiling(&state.name).map(to_wire);
-        reply.agreements.push(one(&agreement, &missing, to_wire(spent), ceiling, entries));
+        reply
+            .agreements
+            .push(one(&agreement, &missing, to_wire(spent), ceiling, entries));
     }
     Ok(reply)
 }

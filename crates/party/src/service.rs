@@ -83,7 +83,9 @@ impl State {
     }
 
     pub(crate) fn challenges(&self) -> MutexGuard<'_, Challenges> {
-        self.challenges.lock().unwrap_or_else(PoisonError::into_inner)
+        self.challenges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The owner's own ceiling over everything.
@@ -133,10 +135,13 @@ pub async fn serve(
 
 fn open(config: &PartyConfig, passphrase: &SecretString) -> Result<State, ServeError> {
     let ring = KeyRing::open(&config.keys.ring, passphrase)?;
+    let service = service_key(config)?;
+    let name = config.name.clone();
+    let agreements = Agreements::new(&config.agreements, name, config.signs, service.public());
     Ok(State {
         name: config.name.clone(),
-        agreements: Arc::new(Agreements::new(&config.agreements)),
-        service: service_key(config)?,
+        agreements: Arc::new(agreements),
+        service,
         rules: rules(config),
         own_ceiling: loss_of(&config.budget),
         ledger: Mutex::new(open_ledger(config)?),

@@ -1,12 +1,11 @@
 //! The room's sealed data sets, opened with the keys of every owner's grant.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use incamera_release::OpenedGrants;
-use incamera_seal::{Part, SignedManifest, read_part, read_public_part};
+use incamera_seal::{Part, SignedManifest, load_part, read_part, read_public_part};
 use incamera_types::{ColumnName, DatasetName, FileId};
 
 use crate::check::CheckedQuery;
@@ -104,7 +103,7 @@ impl Opened {
     fn part(&self, stored: &Stored, part: &Part, columns: &[ColumnName]) -> Option<Batches> {
         let manifest = &stored.manifest;
         let dataset = manifest.dataset();
-        let file = File::open(stored.paths.get(&part.file_id)?).ok()?;
+        let file = load_part(stored.paths.get(&part.file_id)?, manifest, part).ok()?;
         let reader = if manifest.public() {
             read_public_part(file, manifest, part, columns, BATCH_ROWS)
         } else {

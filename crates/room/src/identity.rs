@@ -44,7 +44,9 @@ pub fn own_measurement() -> Result<Measurement, IdentityError> {
 
 #[cfg(feature = "simulated")]
 fn measure(program: File) -> Result<Measurement, IdentityError> {
-    Ok(incamera_attest::simulated::measure(io::BufReader::new(program))?)
+    Ok(incamera_attest::simulated::measure(io::BufReader::new(
+        program,
+    ))?)
 }
 
 #[cfg(not(feature = "simulated"))]
@@ -65,10 +67,7 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// New keys; no key of a room outlives its process.
-    pub(crate) fn new(
-        agreement: AgreementDigest,
-        simulated: bool,
-    ) -> Result<Self, IdentityError> {
+    pub(crate) fn new(agreement: AgreementDigest, simulated: bool) -> Result<Self, IdentityError> {
         if !simulated {
             return Err(IdentityError::NoTee);
         }
@@ -91,7 +90,11 @@ impl Identity {
 
     /// Evidence for whoever connects: `data push` and `query run`.
     pub(crate) fn for_push(&self, challenge: [u8; 32]) -> Result<BoundEvidence, IdentityError> {
-        self.collect(&Binding::for_push(challenge, self.keys(Vec::new()), self.agreement))
+        self.collect(&Binding::for_push(
+            challenge,
+            self.keys(Vec::new()),
+            self.agreement,
+        ))
     }
 
     /// Evidence for one owner and one request, bound to the key made for that request.
@@ -102,7 +105,12 @@ impl Identity {
         request: RequestDigest,
     ) -> Result<BoundEvidence, IdentityError> {
         let keys = self.keys(hpke_key);
-        self.collect(&Binding::for_request(challenge, keys, self.agreement, request))
+        self.collect(&Binding::for_request(
+            challenge,
+            keys,
+            self.agreement,
+            request,
+        ))
     }
 
     #[cfg(feature = "simulated")]

@@ -33,7 +33,9 @@ pub(crate) async fn receive(
             .map_err(|error| Status::from(Problem::internal(error)))??;
     }
     let reply = tokio::task::spawn_blocking(move || taking.finish(&signed));
-    Ok(reply.await.map_err(|error| Status::from(Problem::internal(error)))??)
+    Ok(reply
+        .await
+        .map_err(|error| Status::from(Problem::internal(error)))??)
 }
 
 /// The manifest must be signed by the owner of a data set of this agreement, pushed by that
@@ -44,22 +46,32 @@ fn admit(
     caller: Option<PublicKey>,
     signed: &Signed,
 ) -> Result<SignedManifest, Problem> {
-    let malformed = |error: &dyn std::error::Error| {
-        invalid("the manifest is malformed").detail(error)
-    };
+    let malformed =
+        |error: &dyn std::error::Error| invalid("the manifest is malformed").detail(error);
     let peeked = peek_manifest(signed).map_err(|error| malformed(&error))?;
     let spec = agreement.datasets.get(peeked.dataset());
     let spec = spec.ok_or_else(|| {
-        refused("unknown-dataset", "the agreement has no data set of the manifest's name")
+        refused(
+            "unknown-dataset",
+            "the agreement has no data set of the manifest's name",
+        )
     })?;
-    let owner = agreement.service_key(&spec.owner).filter(|key| Some(**key) == caller);
+    let owner = agreement
+        .service_key(&spec.owner)
+        .filter(|key| Some(**key) == caller);
     let owner = owner.ok_or_else(|| {
-        refused("not-the-owner", "the caller's TLS key is not the service key of the data set's owner")
-            .hint("push with the owner's folder")
+        refused(
+            "not-the-owner",
+            "the caller's TLS key is not the service key of the data set's owner",
+        )
+        .hint("push with the owner's folder")
     })?;
     let manifest = open_manifest(signed, owner).map_err(|error| {
-        refused("manifest-signature", "the manifest is not signed by the data set's owner")
-            .detail(error)
+        refused(
+            "manifest-signature",
+            "the manifest is not signed by the data set's owner",
+        )
+        .detail(error)
     })?;
     fits(agreement, &manifest)?;
     newest(store, owner, &manifest)?;
@@ -70,8 +82,11 @@ fn fits(agreement: &Agreement, manifest: &SignedManifest) -> Result<(), Problem>
     if manifest.agreement_id() == &agreement.id {
         return Ok(());
     }
-    Err(refused("other-agreement", "the data set was sealed under another agreement")
-        .hint("seal it under this agreement"))
+    Err(refused(
+        "other-agreement",
+        "the data set was sealed under another agreement",
+    )
+    .hint("seal it under this agreement"))
 }
 
 fn newest(store: &Store, owner: &PublicKey, manifest: &SignedManifest) -> Result<(), Problem> {
@@ -81,8 +96,11 @@ fn newest(store: &Store, owner: &PublicKey, manifest: &SignedManifest) -> Result
     let older = manifest.version() < here.version();
     let forked = manifest.version() == here.version() && manifest.digest() != here.digest();
     if older || forked {
-        return Err(refused("manifest-not-newest", "the room has a newer version of this data set")
-            .hint("push the newest version"));
+        return Err(refused(
+            "manifest-not-newest",
+            "the room has a newer version of this data set",
+        )
+        .hint("push the newest version"));
     }
     Ok(())
 }
@@ -98,7 +116,13 @@ struct Taking {
 
 impl Taking {
     fn new(store: Store, manifest: Arc<SignedManifest>) -> Self {
-        Self { store, manifest, part: None, parts: 0, bytes: 0 }
+        Self {
+            store,
+            manifest,
+            part: None,
+            parts: 0,
+            bytes: 0,
+        }
     }
 
     fn take(mut self, frame: PushFrame) -> Result<Self, Problem> {

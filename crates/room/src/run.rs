@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
+use incamera_agreement::AnalystKey;
+use incamera_keys::PublicKey;
 use incamera_keys::hpke::RoomSecretKey;
 use incamera_net::client;
 use incamera_net::services::broker_client::BrokerClient;
@@ -40,6 +42,7 @@ type Manifests = BTreeMap<DatasetName, SignedManifest>;
 pub(crate) async fn run(
     state: &Arc<State>,
     message: RunRequest,
+    caller: Option<PublicKey>,
     events: &Events,
 ) -> Result<(), Problem> {
     let signed = message.request.unwrap_or_default();
@@ -47,6 +50,7 @@ pub(crate) async fn run(
     let request = verify_request(&signed, &agreement, now()).map_err(|refusal| {
         Problem::new(ProblemKind::Refused, "request-refused", chain(&refusal))
     })?;
+    may_receive(&request, caller)?;
     tracing::info!(request = %request.digest(), query = %request.request().query(), "asked");
     let (manifests, checked) = prepare(state, &request).await?;
     step(events, "the owners check the request").await;
@@ -67,14 +71,51 @@ pub(crate) async fn run(
     Ok(())
 }
 
+/// The answer goes to receivers alone: to the analyst who signed, if the analyst's party is
+/// one, or to a receiver's own service. Whoever else holds the signed request (every owner's
+/// broker does) gets nothing for it.
+fn may_receive(request: &VerifiedRequest, caller: Option<PublicKey>) -> Result<(), Problem> {
+    let agreement = request.agreement().agreement();
+    let receivers = &request.query().receivers;
+    let analyst = match agreement.analyst_key(request.analyst()) {
+        Some(AnalystKey::Key(key)) => receivers.contains(&request.analyst().party).then_some(*key),
+        _ => None,
+    };
+    let receives = |key: PublicKey| {
+        let party = agreement.party_of_service(&key);
+        analyst == Some(key) || party.is_some_and(|party| receivers.contains(party))
+    };
+    if caller.is_some_and(receives) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemKind::Refused,
+        "not-a-receiver",
+        "the caller is no receiver of this query's answer: its TLS key is neither the analyst's nor a receiver's",
+    )
+    .hint("`receivers` in the agreement names the parties that get answers; ask with the analyst's own key"))
+}
+
 async fn step(events: &Events, text: &str) {
-    let step = RunStep { step: text.to_owned() };
-    let _ = events.send(Ok(RunEvent { event: Some(Event::Step(step)) })).await;
+    let step = RunStep {
+        step: text.to_owned(),
+    };
+    let _ = events
+        .send(Ok(RunEvent {
+            event: Some(Event::Step(step)),
+        }))
+        .await;
 }
 
 async fn finish(events: &Events, release: ReleaseFile) {
-    let result = RunResult { release: Some(release) };
-    let _ = events.send(Ok(RunEvent { event: Some(Event::Result(result)) })).await;
+    let result = RunResult {
+        release: Some(release),
+    };
+    let _ = events
+        .send(Ok(RunEvent {
+            event: Some(Event::Result(result)),
+        }))
+        .await;
 }
 
 /// Everything that can fail before an owner is asked: the data are here and whole, and the
@@ -132,8 +173,12 @@ async fn connect(state: &State, request: &VerifiedRequest) -> Result<Vec<Owner>,
         let me = Some(&*state.identity.tls);
         let channel = client::connect(party.url.as_str(), &party.service, me, &state.tls).await;
         let channel = channel.map_err(|error| {
-            Problem::new(ProblemKind::Unavailable, "owner-unreachable", format!("`{name}`: {error}"))
-                .hint("nothing was spent; ask again when that party's service runs")
+            Problem::new(
+                ProblemKind::Unavailable,
+                "owner-unreachable",
+                format!("`{name}`: {error}"),
+            )
+            .hint("nothing was spent; ask again when that party's service runs")
         })?;
         let broker = client::broker(channel);
         Ok::<_, Problem>(Owner { name, broker })
@@ -168,11 +213,15 @@ async fn grants(
     let secret = RoomSecretKey::generate(&mut rand::rng());
     let mut owners = connect(state, request).await?;
     let hpke_key = secret.public().as_bytes().to_vec();
-    let reserve = owners.iter_mut().map(|owner| reserve(state, request, &hpke_key, owner));
+    let reserve = owners
+        .iter_mut()
+        .map(|owner| reserve(state, request, &hpke_key, owner));
     let reserved = try_join_all(reserve).await?;
     let (reservations, evidence): (Vec<_>, Vec<_>) = reserved.into_iter().unzip();
     step(events, "every owner has reserved; charging").await;
-    let commit = owners.iter_mut().map(|owner| commit(request, &reservations, owner));
+    let commit = owners
+        .iter_mut()
+        .map(|owner| commit(request, &reservations, owner));
     let granted = try_join_all(commit).await?;
     let opening = Opening {
         request,
@@ -196,20 +245,29 @@ async fn reserve(
     owner: &mut Owner,
 ) -> Result<(Signed, BoundEvidence), Problem> {
     let digest = request.agreement().agreement().digest.as_bytes().to_vec();
-    let challenge = ChallengeRequest { agreement_digest: digest };
+    let challenge = ChallengeRequest {
+        agreement_digest: digest,
+    };
     let reply = owner.broker.challenge(timed(challenge)).await;
-    let reply = reply.map_err(|status| of_owner(&owner.name, &status))?.into_inner();
-    let challenge = reply.challenge.try_into().map_err(|_| {
-        Problem::internal(format!("`{}` gave a malformed challenge", owner.name))
-    })?;
-    let evidence = state.identity.for_request(challenge, hpke_key.to_vec(), request.digest());
+    let reply = reply
+        .map_err(|status| of_owner(&owner.name, &status))?
+        .into_inner();
+    let challenge = reply
+        .challenge
+        .try_into()
+        .map_err(|_| Problem::internal(format!("`{}` gave a malformed challenge", owner.name)))?;
+    let evidence = state
+        .identity
+        .for_request(challenge, hpke_key.to_vec(), request.digest());
     let evidence = evidence.map_err(Problem::internal)?;
     let message = ReserveRequest {
         request: Some(request.signed().clone()),
         evidence: Some(evidence.clone()),
     };
     let reply = owner.broker.reserve(timed(message)).await;
-    let reply = reply.map_err(|status| of_owner(&owner.name, &status))?.into_inner();
+    let reply = reply
+        .map_err(|status| of_owner(&owner.name, &status))?
+        .into_inner();
     Ok((reply.reservation.unwrap_or_default(), evidence))
 }
 
@@ -237,13 +295,19 @@ async fn answer(
     manifests: &Manifests,
     grants: &Arc<OpenedGrants>,
 ) -> Result<Answer, Problem> {
-    let paths = |dataset: &DatasetName, id: &incamera_types::FileId| state.store.part_path(dataset, id);
+    let paths =
+        |dataset: &DatasetName, id: &incamera_types::FileId| state.store.part_path(dataset, id);
     let data = RoomData::new(manifests, &paths);
-    let limits = Limits { memory_bytes: state.memory_bytes, ..Limits::default() };
-    let raw = compute(checked, &data, grants, &limits).await.map_err(|error| {
-        Problem::new(ProblemKind::Internal, "query-failed", error.to_string())
-            .hint("the charge stands, and asking again is free once the cause is gone")
-    })?;
+    let limits = Limits {
+        memory_bytes: state.memory_bytes,
+        ..Limits::default()
+    };
+    let raw = compute(checked, &data, grants, &limits)
+        .await
+        .map_err(|error| {
+            Problem::new(ProblemKind::Internal, "query-failed", error.to_string())
+                .hint("the charge stands, and asking again is free once the cause is gone")
+        })?;
     Ok(release(raw, checked, grants).answer())
 }
 

@@ -115,7 +115,12 @@ pub async fn serve(
         state: state.clone(),
     };
     let shutdown = shutdown.shared();
-    let serving = server::serve(listener, tls, Routes::new(server::room(room)), shutdown.clone());
+    let serving = server::serve(
+        listener,
+        tls,
+        Routes::new(server::room(room)),
+        shutdown.clone(),
+    );
     let Some(address) = config.health else {
         return Ok(serving.await?);
     };
@@ -150,7 +155,11 @@ impl RoomService for Room {
         request: Request<AttestRequest>,
     ) -> Result<Response<AttestReply>, Status> {
         let challenge = request.into_inner().challenge.try_into().map_err(|_| {
-            Problem::new(ProblemKind::Invalid, "malformed-challenge", "a challenge has 32 bytes")
+            Problem::new(
+                ProblemKind::Invalid,
+                "malformed-challenge",
+                "a challenge has 32 bytes",
+            )
         })?;
         let evidence = self.state.identity.for_push(challenge);
         let evidence = evidence.map_err(|error| Status::from(Problem::internal(error)))?;
@@ -177,7 +186,11 @@ impl RoomService for Room {
         let mut manifests = Vec::new();
         for name in &request.get_ref().datasets {
             let name: DatasetName = name.parse().map_err(|_| {
-                Problem::new(ProblemKind::Invalid, "malformed-name", "a data set's name is malformed")
+                Problem::new(
+                    ProblemKind::Invalid,
+                    "malformed-name",
+                    "a data set's name is malformed",
+                )
             })?;
             manifests.push(self.state.store.signed(&name).map_err(Problem::from)?);
         }
@@ -186,15 +199,13 @@ impl RoomService for Room {
 
     type RunStream = Pin<Box<dyn Stream<Item = Result<RunEvent, Status>> + Send>>;
 
-    async fn run(
-        &self,
-        request: Request<RunRequest>,
-    ) -> Result<Response<Self::RunStream>, Status> {
+    async fn run(&self, request: Request<RunRequest>) -> Result<Response<Self::RunStream>, Status> {
         let (events, receiver) = mpsc::channel(EVENTS_UNDER_WAY);
         let state = self.state.clone();
+        let caller = caller(&request);
         let message = request.into_inner();
         tokio::spawn(async move {
-            if let Err(problem) = run::run(&state, message, &events).await {
+            if let Err(problem) = run::run(&state, message, caller, &events).await {
                 let _ = events.send(Err(problem.into())).await;
             }
         });

@@ -41,7 +41,9 @@ pub enum StoreError {
         source: PartFileError,
     },
     /// The manifest on disk is unreadable or not its owner's.
-    #[error("the manifest of `{dataset}` in the room is not its owner's: its owner pushes it again")]
+    #[error(
+        "the manifest of `{dataset}` in the room is not its owner's: its owner pushes it again"
+    )]
     Manifest {
         /// The data set.
         dataset: DatasetName,
@@ -82,7 +84,9 @@ impl Store {
     /// Where a part lies, or would.
     #[must_use]
     pub fn part_path(&self, dataset: &DatasetName, id: &FileId) -> PathBuf {
-        self.folder(dataset).join("parts").join(format!("{id}.parquet"))
+        self.folder(dataset)
+            .join("parts")
+            .join(format!("{id}.parquet"))
     }
 
     /// The signed manifest as its owner pushed it.

@@ -48,7 +48,7 @@ pub use manifest::{
     peek_manifest, read_manifest_file,
 };
 pub use reader::{
-    PartFileError, PartReader, ReadError, check_part_file, read_part, read_public_part,
+    PartFileError, PartReader, ReadError, check_part_file, load_part, read_part, read_public_part,
 };
 pub use ring::{
     DEFAULT_WORK_FACTOR, KeyRing, MatchingSecret, MatchingSlot, RING_FORMAT, RingError,

@@ -34,9 +34,9 @@ pub trait Digest: Copy + Eq + Ord + fmt::Display {
     /// # Errors
     /// [`DigestError::Length`] for any other length.
     fn from_slice(bytes: &[u8]) -> Result<Self, DigestError> {
-        let bytes: [u8; 32] = bytes.try_into().map_err(|_| DigestError::Length {
-            found: bytes.len(),
-        })?;
+        let bytes: [u8; 32] = bytes
+            .try_into()
+            .map_err(|_| DigestError::Length { found: bytes.len() })?;
         Ok(Self::from_bytes(bytes))
     }
 }
@@ -196,7 +196,10 @@ mod tests {
     fn text_round_trip() {
         let digest: RequestDigest = Transcript::new("t").finish();
         assert_eq!(digest.to_string().parse::<RequestDigest>(), Ok(digest));
-        assert_eq!("00".parse::<RequestDigest>(), Err(DigestError::Length { found: 1 }));
+        assert_eq!(
+            "00".parse::<RequestDigest>(),
+            Err(DigestError::Length { found: 1 })
+        );
         assert_eq!("zz".parse::<RequestDigest>(), Err(DigestError::NotHex));
     }
 

@@ -26,7 +26,9 @@ pub enum NameError {
         kind: &'static str,
     },
     /// A character outside the allowed set.
-    #[error("a {kind} name has lower-case letters, digits, `-` and `_` and starts with a letter, not `{found}`")]
+    #[error(
+        "a {kind} name has lower-case letters, digits, `-` and `_` and starts with a letter, not `{found}`"
+    )]
     Character {
         /// What the name would have named.
         kind: &'static str,
@@ -173,7 +175,15 @@ mod tests {
     fn names_are_checked() {
         assert!("shop".parse::<PartyName>().is_ok());
         assert!("shop-2_x".parse::<PartyName>().is_ok());
-        for bad in ["", "Shop", "2shop", "sh op", "shöp", "../x", &"a".repeat(64)] {
+        for bad in [
+            "",
+            "Shop",
+            "2shop",
+            "sh op",
+            "shöp",
+            "../x",
+            &"a".repeat(64),
+        ] {
             assert!(bad.parse::<PartyName>().is_err(), "{bad}");
         }
     }

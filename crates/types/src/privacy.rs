@@ -182,7 +182,9 @@ mod tests {
     #[test]
     fn sums_are_exact() {
         let one = "0.1".parse::<Epsilon>().unwrap();
-        let sum = (0..10).try_fold(Epsilon::ZERO, |a, _| a.checked_add(one)).unwrap();
+        let sum = (0..10)
+            .try_fold(Epsilon::ZERO, |a, _| a.checked_add(one))
+            .unwrap();
         assert_eq!(sum, "1".parse().unwrap());
         assert!(Epsilon::from_units(u64::MAX).checked_add(one).is_err());
     }

@@ -115,6 +115,9 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing() {
-        assert_eq!(format!("{:?}", Pseudonym::from_bytes([7; 16])), "Pseudonym(..)");
+        assert_eq!(
+            format!("{:?}", Pseudonym::from_bytes([7; 16])),
+            "Pseudonym(..)"
+        );
     }
 }

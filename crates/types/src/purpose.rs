@@ -91,7 +91,10 @@ mod tests {
 
     #[test]
     fn intersections() {
-        assert_eq!(set(&["ads", "safety"]).intersection(&set(&["ads"])), set(&["ads"]));
+        assert_eq!(
+            set(&["ads", "safety"]).intersection(&set(&["ads"])),
+            set(&["ads"])
+        );
         assert!(set(&["ads"]).intersection(&set(&["safety"])).is_empty());
     }
 }

@@ -23,7 +23,9 @@ pub enum TypeError {
         found: String,
     },
     /// Precision or scale out of range.
-    #[error("decimal(precision,scale) has a precision from 1 to {MAX_PRECISION} and a scale from 0 to the precision")]
+    #[error(
+        "decimal(precision,scale) has a precision from 1 to {MAX_PRECISION} and a scale from 0 to the precision"
+    )]
     Decimal,
 }
 
@@ -298,10 +300,23 @@ mod tests {
 
     #[test]
     fn types_round_trip() {
-        for text in ["bool", "int", "decimal(10,2)", "text", "date", "timestamp", "pseudonym"] {
+        for text in [
+            "bool",
+            "int",
+            "decimal(10,2)",
+            "text",
+            "date",
+            "timestamp",
+            "pseudonym",
+        ] {
             assert_eq!(text.parse::<ColumnType>().unwrap().to_string(), text);
         }
-        for bad in ["decimal(0,0)", "decimal(19,2)", "decimal(3,4)", "decimal(a,2)"] {
+        for bad in [
+            "decimal(0,0)",
+            "decimal(19,2)",
+            "decimal(3,4)",
+            "decimal(a,2)",
+        ] {
             assert_eq!(bad.parse::<ColumnType>(), Err(TypeError::Decimal), "{bad}");
         }
         assert!("float".parse::<ColumnType>().is_err());

@@ -104,7 +104,13 @@ mod tests {
 
     #[test]
     fn days_round_trip() {
-        for text in ["1970-01-01", "2027-03-31", "2024-02-29", "1969-12-31", "0001-01-01"] {
+        for text in [
+            "1970-01-01",
+            "2027-03-31",
+            "2024-02-29",
+            "1969-12-31",
+            "0001-01-01",
+        ] {
             assert_eq!(text.parse::<Date>().unwrap().to_string(), text);
         }
         assert_eq!("1970-01-02".parse::<Date>().unwrap().days(), 1);

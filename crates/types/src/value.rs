@@ -177,7 +177,11 @@ impl FromStr for Decimal {
             return Err(ValueError::Range);
         }
         let magnitude: i128 = format!("{whole}{fraction}").parse().map_err(|_| form())?;
-        let unscaled = if text.starts_with('-') { -magnitude } else { magnitude };
+        let unscaled = if text.starts_with('-') {
+            -magnitude
+        } else {
+            magnitude
+        };
         Ok(Self { unscaled, scale })
     }
 }
@@ -191,7 +195,11 @@ impl fmt::Display for Decimal {
         if self.scale == 0 {
             write!(f, "{sign}{whole}")
         } else {
-            write!(f, "{sign}{whole}.{fraction:0width$}", width = usize::from(self.scale))
+            write!(
+                f,
+                "{sign}{whole}.{fraction:0width$}",
+                width = usize::from(self.scale)
+            )
         }
     }
 }
@@ -268,9 +276,15 @@ mod tests {
     #[test]
     fn decimals() {
         let number = Decimal::parse("18.2", 2).unwrap();
-        assert_eq!((number.unscaled(), number.to_string()), (1820, "18.20".into()));
+        assert_eq!(
+            (number.unscaled(), number.to_string()),
+            (1820, "18.20".into())
+        );
         assert_eq!(Decimal::parse("-0.05", 2).unwrap().to_string(), "-0.05");
-        assert_eq!(Decimal::parse("1.005", 2), Err(ValueError::Scale { digits: 2 }));
+        assert_eq!(
+            Decimal::parse("1.005", 2),
+            Err(ValueError::Scale { digits: 2 })
+        );
         for bad in ["", ".", "-", "1e3", "1.2.3", "٣", " 1", "1 "] {
             assert!(Decimal::parse(bad, 2).is_err(), "{bad}");
         }
@@ -289,6 +303,9 @@ mod tests {
             assert_eq!(value.to_string(), text);
             assert_eq!(value.ty(), ty);
         }
-        assert_ne!(Value::Text("1".into()).canonical(), Value::Int(1).canonical());
+        assert_ne!(
+            Value::Text("1".into()).canonical(),
+            Value::Int(1).canonical()
+        );
     }
 }

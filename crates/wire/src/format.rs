@@ -139,7 +139,10 @@ mod tests {
         let loss = Loss { rho: 5, delta0: 7 };
         let bytes = encode(&loss);
         assert_eq!(decode::<Loss>(&bytes, 100), Ok(loss));
-        assert!(matches!(decode::<Loss>(&bytes, 1), Err(FormatError::TooLarge { .. })));
+        assert!(matches!(
+            decode::<Loss>(&bytes, 1),
+            Err(FormatError::TooLarge { .. })
+        ));
         assert_eq!(decode::<Loss>(&[0xff; 3], 100), Err(FormatError::Malformed));
     }
 }

@@ -26,12 +26,18 @@ pub fn new(arguments: &AgreementNew, printer: &Printer) -> Done {
     let Template::AdMeasurement = arguments.template;
     let text = template_ad_measurement(&inputs(arguments)?);
     let Some(out) = &arguments.out else {
-        printer.result(&text, "incamera-agreement-draft/1", &json!({ "text": text }));
+        printer.result(
+            &text,
+            "incamera-agreement-draft/1",
+            &json!({ "text": text }),
+        );
         return Ok(());
     };
     if out.exists() {
-        return Err(Failure::usage(format!("`{}` is there already", out.display()))
-            .hint("name another file: an agreement is never overwritten"));
+        return Err(
+            Failure::usage(format!("`{}` is there already", out.display()))
+                .hint("name another file: an agreement is never overwritten"),
+        );
     }
     std::fs::write(out, &text).or_fail(format!("`{}` was not written", out.display()))?;
     let blanks = text.matches("FILL IN").count();
@@ -40,7 +46,11 @@ pub fn new(arguments: &AgreementNew, printer: &Printer) -> Done {
         some => format!("{some} places say FILL IN; then: incamera agreement check"),
     };
     let shown = format!("a starting file is in {}\n  next  {next}", out.display());
-    printer.result(shown, "incamera-agreement-draft/1", &json!({ "file": out, "blanks": blanks }));
+    printer.result(
+        shown,
+        "incamera-agreement-draft/1",
+        &json!({ "file": out, "blanks": blanks }),
+    );
     Ok(())
 }
 
@@ -113,7 +123,11 @@ pub fn check(arguments: &AgreementFile, printer: &Printer) -> Done {
             .map_err(|refusal| refused(&arguments.file, &agreement, query, &refusal))?;
         proven.push(query.name.to_string());
     }
-    let warnings: Vec<String> = agreement.warnings().iter().map(Problem::to_string).collect();
+    let warnings: Vec<String> = agreement
+        .warnings()
+        .iter()
+        .map(Problem::to_string)
+        .collect();
     for warning in &warnings {
         printer.warn(warning);
     }
@@ -149,7 +163,8 @@ pub fn refused(path: &Path, agreement: &Agreement, query: &Query, refusal: &Refu
 pub fn show(arguments: &AgreementFile, printer: &Printer) -> Done {
     let agreement = agreement_error::read(&arguments.file)?;
     let mut text = explain(&agreement);
-    let signatures = files::read_signatures(&arguments.file, &agreement).or_fail("a signature was not read")?;
+    let signatures =
+        files::read_signatures(&arguments.file, &agreement).or_fail("a signature was not read")?;
     let state = match agreement.clone().verify(&signatures) {
         Ok(_) => "all parties have signed this version".to_owned(),
         Err(error) => error.to_string(),
@@ -171,7 +186,10 @@ pub fn sign(arguments: &AgreementSign, printer: &Printer) -> Done {
     let party = agreement.parties.get(folder.name());
     if party.map(|party| party.signs) != Some(key.public()) {
         return Err(Failure::new(Exit::Refused, "the agreement was not signed")
-            .why(format!("it does not name this folder's signing key for `{}`", folder.name()))
+            .why(format!(
+                "it does not name this folder's signing key for `{}`",
+                folder.name()
+            ))
             .hint("check `[parties]` in the agreement, or use the folder whose key it names"));
     }
     for query in agreement.queries.values() {
@@ -204,6 +222,10 @@ pub fn diff(arguments: &AgreementDiff, printer: &Printer) -> Done {
         [] => "nothing changes".to_owned(),
         some => some.join("\n"),
     };
-    printer.result(text, "incamera-agreement-diff/1", &json!({ "changes": changes }));
+    printer.result(
+        text,
+        "incamera-agreement-diff/1",
+        &json!({ "changes": changes }),
+    );
     Ok(())
 }

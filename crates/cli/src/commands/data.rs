@@ -6,11 +6,13 @@ use incamera_agreement::{Agreement, ConsentSource, SignedAgreement};
 use incamera_matching::ids;
 use incamera_net::services::owner_client::OwnerClient;
 use incamera_net::services::room_client::RoomClient;
-use incamera_net::services::{PartHeader, PushFrame, PushReply, RegisterManifestRequest, push_frame};
+use incamera_net::services::{
+    PartHeader, PushFrame, PushReply, RegisterManifestRequest, push_frame,
+};
 use incamera_seal::{
-    Consent, Consents, Crosswalk, MANIFEST_FILE, SealJob, SealReport, SignedManifest, Source,
-    inspect as inspect_manifest, open_manifest, part_path, peek_manifest, read_manifest_file,
-    seal_dataset,
+    Consent, Consents, Crosswalk, MANIFEST_FILE, SealError, SealJob, SealReport, SignedManifest,
+    Source, SourceError, inspect as inspect_manifest, open_manifest, part_path, peek_manifest,
+    read_manifest_file, seal_dataset,
 };
 use incamera_types::limits::CHUNK_BYTES;
 use incamera_types::{DatasetName, DatasetSpec, FileId, IdKind};
@@ -40,7 +42,9 @@ pub fn seal(arguments: &DataSeal, printer: &Printer) -> Done {
     let report = seal_file(arguments, &folder, &agreement, spec, printer)?;
     if let Some(consents) = &report.consents {
         let path = folder.consents(&agreement.id);
-        consents.write(&path).or_fail("the consents were not kept")?;
+        consents
+            .write(&path)
+            .or_fail("the consents were not kept")?;
     }
     let sealed = folder.sealed(&agreement.id, &arguments.dataset);
     show_report(&report, &arguments.dataset, &sealed, printer);
@@ -56,7 +60,10 @@ fn own_dataset<'a>(
     let spec = agreement.datasets.get(name);
     let own = spec.filter(|spec| &spec.owner == folder.name());
     own.ok_or_else(|| {
-        let owned = agreement.datasets.values().filter(|spec| &spec.owner == folder.name());
+        let owned = agreement
+            .datasets
+            .values()
+            .filter(|spec| &spec.owner == folder.name());
         let names: Vec<String> = owned.map(|spec| format!("`{}`", spec.name)).collect();
         Failure::usage(format!("`{name}` is no data set of `{}`", folder.name()))
             .hint(format!("the agreement gives it {}", names.join(", ")))
@@ -71,7 +78,9 @@ fn seal_file(
     printer: &Printer,
 ) -> Result<SealReport, Failure> {
     let what = format!("`{}` was not sealed", arguments.data.display());
-    let source = Source::of(&arguments.data).or_fail(&what)?;
+    let source = Source::of(&arguments.data)
+        .or_fail(&what)
+        .map_err(|failure| failure.hint("give a file that ends in .csv or .parquet"))?;
     let crosswalk = crosswalk(folder, agreement, spec)?;
     let people = |id: &str| {
         let (kind, crosswalk) = crosswalk.as_ref()?;
@@ -101,9 +110,31 @@ fn seal_file(
         progress: &mut |rows| bar.set_position(rows),
     };
     let mut ring = folder.ring()?;
-    let report = seal_dataset(job, &mut ring, &folder.service_key()?, now(), &mut rand::rng());
+    let report = seal_dataset(
+        job,
+        &mut ring,
+        &folder.service_key()?,
+        now(),
+        &mut rand::rng(),
+    );
     bar.finish_and_clear();
-    report.or_fail(what)
+    report.map_err(|error| {
+        Failure::failed(what)
+            .because(&error)
+            .hint(mend_and_seal(&error))
+    })
+}
+
+fn mend_and_seal(error: &SealError) -> &'static str {
+    match error {
+        SealError::Source(SourceError::MissingColumns { .. }) => {
+            "nothing was sealed: mend the file, or name the column with raw ids with `--id-column`"
+        }
+        SealError::Source(_) => {
+            "nothing was sealed: mend the file, or the agreement, and seal again"
+        }
+        _ => "nothing was sealed: run the command again once that is mended",
+    }
 }
 
 /// Where consents come from, with what must stay in memory for it.
@@ -139,7 +170,10 @@ fn consents(
     read.map(ConsentFrom::People).map_err(|error| {
         Failure::failed(format!("`{}` was not sealed", spec.name))
             .because(&error)
-            .hint(format!("seal `{}` first: it says what each person agreed to", register.name))
+            .hint(format!(
+                "seal `{}` first: it says what each person agreed to",
+                register.name
+            ))
     })
 }
 
@@ -152,7 +186,10 @@ fn crosswalk(
     let Some(column) = spec.pseudonym_column() else {
         return Ok(None);
     };
-    let kind = column.id_kind.clone().or_else(|| agreement.matching.ids.first().cloned());
+    let kind = column
+        .id_kind
+        .clone()
+        .or_else(|| agreement.matching.ids.first().cloned());
     let Some(kind) = kind else {
         return Ok(None);
     };
@@ -178,11 +215,20 @@ fn show_report(report: &SealReport, dataset: &DatasetName, sealed: &Path, printe
         sealed.display()
     );
     for (what, counts) in [
-        ("without a pseudonym, left out", vec![report.without_pseudonym.to_string()]),
-        ("without consent to any purpose, left out", vec![report.without_consent.to_string()]),
+        (
+            "without a pseudonym, left out",
+            vec![report.without_pseudonym.to_string()],
+        ),
+        (
+            "without consent to any purpose, left out",
+            vec![report.without_consent.to_string()],
+        ),
         ("clamped", clamped.clone()),
         ("not in the agreement's list", replaced.clone()),
-        ("columns not in the agreement, ignored", report.ignored.clone()),
+        (
+            "columns not in the agreement, ignored",
+            report.ignored.clone(),
+        ),
     ] {
         if !counts.is_empty() && counts != ["0"] {
             text.push_str(&format!("\n  {what}: {}", counts.join(", ")));
@@ -234,7 +280,11 @@ pub fn push(arguments: &DataPush, printer: &Printer) -> Done {
     let pushed = block_on(push_all(&folder, &agreement, &manifests, printer))?;
     let text: Vec<String> = pushed.iter().map(Pushed::text).collect();
     let sets: Vec<_> = pushed.iter().map(Pushed::document).collect();
-    printer.result(text.join("\n"), "incamera-pushed/1", &json!({ "datasets": sets }));
+    printer.result(
+        text.join("\n"),
+        "incamera-pushed/1",
+        &json!({ "datasets": sets }),
+    );
     Ok(())
 }
 
@@ -249,7 +299,10 @@ fn chosen(
         manifests.push(own_manifest(folder, agreement, name)?);
     }
     if arguments.datasets.is_empty() {
-        let own = agreement.datasets.values().filter(|spec| &spec.owner == folder.name());
+        let own = agreement
+            .datasets
+            .values()
+            .filter(|spec| &spec.owner == folder.name());
         for spec in own {
             manifests.extend(read_manifest(folder, agreement, &spec.name)?);
         }
@@ -271,12 +324,22 @@ struct Pushed {
 
 impl Pushed {
     fn text(&self) -> String {
-        let Self { dataset, version, parts, bytes } = self;
+        let Self {
+            dataset,
+            version,
+            parts,
+            bytes,
+        } = self;
         format!("`{dataset}` version {version} is in the room: {parts} parts sent, {bytes} bytes")
     }
 
     fn document(&self) -> serde_json::Value {
-        let Self { dataset, version, parts, bytes } = self;
+        let Self {
+            dataset,
+            version,
+            parts,
+            bytes,
+        } = self;
         json!({ "dataset": dataset, "version": version, "parts_sent": parts, "bytes_sent": bytes })
     }
 }
@@ -299,7 +362,9 @@ async fn push_all(
 }
 
 async fn register(mut broker: OwnerClient<Channel>, manifest: &SignedManifest) -> Done {
-    let request = RegisterManifestRequest { manifest: Some(manifest.signed().clone()) };
+    let request = RegisterManifestRequest {
+        manifest: Some(manifest.signed().clone()),
+    };
     broker
         .register_manifest(request)
         .await
@@ -314,15 +379,20 @@ async fn push_one(
     printer: &Printer,
 ) -> Result<Pushed, Failure> {
     let asked = send(channel.clone(), manifest, Vec::new(), sealed, printer).await?;
-    let wanted: Vec<FileId> =
-        asked.parts_missing.iter().filter_map(|id| FileId::from_slice(id)).collect();
+    let wanted: Vec<FileId> = asked
+        .parts_missing
+        .iter()
+        .filter_map(|id| FileId::from_slice(id))
+        .collect();
     let done = match wanted.is_empty() {
         true => asked,
         false => send(channel, manifest, wanted, sealed, printer).await?,
     };
     if !done.parts_missing.is_empty() {
-        return Err(Failure::failed(format!("`{}` is not whole in the room", manifest.dataset()))
-            .hint("push it again; if that does not help, seal it again"));
+        return Err(
+            Failure::failed(format!("`{}` is not whole in the room", manifest.dataset()))
+                .hint("push it again; if that does not help, seal it again"),
+        );
     }
     Ok(Pushed {
         dataset: manifest.dataset().clone(),
@@ -348,9 +418,12 @@ async fn send(
         bar.finish_and_clear();
         sent
     });
-    let reply = RoomClient::new(channel).push(ReceiverStream::new(receiver)).await;
+    let reply = RoomClient::new(channel)
+        .push(ReceiverStream::new(receiver))
+        .await;
     let read = feed.await.unwrap_or_else(|_| Ok(()));
-    let reply = reply.map_err(|status| status_failure("the room did not take the data", &status))?;
+    let reply =
+        reply.map_err(|status| status_failure("the room did not take the data", &status))?;
     read?;
     Ok(reply.into_inner())
 }
@@ -367,7 +440,9 @@ async fn feed(
     for id in parts {
         let what = format!("the part {id} was not read");
         let bytes = tokio::fs::read(part_path(sealed, id)).await.or_fail(what)?;
-        let header = PartHeader { file_id: id.as_bytes().to_vec() };
+        let header = PartHeader {
+            file_id: id.as_bytes().to_vec(),
+        };
         open = open && send(push_frame::Frame::Part(header)).await;
         for chunk in bytes.chunks(CHUNK_BYTES) {
             open = open && send(push_frame::Frame::Chunk(chunk.to_vec())).await;
@@ -389,9 +464,11 @@ pub fn inspect(arguments: &DataInspect, printer: &Printer) -> Done {
     };
     let what = format!("`{}` was not read", path.display());
     let signed = read_manifest_file(&path).or_fail(&what)?;
-    let manifest = peek_manifest(&signed)
-        .or_fail(&what)
-        .map_err(|failure| failure.exit(Exit::Failed).hint("name a sealed data set's folder, or its manifest"))?;
+    let manifest = peek_manifest(&signed).or_fail(&what).map_err(|failure| {
+        failure
+            .exit(Exit::Failed)
+            .hint("name a sealed data set's folder, or its manifest")
+    })?;
     let inspection = inspect_manifest(&manifest);
     printer.result(inspection.to_string(), "incamera-inspection/1", &inspection);
     Ok(())

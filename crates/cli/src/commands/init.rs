@@ -40,20 +40,33 @@ pub struct PublicFile {
 pub fn run(arguments: &Init, printer: &Printer) -> Done {
     let folder = &arguments.folder;
     if folder.join("party.toml").exists() {
-        return Err(Failure::usage(format!("`{}` is a party's folder already", folder.display()))
-            .hint("name another folder; keys are never overwritten"));
+        return Err(Failure::usage(format!(
+            "`{}` is a party's folder already",
+            folder.display()
+        ))
+        .hint("name another folder; keys are never overwritten"));
     }
     let passphrase = passphrase(arguments)?;
     make_folders(folder)?;
     let mut rng = rand::rng();
-    let signs = make_key(&folder.join("signing_key"), &format!("{} signing key", arguments.name))?;
-    let service = make_key(&folder.join("service_key"), &format!("{} service key", arguments.name))?;
+    let signs = make_key(
+        &folder.join("signing_key"),
+        &format!("{} signing key", arguments.name),
+    )?;
+    let service = make_key(
+        &folder.join("service_key"),
+        &format!("{} service key", arguments.name),
+    )?;
     let mut analysts = BTreeMap::new();
     for name in &arguments.analyst {
         let key = make_key(&folder.join("analysts").join(name.as_str()), name.as_str())?;
         analysts.insert(name.clone(), key);
     }
-    write(&folder.join("passphrase.txt"), passphrase.expose_secret(), 0o600)?;
+    write(
+        &folder.join("passphrase.txt"),
+        passphrase.expose_secret(),
+        0o600,
+    )?;
     KeyRing::create(&folder.join("ring.age"), &passphrase, &mut rng)
         .or_fail("the key ring was not made")?;
     let public = PublicFile {
@@ -66,7 +79,11 @@ pub fn run(arguments: &Init, printer: &Printer) -> Done {
     };
     let text = toml::to_string(&public).or_fail("the public file was not written")?;
     write(&folder.join("public.toml"), &text, 0o644)?;
-    write(&folder.join("party.toml"), &configuration(arguments), 0o644)?;
+    write(
+        &folder.join("party.toml"),
+        &configuration(arguments, &signs),
+        0o644,
+    )?;
     show(arguments, &public, printer);
     Ok(())
 }
@@ -78,7 +95,14 @@ fn url(arguments: &Init) -> String {
 
 fn make_folders(folder: &Path) -> Done {
     let what = format!("the folder `{}` was not made", folder.display());
-    for name in ["", "agreements", "analysts", "crosswalks", "consents", "sealed"] {
+    for name in [
+        "",
+        "agreements",
+        "analysts",
+        "crosswalks",
+        "consents",
+        "sealed",
+    ] {
         fs::create_dir_all(folder.join(name)).or_fail(&what)?;
     }
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).or_fail(what)
@@ -90,7 +114,11 @@ fn make_key(path: &Path, comment: &str) -> Result<PublicKey, Failure> {
     let text = key.to_openssh(comment).or_fail(&what)?;
     write(path, &text, 0o600)?;
     let public = key.public();
-    write(&path.with_extension("pub"), &format!("{public} {comment}\n"), 0o644)?;
+    write(
+        &path.with_extension("pub"),
+        &format!("{public} {comment}\n"),
+        0o644,
+    )?;
     Ok(public)
 }
 
@@ -110,8 +138,10 @@ fn write(path: &Path, text: &str, mode: u32) -> Done {
 /// The passphrase of the ring: checked before anything is made.
 fn passphrase(arguments: &Init) -> Result<SecretString, Failure> {
     let text = match &arguments.passphrase_file {
-        Some(path) => fs::read_to_string(path)
-            .or_fail(format!("the passphrase file `{}` was not read", path.display()))?,
+        Some(path) => fs::read_to_string(path).or_fail(format!(
+            "the passphrase file `{}` was not read",
+            path.display()
+        ))?,
         None => random_passphrase(),
     };
     let secret = SecretString::from(text.trim_end_matches(['\n', '\r']).to_owned());
@@ -131,7 +161,7 @@ fn random_passphrase() -> String {
     groups.join("-")
 }
 
-fn configuration(arguments: &Init) -> String {
+fn configuration(arguments: &Init, signs: &PublicKey) -> String {
     let health = match arguments.health {
         Some(address) => format!("health = \"{address}\"\n"),
         None => "# health = \"127.0.0.1:7444\"   # /healthz, plain HTTP\n".to_owned(),
@@ -140,6 +170,7 @@ fn configuration(arguments: &Init) -> String {
         "# The service of `{name}`. Paths are relative to this file.\n\
          format = \"incamera-party/1\"\n\
          name   = \"{name}\"\n\
+         signs  = \"{signs}\"   # agreements that give you another key do not count\n\
          listen = \"{listen}\"\n\
          {health}\
          {simulated}\

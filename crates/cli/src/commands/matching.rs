@@ -6,7 +6,7 @@ use incamera_agreement::{Agreement, MatchingMethod, Reveals, SignedAgreement};
 use incamera_matching::{MatchError, MatchingSecret, Method, Run, Terms, ids};
 use incamera_net::services::{MeetingFrame, MeetingHello, meeting_frame::Frame};
 use incamera_net::{client, services};
-use incamera_seal::{Crosswalk, CrosswalkScope, MatchingSlot, Source, read_texts};
+use incamera_seal::{Crosswalk, CrosswalkScope, MatchingSlot, Source, SourceError, read_texts};
 use incamera_types::limits::CHUNK_BYTES;
 use incamera_types::{Digest, IdKind, PartyName, Pseudonym};
 use incamera_wire::v1::MatchMessage;
@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use super::room_client::{self, status_failure};
 use super::block_on;
+use super::room_client::{self, status_failure};
 use crate::args::MatchRun;
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::Folder;
@@ -45,14 +45,26 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         epoch: agreement.agreement().matching.epoch,
         id_kind: kind.clone(),
     };
-    let pseudonyms = exchange(arguments, &folder, &agreement, &scope, &peer, prepared.ids.clone(), printer)?;
+    let pseudonyms = exchange(
+        arguments,
+        &folder,
+        &agreement,
+        &scope,
+        &peer,
+        prepared.ids.clone(),
+        printer,
+    )?;
     let path = folder.crosswalk(&scope.agreement_id, &kind);
     let peer_size = pseudonyms.peer_size;
     keep(&path, scope, pseudonyms.rows)?;
     let seconds = start.elapsed().as_secs_f64();
     let text = format!(
         "matched with `{peer}`: each of your {} distinct ids of kind `{kind}` has a pseudonym ({seconds:.1} s)\n  rows {}, empty {}, invalid {}, duplicates {}\n  `{peer}` has {peer_size} ids; which of them are yours too, neither side learns\n  crosswalk (yours alone): {}",
-        prepared.ids.len(), prepared.rows, prepared.empty, prepared.invalid, prepared.duplicates,
+        prepared.ids.len(),
+        prepared.rows,
+        prepared.empty,
+        prepared.invalid,
+        prepared.duplicates,
         path.display()
     );
     let document = json!({
@@ -74,15 +86,19 @@ fn id_kind(arguments: &MatchRun, agreement: &Agreement) -> Result<IdKind, Failur
         (None, _) => None,
     };
     chosen.cloned().ok_or_else(|| {
-        Failure::usage("which kind of id is to be matched?")
-            .hint(format!("name one with `--id`: the agreement matches {}", listed.join(", ")))
+        Failure::usage("which kind of id is to be matched?").hint(format!(
+            "name one with `--id`: the agreement matches {}",
+            listed.join(", ")
+        ))
     })
 }
 
 /// The other party of a two-party matching.
 fn peer(agreement: &Agreement, me: &PartyName) -> Result<PartyName, Failure> {
     if !agreement.parties.contains_key(me) {
-        return Err(Failure::usage(format!("`{me}` is no party of this agreement")));
+        return Err(Failure::usage(format!(
+            "`{me}` is no party of this agreement"
+        )));
     }
     let mut others = agreement.owners().into_iter().filter(|party| *party != me);
     match (others.next(), others.next()) {
@@ -107,17 +123,31 @@ fn read_ids(
             raw.push(id.to_owned());
             bar.inc(1);
         })
-        .or_fail(&what)
-        .map_err(|failure| failure.hint("name the column with `--column` if it is not called like the kind of id"))?;
+        .map_err(|error| {
+            Failure::failed(&what)
+                .because(&error)
+                .hint(mend_and_match(&error))
+        })?;
     }
     bar.finish_and_clear();
     Ok(ids::collect(raw, kind))
 }
 
+fn mend_and_match(error: &SourceError) -> &'static str {
+    match error {
+        SourceError::MissingColumns { .. } => {
+            "name the column with `--column` if it is not called like the kind of id"
+        }
+        _ => "nothing was sent: mend the file and run it again",
+    }
+}
+
 fn terms(agreement: &Agreement, kind: &IdKind) -> Result<Terms, Failure> {
     let matching = &agreement.matching;
     if matching.method != MatchingMethod::Commutative || matching.reveals != Reveals::Nothing {
-        return Err(Failure::usage("this version matches by `commutative` with reveals `nothing` only"));
+        return Err(Failure::usage(
+            "this version matches by `commutative` with reveals `nothing` only",
+        ));
     }
     Ok(Terms {
         agreement_id: agreement.id,
@@ -155,7 +185,9 @@ fn exchange(
     let terms = terms(agreement.agreement(), &scope.id_kind)?;
     let mut ring = folder.ring()?;
     let mut rng = rand::rng();
-    let secret = ring.matching_secret_or_new(&slot, &mut rng).or_fail("the matching secret was not kept")?;
+    let secret = ring
+        .matching_secret_or_new(&slot, &mut rng)
+        .or_fail("the matching secret was not kept")?;
     allow_run(agreement.agreement(), secret.runs())?;
     let secret = MatchingSecret::from_key(secret.key().expose());
     let known = known(folder, scope)?;
@@ -163,8 +195,16 @@ fn exchange(
     let run = Run::new(terms, me, peer.clone(), &secret, ids, &known, &mut rng)
         .map_err(|error| match_failure(&error))?;
     let bar = printer.progress("matching", None);
-    let mut count = || ring.count_matching_run(&slot).map(drop).or_fail("the run was not counted");
-    let talk = Talk { patience: arguments.patience(), kind: &scope.id_kind, bar: &bar };
+    let mut count = || {
+        ring.count_matching_run(&slot)
+            .map(drop)
+            .or_fail("the run was not counted")
+    };
+    let talk = Talk {
+        patience: arguments.patience(),
+        kind: &scope.id_kind,
+        bar: &bar,
+    };
     let matched = block_on(converse(run, &talk, folder, agreement, &mut count));
     bar.finish_and_clear();
     matched
@@ -175,9 +215,13 @@ fn allow_run(agreement: &Agreement, runs: u32) -> Done {
     if runs < limit {
         return Ok(());
     }
-    Err(Failure::new(Exit::Refused, "no more matching runs are allowed")
-        .why(format!("the agreement allows {limit} runs in this epoch, and {runs} were made"))
-        .hint("agree on a new version with a higher `max_runs`, or start a new epoch"))
+    Err(
+        Failure::new(Exit::Refused, "no more matching runs are allowed")
+            .why(format!(
+                "the agreement allows {limit} runs in this epoch, and {runs} were made"
+            ))
+            .hint("agree on a new version with a higher `max_runs`, or start a new epoch"),
+    )
 }
 
 /// What earlier runs gave: compared with what this one gives.
@@ -186,11 +230,15 @@ fn known(folder: &Folder, scope: &CrosswalkScope) -> Result<Vec<(String, Pseudon
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let crosswalk = Crosswalk::read(&path).or_fail("the crosswalk of the run before was not read")?;
+    let crosswalk =
+        Crosswalk::read(&path).or_fail("the crosswalk of the run before was not read")?;
     if crosswalk.scope() != scope {
         return Ok(Vec::new());
     }
-    Ok(crosswalk.iter().map(|(id, pseudonym)| (id.to_owned(), pseudonym)).collect())
+    Ok(crosswalk
+        .iter()
+        .map(|(id, pseudonym)| (id.to_owned(), pseudonym))
+        .collect())
 }
 
 /// Writes the crosswalk; ids of earlier runs stay in it.
@@ -199,10 +247,16 @@ fn keep(path: &std::path::Path, scope: CrosswalkScope, rows: Vec<(String, Pseudo
     if let Ok(before) = Crosswalk::read(path)
         && before.scope() == &scope
     {
-        all.extend(before.iter().map(|(id, pseudonym)| (id.to_owned(), pseudonym)));
+        all.extend(
+            before
+                .iter()
+                .map(|(id, pseudonym)| (id.to_owned(), pseudonym)),
+        );
     }
     all.extend(rows);
-    Crosswalk::new(scope, all).write(path).or_fail("the crosswalk was not written")
+    Crosswalk::new(scope, all)
+        .write(path)
+        .or_fail("the crosswalk was not written")
 }
 
 fn match_failure(error: &MatchError) -> Failure {
@@ -246,7 +300,11 @@ async fn converse(
         party: folder.name().to_string(),
         id_kind: how.kind.to_string(),
     };
-    let _ = sender.send(MeetingFrame { frame: Some(Frame::Hello(hello)) }).await;
+    let _ = sender
+        .send(MeetingFrame {
+            frame: Some(Frame::Hello(hello)),
+        })
+        .await;
     let joined = client.join(ReceiverStream::new(receiver)).await;
     let joined = joined.map_err(|status| status_failure("the meeting point refused", &status))?;
     let mut frames = joined.into_inner();
@@ -276,13 +334,18 @@ async fn wait_for_peer(
     let first = tokio::time::timeout(patience, frames.message()).await;
     let first = first.map_err(|_| {
         Failure::failed(format!("`{peer}` did not come to match"))
-            .why(format!("it did not run `match run` within {} s", patience.as_secs()))
+            .why(format!(
+                "it did not run `match run` within {} s",
+                patience.as_secs()
+            ))
             .hint("agree on a time, and run it on both sides; `--wait SECONDS` waits longer")
     })?;
     let first = first.map_err(|status| status_failure("the meeting point refused", &status))?;
     match first.and_then(|frame| frame.frame) {
         Some(Frame::Ready(_)) => Ok(()),
-        _ => Err(Failure::failed("the meeting point sent something unexpected")),
+        _ => Err(Failure::failed(
+            "the meeting point sent something unexpected",
+        )),
     }
 }
 
@@ -327,7 +390,9 @@ fn received(frame: Result<Option<MeetingFrame>, tonic::Status>) -> Result<MatchM
     match frame.and_then(|frame| frame.frame) {
         Some(Frame::Message(bytes)) => decode(&bytes, MAX_MATCH_MESSAGE_BYTES)
             .or_fail("the other party sent something that is no message of the matching"),
-        Some(_) => Err(Failure::failed("the meeting point sent something unexpected")),
+        Some(_) => Err(Failure::failed(
+            "the meeting point sent something unexpected",
+        )),
         None => Err(hung_up()),
     }
 }

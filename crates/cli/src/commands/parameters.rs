@@ -1,14 +1,18 @@
 //! `NAME=VALUE` arguments, typed by the agreement.
 
 use incamera_agreement::{Agreement, Query};
-use incamera_types::{ParamName, Params, QueryName};
+use incamera_types::{ParamName, ParamType, Params, QueryName};
 
 use crate::failure::Failure;
 
 /// The query of this name.
 pub fn query<'a>(agreement: &'a Agreement, name: &QueryName) -> Result<&'a Query, Failure> {
     agreement.queries.get(name).ok_or_else(|| {
-        let known: Vec<String> = agreement.queries.keys().map(|name| format!("`{name}`")).collect();
+        let known: Vec<String> = agreement
+            .queries
+            .keys()
+            .map(|name| format!("`{name}`"))
+            .collect();
         Failure::usage(format!("the agreement has no query `{name}`"))
             .hint(format!("it has {}", known.join(", ")))
     })
@@ -30,20 +34,32 @@ pub fn read(query: &Query, arguments: &[String]) -> Result<Params, Failure> {
     Ok(params)
 }
 
-fn pair(
-    query: &Query,
-    argument: &str,
-) -> Result<(ParamName, incamera_types::Value), Failure> {
+fn pair(query: &Query, argument: &str) -> Result<(ParamName, incamera_types::Value), Failure> {
     let form = || Failure::usage(format!("`{argument}` is no parameter")).hint("write NAME=VALUE");
     let (name, text) = argument.split_once('=').ok_or_else(form)?;
     let name: ParamName = name.parse().map_err(|_| form())?;
     let ty = query.params.get(&name).ok_or_else(|| {
-        let known: Vec<String> = query.params.keys().map(|name| format!("`{name}`")).collect();
+        let known: Vec<String> = query
+            .params
+            .keys()
+            .map(|name| format!("`{name}`"))
+            .collect();
         Failure::usage(format!("the query has no parameter `{name}`"))
             .hint(format!("it has {}", known.join(", ")))
     })?;
-    let value = ty
-        .parse(text)
-        .map_err(|error| Failure::usage(format!("`{name}` has no valid value")).because(&error))?;
+    let value = ty.parse(text).map_err(|error| {
+        Failure::usage(format!("`{name}` has no valid value"))
+            .because(&error)
+            .hint(format!("give it a {ty}{}", example(ty)))
+    })?;
     Ok((name, value))
+}
+
+/// How a value of the type is written, where that is not plain.
+fn example(ty: &ParamType) -> &'static str {
+    match ty {
+        ParamType::Bool => ": true or false",
+        ParamType::Date => ", such as 2026-05-31",
+        _ => "",
+    }
 }

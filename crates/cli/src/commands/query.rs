@@ -37,7 +37,11 @@ pub fn explain(arguments: &QueryExplain, printer: &Printer) -> Done {
     let checked = check(&agreement, query, &params)
         .map_err(|refusal| refused(&arguments.agreement, &agreement, query, &refusal))?;
     let explanation = checked.explain(&agreement);
-    printer.result(explanation.to_string(), "incamera-explanation/1", &explanation);
+    printer.result(
+        explanation.to_string(),
+        "incamera-explanation/1",
+        &explanation,
+    );
     Ok(())
 }
 
@@ -59,7 +63,10 @@ fn confirm(arguments: &QueryRun, query: &Query) -> Done {
     if arguments.yes {
         return Ok(());
     }
-    let cost = format!("`{}` costs each owner epsilon {} (a repeat costs nothing)", query.name, query.epsilon);
+    let cost = format!(
+        "`{}` costs each owner epsilon {} (a repeat costs nothing)",
+        query.name, query.epsilon
+    );
     if !std::io::stdin().is_terminal() {
         return Err(Failure::usage(cost).hint("say `--yes` to spend it"));
     }
@@ -89,19 +96,31 @@ async fn ask(
 ) -> Result<Asked, Failure> {
     let key = read_key(&arguments.key)?;
     let bar = printer.progress("attesting the room", None);
-    let room = room_client::attested(agreement, None, printer).await?;
+    let room = room_client::attested(agreement, Some(&key), printer).await?;
     let manifests = manifests(&room, agreement, query).await?;
     let what = "the request was not made";
     let measurement = room.workload().measurement();
-    let mut request =
-        Request::new(agreement.agreement(), &query.name, params, &manifests, measurement).or_fail(what)?;
+    let mut request = Request::new(
+        agreement.agreement(),
+        &query.name,
+        params,
+        &manifests,
+        measurement,
+    )
+    .or_fail(what)?;
     if let Some(purpose) = &arguments.purpose {
         request = request.for_purpose(purpose.clone());
     }
     let expires = now().plus(REQUEST_LIFETIME_S);
     let mut rng = rand::rng();
     let signed = request
-        .sign(&arguments.analyst, &arguments.reason, expires, &key, &mut rng)
+        .sign(
+            &arguments.analyst,
+            &arguments.reason,
+            expires,
+            &key,
+            &mut rng,
+        )
         .or_fail(what)?;
     let release = run_in_room(&room, signed, &bar).await;
     bar.finish_and_clear();
@@ -121,7 +140,9 @@ async fn manifests(
 ) -> Result<BTreeMap<DatasetName, ManifestDigest>, Failure> {
     let datasets = query.datasets();
     let names = datasets.iter().map(|name| name.to_string()).collect();
-    let reply = client::room(room.channel()).manifests(ManifestsRequest { datasets: names }).await;
+    let reply = client::room(room.channel())
+        .manifests(ManifestsRequest { datasets: names })
+        .await;
     let reply = reply.map_err(|status| status_failure("the room has not all data", &status))?;
     let mut digests = BTreeMap::new();
     for (dataset, signed) in datasets.into_iter().zip(reply.into_inner().manifests) {
@@ -136,10 +157,17 @@ fn open(
     dataset: &DatasetName,
     signed: &Signed,
 ) -> Result<SignedManifest, Failure> {
-    let failed = || Failure::failed(format!("the manifest of `{dataset}` in the room is not its owner's"))
-        .hint("its owner pushes it again: `incamera data push`");
+    let failed = || {
+        Failure::failed(format!(
+            "the manifest of `{dataset}` in the room is not its owner's"
+        ))
+        .hint("its owner pushes it again: `incamera data push`")
+    };
     let terms = agreement.agreement();
-    let owner = terms.datasets.get(dataset).and_then(|spec| terms.service_key(&spec.owner));
+    let owner = terms
+        .datasets
+        .get(dataset)
+        .and_then(|spec| terms.service_key(&spec.owner));
     let owner = owner.ok_or_else(|| failed().why("the agreement has no such data set"))?;
     let manifest = open_manifest(signed, owner).map_err(|error| failed().because(&error))?;
     if manifest.dataset() != dataset {
@@ -154,7 +182,11 @@ async fn run_in_room(
     bar: &indicatif::ProgressBar,
 ) -> Result<ReleaseFile, Failure> {
     let refused = |status| status_failure("there is no answer", &status);
-    let run = client::room(room.channel()).run(RunRequest { request: Some(request) }).await;
+    let run = client::room(room.channel())
+        .run(RunRequest {
+            request: Some(request),
+        })
+        .await;
     let mut events = run.map_err(refused)?.into_inner();
     while let Some(event) = events.message().await.map_err(refused)? {
         match event.event {
@@ -173,8 +205,10 @@ fn keep(arguments: &QueryRun, asked: &Asked) -> Result<PathBuf, Failure> {
         .out
         .clone()
         .unwrap_or_else(|| format!("{}-{short}.release", arguments.query).into());
-    std::fs::write(&path, encode(&asked.release))
-        .or_fail(format!("the answer was not written to `{}`", path.display()))?;
+    std::fs::write(&path, encode(&asked.release)).or_fail(format!(
+        "the answer was not written to `{}`",
+        path.display()
+    ))?;
     Ok(path)
 }
 
@@ -185,7 +219,8 @@ fn show(
     path: &Path,
     printer: &Printer,
 ) -> Done {
-    let report = verify_release(&asked.release, agreement).or_fail("the room's answer does not hold")?;
+    let report =
+        verify_release(&asked.release, agreement).or_fail("the room's answer does not hold")?;
     let shown = table(&report.answer, query).or_fail("the answer was not understood")?;
     let mut text = shown.to_string();
     let epsilon = query.epsilon.to_string();

@@ -24,11 +24,15 @@ use crate::printer::Printer;
 pub fn signed_agreement(path: &Path) -> Result<SignedAgreement, Failure> {
     let agreement = agreement_error::read(path)?;
     let what = format!("the agreement `{}` is not in force", path.display());
-    let signatures = files::read_signatures(path, &agreement).or_fail(&what)?;
+    let signatures = files::read_signatures(path, &agreement)
+        .or_fail(&what)
+        .map_err(|failure| {
+            failure.hint("get that party's .sig file again, or let it sign again")
+        })?;
     let signed = agreement.verify(&signatures).map_err(|error| {
-        Failure::new(Exit::Refused, &what)
-            .because(&error)
-            .hint("each party signs it with `incamera agreement sign`; keep all .sig files beside it")
+        Failure::new(Exit::Refused, &what).because(&error).hint(
+            "each party signs it with `incamera agreement sign`; keep all .sig files beside it",
+        )
     })?;
     signed.at(now()).map_err(|error| {
         Failure::new(Exit::Refused, &what)
@@ -46,11 +50,17 @@ pub async fn party_service(
 ) -> Result<Channel, Failure> {
     let terms = agreement.agreement();
     let found = terms.parties.get(party);
-    let found = found.ok_or_else(|| Failure::usage(format!("`{party}` is no party of this agreement")))?;
+    let found =
+        found.ok_or_else(|| Failure::usage(format!("`{party}` is no party of this agreement")))?;
     let key = folder.service_key()?;
-    client::connect(found.url.as_str(), &found.service, Some(&key), &options(folder))
-        .await
-        .map_err(|error| connect_failure(&format!("`{party}` was not reached"), &error))
+    client::connect(
+        found.url.as_str(),
+        &found.service,
+        Some(&key),
+        &options(folder),
+    )
+    .await
+    .map_err(|error| connect_failure(&format!("`{party}` was not reached"), &error))
 }
 
 /// Connects to the party's own service.
@@ -105,7 +115,9 @@ pub async fn attested(
         .map_err(|error| connect_failure("the room was not reached", &error))?;
     let mut challenge = [0u8; 32];
     rand::rng().fill_bytes(&mut challenge);
-    let request = AttestRequest { challenge: challenge.to_vec() };
+    let request = AttestRequest {
+        challenge: challenge.to_vec(),
+    };
     let reply = client::room(room.channel()).attest(request).await;
     let reply = reply.map_err(|status| status_failure("the room gave no evidence", &status))?;
     let bound = reply.into_inner().evidence.unwrap_or_default();
@@ -126,18 +138,22 @@ fn check(
     tls_key: &[u8],
 ) -> Result<VerifiedWorkload, Failure> {
     let terms = agreement.agreement();
-    let refused = |why: &str| {
-        Failure::new(Exit::Attestation, "the room's evidence does not hold").why(why)
-    };
+    let refused =
+        |why: &str| Failure::new(Exit::Attestation, "the room's evidence does not hold").why(why);
     let keys = bound.keys.clone().unwrap_or_default();
     if keys.tls_key != tls_key {
-        return Err(refused("it is bound to another TLS key than this connection's: somebody stands in between"));
+        return Err(refused(
+            "it is bound to another TLS key than this connection's: somebody stands in between",
+        ));
     }
     if bound.agreement_digest != AsRef::<[u8]>::as_ref(&terms.digest) {
         return Err(refused("the room works under another agreement, or another version of it")
             .hint("check `agreement` in the room's configuration, and that you have the newest version"));
     }
-    let evidence = bound.evidence.as_ref().ok_or_else(|| refused("it is empty"))?;
+    let evidence = bound
+        .evidence
+        .as_ref()
+        .ok_or_else(|| refused("it is empty"))?;
     let binding = Binding::for_push(challenge, keys, terms.digest);
     verify(evidence, &terms.room.policy, &binding, now()).map_err(|error| {
         Failure::new(Exit::Attestation, "the room's evidence does not hold")

@@ -43,8 +43,7 @@ pub fn room(arguments: &RoomServe, printer: &Printer) -> Done {
 
 /// Shows what this program would attest.
 pub fn measure(printer: &Printer) -> Done {
-    let measurement =
-        incamera_room::own_measurement().or_fail("this program was not measured")?;
+    let measurement = incamera_room::own_measurement().or_fail("this program was not measured")?;
     let document = serde_json::json!({ "tee": "simulated", "measurement": measurement });
     let text = format!(
         "[[room.accept]]\ntee          = \"simulated\"   # SIMULATED TEE: protects nothing\nmeasurements = [\"{measurement}\"]"

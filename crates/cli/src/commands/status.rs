@@ -94,7 +94,10 @@ fn text(status: &StatusReply) -> String {
         ));
     }
     for data in &status.data {
-        lines.push(format!("data set {}: version {}", data.dataset, data.version));
+        lines.push(format!(
+            "data set {}: version {}",
+            data.dataset, data.version
+        ));
     }
     lines.join("\n")
 }

@@ -32,8 +32,11 @@ pub fn run(arguments: &Verify, printer: &Printer) -> Done {
         Some(Kind::Release(release)) => self::release(&release, &agreement(arguments)?, printer),
         Some(Kind::Manifest(signed)) => manifest(&signed, &agreement(arguments)?, printer),
         Some(Kind::Agreement) => signatures(path, printer),
-        None => Err(Failure::usage(format!("`{}` is nothing that can be verified", path.display()))
-            .hint("give an agreement, a manifest, or a release with its receipt")),
+        None => Err(Failure::usage(format!(
+            "`{}` is nothing that can be verified",
+            path.display()
+        ))
+        .hint("give an agreement, a manifest, or a release with its receipt")),
     }
 }
 
@@ -50,7 +53,8 @@ fn kind(bytes: &[u8]) -> Option<Kind> {
         return Some(Kind::Manifest(signed));
     }
     let text = std::str::from_utf8(bytes).ok()?;
-    text.contains("incamera-agreement/").then_some(Kind::Agreement)
+    text.contains("incamera-agreement/")
+        .then_some(Kind::Agreement)
 }
 
 /// The signed agreement that a file belongs to. An agreement that has expired since still
@@ -63,14 +67,18 @@ fn agreement(arguments: &Verify) -> Result<SignedAgreement, Failure> {
     let agreement = agreement_error::read(path)?;
     let what = format!("the agreement `{}` is not signed by all", path.display());
     let signatures = files::read_signatures(path, &agreement).or_fail(&what)?;
-    agreement.verify(&signatures).map_err(|error| {
-        Failure::new(Exit::Refused, what).because(&error)
-    })
+    agreement
+        .verify(&signatures)
+        .map_err(|error| Failure::new(Exit::Refused, what).because(&error))
 }
 
 fn release(release: &ReleaseFile, agreement: &SignedAgreement, printer: &Printer) -> Done {
     let report = verify_release(release, agreement).or_fail("the receipt does not hold")?;
-    printer.result(receipt::text(&report), "incamera-verified/1", &receipt::document(&report));
+    printer.result(
+        receipt::text(&report),
+        "incamera-verified/1",
+        &receipt::document(&report),
+    );
     Ok(())
 }
 
@@ -80,7 +88,8 @@ fn manifest(signed: &Signed, agreement: &SignedAgreement, printer: &Printer) -> 
     let peeked = peek_manifest(signed).or_fail(what)?;
     let spec = terms.datasets.get(peeked.dataset());
     let owner = spec.and_then(|spec| terms.service_key(&spec.owner));
-    let owner = owner.ok_or_else(|| Failure::failed(what).why("the agreement has no such data set"))?;
+    let owner =
+        owner.ok_or_else(|| Failure::failed(what).why("the agreement has no such data set"))?;
     let manifest = open_manifest(signed, owner).or_fail(what)?;
     if manifest.agreement_id() != &terms.id {
         return Err(Failure::failed(what).why("it was sealed under another agreement"));

@@ -11,9 +11,12 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, BooleanArray};
 use incamera_testkit::stage::Outcome;
 
+use crate::by_hand;
 use crate::world::{AGREEMENT, Data, PROGRAM, WINDOW, World};
 
 type Case = (&'static str, fn(&World));
@@ -50,6 +53,8 @@ fn refused(outcome: &Outcome, code: i32, says: &[&str]) {
     for words in says {
         assert!(all.contains(words), "`{words}` is not said: {all}");
     }
+    let advice = !outcome.text("/error/hint").is_empty() || outcome.failure().contains(": ");
+    assert!(advice, "nothing says what to do: {all}");
     assert!(!all.contains('\n') && !all.contains("panicked"), "{all}");
 }
 
@@ -213,9 +218,14 @@ fn at_home() {
     all(
         &world,
         &[
+            ("the search for leaks finds leaks", leaks_are_found),
             ("a file that cannot be read", unreadable_file),
             ("a missing column", missing_column),
             ("a value that does not fit", value_that_does_not_fit),
+            (
+                "a Parquet file that does not fit",
+                parquet_that_does_not_fit,
+            ),
             ("a field that is not UTF-8", not_utf8),
             ("a consent that nobody knows", unknown_purpose),
             ("wrong passphrase", wrong_passphrase),
@@ -225,6 +235,7 @@ fn at_home() {
             ("an agreement that cannot be read", unreadable_agreement),
             ("a missing signature", missing_signature),
             ("an expired agreement", expired_agreement),
+            ("a version that is no longer in force", newer_version),
             ("a question that was not agreed", question_not_agreed),
             ("a wrong analyst", wrong_analyst),
             ("a changed release", changed_release),
@@ -234,6 +245,53 @@ fn at_home() {
             ("all is well afterwards", all_is_well),
         ],
     );
+}
+
+/// Parquet files say row and column.
+fn parquet_that_does_not_fit(world: &World) {
+    let file = world.path("data/bad.parquet");
+    let texts = |text: &str| by_hand::texts([text.to_owned()].into_iter());
+    let sealed = |day: &str, amount: ArrayRef| {
+        let columns = vec![
+            ("email", texts("p1@mail.example")),
+            ("day", texts(day)),
+            ("amount", amount),
+        ];
+        by_hand::write_parquet(Path::new(&file), columns);
+        seal(world, "shop", "purchases", &file)
+    };
+    let outcome = sealed("31.4.7731", texts("1.00"));
+    refused(
+        &outcome,
+        1,
+        &["row 1", "column `day`", "not a date", "mend the file"],
+    );
+    unspoken(world, &outcome, b"7731");
+    let outcome = sealed("2026-04-01", Arc::new(BooleanArray::from(vec![true])));
+    refused(
+        &outcome,
+        1,
+        &[
+            "column `amount` is",
+            "in the file and decimal(10,2) in the agreement",
+        ],
+    );
+}
+
+/// The other cases lean on this.
+fn leaks_are_found(world: &World) {
+    let outcome = run(world, &["status", "--party", &world.path("shop")]);
+    for said in [
+        "incamera-status/1",
+        "\"party\"",
+        "the party's service is up",
+    ] {
+        let search = || unspoken(world, &outcome, said.as_bytes());
+        assert!(
+            catch_unwind(AssertUnwindSafe(search)).is_err(),
+            "`{said}` was not found"
+        );
+    }
 }
 
 fn unreadable_file(world: &World) {
@@ -290,7 +348,11 @@ fn missing_column(world: &World) {
     unspoken(world, &outcome, b"a@b.example");
     let file = bad_file(world, "no-email.csv", b"mail\nsecret.person@mail.example\n");
     let outcome = match_shop(world, &file);
-    refused(&outcome, 1, &["has no column `email`", "--column"]);
+    refused(
+        &outcome,
+        1,
+        &["has no column `email`", "name the column with `--column`"],
+    );
     unspoken(world, &outcome, b"secret.person");
 }
 
@@ -307,7 +369,13 @@ fn value_that_does_not_fit(world: &World) {
         ),
         ("p2@mail.example,,12.50", "p2@mail", "day"),
     ] {
-        let says = ["line 3", &format!("column `{column}`"), "purchases-bad.csv"];
+        let says = [
+            "line 3",
+            &format!("column `{column}`"),
+            "purchases-bad.csv",
+            "nothing was sealed",
+            "mend the file",
+        ];
         let text = format!("{head}{row}\n");
         let outcome = not_sealed(
             world,
@@ -372,7 +440,11 @@ fn wrong_passphrase(world: &World) {
     });
     with_file(&world.path("shop/passphrase.txt"), None, || {
         let outcome = seal(world, "shop", "purchases", &purchases);
-        refused(&outcome, 1, &["passphrase.txt", "No such file"]);
+        refused(
+            &outcome,
+            1,
+            &["passphrase.txt", "No such file", "`passphrase_file`"],
+        );
     });
 }
 
@@ -481,6 +553,49 @@ fn in_force(world: &World) -> Vec<Outcome> {
     ]
 }
 
+/// Once all have signed version 2, version 1 opens nothing more; what was sealed and spent
+/// under version 1 lives on.
+fn newer_version(world: &World) {
+    let first = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
+    let digest = run(world, &["agreement", "check", &first]).text("/digest");
+    world.agree("second", |text| {
+        let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
+        let text = text.replacen("\"second\"", &format!("\"{AGREEMENT}\""), 1);
+        text.replacen("version = 1", &head, 1)
+            .replacen("min_people = 50", "min_people = 60", 1)
+    });
+    let second = world.path("mailer/agreements/second.toml");
+    let changes = run(world, &["agreement", "diff", &first, &second]);
+    let changes = changes.text("/changes");
+    assert!(
+        changes.contains("version 2 follows version 1") && changes.contains("60"),
+        "{changes}"
+    );
+    let before = charges(world);
+    let outcome = world.query(&[]);
+    refused(
+        &outcome,
+        3,
+        &[
+            "version 2 of this agreement is in force",
+            "use the newest version",
+        ],
+    );
+    assert_eq!(charges(world), before);
+    without_service(world, "room", || {
+        world.write_room("second");
+        world.start_room();
+        answer(&world.query_under("second", &[]));
+        world.stage.stop("room");
+        world.write_room(AGREEMENT);
+    });
+    assert!(
+        charges(world) > before,
+        "the new version's question was not charged beside the old"
+    );
+    forget(world, "second");
+}
+
 fn unreadable_agreement(world: &World) {
     let file = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
     let edits: [(fn(&str) -> String, &str); 3] = [
@@ -528,7 +643,11 @@ fn missing_signature(world: &World) {
     });
     with_file(&ours, Some(b"no signature at all"), || {
         for outcome in in_force(world) {
-            refused(&outcome, 1, &["not in force", "is not an SSH signature"]);
+            refused(
+                &outcome,
+                1,
+                &["not in force", "is not an SSH signature", ".sig file"],
+            );
         }
     });
     let theirs = world.path(&format!("shop/agreements/{AGREEMENT}.toml.mailer.sig"));
@@ -769,17 +888,34 @@ fn absent_peer(world: &World) {
 
 /// Only runs for which both came are counted.
 fn too_many_runs(world: &World) {
-    world.agree("few-runs", |text| text.replacen("max_runs = 12", "max_runs = 1", 1));
+    world.agree("few-runs", |text| {
+        text.replacen("max_runs = 12", "max_runs = 1", 1)
+    });
     let side = |party: &str, file: &str, wait: &str| {
         let (folder, data) = (world.path(party), world.path(&format!("data/{file}.csv")));
         let agreement = world.path(&format!("{party}/agreements/few-runs.toml"));
         run(
             world,
-            &["match", "run", "--party", &folder, "--agreement", &agreement, "--data", &data, "--wait", wait],
+            &[
+                "match",
+                "run",
+                "--party",
+                &folder,
+                "--agreement",
+                &agreement,
+                "--data",
+                &data,
+                "--wait",
+                wait,
+            ],
         )
     };
     for _ in 0..2 {
-        refused(&side("mailer", "mailing", "0"), 1, &["did not come to match"]);
+        refused(
+            &side("mailer", "mailing", "0"),
+            1,
+            &["did not come to match"],
+        );
     }
     std::thread::scope(|scope| {
         let theirs = scope.spawn(|| side("mailer", "mailing", "60"));
@@ -790,7 +926,11 @@ fn too_many_runs(world: &World) {
     });
     for (party, file) in [("shop", "customers"), ("mailer", "mailing")] {
         let outcome = side(party, file, "0");
-        refused(&outcome, 3, &["no more matching runs", "allows 1 runs", "`max_runs`"]);
+        refused(
+            &outcome,
+            3,
+            &["no more matching runs", "allows 1 runs", "`max_runs`"],
+        );
     }
     forget(world, "few-runs");
 }

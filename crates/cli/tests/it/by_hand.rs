@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -16,7 +17,7 @@ use incamera_types::{Date, Pseudonym};
 use parquet::arrow::ArrowWriter;
 
 use crate::help::{commands, help_of, stderr, stdout};
-use crate::world::{Data, MARKED, PROGRAM, WINDOW};
+use crate::world::{Data, MARKED, PROGRAM, WINDOW, World};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -470,7 +471,10 @@ fn write_data(person: &Person, data: &Data) {
 
 #[test]
 fn the_readme_works_as_written() {
-    let data = Data::small();
+    let mut data = Data::small();
+    // A stranger to the register, and an amount above the agreement's 500.
+    data.purchases += "stranger@mail.example,2026-04-02,5.00,food\n";
+    data.purchases += "p1@mail.example,2026-04-02,900.00,toys\n";
     let mut person = Person::new();
     write_data(&person, &data);
     walk(&mut person);
@@ -611,7 +615,9 @@ fn second_match_keeps_pseudonyms(person: &Person, data: &Data) {
         "the same people, the same pseudonyms"
     );
     let new = "new.person@mail.example";
-    let customers = column(&data.customers, 0).chain([new.to_owned()]);
+    // The same person in other letters, no id, and something that is none.
+    let odd = [new, " P0@MAIL.Example ", "", "no address"].map(str::to_owned);
+    let customers = column(&data.customers, 0).chain(odd);
     write_parquet(
         &person.path("more.parquet"),
         vec![("email", texts(customers))],
@@ -627,9 +633,17 @@ fn second_match_keeps_pseudonyms(person: &Person, data: &Data) {
         (241, 241)
     );
     assert_eq!(
-        (ours.number("/rows"), theirs.number("/peer_ids")),
+        (ours.number("/peer_ids"), theirs.number("/peer_ids")),
         (241, 241)
     );
+    for (count, expected) in [
+        ("rows", 244),
+        ("duplicates", 1),
+        ("empty", 1),
+        ("invalid", 1),
+    ] {
+        assert_eq!(ours.number(&format!("/{count}")), expected, "{count}");
+    }
     let after = (person.crosswalk("shop"), person.crosswalk("mailer"));
     assert_eq!(after.0.len(), 241);
     for (id, pseudonym) in before.0.iter() {
@@ -670,7 +684,20 @@ fn parquet_is_as_good(person: &Person, data: &Data) {
     ] {
         assert_eq!(csv.text(field), parquet.text(field), "{field}");
     }
-    assert!(csv.number("/sealed") > 300, "{}", csv.document);
+    assert_eq!(csv.number("/without_pseudonym"), 1, "the stranger");
+    assert_eq!(csv.number("/clamped/amount"), 1, "the amount above 500");
+    assert_eq!(csv.text("/ignored"), "[\"category\"]");
+    let left_out = csv.number("/without_pseudonym") + csv.number("/without_consent");
+    assert_eq!(
+        csv.number("/sealed") + left_out,
+        csv.number("/rows"),
+        "{}",
+        csv.document
+    );
+    assert!(
+        csv.number("/without_consent") > 0,
+        "who refuses `measurement` is left out"
+    );
     assert_ne!(csv.text("/manifest"), parquet.text("/manifest"));
     person.json(&["data", "push", "--party", "@/shop"]);
     let before = person.spent("shop");
@@ -685,6 +712,136 @@ fn parquet_is_as_good(person: &Person, data: &Data) {
     assert_eq!(inspected.number("/version"), 3, "{}", inspected.document);
 }
 
+/// Asks for a page as a browser would, and gives the whole response.
+fn http_get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
+}
+
+/// Each service says that it is well, and ends in good order when it is told to.
+#[test]
+fn services_say_that_they_are_well_and_stop_when_told() {
+    let world = World::agreed();
+    let mut running = Vec::new();
+    for (name, file, listens, arguments) in [
+        (
+            "shop",
+            "shop/party.toml",
+            world.shop.listens,
+            ["party", "serve", "--party", "shop"],
+        ),
+        (
+            "room",
+            "room/room.toml",
+            world.room.listens,
+            ["room", "serve", "--config", "room/room.toml"],
+        ),
+    ] {
+        let health = free_address().unwrap();
+        world.configure(file, &format!("health = \"{health}\""));
+        let log = std::fs::File::create(world.root().join("log")).unwrap();
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(arguments)
+            .current_dir(world.root())
+            .stdin(Stdio::null())
+            .stderr(log);
+        running.push((name, listens, health, Service(command.spawn().unwrap())));
+    }
+    for ((name, listens, health, mut service), signal) in running.into_iter().zip(["-TERM", "-INT"])
+    {
+        wait_for(listens);
+        wait_for(health);
+        let response = http_get(health, "/healthz");
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+        assert!(
+            response.contains("\"status\":\"ok\"") && response.contains(name),
+            "{response}"
+        );
+        assert!(http_get(health, "/other").starts_with("HTTP/1.1 404"));
+        let pid = service.0.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = service.0.try_wait().unwrap() {
+                break status;
+            }
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "{name} does not end"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        assert_eq!(status.code(), Some(0), "{name} after {signal}");
+    }
+}
+
+/// Ended for good if a test fails.
+struct Service(Child);
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn wait_for(address: SocketAddr) {
+    let start = Instant::now();
+    while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "nothing listens on {address}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What the room measures of itself is what the agreement accepts.
+#[test]
+fn the_measurement_is_the_one_in_the_agreement() {
+    let stage = Stage::new(PROGRAM.into());
+    let measured = stage.done(&["room", "measure"]).unwrap();
+    let (tee, measurement) = (measured.text("/tee"), measured.text("/measurement"));
+    assert_eq!((tee.as_str(), measurement.len()), ("simulated", 64));
+    let draft = stage.done(&[
+        "agreement",
+        "new",
+        "--for",
+        "ad-measurement",
+        "--insecure-simulated-tee",
+    ]);
+    let text = draft.unwrap().text("/text");
+    assert!(
+        text.contains(&format!(
+            "tee = \"simulated\"\nmeasurements = [\"{measurement}\"]"
+        )),
+        "{text}"
+    );
+    // Nobody gets a simulated TEE without asking for one.
+    let draft = stage
+        .done(&["agreement", "new", "--for", "ad-measurement"])
+        .unwrap()
+        .text("/text");
+    assert!(!draft.contains("tee = \"simulated\""), "{draft}");
+}
+
 /// A column of a CSV text without quotes, header left out.
 fn column(csv: &str, at: usize) -> impl Iterator<Item = String> {
     let rows = csv
@@ -694,7 +851,7 @@ fn column(csv: &str, at: usize) -> impl Iterator<Item = String> {
     rows.collect::<Vec<_>>().into_iter()
 }
 
-fn texts(values: impl Iterator<Item = String>) -> ArrayRef {
+pub fn texts(values: impl Iterator<Item = String>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }
 
@@ -716,7 +873,7 @@ fn write_purchases(path: &Path, data: &Data) {
     );
 }
 
-fn write_parquet(path: &Path, columns: Vec<(&str, ArrayRef)>) {
+pub fn write_parquet(path: &Path, columns: Vec<(&str, ArrayRef)>) {
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let file = std::fs::File::create(path).unwrap();
     let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();

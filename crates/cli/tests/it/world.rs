@@ -48,13 +48,26 @@ impl Data {
             mailing: "email,mailed\n".into(),
         };
         for person in 0..240 {
-            let email = if person == 7 { MARKED.to_owned() } else { format!("p{person}@mail.example") };
-            let consent = if person % 10 == 9 { "ads" } else { "ads;measurement" };
+            let email = if person == 7 {
+                MARKED.to_owned()
+            } else {
+                format!("p{person}@mail.example")
+            };
+            let consent = if person % 10 == 9 {
+                "ads"
+            } else {
+                "ads;measurement"
+            };
             data.customers += &format!("{email},{consent}\n");
             data.mailing += &format!("{email},{}\n", person % 2 == 0);
             for n in 0..person % 4 {
-                let amount = if person == 7 { MARKED_AMOUNT.to_owned() } else { format!("{}.50", 3 + n + person % 30) };
-                data.purchases += &format!("{email},2026-04-{:02},{amount},food\n", 1 + person % 28);
+                let amount = if person == 7 {
+                    MARKED_AMOUNT.to_owned()
+                } else {
+                    format!("{}.50", 3 + n + person % 30)
+                };
+                data.purchases +=
+                    &format!("{email},2026-04-{:02},{amount},food\n", 1 + person % 28);
             }
         }
         data
@@ -71,7 +84,11 @@ impl World {
     pub fn agreed_at(mut public: impl FnMut(SocketAddr) -> SocketAddr) -> Self {
         let mut role = |name| {
             let listens = free_address().unwrap();
-            Role { name, listens, public: public(listens) }
+            Role {
+                name,
+                listens,
+                public: public(listens),
+            }
         };
         let world = Self {
             shop: role("shop"),
@@ -92,7 +109,16 @@ impl World {
         let folder = self.path(role.name);
         let (listens, url) = (role.listens.to_string(), format!("https://{}", role.public));
         let mut arguments = vec![
-            "init", &folder, "--name", role.name, "--listen", &listens, "--url", &url, "--people", "240",
+            "init",
+            &folder,
+            "--name",
+            role.name,
+            "--listen",
+            &listens,
+            "--url",
+            &url,
+            "--people",
+            "240",
             "--insecure-accept-simulated",
         ];
         if role.name == "mailer" {
@@ -107,10 +133,23 @@ impl World {
         let file = self.path(&format!("shop/agreements/{name}.toml"));
         let url = format!("https://{}", self.room.public);
         self.done(&[
-            "agreement", "new", "--for", "ad-measurement", "--with", &shop, "--with", &mailer,
-            "--room-url", &url, "--insecure-simulated-tee", "--out", &file,
+            "agreement",
+            "new",
+            "--for",
+            "ad-measurement",
+            "--with",
+            &shop,
+            "--with",
+            &mailer,
+            "--room-url",
+            &url,
+            "--insecure-simulated-tee",
+            "--out",
+            &file,
         ]);
-        let text = std::fs::read_to_string(&file).unwrap().replacen(AGREEMENT, name, 1);
+        let text = std::fs::read_to_string(&file)
+            .unwrap()
+            .replacen(AGREEMENT, name, 1);
         std::fs::write(&file, edit(text)).unwrap();
         self.done(&["agreement", "sign", &file, "--party", &shop]);
         let copy = self.path(&format!("mailer/agreements/{name}.toml"));
@@ -124,11 +163,20 @@ impl World {
         let shop = format!("shop/agreements/{name}.toml.shop.sig");
         let mailer = format!("mailer/agreements/{name}.toml.mailer.sig");
         for (from, to) in [
-            (shop.as_str(), format!("mailer/agreements/{name}.toml.shop.sig")),
+            (
+                shop.as_str(),
+                format!("mailer/agreements/{name}.toml.shop.sig"),
+            ),
             (shop.as_str(), format!("room/{name}.toml.shop.sig")),
-            (mailer.as_str(), format!("shop/agreements/{name}.toml.mailer.sig")),
+            (
+                mailer.as_str(),
+                format!("shop/agreements/{name}.toml.mailer.sig"),
+            ),
             (mailer.as_str(), format!("room/{name}.toml.mailer.sig")),
-            (&format!("shop/agreements/{name}.toml"), format!("room/{name}.toml")),
+            (
+                &format!("shop/agreements/{name}.toml"),
+                format!("room/{name}.toml"),
+            ),
         ] {
             std::fs::copy(self.path(from), self.path(&to)).unwrap();
         }
@@ -146,7 +194,11 @@ impl World {
     pub fn configure(&self, file: &str, line: &str) {
         let text = std::fs::read_to_string(self.path(file)).unwrap();
         let at = text.find("\n[").map_or(text.len(), |at| at + 1);
-        std::fs::write(self.path(file), format!("{}{line}\n{}", &text[..at], &text[at..])).unwrap();
+        std::fs::write(
+            self.path(file),
+            format!("{}{line}\n{}", &text[..at], &text[at..]),
+        )
+        .unwrap();
     }
 
     /// Everything up to pushed data, all services running.
@@ -182,41 +234,68 @@ impl World {
     }
 
     pub fn start_party(&self, name: &str, environment: &[(&str, &str)]) {
-        let role = if name == "shop" { &self.shop } else { &self.mailer };
+        let role = if name == "shop" {
+            &self.shop
+        } else {
+            &self.mailer
+        };
         let folder = self.path(name);
         let log = self.root().join(format!("{name}.log"));
         let arguments = ["party", "serve", "--party", &folder];
-        self.stage.start(name, &arguments, environment, &log, role.listens).unwrap();
+        self.stage
+            .start(name, &arguments, environment, &log, role.listens)
+            .unwrap();
     }
 
     pub fn start_room(&self) {
         let config = self.path("room/room.toml");
         let arguments = ["room", "serve", "--config", &config];
         self.stage
-            .start("room", &arguments, &[], &self.root().join("room.log"), self.room.listens)
+            .start(
+                "room",
+                &arguments,
+                &[],
+                &self.root().join("room.log"),
+                self.room.listens,
+            )
             .unwrap();
     }
 
     pub fn match_people(&self) -> (Outcome, Outcome) {
         let (shop, mailer) = (self.path("shop"), self.path("mailer"));
-        let (customers, mailing) = (self.path("data/customers.csv"), self.path("data/mailing.csv"));
+        let (customers, mailing) = (
+            self.path("data/customers.csv"),
+            self.path("data/mailing.csv"),
+        );
         std::thread::scope(|scope| {
-            let theirs =
-                scope.spawn(|| self.done(&["match", "run", "--party", &mailer, "--data", &mailing]));
+            let theirs = scope
+                .spawn(|| self.done(&["match", "run", "--party", &mailer, "--data", &mailing]));
             let ours = self.done(&["match", "run", "--party", &shop, "--data", &customers]);
             (ours, theirs.join().unwrap())
         })
     }
 
     pub fn seal(&self) {
-        for (party, dataset) in [("shop", "customers"), ("shop", "purchases"), ("mailer", "mailing")] {
+        for (party, dataset) in [
+            ("shop", "customers"),
+            ("shop", "purchases"),
+            ("mailer", "mailing"),
+        ] {
             self.seal_one(party, dataset);
         }
     }
 
     pub fn seal_one(&self, party: &str, dataset: &str) -> Outcome {
         let data = self.path(&format!("data/{dataset}.csv"));
-        self.done(&["data", "seal", dataset, "--party", &self.path(party), "--data", &data])
+        self.done(&[
+            "data",
+            "seal",
+            dataset,
+            "--party",
+            &self.path(party),
+            "--data",
+            &data,
+        ])
     }
 
     pub fn push(&self) {
@@ -239,8 +318,18 @@ impl World {
         let key = self.path("mailer/analysts/ana");
         let out = self.path("answer.release");
         let mut arguments = vec![
-            "query", "run", "lift", "--agreement", &file, "--as", "mailer/ana", "--key", &key,
-            "--out", &out, "--yes",
+            "query",
+            "run",
+            "lift",
+            "--agreement",
+            &file,
+            "--as",
+            "mailer/ana",
+            "--key",
+            &key,
+            "--out",
+            &out,
+            "--yes",
         ];
         if !more.iter().any(|argument| argument.starts_with("from=")) {
             arguments.extend(WINDOW);
@@ -251,7 +340,8 @@ impl World {
 
     /// What a party has spent, in units of rho.
     pub fn spent(&self, party: &str) -> u64 {
-        self.done(&["status", "--party", &self.path(party)]).number("/spent/rho")
+        self.done(&["status", "--party", &self.path(party)])
+            .number("/spent/rho")
     }
 
     #[track_caller]

@@ -157,7 +157,9 @@ async fn reads_back(setup: Setup) {
 #[tokio::test]
 async fn every_suite_is_read_back() {
     // Another crate of the workspace may have turned TLS 1.2 on.
-    let tls13 = ring::ALL_CIPHER_SUITES.iter().filter(|suite| suite.tls13().is_some());
+    let tls13 = ring::ALL_CIPHER_SUITES
+        .iter()
+        .filter(|suite| suite.tls13().is_some());
     let suites: Vec<SupportedCipherSuite> = tls13.copied().collect();
     assert_eq!(suites.len(), 3);
     for suite in suites {

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::cast::copy_folder;
 use super::story::{AGREEMENT, Play};
-use crate::failure::{Context, Done, Failure};
 use crate::agreement_error;
+use crate::failure::{Context, Done, Failure};
 use crate::folder::Folder;
 
 /// Plays every attack; one that succeeds fails the demo.
@@ -26,8 +26,10 @@ pub fn play(play: &Play, answer: &Value) -> Done {
 
 fn must(play: &Play, holds: bool, attempt: &str, outcome: &str) -> Done {
     if !holds {
-        return Err(Failure::failed(format!("the adversary got further than it should: {attempt}"))
-            .why(outcome.to_owned()));
+        return Err(Failure::failed(format!(
+            "the adversary got further than it should: {attempt}"
+        ))
+        .why(outcome.to_owned()));
     }
     play.say(&format!("  {attempt}: {outcome}"));
     Ok(())
@@ -39,7 +41,9 @@ fn search(play: &Play) -> Done {
     let root = &play.cast.root;
     let what = "the search failed";
     let marks = [Mark::text("e-mail", &email)];
-    let disk = search_folder(&root.join("room"), &marks).or_fail(what)?.len();
+    let disk = search_folder(&root.join("room"), &marks)
+        .or_fail(what)?
+        .len();
     let traffic = play.taps.decrypt(&root.join("traffic/keys.log"))?;
     let found = search_bytes("traffic", &traffic.plaintext, &marks).len();
     let text = std::fs::read_to_string(root.join("data/customers.csv")).or_fail(what)?;
@@ -71,7 +75,12 @@ fn other_purpose(play: &Play) -> Done {
         "refused (exit {}); and past every check, with the shop's own key ring: no key exists",
         outcome.code
     );
-    must(play, holds, "asks for purpose `ads` over measurement columns", &text)
+    must(
+        play,
+        holds,
+        "asks for purpose `ads` over measurement columns",
+        &text,
+    )
 }
 
 /// The same question must give the same answer and cost nothing.
@@ -84,7 +93,11 @@ fn ask_again(play: &Play, answer: &Value, attempt: &str) -> Done {
     let text = if holds {
         "same answer, cost 0".to_owned()
     } else {
-        format!("exit {}, same answer {same}, spent {before} then {after}: {}", outcome.code, outcome.failure())
+        format!(
+            "exit {}, same answer {same}, spent {before} then {after}: {}",
+            outcome.code,
+            outcome.failure()
+        )
     };
     must(play, holds, attempt, &text)
 }
@@ -94,7 +107,10 @@ fn flip_a_byte(play: &Play, answer: &Value) -> Done {
     let what = "no sealed part was found in the room";
     let parts = play.cast.root.join("room/storage/purchases/parts");
     let mut entries = std::fs::read_dir(parts).or_fail(what)?;
-    let part = entries.next().ok_or_else(|| Failure::failed(what))?.or_fail(what)?;
+    let part = entries
+        .next()
+        .ok_or_else(|| Failure::failed(what))?
+        .or_fail(what)?;
     let mut bytes = std::fs::read(part.path()).or_fail(what)?;
     let middle = bytes.len() / 2;
     if let Some(byte) = bytes.get_mut(middle) {
@@ -103,10 +119,18 @@ fn flip_a_byte(play: &Play, answer: &Value) -> Done {
     std::fs::write(part.path(), bytes).or_fail(what)?;
     let outcome = play.query(AGREEMENT, &[])?;
     let name = part.path();
-    let name = name.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = name
+        .file_stem()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     let named = !name.is_empty() && outcome.failure().contains(name);
     let text = format!("refused, part {name} named");
-    must(play, outcome.code != 0 && named, "flips a byte of a sealed part", &text)?;
+    must(
+        play,
+        outcome.code != 0 && named,
+        "flips a byte of a sealed part",
+        &text,
+    )?;
     play.push("shop")?;
     ask_again(play, answer, "  pushed again, the repeat")
 }
@@ -120,7 +144,11 @@ fn roll_back(play: &Play, answer: &Value) -> Done {
     std::fs::remove_dir_all(&room).or_fail("the room's folder was not removed")?;
     std::fs::rename(&copy, &room).or_fail("the older copy was not put in place")?;
     play.start_room()?;
-    ask_again(play, answer, "restarts the room from an older copy of its folder, asks again")
+    ask_again(
+        play,
+        answer,
+        "restarts the room from an older copy of its folder, asks again",
+    )
 }
 
 /// Starts a room under another agreement, at the address that the first one names.
@@ -131,7 +159,12 @@ fn other_agreement(play: &Play) -> Done {
     play.start_room()?;
     let outcome = play.query(AGREEMENT, &[])?;
     let text = format!("refused before anything was asked (exit {})", outcome.code);
-    must(play, outcome.code == 4, "starts a room under another agreement", &text)?;
+    must(
+        play,
+        outcome.code == 4,
+        "starts a room under another agreement",
+        &text,
+    )?;
     play.stage.stop("room");
     play.cast.write_room(AGREEMENT)?;
     play.start_room()
@@ -140,8 +173,16 @@ fn other_agreement(play: &Play) -> Done {
 /// Checks a signature without us.
 fn ssh_keygen(play: &Play) -> Done {
     let attempt = "checks the shop's signature with ssh-keygen";
-    if Command::new("ssh-keygen").arg("-?").stderr(Stdio::null()).stdout(Stdio::null()).status().is_err() {
-        play.say(&format!("  {attempt}: skipped, there is no ssh-keygen here"));
+    if Command::new("ssh-keygen")
+        .arg("-?")
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .is_err()
+    {
+        play.say(&format!(
+            "  {attempt}: skipped, there is no ssh-keygen here"
+        ));
         return Ok(());
     }
     let what = "ssh-keygen did not run";
@@ -151,12 +192,26 @@ fn ssh_keygen(play: &Play) -> Done {
     let file = play.cast.agreement("shop");
     let agreement = std::fs::File::open(&file).or_fail(what)?;
     let status = Command::new("ssh-keygen")
-        .args(["-Y", "verify", "-f", &signers, "-I", "shop", "-n", "incamera-agreement"])
+        .args([
+            "-Y",
+            "verify",
+            "-f",
+            &signers,
+            "-I",
+            "shop",
+            "-n",
+            "incamera-agreement",
+        ])
         .args(["-s", &format!("{file}.shop.sig")])
         .stdin(agreement)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .or_fail(what)?;
-    must(play, status.success(), attempt, "good, without any code of ours")
+    must(
+        play,
+        status.success(),
+        attempt,
+        "good, without any code of ours",
+    )
 }

@@ -85,7 +85,10 @@ impl Cast {
                 self.copy(&source, to, &file)?;
             }
         }
-        let source = self.root.join("shop/agreements").join(format!("{name}.toml"));
+        let source = self
+            .root
+            .join("shop/agreements")
+            .join(format!("{name}.toml"));
         for to in ["mailer", "room"] {
             self.copy(&source, to, &format!("{name}.toml"))?;
         }
@@ -112,7 +115,8 @@ impl Cast {
             "format    = \"incamera-room/1\"\nlisten    = \"{}\"\nagreement = \"{agreement}.toml\"\nstorage   = \"storage\"\ninsecure_simulated_tee = true\ninsecure_tls_key_log   = \"../traffic/keys.log\"\n",
             self.room.listens
         );
-        std::fs::create_dir_all(self.root.join("room")).or_fail("the room's folder was not made")?;
+        std::fs::create_dir_all(self.root.join("room"))
+            .or_fail("the room's folder was not made")?;
         std::fs::write(self.root.join("room/room.toml"), text)
             .or_fail("the room's configuration was not written")
     }

@@ -1,15 +1,18 @@
 //! The six steps, told in a line or two each.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use incamera_dp::epsilon_of;
 use incamera_testkit::stage::{Outcome, Stage, StageError};
+use incamera_types::Rho;
 use serde_json::{Value, json};
 
 use super::adversary;
 use super::cast::Cast;
 use super::tap::Taps;
+use crate::agreement_error;
 use crate::args::Demo;
 use crate::failure::{Context, Done, Failure};
 use crate::printer::Printer;
@@ -115,8 +118,17 @@ impl Play {
             let people = self.people.to_string();
             let url = role.url();
             let mut arguments = vec![
-                "init", &folder, "--name", role.name, "--listen", &listens, "--url", &url,
-                "--people", &people, "--insecure-accept-simulated",
+                "init",
+                &folder,
+                "--name",
+                role.name,
+                "--listen",
+                &listens,
+                "--url",
+                &url,
+                "--people",
+                &people,
+                "--insecure-accept-simulated",
             ];
             if role.name == "mailer" {
                 arguments.extend(["--analyst", "ana"]);
@@ -127,7 +139,10 @@ impl Play {
         self.write_agreement(AGREEMENT)?;
         let text = "both parties signed one text file: who, what data, which purposes, which query, what budget";
         self.step("agree", start, text, "");
-        self.say(&format!("          read it: incamera agreement show {}", self.cast.agreement("shop")));
+        self.say(&format!(
+            "          read it: incamera agreement show {}",
+            self.cast.agreement("shop")
+        ));
         Ok(())
     }
 
@@ -148,8 +163,19 @@ impl Play {
         let file = self.cast.path(&format!("shop/agreements/{name}.toml"));
         let room = self.cast.room.url();
         self.done(&[
-            "agreement", "new", "--for", "ad-measurement", "--with", &shop, "--with", &mailer,
-            "--room-url", &room, "--insecure-simulated-tee", "--out", &file,
+            "agreement",
+            "new",
+            "--for",
+            "ad-measurement",
+            "--with",
+            &shop,
+            "--with",
+            &mailer,
+            "--room-url",
+            &room,
+            "--insecure-simulated-tee",
+            "--out",
+            &file,
         ])?;
         if name != AGREEMENT {
             let text = std::fs::read_to_string(&file).or_fail("the agreement was not read")?;
@@ -176,7 +202,12 @@ impl Play {
         }
         self.cast.write_room(AGREEMENT)?;
         self.start_room()?;
-        self.step("start", start, "shop, mailer and room run as processes of their own", "");
+        self.step(
+            "start",
+            start,
+            "shop, mailer and room run as processes of their own",
+            "",
+        );
         Ok(())
     }
 
@@ -194,8 +225,10 @@ impl Play {
         let start = Instant::now();
         let bar = self.printer.progress("matching", None);
         let (shop, mailer) = (self.cast.path("shop"), self.cast.path("mailer"));
-        let (customers, mailing) =
-            (self.cast.path("data/customers.csv"), self.cast.path("data/mailing.csv"));
+        let (customers, mailing) = (
+            self.cast.path("data/customers.csv"),
+            self.cast.path("data/mailing.csv"),
+        );
         let stage = self.stage.clone();
         let other = std::thread::spawn(move || {
             must(stage.done(&["match", "run", "--party", &mailer, "--data", &mailing]))
@@ -211,7 +244,12 @@ impl Play {
             thousands(ours.number("/distinct")),
             thousands(theirs.number("/distinct"))
         );
-        self.step("match", start, &text, "who else has the same person; the sets' sizes are known");
+        self.step(
+            "match",
+            start,
+            &text,
+            "who else has the same person; the sets' sizes are known",
+        );
         Ok(())
     }
 
@@ -219,9 +257,11 @@ impl Play {
         let start = Instant::now();
         let bar = self.printer.progress("sealing", None);
         let mut rows = 0;
-        for (party, dataset) in
-            [("shop", "customers"), ("shop", "purchases"), ("mailer", "mailing")]
-        {
+        for (party, dataset) in [
+            ("shop", "customers"),
+            ("shop", "purchases"),
+            ("mailer", "mailing"),
+        ] {
             let folder = self.cast.path(party);
             let data = self.cast.path(&format!("data/{dataset}.csv"));
             let sealed =
@@ -233,13 +273,23 @@ impl Play {
             "{} rows encrypted; each column's key wrapped once for each purpose it may serve",
             thousands(rows)
         );
-        self.step("seal", start, &text, "content; those who refused `measurement` have no key for it");
+        self.step(
+            "seal",
+            start,
+            &text,
+            "content; those who refused `measurement` have no key for it",
+        );
         let start = Instant::now();
         for party in ["shop", "mailer"] {
             self.push(party)?;
         }
         let text = "each owner checked the room's evidence, then pushed ciphertext";
-        self.step("push", start, text, "everything: room, operator and disk see ciphertext");
+        self.step(
+            "push",
+            start,
+            text,
+            "everything: room, operator and disk see ciphertext",
+        );
         Ok(())
     }
 
@@ -250,16 +300,30 @@ impl Play {
 
     /// Runs the query; whether it succeeds is the caller's to judge.
     pub fn query(&self, agreement: &str, more: &[&str]) -> Result<Outcome, Failure> {
-        let file = self.cast.path(&format!("mailer/agreements/{agreement}.toml"));
+        let file = self
+            .cast
+            .path(&format!("mailer/agreements/{agreement}.toml"));
         let key = self.cast.path("mailer/analysts/ana");
         let out = self.cast.path("answer.release");
         let mut arguments = vec![
-            "query", "run", "lift", "--agreement", &file, "--as", "mailer/ana", "--key", &key,
-            "--out", &out, "--yes",
+            "query",
+            "run",
+            "lift",
+            "--agreement",
+            &file,
+            "--as",
+            "mailer/ana",
+            "--key",
+            &key,
+            "--out",
+            &out,
+            "--yes",
         ];
         arguments.extend(WINDOW);
         arguments.extend(more);
-        self.stage.command(&arguments).or_fail("the query did not run")
+        self.stage
+            .command(&arguments)
+            .or_fail("the query did not run")
     }
 
     /// What each owner has spent, as text to compare.
@@ -287,7 +351,13 @@ impl Play {
 
     fn show(&self, answer: &Value) -> Done {
         self.say("");
-        self.say(answer.pointer("/table").and_then(Value::as_str).unwrap_or_default());
+        self.say(
+            answer
+                .pointer("/table")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
+        );
+        self.say(&self.left(answer)?);
         let truth = self
             .campaign()
             .truth(&self.cast.root.join("data"))
@@ -295,6 +365,39 @@ impl Play {
         self.say("\nexact, known to the demo alone, under the same clamps:");
         self.say(&truth.to_string());
         Ok(())
+    }
+
+    /// What each owner has spent of the agreement's budget, and how many such runs are left.
+    fn left(&self, answer: &Value) -> Result<String, Failure> {
+        let agreement = agreement_error::read(Path::new(&self.cast.agreement("shop")))?;
+        let cost = answer
+            .pointer("/charges/0/rho")
+            .and_then(Value::as_u64)
+            .unwrap_or(1)
+            .max(1);
+        let (mut spent, mut runs) = (Vec::new(), u64::MAX);
+        for role in self.cast.parties() {
+            let status = self.done(&["status", "--party", &self.cast.path(role.name)])?;
+            let used = status.number("/agreements/0/spent/rho");
+            let ceiling = status.number("/agreements/0/ceiling/rho");
+            runs = runs.min(ceiling.saturating_sub(used) / cost);
+            let budget = agreement
+                .budgets
+                .get(role.name)
+                .map(|ceiling| ceiling.budget);
+            if let Some(budget) = budget {
+                let epsilon = epsilon_of(Rho::from_units(used), budget.delta).to_f64();
+                spent.push(format!(
+                    "{} {epsilon:.1} of {:.1}",
+                    role.name,
+                    budget.epsilon.to_f64()
+                ));
+            }
+        }
+        Ok(format!(
+            "spent of epsilon: {}; room for some {runs} such runs",
+            spent.join(", ")
+        ))
     }
 
     fn close(&self, start: Instant, answer: &Value) {
@@ -306,14 +409,28 @@ impl Play {
             });
             self.printer.result("", "incamera-demo/1", &document);
         }
-        self.say(&format!("\nDone in {seconds:.0} s. SIMULATED TEE: see README, \"What it does not protect\"."));
-        self.say(&format!("Everything lies in {}. Try next:", self.cast.root.display()));
+        self.say(&format!(
+            "\nDone in {seconds:.0} s. SIMULATED TEE: see README, \"What it does not protect\"."
+        ));
+        self.say(&format!(
+            "Everything lies in {}. Try next:",
+            self.cast.root.display()
+        ));
         let agreement = self.cast.agreement("mailer");
         for line in [
             format!("incamera agreement show {agreement}"),
-            format!("incamera verify {} --agreement {agreement}", self.cast.path("answer.release")),
-            format!("incamera data inspect {}", self.cast.path("room/storage/purchases/manifest")),
-            format!("incamera query explain lift --agreement {agreement} {} {}", WINDOW[0], WINDOW[1]),
+            format!(
+                "incamera verify {} --agreement {agreement}",
+                self.cast.path("answer.release")
+            ),
+            format!(
+                "incamera data inspect {}",
+                self.cast.path("room/storage/purchases/manifest")
+            ),
+            format!(
+                "incamera query explain lift --agreement {agreement} {} {}",
+                WINDOW[0], WINDOW[1]
+            ),
         ] {
             self.say(&format!("  {line}"));
         }

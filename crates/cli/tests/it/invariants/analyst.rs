@@ -45,14 +45,25 @@ impl Analyst {
     /// Ana, in a world whose data are sealed.
     pub fn ana(world: &World) -> Self {
         let holdings = Holdings(world.root());
-        let sets = [("shop", "customers"), ("shop", "purchases"), ("mailer", "mailing")];
+        let sets = [
+            ("shop", "customers"),
+            ("shop", "purchases"),
+            ("mailer", "mailing"),
+        ];
         let manifest = |(party, dataset): (&str, &str)| {
-            (dataset.parse().unwrap(), holdings.manifest(party, dataset).digest())
+            (
+                dataset.parse().unwrap(),
+                holdings.manifest(party, dataset).digest(),
+            )
         };
         Self {
             agreement: holdings.agreement(),
             key: holdings.key("mailer/analysts/ana"),
-            measurement: world.done(&["room", "measure"]).text("/measurement").parse().unwrap(),
+            measurement: world
+                .done(&["room", "measure"])
+                .text("/measurement")
+                .parse()
+                .unwrap(),
             manifests: sets.map(manifest).into(),
         }
     }
@@ -65,22 +76,48 @@ impl Analyst {
             ("until".parse().unwrap(), day(until)),
         ]);
         let query = "lift".parse().unwrap();
-        Request::new(&self.agreement, &query, params, &self.manifests, self.measurement).unwrap()
+        Request::new(
+            &self.agreement,
+            &query,
+            params,
+            &self.manifests,
+            self.measurement,
+        )
+        .unwrap()
     }
 
     pub fn sign(&self, request: &Request) -> Signed {
         self.sign_as("mailer/ana", request, now().plus(LIFETIME_S), &self.key)
     }
 
-    pub fn sign_as(&self, who: &str, request: &Request, expires: UnixTime, key: &SigningKey) -> Signed {
-        request.sign(&who.parse().unwrap(), "a test", expires, key, &mut rand::rng()).unwrap()
+    pub fn sign_as(
+        &self,
+        who: &str,
+        request: &Request,
+        expires: UnixTime,
+        key: &SigningKey,
+    ) -> Signed {
+        request
+            .sign(
+                &who.parse().unwrap(),
+                "a test",
+                expires,
+                key,
+                &mut rand::rng(),
+            )
+            .unwrap()
     }
 }
 
 /// Asks the room that listens at an address, whatever the agreement names.
 pub async fn ask(address: SocketAddr, request: Signed) -> Answered<ReleaseFile> {
-    let room = client::connect_unattested(&address.to_string(), None, &TlsOptions::default()).await?;
-    let run = client::room(room.channel()).run(RunRequest { request: Some(request) }).await;
+    let room =
+        client::connect_unattested(&address.to_string(), None, &TlsOptions::default()).await?;
+    let run = client::room(room.channel())
+        .run(RunRequest {
+            request: Some(request),
+        })
+        .await;
     let mut events = run.map_err(Problem::from)?.into_inner();
     while let Some(event) = events.message().await.map_err(Problem::from)? {
         if let Some(Event::Result(result)) = event.event {
@@ -111,7 +148,11 @@ impl<'a> HostileRoom<'a> {
     }
 
     fn keys(&self) -> incamera_wire::v1::RoomKeys {
-        room_keys(self.hpke.public(), &self.tls.public().to_spki(), &self.receipt.public())
+        room_keys(
+            self.hpke.public(),
+            &self.tls.public().to_spki(),
+            &self.receipt.public(),
+        )
     }
 
     fn collect(&self, binding: &Binding) -> BoundEvidence {
@@ -120,7 +161,13 @@ impl<'a> HostileRoom<'a> {
 
     /// Evidence in order.
     pub fn evidence(&self, challenge: [u8; 32], request: RequestDigest) -> BoundEvidence {
-        self.evidence_of(self.analyst.measurement, challenge, self.analyst.agreement.digest, request, now())
+        self.evidence_of(
+            self.analyst.measurement,
+            challenge,
+            self.analyst.agreement.digest,
+            request,
+            now(),
+        )
     }
 
     /// Evidence of other code, for another agreement, or of another time.
@@ -138,22 +185,36 @@ impl<'a> HostileRoom<'a> {
 
     /// Evidence as whoever connects gets it, bound to no request.
     pub fn push_evidence(&self, challenge: [u8; 32]) -> BoundEvidence {
-        self.collect(&Binding::for_push(challenge, self.keys(), self.analyst.agreement.digest))
+        self.collect(&Binding::for_push(
+            challenge,
+            self.keys(),
+            self.analyst.agreement.digest,
+        ))
     }
 
     async fn broker(
         &self,
         party: &str,
     ) -> incamera_net::services::broker_client::BrokerClient<tonic::transport::Channel> {
-        let party = &self.analyst.agreement.parties[&party.parse::<incamera_types::PartyName>().unwrap()];
+        let party =
+            &self.analyst.agreement.parties[&party.parse::<incamera_types::PartyName>().unwrap()];
         let options = TlsOptions::default();
-        let channel = client::connect(party.url.as_str(), &party.service, Some(&self.tls), &options);
+        let channel = client::connect(
+            party.url.as_str(),
+            &party.service,
+            Some(&self.tls),
+            &options,
+        );
         client::broker(channel.await.unwrap())
     }
 
     pub async fn challenge(&self, party: &str) -> [u8; 32] {
         let agreement_digest = self.analyst.agreement.digest.as_bytes().to_vec();
-        let reply = self.broker(party).await.challenge(ChallengeRequest { agreement_digest }).await;
+        let reply = self
+            .broker(party)
+            .await
+            .challenge(ChallengeRequest { agreement_digest })
+            .await;
         reply.unwrap().into_inner().challenge.try_into().unwrap()
     }
 
@@ -163,13 +224,21 @@ impl<'a> HostileRoom<'a> {
         request: Signed,
         evidence: BoundEvidence,
     ) -> Answered<Signed> {
-        let message = ReserveRequest { request: Some(request), evidence: Some(evidence) };
+        let message = ReserveRequest {
+            request: Some(request),
+            evidence: Some(evidence),
+        };
         let reply = self.broker(party).await.reserve(message).await?;
         Ok(reply.into_inner().reservation.unwrap())
     }
 
     /// Reserves with a fresh challenge and evidence in order, whatever the request.
-    pub async fn reserve(&self, party: &str, request: Signed, digest: RequestDigest) -> Answered<Signed> {
+    pub async fn reserve(
+        &self,
+        party: &str,
+        request: Signed,
+        digest: RequestDigest,
+    ) -> Answered<Signed> {
         let evidence = self.evidence(self.challenge(party).await, digest);
         self.reserve_with(party, request, evidence).await
     }
@@ -185,7 +254,14 @@ impl<'a> HostileRoom<'a> {
             agreement_digest: self.analyst.agreement.digest.as_bytes().to_vec(),
             reservations: reservations.to_vec(),
         };
-        Ok(self.broker(party).await.commit(message).await?.into_inner().grant.unwrap())
+        Ok(self
+            .broker(party)
+            .await
+            .commit(message)
+            .await?
+            .into_inner()
+            .grant
+            .unwrap())
     }
 }
 

@@ -13,12 +13,24 @@ use crate::world::{AGREEMENT, MARKED, MARKED_AMOUNT};
 fn everything_outside(story: &Story) -> Vec<(String, &[u8])> {
     let mut all = vec![("the sockets".to_owned(), story.raw.as_slice())];
     for heard in &story.decrypted {
-        all.push((format!("the connection {}", heard.connection), &heard.stream));
-        all.push((format!("the messages of {}", heard.connection), &heard.bodies));
+        all.push((
+            format!("the connection {}", heard.connection),
+            &heard.stream,
+        ));
+        all.push((
+            format!("the messages of {}", heard.connection),
+            &heard.bodies,
+        ));
     }
     for said in &story.said {
-        all.push((format!("the output of `{}`", said.command), said.out.as_bytes()));
-        all.push((format!("the errors of `{}`", said.command), said.errors.as_bytes()));
+        all.push((
+            format!("the output of `{}`", said.command),
+            said.out.as_bytes(),
+        ));
+        all.push((
+            format!("the errors of `{}`", said.command),
+            said.errors.as_bytes(),
+        ));
     }
     // Parties' folders and the files that they were given are looked at by themselves.
     let files = story.files.outside(&["data", "shop", "mailer"]).into_iter();
@@ -36,7 +48,9 @@ fn oracle(story: &Story) -> Oracle {
     let holdings = Holdings(folder.path());
     let oracle = Oracle::new(holdings.matching_slot());
     // That H is the protocol's own shows in the pseudonym of the marked person.
-    let both = oracle.secret(&holdings.ring("shop")).multiply(&oracle.secret(&holdings.ring("mailer")));
+    let both = oracle
+        .secret(&holdings.ring("shop"))
+        .multiply(&oracle.secret(&holdings.ring("mailer")));
     let point = super::oracle::raise(&oracle.point(MARKED), &both).unwrap();
     let pseudonym = holdings.crosswalk("shop").lookup(MARKED).unwrap();
     assert_eq!(pseudonym.as_bytes(), &oracle.pseudonym(&point));
@@ -50,14 +64,22 @@ fn i1_no_identifier_leaves_its_party() {
     for id in [MARKED, SHOP_ONLY, MAILER_ONLY] {
         let mark = id_mark(&oracle, id);
         for (place, bytes) in everything_outside(story) {
-            assert!(found(&mark, bytes).is_empty(), "{id} is in {place}: {:?}", found(&mark, bytes));
+            assert!(
+                found(&mark, bytes).is_empty(),
+                "{id} is in {place}: {:?}",
+                found(&mark, bytes)
+            );
         }
     }
     // Nor does it reach the other party's disk.
     for (id, folder) in [(SHOP_ONLY, "mailer"), (MAILER_ONLY, "shop")] {
         let mark = id_mark(&oracle, id);
         for (path, bytes) in story.files.below(&[folder]) {
-            assert!(found(&mark, bytes).is_empty(), "{id} is in {}", path.display());
+            assert!(
+                found(&mark, bytes).is_empty(),
+                "{id} is in {}",
+                path.display()
+            );
         }
     }
 }
@@ -67,7 +89,11 @@ fn i1_no_amount_leaves_the_rooms_memory() {
     let story = Story::get();
     let mark = marks::amount(MARKED_AMOUNT);
     for (place, bytes) in everything_outside(story) {
-        assert!(found(&mark, bytes).is_empty(), "in {place}: {:?}", found(&mark, bytes));
+        assert!(
+            found(&mark, bytes).is_empty(),
+            "in {place}: {:?}",
+            found(&mark, bytes)
+        );
     }
     // A ledger has runs of zeros, in which a fixed-point number could stand by chance.
     let text = Mark::text("amount", MARKED_AMOUNT);
@@ -82,7 +108,11 @@ fn i1_no_amount_leaves_the_rooms_memory() {
 fn i1_nothing_is_left_in_temporary_folders() {
     let story = Story::get();
     let left = story.files.below(&["tmp", "cwd"]);
-    assert!(left.is_empty(), "{:?}", left.iter().map(|(path, _)| path).collect::<Vec<_>>());
+    assert!(
+        left.is_empty(),
+        "{:?}",
+        left.iter().map(|(path, _)| path).collect::<Vec<_>>()
+    );
 }
 
 /// What the searches would find if it were there.
@@ -93,13 +123,26 @@ fn i1_the_search_finds_what_is_there() {
     assert_eq!(found(&marks::id(MARKED), shop_files), ["clear"]);
     assert_eq!(found(&marks::id(SHOP_ONLY), shop_files), ["clear"]);
     assert_eq!(found(&marks::amount(MARKED_AMOUNT), shop_files), ["clear"]);
-    assert_eq!(found(&marks::id(MAILER_ONLY), story.files.file("data/mailing.csv")), ["clear"]);
+    assert_eq!(
+        found(
+            &marks::id(MAILER_ONLY),
+            story.files.file("data/mailing.csv")
+        ),
+        ["clear"]
+    );
     // A crosswalk holds ids, in its owner's folder: compressed, and found all the same.
     let crosswalks = story.files.below(&["shop/crosswalks"]);
-    assert!(crosswalks.iter().any(|(_, bytes)| !found(&marks::id(SHOP_ONLY), bytes).is_empty()));
+    assert!(
+        crosswalks
+            .iter()
+            .any(|(_, bytes)| !found(&marks::id(SHOP_ONLY), bytes).is_empty())
+    );
     // The reason given is in the traffic, and only where TLS is opened.
     let heard = |mark: &Mark| {
-        story.decrypted.iter().any(|heard| !found(mark, &heard.stream).is_empty())
+        story
+            .decrypted
+            .iter()
+            .any(|heard| !found(mark, &heard.stream).is_empty())
     };
     assert!(heard(&marks::id(CONTROL)));
     assert!(found(&marks::id(CONTROL), &story.raw).is_empty());
@@ -110,5 +153,10 @@ fn i1_the_search_finds_what_is_there() {
         assert!(text.contains("DEBUG") && text.contains("incamera"), "{log}");
     }
     assert!(!story.files.below(&["room/storage/purchases"]).is_empty());
-    assert!(!story.files.file(&format!("room/{AGREEMENT}.toml")).is_empty());
+    assert!(
+        !story
+            .files
+            .file(&format!("room/{AGREEMENT}.toml"))
+            .is_empty()
+    );
 }

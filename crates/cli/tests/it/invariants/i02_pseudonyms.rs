@@ -30,12 +30,18 @@ impl Both {
         let oracle = Oracle::new(holdings.matching_slot());
         let pseudonyms = |party| {
             let crosswalk = holdings.crosswalk(party);
-            crosswalk.iter().map(|(_, pseudonym)| *pseudonym.as_bytes()).collect()
+            crosswalk
+                .iter()
+                .map(|(_, pseudonym)| *pseudonym.as_bytes())
+                .collect()
         };
         Self {
             shop: pseudonyms("shop"),
             mailer: pseudonyms("mailer"),
-            secrets: [oracle.secret(&holdings.ring("shop")), oracle.secret(&holdings.ring("mailer"))],
+            secrets: [
+                oracle.secret(&holdings.ring("shop")),
+                oracle.secret(&holdings.ring("mailer")),
+            ],
             oracle,
         }
     }
@@ -54,7 +60,10 @@ fn found<'a>(pseudonyms: &'a Pseudonyms, bytes: &[u8]) -> Vec<&'a [u8; 16]> {
 fn i2_crosswalks_hold_just_the_own_ids() {
     let story = Story::get();
     let folder = story.files.restore(&["shop", "mailer"]);
-    let (shop, mailer) = (Holdings(folder.path()).crosswalk("shop"), Holdings(folder.path()).crosswalk("mailer"));
+    let (shop, mailer) = (
+        Holdings(folder.path()).crosswalk("shop"),
+        Holdings(folder.path()).crosswalk("mailer"),
+    );
     assert_eq!((shop.len(), mailer.len()), (241, 241));
     assert_eq!(shop.lookup(MAILER_ONLY), None);
     assert_eq!(mailer.lookup(SHOP_ONLY), None);
@@ -70,13 +79,25 @@ fn i2_no_pseudonym_travels() {
     let both = Both::of(story);
     assert!(found(&both.all(), &story.raw).is_empty());
     for heard in &story.decrypted {
-        assert!(found(&both.all(), &heard.stream).is_empty(), "{}", heard.connection);
-        assert!(found(&both.all(), &heard.bodies).is_empty(), "{}", heard.connection);
+        assert!(
+            found(&both.all(), &heard.stream).is_empty(),
+            "{}",
+            heard.connection
+        );
+        assert!(
+            found(&both.all(), &heard.bodies).is_empty(),
+            "{}",
+            heard.connection
+        );
     }
     for said in &story.said {
         let hex: Vec<String> = both.all().iter().map(hex::encode).collect();
         let text = format!("{}{}", said.out, said.errors);
-        assert!(!hex.iter().any(|hex| text.contains(hex)), "{}", said.command);
+        assert!(
+            !hex.iter().any(|hex| text.contains(hex)),
+            "{}",
+            said.command
+        );
     }
 }
 
@@ -84,7 +105,10 @@ fn i2_no_pseudonym_travels() {
 fn i2_no_party_stores_the_others_pseudonyms() {
     let story = Story::get();
     let both = Both::of(story);
-    let theirs = [("shop", &both.mailer - &both.shop), ("mailer", &both.shop - &both.mailer)];
+    let theirs = [
+        ("shop", &both.mailer - &both.shop),
+        ("mailer", &both.shop - &both.mailer),
+    ];
     for (party, others) in theirs {
         assert_eq!(others.len(), 1, "the control: somebody only the other has");
         for (path, bytes) in story.files.below(&[party, "answer.release", "room"]) {
@@ -93,13 +117,19 @@ fn i2_no_party_stores_the_others_pseudonyms() {
     }
     // The search works on what a party does store.
     let crosswalks = story.files.below(&["shop/crosswalks"]);
-    let own: usize = crosswalks.iter().map(|(_, bytes)| found(&both.shop, bytes).len()).sum();
+    let own: usize = crosswalks
+        .iter()
+        .map(|(_, bytes)| found(&both.shop, bytes).len())
+        .sum();
     assert_eq!(own, 241);
 }
 
 /// Every 32 bytes of every message of the matching, wherever they start.
 fn windows(story: &Story) -> impl Iterator<Item = &[u8]> {
-    story.matching.iter().flat_map(|heard| heard.bodies.windows(EncodedPoint::BYTES))
+    story
+        .matching
+        .iter()
+        .flat_map(|heard| heard.bodies.windows(EncodedPoint::BYTES))
 }
 
 /// A party that raises what it received, by whatever it has, gets no pseudonym: not of the
@@ -113,7 +143,9 @@ fn i2_no_party_computes_the_others_pseudonyms() {
     for window in windows(story) {
         let point = EncodedPoint::from_bytes(window.try_into().unwrap());
         for secret in &both.secrets {
-            let Some(raised) = raise(&point, secret) else { break };
+            let Some(raised) = raise(&point, secret) else {
+                break;
+            };
             points += 1;
             assert!(!all.contains(&both.oracle.pseudonym(&raised)));
             let lowered = raise(&point, &secret.invert()).unwrap();

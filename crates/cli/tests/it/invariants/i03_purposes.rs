@@ -10,7 +10,7 @@ use arrow::array::{Array as _, FixedSizeBinaryArray};
 use incamera_seal::{
     KeyRing, NoKey, Part, SignedManifest, granted_parts, part_path, read_part, unwrap_keys,
 };
-use incamera_types::{ColumnName, ColumnType, PurposeSet};
+use incamera_types::{ColumnName, ColumnSpec, ColumnType, PurposeSet};
 
 use super::story::{SHOP_ONLY, Story};
 use super::support::{Holdings, purpose};
@@ -32,7 +32,10 @@ struct Insider<'a> {
 impl<'a> Insider<'a> {
     fn at(folder: &'a tempfile::TempDir) -> Self {
         let holdings = Holdings(folder.path());
-        Self { ring: holdings.ring("shop"), holdings }
+        Self {
+            ring: holdings.ring("shop"),
+            holdings,
+        }
     }
 
     /// The pseudonyms that a purpose opens in a data set.
@@ -47,8 +50,11 @@ impl<'a> Insider<'a> {
             let file = File::open(part_path(&folder, id)).unwrap();
             for batch in read_part(file, manifest, part, keys, &columns, 100).unwrap() {
                 let batch = batch.unwrap();
-                let person: &FixedSizeBinaryArray = batch.column(0).as_any().downcast_ref().unwrap();
-                people.extend((0..person.len()).map(|row| <[u8; 16]>::try_from(person.value(row)).unwrap()));
+                let person: &FixedSizeBinaryArray =
+                    batch.column(0).as_any().downcast_ref().unwrap();
+                people.extend(
+                    (0..person.len()).map(|row| <[u8; 16]>::try_from(person.value(row)).unwrap()),
+                );
             }
         }
         people
@@ -64,7 +70,13 @@ impl<'a> Insider<'a> {
 
 /// Every tenth person of the small data refuses `measurement`.
 fn refuses(id: &str) -> bool {
-    id != SHOP_ONLY && id.trim_start_matches('p').split('@').next().unwrap().ends_with('9')
+    id != SHOP_ONLY
+        && id
+            .trim_start_matches('p')
+            .split('@')
+            .next()
+            .unwrap()
+            .ends_with('9')
 }
 
 #[test]
@@ -72,17 +84,39 @@ fn i3_no_key_of_a_measurement_column_exists_for_ads() {
     let folder = Story::get().files.restore(&["shop"]);
     let insider = Insider::at(&folder);
     let manifest = insider.holdings.manifest("shop", "purchases");
-    for names in [&["amount"][..], &["day"], &["person", "day", "amount"], &["person"]] {
-        let error = unwrap_keys(&manifest, &purpose("ads"), &columns(names), &insider.ring).unwrap_err();
-        assert!(matches!(error, NoKey::NotWrapped { .. }), "{names:?}: {error}");
+    for names in [
+        &["amount"][..],
+        &["day"],
+        &["person", "day", "amount"],
+        &["person"],
+    ] {
+        let error =
+            unwrap_keys(&manifest, &purpose("ads"), &columns(names), &insider.ring).unwrap_err();
+        assert!(
+            matches!(error, NoKey::NotWrapped { .. }),
+            "{names:?}: {error}"
+        );
     }
     // For its own purpose each opens.
-    let keys = unwrap_keys(&manifest, &purpose("measurement"), &columns(&["amount"]), &insider.ring);
+    let keys = unwrap_keys(
+        &manifest,
+        &purpose("measurement"),
+        &columns(&["amount"]),
+        &insider.ring,
+    );
     assert_eq!(keys.unwrap().len(), 2 * manifest.parts().len());
     // And nothing at all is wrapped for ads, neither a column nor a footer.
-    let wraps = manifest.parts().iter().flat_map(|part| &part.keys).flat_map(|key| &key.wraps);
+    let wraps = manifest
+        .parts()
+        .iter()
+        .flat_map(|part| &part.keys)
+        .flat_map(|key| &key.wraps);
     assert!(wraps.clone().count() > 0);
-    assert!(wraps.clone().all(|wrap| wrap.purpose == purpose("measurement")));
+    assert!(
+        wraps
+            .clone()
+            .all(|wrap| wrap.purpose == purpose("measurement"))
+    );
 }
 
 #[test]
@@ -97,8 +131,17 @@ fn i3_who_refused_measurement_opens_for_ads_alone() {
     assert_eq!(insider.people(&customers, "measurement"), consenting);
     // Of the purchases of those who refused nothing was sealed, for no column may open.
     let purchases = insider.holdings.manifest("shop", "purchases");
-    assert!(insider.people(&purchases, "measurement").is_subset(&consenting));
-    assert!(purchases.parts().iter().all(|part| part.class.contains(&purpose("measurement"))));
+    assert!(
+        insider
+            .people(&purchases, "measurement")
+            .is_subset(&consenting)
+    );
+    assert!(
+        purchases
+            .parts()
+            .iter()
+            .all(|part| part.class.contains(&purpose("measurement")))
+    );
 }
 
 #[test]
@@ -107,20 +150,30 @@ fn i3_wraps_are_exactly_those_of_column_and_class() {
     let holdings = Holdings(folder.path());
     let agreement = holdings.agreement();
     let mut classes = BTreeSet::new();
-    for (party, dataset) in [("shop", "customers"), ("shop", "purchases"), ("mailer", "mailing")] {
+    for (party, dataset) in [
+        ("shop", "customers"),
+        ("shop", "purchases"),
+        ("mailer", "mailing"),
+    ] {
         let manifest = holdings.manifest(party, dataset);
         let spec = &agreement.datasets[&dataset.parse::<incamera_types::DatasetName>().unwrap()];
         for part in manifest.parts() {
             classes.insert(part.class.to_string());
-            assert_eq!(wraps(part, None), spec.footer_purposes(&part.class), "{dataset}");
+            // The footer and the pseudonym open under any purpose for which some column does.
+            let own = |column: &ColumnSpec| column.purposes.intersection(&part.class);
+            let any = spec
+                .stored_columns()
+                .fold(set(&[]), |any, column| any.union(&own(column)));
+            assert_eq!(wraps(part, None), any, "{dataset}");
             for column in spec.stored_columns() {
-                let class = part.class.intersection(&set(&["ads", "measurement"]));
-                let mut expected = column.purposes.intersection(&class);
-                if column.ty == ColumnType::Pseudonym {
-                    // Opens under any purpose for which some column of the class does.
-                    expected = expected.union(&wraps(part, None));
-                }
-                assert_eq!(wraps(part, Some(&column.name)), expected, "{dataset}.{}", column.name);
+                let pseudonym = column.ty == ColumnType::Pseudonym;
+                let expected = if pseudonym { any.clone() } else { own(column) };
+                assert_eq!(
+                    wraps(part, Some(&column.name)),
+                    expected,
+                    "{dataset}.{}",
+                    column.name
+                );
             }
         }
     }
@@ -130,7 +183,10 @@ fn i3_wraps_are_exactly_those_of_column_and_class() {
 /// The purposes that a key of a part is wrapped for.
 fn wraps(part: &Part, column: Option<&ColumnName>) -> PurposeSet {
     let key = part.key(column);
-    key.into_iter().flat_map(|key| &key.wraps).map(|wrap| wrap.purpose.clone()).collect()
+    key.into_iter()
+        .flat_map(|key| &key.wraps)
+        .map(|wrap| wrap.purpose.clone())
+        .collect()
 }
 
 /// The mailer's ring opens nothing of the shop's.
@@ -140,6 +196,12 @@ fn i3_another_partys_ring_opens_nothing() {
     let holdings = Holdings(folder.path());
     let manifest = holdings.manifest("shop", "purchases");
     let ring = holdings.ring("mailer");
-    let error = unwrap_keys(&manifest, &purpose("measurement"), &columns(&["amount"]), &ring).unwrap_err();
+    let error = unwrap_keys(
+        &manifest,
+        &purpose("measurement"),
+        &columns(&["amount"]),
+        &ring,
+    )
+    .unwrap_err();
     assert!(matches!(error, NoKey::NoPurposeKey { .. }), "{error}");
 }

@@ -9,7 +9,9 @@ use crate::world::World;
 /// What a party's books say: what it spent, and how many entries its log has.
 fn books(world: &World, party: &str) -> (u64, u64) {
     let status = world.done(&["status", "--party", &world.path(party)]);
-    let entries = status.document["agreements"][0]["log_entries"].as_u64().unwrap();
+    let entries = status.document["agreements"][0]["log_entries"]
+        .as_u64()
+        .unwrap();
     (status.number("/spent/rho"), entries)
 }
 
@@ -20,7 +22,11 @@ fn crash_at(world: &World, failpoint: &str) {
     world.start_party("shop", &[("INCAMERA_FAILPOINT", failpoint)]);
     let outcome = world.query(&[]);
     assert_ne!(outcome.code, 0, "{failpoint}");
-    assert!(!world.stage.runs("shop"), "the failpoint `{failpoint}` was not met: {}", outcome.failure());
+    assert!(
+        !world.stage.runs("shop"),
+        "the failpoint `{failpoint}` was not met: {}",
+        outcome.failure()
+    );
     assert!(!Path::new(&world.path("answer.release")).exists());
     assert!(outcome.document.get("answer").is_none());
     world.stage.stop("shop");
@@ -48,6 +54,12 @@ fn i5_a_broker_that_dies_between_charge_and_grant_has_charged() {
     assert_eq!(world.spent("mailer"), charge);
     let first = std::fs::read(world.path("answer.release")).unwrap();
     assert!(!first.is_empty());
-    assert_eq!(world.query(&[]).document["answer"], outcome.document["answer"]);
-    assert_eq!((world.spent("shop"), world.spent("mailer")), (charge, charge));
+    assert_eq!(
+        world.query(&[]).document["answer"],
+        outcome.document["answer"]
+    );
+    assert_eq!(
+        (world.spent("shop"), world.spent("mailer")),
+        (charge, charge)
+    );
 }

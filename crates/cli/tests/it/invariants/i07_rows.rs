@@ -18,7 +18,11 @@ use crate::world::{Data, MARKED, World};
 /// What an analyst sees of an outcome, numbers aside: the exit code, the shape of the document
 /// and what was said.
 fn seen(outcome: &Outcome) -> (i32, Value, String) {
-    (outcome.code, shape(&outcome.document), outcome.errors.clone())
+    (
+        outcome.code,
+        shape(&outcome.document),
+        outcome.errors.clone(),
+    )
 }
 
 /// A document without its numbers and without texts that hold numbers.
@@ -27,7 +31,10 @@ fn shape(value: &Value) -> Value {
         Value::Number(_) => Value::Null,
         Value::String(text) if text.bytes().any(|byte| byte.is_ascii_digit()) => Value::Null,
         Value::Array(all) => all.iter().map(shape).collect(),
-        Value::Object(all) => all.iter().map(|(key, value)| (key.clone(), shape(value))).collect(),
+        Value::Object(all) => all
+            .iter()
+            .map(|(key, value)| (key.clone(), shape(value)))
+            .collect(),
         other => other.clone(),
     }
 }
@@ -56,7 +63,9 @@ fn hostile_rows() -> String {
 fn seal_without_bounds(world: &World, csv: &str) {
     let holdings = Holdings(world.root());
     let agreement = holdings.agreement();
-    let spec = unbounded(&agreement.datasets[&"purchases".parse::<incamera_types::DatasetName>().unwrap()]);
+    let spec = unbounded(
+        &agreement.datasets[&"purchases".parse::<incamera_types::DatasetName>().unwrap()],
+    );
     let source = world.root().join("data/unbounded.csv");
     std::fs::write(&source, csv).unwrap();
     let before = holdings.manifest("shop", "purchases");
@@ -114,12 +123,21 @@ fn i7_what_an_analyst_sees_does_not_depend_on_a_row() {
     assert_eq!(seen(&world.query(&["--purpose", "ads"])), wrong_purpose);
     // One person moves a sum by no more than the agreement's bound and the noise.
     let spend = shown_spend(&world);
-    assert!(spend.iter().all(|spend| spend.abs() < 50_000_00), "{spend:?}");
+    assert!(
+        spend.iter().all(|spend| spend.abs() < 50_000_00),
+        "{spend:?}"
+    );
 
     // Refused alike as well: the part is damaged, whoever's row it holds.
-    let refusals: Vec<_> = parts(&world, "purchases").iter().map(|part| damaged(&world, part)).collect();
+    let refusals: Vec<_> = parts(&world, "purchases")
+        .iter()
+        .map(|part| damaged(&world, part))
+        .collect();
     assert!(refusals.len() > 1 && refusals[0].0 != 0);
-    assert!(refusals.iter().all(|refusal| refusal == &refusals[0]), "{refusals:?}");
+    assert!(
+        refusals.iter().all(|refusal| refusal == &refusals[0]),
+        "{refusals:?}"
+    );
 }
 
 /// The spend of each group in the newest answer, in cents.
@@ -128,8 +146,17 @@ fn shown_spend(world: &World) -> Vec<i64> {
     let bytes = std::fs::read(world.path("answer.release")).unwrap();
     let release: ReleaseFile = incamera_wire::decode(&bytes, usize::MAX).unwrap();
     let answer: Answer = incamera_wire::decode(&release.answer, usize::MAX).unwrap();
-    let at = answer.measures.iter().position(|measure| measure.name == "spend").unwrap();
-    answer.groups.iter().filter_map(|group| group.values.get(at)).copied().collect()
+    let at = answer
+        .measures
+        .iter()
+        .position(|measure| measure.name == "spend")
+        .unwrap();
+    answer
+        .groups
+        .iter()
+        .filter_map(|group| group.values.get(at))
+        .copied()
+        .collect()
 }
 
 fn parts(world: &World, dataset: &str) -> Vec<std::path::PathBuf> {

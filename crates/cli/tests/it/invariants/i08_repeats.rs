@@ -20,7 +20,11 @@ fn answer(path: &str) -> Vec<u8> {
 
 fn numbers(answer: &[u8]) -> Vec<i64> {
     let answer: Answer = incamera_wire::decode(answer, usize::MAX).unwrap();
-    answer.groups.into_iter().flat_map(|group| group.values).collect()
+    answer
+        .groups
+        .into_iter()
+        .flat_map(|group| group.values)
+        .collect()
 }
 
 /// Asks by the command and gives the answer's bytes.
@@ -42,9 +46,17 @@ fn i8_the_same_request_has_one_answer_and_one_charge() {
     let first = asked(&world, &[]);
     let cost = spent(&world);
     assert!(cost[0] > 0 && cost[0] == cost[1]);
-    assert_eq!(numbers(&first).len(), 6, "two groups of three measures, none withheld");
+    assert_eq!(
+        numbers(&first).len(),
+        6,
+        "two groups of three measures, none withheld"
+    );
 
-    assert_eq!(asked(&world, &["--reason", "another reason"]), first, "again, for another reason");
+    assert_eq!(
+        asked(&world, &["--reason", "another reason"]),
+        first,
+        "again, for another reason"
+    );
 
     // Everybody restarts; the room has new keys.
     for name in ["shop", "mailer", "room"] {
@@ -58,7 +70,11 @@ fn i8_the_same_request_has_one_answer_and_one_charge() {
 
     // The same rows under other parameters: all that differs is the noise.
     let later = asked(&world, &["from=2026-03-01", "until=2026-06-30"]);
-    let same = numbers(&first).into_iter().zip(numbers(&later)).filter(|(one, two)| one == two).count();
+    let same = numbers(&first)
+        .into_iter()
+        .zip(numbers(&later))
+        .filter(|(one, two)| one == two)
+        .count();
     assert!(same <= 2, "{:?} {:?}", numbers(&first), numbers(&later));
     assert_eq!(spent(&world), cost.map(|cost| 2 * cost), "a new charge");
     assert_eq!(asked(&world, &[]), first, "the first is still free");
@@ -97,5 +113,8 @@ fn start_room(world: &World, name: &str, folder: &Path, address: std::net::Socke
     let config = folder.join("room.toml").display().to_string();
     let arguments = ["room", "serve", "--config", &config];
     let log = world.root().join(format!("{name}.log"));
-    world.stage.start(name, &arguments, &[], &log, address).unwrap();
+    world
+        .stage
+        .start(name, &arguments, &[], &log, address)
+        .unwrap();
 }

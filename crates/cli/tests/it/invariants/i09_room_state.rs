@@ -35,7 +35,10 @@ fn swap_storage(world: &World, copy: Option<&str>) {
 #[test]
 fn i9_an_older_copy_of_the_rooms_folder_gains_nothing() {
     let world = World::ready();
-    copy_folder(&world.root().join("room/storage"), &world.root().join("before"));
+    copy_folder(
+        &world.root().join("room/storage"),
+        &world.root().join("before"),
+    );
     let first = asked(&world);
     let cost = spent(&world);
 
@@ -54,7 +57,13 @@ fn i9_an_older_copy_of_the_rooms_folder_gains_nothing() {
     swap_storage(&world, Some("before"));
     let outcome = world.query(&[]);
     assert_eq!(outcome.code, 3, "{}", outcome.failure());
-    assert!(outcome.failure().contains("another version of data set `purchases` than the newest"), "{}", outcome.failure());
+    assert!(
+        outcome
+            .failure()
+            .contains("another version of data set `purchases` than the newest"),
+        "{}",
+        outcome.failure()
+    );
     assert_eq!(spent(&world), twice);
 
     // Nothing at all: the owners push again, and everything is as it was.
@@ -75,7 +84,10 @@ fn i9_the_room_keeps_ciphertext_alone() {
     for (path, bytes) in story.files.below(&["room"]) {
         let text = path.to_string_lossy().into_owned();
         if text.ends_with(".parquet") {
-            assert!(bytes.starts_with(b"PARE") && bytes.ends_with(b"PARE"), "{text} is not encrypted");
+            assert!(
+                bytes.starts_with(b"PARE") && bytes.ends_with(b"PARE"),
+                "{text} is not encrypted"
+            );
         } else if let Some(rest) = text.strip_prefix("room/storage/") {
             assert!(rest.ends_with("/manifest"), "{text}");
         } else {
@@ -85,5 +97,9 @@ fn i9_the_room_keeps_ciphertext_alone() {
     kinds.retain(|name| !name.ends_with(".toml") && !name.ends_with(".sig"));
     assert!(kinds.is_empty(), "{kinds:?}");
     let folder = story.files.restore(&["room"]);
-    assert!(files_below(folder.path()).iter().any(|path| path.ends_with("manifest")));
+    assert!(
+        files_below(folder.path())
+            .iter()
+            .any(|path| path.ends_with("manifest"))
+    );
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use incamera_attest::TeeKind;
-use incamera_wire::v1::{Answer, LogEntry, Grant, Receipt, ReleaseFile};
 use incamera_wire::decode;
+use incamera_wire::v1::{Answer, Grant, LogEntry, Receipt, ReleaseFile};
 use serde_json::Value;
 
 use super::story::{Said, Story};
@@ -16,7 +16,11 @@ use crate::world::{AGREEMENT, World};
 const SAYS: &str = "SIMULATED TEE";
 
 fn one<'a>(story: &'a Story, command: &str) -> &'a Said {
-    story.said_by(command).into_iter().find(|said| said.code == Some(0)).unwrap()
+    story
+        .said_by(command)
+        .into_iter()
+        .find(|said| said.code == Some(0))
+        .unwrap()
 }
 
 #[test]
@@ -24,11 +28,23 @@ fn i10_evidence_and_agreement_say_so() {
     let story = Story::get();
     let evidence = story.evidence.evidence.as_ref().unwrap();
     assert_eq!(evidence.kind.parse(), Ok(TeeKind::Simulated));
-    let agreement = String::from_utf8_lossy(story.files.file(&format!("shop/agreements/{AGREEMENT}.toml")));
+    let agreement = String::from_utf8_lossy(
+        story
+            .files
+            .file(&format!("shop/agreements/{AGREEMENT}.toml")),
+    );
     assert!(agreement.contains("tee = \"simulated\""));
-    assert!(one(story, "agreement show").out.to_uppercase().contains("SIMULATED"));
+    assert!(
+        one(story, "agreement show")
+            .out
+            .to_uppercase()
+            .contains("SIMULATED")
+    );
     for log in ["room.log"] {
-        assert!(String::from_utf8_lossy(story.files.file(log)).contains(SAYS), "{log}");
+        assert!(
+            String::from_utf8_lossy(story.files.file(log)).contains(SAYS),
+            "{log}"
+        );
     }
 }
 
@@ -55,27 +71,44 @@ fn i10_receipt_log_and_answer_say_so() {
 fn i10_what_people_and_programs_read_says_so() {
     let story = Story::get();
     let question = one(story, "query run");
-    assert!(question.out.to_uppercase().contains(SAYS), "{}", question.out);
+    assert!(
+        question.out.to_uppercase().contains(SAYS),
+        "{}",
+        question.out
+    );
     assert!(question.errors.contains(SAYS), "{}", question.errors);
-    assert!(one(story, "verify").out.to_uppercase().contains(SAYS), "{}", one(story, "verify").out);
+    assert!(
+        one(story, "verify").out.to_uppercase().contains(SAYS),
+        "{}",
+        one(story, "verify").out
+    );
     assert!(one(story, "data push").errors.contains(SAYS));
-    let documents = story.said.iter().filter(|said| said.command.ends_with("--json"));
+    let documents = story
+        .said
+        .iter()
+        .filter(|said| said.command.ends_with("--json"));
     let simulated = documents.map(|said| {
         let document: Value = serde_json::from_str(&said.out).unwrap();
         document.get("simulated").cloned()
     });
     let simulated: Vec<_> = simulated.collect();
     assert_eq!(simulated.len(), 2, "the answer and what `verify` says");
-    assert!(simulated.iter().all(|simulated| simulated == &Some(Value::Bool(true))));
+    assert!(
+        simulated
+            .iter()
+            .all(|simulated| simulated == &Some(Value::Bool(true)))
+    );
 }
 
 /// Neither a room nor an owner simulates unless its own configuration says so.
 #[test]
 fn i10_nobody_simulates_unasked() {
     let world = World::agreed();
-    for (folder, line, serve) in [
-        ("room/room.toml", "insecure_simulated_tee = true", ["room", "serve", "--config"]),
-    ] {
+    for (folder, line, serve) in [(
+        "room/room.toml",
+        "insecure_simulated_tee = true",
+        ["room", "serve", "--config"],
+    )] {
         let config = world.path(folder);
         let text = std::fs::read_to_string(&config).unwrap();
         assert!(text.contains(line));
@@ -84,7 +117,11 @@ fn i10_nobody_simulates_unasked() {
         arguments.push(&config);
         let outcome = world.stage.command(&arguments).unwrap();
         assert_ne!(outcome.code, 0);
-        assert!(outcome.failure().contains("insecure_simulated_tee"), "{}", outcome.failure());
+        assert!(
+            outcome.failure().contains("insecure_simulated_tee"),
+            "{}",
+            outcome.failure()
+        );
     }
 }
 
@@ -99,7 +136,11 @@ fn i10_a_production_build_does_not_contain_it() {
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     };
     let holds = |tree: &str| {

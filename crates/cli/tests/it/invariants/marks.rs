@@ -6,7 +6,9 @@ use incamera_testkit::wiretap::{Mark, search_bytes};
 pub fn id(id: &str) -> Mark {
     let wide: Vec<u8> = id.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let encoded = id.replace('@', "%40");
-    let mark = Mark::text(id, id).and_bytes(&wide).and_bytes(encoded.as_bytes());
+    let mark = Mark::text(id, id)
+        .and_bytes(&wide)
+        .and_bytes(encoded.as_bytes());
     with_header(mark, id)
 }
 
@@ -27,7 +29,9 @@ pub fn header(text: &str) -> Mark {
 }
 
 fn with_header(mark: Mark, text: &str) -> Mark {
-    huffman(text).iter().fold(mark, |mark, bytes| mark.and_bytes(bytes))
+    huffman(text)
+        .iter()
+        .fold(mark, |mark, bytes| mark.and_bytes(bytes))
 }
 
 /// The forms of a mark that occur in some bytes.
@@ -42,7 +46,9 @@ pub fn found(mark: &Mark, bytes: &[u8]) -> Vec<&'static str> {
 /// whole bytes of it at each of the eight bits that it may start at.
 fn huffman(text: &str) -> Vec<Vec<u8>> {
     let bits: Vec<bool> = text.bytes().flat_map(huffman_bits).collect();
-    (0..8).map(|shift| bits[shift..].chunks_exact(8).map(byte).collect()).collect()
+    (0..8)
+        .map(|shift| bits[shift..].chunks_exact(8).map(byte).collect())
+        .collect()
 }
 
 fn byte(bits: &[bool]) -> u8 {
@@ -69,8 +75,16 @@ fn huffman_bits(byte: u8) -> Vec<bool> {
 #[test]
 fn the_header_code_is_the_standards() {
     let first = |text: &str| huffman(text)[0].clone();
-    assert!(hex::decode("f1e3c2e5f23a6ba0ab90f4ff").unwrap().starts_with(&first("www.example.com")));
-    assert!(hex::decode("aec3771a4b").unwrap().starts_with(&first("private")));
+    assert!(
+        hex::decode("f1e3c2e5f23a6ba0ab90f4ff")
+            .unwrap()
+            .starts_with(&first("www.example.com"))
+    );
+    assert!(
+        hex::decode("aec3771a4b")
+            .unwrap()
+            .starts_with(&first("private"))
+    );
 }
 
 #[test]

@@ -34,7 +34,9 @@ impl Oracle {
 
     /// `H(id)`.
     pub fn point(&self, id: &str) -> EncodedPoint {
-        hash_to_group(&self.tag("incamera-matching-hash/1"), id.as_bytes()).unwrap().encode()
+        hash_to_group(&self.tag("incamera-matching-hash/1"), id.as_bytes())
+            .unwrap()
+            .encode()
     }
 
     /// A party's lasting secret.

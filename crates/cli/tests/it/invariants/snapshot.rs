@@ -23,7 +23,10 @@ impl Snapshot {
         let read = |path: PathBuf| {
             let bytes = fs::read(&path).unwrap();
             let searchable = [bytes.clone(), values(&path, &bytes)].concat();
-            (path.strip_prefix(folder).unwrap().to_owned(), Kept { bytes, searchable })
+            (
+                path.strip_prefix(folder).unwrap().to_owned(),
+                Kept { bytes, searchable },
+            )
         };
         Self(files_below(folder).into_iter().map(read).collect())
     }
@@ -32,14 +35,18 @@ impl Snapshot {
     pub fn below(&self, folders: &[&str]) -> Vec<(&Path, &[u8])> {
         let within = |path: &Path| folders.iter().any(|folder| path.starts_with(folder));
         let files = self.0.iter().filter(|(path, _)| within(path));
-        files.map(|(path, kept)| (path.as_path(), kept.searchable.as_slice())).collect()
+        files
+            .map(|(path, kept)| (path.as_path(), kept.searchable.as_slice()))
+            .collect()
     }
 
     /// Files whose path starts with none of `folders`, for a search.
     pub fn outside(&self, folders: &[&str]) -> Vec<(&Path, &[u8])> {
         let within = |path: &Path| folders.iter().any(|folder| path.starts_with(folder));
         let files = self.0.iter().filter(|(path, _)| !within(path));
-        files.map(|(path, kept)| (path.as_path(), kept.searchable.as_slice())).collect()
+        files
+            .map(|(path, kept)| (path.as_path(), kept.searchable.as_slice()))
+            .collect()
     }
 
     pub fn file(&self, path: &str) -> &[u8] {
@@ -64,7 +71,10 @@ fn values(path: &Path, bytes: &[u8]) -> Vec<u8> {
         return Vec::new();
     }
     let file = fs::File::open(path).unwrap();
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .unwrap()
+        .build()
+        .unwrap();
     let mut values = Vec::new();
     for batch in reader {
         for column in batch.unwrap().columns() {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use incamera_agreement::{SignedAgreement, files};
 use incamera_keys::SigningKey;
 use incamera_seal::{
-    Crosswalk, KeyRing, MatchingSlot, MANIFEST_FILE, SignedManifest, open_manifest,
+    Crosswalk, KeyRing, MANIFEST_FILE, MatchingSlot, SignedManifest, open_manifest,
     read_manifest_file,
 };
 use incamera_types::PurposeName;
@@ -66,7 +66,10 @@ impl Holdings<'_> {
 
 /// The one entry of a folder.
 pub fn only_entry(folder: &Path) -> PathBuf {
-    let entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let entries: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     assert_eq!(entries.len(), 1, "{}", folder.display());
     entries[0].clone()
 }
