@@ -9,6 +9,9 @@ use miette::{
 
 use crate::failure::{Context, Failure};
 
+/// Problems that are shown at once.
+const MAX_SHOWN: usize = 5;
+
 /// Reads an agreement; on failure draws each place that is wrong.
 pub fn read(path: &Path) -> Result<Agreement, Failure> {
     files::read(path).map_err(|error| match error {
@@ -21,12 +24,15 @@ fn invalid(path: &Path, error: &AgreementError) -> Failure {
     let text = std::fs::read(path).or_fail("the agreement was not read");
     let text = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let mut failure = Failure::failed(format!("`{}` is not a valid agreement", path.display()));
-    for problem in error.problems() {
+    for problem in error.problems().take(MAX_SHOWN) {
         failure = failure.why(problem.to_string());
     }
     failure.hint = Some(error.first().help.clone());
-    if let Ok(text) = text {
-        failure.picture = Some(draw(path, &text, error.problems()));
+    // A file that is something else (somebody's data, say) is not shown.
+    if let Ok(text) = text
+        && text.contains("incamera-agreement/")
+    {
+        failure.picture = Some(draw(path, &text, error.problems().take(MAX_SHOWN)));
     }
     failure
 }

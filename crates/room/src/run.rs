@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use incamera_agreement::AnalystKey;
+use incamera_agreement::{Agreement, AnalystKey};
 use incamera_keys::PublicKey;
 use incamera_keys::hpke::RoomSecretKey;
 use incamera_net::client;
@@ -152,10 +152,23 @@ fn manifests(state: &State, request: &VerifiedRequest) -> Result<Manifests, Prob
             )
             .hint("ask again: the request then names the version that is in the room"));
         }
+        fits(agreement, &manifest)?;
         state.store.check_parts(&manifest)?;
         manifests.insert(dataset.clone(), manifest);
     }
     Ok(manifests)
+}
+
+/// Found out here, before an owner is asked: afterwards it would cost everybody a charge.
+fn fits(agreement: &Agreement, manifest: &SignedManifest) -> Result<(), Problem> {
+    let spec = agreement.datasets.get(manifest.dataset());
+    let spec = spec.ok_or_else(|| Problem::internal("a data set that the agreement has not"))?;
+    let matching = &agreement.matching;
+    let fit = manifest.fits(spec, &agreement.id, matching.epoch, matching.partitions);
+    fit.map_err(|error| {
+        Problem::new(ProblemKind::Refused, "manifest-unfit", error.to_string())
+            .hint("its owner seals and pushes the data set again")
+    })
 }
 
 /// One owner's broker, and what it said so far.

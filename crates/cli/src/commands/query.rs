@@ -53,9 +53,35 @@ pub fn run(arguments: &QueryRun, printer: &Printer) -> Done {
     check(agreement.agreement(), query, &params)
         .map_err(|refusal| refused(&arguments.agreement, agreement.agreement(), query, &refusal))?;
     confirm(arguments, query)?;
+    writable(arguments)?;
     let asked = block_on(ask(arguments, &agreement, query, params, printer))?;
     let path = keep(arguments, &asked)?;
     show(&agreement, query, &asked, &path, printer)
+}
+
+/// Finds out before anything is spent whether the answer could be kept.
+fn writable(arguments: &QueryRun) -> Done {
+    let out = arguments.out.as_deref().unwrap_or(Path::new("."));
+    let folder = match out.is_dir() {
+        true => out,
+        false => out
+            .parent()
+            .filter(|path| !path.as_os_str().is_empty())
+            .unwrap_or(Path::new(".")),
+    };
+    let probe = folder.join(format!(".incamera-{}", std::process::id()));
+    let failed =
+        arguments.out.as_deref().is_some_and(Path::is_dir) || std::fs::write(&probe, b"").is_err();
+    let _ = std::fs::remove_file(&probe);
+    if failed {
+        return Err(Failure::usage(format!(
+            "the answer could not be written to `{}`",
+            out.display()
+        ))
+        .why("the folder cannot be written, or the name is a folder's")
+        .hint("name a file with `--out FILE`; nothing was spent"));
+    }
+    Ok(())
 }
 
 /// Says what it costs, and asks a person; a program says `--yes`.
@@ -125,7 +151,11 @@ async fn ask(
     let release = run_in_room(&room, signed, &bar).await;
     bar.finish_and_clear();
     let release = release?;
-    verify_release(&release, agreement).or_fail("the room's answer does not hold")?;
+    let report = verify_release(&release, agreement).or_fail("the room's answer does not hold")?;
+    if report.request_digest != request.digest() {
+        return Err(Failure::failed("the room's answer does not hold")
+            .why("its receipt is of another request than the one that was signed"));
+    }
     Ok(Asked {
         release,
         digest: request.digest().to_string(),
