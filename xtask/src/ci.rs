@@ -6,7 +6,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-const STEPS: &[(&str, &[&str], &[(&str, &str)])] = &[
+/// A step's name, what cargo is asked, and with which environment.
+type Step = (
+    &'static str,
+    &'static [&'static str],
+    &'static [(&'static str, &'static str)],
+);
+
+const STEPS: &[Step] = &[
     ("formatting", &["fmt", "--all", "--check"], &[]),
     (
         "clippy",

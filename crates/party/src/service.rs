@@ -153,13 +153,21 @@ fn open(config: &PartyConfig, passphrase: &SecretString) -> Result<State, ServeE
 /// The owner's own rules, beside the agreement's.
 fn rules(config: &PartyConfig) -> OwnRules {
     OwnRules {
-        #[cfg(feature = "simulated")]
-        insecure_accept_simulated: config.insecure_accept_simulated,
+        insecure_accept_simulated: accepts_simulated(config),
         paused: config.paused,
         refused_queries: config.refused_queries.clone(),
         refused_analysts: config.refused_analysts.clone(),
-        ..OwnRules::default()
     }
+}
+
+#[cfg(feature = "simulated")]
+fn accepts_simulated(config: &PartyConfig) -> bool {
+    config.insecure_accept_simulated
+}
+
+#[cfg(not(feature = "simulated"))]
+fn accepts_simulated(_config: &PartyConfig) -> bool {
+    false
 }
 
 #[cfg(not(feature = "simulated"))]
