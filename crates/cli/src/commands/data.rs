@@ -421,7 +421,7 @@ async fn send(
     let reply = RoomClient::new(channel)
         .push(ReceiverStream::new(receiver))
         .await;
-    let read = feed.await.unwrap_or_else(|_| Ok(()));
+    let read = feed.await.unwrap_or(Ok(()));
     let reply =
         reply.map_err(|status| status_failure("the room did not take the data", &status))?;
     read?;

@@ -8,16 +8,18 @@
 //! A world takes seconds to make. Cases that leave it as it was share one: a case is a function
 //! that gets the world, and all cases run even if one fails.
 
+mod agreements;
+mod files;
+mod questions;
+mod room;
+
 use std::os::unix::ffi::OsStrExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray};
 use incamera_testkit::stage::Outcome;
 
-use crate::by_hand;
-use crate::world::{AGREEMENT, Data, PROGRAM, WINDOW, World};
+use crate::world::{AGREEMENT, Data, World};
 
 type Case = (&'static str, fn(&World));
 
@@ -26,7 +28,6 @@ fn all(world: &World, cases: &[Case]) {
     let mut failed = Vec::new();
     for (name, case) in cases {
         if catch_unwind(AssertUnwindSafe(|| case(world))).is_err() {
-            eprintln!("^^^ the case `{name}`");
             failed.push(*name);
         }
     }
@@ -151,12 +152,12 @@ fn bad_file(world: &World, name: &str, bytes: &[u8]) -> String {
 }
 
 /// Every file below a folder, with its bytes.
-fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            all.extend(files(&path));
+            all.extend(contents(&path));
         } else {
             all.push((path.clone(), std::fs::read(&path).unwrap()));
         }
@@ -171,11 +172,11 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 fn not_sealed(world: &World, dataset: &str, name: &str, bytes: &[u8], says: &[&str]) -> Outcome {
     let file = bad_file(world, name, bytes);
     let sealed = PathBuf::from(world.path("shop/sealed"));
-    let before = files(&sealed);
+    let before = contents(&sealed);
     let outcome = seal(world, "shop", dataset, &file);
     refused(&outcome, 1, says);
     assert!(
-        before == files(&sealed),
+        before == contents(&sealed),
         "a refused file changed what was sealed"
     );
     outcome
@@ -209,46 +210,19 @@ fn query_with(world: &World, arguments: &[&str]) -> Outcome {
     run(world, &all)
 }
 
-// ---------------------------------------------------------------------------------------------
-// At home: files, keys, configuration, agreement.
-
+/// Files, keys, agreements and questions of people at home.
 #[test]
 fn at_home() {
     let world = World::ready();
-    all(
-        &world,
-        &[
-            ("the search for leaks finds leaks", leaks_are_found),
-            ("a file that cannot be read", unreadable_file),
-            ("a missing column", missing_column),
-            ("a value that does not fit", value_that_does_not_fit),
-            (
-                "a Parquet file that does not fit",
-                parquet_that_does_not_fit,
-            ),
-            ("a field that is not UTF-8", not_utf8),
-            ("a consent that nobody knows", unknown_purpose),
-            ("wrong passphrase", wrong_passphrase),
-            ("unknown keys in a configuration", unknown_configuration_key),
-            ("a data set of somebody else", foreign_data_set),
-            ("a changed agreement", changed_agreement),
-            ("an agreement that cannot be read", unreadable_agreement),
-            ("a missing signature", missing_signature),
-            ("an expired agreement", expired_agreement),
-            ("a version that is no longer in force", newer_version),
-            ("a question that was not agreed", question_not_agreed),
-            ("a wrong analyst", wrong_analyst),
-            ("a changed release", changed_release),
-            ("a peer that does not come", absent_peer),
-            ("too many matching runs", too_many_runs),
-            ("a party that is not there", absent_party),
-            ("all is well afterwards", all_is_well),
-        ],
-    );
+    all(&world, &[files::CASES, agreements::CASES, questions::CASES].concat());
 }
 
-// ---------------------------------------------------------------------------------------------
-// The budget.
+/// The room's disk, agreement and program are the operator's to change.
+#[test]
+fn in_the_room() {
+    let world = World::ready();
+    all(&world, room::CASES);
+}
 
 /// The shop's ceiling in the agreement allows one run. Another question is refused and charged
 /// to nobody; the first one stays free; the owner's own ceiling counts as well.
@@ -303,4 +277,16 @@ fn own_ceiling_counts(world: &World) {
             );
         },
     );
+}
+
+/// Takes an agreement out of all folders, so that there is only one again.
+fn forget(world: &World, name: &str) {
+    for folder in ["shop/agreements", "mailer/agreements", "room"] {
+        for (path, _) in contents(Path::new(&world.path(folder))) {
+            let file = path.file_name().unwrap().as_bytes();
+            if file.starts_with(format!("{name}.toml").as_bytes()) {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
 }

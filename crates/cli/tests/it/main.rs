@@ -4,6 +4,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::single_element_loop,
+    clippy::type_complexity,
     missing_docs
 )]
 

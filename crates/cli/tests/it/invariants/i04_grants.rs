@@ -349,7 +349,8 @@ async fn reservations(room: &HostileRoom<'_>) {
     }
     // The other's alone, and a request that was not reserved here.
     refused(
-        room.commit("shop", digest, &[mailer.clone()]).await,
+        room.commit("shop", digest, std::slice::from_ref(&mailer))
+            .await,
         ProblemKind::Conflict,
         unknown,
     );

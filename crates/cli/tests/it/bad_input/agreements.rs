@@ -1,0 +1,226 @@
+//! Agreements: changed, unsigned, over, superseded.
+
+use incamera_testkit::stage::Outcome;
+
+use super::{Case, answer, charges, forget, refused, run, with_edit, with_file, without_service};
+use crate::world::{AGREEMENT, World};
+
+pub const CASES: &[Case] = &[
+    ("a changed agreement", changed_agreement),
+    ("an agreement that cannot be read", unreadable_agreement),
+    ("a missing signature", missing_signature),
+    ("an expired agreement", expired_agreement),
+    ("a version that is no longer in force", newer_version),
+];
+
+/// Another agreement digest than the one that was signed.
+fn changed_agreement(world: &World) {
+    let file = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
+    let edits: [fn(&str) -> String; 2] = [
+        |text| format!("{text}\n# one more line\n"),
+        |text| text.replacen("epsilon = 1.0 ", "epsilon = 9.0 ", 1),
+    ];
+    for edit in edits {
+        let before = charges(world);
+        with_edit(&file, edit, || {
+            for outcome in in_force(world) {
+                refused(
+                    &outcome,
+                    3,
+                    &[
+                        "not in force",
+                        "not over this file",
+                        "`incamera agreement sign`",
+                    ],
+                );
+            }
+        });
+        assert_eq!(charges(world), before);
+    }
+}
+
+/// Everything that needs an agreement in force, as the mailer's people run it.
+fn in_force(world: &World) -> Vec<Outcome> {
+    let file = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
+    let (mailer, mailing) = (world.path("mailer"), world.path("data/mailing.csv"));
+    vec![
+        world.query(&[]),
+        run(world, &["data", "push", "--party", &mailer]),
+        run(
+            world,
+            &[
+                "match", "run", "--party", &mailer, "--data", &mailing, "--wait", "1",
+            ],
+        ),
+        run(world, &["verify", &file]),
+    ]
+}
+
+/// Once all have signed version 2, version 1 opens nothing more; what was sealed and spent
+/// under version 1 lives on.
+fn newer_version(world: &World) {
+    let first = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
+    let digest = run(world, &["agreement", "check", &first]).text("/digest");
+    world.agree("second", |text| {
+        let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
+        let text = text.replacen("\"second\"", &format!("\"{AGREEMENT}\""), 1);
+        text.replacen("version = 1", &head, 1)
+            .replacen("min_people = 50", "min_people = 60", 1)
+    });
+    let second = world.path("mailer/agreements/second.toml");
+    let changes = run(world, &["agreement", "diff", &first, &second]);
+    let changes = changes.text("/changes");
+    assert!(
+        changes.contains("version 2 follows version 1") && changes.contains("60"),
+        "{changes}"
+    );
+    let before = charges(world);
+    let outcome = world.query(&[]);
+    refused(
+        &outcome,
+        3,
+        &[
+            "version 2 of this agreement is in force",
+            "use the newest version",
+        ],
+    );
+    assert_eq!(charges(world), before);
+    without_service(world, "room", || {
+        world.write_room("second");
+        world.start_room();
+        answer(&world.query_under("second", &[]));
+        world.stage.stop("room");
+        world.write_room(AGREEMENT);
+    });
+    assert!(
+        charges(world) > before,
+        "the new version's question was not charged beside the old"
+    );
+    forget(world, "second");
+}
+
+fn unreadable_agreement(world: &World) {
+    let file = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
+    let edits: [(fn(&str) -> String, &str); 3] = [
+        (|text| text.replacen("[room]", "[room", 1), "line "),
+        (
+            |text| text.replacen("min_people", "min_poeple", 1),
+            "min_poeple",
+        ),
+        (
+            |text| text.replacen("incamera-agreement/1", "incamera-agreement/9", 1),
+            "reads incamera-agreement/1 and not this format",
+        ),
+    ];
+    for (edit, says) in edits {
+        with_edit(&file, edit, || {
+            for verb in ["check", "show"] {
+                let outcome = run(world, &["agreement", verb, &file]);
+                refused(
+                    &outcome,
+                    1,
+                    &["is not a valid agreement", "line ", "column ", says],
+                );
+            }
+            refused(&world.query(&[]), 1, &["is not a valid agreement", says]);
+        });
+    }
+}
+
+/// One missing signature opens nothing, wherever it is missing.
+fn missing_signature(world: &World) {
+    let before = charges(world);
+    let ours = world.path(&format!("mailer/agreements/{AGREEMENT}.toml.shop.sig"));
+    with_file(&ours, None, || {
+        for outcome in in_force(world) {
+            refused(
+                &outcome,
+                3,
+                &[
+                    "not in force",
+                    "no signature of `shop`",
+                    "`incamera agreement sign`",
+                ],
+            );
+        }
+    });
+    with_file(&ours, Some(b"no signature at all"), || {
+        for outcome in in_force(world) {
+            refused(
+                &outcome,
+                1,
+                &["not in force", "is not an SSH signature", ".sig file"],
+            );
+        }
+    });
+    let theirs = world.path(&format!("shop/agreements/{AGREEMENT}.toml.mailer.sig"));
+    with_file(&theirs, None, || {
+        let outcome = world.query(&[]);
+        refused(
+            &outcome,
+            3,
+            &["lacks a valid signature of `mailer`", ".sig files"],
+        );
+    });
+    assert_eq!(charges(world), before, "an unsigned agreement was charged");
+    without_service(world, "room", || {
+        with_file(
+            &world.path(&format!("room/{AGREEMENT}.toml.shop.sig")),
+            None,
+            || {
+                let config = world.path("room/room.toml");
+                let outcome = run(world, &["room", "serve", "--config", &config]);
+                assert_ne!(outcome.code, 0);
+                let text = outcome.failure();
+                assert!(text.contains("no signature of `shop`"), "{text}");
+            },
+        );
+    });
+}
+
+fn expired_agreement(world: &World) {
+    world.agree("over", |text| {
+        let day = text
+            .lines()
+            .find(|line| line.starts_with("expires = "))
+            .unwrap()
+            .to_owned();
+        text.replacen(&day, "expires = 2026-01-31", 1)
+    });
+    let file = world.path("mailer/agreements/over.toml");
+    let (mailer, mailing) = (world.path("mailer"), world.path("data/mailing.csv"));
+    let before = charges(world);
+    for outcome in [
+        world.query_under("over", &[]),
+        run(
+            world,
+            &["data", "push", "--party", &mailer, "--agreement", &file],
+        ),
+        run(
+            world,
+            &[
+                "match",
+                "run",
+                "--party",
+                &mailer,
+                "--agreement",
+                &file,
+                "--data",
+                &mailing,
+            ],
+        ),
+        run(world, &["verify", &file]),
+    ] {
+        refused(
+            &outcome,
+            3,
+            &[
+                "not in force",
+                "expired at the end of 2026-01-31",
+                "later `expires`",
+            ],
+        );
+    }
+    assert_eq!(charges(world), before);
+    forget(world, "over");
+}

@@ -1,0 +1,287 @@
+//! Questions, answers, and others who are not there.
+
+use std::path::PathBuf;
+
+use super::{
+    Case, answer, charges, contents, forget, match_shop, query_with, refused, run, unspoken,
+    with_file, without_service,
+};
+use crate::world::{AGREEMENT, WINDOW, World};
+
+pub const CASES: &[Case] = &[
+    ("a question that was not agreed", question_not_agreed),
+    ("a wrong analyst", wrong_analyst),
+    ("a changed release", changed_release),
+    ("a peer that does not come", absent_peer),
+    ("too many matching runs", too_many_runs),
+    ("a party that is not there", absent_party),
+    ("all is well afterwards", all_is_well),
+];
+
+fn question_not_agreed(world: &World) {
+    let (ana, before) = ("mailer/ana", charges(world));
+    let asked = |words: &[&str]| query_with(world, &[&["--as", ana], words].concat());
+    let [from, until] = WINDOW;
+    refused(
+        &asked(&["gift", from, until]),
+        2,
+        &["no query `gift`", "`lift`"],
+    );
+    refused(
+        &asked(&["lift", from, until, "day=2026-04-01"]),
+        2,
+        &["no parameter `day`", "`from`"],
+    );
+    refused(
+        &asked(&["lift", from]),
+        2,
+        &["`until` is missing", "until=VALUE", "date"],
+    );
+    refused(
+        &asked(&["lift", from, "until"]),
+        2,
+        &["is no parameter", "NAME=VALUE"],
+    );
+    let outcome = asked(&["lift", from, "until=31.5.2026-7731"]);
+    refused(&outcome, 2, &["`until` has no valid value", "not a date"]);
+    unspoken(world, &outcome, b"7731");
+    let outcome = asked(&["lift", from, until, "--purpose", "ads"]);
+    refused(
+        &outcome,
+        3,
+        &["serves the purpose `measurement` and no other"],
+    );
+    let explained = run(
+        world,
+        &[
+            "query",
+            "explain",
+            "lift",
+            "--agreement",
+            &world.path(&format!("shop/agreements/{AGREEMENT}.toml")),
+            from,
+        ],
+    );
+    refused(&explained, 2, &["`until` is missing"]);
+    assert_eq!(
+        charges(world),
+        before,
+        "a question that was not agreed was charged"
+    );
+}
+
+fn wrong_analyst(world: &World) {
+    let before = charges(world);
+    let [from, until] = WINDOW;
+    let other = query_with(world, &["lift", from, until, "--as", "mailer/eve"]);
+    refused(&other, 3, &["knows no such analyst"]);
+    let stranger = world.path("shop/signing_key");
+    let file = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
+    let run_as = |key: &str| {
+        run(
+            world,
+            &[
+                "query",
+                "run",
+                "lift",
+                "--agreement",
+                &file,
+                "--as",
+                "mailer/ana",
+                "--key",
+                key,
+                "--yes",
+                from,
+                until,
+            ],
+        )
+    };
+    refused(&run_as(&stranger), 3, &["signature"]);
+    refused(
+        &run_as(&world.path("absent")),
+        1,
+        &["absent", "was not read"],
+    );
+    refused(
+        &run_as(&world.path("data/mailing.csv")),
+        1,
+        &["no OpenSSH private key", "ssh-keygen"],
+    );
+    assert_eq!(charges(world), before);
+}
+
+/// A receipt vouches for every byte of the answer.
+fn changed_release(world: &World) {
+    answer(&world.query(&[]));
+    let (release, agreement) = (
+        world.path("answer.release"),
+        world.path(&format!("shop/agreements/{AGREEMENT}.toml")),
+    );
+    let verify = || run(world, &["verify", &release, "--agreement", &agreement]);
+    assert_eq!(verify().code, 0);
+    let bytes = std::fs::read(&release).unwrap();
+    let (mut held, step) = (Vec::new(), (bytes.len() / 25).max(1));
+    for at in (0..bytes.len()).step_by(step) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 0x01;
+        with_file(&release, Some(&changed), || {
+            let outcome = verify();
+            if outcome.code == 0 {
+                held.push(at);
+            }
+        });
+    }
+    assert!(
+        held.is_empty(),
+        "changed bytes {held:?} of {} were not noticed",
+        bytes.len()
+    );
+    with_file(&release, Some(&bytes[..bytes.len() / 2]), || {
+        assert_ne!(verify().code, 0)
+    });
+    refused(
+        &run(world, &["verify", &release]),
+        2,
+        &["which agreement", "--agreement"],
+    );
+}
+
+fn absent_peer(world: &World) {
+    for (party, file) in [("shop", "customers"), ("mailer", "mailing")] {
+        let data = world.path(&format!("data/{file}.csv"));
+        let folder = world.path(party);
+        let crosswalks = PathBuf::from(world.path(&format!("{party}/crosswalks")));
+        let before = contents(&crosswalks);
+        let outcome = run(
+            world,
+            &[
+                "match", "run", "--party", &folder, "--data", &data, "--wait", "1",
+            ],
+        );
+        refused(
+            &outcome,
+            1,
+            &["did not come to match", "within 1 s", "--wait"],
+        );
+        assert!(
+            before == contents(&crosswalks),
+            "the crosswalk of {party} was changed"
+        );
+    }
+}
+
+/// Only runs for which both came are counted.
+fn too_many_runs(world: &World) {
+    world.agree("few-runs", |text| {
+        text.replacen("max_runs = 12", "max_runs = 1", 1)
+    });
+    let side = |party: &str, file: &str, wait: &str| {
+        let (folder, data) = (world.path(party), world.path(&format!("data/{file}.csv")));
+        let agreement = world.path(&format!("{party}/agreements/few-runs.toml"));
+        run(
+            world,
+            &[
+                "match",
+                "run",
+                "--party",
+                &folder,
+                "--agreement",
+                &agreement,
+                "--data",
+                &data,
+                "--wait",
+                wait,
+            ],
+        )
+    };
+    for _ in 0..2 {
+        refused(
+            &side("mailer", "mailing", "0"),
+            1,
+            &["did not come to match"],
+        );
+    }
+    std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| side("mailer", "mailing", "60"));
+        let ours = side("shop", "customers", "60");
+        for outcome in [ours, theirs.join().unwrap()] {
+            assert_eq!(outcome.code, 0, "{}", outcome.failure());
+        }
+    });
+    for (party, file) in [("shop", "customers"), ("mailer", "mailing")] {
+        let outcome = side(party, file, "0");
+        refused(
+            &outcome,
+            3,
+            &["no more matching runs", "allows 1 runs", "`max_runs`"],
+        );
+    }
+    forget(world, "few-runs");
+}
+
+fn absent_party(world: &World) {
+    let customers = world.path("data/customers.csv");
+    let before = charges(world);
+    // A window that was not asked for yet: it would be charged.
+    let window = ["from=2026-03-02", "until=2026-05-30"];
+    without_service(world, "shop", || {
+        refused(&world.query(&window), 1, &["`shop`"]);
+        assert_eq!(
+            world.spent("mailer"),
+            before.1,
+            "the mailer was charged for no answer"
+        );
+        let status = run(world, &["status", "--party", &world.path("shop")]);
+        refused(&status, 1, &["not reached", "`incamera party serve`"]);
+        let pushed = run(world, &["data", "push", "--party", &world.path("shop")]);
+        refused(
+            &pushed,
+            1,
+            &["`shop` was not reached", "`incamera party serve`"],
+        );
+    });
+    without_service(world, "mailer", || {
+        refused(&world.query(&window), 1, &["`mailer`"]);
+        assert_eq!(
+            world.spent("shop"),
+            before.0,
+            "the shop was charged for no answer"
+        );
+    });
+    // The shop's people meet the mailer's at the shop, whose name comes later.
+    without_service(world, "shop", || {
+        let outcome = match_shop(world, &customers);
+        refused(
+            &outcome,
+            1,
+            &["`shop` was not reached", "is the service running"],
+        );
+    });
+    without_service(world, "room", || {
+        for outcome in [
+            world.query(&[]),
+            run(world, &["data", "push", "--party", &world.path("shop")]),
+        ] {
+            refused(
+                &outcome,
+                1,
+                &["the room was not reached", "is the service running"],
+            );
+        }
+    });
+    assert_eq!(charges(world), before);
+    answer(&world.query(&window));
+}
+
+/// After all of that: nothing was lost, and the runs that failed did not count as runs.
+fn all_is_well(world: &World) {
+    let first = answer(&world.query(&[]));
+    let before = charges(world);
+    assert_eq!(answer(&world.query(&[])), first);
+    assert_eq!(charges(world), before);
+    world.match_people();
+    world.seal();
+    world.push();
+    answer(&world.query(&[]));
+    assert_ne!(charges(world), before, "other data are another question");
+}
