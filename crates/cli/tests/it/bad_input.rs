@@ -2,8 +2,9 @@
 //! nothing is lost (a good run works afterwards) and nothing leaks (the bad value stands in no
 //! output and no log).
 //!
-//! A replayed or altered request, and replayed evidence, cannot be made with the command alone;
-//! the library's tests do it: `incamera-release`, `tests/it`.
+//! A replayed or altered request, and replayed evidence or grants, cannot be made with the
+//! command alone. The tests of `incamera-release` make them: `i4_old_grants_and_requests_open_nothing`,
+//! `i4_old_evidence_and_old_challenges_are_refused`, `i9_a_replayed_grant_opens_nothing`.
 //!
 //! A world takes seconds to make. Cases that leave it as it was share one: a case is a function
 //! that gets the world, and all cases run even if one fails.
@@ -214,7 +215,10 @@ fn query_with(world: &World, arguments: &[&str]) -> Outcome {
 #[test]
 fn at_home() {
     let world = World::ready();
-    all(&world, &[files::CASES, agreements::CASES, questions::CASES].concat());
+    all(
+        &world,
+        &[files::CASES, agreements::CASES, questions::CASES].concat(),
+    );
 }
 
 /// The room's disk, agreement and program are the operator's to change.

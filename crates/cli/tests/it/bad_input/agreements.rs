@@ -5,6 +5,9 @@ use incamera_testkit::stage::Outcome;
 use super::{Case, answer, charges, forget, refused, run, with_edit, with_file, without_service};
 use crate::world::{AGREEMENT, World};
 
+/// A change of an agreement's text.
+type Edit = fn(&str) -> String;
+
 pub const CASES: &[Case] = &[
     ("a changed agreement", changed_agreement),
     ("an agreement that cannot be read", unreadable_agreement),
@@ -16,7 +19,7 @@ pub const CASES: &[Case] = &[
 /// Another agreement digest than the one that was signed.
 fn changed_agreement(world: &World) {
     let file = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
-    let edits: [fn(&str) -> String; 2] = [
+    let edits: [Edit; 2] = [
         |text| format!("{text}\n# one more line\n"),
         |text| text.replacen("epsilon = 1.0 ", "epsilon = 9.0 ", 1),
     ];
@@ -101,7 +104,7 @@ fn newer_version(world: &World) {
 
 fn unreadable_agreement(world: &World) {
     let file = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
-    let edits: [(fn(&str) -> String, &str); 3] = [
+    let edits: [(Edit, &str); 3] = [
         (|text| text.replacen("[room]", "[room", 1), "line "),
         (
             |text| text.replacen("min_people", "min_poeple", 1),

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray};
 
-use super::{Case, bad_file, match_shop, not_sealed, refused, run, seal, unspoken, with_edit, with_file};
-use crate::by_hand;
+use super::{
+    Case, bad_file, match_shop, not_sealed, refused, run, seal, unspoken, with_edit, with_file,
+};
+use crate::by_hand::tables;
 use crate::world::World;
 
 pub const CASES: &[Case] = &[
@@ -15,7 +17,10 @@ pub const CASES: &[Case] = &[
     ("a file that cannot be read", unreadable_file),
     ("a missing column", missing_column),
     ("a value that does not fit", value_that_does_not_fit),
-    ("a Parquet file that does not fit", parquet_that_does_not_fit),
+    (
+        "a Parquet file that does not fit",
+        parquet_that_does_not_fit,
+    ),
     ("a field that is not UTF-8", not_utf8),
     ("a consent that nobody knows", unknown_purpose),
     ("wrong passphrase", wrong_passphrase),
@@ -26,14 +31,14 @@ pub const CASES: &[Case] = &[
 /// Parquet files say row and column.
 fn parquet_that_does_not_fit(world: &World) {
     let file = world.path("data/bad.parquet");
-    let texts = |text: &str| by_hand::texts([text.to_owned()].into_iter());
+    let texts = |text: &str| tables::texts([text.to_owned()].into_iter());
     let sealed = |day: &str, amount: ArrayRef| {
         let columns = vec![
             ("email", texts("p1@mail.example")),
             ("day", texts(day)),
             ("amount", amount),
         ];
-        by_hand::write_parquet(Path::new(&file), columns);
+        tables::write_parquet(Path::new(&file), columns);
         seal(world, "shop", "purchases", &file)
     };
     let outcome = sealed("31.4.7731", texts("1.00"));

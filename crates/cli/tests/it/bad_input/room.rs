@@ -11,7 +11,10 @@ pub const CASES: &[Case] = &[
     ("a changed manifest", changed_manifest),
     ("an emptied disk", emptied_disk),
     ("an old version", old_version),
-    ("a room under another agreement", room_under_another_agreement),
+    (
+        "a room under another agreement",
+        room_under_another_agreement,
+    ),
     ("another program in the room", other_measurement),
 ];
 
