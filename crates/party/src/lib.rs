@@ -2,8 +2,8 @@
 //!
 //! Wiring only: the checks are `release`'s, the books are `ledger`'s, the keys are `seal`'s.
 //! The service listens on one port for three kinds of callers, told apart by TLS key and by
-//! what they sign: rooms ([`broker`]), the party's own people ([`owner`]) and the peer of a
-//! matching run ([`meeting`]).
+//! what they sign: rooms (`broker`), the party's own people (`owner`) and the peer of a
+//! matching run (`meeting`).
 
 mod agreements;
 mod broker;
