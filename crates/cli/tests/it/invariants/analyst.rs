@@ -109,15 +109,15 @@ impl Analyst {
     }
 }
 
-/// Asks the room that listens at an address, whatever the agreement names.
-pub async fn ask(address: SocketAddr, request: Signed) -> Answered<ReleaseFile> {
-    let room =
-        client::connect_unattested(&address.to_string(), None, &TlsOptions::default()).await?;
-    let run = client::room(room.channel())
-        .run(RunRequest {
-            request: Some(request),
-        })
-        .await;
+/// Asks the room that listens at an address, whatever the agreement names, with a key that
+/// may receive the answer.
+pub async fn ask(address: SocketAddr, request: Signed, me: SigningKey) -> Answered<ReleaseFile> {
+    let (address, options) = (address.to_string(), TlsOptions::default());
+    let room = client::connect_unattested(&address, Some(&me), &options).await?;
+    let message = RunRequest {
+        request: Some(request),
+    };
+    let run = client::room(room.channel()).run(message).await;
     let mut events = run.map_err(Problem::from)?.into_inner();
     while let Some(event) = events.message().await.map_err(Problem::from)? {
         if let Some(Event::Result(result)) = event.event {

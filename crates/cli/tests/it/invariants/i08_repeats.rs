@@ -98,7 +98,13 @@ fn clones(world: &World, first: &[u8]) {
     let request = analyst.request("2026-05-31");
     let asking: Vec<_> = addresses
         .iter()
-        .map(|address| runtime.spawn(ask(*address, analyst.sign(&request))))
+        .map(|address| {
+            runtime.spawn(ask(
+                *address,
+                analyst.sign(&request),
+                analyst.key.duplicate(),
+            ))
+        })
         .collect();
     for (asked, address) in asking.into_iter().zip(addresses) {
         let release = runtime.block_on(asked).unwrap().unwrap();
