@@ -19,7 +19,7 @@ pub enum NameError {
         /// What the name would have named.
         kind: &'static str,
     },
-    /// The text is longer than [`MAX_NAME_BYTES`].
+    /// The text is longer than 63 bytes.
     #[error("a {kind} name is longer than {MAX_NAME_BYTES} characters")]
     TooLong {
         /// What the name would have named.
