@@ -11,6 +11,7 @@ mod tap;
 
 use std::path::Path;
 
+use incamera_net::telemetry;
 use incamera_testkit::stage::Stage;
 
 use crate::args::Demo;
@@ -21,7 +22,7 @@ use crate::printer::Printer;
 /// Marks a folder as made by the demo, which may therefore clear it.
 const MARK: &str = ".incamera-demo";
 
-/// Plays the story. Ctrl-C ends it, and everything it started.
+/// Plays the story. Ctrl-C, or being told to end, ends it and everything it started.
 pub fn run(arguments: &Demo, printer: &Printer) -> Done {
     prepare(&arguments.folder)?;
     let root = std::fs::canonicalize(&arguments.folder).or_fail("the folder was not found")?;
@@ -32,12 +33,12 @@ pub fn run(arguments: &Demo, printer: &Printer) -> Done {
         let told = tokio::task::spawn_blocking(move || play.tell());
         let ended = tokio::select! {
             told = told => told.unwrap_or_else(|_| Err(Failure::failed("the demo broke off"))),
-            _ = tokio::signal::ctrl_c() => Err(Failure::failed("interrupted")),
+            () = telemetry::shutdown() => Err(Failure::failed("interrupted")),
         };
         stage.close();
         if ended.is_ok() && arguments.stay {
             printer.note("Everything is left running; Ctrl-C ends it.");
-            let _ = tokio::signal::ctrl_c().await;
+            telemetry::shutdown().await;
         }
         stage.stop_all();
         ended

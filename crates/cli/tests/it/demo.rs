@@ -199,10 +199,10 @@ impl Running {
         assert!(found, "the demo ended before it told of `{start}`");
     }
 
-    /// What Ctrl-C sends, to the demo alone: its children hear of it from the demo or not at all.
-    fn interrupt(&self) {
+    /// Sent to the demo alone: its children hear of it from the demo or not at all.
+    fn signal(&self, signal: &str) {
         let status = Command::new("kill")
-            .args(["-INT", &self.0.id().to_string()])
+            .args([signal, &self.0.id().to_string()])
             .status();
         assert!(status.unwrap().success());
     }
@@ -215,28 +215,30 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("the demo did not end within {limit:?} of Ctrl-C");
+        panic!("the demo did not end within {limit:?} of the signal");
     }
 }
 
-/// Ctrl-C while services run, and while commands run beside them: no process is left.
+/// Ctrl-C, or being told to end, while commands run and while services do: no process is left.
 #[test]
 fn ctrl_c_leaves_no_process_behind() {
-    for moment in ["agree", "start", "match"] {
+    for (moment, signal) in [("agree", "-INT"), ("start", "-TERM"), ("match", "-INT")] {
         let place = tempfile::tempdir().unwrap();
         let mut demo = Running::start(place.path());
         demo.told_until(moment);
+        let running = processes_of(place.path());
         assert!(
-            !processes_of(place.path()).is_empty(),
+            !running.is_empty(),
             "the search for processes finds nothing"
         );
-        demo.interrupt();
+        demo.signal(signal);
         let code = demo.ends_within(Duration::from_secs(20));
-        assert_eq!(code, 1, "interrupted while after `{moment}`");
+        assert_eq!(code, 1, "{signal} after `{moment}`");
+        let left = processes_of(place.path());
         assert_eq!(
-            processes_of(place.path()),
+            left,
             Vec::<String>::new(),
-            "left after `{moment}`"
+            "left by {signal} after `{moment}`"
         );
     }
 }
