@@ -186,3 +186,131 @@ fn listed(parties: &[PartyName]) -> String {
     let names: Vec<String> = parties.iter().map(|name| format!("`{name}`")).collect();
     names.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use incamera_agreement::{AdMeasurement, PartyInputs, sign, template_ad_measurement};
+    use incamera_attest::TeeKind;
+    use incamera_keys::SigningKey;
+    use incamera_types::{Digest as _, Measurement};
+
+    use super::*;
+
+    struct Party {
+        signs: SigningKey,
+        service: SigningKey,
+    }
+
+    impl Party {
+        fn new() -> Self {
+            let mut rng = rand::rng();
+            Self {
+                signs: SigningKey::generate(&mut rng),
+                service: SigningKey::generate(&mut rng),
+            }
+        }
+
+        fn inputs(&self, name: &str) -> PartyInputs {
+            PartyInputs {
+                name: Some(name.parse().unwrap()),
+                signs: Some(self.signs.public()),
+                service: Some(self.service.public()),
+                url: Some(format!("https://{name}.example:7443").parse().unwrap()),
+                people: Some(100),
+            }
+        }
+    }
+
+    fn draft(shop: &Party, mailer: &Party) -> String {
+        template_ad_measurement(&AdMeasurement {
+            name: Some("campaign".into()),
+            expires: Some("2999-12-31".parse().unwrap()),
+            shop: shop.inputs("shop"),
+            mailer: mailer.inputs("mailer"),
+            analyst_key: Some(SigningKey::generate(&mut rand::rng()).public()),
+            room_url: Some("https://room.example:7443".parse().unwrap()),
+            tee: Some(TeeKind::Simulated),
+            measurement: Some(Measurement::from_bytes([7; 32])),
+            ..AdMeasurement::default()
+        })
+    }
+
+    /// Writes a file with the signatures that its own text asks for.
+    fn put(folder: &Path, name: &str, text: &str, signers: &[(&str, &Party)]) -> AgreementDigest {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        for (party, keys) in signers {
+            let signature = sign(text.as_bytes(), &keys.signs).unwrap().to_armor();
+            let party = party.parse().unwrap();
+            std::fs::write(files::signature_path(&path, &party), signature).unwrap();
+        }
+        Agreement::parse(text.as_bytes()).unwrap().digest
+    }
+
+    #[test]
+    fn i4_an_agreement_that_gives_us_other_keys_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let (shop, mailer) = (Party::new(), Party::new());
+        let name = "shop".parse().unwrap();
+        let known = Agreements::new(
+            folder.path(),
+            name,
+            shop.signs.public(),
+            shop.service.public(),
+        );
+        let text = draft(&shop, &mailer);
+        let first = put(
+            folder.path(),
+            "a.toml",
+            &text,
+            &[("shop", &shop), ("mailer", &mailer)],
+        );
+        assert!(known.active(&first).is_ok());
+
+        // The mailer speaks for the shop: the shop's service key, a signing key of its own.
+        let puppet = Party {
+            signs: SigningKey::generate(&mut rand::rng()),
+            service: shop.service.duplicate(),
+        };
+        let forged = draft(&puppet, &mailer);
+        let signers = [("shop", &puppet), ("mailer", &mailer)];
+        let alone = put(folder.path(), "b.toml", &forged, &signers);
+        assert!(known.active(&alone).is_err());
+
+        // The same as a second version: it neither counts nor takes the first one's place.
+        let version = format!("version = 2\nid = \"{first}\"\nfollows = \"{first}\"\n");
+        let forged = forged.replacen("version = 1\n", &version, 1);
+        let second = put(folder.path(), "c.toml", &forged, &signers);
+        assert!(known.active(&second).is_err());
+        assert!(known.active(&first).is_ok());
+    }
+
+    #[test]
+    fn i4_a_version_must_follow_one_that_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let (shop, mailer) = (Party::new(), Party::new());
+        let name = "shop".parse().unwrap();
+        let known = Agreements::new(
+            folder.path(),
+            name,
+            shop.signs.public(),
+            shop.service.public(),
+        );
+        let text = draft(&shop, &mailer);
+        let both: BTreeMap<&str, &Party> = [("shop", &shop), ("mailer", &mailer)].into();
+        let signers: Vec<(&str, &Party)> = both.into_iter().collect();
+        let first = AgreementDigest::of_file(text.as_bytes());
+        let version = format!("version = 2\nid = \"{first}\"\nfollows = \"{first}\"\n");
+        let next = text.replacen("version = 1\n", &version, 1);
+        let second = put(folder.path(), "b.toml", &next, &signers);
+        assert!(
+            known.active(&second).is_err(),
+            "its predecessor is not here"
+        );
+        put(folder.path(), "a.toml", &text, &signers);
+        assert!(known.active(&second).is_ok());
+        assert!(known.active(&first).is_err(), "a newer version is in force");
+    }
+}
