@@ -5,7 +5,9 @@ use incamera_attest::{
     Accepted, AttestError, Binding, MAX_AGE_S, MAX_AHEAD_S, Policy, TeeKind, evidence_digest,
     verify,
 };
-use incamera_types::{AgreementDigest, Digest as _, Measurement, RequestDigest, UnixTime};
+use incamera_types::{
+    AgreementDigest, Digest as _, Measurement, RequestDigest, Transcript, UnixTime,
+};
 use incamera_wire::v1::{Evidence, RoomKeys};
 use proptest::prelude::*;
 
@@ -185,6 +187,30 @@ fn measurements_differ_by_program() {
     let one = measure(&b"program 1"[..]).unwrap();
     assert_eq!(one, measure(&b"program 1"[..]).unwrap());
     assert_ne!(one, measure(&b"program 2"[..]).unwrap());
+}
+
+/// The format, written down a second time.
+#[test]
+fn bindings_have_a_label_for_each_use() {
+    let digest = |list: Transcript| *list.finish::<RequestDigest>().as_bytes();
+    let common = |label, hpke: &[u8]| {
+        Transcript::new(label)
+            .field([9; 32])
+            .field(hpke)
+            .field(keys().tls_key)
+            .field(keys().receipt_key)
+            .field(agreement(3))
+    };
+    let hpke = keys().hpke_key;
+    let for_request = common("incamera-binding-request/1", &hpke).field(request(4));
+    assert_eq!(binding().digest(), digest(for_request));
+    let push = Binding::for_push([9; 32], keys(), agreement(3));
+    assert_eq!(
+        push.digest(),
+        digest(common("incamera-binding-push/1", &[]))
+    );
+    assert_eq!(push.report_data()[..32], push.digest());
+    assert_eq!(push.report_data()[32..], [0; 32]);
 }
 
 #[test]

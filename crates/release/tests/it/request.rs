@@ -4,14 +4,14 @@
 use incamera_agreement::{Agreement, sign};
 use incamera_keys::{SigningKey, sign_message};
 use incamera_release::{
-    MAX_LIFETIME_S, RequestError, RequestRefusal, VerifiedRequest, verify_request,
+    MAX_LIFETIME_S, Request, RequestError, RequestRefusal, VerifiedRequest, verify_request,
 };
-use incamera_types::{Date, UnixTime};
+use incamera_types::{Date, ParamType, Params, UnixTime, Value};
 use incamera_wire::v1::parameter::Value as WireValue;
 use incamera_wire::v1::{Parameter, RequestEnvelope, Signed};
 use incamera_wire::{Format, decode, encode};
 
-use crate::world::{NOW, World, name};
+use crate::world::{NOW, World, measurement, name, params};
 
 fn envelope(signed: &Signed) -> RequestEnvelope {
     decode(&signed.body, 1 << 20).unwrap()
@@ -69,7 +69,7 @@ fn i4_the_agreement_decides_what_may_be_asked() {
         RequestRefusal::Request(error) => error,
         other => panic!("{other:?}"),
     };
-    let (from, date) = (name("from"), incamera_types::ParamType::Date);
+    let (from, date) = (name("from"), ParamType::Date);
     assert_eq!(
         refused(|envelope| inner(envelope).query = "everything".into()),
         RequestError::UnknownQuery
@@ -184,6 +184,26 @@ fn i4_the_agreement_must_be_in_force() {
     let one = [(name("shop"), sign(bytes, shop).unwrap())].into();
     let missing = Agreement::parse(bytes).unwrap().verify(&one).unwrap_err();
     assert_eq!(missing.missing, [name("mailer")]);
+}
+
+/// The same when a request is made.
+#[test]
+fn requests_are_made_with_just_the_querys_parameters() {
+    let world = World::new();
+    let make = |params| {
+        let agreement = world.agreement.agreement();
+        let (query, digests) = (name("lift"), world.digests());
+        Request::new(agreement, &query, params, &digests, measurement(1))
+    };
+    let mut more = params("2026-03-01");
+    assert!(make(more.clone()).is_ok());
+    more.insert(name("extra"), Value::Int(1));
+    assert_eq!(make(more).unwrap_err(), RequestError::UnknownParam);
+    let (name, ty) = (name("from"), ParamType::Date);
+    assert_eq!(
+        make(Params::new()).unwrap_err(),
+        RequestError::MissingParam { name, ty }
+    );
 }
 
 #[test]
