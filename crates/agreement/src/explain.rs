@@ -1,36 +1,30 @@
 //! The agreement in words, for a lawyer or a privacy officer: who, what, why, how long, what
 //! each layer protects, what risk remains.
 
-use std::collections::BTreeMap;
-
 use incamera_attest::TeeKind;
-use incamera_types::{
-    ColumnSpec, ColumnType, DatasetSpec, OtherText, PartyName, PrivacyLoss, PurposeSet,
-};
+use incamera_types::{ColumnSpec, ColumnType, DatasetSpec, OtherText, PurposeSet};
 
 use crate::Agreement;
-use crate::model::{Analysts, ConsentSource, MatchingMethod, Query};
+use crate::model::{Analysts, ConsentSource, MatchingMethod, Query, Reveals};
 use crate::page::{Page, and, grouped};
-
-/// What each party has spent so far.
-pub type Spent = BTreeMap<PartyName, PrivacyLoss>;
+use crate::standing::{self, Standing};
 
 /// The agreement in words, before anything is spent.
 #[must_use]
 pub fn explain(agreement: &Agreement) -> String {
-    explain_with(agreement, &Spent::new())
+    explain_with(agreement, &Standing::default())
 }
 
-/// The agreement in words, with what is left of each budget after `spent`.
+/// The agreement in words, with how it stands: signatures, time, and what is left of budgets.
 #[must_use]
-pub fn explain_with(agreement: &Agreement, spent: &Spent) -> String {
+pub fn explain_with(agreement: &Agreement, standing: &Standing) -> String {
     let mut page = Page::default();
-    title(&mut page, agreement);
+    title(&mut page, agreement, standing);
     who(&mut page, agreement);
     why(&mut page, agreement);
     what(&mut page, agreement);
     questions(&mut page, agreement);
-    budgets(&mut page, agreement, spent);
+    standing::budgets(&mut page, agreement, &standing.spent);
     room(&mut page, agreement);
     how_long(&mut page, agreement);
     layers(&mut page, agreement);
@@ -38,13 +32,14 @@ pub fn explain_with(agreement: &Agreement, spent: &Spent) -> String {
     page.finish()
 }
 
-fn title(page: &mut Page, agreement: &Agreement) {
+fn title(page: &mut Page, agreement: &Agreement, standing: &Standing) {
     page.heading(&format!(
         "Agreement {}, version {}",
         agreement.name, agreement.version
     ));
+    standing::state(page, agreement, standing);
     page.text(format_args!(
-        "{} let chosen questions be asked about their data. Nobody sees the other's data: a sealed room computes each answer, adds noise so that no single person can be made out, and gives out the answer only.",
+        "{} let chosen questions be asked about their data. Nobody sees the other's data: a room computes each answer, adds noise so that no single person can be made out, and gives out the answer only.",
         and(agreement.parties.keys()),
     ));
     page.point(format_args!("digest of this version: {}", agreement.digest));
@@ -52,8 +47,6 @@ fn title(page: &mut Page, agreement: &Agreement) {
     if let Some(follows) = agreement.follows {
         page.point(format_args!("follows the version with digest {follows}"));
     }
-    page.point(format_args!("ends with {} (UTC)", agreement.expires));
-    page.point("in force once every party has signed this very file");
     if agreement.room.policy.accepts_simulated() {
         simulated(page);
     }
@@ -211,7 +204,7 @@ fn questions(page: &mut Page, agreement: &Agreement) {
     for query in agreement.queries.values() {
         question(page, agreement, query);
     }
-    page.text("An analyst signs each request. The same request again gives the same answer and costs nothing.");
+    page.text("An analyst signs each request. The same request again gives the same answer and costs nothing. Each owner's log keeps, for good, which analyst asked, the reason given, and when.");
 }
 
 fn question(page: &mut Page, agreement: &Agreement, query: &Query) {
@@ -234,7 +227,10 @@ fn question(page: &mut Page, agreement: &Agreement, query: &Query) {
             .params
             .iter()
             .map(|(name, ty)| format!("{name} ({ty})"));
-        page.sub_point(format_args!("the analyst chooses {}", and(params)));
+        page.sub_point(format_args!(
+            "the analyst chooses {} freely, in each run: other values are another run, so two spans of days that differ by one day are two runs",
+            and(params)
+        ));
     }
     for group in &query.groups {
         page.sub_point(format_args!(
@@ -303,56 +299,12 @@ fn cost(query: &Query) -> String {
 }
 
 /// `e^epsilon` as people say it.
-fn factor(epsilon: f64) -> String {
+pub(crate) fn factor(epsilon: f64) -> String {
     match epsilon.exp() {
         factor if factor < 10.0 => format!("{factor:.2}"),
         factor if factor < 1e6 => format!("{factor:.0}"),
         factor => format!("{factor:.0e}"),
     }
-}
-
-fn budgets(page: &mut Page, agreement: &Agreement, spent: &Spent) {
-    page.heading("How much may be learned in all");
-    page.text("Each answer is charged to every owner whose data it reads, before any key is released. When a budget is used up, no more answers come. Nothing spent comes back.");
-    for owner in agreement.owners() {
-        let Some(ceiling) = agreement.budgets.get(owner) else {
-            page.point(format_args!(
-                "{owner}: no ceiling in this agreement; its own configuration limits it"
-            ));
-            continue;
-        };
-        let budget = ceiling.budget;
-        page.point(format_args!(
-            "{owner}: epsilon {}, delta {}, never renewed (over everything, the odds about one person shift by a factor of {} at most)",
-            budget.epsilon,
-            budget.delta,
-            factor(budget.epsilon.to_f64())
-        ));
-        let left = spent
-            .get(owner)
-            .copied()
-            .unwrap_or_default()
-            .left_of(&ceiling.loss);
-        for query in agreement.queries.values() {
-            if agreement.owners_read(query).contains(owner) {
-                let cost = agreement.cost(query);
-                page.sub_point(format_args!(
-                    "room for {} runs of {} in all, {} of them left",
-                    runs(&cost, &ceiling.loss),
-                    query.name,
-                    runs(&cost, &left)
-                ));
-            }
-        }
-    }
-    page.text("An owner's own configuration may set a lower ceiling over all of its agreements.");
-}
-
-/// How many charges of `cost` fit into `left`: integers, as the ledger counts.
-fn runs(cost: &PrivacyLoss, left: &PrivacyLoss) -> u64 {
-    let by_rho = left.rho.units().checked_div(cost.rho.units());
-    let by_delta = left.delta0.units().checked_div(cost.delta0.units());
-    by_rho.into_iter().chain(by_delta).min().unwrap_or(u64::MAX)
 }
 
 fn room(page: &mut Page, agreement: &Agreement) {
@@ -375,6 +327,10 @@ fn room(page: &mut Page, agreement: &Agreement) {
             page.sub_point(format_args!("{part} at version {floor} or later"));
         }
     }
+    page.text(format_args!(
+        "This agreement does not say who runs the machine at {}. Whoever does is trusted to keep it running, and for nothing else.",
+        agreement.room.url
+    ));
 }
 
 fn how_long(page: &mut Page, agreement: &Agreement) {
@@ -384,6 +340,7 @@ fn how_long(page: &mut Page, agreement: &Agreement) {
         agreement.expires
     ));
     page.point("an owner may pause its keys at any time, and may destroy them: sealed data then stay closed");
+    page.point("the end stops keys and deletes nothing: sealed data stay in the room's storage, and crosswalks and consents (pseudonyms beside raw ids) at each party, until somebody deletes them");
     page.point("answers that were given stay with who received them");
     page.point("a change is a new version that all parties sign; pseudonyms, sealed data and spent budgets live on");
 }
@@ -394,9 +351,9 @@ fn layers(page: &mut Page, agreement: &Agreement) {
     match matching.method {
         MatchingMethod::None => page.point("pseudonyms: made by the owner with its own key"),
         method => page.point(format_args!(
-            "matching ({method}, by {}): each party gets pseudonyms for its own people and learns {} about them; ids are blinded before they leave; each sees how many ids the other sent (at most {} a run, {} runs)",
+            "matching ({method}, by {}): each party gets pseudonyms for its own people and learns {}; ids are blinded before they leave (at most {} a run, {} runs)",
             and(&matching.ids),
-            matching.reveals,
+            learned(matching.reveals),
             grouped(matching.max_ids),
             matching.max_runs
         )),
@@ -408,11 +365,31 @@ fn layers(page: &mut Page, agreement: &Agreement) {
     page.point("receipt: each answer comes with a signed record that anybody can check later");
 }
 
+fn learned(reveals: Reveals) -> &'static str {
+    match reveals {
+        Reveals::Nothing => "nothing but how many ids the other sent",
+        Reveals::OwnMatches => {
+            "which of its own ids the other has too, and how many ids the other sent"
+        }
+    }
+}
+
 fn risks(page: &mut Page, agreement: &Agreement) {
     page.heading("What risk remains");
     page.point("the code in the room DOES see the data in clear while a query runs; the parties trust that code, and the maker of the hardware that measures it; to remove this trust the computation itself would have to run on encrypted data, which incamera does not do");
     if agreement.room.policy.accepts_simulated() {
         page.point("with the SIMULATED TEE that this agreement accepts, the operator of the room's machine sees the data too");
+    }
+    for owner in agreement.owners() {
+        let own = agreement.datasets.values();
+        let private = own.filter(|spec| &spec.owner == owner && !spec.public);
+        let open =
+            |spec: &DatasetSpec| matches!(agreement.consent_of(spec), ConsentSource::Everything(_));
+        if private.into_iter().any(open) {
+            page.point(format_args!(
+                "{owner} states no consents: that its people agreed to the purposes is {owner}'s word alone"
+            ));
+        }
     }
     page.point("hardware side channels and physical attacks are not covered");
     page.point("pseudonyms are pseudonymous, not anonymous: who holds a crosswalk can go back to the person");

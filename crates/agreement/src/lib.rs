@@ -27,17 +27,19 @@ mod page;
 mod parse;
 mod reader;
 mod signatures;
+mod standing;
 mod template;
 mod url;
 
 pub use diff::diff;
 pub use error::{AgreementError, Problem, Span};
-pub use explain::{Spent, explain, explain_with};
+pub use explain::{explain, explain_with};
 pub use model::{
     Agreement, AnalystKey, Analysts, Ceiling, Compare, ConsentSource, DeclaredGroup, Matching,
     MatchingMethod, Party, PerPerson, Purpose, Query, Ratio, Reveals, RoomTerms, Terms,
 };
 pub use signatures::{ActiveAgreement, Expired, NAMESPACE, SignaturesError, SignedAgreement, sign};
+pub use standing::{Spent, Standing, WHY_SO_MANY, concerns, runs, shown, shown_at};
 pub use template::{AdMeasurement, PartyInputs, template_ad_measurement};
 pub use url::{ServiceUrl, UrlError};
 

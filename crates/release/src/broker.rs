@@ -262,6 +262,7 @@ impl Openable {
             room_key: self.0.room_key.digest(),
             analyst: request.analyst(),
             manifests: &current.manifests(),
+            reads: &request.manifests_read(),
             cost: request.agreement().cost(request.query()),
             expires: now.plus(RESERVATION_S),
         };

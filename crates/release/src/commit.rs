@@ -5,7 +5,7 @@ use incamera_keys::hpke;
 use incamera_keys::{SigningKey, sign_message};
 use incamera_ledger::{Charged, GrantRecord, Logged, to_wire};
 use incamera_seal::GrantedKey;
-use incamera_types::{Digest as _, UnixTime};
+use incamera_types::{Digest as _, PrivacyLoss, UnixTime};
 use incamera_wire::Format;
 use incamera_wire::v1::{Grant, Signed};
 use rand_core::CryptoRng;
@@ -39,6 +39,7 @@ pub struct Committed<'a> {
     keys: Vec<GrantedKey>,
     charged: Charged,
     logged: Logged,
+    spent: Option<PrivacyLoss>,
 }
 
 impl Reserved {
@@ -82,6 +83,8 @@ impl Reserved {
             keys,
             charged,
             logged,
+            // Only for showing: that it cannot be read is no reason to withhold a paid grant.
+            spent: ledger.spent(&agreement.id).ok(),
         })
     }
 
@@ -91,6 +94,7 @@ impl Reserved {
             agreement: request.agreement().digest,
             reservations: all.digest(),
             commitments: all.commitments_digest(),
+            envelope: request.envelope(),
             analyst: request.analyst(),
             query: request.request().query(),
             purpose: request.request().purpose(),
@@ -148,6 +152,7 @@ impl Committed<'_> {
             encapped_key: sealed.encapped_key,
             ciphertext: sealed.ciphertext,
             log: Some(self.logged.proof().clone()),
+            spent: self.spent.map(to_wire),
         }
     }
 }

@@ -111,6 +111,7 @@ impl Place {
 pub(crate) struct SignedGrant {
     pub(crate) place: Place,
     pub(crate) charge: PrivacyLoss,
+    pub(crate) spent: Option<PrivacyLoss>,
     pub(crate) sealed: Sealed,
     pub(crate) log: LogProof,
 }
@@ -147,6 +148,10 @@ impl SignedGrant {
                 expires: UnixTime(grant.expires),
             },
             charge: read_loss(grant.charge.as_ref())?,
+            spent: grant
+                .spent
+                .as_ref()
+                .and_then(|spent| read_loss(Some(spent))),
             sealed: Sealed {
                 encapped_key: grant.encapped_key,
                 ciphertext: grant.ciphertext,

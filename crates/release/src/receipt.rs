@@ -214,6 +214,8 @@ pub struct GrantReport {
     pub kind: TeeKind,
     /// What was taken from its budget: nothing for a repeat.
     pub charge: PrivacyLoss,
+    /// What the owner says it had spent under the agreement id then, this charge included.
+    pub spent: Option<PrivacyLoss>,
     /// When.
     pub granted_at: UnixTime,
     /// The number of the entry in its log.
@@ -441,6 +443,7 @@ impl<'a> Checker<'a> {
             evidence: workload.digest(),
             kind: workload.kind(),
             charge: grant.charge,
+            spent: grant.spent,
             granted_at: now,
             log_index: grant.log.index,
         })

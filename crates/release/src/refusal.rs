@@ -128,7 +128,9 @@ fn of_ledger(error: &LedgerError) -> RefusalKind {
     match error {
         LedgerError::BudgetExhausted { .. } => RefusalKind::Budget,
         LedgerError::ManifestNotNewest { .. } => RefusalKind::Policy,
-        LedgerError::TooManyReservations { .. } | LedgerError::NoReservation => RefusalKind::Retry,
+        LedgerError::TooManyReservations { .. }
+        | LedgerError::NoReservation
+        | LedgerError::ChargedBefore => RefusalKind::Retry,
         _ => RefusalKind::Failed,
     }
 }

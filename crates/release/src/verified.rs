@@ -3,7 +3,7 @@
 use incamera_agreement::{ActiveAgreement, AnalystKey, Query};
 use incamera_keys::{SignedError, open_signed, peek_signed};
 use incamera_types::limits::MAX_REQUEST_BYTES;
-use incamera_types::{AnalystRef, ColumnName, DatasetName, PartyName, RequestDigest, UnixTime};
+use incamera_types::{AnalystRef, ColumnName, DatasetName, EnvelopeDigest, ManifestDigest, PartyName, RequestDigest, Transcript, UnixTime};
 use incamera_wire::Format;
 use incamera_wire::v1::{RequestEnvelope, Signed};
 
@@ -163,6 +163,26 @@ impl VerifiedRequest {
     #[must_use]
     pub fn signed(&self) -> &Signed {
         &self.signed
+    }
+
+    /// What names this signed request among all: over its body, which holds a nonce.
+    #[must_use]
+    pub fn envelope(&self) -> EnvelopeDigest {
+        Transcript::new("incamera-envelope-digest/1")
+            .field(&self.signed.body)
+            .finish()
+    }
+
+    /// The manifests of all owners whose private data the query reads, in order of name.
+    #[must_use]
+    pub fn manifests_read(&self) -> Vec<(DatasetName, ManifestDigest)> {
+        let owners = self.agreement.owners_read(&self.query);
+        let of_owner = |name: &DatasetName| {
+            let spec = self.agreement.dataset(name);
+            spec.is_some_and(|spec| owners.contains(&spec.owner))
+        };
+        let named = self.request.manifests().iter();
+        named.filter(|(name, _)| of_owner(name)).cloned().collect()
     }
 
     /// The data sets of `owner` that the query reads, each with whether it is public and the

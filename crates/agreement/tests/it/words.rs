@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use incamera_agreement::{
-    AdMeasurement, Agreement, PartyInputs, diff, explain, explain_with, template_ad_measurement,
+    AdMeasurement, Agreement, PartyInputs, Standing, concerns, diff, explain, explain_with, runs,
+    shown, template_ad_measurement,
 };
 use incamera_attest::TeeKind;
 use incamera_keys::SigningKey;
-use incamera_types::{Digest, Measurement};
+use incamera_types::{Date, Digest, Measurement, PartyName};
 
 use crate::{HOUSE, LIFT, parse};
 
@@ -40,6 +41,15 @@ fn the_explanation_says_what_a_lawyer_asks() {
         "What each layer protects",
         "the code in the room DOES see the data in clear while a query runs",
         "pseudonymous, not anonymous",
+        "a room computes each answer",
+        "does not say who runs the machine at https://",
+        "the end stops keys and deletes nothing: sealed data stay",
+        "mailer states no consents",
+        "which analyst asked, the reason given, and when",
+        "from (date) and until (date) freely, in each run",
+        "learns nothing but how many ids the other sent",
+        "if all of it is used: the odds shift by a factor of 2981",
+        "a single run shifts the odds by a factor of 2.72 at most",
     ] {
         assert!(text.contains(part), "{part}\n\n{page}");
     }
@@ -59,26 +69,88 @@ fn i10_a_simulated_tee_is_told_loudly_and_only_then() {
 }
 
 #[test]
-fn runs_left_follow_what_is_spent() {
+fn runs_are_left_only_where_it_is_known() {
     let agreement = parse(LIFT);
     let query = &agreement.queries["lift"];
-    let shop = "shop".parse().unwrap();
+    let shop: PartyName = "shop".parse().unwrap();
     let cost = agreement.cost(query);
-    let runs = agreement.ceiling(&shop).unwrap().rho.units() / cost.rho.units();
+    let all = runs(&cost, &agreement.ceiling(&shop).unwrap());
     assert!(
-        runs > 8,
-        "zCDP composes better than adding up epsilon: {runs}"
+        all > 8,
+        "zCDP composes better than adding up epsilon: {all}"
     );
     let fresh = flat(&explain(&agreement));
-    let all = format!("room for {runs} runs of lift in all, {runs} of them left");
-    assert_eq!(fresh.matches(&all).count(), 2, "{fresh}");
-    let twice = cost.checked_add(cost).unwrap();
-    let later = flat(&explain_with(&agreement, &BTreeMap::from([(shop, twice)])));
-    let left = format!(
-        "room for {runs} runs of lift in all, {} of them left",
-        runs - 2
+    for owner in ["shop", "mailer"] {
+        let unknown =
+            format!("room for {all} runs of lift in all, ask {owner} how many are left; a single");
+        assert_eq!(fresh.matches(&unknown).count(), 1, "{fresh}");
+    }
+    assert!(!fresh.contains("spent so far"), "{fresh}");
+    assert!(
+        fresh.contains(&format!("Why {all} runs and not 8")),
+        "{fresh}"
     );
+    let mut standing = Standing::default();
+    let twice = cost.checked_add(cost).unwrap();
+    standing.spent.insert(shop, twice);
+    let later = flat(&explain_with(&agreement, &standing));
+    let left = format!("room for {all} runs of lift in all, {} left", all - 2);
     assert_eq!(later.matches(&left).count(), 1, "{later}");
+    assert_eq!(later.matches("ask mailer how many are left").count(), 1);
+    assert_eq!(later.matches("ask shop how many").count(), 0, "{later}");
+    let epsilon = shown(&twice, &agreement.budgets["shop"]);
+    assert!(
+        later.contains(&format!("spent so far: epsilon {epsilon} of 8,")),
+        "{later}"
+    );
+    // Two runs of epsilon 1 are less than 2 in the budget's way of adding up, and some.
+    let number: f64 = epsilon.parse().unwrap();
+    assert!(number > 0.5 && number < 2.0, "{epsilon}");
+}
+
+#[test]
+fn how_it_stands_is_under_the_title() {
+    let agreement = parse(LIFT);
+    let at = |signed, day: &str| {
+        let mut standing = Standing::default();
+        standing.signed = Some(signed);
+        standing.now = Some(day.parse::<Date>().unwrap().end());
+        let page = explain_with(&agreement, &standing);
+        let head = page.split("let chosen questions").next().unwrap();
+        flat(head)
+    };
+    let unsigned = agreement.clone().verify(&BTreeMap::new()).unwrap_err();
+    let head = at(Ok(()), "2027-03-31");
+    assert!(
+        head.contains("State: signed by mailer and shop; in force until the end of 2027-03-31"),
+        "{head}"
+    );
+    assert!(
+        !head.contains("EXPIRED") && !head.contains("NO RUN"),
+        "{head}"
+    );
+    let head = at(Err(unsigned), "2027-03-31");
+    assert!(
+        head.contains("NOT IN FORCE: signed by nobody; waits for the signature of mailer and shop"),
+        "{head}"
+    );
+    let head = at(Ok(()), "2027-04-01");
+    assert!(
+        head.contains("EXPIRED: it ended with 2027-03-31") && !head.contains("State: signed"),
+        "{head}"
+    );
+}
+
+#[test]
+fn a_budget_without_room_is_a_concern() {
+    assert_eq!(concerns(&parse(LIFT), None), Vec::<String>::new());
+    let agreement = parse(&LIFT.replacen("epsilon = 1.0", "epsilon = 12", 1));
+    let concerns = concerns(&agreement, None);
+    assert_eq!(concerns.len(), 2, "{concerns:?}");
+    let page = flat(&explain(&agreement));
+    let text =
+        "NO RUN FITS: a run of lift costs shop epsilon 12, delta 1e-8, and its budget is epsilon 8";
+    assert!(concerns[1].contains(text) && page.contains(text), "{page}");
 }
 
 #[test]

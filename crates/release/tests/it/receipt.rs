@@ -243,3 +243,22 @@ fn other_files_are_refused() {
     let refused = verify_release(&done.file, &done.world.agreement).unwrap_err();
     assert!(matches!(refused, ReceiptError::Format(_)));
 }
+
+/// Each owner states in its signed grant what it had spent by then, so that whoever holds the
+/// answer can say what is left.
+#[test]
+fn grants_say_what_is_spent() {
+    let mut world = World::new();
+    let mut last = None;
+    for _ in 0..2 {
+        let (_, file) = run(&mut world);
+        let report = verify_release(&file, &world.agreement).unwrap();
+        for grant in &report.grants {
+            let spent = grant.spent.unwrap();
+            let cost = world.agreement.cost(&world.agreement.queries["lift"]);
+            assert_eq!(spent, cost, "the charge counts, and a repeat adds nothing");
+        }
+        last = Some(report.grants.len());
+    }
+    assert_eq!(last, Some(2));
+}

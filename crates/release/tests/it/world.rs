@@ -372,6 +372,7 @@ fn register(ledger: &mut Ledger, manifest: &SignedManifest) {
         dataset: manifest.dataset(),
         version: manifest.version(),
         digest: manifest.digest(),
+        previous: manifest.previous(),
         signed: &encode(manifest.signed()),
     };
     ledger.register_manifest(&new, NOW).unwrap();

@@ -276,6 +276,9 @@ pub struct Grant {
     pub ciphertext: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, optional, tag = "14")]
     pub log: ::core::option::Option<LogProof>,
+    /// under the agreement id, this charge included; for showing
+    #[prost(message, optional, tag = "15")]
+    pub spent: ::core::option::Option<Loss>,
 }
 /// The plaintext of a grant.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -1,0 +1,209 @@
+//! How an agreement stands on a day: who has signed, whether it is over, what its budgets still
+//! allow.
+
+use incamera_types::{Date, Epsilon, PartyName, PrivacyLoss, UnixTime};
+
+use crate::explain::factor;
+use crate::model::{Agreement, Ceiling, Query};
+use crate::page::{Page, and};
+use crate::signatures::SignaturesError;
+
+/// What each party has spent so far.
+pub type Spent = std::collections::BTreeMap<PartyName, PrivacyLoss>;
+
+/// What an explanation knows besides the agreement's text.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Standing {
+    /// What those owners have spent of whom it is known; nothing is said to be left of others.
+    pub spent: Spent,
+    /// Whether all have signed; nothing where nobody looked.
+    pub signed: Option<Result<(), SignaturesError>>,
+    /// The time; without it nothing is said of whether the agreement is over.
+    pub now: Option<UnixTime>,
+}
+
+/// How many charges of `cost` fit into `left`: integers, as the ledger counts.
+#[must_use]
+pub fn runs(cost: &PrivacyLoss, left: &PrivacyLoss) -> u64 {
+    let by_rho = left.rho.units().checked_div(cost.rho.units());
+    let by_delta = left.delta0.units().checked_div(cost.delta0.units());
+    by_rho.into_iter().chain(by_delta).min().unwrap_or(u64::MAX)
+}
+
+/// What makes an agreement useless as it stands, in words: it is over, or a budget has room for
+/// no run of a query.
+#[must_use]
+pub fn concerns(agreement: &Agreement, now: Option<UnixTime>) -> Vec<String> {
+    let over = now.is_some_and(|now| agreement.expires.end() < now);
+    let over = over.then(|| expired(agreement.expires));
+    let budgets = agreement.budgets.iter().flat_map(|(owner, ceiling)| {
+        let queries = agreement.queries.values();
+        queries.filter_map(move |query| no_run(agreement, owner, ceiling, query))
+    });
+    over.into_iter().chain(budgets).collect()
+}
+
+fn expired(day: Date) -> String {
+    format!(
+        "EXPIRED: it ended with {day} (UTC), and no key is released for it: sign a new version with a later `expires`"
+    )
+}
+
+fn no_run(
+    agreement: &Agreement,
+    owner: &PartyName,
+    ceiling: &Ceiling,
+    query: &Query,
+) -> Option<String> {
+    let read = agreement.owners_read(query).contains(owner);
+    let fits = runs(&agreement.cost(query), &ceiling.loss) > 0;
+    (read && !fits).then(|| {
+        let Ceiling { budget, .. } = ceiling;
+        format!(
+            "NO RUN FITS: a run of {} costs {owner} epsilon {}, delta {}, and its budget is epsilon {}, delta {}: raise the budget, or lower the query's epsilon",
+            query.name, query.epsilon, query.delta, budget.epsilon, budget.delta
+        )
+    })
+}
+
+/// The lines under the title: signed by whom, in force until when, and what is wrong with it.
+pub(crate) fn state(page: &mut Page, agreement: &Agreement, standing: &Standing) {
+    let over = standing
+        .now
+        .is_some_and(|now| agreement.expires.end() < now);
+    let until = format!("until the end of {} (UTC)", agreement.expires);
+    match &standing.signed {
+        _ if over => {}
+        Some(Ok(())) => page.point(format_args!(
+            "State: signed by {}; in force {until}",
+            and(agreement.parties.keys())
+        )),
+        Some(Err(error)) => page.point(format_args!(
+            "State: NOT IN FORCE: {}",
+            unsigned(error, agreement)
+        )),
+        None => page.point(format_args!(
+            "in force once every party has signed this very file, {until}"
+        )),
+    }
+    for concern in concerns(agreement, standing.now) {
+        page.point(concern);
+    }
+}
+
+fn unsigned(error: &SignaturesError, agreement: &Agreement) -> String {
+    let not_yet = |party: &&PartyName| error.missing.contains(party) || error.bad.contains(party);
+    let signed: Vec<_> = agreement.parties.keys().filter(|p| !not_yet(p)).collect();
+    let mut text = format!("signed by {}", and(signed));
+    if !error.missing.is_empty() {
+        text.push_str(&format!(
+            "; waits for the signature of {}",
+            and(&error.missing)
+        ));
+    }
+    if !error.bad.is_empty() {
+        text.push_str(&format!(
+            "; the signature of {} is not over this file by the key in it",
+            and(&error.bad)
+        ));
+    }
+    text
+}
+
+/// What each owner's budget allows, and what is left of it where that is known.
+pub(crate) fn budgets(page: &mut Page, agreement: &Agreement, spent: &Spent) {
+    page.heading("How much may be learned in all");
+    page.text("Each answer is charged to every owner whose data it reads, before any key is released. When a budget is used up, no more answers come. Nothing spent comes back.");
+    for owner in agreement.owners() {
+        let Some(ceiling) = agreement.budgets.get(owner) else {
+            page.point(format_args!(
+                "{owner}: no ceiling in this agreement; its own configuration limits it"
+            ));
+            continue;
+        };
+        ceiling_of(page, agreement, owner, ceiling, spent.get(owner));
+    }
+    why_so_many(page, agreement);
+    page.text("An owner's own configuration may set a lower ceiling over all of its agreements.");
+}
+
+fn ceiling_of(
+    page: &mut Page,
+    agreement: &Agreement,
+    owner: &PartyName,
+    ceiling: &Ceiling,
+    spent: Option<&PrivacyLoss>,
+) {
+    let budget = ceiling.budget;
+    page.point(format_args!(
+        "{owner}: epsilon {}, delta {}, never renewed. The worst case for one person, if all of it is used: the odds shift by a factor of {}",
+        budget.epsilon,
+        budget.delta,
+        factor(budget.epsilon.to_f64())
+    ));
+    if let Some(spent) = spent {
+        page.sub_point(format_args!(
+            "spent so far: epsilon {} of {}, all runs together",
+            shown(spent, ceiling),
+            budget.epsilon
+        ));
+    }
+    for query in agreement.queries.values() {
+        if !agreement.owners_read(query).contains(owner) {
+            continue;
+        }
+        let cost = agreement.cost(query);
+        let all = runs(&cost, &ceiling.loss);
+        let left = match spent {
+            Some(spent) => format!("{} left", runs(&cost, &spent.left_of(&ceiling.loss))),
+            None => format!("ask {owner} how many are left"),
+        };
+        page.sub_point(format_args!(
+            "room for {all} runs of {} in all, {left}; a single run shifts the odds by a factor of {} at most",
+            query.name,
+            factor(query.epsilon.to_f64())
+        ));
+    }
+}
+
+/// A loss as epsilon at the delta of the ceiling that it is held against, in two digits after
+/// the point, rounded up.
+#[must_use]
+pub fn shown(spent: &PrivacyLoss, ceiling: &Ceiling) -> String {
+    shown_at(spent, ceiling.budget.delta)
+}
+
+/// A loss as epsilon at a delta, in two digits after the point, rounded up.
+#[must_use]
+pub fn shown_at(spent: &PrivacyLoss, delta: incamera_types::Delta) -> String {
+    const HUNDREDTH: u64 = Epsilon::UNITS_PER_ONE / 100;
+    let epsilon = incamera_dp::epsilon_of(spent.rho, delta);
+    let hundredths = epsilon.units().div_ceil(HUNDREDTH);
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+/// Why more runs fit than dividing epsilons says, in one sentence.
+pub const WHY_SO_MANY: &str = "Losses are added up as rho of zero-concentrated privacy (zCDP), in which the noise of many runs costs less together than the sum of their epsilons.";
+
+fn why_so_many(page: &mut Page, agreement: &Agreement) {
+    let ceilings = agreement.budgets.iter();
+    let more = ceilings.flat_map(|(owner, ceiling)| {
+        let queries = agreement.queries.values();
+        let read = queries.filter(move |query| agreement.owners_read(query).contains(owner));
+        read.filter_map(move |query| {
+            let divided = ceiling
+                .budget
+                .epsilon
+                .units()
+                .checked_div(query.epsilon.units())?;
+            let runs = runs(&agreement.cost(query), &ceiling.loss);
+            (runs > divided).then_some((runs, divided))
+        })
+    });
+    if let Some((runs, divided)) = more.max() {
+        page.text(format_args!(
+            "Why {runs} runs and not {divided}, as epsilon divided by epsilon would say: {WHY_SO_MANY}"
+        ));
+    }
+}
