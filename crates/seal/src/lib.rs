@@ -56,6 +56,6 @@ pub use ring::{
 pub use sealing::{
     Consent, MANIFEST_FILE, PARTS_FOLDER, SealError, SealJob, SealReport, part_path, seal_dataset,
 };
-pub use source::{CellError, Place, Source, SourceError, read_texts};
+pub use source::{CellError, Place, Source, SourceError, check_source, read_texts};
 pub use unwrap::{GrantedKey, KeyMismatch, NoKey, PartKeys, granted_parts, unwrap_keys};
 pub use writer::PartError;

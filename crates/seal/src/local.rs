@@ -19,7 +19,17 @@ pub enum LocalFileError {
         #[source]
         source: io::Error,
     },
-    /// The file is there, and is something else, damaged or of another version.
+    /// The file says that it is something else, or of a version that is not known yet.
+    #[error("`{}` is `{found}`, not `{format}`: a newer version of incamera may read it", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        format: &'static str,
+        /// What it says it is (cut to 64 characters).
+        found: String,
+    },
+    /// The file is there, and is something else or damaged.
     #[error("`{}` is not a {format} file: {reason}", path.display())]
     Form {
         /// The file.

@@ -113,7 +113,11 @@ pub(crate) fn read(
     };
     let found: String = table.metadata(FORMAT_KEY)?;
     if found != format {
-        return Err(form(path, format, "it says that it is something else"));
+        return Err(LocalFileError::Version {
+            path: path.into(),
+            format,
+            found: found.chars().filter(|c| !c.is_control()).take(64).collect(),
+        });
     }
     if builder.schema().fields() != schema.fields() {
         return Err(form(path, format, "its columns are others"));

@@ -226,6 +226,26 @@ pub(crate) fn read(
     rows.finish(ignored)
 }
 
+/// Reads all of `source` as sealing it as `spec` would, and keeps nothing: whether it can be
+/// sealed, and how many rows it has. `purposes` are the leaves that a consent may name.
+///
+/// # Errors
+/// [`SourceError`], as sealing the same file would give.
+pub fn check_source(
+    source: &Source,
+    spec: &DatasetSpec,
+    purposes: &PurposeSet,
+    people: &dyn Fn(&str) -> Option<Pseudonym>,
+) -> Result<u64, SourceError> {
+    let reading = Reading {
+        spec,
+        id_column: None,
+        people,
+        purposes,
+    };
+    Ok(read(source, &reading, &mut |_| {})?.counts.rows)
+}
+
 /// For each of `wanted`, its place among `found`; and the names that nobody wants.
 fn places(
     path: &Path,

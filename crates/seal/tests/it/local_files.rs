@@ -64,12 +64,12 @@ fn other_files_are_refused() {
     consents.write(&path).unwrap();
     assert!(matches!(
         Crosswalk::read(&path),
-        Err(LocalFileError::Form { .. })
+        Err(LocalFileError::Version { .. })
     ));
     Crosswalk::new(scope(), [row("a@x")]).write(&path).unwrap();
     assert!(matches!(
         Consents::read(&path),
-        Err(LocalFileError::Form { .. })
+        Err(LocalFileError::Version { .. })
     ));
     let bytes = fs::read(&path).unwrap();
     for length in 0..bytes.len() {

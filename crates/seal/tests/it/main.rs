@@ -7,6 +7,7 @@
 )]
 
 mod crash;
+mod golden;
 mod i3;
 mod local_files;
 mod manifests;

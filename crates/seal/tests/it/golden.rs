@@ -1,0 +1,254 @@
+//! Committed files of each format and version: what was written once must open for ever.
+//!
+//! `cargo test -p incamera-seal -- --ignored write_golden_files` made them; a format that
+//! changes gets a new version and files of its own beside these, which stay as they are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, FixedSizeBinaryArray, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use incamera_keys::PublicKey;
+use incamera_seal::{
+    Consents, Crosswalk, CrosswalkScope, KeyRing, MANIFEST_FILE, MatchingSlot, check_part_file,
+    granted_parts, open_manifest, part_path, read_manifest_file, read_part, unwrap_keys,
+};
+use incamera_types::Pseudonym;
+use incamera_wire::{decode, encode, v1 as wire};
+use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use crate::world::{
+    EPOCH, World, agreement_id, all_text, column_texts, files_below, names, passphrase, pseudonym,
+    purchases, purpose, set,
+};
+
+const CSV: &str = "email,day,amount,category\n\
+    a@x,2026-03-01,10.50,food\n\
+    a@x,2026-03-02,20,\n\
+    b@x,2026-03-03,30,toys\n";
+const RING: &str = "ring-1.age";
+const SEED: &str = "ring-1.seed";
+const CROSSWALK: &str = "crosswalk-1.parquet";
+const CONSENTS: &str = "consents-1.parquet";
+const SEALED: &str = "sealed-1";
+const OWNER: &str = "sealed-1.pub";
+
+fn golden(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    folder.join("tests/golden").join(name)
+}
+
+fn scope() -> CrosswalkScope {
+    CrosswalkScope {
+        agreement_id: agreement_id(),
+        epoch: EPOCH,
+        id_kind: "email".parse().unwrap(),
+    }
+}
+
+fn slot() -> MatchingSlot {
+    MatchingSlot {
+        agreement_id: agreement_id(),
+        epoch: EPOCH,
+        id_kind: "email".parse().unwrap(),
+        method: "commutative".into(),
+        reveals: "nothing".into(),
+    }
+}
+
+fn people() -> Vec<(String, Pseudonym)> {
+    let ids = ["a@x", "b@x"];
+    ids.map(|id| (id.to_owned(), pseudonym(id).unwrap())).into()
+}
+
+fn consents() -> Consents {
+    let class = |id: &str| set(if id == "a@x" { &["ads", "safety"] } else { &[] });
+    let rows = people()
+        .into_iter()
+        .map(|(id, person)| (person, class(&id)));
+    let dataset = "customers".parse().unwrap();
+    Consents::new(agreement_id(), EPOCH, dataset, rows)
+}
+
+#[test]
+#[ignore = "writes the golden files anew: only for a format that has no version yet"]
+fn write_golden_files() {
+    let mut world = World::new();
+    world.partitions = 1;
+    world
+        .ring
+        .matching_secret_or_new(&slot(), &mut world.rng)
+        .unwrap();
+    world.ring.count_matching_run(&slot()).unwrap();
+    world.seal_csv(&purchases(), CSV).unwrap();
+    let sealed = world.out("purchases");
+    let _ = fs::remove_dir_all(golden(SEALED));
+    let files = files_below(&sealed).into_iter();
+    for file in files.filter(|file| !file.ends_with("manifest.lock")) {
+        let to = golden(SEALED).join(file.strip_prefix(&sealed).unwrap());
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(&file, to).unwrap();
+    }
+    let key = world.signer.public();
+    fs::write(golden(OWNER), format!("{key} shop\n")).unwrap();
+    fs::copy(world.ring.path(), golden(RING)).unwrap();
+    fs::write(golden(SEED), seed_digest(&world.ring) + "\n").unwrap();
+    Crosswalk::new(scope(), people())
+        .write(&golden(CROSSWALK))
+        .unwrap();
+    consents().write(&golden(CONSENTS)).unwrap();
+}
+
+/// What the ring's seed key gives, so that another reading of the same bytes is found.
+fn seed_digest(ring: &KeyRing) -> String {
+    hex::encode(ring.seed_key().derive("what this ring holds").expose())
+}
+
+fn ring() -> KeyRing {
+    KeyRing::open(&golden(RING), &passphrase()).unwrap()
+}
+
+#[test]
+fn the_ring_of_version_1_opens() {
+    let ring = ring();
+    let secret = ring.matching_secret(&slot()).unwrap();
+    assert_eq!(secret.runs(), 1);
+    let dataset = "purchases".parse().unwrap();
+    for leaf in ["ads", "measurement", "safety"] {
+        let key = ring.purpose_key(&agreement_id(), &dataset, 1, &purpose(leaf));
+        assert_eq!(key.is_some(), leaf != "safety", "{leaf}");
+    }
+    let expected = fs::read_to_string(golden(SEED)).unwrap();
+    assert_eq!(seed_digest(&ring), expected.trim());
+}
+
+#[test]
+fn the_crosswalk_of_version_1_is_read() {
+    let crosswalk = Crosswalk::read(&golden(CROSSWALK)).unwrap();
+    assert_eq!(crosswalk.scope(), &scope());
+    let rows: Vec<_> = crosswalk
+        .iter()
+        .map(|(id, of)| (id.to_owned(), of))
+        .collect();
+    assert_eq!(rows, people());
+}
+
+#[test]
+fn the_consents_of_version_1_are_read() {
+    let found = Consents::read(&golden(CONSENTS)).unwrap();
+    assert_eq!(found.agreement_id(), &agreement_id());
+    assert_eq!(
+        (found.epoch(), found.dataset().as_str()),
+        (EPOCH, "customers")
+    );
+    assert_eq!(found.len(), 2);
+    for (_, person) in people() {
+        assert_eq!(found.class(&person), consents().class(&person));
+    }
+}
+
+/// The manifest, its wraps, the AAD of wraps and pages, the commitments and the part.
+#[test]
+fn the_sealed_data_set_of_version_1_opens() {
+    let folder = golden(SEALED);
+    let owner: PublicKey = fs::read_to_string(golden(OWNER)).unwrap().parse().unwrap();
+    let signed = read_manifest_file(&folder.join(MANIFEST_FILE)).unwrap();
+    let manifest = open_manifest(&signed, &owner).unwrap();
+    assert_eq!(
+        (manifest.version(), manifest.dataset().as_str()),
+        (1, "purchases")
+    );
+    let (purpose, columns) = (purpose("measurement"), names(&["day", "amount"]));
+    let keys = unwrap_keys(&manifest, &purpose, &columns, &ring()).unwrap();
+    let keys = granted_parts(&manifest, &purpose, &columns, keys).unwrap();
+    let [part] = manifest.parts() else {
+        panic!("one part")
+    };
+    let path = part_path(&folder, &part.file_id);
+    check_part_file(&path, &manifest, part).unwrap();
+    let file = fs::File::open(path).unwrap();
+    let keys = &keys[&part.file_id];
+    let reader = read_part(file, &manifest, part, keys, &columns, 100).unwrap();
+    let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+    let mut rows: Vec<(String, String)> = batches
+        .iter()
+        .flat_map(|batch| {
+            column_texts(batch, 0)
+                .into_iter()
+                .zip(column_texts(batch, 1))
+        })
+        .collect();
+    rows.sort();
+    let expected = [
+        ("2026-03-01", "10.50"),
+        ("2026-03-02", "20.00"),
+        ("2026-03-03", "30.00"),
+    ];
+    assert_eq!(
+        rows,
+        expected.map(|(day, amount)| (day.to_owned(), amount.to_owned()))
+    );
+}
+
+#[test]
+fn the_manifest_of_version_1_is_written_the_same_again() {
+    let bytes = fs::read(golden(SEALED).join(MANIFEST_FILE)).unwrap();
+    let signed: wire::Signed = decode(&bytes, bytes.len()).unwrap();
+    assert_eq!(encode(&signed), bytes);
+    let body: wire::Manifest = decode(&signed.body, bytes.len()).unwrap();
+    assert_eq!(encode(&body), signed.body);
+}
+
+/// A file of a version that is not known yet says what it is and what would read it. (The
+/// ring: `ring::an_unknown_version_is_refused`.)
+#[test]
+fn versions_to_come_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let refusals = [
+        ("incamera-crosswalk/2", {
+            newer(&path, "incamera-crosswalk/2");
+            all_text(&Crosswalk::read(&path).unwrap_err())
+        }),
+        ("incamera-consents/2", {
+            newer(&path, "incamera-consents/2");
+            all_text(&Consents::read(&path).unwrap_err())
+        }),
+        ("incamera-manifest/2", {
+            let signed = read_manifest_file(&golden(SEALED).join(MANIFEST_FILE)).unwrap();
+            let signed = wire::Signed {
+                format: "incamera-manifest/2".into(),
+                ..signed
+            };
+            all_text(&incamera_seal::peek_manifest(&signed).unwrap_err())
+        }),
+    ];
+    for (format, text) in refusals {
+        assert!(text.contains(format), "{format}: {text}");
+        assert!(
+            text.contains("a newer version of incamera"),
+            "{format}: {text}"
+        );
+    }
+}
+
+fn newer(path: &Path, format: &str) {
+    let width = i32::try_from(Pseudonym::BYTES).unwrap();
+    let schema = Schema::new(vec![
+        Field::new("id", DataType::Utf8, false),
+        Field::new("pseudonym", DataType::FixedSizeBinary(width), false),
+    ]);
+    let person = pseudonym("a@x").unwrap();
+    let pseudonyms = FixedSizeBinaryArray::try_from_iter([person.as_bytes()].into_iter()).unwrap();
+    let ids: ArrayRef = Arc::new(StringArray::from(vec!["a@x"]));
+    let batch = RecordBatch::try_new(Arc::new(schema), vec![ids, Arc::new(pseudonyms)]).unwrap();
+    let key = KeyValue::new("incamera.format".to_owned(), format.to_owned());
+    let properties = WriterProperties::builder().set_key_value_metadata(Some(vec![key]));
+    let file = fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties.build())).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
