@@ -2,8 +2,8 @@
 
 use incamera_keys::{NoiseSeed, SigningKey};
 use incamera_types::{
-    AgreementDigest, AnalystRef, CommitmentsDigest, Digest as _, PrivacyLoss, PurposeName,
-    QueryName, RequestDigest, ReservationsDigest, UnixTime,
+    AgreementDigest, AnalystRef, CommitmentsDigest, Digest as _, EnvelopeDigest, PrivacyLoss,
+    PurposeName, QueryName, RequestDigest, ReservationsDigest, UnixTime,
 };
 use incamera_wire::v1::{LogEntry, LogProof, Loss};
 use incamera_wire::{Format, encode};
@@ -22,6 +22,8 @@ pub struct GrantRecord<'a> {
     pub reservations: ReservationsDigest,
     /// All owners' seed commitments.
     pub commitments: CommitmentsDigest,
+    /// The signed request at hand: charged anew once at most.
+    pub envelope: EnvelopeDigest,
     /// Who asks.
     pub analyst: &'a AnalystRef,
     /// The approved query.
@@ -122,7 +124,9 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::NoReservation`] if the reservation expired or its data were superseded,
-    /// [`LedgerError::BudgetExhausted`] if this is a new charge that does not fit.
+    /// [`LedgerError::BudgetExhausted`] if this is a new charge that does not fit,
+    /// [`LedgerError::ChargedBefore`] if the same signed request was charged under other
+    /// commitments.
     pub fn commit(
         &mut self,
         held: &Held,
@@ -136,6 +140,7 @@ impl Ledger {
         take_reservation(&tx, held, now)?;
         keep_seed(&tx, held)?;
         let loss = charge(&tx, held, record, ceilings, now)?;
+        erase_superseded(&tx, held)?;
         let entry = encode(&entry(held, record, loss, now));
         let proof = log::append(&tx, &held.agreement, &origin, entry, signer)?;
         self.hook.at(Failpoint::Charging);
@@ -202,6 +207,7 @@ fn charge(
     if known.is_some() {
         return Ok(PrivacyLoss::default());
     }
+    check_envelope(tx, record)?;
     budget::check(tx, &held.agreement, held.cost, ceilings)?;
     tx.execute(
         "INSERT INTO charges (request, commitments, commitment, agreement_id, rho, delta0, at)
@@ -216,7 +222,42 @@ fn charge(
             int(now.0)?,
         ],
     )?;
+    tx.execute(
+        "INSERT INTO envelopes (envelope, request, commitments) VALUES (?1, ?2, ?3)",
+        params![
+            blob(&record.envelope),
+            blob(&held.request),
+            blob(&record.commitments),
+        ],
+    )?;
     Ok(held.cost)
+}
+
+/// Whoever sees a signed request may send it again, and another owner may change its seed:
+/// the analyst signed one question, so it is charged once.
+fn check_envelope(tx: &Transaction<'_>, record: &GrantRecord<'_>) -> Result<(), LedgerError> {
+    let charged: bool = tx.query_row(
+        "SELECT EXISTS (SELECT 1 FROM envelopes WHERE envelope = ?1)",
+        [blob(&record.envelope)],
+        |row| row.get(0),
+    )?;
+    match charged {
+        true => Err(LedgerError::ChargedBefore),
+        false => Ok(()),
+    }
+}
+
+/// Every owner read has promised for this request's manifests, so they are the newest: seeds of
+/// requests over others go. What was reserved after this request may know better, and stays.
+fn erase_superseded(tx: &Transaction<'_>, held: &Held) -> Result<(), LedgerError> {
+    tx.execute(
+        "DELETE FROM seeds WHERE request IN (
+             SELECT old.request FROM seed_reads AS new JOIN seed_reads AS old
+             ON old.agreement_id = new.agreement_id AND old.dataset = new.dataset
+             WHERE new.request = ?1 AND old.manifest <> new.manifest AND old.at <= ?2)",
+        params![blob(&held.request), int(held.at.0)?],
+    )?;
+    Ok(())
 }
 
 fn entry(held: &Held, record: &GrantRecord<'_>, loss: PrivacyLoss, now: UnixTime) -> LogEntry {

@@ -95,6 +95,18 @@ pub enum LedgerError {
         /// The version offered.
         version: u64,
     },
+    /// The next version, made from another one than the newest.
+    #[error(
+        "version {version} of data set `{dataset}` follows another version {newest} than the one that is known: two machines have sealed it"
+    )]
+    ManifestFork {
+        /// The data set.
+        dataset: DatasetName,
+        /// The version offered.
+        version: u64,
+        /// The newest version known.
+        newest: u64,
+    },
     /// A request names a manifest that is not the newest (or none is known).
     #[error(
         "the request names another version of data set `{dataset}` than the newest: push the newest to the room and ask again"
@@ -113,6 +125,11 @@ pub enum LedgerError {
         /// What the request costs.
         cost: PrivacyLoss,
     },
+    /// The signed request was charged under other seeds.
+    #[error(
+        "this signed request was charged before, under other noise seeds: it is not charged twice, sign it anew"
+    )]
+    ChargedBefore,
     /// Too many requests at once.
     #[error("{opener} has {limit} open reservations, which is the limit: wait until some end")]
     TooManyReservations {

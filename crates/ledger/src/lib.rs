@@ -9,12 +9,12 @@
 //! |------|-----------------------|-----------------------------------------------------------|
 //! | 0    | [`Ledger::register_manifest`] | newest manifest in, seeds of the one before erased |
 //! | 1    | [`Ledger::reserve`]   | own manifests newest, limits, seed promised, amount held  |
-//! | 2    | [`Ledger::commit`]    | charge (free for a repeat), seed kept, log entry          |
+//! | 2    | [`Ledger::commit`]    | charge (free for a repeat), seed kept, log entry; seeds of requests over older data of others erased |
 //!
 //! # Claim
 //! Spent + held never exceeds a ceiling, whatever the order of calls, crashes and retries.
 //! Whoever holds a [`Charged`] has been charged, or was before under the same commitments (I5,
-//! I8). Charges and log entries are never changed or deleted; erased seeds are overwritten.
+//! I8). One signed request is charged once at most. Charges and log entries are never changed or deleted; erased seeds are overwritten.
 //! Not defended: somebody who restores an older copy of the file (the cosigned log is what
 //! finds that out), or who changes it with other tools.
 //! # Reference
@@ -31,6 +31,7 @@ mod log;
 mod manifests;
 mod reserve;
 mod store;
+mod versions;
 
 pub use budget::Ceilings;
 pub use commit::{Charged, GrantRecord, Logged, to_wire};

@@ -17,6 +17,8 @@ pub struct NewManifest<'a> {
     pub version: u64,
     /// Its digest.
     pub digest: ManifestDigest,
+    /// The digest of the version before, as it names it.
+    pub previous: Option<ManifestDigest>,
     /// The signed message, as it came.
     pub signed: &'a [u8],
 }
@@ -54,7 +56,8 @@ impl Ledger {
     /// name the manifest before it are erased: its requests are refused from now on.
     ///
     /// # Errors
-    /// [`LedgerError::ManifestOld`], [`LedgerError::ManifestConflict`].
+    /// [`LedgerError::ManifestOld`], [`LedgerError::ManifestConflict`],
+    /// [`LedgerError::ManifestFork`].
     pub fn register_manifest(
         &mut self,
         manifest: &NewManifest<'_>,
@@ -116,6 +119,14 @@ fn order(offered: &NewManifest<'_>, newest: &NewestManifest) -> Result<Registere
     if version < newest.version {
         let newest = newest.version;
         return Err(LedgerError::ManifestOld {
+            dataset,
+            version,
+            newest,
+        });
+    }
+    if version == newest.version.saturating_add(1) && offered.previous != Some(newest.digest) {
+        let newest = newest.version;
+        return Err(LedgerError::ManifestFork {
             dataset,
             version,
             newest,

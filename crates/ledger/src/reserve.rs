@@ -30,6 +30,8 @@ pub struct Ask<'a> {
     pub analyst: &'a AnalystRef,
     /// The owner's own manifests in the request.
     pub manifests: &'a [(DatasetName, ManifestDigest)],
+    /// The manifests in the request of all owners read, the own ones included.
+    pub reads: &'a [(DatasetName, ManifestDigest)],
     /// What the query costs.
     pub cost: PrivacyLoss,
     /// When the reservation ends.
@@ -52,6 +54,7 @@ pub struct Held {
     pub(crate) cost: PrivacyLoss,
     pub(crate) expires: UnixTime,
     pub(crate) commitment: SeedCommitment,
+    pub(crate) at: UnixTime,
     repeat: bool,
     seed: NoiseSeed,
 }
@@ -136,6 +139,7 @@ impl Ledger {
             Some(stored) => stored,
             None => new_seed(&tx, &party, ask, seed_key, rng)?,
         };
+        note_reads(&tx, ask, now)?;
         let repeat = charged_before(&tx, &ask.request, &commitment)?;
         if !repeat {
             budget::check(&tx, &ask.agreement, ask.cost, ceilings)?;
@@ -155,6 +159,7 @@ impl Ledger {
             cost: ask.cost,
             expires: ask.expires,
             commitment,
+            at: now,
             repeat,
             seed,
         })
@@ -269,6 +274,24 @@ fn new_seed(
         )?;
     }
     Ok((commitment, seed))
+}
+
+/// What the request reads, so that its seed is erased once newer data of any owner are seen.
+fn note_reads(tx: &Transaction<'_>, ask: &Ask<'_>, now: UnixTime) -> Result<(), LedgerError> {
+    for (dataset, manifest) in ask.reads {
+        tx.execute(
+            "INSERT OR REPLACE INTO seed_reads (request, agreement_id, dataset, manifest, at)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                blob(&ask.request),
+                blob(&ask.agreement),
+                dataset.as_str(),
+                blob(manifest),
+                int(now.0)?,
+            ],
+        )?;
+    }
+    Ok(())
 }
 
 fn charged_before(

@@ -12,7 +12,7 @@ use crate::failpoint::Hook;
 /// Marks the file as a ledger ("ICLg").
 const APPLICATION_ID: i64 = 0x4943_4c67;
 /// The statements that lead from each schema version to the next.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema-2.sql")];
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One party's charges, seeds, manifests and logs.

@@ -239,6 +239,14 @@ pub(crate) fn ledger_problem(error: &LedgerError) -> Problem {
             error.to_string(),
         )
         .hint("seal the data set again; versions only go up"),
+        LedgerError::ManifestFork { newest, .. } => Problem::new(
+            ProblemKind::Refused,
+            "manifest-fork",
+            error.to_string(),
+        )
+        .hint(format!(
+            "bring the `sealed` folder that holds version {newest} from the other machine, then seal and push again; if it is lost, seal once more: a version further up takes its place"
+        )),
         other => Problem::internal(chain(other)),
     }
 }

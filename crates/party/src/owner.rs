@@ -85,6 +85,7 @@ fn register(state: &State, message: &RegisterManifestRequest) -> Result<u64, Pro
         dataset: manifest.dataset(),
         version: manifest.version(),
         digest: manifest.digest(),
+        previous: manifest.previous(),
         signed: &bytes,
     };
     state

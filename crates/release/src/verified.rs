@@ -3,7 +3,10 @@
 use incamera_agreement::{ActiveAgreement, AnalystKey, Query};
 use incamera_keys::{SignedError, open_signed, peek_signed};
 use incamera_types::limits::MAX_REQUEST_BYTES;
-use incamera_types::{AnalystRef, ColumnName, DatasetName, EnvelopeDigest, ManifestDigest, PartyName, RequestDigest, Transcript, UnixTime};
+use incamera_types::{
+    AnalystRef, ColumnName, DatasetName, EnvelopeDigest, ManifestDigest, PartyName, RequestDigest,
+    Transcript, UnixTime,
+};
 use incamera_wire::Format;
 use incamera_wire::v1::{RequestEnvelope, Signed};
 

@@ -99,6 +99,8 @@ digests! {
     AgreementDigest;
     /// Digest of a request's fields (design invariant I8).
     RequestDigest;
+    /// Digest of one signed request, its nonce and end included.
+    EnvelopeDigest;
     /// Digest of a data set's signed manifest (its body).
     ManifestDigest;
     /// SHA-256 of a sealed part, as it lies on disk.

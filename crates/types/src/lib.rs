@@ -15,9 +15,9 @@ mod time;
 mod value;
 
 pub use digest::{
-    AgreementDigest, AgreementId, CommitmentsDigest, Digest, DigestError, EvidenceDigest,
-    GrantDigest, KeyCommitment, ManifestDigest, Measurement, PartDigest, RequestDigest,
-    ReservationsDigest, RoomKeyDigest, SeedCommitment, Transcript,
+    AgreementDigest, AgreementId, CommitmentsDigest, Digest, DigestError, EnvelopeDigest,
+    EvidenceDigest, GrantDigest, KeyCommitment, ManifestDigest, Measurement, PartDigest,
+    RequestDigest, ReservationsDigest, RoomKeyDigest, SeedCommitment, Transcript,
 };
 pub use names::{
     AnalystName, AnalystRef, ColumnName, DatasetName, IdKind, NameError, ParamName, PartyName,

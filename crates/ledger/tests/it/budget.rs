@@ -272,3 +272,25 @@ proptest! {
         }
     }
 }
+
+/// One signed request sent again and again, while another owner changes its seed: it is
+/// charged once. The analyst's next signature is charged anew.
+#[test]
+fn i8_a_signed_request_is_charged_once() {
+    let mut owner = Fixture::new();
+    owner.envelope = Some(1);
+    let held = owner.reserve(Want::default()).unwrap();
+    owner.commit(&held, 80).unwrap();
+    let before = owner.ledger.log_size(&d(1)).unwrap();
+    for commitments in [81, 82] {
+        let refused = owner.commit(&held, commitments);
+        assert!(matches!(refused, Err(LedgerError::ChargedBefore)));
+    }
+    assert_eq!(owner.spent(), rho(100));
+    assert_eq!(owner.ledger.log_size(&d(1)).unwrap(), before);
+    owner.commit(&held, 80).unwrap();
+    assert_eq!(owner.spent(), rho(100), "a repeat is free");
+    owner.envelope = Some(2);
+    owner.commit(&held, 81).unwrap();
+    assert_eq!(owner.spent(), rho(200));
+}

@@ -1,6 +1,6 @@
 use incamera_ledger::{Ledger, LedgerError};
 
-use crate::fixture::{Fixture, Want, rho, shop};
+use crate::fixture::{Fixture, Want, d, rho, shop};
 
 #[test]
 fn what_is_written_is_there_after_reopening() {
@@ -47,9 +47,33 @@ fn a_newer_schema_is_refused() {
     match Ledger::open(&owner.path(), &shop()) {
         Err(LedgerError::Schema {
             found: 99,
-            known: 1,
+            known: 2,
         }) => {}
         other => panic!("{other:?}"),
+    }
+}
+
+/// A ledger that an earlier program made keeps what it holds.
+#[test]
+fn an_older_schema_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.sqlite");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("../../src/schema.sql"))
+        .unwrap();
+    old.execute_batch(
+        "INSERT INTO party (only, name) VALUES (1, 'shop');
+         INSERT INTO charges VALUES (x'01', x'02', x'03', x'04', 100, 10, 1);",
+    )
+    .unwrap();
+    old.pragma_update(None, "application_id", 0x4943_4c67)
+        .unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    drop(old);
+    for _ in 0..2 {
+        let mut ledger = Ledger::open(&path, &shop()).unwrap();
+        assert_eq!(ledger.spent_in_all().unwrap(), rho(100));
+        assert_eq!(ledger.highest_version(&d(1), 3).unwrap(), 3);
     }
 }
 
@@ -64,6 +88,8 @@ fn charges_and_log_entries_cannot_be_changed() {
         "DELETE FROM charges",
         "UPDATE log SET entry = x''",
         "DELETE FROM log",
+        "UPDATE envelopes SET envelope = x''",
+        "DELETE FROM envelopes",
     ] {
         assert!(file.execute(sql, []).is_err(), "{sql}");
     }

@@ -8,7 +8,7 @@ use incamera_ledger::{
 };
 use incamera_types::{
     AgreementDigest, AgreementId, AnalystRef, CommitmentsDigest, DatasetName, Delta, Digest,
-    ManifestDigest, PartyName, PrivacyLoss, PurposeName, QueryName, RequestDigest,
+    EnvelopeDigest, ManifestDigest, PartyName, PrivacyLoss, PurposeName, QueryName, RequestDigest,
     ReservationsDigest, Rho, RoomKeyDigest, UnixTime,
 };
 use rand_chacha::ChaCha20Rng;
@@ -40,6 +40,11 @@ pub struct Fixture {
     pub ceilings: Ceilings,
     pub rng: ChaCha20Rng,
     pub manifests: Vec<(DatasetName, ManifestDigest)>,
+    /// Manifests of other owners that requests name.
+    pub others: Vec<(DatasetName, ManifestDigest)>,
+    /// The signed request that the next commits are for; else each has its own.
+    pub envelope: Option<u8>,
+    commits: u8,
     folder: Option<tempfile::TempDir>,
 }
 
@@ -92,6 +97,9 @@ impl Fixture {
             },
             rng,
             manifests: vec![("customers".parse().unwrap(), d(50))],
+            others: Vec::new(),
+            envelope: None,
+            commits: 0,
             folder,
         };
         for agreement in [1, 2, 3] {
@@ -116,11 +124,14 @@ impl Fixture {
         digest: u8,
     ) -> Result<Registered, LedgerError> {
         let dataset: DatasetName = "customers".parse().unwrap();
+        let newest = self.ledger.newest_manifest(&d(agreement), &dataset);
+        let previous = newest.unwrap().map(|newest| newest.digest);
         let manifest = NewManifest {
             agreement: d::<AgreementId>(agreement),
             dataset: &dataset,
             version,
             digest: d(digest),
+            previous,
             signed: b"signed manifest",
         };
         self.ledger.register_manifest(&manifest, NOW)
@@ -128,12 +139,14 @@ impl Fixture {
 
     pub fn reserve(&mut self, want: Want) -> Result<Held, LedgerError> {
         let analyst: AnalystRef = want.analyst.parse().unwrap();
+        let reads = [self.manifests.clone(), self.others.clone()].concat();
         let ask = Ask {
             agreement: d(want.agreement),
             request: d::<RequestDigest>(want.request),
             room_key: d::<RoomKeyDigest>(want.room),
             analyst: &analyst,
             manifests: &self.manifests,
+            reads: &reads,
             cost: rho(want.cost),
             expires: want.at.plus(LIFETIME_S),
         };
@@ -158,10 +171,12 @@ impl Fixture {
         let analyst: AnalystRef = "mailer/ana".parse().unwrap();
         let query: QueryName = "lift".parse().unwrap();
         let purpose: PurposeName = "measurement".parse().unwrap();
+        self.commits += 1;
         let record = GrantRecord {
             agreement: d::<AgreementDigest>(60),
             reservations: d::<ReservationsDigest>(70),
             commitments: d::<CommitmentsDigest>(commitments),
+            envelope: d::<EnvelopeDigest>(self.envelope.unwrap_or(100 + self.commits)),
             analyst: &analyst,
             query: &query,
             purpose: &purpose,

@@ -1,7 +1,7 @@
-use incamera_ledger::{LedgerError, Registered};
+use incamera_ledger::{LedgerError, NewManifest, Registered};
 use incamera_types::ManifestDigest;
 
-use crate::fixture::{Fixture, Want, d};
+use crate::fixture::{Fixture, NOW, Want, d};
 
 #[test]
 fn i4_versions_only_rise() {
@@ -37,6 +37,37 @@ fn i4_an_old_manifest_reserves_nothing() {
     owner.manifests = vec![("unknown".parse().unwrap(), d(51))];
     let unknown = owner.reserve(Want::default()).unwrap_err();
     assert!(matches!(unknown, LedgerError::ManifestNotNewest { .. }));
+}
+
+/// Two machines that seal at the same time do not take turns silently.
+#[test]
+fn i4_the_next_version_follows_the_newest() {
+    let mut owner = Fixture::new();
+    owner.register(1, 2, 51).unwrap();
+    let dataset = "customers".parse().unwrap();
+    let mut offer = |version, previous| {
+        let manifest = NewManifest {
+            agreement: d(1),
+            dataset: &dataset,
+            version,
+            digest: d(53),
+            previous,
+            signed: b"signed manifest",
+        };
+        owner.ledger.register_manifest(&manifest, NOW)
+    };
+    for other in [None, Some(d(50)), Some(d(52))] {
+        let fork = offer(3, other).unwrap_err();
+        assert!(matches!(
+            fork,
+            LedgerError::ManifestFork {
+                version: 3,
+                newest: 2,
+                ..
+            }
+        ));
+    }
+    assert_eq!(offer(3, Some(d(51))).unwrap(), Registered::New);
 }
 
 /// A manifest that arrives between the two rounds ends the reservation.

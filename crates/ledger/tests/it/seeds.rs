@@ -76,6 +76,54 @@ fn superseded_seeds_are_erased() {
     assert!(owner.reserve(Want::default()).is_err());
 }
 
+/// Another owner has newer data: seen when a request over them is committed, with that
+/// owner's promise.
+#[test]
+fn seeds_superseded_by_another_owner_are_erased() {
+    let mut owner = Fixture::new();
+    let other = |of| vec![("mailing".parse().unwrap(), d(of))];
+    let want = |request, at| Want {
+        request,
+        at,
+        ..Want::default()
+    };
+    owner.others = other(90);
+    owner.spend(want(10, NOW)).unwrap();
+    let unrelated = Want {
+        agreement: 2,
+        ..want(12, NOW)
+    };
+    owner.spend(unrelated).unwrap();
+    owner.others = other(91);
+    let newer = owner.reserve(want(11, NOW)).unwrap();
+    // A mere reservation tells nothing: that owner may not have promised.
+    owner.others = other(90);
+    assert!(owner.reserve(want(10, NOW)).unwrap().repeat());
+    owner.commit(&newer, 80).unwrap();
+    assert!(!owner.reserve(want(10, NOW)).unwrap().repeat());
+    assert!(owner.reserve(unrelated).unwrap().repeat());
+    owner.others = other(91);
+    assert!(owner.reserve(want(11, NOW)).unwrap().repeat());
+}
+
+/// What was reserved before the newer data came erases nothing of theirs.
+#[test]
+fn a_late_commit_erases_no_newer_seed() {
+    let mut owner = Fixture::new();
+    let other = |of| vec![("mailing".parse().unwrap(), d(of))];
+    owner.others = other(90);
+    let old = owner.reserve(Want::default()).unwrap();
+    owner.others = other(91);
+    let later = Want {
+        request: 11,
+        at: NOW.plus(1),
+        ..Want::default()
+    };
+    let newer = owner.reserve(later).unwrap();
+    owner.commit_at(&old, 80, NOW.plus(2)).unwrap();
+    owner.commit_at(&newer, 81, NOW.plus(3)).unwrap();
+}
+
 /// A promise that nobody took up is forgotten when its reservation ends.
 #[test]
 fn unused_seeds_are_forgotten() {

@@ -1,7 +1,7 @@
 //! The whole chain, as it should go.
 
-use incamera_ledger::Ledger;
-use incamera_release::{Refusal, Request, verify_request};
+use incamera_ledger::{Ledger, LedgerError};
+use incamera_release::{Refusal, RefusalKind, Request, verify_request};
 use incamera_seal::PartKeys;
 use incamera_types::PrivacyLoss;
 
@@ -120,4 +120,45 @@ fn i8_a_changed_seed_on_a_repeat_is_a_new_charge() {
     assert_ne!(noise(&first), noise(&again));
     let twice = world.cost().checked_add(world.cost()).unwrap();
     assert_eq!(world.spent("mailer"), twice);
+}
+
+/// The mailer changes its seed and sends an envelope again that it was given: the shop is not
+/// charged for it a second time.
+#[test]
+fn i8_a_replayed_envelope_is_charged_once() {
+    let mut world = World::new();
+    let first = world.granted();
+    let request = first.request.clone();
+    world.owner("mailer").ledger = Ledger::in_memory(&name("mailer")).unwrap();
+    world.register_again("mailer");
+    let mut replayed = world.session_of(request);
+    world.reserve_all(&mut replayed);
+    let refused = world.commit(&replayed, "shop").unwrap_err();
+    assert!(matches!(
+        refused,
+        Refusal::Ledger(LedgerError::ChargedBefore)
+    ));
+    assert_eq!(refused.kind(), RefusalKind::Retry);
+    assert_eq!(world.spent("shop"), world.cost());
+    // Signed anew it is charged anew.
+    world.granted();
+    let twice = world.cost().checked_add(world.cost()).unwrap();
+    assert_eq!(world.spent("shop"), twice);
+}
+
+/// The mailer has new data: the shop forgets the seed of the question over the old, once the
+/// mailer has promised for the new.
+#[test]
+fn seeds_over_superseded_data_of_others_are_erased() {
+    let mut world = World::new();
+    let old = world.granted();
+    let reserve = |world: &mut World| {
+        let mut session = world.session_of(old.request.clone());
+        world.reserve(&mut session, "shop").unwrap();
+        session.reserved["shop"].repeat()
+    };
+    assert!(reserve(&mut world));
+    world.seal("mailing", "email,mailed\na@x,true\nb@x,true\n");
+    world.granted();
+    assert!(!reserve(&mut world));
 }
