@@ -189,8 +189,11 @@ fn alternative_name(host: &str) -> Result<SanType, TlsError> {
     Ok(SanType::DnsName(name))
 }
 
-/// The Ed25519 key of a leaf.
-pub(crate) fn leaf_key(leaf: &CertificateDer<'_>) -> Result<PublicKey, rustls::Error> {
+/// The Ed25519 key of a leaf certificate: what a connection is pinned to.
+///
+/// # Errors
+/// If it is no certificate, or of another kind of key.
+pub fn leaf_key(leaf: &CertificateDer<'_>) -> Result<PublicKey, rustls::Error> {
     let parsed = rustls::server::ParsedCertificate::try_from(leaf)?;
     PublicKey::from_spki(parsed.subject_public_key_info().as_ref()).map_err(refuse)
 }

@@ -10,8 +10,10 @@ mod broker;
 mod config;
 mod meeting;
 mod owner;
+mod public;
 mod service;
 
 pub use agreements::Agreements;
 pub use config::{KeyPaths, LedgerPath, PartyConfig};
+pub use public::PublicFile;
 pub use service::{ServeError, serve};

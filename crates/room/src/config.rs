@@ -67,3 +67,27 @@ impl RoomConfig {
         Ok(config)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A committed file of version 1: it must be read for ever. Written by hand.
+    #[test]
+    fn the_configuration_of_version_1_is_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let file = folder.join("room-1.toml");
+        let config = RoomConfig::load(&file).unwrap();
+        assert_eq!(config.listen, "127.0.0.1:7543".parse().unwrap());
+        assert_eq!(config.health, Some("127.0.0.1:7544".parse().unwrap()));
+        assert_eq!(config.agreement, folder.join("spring-campaign.toml"));
+        assert_eq!(config.storage, Path::new("/srv/room"));
+        assert_eq!(config.memory_bytes, 1_000_000_000);
+        assert!(config.insecure_simulated_tee);
+        let newer = std::fs::read_to_string(&file).unwrap();
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&path, newer.replacen("/1\"", "/2\"", 1)).unwrap();
+        let text = RoomConfig::load(path.path()).unwrap_err().to_string();
+        assert!(text.contains("incamera-room/2") && text.contains("a newer version"));
+    }
+}

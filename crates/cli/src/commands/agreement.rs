@@ -6,11 +6,11 @@ use incamera_agreement::{
     AdMeasurement, Agreement, PartyInputs, Problem, Query, explain, files, template_ad_measurement,
 };
 use incamera_attest::TeeKind;
+use incamera_party::PublicFile;
 use incamera_query::Refusal;
 use incamera_types::{Date, Measurement};
 use serde_json::json;
 
-use super::init::PublicFile;
 use crate::agreement_error;
 use crate::args::{AgreementDiff, AgreementFile, AgreementNew, AgreementSign, Template};
 use crate::clock::now;
@@ -88,22 +88,21 @@ fn read_public(path: &Path) -> Result<PublicFile, Failure> {
         false => path.to_owned(),
     };
     let what = format!("the public file `{}` was not read", file.display());
-    let text = std::fs::read_to_string(&file).or_fail(&what)?;
-    toml::from_str(&text).or_fail(what)
+    PublicFile::load(&file).or_fail(what)
 }
 
 /// The party with an analyst is the mailer, the first other one the shop.
 fn add_party(inputs: &mut AdMeasurement, public: &PublicFile) -> Done {
     let malformed = "a public file is malformed";
     let party = PartyInputs {
-        name: Some(public.name.parse().or_fail(malformed)?),
+        name: Some(public.name.clone()),
         signs: Some(public.signs),
         service: Some(public.service),
         url: Some(public.url.parse().or_fail(malformed)?),
         people: Some(public.people),
     };
     let analyst = public.analysts.iter().next();
-    let is_mailer = public.name == "mailer" || (public.name != "shop" && analyst.is_some());
+    let is_mailer = public.name.as_str() == "mailer" || (public.name.as_str() != "shop" && analyst.is_some());
     if is_mailer {
         inputs.mailer = party;
         inputs.analyst = analyst.map(|(name, _)| name.clone());

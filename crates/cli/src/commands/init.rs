@@ -6,35 +6,15 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use incamera_keys::{PublicKey, SigningKey};
+use incamera_party::PublicFile;
 use incamera_seal::KeyRing;
-use incamera_types::AnalystName;
 use rand::Rng;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::args::Init;
 use crate::failure::{Context, Done, Failure};
 use crate::printer::Printer;
-
-/// What the other parties need to know: goes into agreements, holds no secret.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PublicFile {
-    /// The party's name.
-    pub name: String,
-    /// Its signing key.
-    pub signs: PublicKey,
-    /// Its service key.
-    pub service: PublicKey,
-    /// Where its service is.
-    pub url: String,
-    /// How many people its data are about.
-    pub people: u64,
-    /// Its analysts' keys.
-    #[serde(default)]
-    pub analysts: BTreeMap<AnalystName, PublicKey>,
-}
 
 /// Makes keys, key ring and configuration.
 pub fn run(arguments: &Init, printer: &Printer) -> Done {
@@ -70,14 +50,15 @@ pub fn run(arguments: &Init, printer: &Printer) -> Done {
     KeyRing::create(&folder.join("ring.age"), &passphrase, &mut rng)
         .or_fail("the key ring was not made")?;
     let public = PublicFile {
-        name: arguments.name.to_string(),
+        format: PublicFile::FORMAT.to_owned(),
+        name: arguments.name.clone(),
         signs,
         service,
         url: url(arguments),
         people: arguments.people,
         analysts,
     };
-    let text = toml::to_string(&public).or_fail("the public file was not written")?;
+    let text = public.to_toml().or_fail("the public file was not written")?;
     write(&folder.join("public.toml"), &text, 0o644)?;
     write(
         &folder.join("party.toml"),
