@@ -14,9 +14,9 @@
 //! | parts, wraps, commitments | the owner | its service key's signature over the manifest |
 //!
 //! # Claim
-//! Invariant I3: a column of a consent class decrypts only with a key unwrapped under a leaf
-//! purpose in *column purposes ∩ class consents*. For any other purpose no wrap exists, so no
-//! bug in a policy check can release one. Not defended: an owner who seals false data, and
+//! Invariant I3: the only keys that open a column are wrapped for purposes that both the
+//! agreement gives the column and the row's person agreed to. A wrong decision higher up finds
+//! no wrap to hand out for another purpose: none was ever made. Not defended: an owner who seals false data, and
 //! what sizes tell (see `SECURITY.md`).
 //!
 //! # Reference
@@ -24,6 +24,7 @@
 
 mod classify;
 mod consents;
+mod count;
 mod crosswalk;
 mod folder;
 mod inspect;
@@ -40,6 +41,7 @@ mod unwrap;
 mod writer;
 
 pub use consents::Consents;
+pub use count::count_rows;
 pub use crosswalk::{Crosswalk, CrosswalkScope};
 pub use inspect::{InspectedClass, InspectedColumn, Inspection, inspect};
 pub use local::LocalFileError;
@@ -54,7 +56,8 @@ pub use ring::{
     DEFAULT_WORK_FACTOR, KeyRing, MatchingSecret, MatchingSlot, RING_FORMAT, RingError,
 };
 pub use sealing::{
-    Consent, MANIFEST_FILE, PARTS_FOLDER, SealError, SealJob, SealReport, part_path, seal_dataset,
+    Consent, MANIFEST_FILE, Outline, PARTS_FOLDER, SealError, SealJob, SealReport, part_path,
+    seal_dataset, seal_dataset_if,
 };
 pub use source::{CellError, Place, Source, SourceError, check_source, read_texts};
 pub use unwrap::{GrantedKey, KeyMismatch, NoKey, PartKeys, granted_parts, unwrap_keys};

@@ -293,7 +293,7 @@ pub fn read_public_part(
 }
 
 /// The footer's key and those of the columns, and the AAD prefix that the manifest says.
-fn decryption(
+pub(crate) fn decryption(
     manifest: &Manifest,
     part: &Part,
     keys: &PartKeys,

@@ -120,6 +120,21 @@ pub struct SealReport {
     pub consents: Option<Consents>,
 }
 
+/// What would come of a file, before anything is written. For the owner's eyes only: it has
+/// exact counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outline {
+    /// Rows in the file.
+    pub rows: u64,
+    /// Rows that would be sealed.
+    pub sealed: u64,
+    /// Rows that would be left out because their id has no pseudonym.
+    pub without_pseudonym: u64,
+    /// Rows that would be left out because their person's consent opens no column.
+    pub without_consent: u64,
+}
+
 /// Why a data set was not sealed. What was sealed before is as it was.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -147,6 +162,9 @@ pub enum SealError {
     /// The folder cannot be written.
     #[error(transparent)]
     File(#[from] LocalFileError),
+    /// Whoever seals did not want what would come of it.
+    #[error("what would be sealed of the file was not wanted")]
+    Unwanted,
 }
 
 /// Seals a data set. See the module for the steps.
@@ -154,15 +172,34 @@ pub enum SealError {
 /// # Errors
 /// [`SealError`]; the folder then still holds what it held.
 pub fn seal_dataset(
-    mut job: SealJob<'_>,
+    job: SealJob<'_>,
     ring: &mut KeyRing,
     signer: &SigningKey,
     now: UnixTime,
     rng: &mut impl CryptoRng,
 ) -> Result<SealReport, SealError> {
+    seal_dataset_if(job, ring, signer, now, rng, |_| true)
+}
+
+/// [`seal_dataset`], if whoever seals wants what would come of the file: nothing is written,
+/// and no key made, before `wanted` has said so.
+///
+/// # Errors
+/// [`SealError`], [`SealError::Unwanted`] among them; the folder then still holds what it held.
+pub fn seal_dataset_if(
+    mut job: SealJob<'_>,
+    ring: &mut KeyRing,
+    signer: &SigningKey,
+    now: UnixTime,
+    rng: &mut impl CryptoRng,
+    wanted: impl FnOnce(&Outline) -> bool,
+) -> Result<SealReport, SealError> {
     check_job(&job)?;
     let table = read_table(&mut job)?;
     let rows = Classified::of(table, &job);
+    if !wanted(&outline(&rows)) {
+        return Err(SealError::Unwanted);
+    }
     ring.ensure_purpose_keys(
         &job.agreement_id,
         &job.spec.name,
@@ -225,6 +262,15 @@ fn wire_column(column: SealedColumn) -> wire::SealedColumn {
         r#type: column.ty.to_string(),
         nullable: column.nullable,
         purposes: column.purposes.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn outline(rows: &Classified) -> Outline {
+    Outline {
+        rows: rows.counts.rows,
+        sealed: rows.len() as u64,
+        without_pseudonym: rows.counts.without_pseudonym,
+        without_consent: rows.without_consent,
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
 
 use super::cell::CellError;
+use super::quotes::Quotes;
 use super::rows::{Field, Rows};
 use super::{Place, Reading, SourceError, places};
 
@@ -41,12 +42,15 @@ pub(super) fn read(
     Ok(ignored)
 }
 
+/// A reader of CSV records that knows of quotation marks left open.
+type Records = Reader<Quotes<BufReader<File>>>;
+
 /// Opens the file and reads its column names.
-fn open(path: &Path) -> Result<(Reader<BufReader<File>>, Vec<String>), SourceError> {
+fn open(path: &Path) -> Result<(Records, Vec<String>), SourceError> {
     let file = File::open(path).map_err(|source| io(path, source))?;
     let mut reader = ReaderBuilder::new()
         .has_headers(true)
-        .from_reader(BufReader::with_capacity(1 << 20, file));
+        .from_reader(Quotes::new(BufReader::with_capacity(1 << 20, file)));
     let names = header(path, &mut reader)?;
     Ok((reader, names))
 }
@@ -77,10 +81,12 @@ pub(super) fn each_field(
     Ok(rows)
 }
 
-fn header(path: &Path, reader: &mut Reader<BufReader<File>>) -> Result<Vec<String>, SourceError> {
+fn header(path: &Path, reader: &mut Records) -> Result<Vec<String>, SourceError> {
     let names = reader
         .byte_headers()
-        .map_err(|error| refused(path, error))?;
+        .map_err(|error| refused(path, error))?
+        .clone();
+    all_closed(reader)?;
     let name = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
         text.trim_start_matches(BYTE_ORDER_MARK).trim().to_owned()
@@ -88,14 +94,20 @@ fn header(path: &Path, reader: &mut Reader<BufReader<File>>) -> Result<Vec<Strin
     Ok(names.iter().map(name).collect())
 }
 
-fn next(
-    path: &Path,
-    reader: &mut Reader<BufReader<File>>,
-    record: &mut ByteRecord,
-) -> Result<bool, SourceError> {
-    reader
-        .read_byte_record(record)
-        .map_err(|error| refused(path, error))
+fn next(path: &Path, reader: &mut Records, record: &mut ByteRecord) -> Result<bool, SourceError> {
+    let read = reader.read_byte_record(record);
+    // First: an open mark is the reason of whatever else is wrong with the record.
+    all_closed(reader)?;
+    read.map_err(|error| refused(path, error))
+}
+
+fn all_closed(reader: &Records) -> Result<(), SourceError> {
+    match reader.get_ref().open_at_end() {
+        Some(line) => Err(SourceError::OpenQuote {
+            place: Place::Line(line),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn refused(path: &Path, error: csv::Error) -> SourceError {

@@ -7,6 +7,7 @@
 mod cell;
 mod csv;
 mod parquet;
+mod quotes;
 mod rows;
 mod texts;
 
@@ -127,6 +128,14 @@ pub enum SourceError {
         found: u64,
         /// Fields of the header.
         expected: u64,
+    },
+    /// A quotation mark that is opened and never closed.
+    #[error(
+        "{place}: a quotation mark is opened and never closed, so the rest of the file would be one field: close it there or before, and write a mark inside a field twice"
+    )]
+    OpenQuote {
+        /// Where the last one is opened.
+        place: Place,
     },
     /// A column of a type that does not fit.
     #[error("column `{column}` is {found} in the file and {expected} in the agreement")]

@@ -28,6 +28,7 @@ pub(crate) struct Rows<'a> {
     reading: &'a Reading<'a>,
     targets: Vec<Target<'a>>,
     person_at: Option<usize>,
+    purposes_at: Option<usize>,
     people: Vec<Pseudonym>,
     row_classes: Vec<u32>,
     classes: Classes,
@@ -43,6 +44,9 @@ impl<'a> Rows<'a> {
         Self {
             reading,
             person_at: targets.iter().position(|t| matches!(t, Target::Person(_))),
+            purposes_at: targets
+                .iter()
+                .position(|t| matches!(t, Target::Purposes(_))),
             targets,
             people: Vec::new(),
             row_classes: Vec::new(),
@@ -65,6 +69,8 @@ impl<'a> Rows<'a> {
         field: impl Fn(usize) -> Result<Field<'f>, CellError>,
     ) -> Result<(), SourceError> {
         self.counts.rows += 1;
+        // Before the person is looked up: what nobody knows is an error in any row.
+        let class = self.class_of(place, &field)?;
         if let Some(at) = self.person_at {
             let person = field(at).and_then(|field| self.person(field));
             let Some(person) = person.map_err(|error| self.cell_error(place, at, error))? else {
@@ -77,6 +83,7 @@ impl<'a> Rows<'a> {
             return Err(SourceError::TooManyRows);
         }
         self.kept += 1;
+        self.row_classes.extend(class);
         for n in 0..self.targets.len() {
             let pushed = field(n).and_then(|field| self.push_field(n, field));
             pushed.map_err(|error| self.cell_error(place, n, error))?;
@@ -93,13 +100,23 @@ impl<'a> Rows<'a> {
                 };
                 builder.push(cell)
             }
-            Some(Target::Purposes(_)) => {
-                let class = self.class(field)?;
-                self.row_classes.push(class);
-                Ok(())
-            }
             _ => Ok(()),
         }
+    }
+
+    /// The consent class of a row, where the data set says it.
+    fn class_of<'f>(
+        &mut self,
+        place: Place,
+        field: &impl Fn(usize) -> Result<Field<'f>, CellError>,
+    ) -> Result<Option<u32>, SourceError> {
+        let Some(at) = self.purposes_at else {
+            return Ok(None);
+        };
+        let class = field(at).and_then(|field| self.class(field));
+        class
+            .map(Some)
+            .map_err(|error| self.cell_error(place, at, error))
     }
 
     fn person(&self, field: Field<'_>) -> Result<Option<Pseudonym>, CellError> {

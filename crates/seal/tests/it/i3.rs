@@ -1,5 +1,4 @@
-//! Invariant I3: a column of a consent class decrypts only with a key unwrapped under a leaf
-//! purpose in column purposes ∩ class consents.
+//! I3: there is no key for a purpose that the column does not serve, or its people refused.
 
 use std::fs;
 

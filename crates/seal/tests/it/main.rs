@@ -12,6 +12,7 @@ mod i3;
 mod local_files;
 mod manifests;
 mod parts;
+mod replacing;
 mod ring;
 mod source_csv;
 mod source_parquet;

@@ -380,3 +380,52 @@ fn jobs_that_contradict_the_declaration_are_refused() {
     twice.columns.push(column("other", "pseudonym", &[]));
     assert!(matches!(seal(&twice, HEADER).1, Err(SealError::Job { .. })));
 }
+
+/// To the CSV reader such files just end: everything after the mark is one field, or gone.
+#[test]
+fn a_mark_that_is_never_closed_is_refused() {
+    let row = "a@x,2026-04-01,1.00,food\n";
+    for (csv, line) in [
+        (format!("{HEADER}a@x,2026-04-01,\"47.00\n"), 2),
+        (
+            format!("{HEADER}{row}a@x,2026-04-01,1.00,\"food\n{row}{row}"),
+            3,
+        ),
+        (format!("{HEADER}{row}\"SECRET\n"), 3),
+        (format!("{HEADER}\"a@x\",2026-04-01,\"2.00\n{row}"), 2),
+        (format!("\"{HEADER}{row}"), 1),
+    ] {
+        let error = refused(&purchases(), &csv);
+        let SourceError::OpenQuote { place } = error else {
+            panic!("{error:?} of {csv}")
+        };
+        assert_eq!(place, Place::Line(line), "{csv}");
+        assert!(!all_text(&error).contains("SECRET"));
+    }
+    let (_, report) = seal(
+        &purchases(),
+        format!("{HEADER}\"a@x\",2026-04-01,\"2.00\",\"f\"\"\"\n"),
+    );
+    assert_eq!(report.unwrap().sealed, 1);
+}
+
+/// A row without a pseudonym is left out, but what it says must be understood.
+#[test]
+fn unknown_purposes_are_found_in_any_row() {
+    for id in ["nobody@x", "", "a@x"] {
+        let csv = format!("email,consent\na@x,ads\n{id},ads;SECRET\n");
+        let error = refused(&customers(), csv);
+        assert!(
+            matches!(&error, SourceError::Cell { place: Place::Line(3), column, error: CellError::UnknownPurpose } if column == "consent"),
+            "{error:?}"
+        );
+        assert!(!all_text(&error).contains("SECRET"));
+    }
+    let (_, report) = seal(
+        &customers(),
+        "email,consent\nnobody@x,measurement\na@x,ads\n",
+    );
+    let report = report.unwrap();
+    assert_eq!((report.sealed, report.without_pseudonym), (1, 1));
+    assert_eq!(report.consents.unwrap().len(), 1);
+}

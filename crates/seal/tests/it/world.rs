@@ -9,9 +9,9 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::DataType;
 use incamera_keys::{SecretString, SigningKey, sign_message};
 use incamera_seal::{
-    Consent, Consents, KeyRing, MANIFEST_FILE, Manifest, Part, PartKeys, SealError, SealJob,
-    SealReport, SignedManifest, Source, granted_parts, open_manifest, part_path,
-    read_manifest_file, read_part, seal_dataset, unwrap_keys,
+    Consent, Consents, KeyRing, MANIFEST_FILE, Manifest, Outline, Part, PartKeys, SealError,
+    SealJob, SealReport, SignedManifest, Source, granted_parts, open_manifest, part_path,
+    read_manifest_file, read_part, seal_dataset_if, unwrap_keys,
 };
 use incamera_types::{
     AgreementDigest, AgreementId, ColumnName, ColumnSpec, DatasetSpec, FileId, MatchingEpoch,
@@ -198,6 +198,16 @@ impl World {
         source: &Source,
         people: &dyn Fn(&str) -> Option<Pseudonym>,
     ) -> Result<SealReport, SealError> {
+        self.seal_if(spec, source, people, |_| true)
+    }
+
+    pub fn seal_if(
+        &mut self,
+        spec: &DatasetSpec,
+        source: &Source,
+        people: &dyn Fn(&str) -> Option<Pseudonym>,
+        wanted: impl FnOnce(&Outline) -> bool,
+    ) -> Result<SealReport, SealError> {
         let out = self.out(spec.name.as_str());
         let before = out
             .join(MANIFEST_FILE)
@@ -226,7 +236,8 @@ impl World {
             progress: &mut |_| {},
         };
         let now = UnixTime(1_000);
-        seal_dataset(job, &mut self.ring, &self.signer, now, &mut self.rng)
+        let (ring, rng) = (&mut self.ring, &mut self.rng);
+        seal_dataset_if(job, ring, &self.signer, now, rng, wanted)
     }
 
     pub fn manifest(&self, dataset: &str) -> SignedManifest {
