@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use incamera_agreement::{Agreement, ConsentSource};
 use incamera_attest::{Binding, VerifiedWorkload};
 use incamera_keys::hpke::RoomPublicKey;
 use incamera_keys::{SigningKey, sign_message};
-use incamera_ledger::{Ask, Ceilings, Held, Ledger, to_wire};
-use incamera_seal::{GrantedKey, KeyRing, SignedManifest, open_manifest, unwrap_keys};
+use incamera_ledger::{Ask, Ceilings, Held, Ledger, NewestManifest, to_wire};
+use incamera_seal::{
+    GrantedKey, KeyRing, ManifestError, SignedManifest, open_manifest, unwrap_keys,
+};
 use incamera_types::limits::MAX_MANIFEST_BYTES;
 use incamera_types::{
-    AnalystRef, DatasetName, Digest as _, ManifestDigest, PartyName, PrivacyLoss, QueryName,
-    RequestDigest, RoomKeyDigest, UnixTime,
+    AnalystRef, DatasetName, DatasetSpec, Digest as _, ManifestDigest, PartyName, PrivacyLoss,
+    QueryName, RequestDigest, RoomKeyDigest, UnixTime,
 };
 use incamera_wire::v1::{BoundEvidence, Reservation, Signed};
 use incamera_wire::{Format, decode};
@@ -89,10 +92,12 @@ pub(crate) struct OwnData {
 }
 
 impl CurrentData {
-    /// Step 2: every manifest of this owner in the request is its newest, by its ledger.
+    /// Step 2: every manifest of this owner in the request is its newest, by its ledger, and
+    /// no older than the consents of its people.
     ///
     /// # Errors
-    /// [`Refusal::NotRead`], [`Refusal::NotNewest`], [`Refusal::Data`].
+    /// [`Refusal::NotRead`], [`Refusal::NotNewest`], [`Refusal::Data`],
+    /// [`Refusal::ConsentsChanged`], [`Refusal::NoConsents`].
     pub fn check(request: VerifiedRequest, ledger: &Ledger) -> Result<Self, Refusal> {
         let owner = ledger.party().clone();
         if !request
@@ -104,11 +109,33 @@ impl CurrentData {
         }
         let reads = request.reads_of(&owner).into_iter();
         let data = reads.map(|read| newest(&request, &owner, read, ledger));
-        Ok(Self {
+        let current = Self {
             data: data.collect::<Result<_, _>>()?,
             request,
             owner,
-        })
+        };
+        current.follow_consents(ledger)?;
+        Ok(current)
+    }
+
+    /// Whoever withdrew consent in the register may still have keys in what was sealed before
+    /// it: that opens no more until it is sealed again.
+    pub(crate) fn follow_consents(&self, ledger: &Ledger) -> Result<(), Refusal> {
+        let private = self.data.iter().filter(|own| !own.read.public);
+        for OwnData { read, manifest } in private {
+            let agreement = self.request.agreement();
+            let spec = agreement.dataset(&read.dataset);
+            let Some(ConsentSource::Dataset(register)) = spec.map(|own| agreement.consent_of(own))
+            else {
+                continue;
+            };
+            let changed = consents_sealed_at(agreement, register, ledger)?;
+            if register.name != read.dataset && manifest.sealed_at() < changed {
+                let dataset = read.dataset.clone();
+                return Err(Refusal::ConsentsChanged { dataset });
+            }
+        }
+        Ok(())
     }
 
     /// Step 3: the evidence is genuine, fresh, accepted by the agreement, of the code that the
@@ -177,14 +204,8 @@ fn newest(
     if request.request().manifest(&read.dataset) != Some(newest.digest) {
         return Err(not_newest());
     }
-    let unfit = |source| Refusal::Data {
-        dataset: read.dataset.clone(),
-        source: Box::new(source),
-    };
-    let key = agreement.service_key(owner).ok_or(Refusal::NotRead)?;
-    let signed: Signed =
-        decode(&newest.signed, MAX_MANIFEST_BYTES).map_err(|error| unfit(error.into()))?;
-    let manifest = open_manifest(&signed, key).map_err(unfit)?;
+    let manifest = opened(agreement, owner, &newest)?;
+    let unfit = |source| unfit(&read.dataset, source);
     let spec = agreement.dataset(&read.dataset).ok_or_else(not_newest)?;
     let matching = &agreement.matching;
     manifest
@@ -194,6 +215,38 @@ fn newest(
         return Err(not_newest());
     }
     Ok(OwnData { read, manifest })
+}
+
+/// A manifest as the ledger keeps it, its signature checked again.
+fn opened(
+    agreement: &Agreement,
+    owner: &PartyName,
+    newest: &NewestManifest,
+) -> Result<SignedManifest, Refusal> {
+    let key = agreement.service_key(owner).ok_or(Refusal::NotRead)?;
+    let signed: Signed = decode(&newest.signed, MAX_MANIFEST_BYTES)
+        .map_err(|error| unfit(&newest.dataset, error.into()))?;
+    open_manifest(&signed, key).map_err(|error| unfit(&newest.dataset, error))
+}
+
+fn unfit(dataset: &DatasetName, source: ManifestError) -> Refusal {
+    Refusal::Data {
+        dataset: dataset.clone(),
+        source: Box::new(source),
+    }
+}
+
+/// When the newest version of a register of consents was sealed.
+fn consents_sealed_at(
+    agreement: &Agreement,
+    register: &DatasetSpec,
+    ledger: &Ledger,
+) -> Result<UnixTime, Refusal> {
+    let newest = ledger.newest_manifest(&agreement.id, &register.name)?;
+    let newest = newest.ok_or_else(|| Refusal::NoConsents {
+        register: register.name.clone(),
+    })?;
+    Ok(opened(agreement, &register.owner, &newest)?.sealed_at())
 }
 
 /// A request from an attested room. Step 3 of the chain.

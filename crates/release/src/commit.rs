@@ -43,7 +43,8 @@ pub struct Committed<'a> {
 }
 
 impl Reserved {
-    /// Step 7: the agreement is still in force, the owner's rules still permit, every owner
+    /// Step 7: the agreement is still in force, the owner's rules still permit, consents are those that were
+    /// sealed under, every owner
     /// read has reserved for the same request and room key with time left, the keys unwrap;
     /// then, in one durable transaction, charge, seed and log entry. May be asked again until
     /// the reservation ends: a repeat is free.
@@ -66,6 +67,7 @@ impl Reserved {
             return Err(RequestRefusal::Expired { late_s }.into());
         }
         self.permit_again(broker.rules)?;
+        self.attested.current.follow_consents(broker.ledger)?;
         let room_key = self.room_key();
         let all = AllReserved::check(request, room_key, reservations, now, MIN_LEFT_S)?;
         if all.commitment(self.owner()) != Some(self.held.commitment()) {

@@ -52,6 +52,22 @@ pub enum Refusal {
         #[source]
         source: Box<ManifestError>,
     },
+    /// Consents changed after a data set was sealed under them.
+    #[error(
+        "the consents of people in data set `{dataset}` changed since it was sealed: its owner seals `{dataset}` again and pushes it"
+    )]
+    ConsentsChanged {
+        /// The data set.
+        dataset: DatasetName,
+    },
+    /// The data set that says who agreed to what is not known.
+    #[error(
+        "data set `{register}`, which says what people agreed to, is not known yet: its owner pushes it"
+    )]
+    NoConsents {
+        /// The data set.
+        register: DatasetName,
+    },
     /// A challenge that is not ours, too old or used.
     #[error("the room's challenge is unknown, too old or used: ask for a new one")]
     Challenge,
@@ -107,6 +123,8 @@ impl Refusal {
             | Self::NotRead
             | Self::NotNewest { .. }
             | Self::Data { .. }
+            | Self::ConsentsChanged { .. }
+            | Self::NoConsents { .. }
             | Self::Paused
             | Self::Simulated
             | Self::NotPermitted

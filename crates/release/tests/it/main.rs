@@ -12,6 +12,7 @@ mod chain;
 mod commit;
 mod digest;
 mod forged;
+mod golden;
 mod receipt;
 mod request;
 mod reserve;

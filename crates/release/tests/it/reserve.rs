@@ -2,13 +2,13 @@
 
 use incamera_attest::simulated::collect;
 use incamera_attest::{AttestError, Binding};
-use incamera_ledger::LedgerError;
-use incamera_release::{Refusal, RefusalKind, Reserved};
+use incamera_ledger::{Ledger, LedgerError};
+use incamera_release::{Refusal, RefusalKind, Request, Reserved, verify_request};
 use incamera_seal::{KeyRing, NoKey};
-use incamera_types::{AgreementDigest, Digest as _, PrivacyLoss, RequestDigest};
+use incamera_types::{AgreementDigest, Digest as _, Params, PrivacyLoss, RequestDigest};
 use incamera_wire::v1::BoundEvidence;
 
-use crate::world::{NOW, Session, World, measurement, name};
+use crate::world::{NOW, PURCHASES, Session, World, measurement, name};
 
 fn refused(result: Result<impl std::fmt::Debug, Refusal>) -> Refusal {
     result.unwrap_err()
@@ -299,4 +299,71 @@ fn i4_the_agreements_ceiling_stops_new_requests_but_no_repeat() {
     };
     assert_eq!(stopped.kind(), RefusalKind::Budget);
     assert!((2..10).contains(&runs), "{runs}");
+}
+
+/// A question about purchases alone: it names no version of the register.
+fn baskets(world: &mut World) -> Session {
+    let agreement = world.agreement.agreement().clone();
+    let digests = world.digests();
+    let query = name("baskets");
+    let params = Params::default();
+    let request = Request::new(&agreement, &query, params, &digests, measurement(1)).unwrap();
+    let signed = world.sign(&request);
+    let verified = verify_request(&signed, &world.active(), NOW).unwrap();
+    world.session_of(verified)
+}
+
+/// Nobody agrees to measurement any more.
+const WITHDRAWN: &str = "email,consent\na@x,ads\nb@x,\nc@x,ads\nd@x,\n";
+
+/// Consent is withdrawn in the register: what was sealed before opens no more, also where the
+/// register itself is not read, until it is sealed again.
+#[test]
+fn i3_withdrawn_consent_stops_data_sealed_before() {
+    let mut world = World::new();
+    let mut session = baskets(&mut world);
+    world.reserve(&mut session, "shop").unwrap();
+    world.sealing = NOW.plus(1);
+    world.seal("customers", WITHDRAWN);
+    let purchases = name("purchases");
+    for mut session in [baskets(&mut world), world.session()] {
+        let refusal = refused(world.reserve(&mut session, "shop"));
+        assert_eq!(refusal.kind(), RefusalKind::Policy);
+        match refusal {
+            Refusal::ConsentsChanged { dataset } => assert_eq!(dataset, purchases),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(world.spent("shop"), PrivacyLoss::default());
+    world.seal("purchases", PURCHASES);
+    let mut session = baskets(&mut world);
+    world.reserve(&mut session, "shop").unwrap();
+}
+
+/// The same between the two rounds.
+#[test]
+fn i3_withdrawn_consent_stops_a_promise() {
+    let mut world = World::new();
+    let mut session = baskets(&mut world);
+    world.reserve(&mut session, "shop").unwrap();
+    world.sealing = NOW.plus(1);
+    world.seal("customers", WITHDRAWN);
+    let refusal = world.commit(&session, "shop").unwrap_err();
+    assert!(matches!(refusal, Refusal::ConsentsChanged { .. }));
+    assert_eq!(world.spent("shop"), PrivacyLoss::default());
+}
+
+/// Data without the register that says who agreed to it open nothing.
+#[test]
+fn i3_data_without_their_register_are_refused() {
+    let mut world = World::new();
+    world.owner("shop").ledger = Ledger::in_memory(&name("shop")).unwrap();
+    let customers = world.manifests.remove("customers").unwrap();
+    world.register_again("shop");
+    let mut session = baskets(&mut world);
+    let refusal = refused(world.reserve(&mut session, "shop"));
+    assert!(matches!(refusal, Refusal::NoConsents { .. }), "{refusal:?}");
+    world.manifests.insert(name("customers"), customers);
+    world.register_again("shop");
+    world.reserve(&mut session, "shop").unwrap();
 }

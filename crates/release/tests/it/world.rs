@@ -83,6 +83,8 @@ pub struct World {
     /// Who asks, and when the request ends.
     pub analyst: AnalystRef,
     pub expires: UnixTime,
+    /// When data sets are sealed.
+    pub sealing: UnixTime,
 }
 
 /// One room working on one request.
@@ -140,6 +142,7 @@ impl World {
             rng,
             analyst: name("mailer/ana"),
             expires: NOW.plus(3600),
+            sealing: NOW,
         };
         world.seal("customers", CUSTOMERS);
         world.seal("purchases", PURCHASES);
@@ -186,7 +189,8 @@ impl World {
             out: &out,
             progress: &mut |_| {},
         };
-        let report = seal_dataset(job, &mut owner.ring, &owner.signer, NOW, &mut self.rng).unwrap();
+        let (ring, at) = (&mut owner.ring, self.sealing);
+        let report = seal_dataset(job, ring, &owner.signer, at, &mut self.rng).unwrap();
         if report.consents.is_some() {
             owner.consents = report.consents;
         }
