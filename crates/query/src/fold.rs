@@ -127,8 +127,8 @@ impl<'a> Fold<'a> {
         let mut cells = vec![Some(0); batch.num_rows()];
         for (at, (group, lookup)) in self.rules.groups.iter().zip(&self.lookup).enumerate() {
             let column = batch.column_by_name(&key_name(at)).ok_or(Odd)?;
-            let texts = cast(column, &DataType::Utf8).map_err(|_| Odd)?;
-            let texts = texts.as_string_opt::<i32>().ok_or(Odd)?;
+            let texts = cast(column, &DataType::LargeUtf8).map_err(|_| Odd)?;
+            let texts = texts.as_string_opt::<i64>().ok_or(Odd)?;
             for (cell, text) in cells.iter_mut().zip(texts) {
                 let index = text.and_then(|text| find(group, lookup, text));
                 *cell = cell

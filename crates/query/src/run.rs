@@ -1,13 +1,16 @@
 //! Computing: the bounded plan over sealed parts, stretch of partitions by stretch.
 //!
 //! People never span partitions, so each stretch is a query of its own, with small hash
-//! tables, whose totals add up. A thread takes the next stretch until none is left; an error
-//! or a dropped [`compute`](crate::compute) stops all.
+//! tables, whose totals add up. A thread takes the next stretch until none is left; a dropped
+//! [`compute`](crate::compute) stops all.
 //!
-//! Nothing spills to disk, memory is limited for all threads together, and every error of the
-//! engine becomes one text (I7).
+//! Nothing spills to disk, and every error of the engine becomes one text (I7). All rows of
+//! all data sets are read and checked, whatever the plan wanted of them and however it ended,
+//! and of all errors in all stretches one is reported, the same whichever came first: so that
+//! an owner who seals damage learns nothing from where its rows met another owner's.
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -21,7 +24,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
-use futures::StreamExt;
+use futures::{FutureExt as _, StreamExt as _};
 use incamera_dp::NoiseKey;
 use incamera_types::DatasetSpec;
 
@@ -29,7 +32,7 @@ use crate::check::CheckedQuery;
 use crate::fold::{self, Fold, Odd, Rules, Totals};
 use crate::scan::Slice;
 use crate::source::{PartSource, SourceError};
-use crate::tables::schema_of;
+use crate::tables::schema_read;
 
 /// What a run may use: from the room's configuration, never from rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,13 +75,9 @@ impl From<Odd> for QueryError {
 }
 
 impl From<DataFusionError> for QueryError {
-    /// Keeps an error of the source, which is about whole parts; drops everything else.
-    fn from(error: DataFusionError) -> Self {
-        let source = match error.find_root() {
-            DataFusionError::External(inner) => inner.downcast_ref::<SourceError>(),
-            _ => None,
-        };
-        source.map_or(Self::Engine, |source| Self::Source(source.clone()))
+    /// Drops what the engine says. Errors of the source are taken from the source itself.
+    fn from(_: DataFusionError) -> Self {
+        Self::Engine
     }
 }
 
@@ -118,20 +117,20 @@ pub(crate) async fn compute_over(
     };
     let workers: Vec<_> = (0..threads).map(start).collect();
     let mut totals = vec![0; fold::cells(&checked.query.groups) * checked.measures.len()];
-    let mut first_error = None;
+    let mut worst = None;
     for worker in workers {
         match worker.await.unwrap_or(Err(QueryError::Engine)) {
             Ok(part) => fold::add(&mut totals, &part),
-            Err(error) => first_error = Some(worse(first_error, error)),
+            Err(error) => worst = Some(worse(worst, error)),
         }
     }
-    match first_error {
+    match worst {
         Some(error) => Err(error),
         None => Ok(RawAggregate { totals }),
     }
 }
 
-/// The error to report of two: which thread failed first must not show.
+/// The error to report of two: which was found first must not show.
 fn worse(a: Option<QueryError>, b: QueryError) -> QueryError {
     match (a, b) {
         (Some(QueryError::Source(a)), QueryError::Source(b)) => {
@@ -213,10 +212,11 @@ impl Drop for StopOnDrop {
 }
 
 impl Job {
-    /// Takes stretch after stretch.
+    /// Takes stretch after stretch, to the last one also after an error.
     async fn work(&self) -> Result<Totals, QueryError> {
         let mut totals =
             vec![0; fold::cells(&self.checked.query.groups) * self.checked.measures.len()];
+        let mut worst = None;
         while let Some(stretch) = self
             .stretches
             .list
@@ -224,20 +224,36 @@ impl Job {
         {
             match self.stretch(stretch).await {
                 Ok(part) => fold::add(&mut totals, &part),
-                Err(error) => {
-                    self.stop.store(true, Ordering::Relaxed);
-                    return Err(error);
-                }
+                Err(error) => worst = Some(worse(worst, error)),
             }
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stopped() {
                 break;
             }
         }
-        Ok(totals)
+        worst.map_or(Ok(totals), Err)
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     async fn stretch(&self, partitions: &Range<u32>) -> Result<Totals, QueryError> {
-        let plan = self.bind(partitions)?;
+        let specs = self.checked.datasets.values();
+        let slices: Vec<Slice> = specs.map(|spec| self.slice(spec, partitions)).collect();
+        let totals = AssertUnwindSafe(self.totals(&slices)).catch_unwind().await;
+        let drain = |slice: &Slice| {
+            let rest = || slice.drain(&|| self.stopped()).map_err(QueryError::from);
+            catch_unwind(AssertUnwindSafe(rest)).unwrap_or(Err(QueryError::Engine))
+        };
+        let errors = slices.iter().filter_map(|slice| drain(slice).err());
+        match errors.fold(None, |worst, error| Some(worse(worst, error))) {
+            Some(error) => Err(error),
+            None => totals.unwrap_or(Err(QueryError::Engine)),
+        }
+    }
+
+    async fn totals(&self, slices: &[Slice]) -> Result<Totals, QueryError> {
+        let plan = self.bind(slices)?;
         let physical = self
             .state
             .query_planner()
@@ -254,23 +270,26 @@ impl Job {
         let mut fold = Fold::new(&rules);
         while let Some(batch) = rows.next().await {
             fold.push(&batch?)?;
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stopped() {
                 return Err(QueryError::Engine);
             }
         }
         Ok(fold.finish())
     }
 
-    /// The plan over the rows of these partitions.
-    fn bind(&self, partitions: &Range<u32>) -> Result<LogicalPlan, QueryError> {
+    /// The plan over the rows of these slices.
+    fn bind(&self, slices: &[Slice]) -> Result<LogicalPlan, QueryError> {
         let bind = |node: LogicalPlan| {
             let LogicalPlan::TableScan(scan) = node else {
                 return Ok(Transformed::no(node));
             };
-            let spec = self.checked.datasets.get(scan.table_name.table());
-            let spec =
-                spec.ok_or_else(|| DataFusionError::Plan("a table of no data set".into()))?;
-            let source = provider_as_source(Arc::new(self.slice(spec, partitions)));
+            let table = scan.table_name.table();
+            let slice = slices
+                .iter()
+                .find(|slice| slice.spec.name.as_str() == table);
+            let slice =
+                slice.ok_or_else(|| DataFusionError::Plan("a table of no data set".into()))?;
+            let source = provider_as_source(Arc::new(slice.clone()));
             Ok(Transformed::yes(LogicalPlan::TableScan(TableScan {
                 source,
                 ..scan
@@ -280,13 +299,8 @@ impl Job {
     }
 
     fn slice(&self, spec: &DatasetSpec, partitions: &Range<u32>) -> Slice {
-        let cap = self
-            .checked
-            .query
-            .rows
-            .get(&spec.name)
-            .copied()
-            .unwrap_or(1);
+        let query = &self.checked.query;
+        let cap = query.rows.get(&spec.name).copied().unwrap_or(1);
         Slice {
             spec: Arc::new(spec.clone()),
             source: Arc::clone(&self.source),
@@ -298,7 +312,8 @@ impl Job {
             of: self.stretches.of,
             cap: usize::try_from(cap).unwrap_or(usize::MAX),
             key: Arc::clone(&self.key),
-            schema: schema_of(spec),
+            schema: schema_read(spec, &query.reads),
+            tap: Arc::default(),
         }
     }
 }

@@ -1,16 +1,19 @@
 //! Sealed parts as a table of the engine.
 //!
-//! A [`Slice`] reads only the columns that the plan asks for, cuts rows a person, clamps
-//! numbers to their declared range, and gives no statistics: nothing is ever answered from
+//! A [`Slice`] reads only the columns that the plan asks for, brings every value into its
+//! declared range, cuts rows a person, and gives no statistics: nothing is ever answered from
 //! metadata. It is rebuilt for every stretch of partitions, since people never span two.
+//!
+//! An engine reads as much as it needs: a join whose one side is empty does not look at the
+//! other, so that damage would be found or not found by what the sides share. Therefore a
+//! slice keeps hold of its rows, and [`Slice::drain`] reads what a plan left (I7).
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatchOptions};
-use arrow::compute::{max, min};
-use arrow::datatypes::{DataType, Decimal128Type, Int64Type, SchemaRef};
+use arrow::array::RecordBatchOptions;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -26,7 +29,7 @@ use incamera_types::{ColumnName, DatasetSpec};
 use crate::clamp;
 use crate::cut::{Cut, Rule};
 use crate::source::{Batches, PartSource, SourceError};
-use crate::tables::schema_of;
+use crate::tables::{field, schema_of};
 
 /// One data set's rows in a stretch of partitions (all of them if it is public).
 #[derive(Clone)]
@@ -38,7 +41,37 @@ pub(crate) struct Slice {
     /// Rows a person that are kept.
     pub(crate) cap: usize,
     pub(crate) key: Arc<NoiseKey>,
+    /// The columns that are read.
     pub(crate) schema: SchemaRef,
+    pub(crate) tap: Arc<Tap>,
+}
+
+/// Where the rows of a slice run: the plan takes from it, and the drain takes the rest.
+#[derive(Default)]
+pub(crate) struct Tap(Mutex<Flow>);
+
+#[derive(Default)]
+struct Flow {
+    /// The rows, once somebody asked for some.
+    rows: Option<Batches>,
+    /// What was wrong with them: kept here, whatever an engine makes of an error.
+    error: Option<SourceError>,
+}
+
+impl Tap {
+    fn flow(&self) -> std::sync::MutexGuard<'_, Flow> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next batch of `slice`'s rows.
+    fn next(&self, slice: &Slice) -> Option<Result<RecordBatch, SourceError>> {
+        let mut flow = self.flow();
+        let next = flow.rows.get_or_insert_with(|| slice.rows()).next();
+        if let Some(Err(error)) = &next {
+            flow.error = Some(error.clone());
+        }
+        next
+    }
 }
 
 impl fmt::Debug for Slice {
@@ -85,10 +118,11 @@ impl PartitionStream for Slice {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let rows = self.rows().map(|batch| batch.map_err(external));
+        let slice = self.clone();
+        let rows = std::iter::from_fn(move || slice.tap.next(&slice));
         Box::pin(RecordBatchStreamAdapter::new(
             Arc::clone(&self.schema),
-            futures::stream::iter(rows),
+            futures::stream::iter(rows.map(|batch| batch.map_err(external))),
         ))
     }
 }
@@ -99,12 +133,20 @@ fn external(error: SourceError) -> DataFusionError {
 }
 
 impl Slice {
+    /// Reads and checks every row that the plan has left, until `stop` says otherwise.
+    ///
+    /// # Errors
+    /// The first error of all rows, whoever read them.
+    pub(crate) fn drain(&self, stop: &dyn Fn() -> bool) -> Result<(), SourceError> {
+        while !stop() && self.tap.next(self).is_some() {}
+        self.tap.flow().error.clone().map_or(Ok(()), Err)
+    }
+
     /// The rows, partition after partition.
-    fn rows(&self) -> impl Iterator<Item = Result<RecordBatch, SourceError>> + Send + use<> {
+    fn rows(&self) -> Batches {
         let slice = self.clone();
         let (columns, unit) = slice.columns();
-        let partitions = self.partitions.clone();
-        let rows = partitions.flat_map(move |partition| {
+        let rows = self.partitions.clone().flat_map(move |partition| {
             let opened = slice.partition(partition, &columns, unit);
             let slice = slice.clone();
             let finish = move |batch: Result<RecordBatch, SourceError>| {
@@ -115,10 +157,10 @@ impl Slice {
                 .map(finish)
         });
         // After an error nothing more is read.
-        rows.scan(false, |failed, batch| {
+        Box::new(rows.scan(false, |failed, batch| {
             let last = std::mem::replace(failed, batch.is_err());
             (!last).then_some(batch)
-        })
+        }))
     }
 
     /// The columns to read: those asked for, and the pseudonym, which is checked in any case;
@@ -147,8 +189,9 @@ impl Slice {
         unit: Option<usize>,
     ) -> Result<Batches, SourceError> {
         let parts = self.source.open(&self.spec.name, partition, columns)?;
+        let tamed = parts.into_iter().map(|part| self.tamed(part, columns));
         let Some(column) = unit else {
-            return Ok(Box::new(parts.into_iter().flatten()));
+            return Ok(Box::new(tamed.collect::<Vec<_>>().into_iter().flatten()));
         };
         let rule = Rule {
             dataset: self.spec.name.clone(),
@@ -157,70 +200,38 @@ impl Slice {
             column,
             key: Arc::clone(&self.key),
         };
-        Ok(Box::new(Cut::new(rule, parts)?))
+        Ok(Box::new(Cut::new(rule, tamed.collect())?))
     }
 
-    /// A batch as the engine takes it: the columns asked for, of the types declared, numbers
-    /// in their declared range.
-    fn finish(&self, batch: &RecordBatch) -> Result<RecordBatch, SourceError> {
-        let broken = || SourceError::Unsealed {
+    fn broken(&self) -> SourceError {
+        SourceError::Unsealed {
             dataset: self.spec.name.clone(),
-        };
-        let column = |(at, field): (usize, &Arc<arrow::datatypes::Field>)| {
-            let array = batch
-                .columns()
-                .get(at)
-                .filter(|array| array.data_type() == field.data_type());
-            let spec = self
-                .spec
-                .columns
-                .iter()
-                .find(|column| column.name.as_str() == field.name());
-            let (array, spec) = array.zip(spec).ok_or_else(broken)?;
-            Ok(if spec.ty.is_number() {
-                clamped(array, clamp::range(spec))
-            } else {
-                Arc::clone(array)
-            })
-        };
-        let columns = self
-            .schema
-            .fields()
-            .iter()
-            .enumerate()
-            .map(column)
-            .collect::<Result<Vec<_>, _>>()?;
-        let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &rows)
-            .map_err(|_| broken())
+        }
     }
-}
 
-/// Numbers in their range; as they are if they are in it already.
-fn clamped(array: &ArrayRef, (low, high): (i128, i128)) -> ArrayRef {
-    match array.data_type() {
-        DataType::Int64 => {
-            let numbers = array.as_primitive::<Int64Type>();
-            let within = |number: Option<i64>| {
-                number.is_none_or(|number| (low..=high).contains(&number.into()))
-            };
-            if within(min(numbers)) && within(max(numbers)) {
-                return Arc::clone(array);
-            }
-            let bound =
-                |number: i64| i64::try_from(i128::from(number).clamp(low, high)).unwrap_or(number);
-            Arc::new(numbers.unary::<_, Int64Type>(bound))
-        }
-        DataType::Decimal128(..) => {
-            let numbers = array.as_primitive::<Decimal128Type>();
-            let within =
-                |number: Option<i128>| number.is_none_or(|number| (low..=high).contains(&number));
-            if within(min(numbers)) && within(max(numbers)) {
-                return Arc::clone(array);
-            }
-            let clamped = numbers.unary::<_, Decimal128Type>(|number| number.clamp(low, high));
-            Arc::new(clamped.with_data_type(array.data_type().clone()))
-        }
-        _ => Arc::clone(array),
+    /// A part's rows with every value in its range, before anything gathers them.
+    fn tamed(&self, part: Batches, columns: &[ColumnName]) -> Batches {
+        let column = |name: &ColumnName| self.spec.column(name).cloned();
+        let columns: Option<Vec<_>> = columns.iter().map(column).collect();
+        let (columns, broken) = (columns.unwrap_or_default(), self.broken());
+        let tame = move |batch: RecordBatch| {
+            let arrays = batch.columns().iter().zip(&columns);
+            let arrays = arrays.map(|(array, column)| clamp::in_range(array, column));
+            let arrays: Vec<_> = arrays.collect::<Option<_>>()?;
+            let fields = columns.iter().map(field).collect::<Vec<_>>();
+            let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let schema = Arc::new(Schema::new(fields));
+            RecordBatch::try_new_with_options(schema, arrays, &rows).ok()
+        };
+        Box::new(part.map(move |batch| tame(batch?).ok_or_else(|| broken.clone())))
+    }
+
+    /// A batch as the engine takes it: the columns asked for.
+    fn finish(&self, batch: &RecordBatch) -> Result<RecordBatch, SourceError> {
+        let fields = self.schema.fields().len();
+        let columns = batch.columns().get(..fields).ok_or_else(|| self.broken())?;
+        let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns.to_vec(), &rows)
+            .map_err(|_| self.broken())
     }
 }

@@ -1,6 +1,6 @@
 //! The data sets of an agreement as tables without rows, for planning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,12 +10,13 @@ use datafusion::config::ConfigOptions;
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
-use incamera_types::{ColumnSpec, ColumnType, DatasetName, DatasetSpec, Pseudonym};
+use incamera_types::{ColumnRef, ColumnSpec, ColumnType, DatasetName, DatasetSpec, Pseudonym};
 
 /// Bytes of a pseudonym, as Arrow counts them.
 pub(crate) const PSEUDONYM_BYTES: i32 = Pseudonym::BYTES as i32;
 
-/// The Arrow type of a stored column.
+/// The Arrow type of a column in the engine. Texts have wide offsets: how much text a join
+/// gathers must not decide whether it fails.
 pub(crate) fn arrow_type(ty: ColumnType) -> DataType {
     match ty {
         ColumnType::Bool => DataType::Boolean,
@@ -26,13 +27,13 @@ pub(crate) fn arrow_type(ty: ColumnType) -> DataType {
         ColumnType::Date => DataType::Date32,
         ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         ColumnType::Pseudonym => DataType::FixedSizeBinary(PSEUDONYM_BYTES),
-        _ => DataType::Utf8,
+        _ => DataType::LargeUtf8,
     }
 }
 
 /// A stored column's field. All but pseudonyms count as nullable, whatever the owner promised:
 /// no plan may rest on a promise that the room has not checked.
-fn field(column: &ColumnSpec) -> Field {
+pub(crate) fn field(column: &ColumnSpec) -> Field {
     let nullable = column.ty != ColumnType::Pseudonym;
     Field::new(column.name.as_str(), arrow_type(column.ty), nullable)
 }
@@ -42,6 +43,16 @@ pub(crate) fn schema_of(spec: &DatasetSpec) -> SchemaRef {
     Arc::new(Schema::new(
         spec.stored_columns().map(field).collect::<Vec<_>>(),
     ))
+}
+
+/// The schema of those of a data set's columns that are read.
+pub(crate) fn schema_read(spec: &DatasetSpec, reads: &BTreeSet<ColumnRef>) -> SchemaRef {
+    let read = |column: &&ColumnSpec| {
+        let mut reads = reads.iter().filter(|read| read.dataset == spec.name);
+        reads.any(|read| read.column == column.name)
+    };
+    let columns = spec.stored_columns().filter(read);
+    Arc::new(Schema::new(columns.map(field).collect::<Vec<_>>()))
 }
 
 /// A table without rows.

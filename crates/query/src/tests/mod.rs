@@ -1,5 +1,6 @@
 //! Tests of the whole crate, over an agreement with rows in memory.
 
+mod hostile;
 mod invariants;
 mod real;
 mod refusals;
@@ -23,6 +24,14 @@ use crate::source::{Memory, PartSource};
 
 /// An agreement with this one query `q`; lines of `settings` replace the defaults.
 pub(super) fn agreement(sql: &str, settings: &[(&str, &str)]) -> Agreement {
+    agreement_of(DATASETS, sql, settings)
+}
+
+/// The parties and data sets of the tests.
+pub(super) const DATASETS: &str = include_str!("agreement.toml");
+
+/// The same with other parties and data sets.
+pub(super) fn agreement_of(base: &str, sql: &str, settings: &[(&str, &str)]) -> Agreement {
     let mut lines = BTreeMap::from([
         ("purpose", "\"measurement\""),
         ("analysts", "[\"mailer/ana\"]"),
@@ -34,7 +43,7 @@ pub(super) fn agreement(sql: &str, settings: &[(&str, &str)]) -> Agreement {
         ("min_people", "1"),
     ]);
     lines.extend(settings.iter().copied());
-    let mut text = include_str!("agreement.toml").to_owned();
+    let mut text = base.to_owned();
     text.push_str("\n[queries.q]\n");
     for (name, value) in lines {
         text.push_str(&format!("{name} = {value}\n"));
