@@ -126,8 +126,8 @@ pub struct Demo {
     /// The folder that will hold everything.
     #[arg(default_value = "incamera-demo")]
     pub folder: PathBuf,
-    /// People in the generated data.
-    #[arg(long, default_value_t = 100_000)]
+    /// People in the generated data: 100 to 10,000,000.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     pub people: u32,
     /// The seed of the generated data.
     #[arg(long, default_value_t = 1)]

@@ -73,10 +73,16 @@ impl Printer {
         let _ = writeln!(std::io::stderr().lock(), "warning: {}", text.as_ref());
     }
 
-    /// Progress on long work: shown on a terminal only, from the first second on.
+    /// Progress on long work: a bar on a terminal, elsewhere a line every ten seconds.
     pub fn progress(&self, what: &str, total: Option<u64>) -> ProgressBar {
-        if self.quiet || !std::io::stderr().is_terminal() {
+        if self.quiet {
             return ProgressBar::hidden();
+        }
+        if !std::io::stderr().is_terminal() {
+            let bar = ProgressBar::hidden();
+            bar.set_length(total.unwrap_or_default());
+            tell_now_and_then(what.to_owned(), &bar);
+            return bar;
         }
         let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
         let form = match total {
@@ -90,4 +96,27 @@ impl Printer {
         bar.enable_steady_tick(Duration::from_millis(200));
         bar
     }
+}
+
+/// How often a log hears of long work.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// Writes a line every now and then until the bar is finished or dropped.
+fn tell_now_and_then(what: String, bar: &ProgressBar) {
+    let bar = bar.downgrade();
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(TELL_EVERY);
+            let Some(bar) = bar.upgrade().filter(|bar| !bar.is_finished()) else {
+                return;
+            };
+            let (done, seconds) = (bar.position(), bar.elapsed().as_secs());
+            let line = match (done, bar.length().unwrap_or_default()) {
+                (0, _) => format!("{what}: {seconds} s"),
+                (done, 0) => format!("{what}: {done} in {seconds} s"),
+                (done, total) => format!("{what}: {done} of {total} in {seconds} s"),
+            };
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
+        }
+    });
 }

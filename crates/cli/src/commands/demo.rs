@@ -30,7 +30,10 @@ pub fn run(arguments: &Demo, printer: &Printer) -> Done {
         let program = std::env::current_exe().or_fail("the program did not find itself")?;
         let stage = std::sync::Arc::new(Stage::new(program));
         let play = story::Play::new(root, arguments, *printer, stage.clone()).await?;
-        let told = tokio::task::spawn_blocking(move || play.tell());
+        // Kept here as well: the proxies in front of the services go with the play.
+        let play = std::sync::Arc::new(play);
+        let teller = play.clone();
+        let told = tokio::task::spawn_blocking(move || teller.tell());
         let ended = tokio::select! {
             told = told => told.unwrap_or_else(|_| Err(Failure::failed("the demo broke off"))),
             () = telemetry::shutdown() => Err(Failure::failed("interrupted")),

@@ -50,7 +50,7 @@ const SAYS: [&str; 26] = [
     "the same question again: same answer, cost 0",
     "flips a byte of a sealed part: refused, part ",
     "pushed again, the repeat: same answer, cost 0",
-    "restarts the room from an older copy of its folder, asks again: same answer, cost 0",
+    "restarts the room from a copy of its folder older than the first question, asks again: same answer, cost 0, budgets as before",
     "starts a room under another agreement: refused before anything was asked (exit 4)",
     "checks the shop's signature with ssh-keygen: ",
 ];
@@ -136,6 +136,7 @@ fn again(folder: &Path) {
         .unwrap_or_else(|error| panic!("{error}: {:?}", stdout(&output)));
     assert_eq!(document["format"], "incamera-demo/1");
     assert_eq!(document["simulated"], true);
+    assert_eq!(document["adversary"].as_array().map(Vec::len), Some(8));
     assert!(!stray.exists(), "the folder was not cleared");
     assert_eq!(
         processes_of(folder),
@@ -179,11 +180,15 @@ impl Drop for Running {
 
 impl Running {
     fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &["--people", PEOPLE])
+    }
+
+    fn start_with(folder: &Path, more: &[&str]) -> Self {
         let mut command = Command::new(PROGRAM);
         command
             .arg("demo")
             .arg(folder)
-            .args(["--people", PEOPLE])
+            .args(more)
             .env_remove("INCAMERA_PARTY");
         command
             .stdin(Stdio::null())
@@ -192,11 +197,18 @@ impl Running {
         Self(command.spawn().unwrap())
     }
 
-    /// Reads what is told until a line starts so.
-    fn told_until(&mut self, start: &str) {
-        let mut lines = BufReader::new(self.0.stdout.as_mut().unwrap()).lines();
-        let found = lines.any(|line| line.unwrap().starts_with(start));
-        assert!(found, "the demo ended before it told of `{start}`");
+    /// Reads what is told until a line starts so; returns all of it.
+    fn told_until(&mut self, start: &str) -> String {
+        let mut told = String::new();
+        for line in BufReader::new(self.0.stdout.as_mut().unwrap()).lines() {
+            let line = line.unwrap();
+            told.push_str(&line);
+            told.push('\n');
+            if line.starts_with(start) {
+                return told;
+            }
+        }
+        panic!("the demo ended before it told of `{start}`:\n{told}");
     }
 
     /// Sent to the demo alone: its children hear of it from the demo or not at all.
@@ -217,6 +229,35 @@ impl Running {
         }
         panic!("the demo did not end within {limit:?} of the signal");
     }
+}
+
+/// `--stay` leaves the room answering: the commands it names work, and Ctrl-C ends all of it.
+#[test]
+fn with_stay_everything_goes_on_until_ctrl_c() {
+    let place = tempfile::tempdir().unwrap();
+    let mut demo = Running::start_with(place.path(), &["--people", "400", "--stay"]);
+    let told = demo.told_until("  incamera status ");
+    let next = next_commands(&told);
+    assert!(
+        next.iter().any(|words| words[..2] == ["query", "run"]),
+        "{told}"
+    );
+    for words in next {
+        let output = run(&words);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{words:?}: {}",
+            stderr(&output)
+        );
+    }
+    assert!(
+        demo.0.try_wait().unwrap().is_none(),
+        "the demo did not stay"
+    );
+    demo.signal("-INT");
+    assert_eq!(demo.ends_within(Duration::from_secs(20)), 0);
+    assert_eq!(processes_of(place.path()), Vec::<String>::new());
 }
 
 /// Ctrl-C, or being told to end, while commands run and while services do: no process is left.

@@ -6,8 +6,7 @@ use std::process::{Command, Stdio};
 use incamera_testkit::wiretap::{Mark, search_bytes, search_folder};
 use serde_json::Value;
 
-use super::cast::copy_folder;
-use super::story::{AGREEMENT, Play};
+use super::story::{AGREEMENT, Play, thousands};
 use crate::agreement_error;
 use crate::failure::{Context, Done, Failure};
 use crate::folder::Folder;
@@ -31,7 +30,7 @@ fn must(play: &Play, holds: bool, attempt: &str, outcome: &str) -> Done {
         ))
         .why(outcome.to_owned()));
     }
-    play.say(&format!("  {attempt}: {outcome}"));
+    play.attempt(attempt, outcome);
     Ok(())
 }
 
@@ -51,8 +50,8 @@ fn search(play: &Play) -> Done {
     let heard = traffic.decrypted > 0 && traffic.undecrypted == 0;
     let holds = disk + found == 0 && own == 1 && heard;
     let outcome = format!(
-        "room's disk {disk} hits; {} MB of traffic, decrypted with a test key log, {found} hits; the shop's own CSV {own}",
-        traffic.said_bytes / 1_000_000
+        "room's disk {disk} hits; {} KB of traffic, decrypted with a test key log, {found} hits; the shop's own CSV {own}",
+        thousands(traffic.said_bytes.div_ceil(1000))
     );
     must(play, holds, "searches for one customer's e-mail", &outcome)
 }
@@ -91,7 +90,7 @@ fn ask_again(play: &Play, answer: &Value, attempt: &str) -> Done {
     let after = play.spent()?;
     let holds = outcome.code == 0 && same && before == after && answer.pointer("/answer").is_some();
     let text = if holds {
-        "same answer, cost 0".to_owned()
+        "same answer, cost 0, budgets as before".to_owned()
     } else {
         format!(
             "exit {}, same answer {same}, spent {before} then {after}: {}",
@@ -135,19 +134,15 @@ fn flip_a_byte(play: &Play, answer: &Value) -> Done {
     ask_again(play, answer, "  pushed again, the repeat")
 }
 
-/// Restarts the room from an older copy of its folder.
+/// Restarts the room from a copy of its folder that is older than the first question.
 fn roll_back(play: &Play, answer: &Value) -> Done {
-    let room = play.cast.root.join("room");
-    let copy = play.cast.root.join("room-older");
-    copy_folder(&room, &copy)?;
     play.stage.stop("room");
-    std::fs::remove_dir_all(&room).or_fail("the room's folder was not removed")?;
-    std::fs::rename(&copy, &room).or_fail("the older copy was not put in place")?;
+    play.cast.roll_back_room()?;
     play.start_room()?;
     ask_again(
         play,
         answer,
-        "restarts the room from an older copy of its folder, asks again",
+        "restarts the room from a copy of its folder older than the first question, asks again",
     )
 }
 
@@ -180,9 +175,7 @@ fn ssh_keygen(play: &Play) -> Done {
         .status()
         .is_err()
     {
-        play.say(&format!(
-            "  {attempt}: skipped, there is no ssh-keygen here"
-        ));
+        play.attempt(attempt, "skipped, there is no ssh-keygen here");
         return Ok(());
     }
     let what = "ssh-keygen did not run";

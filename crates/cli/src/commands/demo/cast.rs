@@ -122,8 +122,26 @@ impl Cast {
     }
 }
 
+impl Cast {
+    fn older_room(&self) -> PathBuf {
+        self.root.join("room-older")
+    }
+
+    /// Keeps a copy of the room's folder as it is now.
+    pub fn copy_room(&self) -> Done {
+        copy_folder(&self.root.join("room"), &self.older_room())
+    }
+
+    /// Puts the copy in the place of the room's folder.
+    pub fn roll_back_room(&self) -> Done {
+        let room = self.root.join("room");
+        std::fs::remove_dir_all(&room).or_fail("the room's folder was not removed")?;
+        std::fs::rename(self.older_room(), &room).or_fail("the older copy was not put in place")
+    }
+}
+
 /// Copies a folder with everything in it.
-pub fn copy_folder(from: &Path, to: &Path) -> Done {
+fn copy_folder(from: &Path, to: &Path) -> Done {
     let what = "a folder was not copied";
     std::fs::create_dir_all(to).or_fail(what)?;
     for entry in std::fs::read_dir(from).or_fail(what)? {

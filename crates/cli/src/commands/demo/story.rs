@@ -1,7 +1,7 @@
 //! The six steps, told in a line or two each.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use incamera_dp::epsilon_of;
@@ -29,7 +29,9 @@ pub struct Play {
     pub taps: Taps,
     people: u32,
     seed: u64,
+    stays: bool,
     printer: Printer,
+    attempts: Mutex<Vec<Value>>,
 }
 
 impl Play {
@@ -48,7 +50,9 @@ impl Play {
             taps,
             people: arguments.people,
             seed: arguments.seed,
+            stays: arguments.stay,
             printer,
+            attempts: Mutex::default(),
         })
     }
 
@@ -79,6 +83,14 @@ impl Play {
         if !self.printer.json() {
             self.printer.line(text);
         }
+    }
+
+    /// Tells of something that the adversary tried, and keeps it for the JSON document.
+    pub fn attempt(&self, attempt: &str, outcome: &str) {
+        self.say(&format!("  {attempt}: {outcome}"));
+        let tried = json!({ "attempt": attempt.trim(), "outcome": outcome });
+        let mut all = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(tried);
     }
 
     fn step(&self, name: &str, since: Instant, happened: &str, hidden: &str) {
@@ -256,7 +268,7 @@ impl Play {
     fn seal_and_push(&self) -> Done {
         let start = Instant::now();
         let bar = self.printer.progress("sealing", None);
-        let mut rows = 0;
+        let (mut rows, mut kept) = (0, 0);
         for (party, dataset) in [
             ("shop", "customers"),
             ("shop", "purchases"),
@@ -267,17 +279,19 @@ impl Play {
             let sealed =
                 self.done(&["data", "seal", dataset, "--party", &folder, "--data", &data])?;
             rows += sealed.number("/rows");
+            kept += sealed.number("/sealed");
         }
         bar.finish_and_clear();
         let text = format!(
-            "{} rows encrypted; each column's key wrapped once for each purpose it may serve",
+            "{} of {} rows encrypted, each column's key wrapped once for each purpose it may serve; the others, of people without consent to anything or without a pseudonym, stay home",
+            thousands(kept),
             thousands(rows)
         );
         self.step(
             "seal",
             start,
             &text,
-            "content; those who refused `measurement` have no key for it",
+            "content; for people who refused `measurement` no key for it exists",
         );
         let start = Instant::now();
         for party in ["shop", "mailer"] {
@@ -290,7 +304,8 @@ impl Play {
             text,
             "everything: room, operator and disk see ciphertext",
         );
-        Ok(())
+        // The adversary will put this copy, older than every question, back in place.
+        self.cast.copy_room()
     }
 
     /// Pushes a party's sealed data.
@@ -406,6 +421,7 @@ impl Play {
             let document = json!({
                 "folder": self.cast.root, "simulated": true, "seconds": seconds,
                 "answer": answer.pointer("/answer"), "release": self.cast.path("answer.release"),
+                "adversary": *self.attempts.lock().unwrap_or_else(PoisonError::into_inner),
             });
             self.printer.result("", "incamera-demo/1", &document);
         }
@@ -416,24 +432,35 @@ impl Play {
             "Everything lies in {}. Try next:",
             self.cast.root.display()
         ));
+        for line in self.next_commands() {
+            self.say(&format!("  incamera {line}"));
+        }
+    }
+
+    fn next_commands(&self) -> Vec<String> {
         let agreement = self.cast.agreement("mailer");
-        for line in [
-            format!("incamera agreement show {agreement}"),
+        let lift = format!("lift --agreement {agreement} {} {}", WINDOW[0], WINDOW[1]);
+        let mut all = vec![
+            format!("agreement show {agreement}"),
             format!(
-                "incamera verify {} --agreement {agreement}",
+                "verify {} --agreement {agreement}",
                 self.cast.path("answer.release")
             ),
             format!(
-                "incamera data inspect {}",
+                "data inspect {}",
                 self.cast.path("room/storage/purchases/manifest")
             ),
-            format!(
-                "incamera query explain lift --agreement {agreement} {} {}",
-                WINDOW[0], WINDOW[1]
-            ),
-        ] {
-            self.say(&format!("  {line}"));
+            format!("query explain {lift}"),
+        ];
+        if self.stays {
+            all.push(format!(
+                "query run {lift} --as mailer/ana --key {} --out {} --yes",
+                self.cast.path("mailer/analysts/ana"),
+                self.cast.path("again.release")
+            ));
+            all.push(format!("status --party {}", self.cast.path("shop")));
         }
+        all
     }
 }
 
