@@ -57,7 +57,7 @@ pub use ring::{
 };
 pub use sealing::{
     Consent, MANIFEST_FILE, Outline, PARTS_FOLDER, SealError, SealJob, SealReport, part_path,
-    seal_dataset, seal_dataset_if,
+    seal_dataset, seal_dataset_if, seal_dataset_keeping,
 };
 pub use source::{CellError, Place, Source, SourceError, check_source, read_texts};
 pub use unwrap::{GrantedKey, KeyMismatch, NoKey, PartKeys, granted_parts, unwrap_keys};

@@ -74,6 +74,14 @@ pub enum RingError {
     /// There is no secret of this slot.
     #[error("the key ring has no matching secret of this agreement, epoch and method")]
     NoMatchingSecret,
+    /// As many runs were made as may be.
+    #[error("the agreement allows {limit} runs in this epoch, and {runs} were made")]
+    NoRunsLeft {
+        /// Runs made.
+        runs: u32,
+        /// Runs that may be made.
+        limit: u32,
+    },
     /// The file cannot be read or written.
     #[error(transparent)]
     File(#[from] LocalFileError),
@@ -319,17 +327,28 @@ impl KeyRing {
             .ok_or(RingError::NoMatchingSecret)
     }
 
-    /// Counts one run with the secret of `slot`, durably, and gives the runs so far.
+    /// Counts one run with the secret of `slot`, durably, unless `limit` were made, and gives
+    /// the runs so far. Looked at and counted under one lock: two processes that run at once
+    /// do not both take the last.
     ///
     /// # Errors
-    /// [`RingError::NoMatchingSecret`], and as [`KeyRing::ensure_purpose_keys`].
-    pub fn count_matching_run(&mut self, slot: &MatchingSlot) -> Result<u32, RingError> {
-        let counted = self.change(|contents| {
-            let secret = contents.matching.get_mut(slot)?;
+    /// [`RingError::NoMatchingSecret`], [`RingError::NoRunsLeft`], and as
+    /// [`KeyRing::ensure_purpose_keys`].
+    pub fn count_matching_run(
+        &mut self,
+        slot: &MatchingSlot,
+        limit: u32,
+    ) -> Result<u32, RingError> {
+        self.change(|contents| {
+            let secret = contents.matching.get_mut(slot);
+            let secret = secret.ok_or(RingError::NoMatchingSecret)?;
+            if secret.runs >= limit {
+                let runs = secret.runs;
+                return Err(RingError::NoRunsLeft { runs, limit });
+            }
             secret.runs = secret.runs.saturating_add(1);
-            Some(secret.runs)
-        })?;
-        counted.ok_or(RingError::NoMatchingSecret)
+            Ok(secret.runs)
+        })?
     }
 
     /// Changes what the file holds now, and writes it.

@@ -5,7 +5,7 @@
 //! 2. Sort rows by class and pseudonym, and cut them at the partitions' fixed borders.
 //! 3. Make missing purpose keys, durably.
 //! 4. Write each part, encrypted, under a new random file id.
-//! 5. Sign the manifest and rename it into its place; then remove parts that it does not name.
+//! 5. Sign the manifest, have the consents kept, rename it into its place; then remove parts that it does not name.
 //!
 //! # What a crash leaves
 //! The manifest is the one thing that is replaced, and it is replaced at once: before step 5
@@ -187,12 +187,30 @@ pub fn seal_dataset(
 /// # Errors
 /// [`SealError`], [`SealError::Unwanted`] among them; the folder then still holds what it held.
 pub fn seal_dataset_if(
+    job: SealJob<'_>,
+    ring: &mut KeyRing,
+    signer: &SigningKey,
+    now: UnixTime,
+    rng: &mut impl CryptoRng,
+    wanted: impl FnOnce(&Outline) -> bool,
+) -> Result<SealReport, SealError> {
+    seal_dataset_keeping(job, ring, signer, now, rng, wanted, |_| Ok(()))
+}
+
+/// [`seal_dataset_if`], which hands the consents of a `purposes` column to `keep` before the
+/// manifest takes its place: whatever goes wrong in between, the owner's other data sets are
+/// never sealed by older consents than the newest manifest's.
+///
+/// # Errors
+/// [`SealError`], what `keep` answers among them; the folder then still holds what it held.
+pub fn seal_dataset_keeping(
     mut job: SealJob<'_>,
     ring: &mut KeyRing,
     signer: &SigningKey,
     now: UnixTime,
     rng: &mut impl CryptoRng,
     wanted: impl FnOnce(&Outline) -> bool,
+    keep: impl FnOnce(&Consents) -> Result<(), LocalFileError>,
 ) -> Result<SealReport, SealError> {
     check_job(&job)?;
     let table = read_table(&mut job)?;
@@ -211,6 +229,7 @@ pub fn seal_dataset_if(
     let parts = write_parts(&job, &rows, &folder, ring, rng)?;
     let body = manifest_body(&job, parts, now);
     let signed = sign_message(signer, Format::Manifest, &body)?;
+    rows.consents.as_ref().map(keep).transpose()?;
     folder.publish(&signed, &body.parts)?;
     Ok(report(rows, &body.parts, manifest::digest_of(&signed.body)))
 }

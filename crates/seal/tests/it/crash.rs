@@ -2,9 +2,12 @@
 
 use std::fs;
 
-use incamera_seal::{MANIFEST_FILE, PARTS_FOLDER, SealError, check_part_file, part_path};
+use incamera_seal::{
+    Consents, LocalFileError, MANIFEST_FILE, PARTS_FOLDER, SealError, Source, check_part_file,
+    part_path,
+};
 
-use crate::world::{PURCHASES_CSV, World, contains, files_below, purchases};
+use crate::world::{PURCHASES_CSV, World, contains, customers, files_below, pseudonym, purchases};
 
 #[test]
 fn a_failed_sealing_leaves_the_old_version_whole() {
@@ -20,6 +23,34 @@ fn a_failed_sealing_leaves_the_old_version_whole() {
     assert_eq!(world.texts("purchases", "measurement", "amount").len(), 3);
     let clear = |file: &std::path::PathBuf| contains(&fs::read(file).unwrap(), b"MARKED");
     assert!(!files_below(&world.out("purchases")).iter().any(clear));
+}
+
+/// The consents of a new register are kept before it takes the old one's place; if they cannot
+/// be, the old one stays.
+#[test]
+fn i3_consents_are_kept_before_the_register_is_published() {
+    let mut world = World::sealed();
+    let manifest = world.out("customers").join(MANIFEST_FILE);
+    let before = fs::read(&manifest).unwrap();
+    let source = Source::of(&world.file("fewer.csv", "email,consent\na@x,ads\n")).unwrap();
+    let mut kept = None;
+    let full = LocalFileError::Form {
+        path: "consents".into(),
+        format: "test",
+        reason: "the disk is full",
+    };
+    let refused = world.seal_keeping(&customers(), &source, &pseudonym, |_| true, |_| Err(full));
+    assert!(matches!(refused, Err(SealError::File(_))));
+    assert!(fs::read(&manifest).unwrap() == before);
+    let keep = |consents: &Consents| {
+        assert!(fs::read(&manifest).unwrap() == before, "published already");
+        kept = Some(consents.len());
+        Ok(())
+    };
+    let sealed = world.seal_keeping(&customers(), &source, &pseudonym, |_| true, keep);
+    assert_eq!(sealed.unwrap().sealed, 1);
+    assert_eq!(kept, Some(1));
+    assert_eq!(world.manifest("customers").version(), 2);
 }
 
 #[test]

@@ -33,8 +33,8 @@ fn keys_outlive_the_process() {
         .unwrap()
         .key()
         .expose();
-    assert_eq!(ring.count_matching_run(&slot("commutative")).unwrap(), 1);
-    assert_eq!(ring.count_matching_run(&slot("commutative")).unwrap(), 2);
+    assert_eq!(ring.count_matching_run(&slot("commutative"), 2).unwrap(), 1);
+    assert_eq!(ring.count_matching_run(&slot("commutative"), 2).unwrap(), 2);
     let seed = *ring.seed_key().expose();
     drop(ring);
 
@@ -64,7 +64,7 @@ fn keys_outlive_the_process() {
     );
     assert!(ring.matching_secret(&slot("vole")).is_none());
     assert!(matches!(
-        ring.count_matching_run(&slot("vole")),
+        ring.count_matching_run(&slot("vole"), 2),
         Err(RingError::NoMatchingSecret)
     ));
 }
@@ -233,4 +233,35 @@ fn the_file_shows_nothing_and_is_private() {
             0o600
         );
     }
+}
+
+/// Two runs at once, each with the ring open since before: the limit holds.
+#[test]
+fn parallel_runs_do_not_pass_the_limit() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("ring");
+    let mut ring = KeyRing::create_with_work_factor(&path, &passphrase(), 1, &mut rng(1)).unwrap();
+    let slot = slot("commutative");
+    ring.matching_secret_or_new(&slot, &mut rng(2)).unwrap();
+    let start = std::sync::Barrier::new(8);
+    let run = || {
+        let mut ring = KeyRing::open(&path, &passphrase()).unwrap();
+        assert_eq!(ring.matching_secret(&slot).unwrap().runs(), 0);
+        start.wait();
+        ring.count_matching_run(&slot, 3)
+    };
+    let counted: Vec<_> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..8).map(|_| scope.spawn(run)).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    let mut made: Vec<u32> = counted.iter().flatten().copied().collect();
+    made.sort_unstable();
+    assert_eq!(made, [1, 2, 3]);
+    let refused = |result: &Result<u32, RingError>| {
+        matches!(result, Err(RingError::NoRunsLeft { runs: 3, limit: 3 }))
+    };
+    assert_eq!(counted.iter().filter(|result| refused(result)).count(), 5);
+    ring.refresh().unwrap();
+    assert_eq!(ring.matching_secret(&slot).unwrap().runs(), 3);
+    assert_eq!(ring.count_matching_run(&slot, 4).unwrap(), 4);
 }

@@ -9,9 +9,9 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::DataType;
 use incamera_keys::{SecretString, SigningKey, sign_message};
 use incamera_seal::{
-    Consent, Consents, KeyRing, MANIFEST_FILE, Manifest, Outline, Part, PartKeys, SealError,
-    SealJob, SealReport, SignedManifest, Source, granted_parts, open_manifest, part_path,
-    read_manifest_file, read_part, seal_dataset_if, unwrap_keys,
+    Consent, Consents, KeyRing, LocalFileError, MANIFEST_FILE, Manifest, Outline, Part, PartKeys,
+    SealError, SealJob, SealReport, SignedManifest, Source, granted_parts, open_manifest,
+    part_path, read_manifest_file, read_part, seal_dataset_keeping, unwrap_keys,
 };
 use incamera_types::{
     AgreementDigest, AgreementId, ColumnName, ColumnSpec, DatasetSpec, FileId, MatchingEpoch,
@@ -208,6 +208,17 @@ impl World {
         people: &dyn Fn(&str) -> Option<Pseudonym>,
         wanted: impl FnOnce(&Outline) -> bool,
     ) -> Result<SealReport, SealError> {
+        self.seal_keeping(spec, source, people, wanted, |_| Ok(()))
+    }
+
+    pub fn seal_keeping(
+        &mut self,
+        spec: &DatasetSpec,
+        source: &Source,
+        people: &dyn Fn(&str) -> Option<Pseudonym>,
+        wanted: impl FnOnce(&Outline) -> bool,
+        keep: impl FnOnce(&Consents) -> Result<(), LocalFileError>,
+    ) -> Result<SealReport, SealError> {
         let out = self.out(spec.name.as_str());
         let before = out
             .join(MANIFEST_FILE)
@@ -237,7 +248,7 @@ impl World {
         };
         let now = UnixTime(1_000);
         let (ring, rng) = (&mut self.ring, &mut self.rng);
-        seal_dataset_if(job, ring, &self.signer, now, rng, wanted)
+        seal_dataset_keeping(job, ring, &self.signer, now, rng, wanted, keep)
     }
 
     pub fn manifest(&self, dataset: &str) -> SignedManifest {
