@@ -67,6 +67,18 @@ impl Folder {
             .join(format!("{}.parquet", short(agreement)))
     }
 
+    /// Holds off other sealings of this party under the agreement until dropped: versions and
+    /// consents are read, and then written.
+    pub fn sealing_lock(&self, agreement: &AgreementId) -> Result<std::fs::File, Failure> {
+        let path = self.consents(agreement).with_extension("lock");
+        let opened = || {
+            let file = std::fs::File::create(&path)?;
+            file.lock()?;
+            Ok::<_, std::io::Error>(file)
+        };
+        opened().or_fail(format!("`{}` was not locked", path.display()))
+    }
+
     /// Where a sealed data set lies.
     pub fn sealed(&self, agreement: &AgreementId, dataset: &DatasetName) -> PathBuf {
         self.root

@@ -6,7 +6,9 @@ use incamera_agreement::{Agreement, MatchingMethod, Reveals, SignedAgreement};
 use incamera_matching::{MatchError, MatchingSecret, Method, Run, Terms, ids};
 use incamera_net::services::{MeetingFrame, MeetingHello, meeting_frame::Frame};
 use incamera_net::{client, services};
-use incamera_seal::{Crosswalk, CrosswalkScope, MatchingSlot, Source, SourceError, read_texts};
+use incamera_seal::{
+    Crosswalk, CrosswalkScope, MatchingSlot, RingError, Source, SourceError, read_texts,
+};
 use incamera_types::limits::CHUNK_BYTES;
 use incamera_types::{Digest, IdKind, PartyName, Pseudonym};
 use incamera_wire::v1::MatchMessage;
@@ -188,17 +190,18 @@ fn exchange(
     let secret = ring
         .matching_secret_or_new(&slot, &mut rng)
         .or_fail("the matching secret was not kept")?;
-    allow_run(agreement.agreement(), secret.runs())?;
+    let limit = agreement.agreement().matching.max_runs;
+    allow_run(secret.runs(), limit)?;
     let secret = MatchingSecret::from_key(secret.key().expose());
     let known = known(folder, scope)?;
     let me = folder.name().clone();
     let run = Run::new(terms, me, peer.clone(), &secret, ids, &known, &mut rng)
         .map_err(|error| match_failure(&error))?;
     let bar = printer.progress("matching", None);
-    let mut count = || {
-        ring.count_matching_run(&slot)
-            .map(drop)
-            .or_fail("the run was not counted")
+    let mut count = || match ring.count_matching_run(&slot, limit) {
+        Ok(_) => Ok(()),
+        Err(RingError::NoRunsLeft { runs, limit }) => Err(no_runs_left(runs, limit)),
+        Err(error) => Err(error).or_fail("the run was not counted"),
     };
     let talk = Talk {
         patience: arguments.patience(),
@@ -210,18 +213,18 @@ fn exchange(
     matched
 }
 
-fn allow_run(agreement: &Agreement, runs: u32) -> Done {
-    let limit = agreement.matching.max_runs;
-    if runs < limit {
-        return Ok(());
+/// Before anybody is dialled; counted, and looked at again, once the other party is there.
+fn allow_run(runs: u32, limit: u32) -> Done {
+    match runs < limit {
+        true => Ok(()),
+        false => Err(no_runs_left(runs, limit)),
     }
-    Err(
-        Failure::new(Exit::Refused, "no more matching runs are allowed")
-            .why(format!(
-                "the agreement allows {limit} runs in this epoch, and {runs} were made"
-            ))
-            .hint("agree on a new version with a higher `max_runs`, or start a new epoch"),
-    )
+}
+
+fn no_runs_left(runs: u32, limit: u32) -> Failure {
+    Failure::new(Exit::Refused, "no more matching runs are allowed")
+        .because(&RingError::NoRunsLeft { runs, limit })
+        .hint("agree on a new version with a higher `max_runs`, or start a new epoch")
 }
 
 /// What earlier runs gave: compared with what this one gives.
