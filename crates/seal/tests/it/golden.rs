@@ -12,17 +12,18 @@ use arrow::datatypes::{DataType, Field, Schema};
 use incamera_keys::PublicKey;
 use incamera_seal::{
     Consents, Crosswalk, CrosswalkScope, KeyRing, MANIFEST_FILE, MatchingSlot, check_part_file,
-    granted_parts, open_manifest, part_path, read_manifest_file, read_part, unwrap_keys,
+    granted_parts, open_manifest, part_path, read_manifest_file, read_part, read_public_part,
+    unwrap_keys,
 };
-use incamera_types::Pseudonym;
+use incamera_types::{DatasetSpec, Pseudonym};
 use incamera_wire::{decode, encode, v1 as wire};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use crate::world::{
-    EPOCH, World, agreement_id, all_text, column_texts, files_below, names, passphrase, pseudonym,
-    purchases, purpose, set,
+    EPOCH, World, agreement_id, all_text, column, column_texts, dataset, files_below, names,
+    passphrase, pseudonym, purchases, purpose, set,
 };
 
 const CSV: &str = "email,day,amount,category\n\
@@ -35,6 +36,18 @@ const CROSSWALK: &str = "crosswalk-1.parquet";
 const CONSENTS: &str = "consents-1.parquet";
 const SEALED: &str = "sealed-1";
 const OWNER: &str = "sealed-1.pub";
+
+const PUBLIC: &str = "public-1";
+const DAYS: &str = "day,holiday\n2026-03-01,true\n2026-03-02,false\n";
+
+/// A data set that is sealed for nobody.
+fn days() -> DatasetSpec {
+    let columns = vec![column("day", "date", &[]), column("holiday", "bool", &[])];
+    DatasetSpec {
+        public: true,
+        ..dataset("days", columns)
+    }
+}
 
 fn golden(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -82,16 +95,11 @@ fn write_golden_files() {
         .ring
         .matching_secret_or_new(&slot(), &mut world.rng)
         .unwrap();
-    world.ring.count_matching_run(&slot()).unwrap();
+    world.ring.count_matching_run(&slot(), 9).unwrap();
     world.seal_csv(&purchases(), CSV).unwrap();
-    let sealed = world.out("purchases");
-    let _ = fs::remove_dir_all(golden(SEALED));
-    let files = files_below(&sealed).into_iter();
-    for file in files.filter(|file| !file.ends_with("manifest.lock")) {
-        let to = golden(SEALED).join(file.strip_prefix(&sealed).unwrap());
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(&file, to).unwrap();
-    }
+    world.seal_csv(&days(), DAYS).unwrap();
+    keep(&world.out("purchases"), SEALED);
+    keep(&world.out("days"), PUBLIC);
     let key = world.signer.public();
     fs::write(golden(OWNER), format!("{key} shop\n")).unwrap();
     fs::copy(world.ring.path(), golden(RING)).unwrap();
@@ -105,6 +113,17 @@ fn write_golden_files() {
 /// What the ring's seed key gives, so that another reading of the same bytes is found.
 fn seed_digest(ring: &KeyRing) -> String {
     hex::encode(ring.seed_key().derive("what this ring holds").expose())
+}
+
+/// Keeps a sealed data set's folder.
+fn keep(sealed: &Path, as_name: &str) {
+    let _ = fs::remove_dir_all(golden(as_name));
+    let files = files_below(sealed).into_iter();
+    for file in files.filter(|file| !file.ends_with("manifest.lock")) {
+        let to = golden(as_name).join(file.strip_prefix(sealed).unwrap());
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(&file, to).unwrap();
+    }
 }
 
 fn ring() -> KeyRing {
@@ -191,6 +210,23 @@ fn the_sealed_data_set_of_version_1_opens() {
         rows,
         expected.map(|(day, amount)| (day.to_owned(), amount.to_owned()))
     );
+}
+
+#[test]
+fn the_public_data_set_of_version_1_opens() {
+    let folder = golden(PUBLIC);
+    let owner: PublicKey = fs::read_to_string(golden(OWNER)).unwrap().parse().unwrap();
+    let signed = read_manifest_file(&folder.join(MANIFEST_FILE)).unwrap();
+    let manifest = open_manifest(&signed, &owner).unwrap();
+    let [part] = manifest.parts() else {
+        panic!("one part")
+    };
+    let path = part_path(&folder, &part.file_id);
+    check_part_file(&path, &manifest, part).unwrap();
+    let (file, columns) = (fs::File::open(path).unwrap(), names(&["holiday"]));
+    let reader = read_public_part(file, &manifest, part, &columns, 100).unwrap();
+    let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+    assert_eq!(column_texts(&batches[0], 0), ["true", "false"]);
 }
 
 #[test]
