@@ -44,6 +44,8 @@ pub struct CheckedQuery {
     pub(crate) people: Option<usize>,
     pub(crate) datasets: BTreeMap<DatasetName, DatasetSpec>,
     pub(crate) population: u64,
+    /// The people of the largest owner read.
+    pub(crate) most_people: u64,
     /// One row for each row of the joined data: its person, group keys and values.
     pub(crate) plan: LogicalPlan,
 }
@@ -65,6 +67,11 @@ impl CheckedQuery {
     #[must_use]
     pub fn loss(&self) -> PrivacyLoss {
         self.loss
+    }
+
+    /// How many rows of a person of a data set are kept.
+    pub(crate) fn rows_a_person(&self, dataset: &DatasetName) -> u64 {
+        self.query.rows.get(dataset).copied().unwrap_or(1)
     }
 
     /// The measures, in order of the SELECT.
@@ -153,7 +160,11 @@ impl Check<'_> {
             measures,
             people,
             datasets: self.datasets(),
-            population: self.population(),
+            population: self.people().min().unwrap_or(0),
+            most_people: self
+                .people()
+                .max()
+                .unwrap_or(self.agreement.matching.max_ids),
             plan,
         })
     }
@@ -293,17 +304,14 @@ impl Check<'_> {
             .collect()
     }
 
-    /// The people that the answer can be about: those of the smallest owner read.
-    fn population(&self) -> u64 {
-        let owners = self.agreement.owners_read(self.query);
-        let people = owners
-            .iter()
-            .filter_map(|owner| self.agreement.parties.get(owner));
+    /// The people of each owner read, where declared. The answer can be about those of the
+    /// smallest.
+    fn people(&self) -> impl Iterator<Item = u64> {
+        let owners = self.agreement.owners_read(self.query).into_iter();
+        let people = owners.filter_map(|owner| self.agreement.parties.get(&owner));
         people
             .map(|party| party.people)
             .filter(|people| *people > 0)
-            .min()
-            .unwrap_or(0)
     }
 }
 

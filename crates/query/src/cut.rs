@@ -23,6 +23,8 @@ use crate::source::{Batches, SourceError};
 const SLACK_ROWS: usize = 65_536;
 /// Rows that are gathered into one batch.
 const BATCH_ROWS: usize = 8_192;
+/// The most rows beyond one person's cap that wait at a time.
+pub(crate) const MOST_WAITING_ROWS: u64 = (SLACK_ROWS + 2 * BATCH_ROWS) as u64;
 
 type Person = [u8; Pseudonym::BYTES];
 

@@ -9,6 +9,7 @@ use incamera_seal::{Part, SignedManifest, load_part, read_part, read_public_part
 use incamera_types::{ColumnName, DatasetName, FileId};
 
 use crate::check::CheckedQuery;
+use crate::memory::{self, TooLarge};
 use crate::released::{Released, release_with};
 use crate::run::{Limits, QueryError, RawAggregate, compute_over};
 use crate::source::{Batches, PartSource, SourceError};
@@ -49,6 +50,30 @@ impl RoomData {
             datasets: Arc::new(manifests.iter().map(stored).collect()),
         }
     }
+
+    /// Whether the room may use as much memory as a query can need: by what the agreement and
+    /// the manifests say, never by rows. To be asked before an owner is.
+    ///
+    /// # Errors
+    /// [`TooLarge`], with both numbers and what to do.
+    pub fn fits(&self, checked: &CheckedQuery, limits: &Limits) -> Result<(), TooLarge> {
+        let parts = |dataset: &DatasetName| self.largest_partition_bytes(dataset);
+        memory::fits(checked, &parts, limits.threads as u64, limits.memory_bytes)
+    }
+
+    /// The bytes of the parts of the partition that has most.
+    fn largest_partition_bytes(&self, dataset: &DatasetName) -> u64 {
+        let mut bytes: BTreeMap<u32, u64> = BTreeMap::new();
+        let stored = self.datasets.get(dataset);
+        for part in stored
+            .into_iter()
+            .flat_map(|stored| stored.manifest.parts())
+        {
+            let sum = bytes.entry(part.partition).or_default();
+            *sum = sum.saturating_add(part.bytes);
+        }
+        bytes.into_values().max().unwrap_or(0)
+    }
 }
 
 /// Computes a checked query over the sealed data sets, with the keys of every owner's grant.
@@ -75,7 +100,7 @@ pub async fn compute(
         &Arc::new(checked.clone()),
         Arc::new(source),
         grants.noise_key(),
-        *limits,
+        limits.threads,
     )
     .await
 }

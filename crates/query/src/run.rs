@@ -18,7 +18,7 @@ use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{LogicalPlan, TableScan};
@@ -37,18 +37,19 @@ use crate::tables::schema_read;
 /// What a run may use: from the room's configuration, never from rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Memory of joins, in bytes, for all threads together.
-    pub memory_bytes: usize,
+    /// Memory for one query, in bytes. [`RoomData::fits`](crate::RoomData::fits) compares it
+    /// with what the query may need, before anything is spent; nothing else looks at it.
+    pub memory_bytes: u64,
     /// Threads.
     pub threads: usize,
 }
 
 impl Default for Limits {
-    /// One gibibyte, and a thread for each core.
+    /// Four gibibytes, and a thread for each core.
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            memory_bytes: 1 << 30,
+            memory_bytes: 4 << 30,
             threads,
         }
     }
@@ -88,17 +89,32 @@ pub struct RawAggregate {
 }
 
 /// Computes a checked query over rows.
+///
+/// Without a limit of memory: whether it suffices was decided before, from public numbers,
+/// so that no row decides it.
 pub(crate) async fn compute_over(
     checked: &Arc<CheckedQuery>,
     source: Arc<dyn PartSource>,
     key: &NoiseKey,
-    limits: Limits,
+    threads: usize,
+) -> Result<RawAggregate, QueryError> {
+    let pool = Arc::new(UnboundedMemoryPool::default());
+    compute_within(checked, source, key, threads, pool).await
+}
+
+/// Computes with what the engine reserves drawn from `pool`.
+pub(crate) async fn compute_within(
+    checked: &Arc<CheckedQuery>,
+    source: Arc<dyn PartSource>,
+    key: &NoiseKey,
+    threads: usize,
+    pool: Arc<dyn MemoryPool>,
 ) -> Result<RawAggregate, QueryError> {
     let key = Arc::new(NoiseKey::from_bytes(*key.choice("cut")));
-    let state = session(limits)?;
+    let state = session(pool)?;
     let plan = state.optimize(&checked.plan)?;
     let stretches = stretches(checked, source.as_ref())?;
-    let threads = limits.threads.clamp(1, stretches.list.len().max(1));
+    let threads = threads.clamp(1, stretches.list.len().max(1));
     let job = Arc::new(Job {
         checked: Arc::clone(checked),
         source,
@@ -142,12 +158,12 @@ fn worse(a: Option<QueryError>, b: QueryError) -> QueryError {
 }
 
 /// A session without functions to register, disk to spill to, or statistics to trust.
-fn session(limits: Limits) -> Result<SessionState, QueryError> {
+fn session(pool: Arc<dyn MemoryPool>) -> Result<SessionState, QueryError> {
     let config = SessionConfig::new()
         .with_target_partitions(1)
         .with_collect_statistics(false);
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(GreedyMemoryPool::new(limits.memory_bytes)))
+        .with_memory_pool(pool)
         .with_disk_manager_builder(
             DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
         )
@@ -157,6 +173,12 @@ fn session(limits: Limits) -> Result<SessionState, QueryError> {
         .with_runtime_env(runtime)
         .with_default_features()
         .build())
+}
+
+/// The plan that every stretch runs.
+pub(crate) fn optimized(checked: &CheckedQuery) -> Result<LogicalPlan, QueryError> {
+    let state = session(Arc::new(UnboundedMemoryPool::default()))?;
+    Ok(state.optimize(&checked.plan)?)
 }
 
 /// Stretches of partitions.
@@ -299,8 +321,7 @@ impl Job {
     }
 
     fn slice(&self, spec: &DatasetSpec, partitions: &Range<u32>) -> Slice {
-        let query = &self.checked.query;
-        let cap = query.rows.get(&spec.name).copied().unwrap_or(1);
+        let cap = self.checked.rows_a_person(&spec.name);
         Slice {
             spec: Arc::new(spec.clone()),
             source: Arc::clone(&self.source),
@@ -312,7 +333,7 @@ impl Job {
             of: self.stretches.of,
             cap: usize::try_from(cap).unwrap_or(usize::MAX),
             key: Arc::clone(&self.key),
-            schema: schema_read(spec, &query.reads),
+            schema: schema_read(spec, &self.checked.query.reads),
             tap: Arc::default(),
         }
     }

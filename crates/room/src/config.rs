@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use incamera_net::config::{self, ConfigError};
+use incamera_query::Limits;
 use serde::Deserialize;
 
 /// The configuration of a room.
@@ -14,6 +15,7 @@ use serde::Deserialize;
 /// health    = "127.0.0.1:7544"        # /healthz, plain HTTP, loopback
 /// agreement = "spring-campaign.toml"  # with its .sig files beside it
 /// storage   = "room-storage"          # ciphertext
+/// memory_bytes = 4_294_967_296        # a query that could need more is refused
 /// insecure_simulated_tee = true       # no hardware protects this room
 /// ```
 #[derive(Clone, Debug, Deserialize)]
@@ -30,9 +32,10 @@ pub struct RoomConfig {
     pub agreement: PathBuf,
     /// The folder of sealed data sets: ciphertext, which owners can push again.
     pub storage: PathBuf,
-    /// Memory for one query, in bytes.
+    /// Memory for one query, in bytes: a query that could need more, by what the agreement and
+    /// the manifests say, is refused before anything is spent.
     #[serde(default = "memory_bytes")]
-    pub memory_bytes: usize,
+    pub memory_bytes: u64,
     /// Runs without hardware protection and says so everywhere.
     #[serde(default)]
     pub insecure_simulated_tee: bool,
@@ -42,8 +45,8 @@ pub struct RoomConfig {
     pub insecure_tls_key_log: Option<PathBuf>,
 }
 
-fn memory_bytes() -> usize {
-    4 << 30
+fn memory_bytes() -> u64 {
+    Limits::default().memory_bytes
 }
 
 impl RoomConfig {

@@ -18,12 +18,12 @@ use incamera_net::services::{
     ChallengeRequest, CommitRequest, ReserveRequest, RunEvent, RunRequest, RunResult, RunStep,
 };
 use incamera_net::status::{Problem, ProblemKind};
-use incamera_query::{CheckedQuery, Limits, RoomData, check, compute, release};
+use incamera_query::{CheckedQuery, RoomData, check, compute, release};
 use incamera_release::{
     OpenedGrants, Opening, Record, VerifiedRequest, issue, open_grants, verify_request,
 };
 use incamera_seal::SignedManifest;
-use incamera_types::{DatasetName, Digest as _, PartyName};
+use incamera_types::{DatasetName, Digest as _, FileId, PartyName};
 use incamera_wire::v1::{Answer, BoundEvidence, ReleaseFile, Signed};
 use tokio::sync::mpsc;
 use tonic::transport::Channel;
@@ -52,16 +52,16 @@ pub(crate) async fn run(
     })?;
     may_receive(&request, caller)?;
     tracing::info!(request = %request.digest(), query = %request.request().query(), "asked");
-    let (manifests, checked) = prepare(state, &request).await?;
+    let prepared = prepare(state, &request).await?;
     step(events, "the owners check the request").await;
-    let (grants, evidence) = grants(state, &request, &manifests, events).await?;
+    let (grants, evidence) = grants(state, &request, &prepared.manifests, events).await?;
     let grants = Arc::new(grants);
     step(events, "computing").await;
-    let answer = answer(state, &checked, &manifests, &grants).await?;
+    let answer = answer(state, &prepared, &grants).await?;
     let record = Record {
         request: &request,
         grants: &grants,
-        manifests: &manifests,
+        manifests: &prepared.manifests,
         evidence: &evidence,
     };
     let release = issue(&record, &answer, &state.identity.receipt, &mut rand::rng())
@@ -118,12 +118,16 @@ async fn finish(events: &Events, release: ReleaseFile) {
         .await;
 }
 
-/// Everything that can fail before an owner is asked: the data are here and whole, and the
-/// plan is allowed.
-async fn prepare(
-    state: &Arc<State>,
-    request: &VerifiedRequest,
-) -> Result<(Manifests, CheckedQuery), Problem> {
+/// What a request needs besides keys.
+struct Prepared {
+    checked: CheckedQuery,
+    manifests: Manifests,
+    data: RoomData,
+}
+
+/// Everything that can fail before an owner is asked: the plan is allowed, the data are here
+/// and whole, and the room is large enough.
+async fn prepare(state: &Arc<State>, request: &VerifiedRequest) -> Result<Prepared, Problem> {
     let (state, request) = (state.clone(), request.clone());
     let prepared = tokio::task::spawn_blocking(move || {
         let agreement = request.agreement().agreement();
@@ -131,7 +135,18 @@ async fn prepare(
         let checked = checked.map_err(|refusal| {
             Problem::new(ProblemKind::Refused, "query-refused", refusal.to_string())
         })?;
-        Ok((manifests(&state, &request)?, checked))
+        let manifests = manifests(&state, &request)?;
+        let path = |dataset: &DatasetName, id: &FileId| state.store.part_path(dataset, id);
+        let data = RoomData::new(&manifests, &path);
+        data.fits(&checked, &state.limits).map_err(|error| {
+            Problem::new(ProblemKind::Refused, "room-too-small", error.to_string())
+                .hint("nothing was spent; the same question can be asked once the room has more")
+        })?;
+        Ok(Prepared {
+            checked,
+            manifests,
+            data,
+        })
     });
     prepared.await.map_err(Problem::internal)?
 }
@@ -304,18 +319,11 @@ async fn commit(
 /// Scan, bound, aggregate, noise. An error says nothing about rows (I7).
 async fn answer(
     state: &State,
-    checked: &CheckedQuery,
-    manifests: &Manifests,
+    prepared: &Prepared,
     grants: &Arc<OpenedGrants>,
 ) -> Result<Answer, Problem> {
-    let paths =
-        |dataset: &DatasetName, id: &incamera_types::FileId| state.store.part_path(dataset, id);
-    let data = RoomData::new(manifests, &paths);
-    let limits = Limits {
-        memory_bytes: state.memory_bytes,
-        ..Limits::default()
-    };
-    let raw = compute(checked, &data, grants, &limits)
+    let Prepared { checked, data, .. } = prepared;
+    let raw = compute(checked, data, grants, &state.limits)
         .await
         .map_err(|error| {
             Problem::new(ProblemKind::Internal, "query-failed", error.to_string())

@@ -16,6 +16,7 @@ use incamera_net::services::{
 };
 use incamera_net::status::{Problem, ProblemKind};
 use incamera_net::tls::{self, TlsError, TlsOptions};
+use incamera_query::Limits;
 use incamera_types::DatasetName;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -63,7 +64,7 @@ pub(crate) struct State {
     pub(crate) agreement: SignedAgreement,
     pub(crate) identity: Identity,
     pub(crate) store: Store,
-    pub(crate) memory_bytes: usize,
+    pub(crate) limits: Limits,
     pub(crate) simulated: bool,
     pub(crate) tls: TlsOptions,
 }
@@ -76,7 +77,10 @@ impl State {
             identity: Identity::new(digest, config.insecure_simulated_tee)?,
             agreement,
             store: Store::open(&config.storage)?,
-            memory_bytes: config.memory_bytes,
+            limits: Limits {
+                memory_bytes: config.memory_bytes,
+                ..Limits::default()
+            },
             simulated: config.insecure_simulated_tee,
             tls: options(config),
         })

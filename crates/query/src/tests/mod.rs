@@ -2,6 +2,7 @@
 
 mod hostile;
 mod invariants;
+mod memory;
 mod real;
 mod refusals;
 mod sealed;
@@ -112,7 +113,7 @@ pub(super) fn try_raw(
         &Arc::new(checked.clone()),
         source,
         &key,
-        limits(),
+        limits().threads,
     ))
 }
 

@@ -66,6 +66,11 @@ fn pseudonym_of(id: &str) -> Option<Pseudonym> {
 
 impl Room {
     fn new() -> Self {
+        Self::with_mailing_of("p")
+    }
+
+    /// The mailer's people are called by this letter, the shop's by `p`.
+    fn with_mailing_of(letter: &str) -> Self {
         let keep = tempfile::tempdir().unwrap();
         let folder = keep.path().to_owned();
         let passphrase = "a passphrase".to_owned().into();
@@ -91,8 +96,8 @@ impl Room {
             .enumerate()
             .map(|(n, p)| format!("{p},{}", consent(n)));
         let consents = room.seal("customers", "email,consent", lines, None);
-        let lines = people
-            .clone()
+        let mailed = (0..40).map(|n| format!("{letter}{n}@x.example"));
+        let lines = mailed
             .enumerate()
             .map(|(n, p)| format!("{p},{},spring", n % 2 == 0));
         room.seal("mailing", "email,mailed,campaign", lines, None);
@@ -250,6 +255,27 @@ fn no_more_is_spent_than_was_charged() {
         ..room.checked().loss()
     };
     assert_eq!(room.run(less).err(), Some(QueryError::Engine));
+}
+
+/// Whether rows of two owners meet in a join does not decide whether memory suffices: that
+/// is said before anything is read, from sizes.
+#[test]
+fn i7_memory_is_refused_by_sizes_and_not_by_rows() {
+    let little = Limits {
+        memory_bytes: 1,
+        ..limits()
+    };
+    let seen = |room: &Room| {
+        let checked = room.checked();
+        let refused = room.data().fits(&checked, &little).unwrap_err();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let grants = room.grants(checked.loss());
+        let raw = runtime.block_on(compute(&checked, &room.data(), &grants, &little));
+        (refused, raw.map(|raw| raw.totals.iter().sum::<i128>() > 0))
+    };
+    let [together, apart] = [Room::new(), Room::with_mailing_of("q")].map(|room| seen(&room));
+    assert_eq!((together.1, apart.1), (Ok(true), Ok(false)));
+    assert_eq!(together.0, apart.0);
 }
 
 fn parts(folder: &Path) -> Vec<PathBuf> {

@@ -1,0 +1,137 @@
+//! What a query may need, and what it does need.
+
+use arrow::array::{BooleanArray, Date32Array, Decimal128Array};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+
+use super::*;
+use crate::run::compute_within;
+use crate::{memory, prove};
+
+const PEOPLE: u32 = 4_000;
+const PURCHASES: usize = 10;
+
+/// A query whose joins have purchases on their left: the largest sides that there are.
+fn checked(settings: &[(&str, &str)], columns: &str, more: &str) -> CheckedQuery {
+    let sql = format!(
+        "SELECT COUNT(DISTINCT purchases.person) AS people, SUM(purchases.amount) AS spend
+FROM purchases JOIN mailing ON mailing.person = purchases.person
+JOIN customers ON customers.person = purchases.person WHERE mailing.mailed {more}"
+    );
+    let reads = format!(
+        "[\"customers.person\", \"purchases.person\", \"purchases.amount\", \"mailing.person\", \"mailing.mailed\"{columns}]"
+    );
+    let mut all = vec![
+        ("reads", reads.as_str()),
+        ("rows", "{ purchases = 10, mailing = 1 }"),
+        ("per_person", "{ groups = 1, spend = [0, 400] }"),
+    ];
+    all.extend(settings);
+    let agreement = agreement(&sql, &all);
+    prove(&agreement, query(&agreement)).unwrap()
+}
+
+/// Everybody is in every data set, with as many rows as may be.
+fn everybody() -> Memory {
+    let everybody: Vec<Person> = (0..PEOPLE)
+        .map(|number| {
+            let mut person = [7; 16];
+            person[..4].copy_from_slice(&number.to_be_bytes());
+            person
+        })
+        .collect();
+    let rows = everybody.len() * PURCHASES;
+    let amounts = Decimal128Array::from(vec![100; rows]);
+    let bought = everybody.iter().flat_map(|person| [*person; PURCHASES]);
+    let purchases = batch(vec![
+        ("person", people(bought)),
+        ("day", Arc::new(Date32Array::from(vec![1; rows]))),
+        (
+            "amount",
+            Arc::new(amounts.with_precision_and_scale(10, 2).unwrap()),
+        ),
+    ]);
+    let mailed = BooleanArray::from(vec![true; everybody.len()]);
+    let mailing = batch(vec![
+        ("person", people(everybody.clone())),
+        ("mailed", Arc::new(mailed)),
+    ]);
+    let customers = batch(vec![("person", people(everybody))]);
+    let parts = [
+        ("purchases", purchases),
+        ("mailing", mailing),
+        ("customers", customers),
+    ];
+    let parts = parts.map(|(name, rows)| ((dataset(name), 0), vec![vec![rows]]));
+    Memory {
+        partitions: 1,
+        parts: parts.into(),
+    }
+}
+
+fn run_within(checked: &CheckedQuery, bytes: u64) -> Result<RawAggregate, QueryError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let pool = GreedyMemoryPool::new(usize::try_from(bytes).unwrap());
+    runtime.unwrap().block_on(compute_within(
+        &Arc::new(checked.clone()),
+        Arc::new(everybody()),
+        &NoiseKey::from_bytes([1; 32]),
+        1,
+        Arc::new(pool),
+    ))
+}
+
+#[test]
+fn the_engine_keeps_to_the_estimate() {
+    let mut checked = checked(&[], "", "");
+    checked.most_people = PEOPLE.into();
+    let estimate = memory::of_joins(&checked);
+    let raw = run_within(&checked, estimate).unwrap();
+    assert_eq!(raw.totals[0], PEOPLE.into());
+    // Most of it is needed when everybody has all rows: the pool is the engine's.
+    let short = run_within(&checked, estimate / 4);
+    assert_eq!(short.err(), Some(QueryError::Engine));
+}
+
+#[test]
+fn the_estimate_follows_what_is_declared() {
+    let needed = |checked: &CheckedQuery, part: u64| memory::needed(checked, &|_| part, 2);
+    let plain = checked(&[], "", "");
+    let base = needed(&plain, 0);
+    // 100,000 people, ten purchases each, on the left of both joins.
+    assert!((100 << 20..1 << 30).contains(&base), "{base}");
+    let twice = CheckedQuery {
+        most_people: 2 * plain.most_people,
+        ..plain.clone()
+    };
+    assert_eq!(
+        memory::of_joins(&twice),
+        2 * memory::of_joins(&plain),
+        "people"
+    );
+    let rows = "{ purchases = 30, mailing = 1 }";
+    let more = checked(&[("rows", rows)], "", "");
+    assert_eq!(
+        memory::of_joins(&more),
+        3 * memory::of_joins(&plain),
+        "rows a person"
+    );
+    assert_eq!(needed(&plain, 1000), base + 2 * 3 * 3 * 1000, "parts");
+    let category = ", \"purchases.category\"";
+    let pushed = checked(&[], category, "AND purchases.category = 'food'");
+    assert_eq!(
+        memory::of_joins(&pushed),
+        memory::of_joins(&plain),
+        "a text that no join gathers"
+    );
+    let columns = ", \"purchases.category\", \"mailing.campaign\"";
+    let either = "AND (purchases.category = 'food' OR mailing.campaign = 'spring')";
+    let gathered = checked(&[], columns, either);
+    assert!(needed(&gathered, 0) > 4 << 30, "texts without a list");
+    let fits = |bytes| memory::fits(&plain, &|_| 0, 2, bytes);
+    assert_eq!(fits(base), Ok(()));
+    let text = fits(base - 1).unwrap_err().to_string();
+    assert!(
+        text.contains("`memory_bytes`") && text.contains("MiB"),
+        "{text}"
+    );
+}
