@@ -1,10 +1,12 @@
 //! The folder of agreements: read anew for each request, so that a file put there counts.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use incamera_agreement::{ActiveAgreement, Agreement, SignedAgreement, files};
 use incamera_keys::PublicKey;
+use incamera_ledger::Ledger;
 use incamera_net::status::{Problem, ProblemKind};
 use incamera_types::{AgreementDigest, AgreementId, PartyName, UnixTime};
 
@@ -19,6 +21,19 @@ pub struct Agreements {
     me: PartyName,
     signs: PublicKey,
     service: PublicKey,
+    memory: Option<Arc<Mutex<Ledger>>>,
+}
+
+/// Why an agreement that all have signed does not count here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotOurs {
+    /// It gives this party other keys.
+    #[error("it gives this party other keys than its own: whoever wrote it would sign for it")]
+    OtherKeys,
+    /// It follows a version that is not known.
+    #[error("the version before it is not in this party's `agreements` folder")]
+    Follows,
 }
 
 /// What the clock says: the one place where a party's service reads it.
@@ -36,6 +51,30 @@ impl Agreements {
             me,
             signs,
             service,
+            memory: None,
+        }
+    }
+
+    /// The same with a ledger that remembers the highest version of each agreement that was
+    /// ever in force: an older one does not come back because the newer file, or a signature
+    /// of it, is gone or damaged.
+    #[must_use]
+    pub fn remembering(self, ledger: Arc<Mutex<Ledger>>) -> Self {
+        let memory = Some(ledger);
+        Self { memory, ..self }
+    }
+
+    /// Whether an agreement that all have signed, wherever it lies, counts here.
+    ///
+    /// # Errors
+    /// [`NotOurs`].
+    pub fn admit(&self, agreement: &Agreement) -> Result<(), NotOurs> {
+        if !self.is_ours(agreement) {
+            return Err(NotOurs::OtherKeys);
+        }
+        match follows(agreement, &self.counting()) {
+            true => Ok(()),
+            false => Err(NotOurs::Follows),
         }
     }
 
@@ -68,9 +107,29 @@ impl Agreements {
             .collect()
     }
 
+    /// What counts, remembered.
+    fn signed(&self) -> Result<Vec<SignedAgreement>, Problem> {
+        let good = self.counting();
+        for known in &good {
+            self.highest(known.agreement())?;
+        }
+        Ok(good)
+    }
+
+    /// The highest version of an agreement that was ever in force, this one included.
+    fn highest(&self, agreement: &Agreement) -> Result<u64, Problem> {
+        let Some(memory) = &self.memory else {
+            return Ok(agreement.version);
+        };
+        let mut ledger = memory.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger
+            .highest_version(&agreement.id, agreement.version)
+            .map_err(Problem::internal)
+    }
+
     /// Every agreement that all parties have signed, that is ours, and that is a first version
     /// or follows one that counts.
-    fn signed(&self) -> Vec<SignedAgreement> {
+    fn counting(&self) -> Vec<SignedAgreement> {
         let mut read: Vec<SignedAgreement> =
             self.paths().iter().filter_map(|p| signed(p)).collect();
         read.sort_by_key(|known| known.agreement().version);
@@ -92,18 +151,23 @@ impl Agreements {
     /// # Errors
     /// A [`Problem`] that says which of these fails.
     pub fn active(&self, digest: &AgreementDigest) -> Result<ActiveAgreement, Problem> {
-        let signed = self.signed();
+        let signed = self.signed()?;
         let found = signed
             .iter()
             .find(|known| &known.agreement().digest == digest)
             .ok_or_else(|| self.unknown(digest))?;
-        if let Some(newer) = newer(&signed, found.agreement()) {
+        let here = newer(&signed, found.agreement()).unwrap_or_default();
+        let newer = self.highest(found.agreement())?.max(here);
+        if newer > found.agreement().version {
             return Err(Problem::new(
                 ProblemKind::Refused,
                 "agreement-superseded",
                 format!("version {newer} of this agreement is in force"),
             )
-            .hint("use the newest version"));
+            .hint(match here {
+                0 => "use the newest version; its file, or a signature of it, is missing or damaged in this party's `agreements` folder: put it back",
+                _ => "use the newest version",
+            }));
         }
         found.at(now()).map_err(|error| {
             Problem::new(ProblemKind::Expired, "agreement-expired", error.to_string())
@@ -112,13 +176,22 @@ impl Agreements {
     }
 
     /// The newest signed version of the agreement with this id.
-    #[must_use]
-    pub fn newest(&self, id: &AgreementId) -> Option<SignedAgreement> {
-        let mut versions = self.signed();
+    ///
+    /// # Errors
+    /// A [`Problem`] if the memory of versions cannot be read.
+    pub fn newest(&self, id: &AgreementId) -> Result<Option<SignedAgreement>, Problem> {
+        let mut versions = self.signed()?;
         versions.retain(|known| &known.agreement().id == id);
-        versions
-            .into_iter()
-            .max_by_key(|known| known.agreement().version)
+        let newest = versions.into_iter();
+        Ok(newest.max_by_key(|known| known.agreement().version))
+    }
+
+    /// Remembers what is in force now.
+    ///
+    /// # Errors
+    /// A [`Problem`] if it cannot be kept.
+    pub fn remember(&self) -> Result<(), Problem> {
+        self.signed().map(drop)
     }
 
     fn unknown(&self, digest: &AgreementDigest) -> Problem {
@@ -285,6 +358,46 @@ mod tests {
         let second = put(folder.path(), "c.toml", &forged, &signers);
         assert!(known.active(&second).is_err());
         assert!(known.active(&first).is_ok());
+    }
+
+    /// The newer file or its signature is taken away or damaged: the older stays superseded.
+    #[test]
+    fn i4_an_older_version_never_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let (shop, mailer) = (Party::new(), Party::new());
+        let name: PartyName = "shop".parse().unwrap();
+        let ledger = || Ledger::open(&path.join("ledger.sqlite"), &name).unwrap();
+        let open = || {
+            let (signs, service) = (shop.signs.public(), shop.service.public());
+            let memory = Arc::new(Mutex::new(ledger()));
+            Agreements::new(path, name.clone(), signs, service).remembering(memory)
+        };
+        let signers = [("shop", &shop), ("mailer", &mailer)];
+        let text = draft(&shop, &mailer);
+        let first = put(path, "a.toml", &text, &signers);
+        assert!(open().active(&first).is_ok());
+        let version = format!("version = 2\nid = \"{first}\"\nfollows = \"{first}\"\n");
+        let next = text.replacen("version = 1\n", &version, 1);
+        let second = put(path, "b.toml", &next, &signers);
+        assert!(open().active(&second).is_ok());
+        let signature = files::signature_path(&path.join("b.toml"), &"mailer".parse().unwrap());
+        let kept = std::fs::read(&signature).unwrap();
+        for harm in [None, Some("no signature")] {
+            match harm {
+                None => std::fs::remove_file(&signature).unwrap(),
+                Some(text) => std::fs::write(&signature, text).unwrap(),
+            }
+            // The process may have ended in between.
+            let refused = open().active(&first).unwrap_err();
+            assert_eq!(refused.code(), "agreement-superseded");
+            assert!(refused.hint_text().unwrap().contains("put it back"));
+        }
+        std::fs::write(&signature, kept).unwrap();
+        std::fs::write(path.join("b.toml"), "no agreement").unwrap();
+        assert!(open().active(&first).is_err());
+        std::fs::write(path.join("b.toml"), next).unwrap();
+        assert!(open().active(&second).is_ok());
     }
 
     #[test]

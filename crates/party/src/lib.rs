@@ -13,7 +13,7 @@ mod owner;
 mod public;
 mod service;
 
-pub use agreements::Agreements;
+pub use agreements::{Agreements, NotOurs};
 pub use config::{KeyPaths, LedgerPath, PartyConfig};
 pub use public::PublicFile;
 pub use service::{ServeError, serve};

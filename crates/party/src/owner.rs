@@ -101,7 +101,7 @@ fn register(state: &State, message: &RegisterManifestRequest) -> Result<u64, Pro
 fn check_fit(state: &State, manifest: &SignedManifest) -> Result<(), Problem> {
     let signed = state
         .agreements
-        .newest(manifest.agreement_id())
+        .newest(manifest.agreement_id())?
         .ok_or_else(|| {
             refused(
                 "agreement-unknown",

@@ -65,7 +65,7 @@ pub(crate) struct State {
     pub(crate) service: SigningKey,
     pub(crate) rules: OwnRules,
     own_ceiling: PrivacyLoss,
-    ledger: Mutex<Ledger>,
+    ledger: Arc<Mutex<Ledger>>,
     ring: Mutex<KeyRing>,
     challenges: Mutex<Challenges>,
 }
@@ -137,14 +137,19 @@ fn open(config: &PartyConfig, passphrase: &SecretString) -> Result<State, ServeE
     let ring = KeyRing::open(&config.keys.ring, passphrase)?;
     let service = service_key(config)?;
     let name = config.name.clone();
-    let agreements = Agreements::new(&config.agreements, name, config.signs, service.public());
+    let ledger = Arc::new(Mutex::new(open_ledger(config)?));
+    let agreements = Agreements::new(&config.agreements, name, config.signs, service.public())
+        .remembering(ledger.clone());
+    if let Err(problem) = agreements.remember() {
+        tracing::warn!(%problem, "agreement versions were not remembered");
+    }
     Ok(State {
         name: config.name.clone(),
         agreements: Arc::new(agreements),
         service,
         rules: rules(config),
         own_ceiling: loss_of(&config.budget),
-        ledger: Mutex::new(open_ledger(config)?),
+        ledger,
         ring: Mutex::new(ring),
         challenges: Mutex::default(),
     })
