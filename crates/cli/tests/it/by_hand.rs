@@ -2,6 +2,7 @@
 //! out of the text and run, then what it says about them is checked.
 
 mod person;
+mod real_data;
 mod services;
 pub mod tables;
 mod texts;
@@ -38,8 +39,13 @@ fn walk(person: &mut Person) {
         .split("\n## ")
         .find(|part| part.starts_with("The same by hand"))
         .unwrap();
+    walk_through(person, part);
+}
+
+/// Types every shell command of a text.
+fn walk_through(person: &mut Person, text: &str) {
     let mut matching = Vec::new();
-    for command in shell_commands(part) {
+    for command in shell_commands(text) {
         if command.starts_with("incamera match run") {
             matching.push(command);
             continue;

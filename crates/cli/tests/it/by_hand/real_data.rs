@@ -1,0 +1,68 @@
+//! docs/real-data.md, as a person would go through it; only where the data lie beside the checkout.
+
+use serde_json::Value;
+
+use super::person::Person;
+use super::{repository, walk_through};
+
+/// Households that were sent the campaign and that were not, then those of each that bought in
+/// its window: counted over the files without any code of ours.
+const EXACT: [(&str, [u64; 4]); 3] = [
+    ("8", [1_076, 1_393, 1_057, 1_121]),
+    ("13", [1_077, 1_392, 1_050, 1_118]),
+    ("18", [1_133, 1_336, 1_104, 1_135]),
+];
+
+/// Six standard deviations of the noise, of which a range of 95 % is 1.96.
+const FAR: f64 = 6.0 / 1.96;
+
+#[test]
+fn the_walk_on_real_data_works_as_written() {
+    let data = repository().join("../shared/data/completejourney");
+    if !data.join("transactions.parquet").is_file() {
+        eprintln!("SKIPPED: no ../shared/data/completejourney beside the checkout");
+        return;
+    }
+    let mut person = Person::new();
+    let link = |from, to: &str| std::os::unix::fs::symlink(from, person.path(to)).unwrap();
+    link(data, "journey");
+    link(repository().join("docs/examples"), "examples");
+    let text = std::fs::read_to_string(repository().join("docs/real-data.md")).unwrap();
+    walk_through(&mut person, &text);
+    for (campaign, exact) in EXACT {
+        let release = format!("@/{campaign}.release");
+        let verified = person.json(&[
+            "verify",
+            &release,
+            "--agreement",
+            "@/mailer/agreements/journey.toml",
+        ]);
+        let rows = verified.document["answer"]["rows"].as_array().unwrap();
+        assert_eq!(rows.len(), 2);
+        for (row, exact) in rows
+            .iter()
+            .zip([[exact[0], exact[2]], [exact[1], exact[3]]])
+        {
+            let cells = row["cells"].as_array().unwrap();
+            for (cell, exact) in cells.iter().zip(exact) {
+                near(cell, exact as f64, campaign);
+            }
+            if campaign == "8" {
+                let share = half_width(&cells[2]) / cells[2]["value"].as_f64().unwrap();
+                assert!(share < 0.2, "the range of spend is {share} of it");
+            }
+        }
+    }
+}
+
+fn half_width(cell: &Value) -> f64 {
+    (cell["high"].as_f64().unwrap() - cell["low"].as_f64().unwrap()) / 2.0
+}
+
+fn near(cell: &Value, exact: f64, campaign: &str) {
+    let off = (cell["value"].as_f64().unwrap() - exact).abs();
+    assert!(
+        off < FAR * half_width(cell),
+        "campaign {campaign}: {cell} is far from {exact}"
+    );
+}
