@@ -24,7 +24,7 @@ pub fn explain_with(agreement: &Agreement, standing: &Standing) -> String {
     why(&mut page, agreement);
     what(&mut page, agreement);
     questions(&mut page, agreement);
-    standing::budgets(&mut page, agreement, &standing.spent);
+    standing::budgets(&mut page, agreement, standing);
     room(&mut page, agreement);
     how_long(&mut page, agreement);
     layers(&mut page, agreement);

@@ -39,7 +39,7 @@ pub use model::{
     MatchingMethod, Party, PerPerson, Purpose, Query, Ratio, Reveals, RoomTerms, Terms,
 };
 pub use signatures::{ActiveAgreement, Expired, NAMESPACE, SignaturesError, SignedAgreement, sign};
-pub use standing::{Spent, Standing, WHY_SO_MANY, concerns, runs, shown, shown_at};
+pub use standing::{Spent, Standing, WHY_SO_MANY, concerns, left, runs, shown, shown_at};
 pub use template::{AdMeasurement, PartyInputs, template_ad_measurement};
 pub use url::{ServiceUrl, UrlError};
 

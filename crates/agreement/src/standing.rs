@@ -17,6 +17,8 @@ pub type Spent = std::collections::BTreeMap<PartyName, PrivacyLoss>;
 pub struct Standing {
     /// What those owners have spent of whom it is known; nothing is said to be left of others.
     pub spent: Spent,
+    /// What is left of those owners' own ceilings over all their agreements, where it is known.
+    pub own_left: Spent,
     /// Whether all have signed; nothing where nobody looked.
     pub signed: Option<Result<(), SignaturesError>>,
     /// The time; without it nothing is said of whether the agreement is over.
@@ -29,6 +31,22 @@ pub fn runs(cost: &PrivacyLoss, left: &PrivacyLoss) -> u64 {
     let by_rho = left.rho.units().checked_div(cost.rho.units());
     let by_delta = left.delta0.units().checked_div(cost.delta0.units());
     by_rho.into_iter().chain(by_delta).min().unwrap_or(u64::MAX)
+}
+
+/// What is left to an owner under an agreement: of its ceiling there, and of its own ceiling
+/// over all agreements where that is known; the lower wins. Nothing where there is no ceiling.
+#[must_use]
+pub fn left(
+    agreement: &Agreement,
+    owner: &PartyName,
+    spent: &PrivacyLoss,
+    own_left: Option<&PrivacyLoss>,
+) -> Option<PrivacyLoss> {
+    let here = spent.left_of(&agreement.ceiling(owner)?);
+    Some(own_left.map_or(here, |own| PrivacyLoss {
+        rho: here.rho.min(own.rho),
+        delta0: here.delta0.min(own.delta0),
+    }))
 }
 
 /// What makes an agreement useless as it stands, in words: it is over, or a budget has room for
@@ -112,7 +130,7 @@ fn unsigned(error: &SignaturesError, agreement: &Agreement) -> String {
 }
 
 /// What each owner's budget allows, and what is left of it where that is known.
-pub(crate) fn budgets(page: &mut Page, agreement: &Agreement, spent: &Spent) {
+pub(crate) fn budgets(page: &mut Page, agreement: &Agreement, standing: &Standing) {
     page.heading("How much may be learned in all");
     page.text("Each answer is charged to every owner whose data it reads, before any key is released. When a budget is used up, no more answers come. Nothing spent comes back.");
     for owner in agreement.owners() {
@@ -122,7 +140,7 @@ pub(crate) fn budgets(page: &mut Page, agreement: &Agreement, spent: &Spent) {
             ));
             continue;
         };
-        ceiling_of(page, agreement, owner, ceiling, spent.get(owner));
+        ceiling_of(page, agreement, owner, ceiling, standing);
     }
     why_so_many(page, agreement);
     page.text("An owner's own configuration may set a lower ceiling over all of its agreements.");
@@ -133,8 +151,11 @@ fn ceiling_of(
     agreement: &Agreement,
     owner: &PartyName,
     ceiling: &Ceiling,
-    spent: Option<&PrivacyLoss>,
+    standing: &Standing,
 ) {
+    let spent = standing.spent.get(owner);
+    let own_left = standing.own_left.get(owner);
+    let left = spent.and_then(|spent| left(agreement, owner, spent, own_left));
     let budget = ceiling.budget;
     page.point(format_args!(
         "{owner}: epsilon {}, delta {}, never renewed. The worst case for one person, if all of it is used: the odds shift by a factor of {}",
@@ -155,8 +176,8 @@ fn ceiling_of(
         }
         let cost = agreement.cost(query);
         let all = runs(&cost, &ceiling.loss);
-        let left = match spent {
-            Some(spent) => format!("{} left", runs(&cost, &spent.left_of(&ceiling.loss))),
+        let left = match left {
+            Some(left) => format!("{} left", runs(&cost, &left)),
             None => format!("ask {owner} how many are left"),
         };
         page.sub_point(format_args!(

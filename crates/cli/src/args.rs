@@ -51,7 +51,7 @@ pub enum Command {
     /// A party's service.
     #[command(subcommand)]
     Party(Party),
-    /// The clean room.
+    /// A room, where queries run.
     #[command(subcommand)]
     Room(Room),
     /// Match identities with the other party.
@@ -60,7 +60,7 @@ pub enum Command {
     /// Seal data and hand it to the room.
     #[command(subcommand)]
     Data(Data),
-    /// Ask.
+    /// Ask a question of the agreement.
     #[command(subcommand)]
     Query(Query),
 }
@@ -154,8 +154,8 @@ pub enum Agreement {
     New(AgreementNew),
     /// Check the file, and that each query reads just what it declares.
     Check(AgreementFile),
-    /// Explain it in words.
-    Show(AgreementFile),
+    /// Explain it in words: who, what, why, how long, what risk remains, what is left.
+    Show(AgreementShow),
     /// Sign it: writes FILE.PARTY.sig, which `ssh-keygen -Y verify` accepts.
     Sign(AgreementSign),
     /// Say in words what a new version changes.
@@ -200,6 +200,17 @@ pub struct AgreementNew {
 pub struct AgreementFile {
     /// The agreement.
     pub file: PathBuf,
+}
+
+/// Arguments of `agreement show`.
+#[derive(Debug, Args)]
+pub struct AgreementShow {
+    /// The agreement.
+    pub file: PathBuf,
+    /// The folder of the party that asks its service what it has spent; found by itself where
+    /// FILE lies in a party's folder.
+    #[arg(long, short, value_name = "DIR")]
+    pub party: Option<PathBuf>,
 }
 
 /// Arguments of `agreement sign`.
@@ -305,6 +316,9 @@ pub struct DataSeal {
     /// The column with raw ids, where it is not named like their kind (`email`).
     #[arg(long, value_name = "COLUMN")]
     pub id_column: Option<String>,
+    /// Seal even if nothing, or less than half of the version before, would be in it.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// Arguments of `data push`.

@@ -8,7 +8,9 @@ mod init;
 mod matching;
 mod parameters;
 mod query;
+mod register;
 mod room_client;
+mod seal;
 mod serve;
 mod status;
 mod verify;
@@ -37,7 +39,7 @@ pub fn run(command: Command, printer: &Printer) -> Done {
         Command::Room(Room::Measure) => serve::measure(printer),
         Command::Match(Match::Run(arguments)) => matching::run(&arguments, printer),
         Command::Data(verb) => match verb {
-            Data::Seal(arguments) => data::seal(&arguments, printer),
+            Data::Seal(arguments) => seal::run(&arguments, printer),
             Data::Push(arguments) => data::push(&arguments, printer),
             Data::Inspect(arguments) => data::inspect(&arguments, printer),
         },

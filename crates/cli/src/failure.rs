@@ -117,6 +117,15 @@ impl Failure {
         self
     }
 
+    /// Adds what to do, unless something better is known already.
+    #[must_use]
+    pub fn or_hint(self, hint: impl Into<String>) -> Self {
+        match self.hint {
+            Some(_) => self,
+            None => self.hint(hint),
+        }
+    }
+
     /// Changes the exit code.
     #[must_use]
     pub fn exit(mut self, exit: Exit) -> Self {

@@ -94,12 +94,12 @@ impl Folder {
 
     /// The service key.
     pub fn service_key(&self) -> Result<SigningKey, Failure> {
-        read_key(&self.config.keys.service)
+        read_key(&self.config.keys.service).map_err(own_key)
     }
 
     /// The signing key.
     pub fn signing_key(&self) -> Result<SigningKey, Failure> {
-        read_key(&self.config.keys.signing)
+        read_key(&self.config.keys.signing).map_err(own_key)
     }
 
     /// The passphrase of the key ring.
@@ -139,7 +139,8 @@ impl Folder {
     }
 }
 
-fn agreement_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// The .toml files of a folder, in order; none if there is no such folder.
+pub fn agreement_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Ok(Vec::new());
     };
@@ -153,6 +154,12 @@ fn agreement_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 fn short(agreement: &AgreementId) -> String {
     agreement.to_string().chars().take(16).collect()
+}
+
+fn own_key(failure: Failure) -> Failure {
+    failure.or_hint(
+        "say under `[keys]` in `party.toml` where it is; a signing key may lie elsewhere, offline",
+    )
 }
 
 /// Reads an OpenSSH private key; one with a passphrase asks `INCAMERA_KEY_PASSPHRASE_FILE`.

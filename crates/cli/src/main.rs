@@ -8,8 +8,10 @@ mod clock;
 mod commands;
 mod failure;
 mod folder;
+mod kept;
 mod printer;
 mod receipt;
+mod spending;
 
 use std::process::ExitCode;
 

@@ -1,8 +1,11 @@
 //! A receipt, for people and for programs.
 
+use incamera_agreement::{Agreement, Query};
 use incamera_release::{GrantReport, ReceiptReport};
 use incamera_types::PrivacyLoss;
 use serde_json::{Value, json};
+
+use crate::spending;
 
 /// What a release holds, once it was verified.
 pub fn document(report: &ReceiptReport) -> Value {
@@ -13,6 +16,7 @@ pub fn document(report: &ReceiptReport) -> Value {
         "agreement_digest": report.agreement,
         "request_digest": report.request_digest,
         "query": report.request.query(),
+        "parameters": parameters(report),
         "purpose": report.request.purpose(),
         "analyst": report.analyst,
         "reason": report.reason,
@@ -22,6 +26,18 @@ pub fn document(report: &ReceiptReport) -> Value {
         })).collect::<Vec<_>>(),
         "grants": charges(report),
     })
+}
+
+/// What each owner says it has spent under the agreement, where it has a ceiling there.
+pub fn spent(report: &ReceiptReport, agreement: &Agreement) -> Vec<Value> {
+    let spent = |grant: &GrantReport| {
+        let ceiling = agreement.budgets.get(&grant.owner)?;
+        let mut document = spending::document(&grant.spent?, ceiling);
+        let fields = document.as_object_mut()?;
+        fields.insert("owner".into(), json!(grant.owner));
+        Some(document)
+    };
+    report.grants.iter().filter_map(spent).collect()
 }
 
 /// What each owner charged.
@@ -41,33 +57,32 @@ fn is_free(grant: &GrantReport) -> bool {
     grant.charge == PrivacyLoss::default()
 }
 
-/// One line: what it cost.
-pub fn cost_line(report: &ReceiptReport, epsilon: &str) -> String {
-    if report.grants.iter().all(is_free) {
-        return "cost: nothing, it was asked before".to_owned();
-    }
-    let owners: Vec<String> = report
-        .grants
-        .iter()
-        .filter(|grant| !is_free(grant))
-        .map(|grant| format!("{} {epsilon}", grant.owner))
-        .collect();
-    format!(
-        "cost in epsilon: {}; the same again: free",
-        owners.join(", ")
-    )
+/// The parameters, as they were asked.
+pub fn parameters(report: &ReceiptReport) -> Value {
+    let params = report.request.params().iter();
+    let named = params.map(|(name, value)| (name.to_string(), Value::from(value.to_string())));
+    Value::Object(named.collect())
+}
+
+/// The parameters as arguments: ` from=... until=...`.
+pub fn parameters_text(report: &ReceiptReport) -> String {
+    let params = report.request.params().iter();
+    params
+        .map(|(name, value)| format!(" {name}={value}"))
+        .collect()
 }
 
 /// The whole receipt in words.
-pub fn text(report: &ReceiptReport) -> String {
+pub fn text(report: &ReceiptReport, query: &Query) -> String {
     let mut lines = vec!["the receipt holds".to_owned()];
     if report.simulated {
         lines.push("  SIMULATED TEE: nothing proves what ran on the room's machine".to_owned());
     }
     let short = |digest: &str| digest.chars().take(16).collect::<String>();
     lines.push(format!(
-        "  asked     `{}` for `{}` by {}{}",
+        "  asked     `{}`{} for `{}` by {}{}",
         report.request.query(),
+        parameters_text(report),
         report.request.purpose(),
         report.analyst,
         match report.reason.as_str() {
@@ -77,7 +92,7 @@ pub fn text(report: &ReceiptReport) -> String {
     ));
     lines.push(format!("  request   {}", report.request_digest));
     lines.push(format!("  agreement {}", report.agreement));
-    lines.push(format!("  code      {}", report.measurement));
+    lines.push(format!("  measurement {}", report.measurement));
     for (dataset, version, manifest) in &report.data {
         let manifest = short(&manifest.to_string());
         lines.push(format!(
@@ -87,7 +102,10 @@ pub fn text(report: &ReceiptReport) -> String {
     for grant in &report.grants {
         let charge = match is_free(grant) {
             true => "a repeat, free".to_owned(),
-            false => format!("rho {}", grant.charge.rho),
+            false => format!(
+                "epsilon {}, delta {} (rho {})",
+                query.epsilon, query.delta, grant.charge.rho
+            ),
         };
         lines.push(format!(
             "  owner     `{}` granted at {}: {charge}; log entry {}",

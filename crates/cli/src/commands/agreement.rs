@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use incamera_agreement::{
-    AdMeasurement, Agreement, PartyInputs, Problem, Query, explain, files, template_ad_measurement,
+    AdMeasurement, Agreement, PartyInputs, Problem, Query, Standing, concerns, explain_with, files,
+    template_ad_measurement,
 };
 use incamera_attest::TeeKind;
 use incamera_party::PublicFile;
@@ -12,14 +13,22 @@ use incamera_types::{Date, Measurement};
 use serde_json::json;
 
 use crate::agreement_error;
-use crate::args::{AgreementDiff, AgreementFile, AgreementNew, AgreementSign, Template};
+use crate::args::{
+    AgreementDiff, AgreementFile, AgreementNew, AgreementShow, AgreementSign, Template,
+};
 use crate::clock::now;
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
+use crate::spending;
+
+use super::status;
 
 /// How long a new agreement lasts where nobody says.
 const DEFAULT_DAYS: u64 = 180;
+
+/// How a value that is left to fill in begins; comments speak of it without the quotation mark.
+const BLANK: &str = "\"FILL IN";
 
 /// Writes a commented starting file.
 pub fn new(arguments: &AgreementNew, printer: &Printer) -> Done {
@@ -39,10 +48,13 @@ pub fn new(arguments: &AgreementNew, printer: &Printer) -> Done {
                 .hint("name another file: an agreement is never overwritten"),
         );
     }
-    std::fs::write(out, &text).or_fail(format!("`{}` was not written", out.display()))?;
-    let blanks = text.matches("FILL IN").count();
+    std::fs::write(out, &text)
+        .or_fail(format!("`{}` was not written", out.display()))
+        .map_err(|failure| failure.hint("name a file in a folder that can be written"))?;
+    let blanks = text.matches(BLANK).count();
     let next = match blanks {
         0 => "read it and change it, then: incamera agreement check".to_owned(),
+        1 => "1 place says FILL IN; then: incamera agreement check".to_owned(),
         some => format!("{some} places say FILL IN; then: incamera agreement check"),
     };
     let shown = format!("a starting file is in {}\n  next  {next}", out.display());
@@ -64,7 +76,13 @@ fn inputs(arguments: &AgreementNew) -> Result<AdMeasurement, Failure> {
         add_party(&mut inputs, &read_public(path)?)?;
     }
     if let Some(url) = &arguments.room_url {
-        inputs.room_url = Some(url.parse().or_fail("the room's URL is malformed")?);
+        let parsed = url.parse().or_fail(format!("`{url}` is no URL of a room"));
+        let parsed = parsed.map_err(|failure| {
+            failure
+                .exit(Exit::Usage)
+                .hint("write it like `--room-url https://room.example:7443`")
+        });
+        inputs.room_url = Some(parsed?);
     }
     if arguments.insecure_simulated_tee {
         inputs.tee = Some(TeeKind::Simulated);
@@ -88,7 +106,9 @@ fn read_public(path: &Path) -> Result<PublicFile, Failure> {
         false => path.to_owned(),
     };
     let what = format!("the public file `{}` was not read", file.display());
-    PublicFile::load(&file).or_fail(what)
+    PublicFile::load(&file).or_fail(what).map_err(|failure| {
+        failure.or_hint("name a party's folder or its public.toml: `incamera init` makes both")
+    })
 }
 
 /// The party with an analyst is the mailer, the first other one the shop.
@@ -102,7 +122,8 @@ fn add_party(inputs: &mut AdMeasurement, public: &PublicFile) -> Done {
         people: Some(public.people),
     };
     let analyst = public.analysts.iter().next();
-    let is_mailer = public.name.as_str() == "mailer" || (public.name.as_str() != "shop" && analyst.is_some());
+    let is_mailer =
+        public.name.as_str() == "mailer" || (public.name.as_str() != "shop" && analyst.is_some());
     if is_mailer {
         inputs.mailer = party;
         inputs.analyst = analyst.map(|(name, _)| name.clone());
@@ -122,11 +143,8 @@ pub fn check(arguments: &AgreementFile, printer: &Printer) -> Done {
             .map_err(|refusal| refused(&arguments.file, &agreement, query, &refusal))?;
         proven.push(query.name.to_string());
     }
-    let warnings: Vec<String> = agreement
-        .warnings()
-        .iter()
-        .map(Problem::to_string)
-        .collect();
+    let warnings = agreement.warnings().iter().map(Problem::to_string);
+    let warnings: Vec<String> = warnings.chain(concerns(&agreement, Some(now()))).collect();
     for warning in &warnings {
         printer.warn(warning);
     }
@@ -158,23 +176,62 @@ pub fn refused(path: &Path, agreement: &Agreement, query: &Query, refusal: &Refu
     failure
 }
 
-/// Explains the agreement in words.
-pub fn show(arguments: &AgreementFile, printer: &Printer) -> Done {
+/// Explains the agreement in words, and how it stands.
+pub fn show(arguments: &AgreementShow, printer: &Printer) -> Done {
     let agreement = agreement_error::read(&arguments.file)?;
-    let mut text = explain(&agreement);
-    let signatures =
-        files::read_signatures(&arguments.file, &agreement).or_fail("a signature was not read")?;
-    let state = match agreement.clone().verify(&signatures) {
-        Ok(_) => "all parties have signed this version".to_owned(),
-        Err(error) => error.to_string(),
+    let signatures = files::read_signatures(&arguments.file, &agreement)
+        .or_fail("a signature was not read")
+        .map_err(|failure| {
+            failure.hint("get that party's .sig file again, or let it sign again")
+        })?;
+    let mut standing = Standing::default();
+    standing.signed = Some(agreement.clone().verify(&signatures).map(|_| ()));
+    standing.now = Some(now());
+    if let Some(folder) = folder_of(arguments)? {
+        match status::spent(&folder, &agreement) {
+            Ok(Some((spent, own_left))) => {
+                standing.spent.insert(folder.name().clone(), spent);
+                standing.own_left.insert(folder.name().clone(), own_left);
+            }
+            Ok(None) => printer.note(format!(
+                "the service of `{}` does not know this version: what is left is not known",
+                folder.name()
+            )),
+            Err(failure) => printer.note(format!("what is left is not known: {}", failure.what)),
+        }
+    }
+    let text = explain_with(&agreement, &standing);
+    let signatures = match &standing.signed {
+        Some(Err(error)) => error.to_string(),
+        _ => "all parties have signed this version".to_owned(),
     };
-    text.push_str(&format!("\nSIGNATURES\n  {state}\n"));
+    let spent = standing.spent.iter().filter_map(|(owner, spent)| {
+        let ceiling = agreement.budgets.get(owner)?;
+        Some((owner.to_string(), spending::document(spent, ceiling)))
+    });
     let document = json!({
         "name": agreement.name, "version": agreement.version, "digest": agreement.digest,
-        "text": text, "signatures": state,
+        "text": text, "signatures": signatures, "signed": matches!(standing.signed, Some(Ok(()))),
+        "concerns": concerns(&agreement, standing.now),
+        "spent": spent.collect::<serde_json::Map<_, _>>(),
     });
     printer.result(&text, "incamera-agreement-shown/1", &document);
     Ok(())
+}
+
+/// The folder of the party that looks: named, or that in whose `agreements` the file lies.
+fn folder_of(arguments: &AgreementShow) -> Result<Option<Folder>, Failure> {
+    if let Some(folder) = &arguments.party {
+        return Folder::open(folder).map(Some);
+    }
+    let file = arguments.file.canonicalize().ok();
+    let folder = file
+        .as_deref()
+        .and_then(Path::parent)
+        .filter(|folder| folder.ends_with("agreements"))
+        .and_then(Path::parent);
+    // Somebody else's folder by chance is no error of this command.
+    Ok(folder.and_then(|folder| Folder::open(folder).ok()))
 }
 
 /// Signs the agreement's exact bytes.

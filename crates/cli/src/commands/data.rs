@@ -1,21 +1,19 @@
-//! `data seal | push | inspect`.
+//! `data push | inspect`.
 
 use std::path::Path;
 
-use incamera_agreement::{Agreement, ConsentSource, SignedAgreement};
-use incamera_matching::ids;
+use incamera_agreement::{Agreement, SignedAgreement};
 use incamera_net::services::owner_client::OwnerClient;
 use incamera_net::services::room_client::RoomClient;
 use incamera_net::services::{
     PartHeader, PushFrame, PushReply, RegisterManifestRequest, push_frame,
 };
 use incamera_seal::{
-    Consent, Consents, Crosswalk, MANIFEST_FILE, SealError, SealJob, SealReport, SignedManifest,
-    Source, SourceError, inspect as inspect_manifest, open_manifest, part_path, peek_manifest,
-    read_manifest_file, seal_dataset,
+    MANIFEST_FILE, SignedManifest, inspect as inspect_manifest, open_manifest, part_path,
+    peek_manifest, read_manifest_file,
 };
 use incamera_types::limits::CHUNK_BYTES;
-use incamera_types::{DatasetName, DatasetSpec, FileId, IdKind};
+use incamera_types::{DatasetName, DatasetSpec, FileId};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,9 +21,7 @@ use tonic::transport::Channel;
 
 use super::block_on;
 use super::room_client::{self, status_failure};
-use crate::agreement_error;
-use crate::args::{DataInspect, DataPush, DataSeal};
-use crate::clock::now;
+use crate::args::{DataInspect, DataPush};
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
@@ -33,26 +29,8 @@ use crate::printer::Printer;
 /// Chunks of a part under way.
 const CHUNKS_UNDER_WAY: usize = 4;
 
-/// Seals a file as one of the party's data sets.
-pub fn seal(arguments: &DataSeal, printer: &Printer) -> Done {
-    let folder = Folder::open(&arguments.party.party)?;
-    let file = folder.agreement_file(arguments.under.agreement.as_deref())?;
-    let agreement = agreement_error::read(&file)?;
-    let spec = own_dataset(&folder, &agreement, &arguments.dataset)?;
-    let report = seal_file(arguments, &folder, &agreement, spec, printer)?;
-    if let Some(consents) = &report.consents {
-        let path = folder.consents(&agreement.id);
-        consents
-            .write(&path)
-            .or_fail("the consents were not kept")?;
-    }
-    let sealed = folder.sealed(&agreement.id, &arguments.dataset);
-    show_report(&report, &arguments.dataset, &sealed, printer);
-    Ok(())
-}
-
 /// The data set of this name, if it is the party's own.
-fn own_dataset<'a>(
+pub fn own_dataset<'a>(
     folder: &Folder,
     agreement: &'a Agreement,
     name: &DatasetName,
@@ -70,181 +48,8 @@ fn own_dataset<'a>(
     })
 }
 
-fn seal_file(
-    arguments: &DataSeal,
-    folder: &Folder,
-    agreement: &Agreement,
-    spec: &DatasetSpec,
-    printer: &Printer,
-) -> Result<SealReport, Failure> {
-    let what = format!("`{}` was not sealed", arguments.data.display());
-    let source = Source::of(&arguments.data)
-        .or_fail(&what)
-        .map_err(|failure| failure.hint("give a file that ends in .csv or .parquet"))?;
-    let crosswalk = crosswalk(folder, agreement, spec)?;
-    let people = |id: &str| {
-        let (kind, crosswalk) = crosswalk.as_ref()?;
-        crosswalk.lookup(&ids::normalise(id, kind).ok()?)
-    };
-    let consents = consents(folder, agreement, spec)?;
-    let before = match read_manifest(folder, agreement, &arguments.dataset)? {
-        Some(before) => (before.version(), Some(before.digest())),
-        None => (0, None),
-    };
-    let bar = printer.progress("sealing", None);
-    let out = folder.sealed(&agreement.id, &arguments.dataset);
-    let job = SealJob {
-        spec,
-        agreement_id: agreement.id,
-        version: before.0 + 1,
-        previous: before.1,
-        key_epoch: 1,
-        matching_epoch: agreement.matching.epoch,
-        partitions: agreement.matching.partitions,
-        purposes: &agreement.leaf_purposes(),
-        source: &source,
-        id_column: arguments.id_column.as_deref(),
-        people: &people,
-        consent: consents.as_consent(),
-        out: &out,
-        progress: &mut |rows| bar.set_position(rows),
-    };
-    let mut ring = folder.ring()?;
-    let report = seal_dataset(
-        job,
-        &mut ring,
-        &folder.service_key()?,
-        now(),
-        &mut rand::rng(),
-    );
-    bar.finish_and_clear();
-    report.map_err(|error| {
-        Failure::failed(what)
-            .because(&error)
-            .hint(mend_and_seal(&error))
-    })
-}
-
-fn mend_and_seal(error: &SealError) -> &'static str {
-    match error {
-        SealError::Source(SourceError::MissingColumns { .. }) => {
-            "nothing was sealed: mend the file, or name the column with raw ids with `--id-column`"
-        }
-        SealError::Source(_) => {
-            "nothing was sealed: mend the file, or the agreement, and seal again"
-        }
-        _ => "nothing was sealed: run the command again once that is mended",
-    }
-}
-
-/// Where consents come from, with what must stay in memory for it.
-enum ConsentFrom {
-    Column,
-    People(Consents),
-    Everyone,
-}
-
-impl ConsentFrom {
-    fn as_consent(&self) -> Consent<'_> {
-        match self {
-            Self::Column => Consent::Column,
-            Self::People(consents) => Consent::ByPerson(consents),
-            Self::Everyone => Consent::Everyone,
-        }
-    }
-}
-
-fn consents(
-    folder: &Folder,
-    agreement: &Agreement,
-    spec: &DatasetSpec,
-) -> Result<ConsentFrom, Failure> {
-    let register = match agreement.consent_of(spec) {
-        ConsentSource::Dataset(register) => register,
-        ConsentSource::Everything(_) => return Ok(ConsentFrom::Everyone),
-    };
-    if register.name == spec.name {
-        return Ok(ConsentFrom::Column);
-    }
-    let read = Consents::read(&folder.consents(&agreement.id));
-    read.map(ConsentFrom::People).map_err(|error| {
-        Failure::failed(format!("`{}` was not sealed", spec.name))
-            .because(&error)
-            .hint(format!(
-                "seal `{}` first: it says what each person agreed to",
-                register.name
-            ))
-    })
-}
-
-/// The crosswalk of the data set's kind of id; none for a data set without people.
-fn crosswalk(
-    folder: &Folder,
-    agreement: &Agreement,
-    spec: &DatasetSpec,
-) -> Result<Option<(IdKind, Crosswalk)>, Failure> {
-    let Some(column) = spec.pseudonym_column() else {
-        return Ok(None);
-    };
-    let kind = column
-        .id_kind
-        .clone()
-        .or_else(|| agreement.matching.ids.first().cloned());
-    let Some(kind) = kind else {
-        return Ok(None);
-    };
-    let path = folder.crosswalk(&agreement.id, &kind);
-    let crosswalk = Crosswalk::read(&path).map_err(|error| {
-        Failure::failed(format!("`{}` was not sealed", spec.name))
-            .because(&error)
-            .hint("run `incamera match run` first: it makes the crosswalk")
-    })?;
-    Ok(Some((kind, crosswalk)))
-}
-
-fn show_report(report: &SealReport, dataset: &DatasetName, sealed: &Path, printer: &Printer) {
-    let count = |(column, count): (&incamera_types::ColumnName, &u64)| format!("{column} {count}");
-    let clamped: Vec<String> = report.clamped.iter().map(count).collect();
-    let replaced: Vec<String> = report.replaced.iter().map(count).collect();
-    let mut text = format!(
-        "`{dataset}` is sealed: {} of {} rows in {} parts, {} bytes\n  in {}",
-        report.sealed,
-        report.rows,
-        report.parts,
-        report.bytes,
-        sealed.display()
-    );
-    for (what, counts) in [
-        (
-            "without a pseudonym, left out",
-            vec![report.without_pseudonym.to_string()],
-        ),
-        (
-            "without consent to any purpose, left out",
-            vec![report.without_consent.to_string()],
-        ),
-        ("clamped", clamped.clone()),
-        ("not in the agreement's list", replaced.clone()),
-        (
-            "columns not in the agreement, ignored",
-            report.ignored.clone(),
-        ),
-    ] {
-        if !counts.is_empty() && counts != ["0"] {
-            text.push_str(&format!("\n  {what}: {}", counts.join(", ")));
-        }
-    }
-    let document = json!({
-        "dataset": dataset, "rows": report.rows, "sealed": report.sealed, "parts": report.parts,
-        "bytes": report.bytes, "without_pseudonym": report.without_pseudonym,
-        "without_consent": report.without_consent, "clamped": report.clamped,
-        "replaced": report.replaced, "ignored": report.ignored, "manifest": report.manifest,
-    });
-    printer.result(text, "incamera-sealed/1", &document);
-}
-
 /// The party's own newest manifest of a data set, if it ever sealed one.
-fn read_manifest(
+pub fn read_manifest(
     folder: &Folder,
     agreement: &Agreement,
     dataset: &DatasetName,
@@ -275,7 +80,7 @@ pub fn own_manifest(
 pub fn push(arguments: &DataPush, printer: &Printer) -> Done {
     let folder = Folder::open(&arguments.party.party)?;
     let file = folder.agreement_file(arguments.under.agreement.as_deref())?;
-    let agreement = room_client::signed_agreement(&file)?;
+    let agreement = room_client::own_agreement(&folder, &file)?;
     let manifests = chosen(arguments, &folder, &agreement)?;
     let pushed = block_on(push_all(&folder, &agreement, &manifests, printer))?;
     let text: Vec<String> = pushed.iter().map(Pushed::text).collect();

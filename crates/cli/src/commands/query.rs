@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use incamera_agreement::{Query, SignedAgreement};
+use incamera_agreement::{AnalystKey, Query, SignedAgreement};
+use incamera_keys::SigningKey;
 use incamera_net::client;
 use incamera_net::services::{ManifestsRequest, RunRequest, run_event::Event};
 use incamera_query::{check, table};
-use incamera_release::{Request, verify_release};
+use incamera_release::{ReceiptReport, Request, verify_release};
 use incamera_seal::{SignedManifest, open_manifest};
-use incamera_types::{DatasetName, ManifestDigest};
-use incamera_wire::encode;
+use incamera_types::{AnalystRef, DatasetName, ManifestDigest, RequestDigest};
 use incamera_wire::v1::{ReleaseFile, Signed};
 use serde_json::json;
 
@@ -23,8 +23,9 @@ use crate::args::{QueryExplain, QueryRun};
 use crate::clock::now;
 use crate::failure::{Context, Done, Failure};
 use crate::folder::read_key;
+use crate::kept::{self, Place};
 use crate::printer::Printer;
-use crate::receipt;
+use crate::{receipt, spending};
 
 /// How long a signed request is good for, in seconds.
 const REQUEST_LIFETIME_S: u64 = 600;
@@ -55,8 +56,7 @@ pub fn run(arguments: &QueryRun, printer: &Printer) -> Done {
     confirm(arguments, query)?;
     writable(arguments)?;
     let asked = block_on(ask(arguments, &agreement, query, params, printer))?;
-    let path = keep(arguments, &asked)?;
-    show(&agreement, query, &asked, &path, printer)
+    show(&agreement, query, asked, printer)
 }
 
 /// Finds out before anything is spent whether the answer could be kept.
@@ -94,7 +94,11 @@ fn confirm(arguments: &QueryRun, query: &Query) -> Done {
         query.name, query.epsilon
     );
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(cost).hint("say `--yes` to spend it"));
+        return Err(Failure::usage("nothing was asked")
+            .why(format!(
+                "{cost}, and nobody is at a terminal to agree to it"
+            ))
+            .hint("say `--yes` to spend it"));
     }
     let mut errors = std::io::stderr().lock();
     let _ = write!(errors, "{cost}. Ask? [y/N] ");
@@ -103,14 +107,15 @@ fn confirm(arguments: &QueryRun, query: &Query) -> Done {
     let _ = std::io::stdin().read_line(&mut line);
     match line.trim() {
         "y" | "yes" => Ok(()),
-        _ => Err(Failure::usage("nothing was asked")),
+        _ => Err(Failure::usage("nothing was asked, and nothing spent")),
     }
 }
 
 /// What came back.
 struct Asked {
     release: ReleaseFile,
-    digest: String,
+    report: ReceiptReport,
+    place: Place,
 }
 
 async fn ask(
@@ -120,9 +125,16 @@ async fn ask(
     params: incamera_types::Params,
     printer: &Printer,
 ) -> Result<Asked, Failure> {
-    let key = read_key(&arguments.key)?;
+    let key = read_key(&arguments.key).map_err(|failure| {
+        failure.or_hint("name the analyst's private key: `incamera init --analyst` makes one")
+    })?;
+    room_client::check_analyst(agreement.agreement(), &arguments.analyst, &key)?;
     let bar = printer.progress("attesting the room", None);
-    let room = room_client::attested(agreement, Some(&key), printer).await?;
+    let room = room_client::attested(agreement, Some(&key), printer)
+        .await
+        .map_err(|failure| {
+            failure.or_hint("ask whoever runs the room to start it: `incamera room serve`")
+        })?;
     let manifests = manifests(&room, agreement, query).await?;
     let what = "the request was not made";
     let measurement = room.workload().measurement();
@@ -137,6 +149,15 @@ async fn ask(
     if let Some(purpose) = &arguments.purpose {
         request = request.for_purpose(purpose.clone());
     }
+    let place = match request.purpose() == &query.purpose {
+        true => kept::place(
+            out(arguments, request.digest()),
+            request.digest(),
+            agreement,
+        )?,
+        // No owner grants for it, and no answer will come.
+        false => Place::Free(out(arguments, request.digest())),
+    };
     let expires = now().plus(REQUEST_LIFETIME_S);
     let mut rng = rand::rng();
     let signed = request
@@ -150,16 +171,67 @@ async fn ask(
         .or_fail(what)?;
     let release = run_in_room(&room, signed, &bar).await;
     bar.finish_and_clear();
-    let release = release?;
-    let report = verify_release(&release, agreement).or_fail("the room's answer does not hold")?;
+    let release = release.map_err(|failure| match advice(arguments, agreement, query, &key) {
+        Some(advice) => failure.or_hint(advice),
+        None => failure,
+    })?;
+    let report = verify_release(&release, agreement)
+        .or_fail("the room's answer does not hold")
+        .map_err(|failure| failure.hint(SUSPECT))?;
     if report.request_digest != request.digest() {
         return Err(Failure::failed("the room's answer does not hold")
-            .why("its receipt is of another request than the one that was signed"));
+            .why("its receipt is of another request than the one that was signed")
+            .hint(SUSPECT));
     }
     Ok(Asked {
         release,
-        digest: request.digest().to_string(),
+        report,
+        place,
     })
+}
+
+const SUSPECT: &str = "do not use it; asking again is free, and if it stays so, whoever runs the room has to explain it";
+
+/// What the analyst can do about a refusal, by what the agreement says.
+fn advice(
+    arguments: &QueryRun,
+    agreement: &SignedAgreement,
+    query: &Query,
+    key: &SigningKey,
+) -> Option<String> {
+    let asked = arguments.purpose.as_ref();
+    if asked.is_some_and(|purpose| purpose != &query.purpose) {
+        return Some("leave `--purpose` out, or let the parties agree on a query for it".into());
+    }
+    let (analyst, party) = (&arguments.analyst, &arguments.analyst.party);
+    match agreement.agreement().analyst_key(analyst) {
+        None => Some(format!(
+            "ask {party} to name {} in a new version of the agreement",
+            analyst.analyst
+        )),
+        Some(AnalystKey::Key(named)) if named != &key.public() => Some(format!(
+            "use the key that the agreement names for {analyst}: {}",
+            named.fingerprint()
+        )),
+        _ if !query.analysts.contains(analyst) => Some(format!(
+            "only {} may ask `{}`: let the parties agree on another version",
+            names(&query.analysts),
+            query.name
+        )),
+        _ => None,
+    }
+}
+
+fn names(analysts: &[AnalystRef]) -> String {
+    let names: Vec<String> = analysts.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
+
+/// Where the answer is to be kept.
+fn out(arguments: &QueryRun, request: RequestDigest) -> PathBuf {
+    let short: String = request.to_string().chars().take(12).collect();
+    let named = || format!("{}-{short}.release", arguments.query).into();
+    arguments.out.clone().unwrap_or_else(named)
 }
 
 /// The manifests in the room, each signed by its data set's owner.
@@ -228,37 +300,36 @@ async fn run_in_room(
     Err(Failure::failed("there is no answer").why("the room hung up"))
 }
 
-/// Writes the answer with its receipt.
-fn keep(arguments: &QueryRun, asked: &Asked) -> Result<PathBuf, Failure> {
-    let short: String = asked.digest.chars().take(12).collect();
-    let path = arguments
-        .out
-        .clone()
-        .unwrap_or_else(|| format!("{}-{short}.release", arguments.query).into());
-    std::fs::write(&path, encode(&asked.release)).or_fail(format!(
-        "the answer was not written to `{}`",
-        path.display()
-    ))?;
-    Ok(path)
-}
-
-fn show(
-    agreement: &SignedAgreement,
-    query: &Query,
-    asked: &Asked,
-    path: &Path,
-    printer: &Printer,
-) -> Done {
-    let report =
-        verify_release(&asked.release, agreement).or_fail("the room's answer does not hold")?;
+fn show(agreement: &SignedAgreement, query: &Query, asked: Asked, printer: &Printer) -> Done {
+    let Asked {
+        release,
+        report,
+        place,
+    } = asked;
+    let terms = agreement.agreement();
     let shown = table(&report.answer, query).or_fail("the answer was not understood")?;
-    let mut text = shown.to_string();
-    let epsilon = query.epsilon.to_string();
-    text.push_str(&format!("\n{}", receipt::cost_line(&report, &epsilon)));
-    text.push_str(&format!("\nanswer and receipt: {}", path.display()));
+    let mut text = format!("{shown}\n{}", spending::lines(&report, terms, query));
+    let kept = kept::keep(place, &release, &report).map_err(|(path, error)| {
+        // Nobody else keeps the answer: it is shown, whatever else went wrong.
+        printer.warn(&text);
+        Failure::failed(format!(
+            "the answer was not written to `{}`",
+            path.display()
+        ))
+        .because(&error)
+        .hint("the charge stands: ask again with another `--out`, the same request is free")
+    })?;
+    let path = kept.path.display();
+    text.push_str(&format!("\nanswer and receipt: {path}"));
+    if let Some(note) = kept.note {
+        text.push_str(&format!(" ({note})"));
+    }
     let document = json!({
-        "answer": shown, "table": text, "request": asked.digest, "release": path,
+        "answer": shown, "table": text, "request": report.request_digest, "release": kept.path,
+        "parameters": receipt::parameters(&report),
         "simulated": report.simulated, "charges": receipt::charges(&report),
+        "spent": receipt::spent(&report, terms),
+        "runs_left": spending::runs_left(&report, terms, query),
     });
     printer.result(&text, "incamera-answer/1", &document);
     Ok(())

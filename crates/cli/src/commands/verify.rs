@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use incamera_agreement::{SignedAgreement, files};
-use incamera_release::verify_release;
+use incamera_query::table;
+use incamera_release::{ReceiptError, verify_release};
 use incamera_seal::{open_manifest, peek_manifest};
 use incamera_types::limits::MAX_MANIFEST_BYTES;
 use incamera_wire::v1::{ReleaseFile, Signed};
@@ -73,12 +74,33 @@ fn agreement(arguments: &Verify) -> Result<SignedAgreement, Failure> {
 }
 
 fn release(release: &ReleaseFile, agreement: &SignedAgreement, printer: &Printer) -> Done {
-    let report = verify_release(release, agreement).or_fail("the receipt does not hold")?;
-    printer.result(
-        receipt::text(&report),
-        "incamera-verified/1",
-        &receipt::document(&report),
+    let what = "the receipt does not hold";
+    let report = verify_release(release, agreement).map_err(|error| {
+        let failure = Failure::failed(what).because(&error);
+        match error {
+            ReceiptError::OtherAgreement { .. } => {
+                failure.hint("name the version that it belongs to with `--agreement FILE`")
+            }
+            _ => failure.hint(
+                "ask whoever sent the file for it again; if it stays so, keep it: it is evidence",
+            ),
+        }
+    })?;
+    let asked = report.request.query();
+    let query = agreement.agreement().queries.get(asked);
+    let query =
+        query.ok_or_else(|| Failure::failed(what).why("the agreement has no such query"))?;
+    let shown = table(&report.answer, query).or_fail("the answer was not understood")?;
+    let text = format!(
+        "`{asked}`{}\n\n{shown}\n{}",
+        receipt::parameters_text(&report),
+        receipt::text(&report, query)
     );
+    let mut document = receipt::document(&report);
+    if let Some(fields) = document.as_object_mut() {
+        fields.insert("answer".into(), json!(shown));
+    }
+    printer.result(text, "incamera-verified/1", &document);
     Ok(())
 }
 

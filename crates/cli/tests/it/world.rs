@@ -308,7 +308,7 @@ impl World {
         self.done(&["data", "push", "--party", &self.path(party)])
     }
 
-    /// Runs the lift query.
+    /// Runs the lift query. The newest answer lies in `answer.release`, whatever lay there.
     pub fn query(&self, more: &[&str]) -> Outcome {
         self.query_under(AGREEMENT, more)
     }
@@ -316,7 +316,9 @@ impl World {
     pub fn query_under(&self, agreement: &str, more: &[&str]) -> Outcome {
         let file = self.path(&format!("mailer/agreements/{agreement}.toml"));
         let key = self.path("mailer/analysts/ana");
-        let out = self.path("answer.release");
+        // An answer is never written over.
+        let out = self.path("asked.release");
+        let _ = std::fs::remove_file(&out);
         let mut arguments = vec![
             "query",
             "run",
@@ -335,7 +337,11 @@ impl World {
             arguments.extend(WINDOW);
         }
         arguments.extend(more);
-        self.stage.command(&arguments).unwrap()
+        let outcome = self.stage.command(&arguments).unwrap();
+        if outcome.code == 0 {
+            std::fs::rename(out, self.path("answer.release")).unwrap();
+        }
+        outcome
     }
 
     /// What a party has spent, in units of rho.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray};
 
 use super::{
-    Case, bad_file, match_shop, not_sealed, refused, run, seal, unspoken, with_edit, with_file,
+    Case, bad_file, contents, match_shop, not_sealed, refused, run, seal, unspoken, with_edit,
+    with_file,
 };
 use crate::by_hand::tables;
 use crate::world::World;
@@ -23,6 +24,9 @@ pub const CASES: &[Case] = &[
     ),
     ("a field that is not UTF-8", not_utf8),
     ("a consent that nobody knows", unknown_purpose),
+    ("a quotation mark left open", open_mark),
+    ("a file of which nothing would be sealed", nothing_to_seal),
+    ("a file with far fewer rows", far_fewer_rows),
     ("wrong passphrase", wrong_passphrase),
     ("unknown keys in a configuration", unknown_configuration_key),
     ("a data set of somebody else", foreign_data_set),
@@ -201,6 +205,106 @@ fn unknown_purpose(world: &World) {
     ];
     let outcome = not_sealed(world, "customers", "consents.csv", text, &says);
     unspoken(world, &outcome, b"secret7731");
+    unknown_purpose_of_a_stranger(world);
+}
+
+/// A row that matches nobody is left out, and still must be understood.
+fn unknown_purpose_of_a_stranger(world: &World) {
+    let text = b"email,consent\np1@mail.example,ads\nstranger@mail.example,ads;secret7731\n";
+    let says = ["line 3", "column `consent`", "the agreement does not have"];
+    let outcome = not_sealed(world, "customers", "stranger.csv", text, &says);
+    unspoken(world, &outcome, b"secret7731");
+    unspoken(world, &outcome, b"stranger@mail");
+}
+
+fn open_mark(world: &World) {
+    let text =
+        b"email,day,amount\np1@mail.example,2026-04-01,\"47.31\np2@mail.example,2026-04-01,1.00\n";
+    let says = [
+        "line 2",
+        "a quotation mark is opened and never closed",
+        "close it",
+        "mend the file",
+    ];
+    let outcome = not_sealed(world, "purchases", "open.csv", text, &says);
+    unspoken(world, &outcome, b"47.31");
+    let file = bad_file(
+        world,
+        "open-ids.csv",
+        b"email\np1@mail.example\n\"p2@mail.example\n",
+    );
+    refused(&match_shop(world, &file), 1, &["line 3", "never closed"]);
+}
+
+fn nothing_to_seal(world: &World) {
+    let nobody = b"email,consent\nstranger@mail.example,ads\n";
+    let says = [
+        "nothing would be sealed: no row's id has a pseudonym",
+        "`--yes`",
+        "`incamera match run`",
+    ];
+    let consents = world.path("shop/consents");
+    let before = contents(Path::new(&consents));
+    not_sealed(world, "customers", "nobody.csv", nobody, &says);
+    assert!(
+        before == contents(Path::new(&consents)),
+        "consents were replaced"
+    );
+    not_sealed(
+        world,
+        "purchases",
+        "none.csv",
+        b"email,day,amount\n",
+        &["the file has no rows"],
+    );
+    // p9 refuses `measurement`, for which all columns of the purchases are.
+    let refuser = b"email,day,amount\np9@mail.example,2026-04-01,1.00\n";
+    not_sealed(
+        world,
+        "purchases",
+        "refuser.csv",
+        refuser,
+        &["no row's person is known and agreed"],
+    );
+}
+
+fn far_fewer_rows(world: &World) {
+    let rows: String = std::fs::read_to_string(world.path("data/purchases.csv"))
+        .unwrap()
+        .lines()
+        .take(40)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let says = ["rows would replace version", "fewer than half", "`--yes`"];
+    not_sealed(world, "purchases", "fewer.csv", rows.as_bytes(), &says);
+    // Meant so: what is replaced is said.
+    let (shop, file) = (world.path("shop"), world.path("data/fewer.csv"));
+    let arguments = [
+        "data",
+        "seal",
+        "purchases",
+        "--party",
+        &shop,
+        "--data",
+        &file,
+        "--yes",
+    ];
+    let sealed = run(world, &arguments);
+    assert_eq!(sealed.code, 0, "{}", sealed.failure());
+    let (now, before) = (sealed.number("/sealed"), sealed.number("/replaces/sealed"));
+    assert!(now > 0 && now < before / 2, "{}", sealed.document);
+    assert_eq!(
+        sealed.number("/version"),
+        sealed.number("/replaces/version") + 1
+    );
+    let whole = seal(
+        world,
+        "shop",
+        "purchases",
+        &world.path("data/purchases.csv"),
+    );
+    assert_eq!(whole.number("/sealed"), before, "more rows need no word");
+    assert_eq!(whole.number("/replaces/sealed"), now);
 }
 
 fn wrong_passphrase(world: &World) {

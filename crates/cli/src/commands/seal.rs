@@ -1,0 +1,332 @@
+//! `data seal`.
+
+use std::path::Path;
+
+use incamera_agreement::{Agreement, ConsentSource};
+use incamera_matching::ids;
+use incamera_seal::{
+    Consent, Consents, Crosswalk, Outline, SealError, SealJob, SealReport, SignedManifest, Source,
+    SourceError, count_rows, seal_dataset_keeping,
+};
+use incamera_types::{ColumnName, DatasetName, DatasetSpec, IdKind};
+use serde_json::json;
+
+use super::data::{own_dataset, read_manifest};
+use super::register;
+use crate::agreement_error;
+use crate::args::DataSeal;
+use crate::failure::{Context, Done, Failure};
+use crate::folder::Folder;
+use crate::printer::Printer;
+
+/// Seals a file as one of the party's data sets.
+pub fn run(arguments: &DataSeal, printer: &Printer) -> Done {
+    let folder = Folder::open(&arguments.party.party)?;
+    let file = folder.agreement_file(arguments.under.agreement.as_deref())?;
+    let agreement = agreement_error::read(&file)?;
+    let spec = own_dataset(&folder, &agreement, &arguments.dataset)?;
+    let home = Home {
+        folder: &folder,
+        agreement: &agreement,
+        spec,
+    };
+    let _lock = folder.sealing_lock(&agreement.id)?;
+    let (report, before) = home.seal(arguments, printer)?;
+    let again = register::to_seal_again(&folder, &agreement, spec)?;
+    let sealed = folder.sealed(&agreement.id, &arguments.dataset);
+    show(
+        &report,
+        before.as_ref(),
+        &arguments.dataset,
+        &sealed,
+        &again,
+        printer,
+    );
+    Ok(())
+}
+
+/// A data set at its owner's: the folder, the agreement and what it declares.
+pub struct Home<'a> {
+    /// The owner's folder.
+    pub folder: &'a Folder,
+    /// The agreement.
+    pub agreement: &'a Agreement,
+    /// The data set.
+    pub spec: &'a DatasetSpec,
+}
+
+/// The version that a new one replaces.
+struct Before {
+    manifest: SignedManifest,
+    /// Its rows, where they can still be counted.
+    rows: Option<u64>,
+}
+
+impl Before {
+    fn read(home: &Home<'_>, ring: &incamera_seal::KeyRing) -> Result<Option<Self>, Failure> {
+        let name = &home.spec.name;
+        let manifest = read_manifest(home.folder, home.agreement, name)?;
+        Ok(manifest.map(|manifest| {
+            let sealed = home.folder.sealed(&home.agreement.id, name);
+            let rows = count_rows(&sealed, &manifest, ring);
+            Self { manifest, rows }
+        }))
+    }
+
+    /// `version 1 (16,915 rows)`.
+    fn text(&self) -> String {
+        let version = self.manifest.version();
+        match self.rows {
+            Some(rows) => format!("version {version} ({rows} rows)"),
+            None => format!("version {version}"),
+        }
+    }
+}
+
+/// Why a file is not sealed without `--yes`.
+fn objection(outline: &Outline, before: Option<&Before>) -> Option<String> {
+    if outline.sealed == 0 {
+        return Some(match (outline.rows, outline.without_pseudonym) {
+            (0, _) => "nothing would be sealed: the file has no rows".to_owned(),
+            (rows, without) if rows == without => {
+                "nothing would be sealed: no row's id has a pseudonym".to_owned()
+            }
+            _ => "nothing would be sealed: no row's person is known and agreed to a purpose of its columns".to_owned(),
+        });
+    }
+    let before = before?;
+    let fewer = before
+        .rows
+        .is_some_and(|rows| outline.sealed < rows.div_ceil(2));
+    fewer.then(|| {
+        format!(
+            "{} rows would replace {}: fewer than half",
+            outline.sealed,
+            before.text()
+        )
+    })
+}
+
+impl<'a> Home<'a> {
+    fn seal(
+        &self,
+        arguments: &DataSeal,
+        printer: &Printer,
+    ) -> Result<(SealReport, Option<Before>), Failure> {
+        let what = format!("`{}` was not sealed", arguments.data.display());
+        let source = source(&arguments.data, &what)?;
+        let crosswalk = self.crosswalk()?;
+        let people = |id: &str| crosswalk.as_ref()?.pseudonym(id);
+        let consents = self.consents()?;
+        let mut ring = self.folder.ring()?;
+        let before = Before::read(self, &ring)?;
+        let bar = printer.progress("sealing", None);
+        let out = self.folder.sealed(&self.agreement.id, &arguments.dataset);
+        let manifest = before.as_ref().map(|before| &before.manifest);
+        let job = SealJob {
+            spec: self.spec,
+            agreement_id: self.agreement.id,
+            version: manifest.map_or(0, |before| before.version()) + 1,
+            previous: manifest.map(|before| before.digest()),
+            key_epoch: 1,
+            matching_epoch: self.agreement.matching.epoch,
+            partitions: self.agreement.matching.partitions,
+            purposes: &self.agreement.leaf_purposes(),
+            source: &source,
+            id_column: arguments.id_column.as_deref(),
+            people: &people,
+            consent: consents.as_consent(),
+            out: &out,
+            progress: &mut |rows| bar.set_position(rows),
+        };
+        let mut objected = None;
+        let key = self.folder.service_key()?;
+        let wanted = |outline: &Outline| {
+            objected = objection(outline, before.as_ref()).filter(|_| !arguments.yes);
+            objected.is_none()
+        };
+        let path = self.folder.consents(&self.agreement.id);
+        let keep = |consents: &Consents| consents.write(&path);
+        let at = register::seal_time(self.folder, self.agreement, self.spec)?;
+        let mut rng = rand::rng();
+        let sealed = seal_dataset_keeping(job, &mut ring, &key, at, &mut rng, wanted, keep);
+        bar.finish_and_clear();
+        match (sealed, objected) {
+            (Err(SealError::Unwanted), Some(why)) => {
+                Err(Failure::failed(what).why(why).hint(UNWANTED))
+            }
+            (sealed, _) => sealed.map(|report| (report, before)).map_err(|error| {
+                Failure::failed(what)
+                    .because(&error)
+                    .hint(mend_and_seal(&error))
+            }),
+        }
+    }
+
+    /// The crosswalk of the data set's kind of id; none for a data set without people.
+    pub fn crosswalk(&self) -> Result<Option<People>, Failure> {
+        let Some(column) = self.spec.pseudonym_column() else {
+            return Ok(None);
+        };
+        let kind = column
+            .id_kind
+            .clone()
+            .or_else(|| self.agreement.matching.ids.first().cloned());
+        let Some(kind) = kind else {
+            return Ok(None);
+        };
+        let path = self.folder.crosswalk(&self.agreement.id, &kind);
+        let crosswalk = Crosswalk::read(&path).map_err(|error| {
+            Failure::failed(format!("`{}` was not sealed", self.spec.name))
+                .because(&error)
+                .hint("run `incamera match run` first: it makes the crosswalk")
+        })?;
+        Ok(Some(People { kind, crosswalk }))
+    }
+
+    /// Where the consents of the data set's rows come from.
+    pub fn consents(&self) -> Result<ConsentFrom, Failure> {
+        let register = match self.agreement.consent_of(self.spec) {
+            ConsentSource::Dataset(register) => register,
+            ConsentSource::Everything(_) => return Ok(ConsentFrom::Everyone),
+        };
+        if register.name == self.spec.name {
+            return Ok(ConsentFrom::Column);
+        }
+        register::consents(self.folder, self.agreement, register, self.spec)
+            .map(ConsentFrom::People)
+    }
+}
+
+const UNWANTED: &str = "nothing was sealed: check that it is the right file, whole, and that `incamera match run` has its ids; say `--yes` if it is meant so";
+
+/// The owner's file, by its ending.
+pub fn source(path: &Path, what: &str) -> Result<Source, Failure> {
+    Source::of(path)
+        .or_fail(what)
+        .map_err(|failure| failure.hint("give a file that ends in .csv or .parquet"))
+}
+
+/// What to do about a file that was refused.
+pub fn mend_and_seal(error: &SealError) -> &'static str {
+    match error {
+        SealError::Source(SourceError::MissingColumns { .. }) => {
+            "nothing was sealed: mend the file, or name the column with raw ids with `--id-column`"
+        }
+        SealError::Source(_) => {
+            "nothing was sealed: mend the file, or the agreement, and seal again"
+        }
+        _ => "nothing was sealed: run the command again once that is mended",
+    }
+}
+
+/// Raw ids of one kind and their pseudonyms.
+pub struct People {
+    kind: IdKind,
+    crosswalk: Crosswalk,
+}
+
+impl People {
+    /// The pseudonym of a raw id.
+    pub fn pseudonym(&self, id: &str) -> Option<incamera_types::Pseudonym> {
+        self.crosswalk.lookup(&ids::normalise(id, &self.kind).ok()?)
+    }
+}
+
+/// Where consents come from, with what must stay in memory for it.
+pub enum ConsentFrom {
+    /// The file itself says them.
+    Column,
+    /// Another data set of the owner said them.
+    People(Consents),
+    /// Nobody says them.
+    Everyone,
+}
+
+impl ConsentFrom {
+    /// What sealing wants to know.
+    pub fn as_consent(&self) -> Consent<'_> {
+        match self {
+            Self::Column => Consent::Column,
+            Self::People(consents) => Consent::ByPerson(consents),
+            Self::Everyone => Consent::Everyone,
+        }
+    }
+}
+
+fn counts<'a>(counts: impl IntoIterator<Item = (&'a ColumnName, &'a u64)>) -> String {
+    let count = |(column, count)| format!("{column} {count}");
+    counts.into_iter().map(count).collect::<Vec<_>>().join(", ")
+}
+
+fn number(count: u64) -> String {
+    match count {
+        0 => String::new(),
+        some => some.to_string(),
+    }
+}
+
+fn show(
+    report: &SealReport,
+    before: Option<&Before>,
+    dataset: &DatasetName,
+    sealed: &Path,
+    again: &[DatasetName],
+    printer: &Printer,
+) {
+    let mut text = format!(
+        "`{dataset}` is sealed: {} of {} rows in {} parts, {} bytes\n  in {}",
+        report.sealed,
+        report.rows,
+        report.parts,
+        report.bytes,
+        sealed.display()
+    );
+    if let Some(before) = before {
+        text.push_str(&format!(
+            "\n  version {} replaces {}: {} rows; questions asked before count as new, and cost again, once it is pushed",
+            before.manifest.version() + 1,
+            before.text(),
+            report.sealed
+        ));
+    }
+    for (what, counts) in [
+        (
+            "without a pseudonym, left out",
+            number(report.without_pseudonym),
+        ),
+        (
+            "without consent to any purpose, left out",
+            number(report.without_consent),
+        ),
+        ("clamped", counts(&report.clamped)),
+        ("not in the agreement's list", counts(&report.replaced)),
+        (
+            "columns not in the agreement, ignored",
+            report.ignored.join(", "),
+        ),
+    ] {
+        if !counts.is_empty() {
+            text.push_str(&format!("\n  {what}: {counts}"));
+        }
+    }
+    if !again.is_empty() {
+        let names: Vec<String> = again.iter().map(|name| format!("`{name}`")).collect();
+        text.push_str(&format!(
+            "\n  sealed by the consents before: {}: seal that again too, and push all; once this is pushed it opens nothing",
+            names.join(", ")
+        ));
+    }
+    let document = json!({
+        "seal_again": again,
+        "dataset": dataset, "rows": report.rows, "sealed": report.sealed, "parts": report.parts,
+        "version": before.map_or(0, |before| before.manifest.version()) + 1,
+        "replaces": before.map(|before| json!({
+            "version": before.manifest.version(), "sealed": before.rows,
+        })),
+        "bytes": report.bytes, "without_pseudonym": report.without_pseudonym,
+        "without_consent": report.without_consent, "clamped": report.clamped,
+        "replaced": report.replaced, "ignored": report.ignored, "manifest": report.manifest,
+    });
+    printer.result(text, "incamera-sealed/1", &document);
+}

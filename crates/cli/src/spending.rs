@@ -1,0 +1,132 @@
+//! What is spent and what is left, in the same words wherever it is said.
+//!
+//! Epsilon is always that of all runs together, at the delta of the ceiling that it is held
+//! against; runs left are counted by [`incamera_agreement::runs`] alone.
+
+use incamera_agreement::{Agreement, Ceiling, Query, WHY_SO_MANY, left, runs, shown, shown_at};
+use incamera_release::{GrantReport, ReceiptReport};
+use incamera_types::{Budget, Epsilon, PartyName, PrivacyLoss, Rho};
+use incamera_wire::v1::Loss;
+use serde_json::{Value, json};
+
+/// A loss as it came in a message.
+pub fn from_wire(loss: Option<&Loss>) -> PrivacyLoss {
+    let loss = loss.copied().unwrap_or_default();
+    PrivacyLoss {
+        rho: Rho::from_units(loss.rho),
+        delta0: incamera_types::Delta::from_units(loss.delta0),
+    }
+}
+
+/// `0.84 of 8`.
+pub fn of(spent: &PrivacyLoss, budget: &Budget) -> String {
+    format!("{} of {}", shown_at(spent, budget.delta), budget.epsilon)
+}
+
+/// `epsilon 0.84 of 8 (delta 1e-6)`.
+pub fn at_delta(spent: &PrivacyLoss, budget: &Budget) -> String {
+    format!("epsilon {} (delta {})", of(spent, budget), budget.delta)
+}
+
+/// What an owner has spent under an agreement, and what that leaves, for programs.
+pub fn document(spent: &PrivacyLoss, ceiling: &Ceiling) -> Value {
+    let epsilon: f64 = shown(spent, ceiling).parse().unwrap_or_default();
+    json!({
+        "rho": spent.rho.units(), "delta0": spent.delta0.units(),
+        "epsilon": epsilon, "of": ceiling.budget.epsilon, "delta": ceiling.budget.delta,
+    })
+}
+
+/// How many runs of each query an owner's ceilings still have room for.
+pub fn runs_by_query<'a>(
+    agreement: &'a Agreement,
+    owner: &PartyName,
+    spent: &PrivacyLoss,
+    own_left: &PrivacyLoss,
+) -> Vec<(&'a Query, u64)> {
+    let Some(left) = left(agreement, owner, spent, Some(own_left)) else {
+        return Vec::new();
+    };
+    let queries = agreement.queries.values();
+    let read = queries.filter(|query| agreement.owners_read(query).contains(owner));
+    read.map(|query| (query, runs(&agreement.cost(query), &left)))
+        .collect()
+}
+
+/// The sentence that goes with every epsilon spent.
+pub fn why() -> String {
+    format!("spent is epsilon of all runs together, at the budget's delta. {WHY_SO_MANY}")
+}
+
+fn is_free(grant: &GrantReport) -> bool {
+    grant.charge == PrivacyLoss::default()
+}
+
+/// `1.0`, also for a whole number.
+fn point(epsilon: Epsilon) -> String {
+    let text = epsilon.to_string();
+    match text.contains(['.', 'e']) {
+        true => text,
+        false => format!("{text}.0"),
+    }
+}
+
+fn names<'a>(grants: impl Iterator<Item = &'a GrantReport>) -> String {
+    grants
+        .map(|grant| grant.owner.to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// What an answer cost, what is spent, and for how many such runs there is room: two lines.
+pub fn lines(report: &ReceiptReport, agreement: &Agreement, query: &Query) -> String {
+    let grants = || report.grants.iter();
+    let cost = match (grants().any(|grant| !is_free(grant)), grants().any(is_free)) {
+        (false, _) => "cost nothing: it was asked before".to_owned(),
+        (true, true) => format!(
+            "cost {} of epsilon to {}, nothing to {}, charged before",
+            point(query.epsilon),
+            names(grants().filter(|grant| !is_free(grant))),
+            names(grants().filter(|grant| is_free(grant)))
+        ),
+        (true, false) => format!(
+            "cost {} of epsilon to each of {}",
+            point(query.epsilon),
+            names(grants())
+        ),
+    };
+    let known: Vec<_> = grants()
+        .filter_map(|grant| Some((grant, agreement.budgets.get(&grant.owner)?, grant.spent?)))
+        .collect();
+    let spent: Vec<String> = known
+        .iter()
+        .map(|(grant, ceiling, spent)| format!("{} {}", grant.owner, of(spent, &ceiling.budget)))
+        .collect();
+    let mut line = cost;
+    if !spent.is_empty() {
+        line.push_str(&format!("; spent: {}", spent.join(", ")));
+    }
+    if let Some(room) = runs_left(report, agreement, query) {
+        line.push_str(&format!("; room for some {room} such runs"));
+    }
+    line.push_str("; the same again: free");
+    match known.is_empty() {
+        true => line,
+        false => format!("{line}\n  {}", why()),
+    }
+}
+
+/// The runs for which every owner's ceiling in the agreement has room; nothing if an owner did
+/// not say what it has spent.
+pub fn runs_left(report: &ReceiptReport, agreement: &Agreement, query: &Query) -> Option<u64> {
+    let cost = agreement.cost(query);
+    let runs_of_each = report.grants.iter().map(|grant| {
+        if agreement.ceiling(&grant.owner).is_none() {
+            return Some(u64::MAX);
+        }
+        let left = left(agreement, &grant.owner, &grant.spent?, None)?;
+        Some(runs(&cost, &left))
+    });
+    let runs: Option<Vec<u64>> = runs_of_each.collect();
+    runs?.into_iter().min().filter(|runs| *runs < u64::MAX)
+}
