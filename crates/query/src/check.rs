@@ -140,7 +140,7 @@ impl Check<'_> {
     fn run(&self, values: ParamValues) -> Result<CheckedQuery, Refusal> {
         let plan = self.plan(values)?;
         let (outputs, aggregate) = top(&plan)?;
-        let rows = Lineage::new(&self.agreement.datasets).rows(&aggregate.input)?;
+        let rows = Lineage::new(self.agreement).rows(&aggregate.input)?;
         let scope = Scope {
             schema: aggregate.input.schema(),
             fields: &rows.fields,

@@ -42,7 +42,7 @@ pub use explain::{Expected, Explanation, Runs};
 pub use measure::{Kind, Measure};
 pub use memory::TooLarge;
 pub use refusal::{Refusal, RefusalKind};
-pub use released::Released;
+pub use released::{OtherRequest, Released};
 pub use room::{RoomData, compute, release};
 pub use run::{Limits, QueryError, RawAggregate};
 pub use source::SourceError;

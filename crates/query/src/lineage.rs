@@ -7,23 +7,29 @@
 //! public rows alone. So changing one person's rows changes that person's rows of the plan
 //! and no others.
 //!
+//! Every row's person has consented to the query's purpose at every owner read that keeps
+//! consents: an INNER JOIN drops who did not, and a LEFT JOIN follows one with the owner's
+//! register. Otherwise people who refused would look like people without rows.
+//!
 //! # Rules
 //! | node | rule |
 //! |---|---|
 //! | table | its (first) pseudonym column is the unit |
 //! | join of two private sides | INNER or LEFT, with an equality between unit columns of both |
 //! | join with a public side | the private side stands left, or the join is INNER |
+//! | LEFT JOIN | an owner's data set stands right only if a person's consents at that owner were asked for on the left |
 //! | projection | a unit column passes through as it is |
 //! | filter | any condition on the row |
 //! | anything else | refused |
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use datafusion::common::{JoinType, NullEquality, TableReference};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, Join, LogicalPlan, Operator, Projection, TableScan,
 };
+use incamera_agreement::{Agreement, ConsentSource};
 use incamera_types::{ColumnName, DatasetName, DatasetSpec};
 
 use crate::refusal::{Refusal, RefusalKind};
@@ -54,20 +60,24 @@ pub(crate) struct Rows {
     pub(crate) fields: Vec<Field>,
     /// Whether the rows belong to people.
     pub(crate) private: bool,
+    /// The private data sets that have part in the rows, ...
+    some: BTreeSet<DatasetName>,
+    /// ... and those of them that have part in every row.
+    every: BTreeSet<DatasetName>,
 }
 
 /// Walks plans over the data sets of an agreement.
 pub(crate) struct Lineage<'a> {
-    datasets: &'a BTreeMap<DatasetName, DatasetSpec>,
+    agreement: &'a Agreement,
     scanned: BTreeSet<DatasetName>,
 }
 
 type Walked = Result<Rows, Refusal>;
 
 impl<'a> Lineage<'a> {
-    pub(crate) fn new(datasets: &'a BTreeMap<DatasetName, DatasetSpec>) -> Self {
+    pub(crate) fn new(agreement: &'a Agreement) -> Self {
         Self {
-            datasets,
+            agreement,
             scanned: BTreeSet::new(),
         }
     }
@@ -94,7 +104,7 @@ impl<'a> Lineage<'a> {
 
     fn scan(&mut self, scan: &TableScan) -> Walked {
         let spec = match &scan.table_name {
-            TableReference::Bare { table } => self.datasets.get(table.as_ref()),
+            TableReference::Bare { table } => self.agreement.datasets.get(table.as_ref()),
             _ => None,
         };
         let Some(spec) = spec else {
@@ -124,6 +134,10 @@ impl<'a> Lineage<'a> {
                 spec.name
             )));
         }
+        let private: BTreeSet<_> = (!spec.public)
+            .then(|| spec.name.clone())
+            .into_iter()
+            .collect();
         let field = |column: &incamera_types::ColumnSpec| Field {
             shape: Shape::of(column),
             unit: if Some(&column.name) == unit {
@@ -136,6 +150,8 @@ impl<'a> Lineage<'a> {
         Ok(Rows {
             fields: spec.stored_columns().map(field).collect(),
             private: !spec.public,
+            some: private.clone(),
+            every: private,
         })
     }
 
@@ -158,10 +174,7 @@ impl<'a> Lineage<'a> {
             .iter()
             .map(field)
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Rows {
-            fields,
-            private: input.private,
-        })
+        Ok(Rows { fields, ..input })
     }
 
     fn join(&mut self, join: &Join) -> Walked {
@@ -186,17 +199,43 @@ impl<'a> Lineage<'a> {
             (false, true) if left_outer => return Err(public_left()),
             _ => {}
         }
+        let mut every = left.every;
         if left_outer {
+            self.consents_asked(&every, &right.some)?;
             for field in fields.iter_mut().skip(split) {
                 if field.unit == Unit::Certain {
                     field.unit = Unit::Maybe;
                 }
             }
+        } else {
+            every.extend(right.every);
         }
         Ok(Rows {
             fields,
             private: private.0 || private.1,
+            some: left.some.into_iter().chain(right.some).collect(),
+            every,
         })
+    }
+
+    /// Checks that of each data set on the right of a LEFT JOIN, the register of consents that
+    /// its owner keeps has part in every row on the left.
+    fn consents_asked(
+        &self,
+        left: &BTreeSet<DatasetName>,
+        right: &BTreeSet<DatasetName>,
+    ) -> Result<(), Refusal> {
+        let specs = right
+            .iter()
+            .filter_map(|name| self.agreement.datasets.get(name));
+        for spec in specs {
+            if let ConsentSource::Dataset(register) = self.agreement.consent_of(spec)
+                && !left.contains(&register.name)
+            {
+                return Err(not_asked(spec, register));
+            }
+        }
+        Ok(())
     }
 
     /// Checks a join's conditions; says whether one sets unit columns of both sides equal.
@@ -270,6 +309,28 @@ fn not_linked() -> Refusal {
         "JOIN ... ON a.person = b.person, with further conditions after AND",
     )
     .or_at_text("join")
+}
+
+fn not_asked(spec: &DatasetSpec, register: &DatasetSpec) -> Refusal {
+    let (name, owner) = (&spec.name, &spec.owner);
+    let instead = if name == &register.name {
+        format!(
+            "start from `{register}` or JOIN it, without LEFT",
+            register = register.name
+        )
+    } else {
+        format!(
+            "JOIN `{register}` before the LEFT JOIN: then those who refused are not counted at all",
+            register = register.name
+        )
+    };
+    Refusal::new(
+        RefusalKind::Join,
+        format!("a LEFT JOIN to `{name}` without the consents that `{owner}` keeps"),
+        "people who refused the purpose there would be counted as people without rows",
+        instead,
+    )
+    .or_at_text(name.as_str())
 }
 
 fn public_left() -> Refusal {

@@ -13,7 +13,7 @@ use num_traits::ToPrimitive;
 use crate::check::CheckedQuery;
 use crate::fold::cells;
 use crate::measure::Measure;
-use crate::run::RawAggregate;
+use crate::run::{Noise, RawAggregate};
 
 /// An answer with its noise: the only thing of a query that can be sent (I6).
 #[derive(Clone, Debug, PartialEq)]
@@ -29,13 +29,21 @@ impl Released {
     }
 }
 
-/// Adds noise. The caller holds every owner's grant, from which alone `key` comes.
+/// Grants of another request than the exact answer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the grants are of another request than the answer: nothing is released")]
+pub struct OtherRequest;
+
+/// Adds noise. The caller holds every owner's grant, from which alone the key comes.
 pub(crate) fn release_with(
     raw: RawAggregate,
-    checked: &CheckedQuery,
-    key: &NoiseKey,
+    noise: Noise<'_>,
     simulated: bool,
-) -> Released {
+) -> Result<Released, OtherRequest> {
+    if raw.request != noise.request {
+        return Err(OtherRequest);
+    }
+    let (checked, key) = (&raw.checked, noise.key);
     let width = checked.measures.len().max(1);
     let exact = raw.totals.chunks(width);
     let groups = (0..cells(&checked.query.groups))
@@ -46,20 +54,16 @@ pub(crate) fn release_with(
             let values: Vec<i64> = checked.measures.iter().zip(exact).map(noisy).collect();
             shown(checked, group.clone(), values)
         });
-    Released {
+    let keys = checked.query.groups.iter();
+    Ok(Released {
         answer: wire::Answer {
             query: checked.query.name.to_string(),
-            keys: checked
-                .query
-                .groups
-                .iter()
-                .map(|group| group.name.clone())
-                .collect(),
+            keys: keys.map(|group| group.name.clone()).collect(),
             measures: checked.measures.iter().map(described).collect(),
             groups: groups.collect(),
             simulated,
         },
-    }
+    })
 }
 
 fn noisy(measure: &Measure, exact: i128, group: &[String], key: &NoiseKey) -> i64 {

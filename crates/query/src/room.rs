@@ -10,8 +10,8 @@ use incamera_types::{ColumnName, DatasetName, FileId};
 
 use crate::check::CheckedQuery;
 use crate::memory::{self, TooLarge};
-use crate::released::{Released, release_with};
-use crate::run::{Limits, QueryError, RawAggregate, compute_over};
+use crate::released::{OtherRequest, Released, release_with};
+use crate::run::{Limits, Noise, QueryError, RawAggregate, compute_over};
 use crate::source::{Batches, PartSource, SourceError};
 
 /// Rows that are decrypted at a time.
@@ -99,7 +99,7 @@ pub async fn compute(
     compute_over(
         &Arc::new(checked.clone()),
         Arc::new(source),
-        grants.noise_key(),
+        noise(grants),
         limits.threads,
     )
     .await
@@ -107,9 +107,19 @@ pub async fn compute(
 
 /// Adds the noise that every owner's seed has a share in, and withholds groups with too few
 /// people by the noisy count.
-#[must_use]
-pub fn release(raw: RawAggregate, checked: &CheckedQuery, grants: &OpenedGrants) -> Released {
-    release_with(raw, checked, grants.noise_key(), grants.simulated())
+///
+/// # Errors
+/// [`OtherRequest`] if the grants are of another request than the one that was computed: the
+/// same noise would then stand on two answers.
+pub fn release(raw: RawAggregate, grants: &OpenedGrants) -> Result<Released, OtherRequest> {
+    release_with(raw, noise(grants), grants.simulated())
+}
+
+fn noise(grants: &OpenedGrants) -> Noise<'_> {
+    Noise {
+        request: grants.request(),
+        key: grants.noise_key(),
+    }
 }
 
 struct Opened {

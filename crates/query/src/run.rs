@@ -26,7 +26,7 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
 use futures::{FutureExt as _, StreamExt as _};
 use incamera_dp::NoiseKey;
-use incamera_types::DatasetSpec;
+use incamera_types::{DatasetSpec, RequestDigest};
 
 use crate::check::CheckedQuery;
 use crate::fold::{self, Fold, Odd, Rules, Totals};
@@ -82,10 +82,21 @@ impl From<DataFusionError> for QueryError {
     }
 }
 
-/// The exact answer: sums over clamped people. It cannot be shown, printed, compared or sent;
-/// only [`release`](crate::release) takes it, and needs every owner's grant for it (I6).
+/// The exact answer to one request: sums over clamped people. It cannot be shown, printed,
+/// compared or sent; only [`release`](crate::release) takes it, and needs every owner's grant
+/// for the same request (I6).
 pub struct RawAggregate {
     pub(crate) totals: Totals,
+    pub(crate) checked: Arc<CheckedQuery>,
+    /// Whose noise it must get: another request's would show by how much two answers differ.
+    pub(crate) request: RequestDigest,
+}
+
+/// A request, and the key of its noise.
+#[derive(Clone, Copy)]
+pub(crate) struct Noise<'a> {
+    pub(crate) request: RequestDigest,
+    pub(crate) key: &'a NoiseKey,
 }
 
 /// Computes a checked query over rows.
@@ -95,22 +106,22 @@ pub struct RawAggregate {
 pub(crate) async fn compute_over(
     checked: &Arc<CheckedQuery>,
     source: Arc<dyn PartSource>,
-    key: &NoiseKey,
+    noise: Noise<'_>,
     threads: usize,
 ) -> Result<RawAggregate, QueryError> {
     let pool = Arc::new(UnboundedMemoryPool::default());
-    compute_within(checked, source, key, threads, pool).await
+    compute_within(checked, source, noise, threads, pool).await
 }
 
 /// Computes with what the engine reserves drawn from `pool`.
 pub(crate) async fn compute_within(
     checked: &Arc<CheckedQuery>,
     source: Arc<dyn PartSource>,
-    key: &NoiseKey,
+    noise: Noise<'_>,
     threads: usize,
     pool: Arc<dyn MemoryPool>,
 ) -> Result<RawAggregate, QueryError> {
-    let key = Arc::new(NoiseKey::from_bytes(*key.choice("cut")));
+    let key = Arc::new(NoiseKey::from_bytes(*noise.key.choice("cut")));
     let state = session(pool)?;
     let plan = state.optimize(&checked.plan)?;
     let stretches = stretches(checked, source.as_ref())?;
@@ -142,7 +153,11 @@ pub(crate) async fn compute_within(
     }
     match worst {
         Some(error) => Err(error),
-        None => Ok(RawAggregate { totals }),
+        None => Ok(RawAggregate {
+            totals,
+            checked: Arc::clone(checked),
+            request: noise.request,
+        }),
     }
 }
 

@@ -345,7 +345,7 @@ fn notes(answer: &wire::Answer, query: &Query) -> Vec<String> {
     }
     notes.push("ranges are of the noise alone, at 95 %".into());
     notes.push(format!(
-        "counted are people whose consent covers `{}` at every owner read",
+        "counted are people whose consent covers `{}` at every owner read that keeps consents",
         query.purpose
     ));
     if answer.groups.iter().any(|group| group.withheld) {

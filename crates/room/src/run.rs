@@ -329,7 +329,8 @@ async fn answer(
             Problem::new(ProblemKind::Internal, "query-failed", error.to_string())
                 .hint("the charge stands, and asking again is free once the cause is gone")
         })?;
-    Ok(release(raw, checked, grants).answer())
+    let released = release(raw, grants).map_err(Problem::internal)?;
+    Ok(released.answer())
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

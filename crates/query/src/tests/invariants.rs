@@ -1,11 +1,10 @@
 //! I6, I7 and I8, as far as this crate can break them.
 
 use arrow::array::{Date32Array, Decimal128Array, Int64Array, StringArray};
-use incamera_dp::NoiseKey;
 use incamera_types::Value;
 
 use super::*;
-use crate::released::release_with;
+use crate::OtherRequest;
 use crate::source::{Batches, SourceError};
 use crate::{check, prove};
 
@@ -256,15 +255,32 @@ fn i8_the_same_seeds_give_the_same_bytes() {
             Some("a"),
         )
     };
-    let answer = |key: u8| {
+    let bytes = |key: u8| {
         let mut rows: Vec<_> = (0..200).map(row).collect();
         rows.sort_by_key(|row| row.0);
         let checked = hostile();
         let raw = try_raw(&checked, Arc::new(purchases(rows)), key).unwrap();
-        encode(&release_with(raw, &checked, &NoiseKey::from_bytes([key; 32]), true).answer())
+        encode(&answer(raw, key))
     };
-    assert_eq!(answer(1), answer(1));
-    assert_ne!(answer(1), answer(2));
+    assert_eq!(bytes(1), bytes(1));
+    assert_ne!(bytes(1), bytes(2));
+}
+
+/// Another request's noise on these sums, and these sums with their own: the difference of the
+/// two answers would be exact.
+#[test]
+fn i6_an_exact_answer_gets_the_noise_of_its_own_request() {
+    use incamera_types::{Digest as _, RequestDigest};
+    let rows = vec![(person(1), None, Some(1), Some(1), Some(1), Some("a"))];
+    let raw = || try_raw(&hostile(), Arc::new(purchases(rows.clone())), 1).unwrap();
+    let key = NoiseKey::from_bytes([1; 32]);
+    let own = noise(&key);
+    let other = Noise {
+        request: RequestDigest::from_bytes([2; 32]),
+        ..own
+    };
+    assert!(release_with(raw(), own, true).is_ok());
+    assert_eq!(release_with(raw(), other, true).err(), Some(OtherRequest));
 }
 
 #[test]
@@ -289,7 +305,7 @@ fn small_groups_are_withheld_by_the_noisy_count() {
     rows.sort_by_key(|row| row.0);
     let raw = try_raw(&checked, Arc::new(purchases(rows)), 1).unwrap();
     assert_eq!(raw.totals, [250, 750, 0, 0]);
-    let answer = release_with(raw, &checked, &NoiseKey::from_bytes([1; 32]), true).answer();
+    let answer = super::answer(raw, 1);
     let withheld: Vec<bool> = answer.groups.iter().map(|group| group.withheld).collect();
     assert_eq!(
         withheld,

@@ -74,7 +74,7 @@ fn run_within(checked: &CheckedQuery, bytes: u64) -> Result<RawAggregate, QueryE
     runtime.unwrap().block_on(compute_within(
         &Arc::new(checked.clone()),
         Arc::new(everybody()),
-        &NoiseKey::from_bytes([1; 32]),
+        noise(&NoiseKey::from_bytes([1; 32])),
         1,
         Arc::new(pool),
     ))

@@ -17,10 +17,11 @@ use arrow::datatypes::{Field, Schema};
 use arrow::record_batch::RecordBatch;
 use incamera_agreement::{Agreement, Query};
 use incamera_dp::NoiseKey;
-use incamera_types::{DatasetName, Params};
+use incamera_types::{DatasetName, Digest as _, Params, RequestDigest};
 
 use crate::check::CheckedQuery;
-use crate::run::{Limits, QueryError, RawAggregate, compute_over};
+use crate::released::release_with;
+use crate::run::{Limits, Noise, QueryError, RawAggregate, compute_over};
 use crate::source::{Memory, PartSource};
 
 /// An agreement with this one query `q`; lines of `settings` replace the defaults.
@@ -92,6 +93,18 @@ pub(super) fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
     .unwrap()
 }
 
+/// The noise of the one request that tests make.
+pub(super) fn noise(key: &NoiseKey) -> Noise<'_> {
+    let request = RequestDigest::from_bytes([1; 32]);
+    Noise { request, key }
+}
+
+/// The answer, with the noise of a key.
+pub(super) fn answer(raw: RawAggregate, key: u8) -> incamera_wire::v1::Answer {
+    let key = NoiseKey::from_bytes([key; 32]);
+    release_with(raw, noise(&key), true).unwrap().answer()
+}
+
 pub(super) fn limits() -> Limits {
     Limits {
         threads: 2,
@@ -108,11 +121,10 @@ pub(super) fn try_raw(
         .worker_threads(1)
         .build()
         .unwrap();
-    let key = NoiseKey::from_bytes([key; 32]);
     runtime.block_on(compute_over(
         &Arc::new(checked.clone()),
         source,
-        &key,
+        noise(&NoiseKey::from_bytes([key; 32])),
         limits().threads,
     ))
 }

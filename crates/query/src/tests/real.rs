@@ -16,7 +16,6 @@ use incamera_types::{Digest, Pseudonym, RequestDigest, Transcript, Value};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::*;
-use crate::released::release_with;
 use crate::{check, table};
 
 const SQL: &str = "SELECT CASE WHEN mailing.person IS NOT NULL THEN 'mailed' ELSE 'not mailed' END AS campaign_group,
@@ -260,17 +259,19 @@ fn coverage(real: &Real, runs: usize) -> Vec<usize> {
             ("from", Value::Date(from)),
             ("until", Value::Date(until)),
         ]);
-        let checked = check(&agreement, query(&agreement), &values).unwrap();
+        let checked = Arc::new(check(&agreement, query(&agreement), &values).unwrap());
         let exact = real.exact(campaign, from.days(), until.days());
         let raw = totals(&checked, real.memory(), 1);
         assert_eq!(raw, exact, "campaign {campaign}");
         let mut hits = vec![0; 10];
         for _ in 0..runs {
+            let key = NoiseKey::from_bytes(rand::random());
             let raw = RawAggregate {
                 totals: raw.clone(),
+                checked: Arc::clone(&checked),
+                request: noise(&key).request,
             };
-            let key = NoiseKey::from_bytes(rand::random());
-            let answer = release_with(raw, &checked, &key, true).answer();
+            let answer = release_with(raw, noise(&key), true).unwrap().answer();
             let table = table(&answer, query(&agreement)).unwrap();
             let cells = table.rows.iter().flat_map(|row| &row.cells);
             for ((hits, cell), truth) in hits.iter_mut().zip(cells).zip(truths(&exact)) {

@@ -242,7 +242,8 @@ fn sealed_data_give_the_answer_of_those_who_consented() {
     let loss = room.checked().loss();
     let raw = room.run(loss).unwrap();
     assert_eq!(raw.totals, twin());
-    let answer = release(raw, &room.checked(), &room.grants(loss)).answer();
+    let released = release(raw, &room.grants(loss)).unwrap();
+    let answer = released.answer();
     assert!(answer.simulated);
     assert_eq!(answer.groups.len(), 2);
 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use incamera_query::{CheckedQuery, RawAggregate, Released, release};
+use incamera_query::{OtherRequest, RawAggregate, Released, release};
 use incamera_release::OpenedGrants;
 
 /// Fails to compile if a type implements a trait: then two implementations of
@@ -34,7 +34,7 @@ fn i6_an_exact_answer_can_be_neither_shown_nor_sent() {
 
 #[test]
 fn i6_there_is_no_release_without_grants() {
-    let _: fn(RawAggregate, &CheckedQuery, &OpenedGrants) -> Released = release;
+    let _: fn(RawAggregate, &OpenedGrants) -> Result<Released, OtherRequest> = release;
     lacks!(Released: Default, From<RawAggregate>, From<incamera_wire::v1::Answer>);
     lacks!(OpenedGrants: Default, Clone);
     lacks!(RawAggregate: Into<Released>, Into<incamera_wire::v1::Answer>);
