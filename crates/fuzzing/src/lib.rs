@@ -1,4 +1,64 @@
 //! One function for each parser of foreign bytes.
+//!
+//! The fuzzer of `fuzz/` calls them without end; the smoke test of this crate calls them with
+//! the seeds of `fuzz/seeds` and some mutations of each. Whatever the bytes, a function returns:
+//! it neither panics nor takes long. Where there is more to say than that, it asserts it: what
+//! was parsed is written the same again, a message by an honest signer with any content is
+//! refused or holds together.
+//!
+//! # What stands in for the world
+//! The golden files of the other crates: an agreement with its keys, one whole release, a
+//! sealed data set with its ring. So bodies can be signed again after they were changed, and
+//! the code behind a signature check is reached.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "here a panic is what is looked for"
+)]
+
+mod files;
+mod messages;
+#[cfg(feature = "engine")]
+mod query;
+mod release;
+mod texts;
+mod world;
+
+pub use files::{local, part, ring, source, wrap};
+pub use messages::{certificate, evidence, matching, messages, proof, signed};
+#[cfg(feature = "engine")]
+pub use query::query;
+pub use release::{grant, release, request, reservation};
+pub use texts::{agreement, config, note, signature, url, values};
 
 /// A parser, fed: it must neither panic nor take long, whatever the bytes.
 pub type Target = fn(&[u8]);
+
+/// Every function with its name, which is also that of its fuzz target and of its seeds.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("agreement", agreement),
+    ("certificate", certificate),
+    ("config", config),
+    ("evidence", evidence),
+    ("grant", grant),
+    ("local", local),
+    ("matching", matching),
+    ("messages", messages),
+    ("note", note),
+    ("part", part),
+    ("proof", proof),
+    #[cfg(feature = "engine")]
+    ("query", query),
+    ("release", release),
+    ("request", request),
+    ("reservation", reservation),
+    ("ring", ring),
+    ("signature", signature),
+    ("signed", signed),
+    ("source", source),
+    ("url", url),
+    ("values", values),
+    ("wrap", wrap),
+];

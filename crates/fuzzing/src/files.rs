@@ -1,0 +1,163 @@
+//! Files: what an owner reads from its own folder, and the parts that a room keeps.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::LazyLock;
+
+use age::secrecy::SecretString as AgeSecret;
+use bytes::Bytes;
+use incamera_keys::{PurposeKey, SecretString, aead};
+use incamera_seal::{
+    Consents, Crosswalk, KeyRing, Manifest, PartKeys, Source, check_source, granted_parts,
+    peek_manifest, read_part, read_public_part, read_texts, unwrap_keys,
+};
+use incamera_types::{ColumnName, FileId, Pseudonym, PurposeName};
+use incamera_wire::v1::{self as wire, Signed};
+use incamera_wire::{decode, encode};
+use tempfile::NamedTempFile;
+
+use crate::world;
+
+macro_rules! sealed {
+    ($name:literal) => {
+        include_bytes!(concat!("../../seal/tests/golden/", $name)).as_slice()
+    };
+}
+
+const PASSPHRASE: &str = "correct horse";
+
+/// A file with these bytes, which goes when it is dropped.
+fn file(data: &[u8], suffix: &str) -> NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(suffix).tempfile().unwrap();
+    file.write_all(data).unwrap();
+    file
+}
+
+fn purpose(name: &str) -> PurposeName {
+    name.parse().unwrap()
+}
+
+fn pseudonym(id: &str) -> Option<Pseudonym> {
+    let mut bytes = [0; Pseudonym::BYTES];
+    bytes
+        .iter_mut()
+        .zip(id.bytes())
+        .for_each(|(to, from)| *to = from);
+    (!id.starts_with('-')).then(|| Pseudonym::from_bytes(bytes))
+}
+
+/// The owner's CSV and Parquet files: read for matching, and typed for sealing.
+pub fn source(data: &[u8]) {
+    let agreement = world::agreement();
+    let purposes = agreement.leaf_purposes();
+    for suffix in [".csv", ".parquet"] {
+        let file = file(data, suffix);
+        let source = Source::of(file.path()).unwrap();
+        let mut seen = 0;
+        let rows = read_texts(&source, "email", &mut |_| seen += 1);
+        assert!(rows.is_err() || rows.is_ok_and(|rows| rows == seen));
+        for spec in agreement.datasets.values() {
+            let _ = check_source(&source, spec, &purposes, &pseudonym);
+        }
+    }
+}
+
+/// The crosswalk and the consents.
+pub fn local(data: &[u8]) {
+    let file = file(data, ".parquet");
+    if let Ok(crosswalk) = Crosswalk::read(file.path()) {
+        assert!(
+            crosswalk
+                .iter()
+                .all(|(id, of)| crosswalk.lookup(id) == Some(of))
+        );
+    }
+    if let Ok(consents) = Consents::read(file.path()) {
+        let nobody = Pseudonym::from_bytes([0; Pseudonym::BYTES]);
+        assert!(!consents.is_empty() || consents.class(&nobody).is_none());
+    }
+}
+
+/// Whether scrypt would take no time: a larger work factor is slow, which is its purpose.
+fn quick(data: &[u8]) -> bool {
+    let head = &data[..data.len().min(256)];
+    let lines = head.split(|byte| *byte == b'\n');
+    let mut stanzas = lines.filter(|line| line.starts_with(b"-> scrypt "));
+    stanzas.all(|line| line.ends_with(b" 1"))
+}
+
+/// The key ring: the age file, and any document inside an honest one.
+pub fn ring(data: &[u8]) {
+    let passphrase = SecretString::from(PASSPHRASE);
+    if quick(data) {
+        let _ = KeyRing::open(file(data, ".age").path(), &passphrase);
+    }
+    let mut recipient = age::scrypt::Recipient::new(AgeSecret::from(PASSPHRASE));
+    recipient.set_work_factor(1);
+    let sealed = age::encrypt(&recipient, data).unwrap();
+    let _ = KeyRing::open(file(&sealed, ".age").path(), &passphrase);
+}
+
+fn manifest(bytes: &[u8]) -> Manifest {
+    let signed: Signed = decode(bytes, bytes.len()).unwrap();
+    peek_manifest(&signed).unwrap()
+}
+
+static RING: LazyLock<KeyRing> = LazyLock::new(|| {
+    let file = file(sealed!("ring-1.age"), ".age");
+    KeyRing::open(file.path(), &SecretString::from(PASSPHRASE)).unwrap()
+});
+static SEALED: LazyLock<Manifest> = LazyLock::new(|| manifest(sealed!("sealed-1/manifest")));
+static PUBLIC: LazyLock<Manifest> = LazyLock::new(|| manifest(sealed!("public-1/manifest")));
+
+fn columns(manifest: &Manifest) -> Vec<ColumnName> {
+    let columns = manifest.columns().iter();
+    columns.map(|column| column.name.clone()).collect()
+}
+
+fn keys(manifest: &Manifest) -> Option<BTreeMap<FileId, PartKeys>> {
+    let (purpose, columns) = (purpose("measurement"), columns(manifest));
+    let keys = unwrap_keys(manifest, &purpose, &columns, &RING).ok()?;
+    granted_parts(manifest, &purpose, &columns, keys).ok()
+}
+
+/// A part of a sealed and of a public data set, as the room opens it, its digest not asked.
+pub fn part(data: &[u8]) {
+    let bytes = Bytes::copy_from_slice(data);
+    let keys = keys(&SEALED).unwrap();
+    let (part, names) = (&SEALED.parts()[0], columns(&SEALED));
+    let opened = read_part(
+        bytes.clone(),
+        &SEALED,
+        part,
+        &keys[&part.file_id],
+        &names,
+        100,
+    );
+    if let Ok(reader) = opened {
+        // Every page is authentic: what is read is what was sealed, or nothing.
+        let rows: usize = reader.flatten().map(|batch| batch.num_rows()).sum();
+        assert!(rows <= 3);
+    }
+    let (part, names) = (&PUBLIC.parts()[0], columns(&PUBLIC));
+    if let Ok(reader) = read_public_part(bytes, &PUBLIC, part, &names, 100) {
+        // A hostile file may say that it has rows without end.
+        reader.take(100).for_each(drop);
+    }
+}
+
+/// Wraps of data keys: none opens that was not made for its place.
+pub fn wrap(data: &[u8]) {
+    let key = PurposeKey::from_bytes([7; 32]);
+    assert!(aead::open(&key, b"a place", data).is_err());
+    let signed: Signed = decode(sealed!("sealed-1/manifest"), 1 << 20).unwrap();
+    let mut body: wire::Manifest = decode(&signed.body, 1 << 20).unwrap();
+    let all = body.parts.iter_mut().flat_map(|part| &mut part.keys);
+    let wraps = all.flat_map(|key| &mut key.wraps);
+    for wrap in wraps.filter(|wrap| wrap.purpose == "measurement") {
+        let length = wrap.wrapped.len();
+        wrap.wrapped = data.iter().copied().chain([0; 60]).take(length).collect();
+    }
+    let manifest = Manifest::parse(&encode(&body)).unwrap();
+    assert!(keys(&manifest).is_none(), "several places share a wrap");
+}

@@ -1,0 +1,222 @@
+//! Messages of protobuf, and what services read out of them.
+
+use std::sync::LazyLock;
+
+use incamera_attest::{Binding, verify};
+use incamera_group::EncodedPoint;
+use incamera_keys::{PublicKey, SigningKey, peek_signed};
+use incamera_matching::{MatchingSecret, Method, Reveals, Run, Terms};
+use incamera_net::services;
+use incamera_net::status::Problem;
+use incamera_net::tls::leaf_key;
+use incamera_seal::{Manifest, inspect, peek_manifest};
+use incamera_tlog::{Hash, Tree, leaf_hash, verify_consistency, verify_inclusion};
+use incamera_types::{MatchingEpoch, UnixTime};
+use incamera_wire::v1::{self, Signed};
+use incamera_wire::{Format, decode, encode};
+use prost::Message;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+use rustls::pki_types::CertificateDer;
+use tonic::{Code, Status};
+
+use crate::world::{self, NOW};
+
+/// What was read is written in one way, and read from that the same.
+fn one_form<M: Message + Default>(data: &[u8]) {
+    if let Ok(message) = decode::<M>(data, data.len()) {
+        let written = encode(&message);
+        let again: M = decode(&written, written.len()).unwrap();
+        assert_eq!(encode(&again), written);
+    }
+}
+
+macro_rules! one_form_each {
+    ($data:ident, $($module:ident::{$($message:ident),* $(,)?}),* $(,)?) => {
+        $($(one_form::<$module::$message>($data);)*)*
+    };
+}
+
+/// Every message of the services and of the files, and the detail of a failure.
+pub fn messages(data: &[u8]) {
+    one_form_each!(
+        data,
+        services::{
+            ChallengeRequest, ChallengeReply, ReserveRequest, ReserveReply, CommitRequest,
+            CommitReply, RegisterManifestRequest, RegisterManifestReply, StatusRequest,
+            StatusReply, MeetingFrame, AttestRequest, AttestReply, PushFrame, PushReply,
+            ManifestsRequest, ManifestsReply, RunRequest, RunEvent,
+        },
+        v1::{
+            Signed, Manifest, RequestEnvelope, BoundEvidence, SimulatedEvidence, Reservation,
+            Grant, GrantSecrets, LogEntry, Answer, Receipt, ReleaseFile, MatchMessage,
+        },
+    );
+    let message = String::from_utf8_lossy(data).into_owned();
+    for code in [
+        Code::Internal,
+        Code::Unavailable,
+        Code::from(i32::from(data.len() as u8)),
+    ] {
+        let status = Status::with_details(code, message.clone(), data.to_vec().into());
+        let problem = Problem::from_status(&status);
+        assert!(!problem.message().chars().any(char::is_control));
+        assert!(problem.exit_code() > 0);
+    }
+}
+
+/// Messages under a signature that nobody has checked, manifests above all.
+pub fn signed(data: &[u8]) {
+    if let Ok(signed) = decode::<Signed>(data, data.len()) {
+        let limit = signed.body.len();
+        let _ = peek_signed::<v1::Manifest>(&signed, Format::Manifest, limit);
+        let _ = peek_signed::<v1::RequestEnvelope>(&signed, Format::Request, limit);
+        let _ = peek_signed::<v1::Grant>(&signed, Format::Grant, limit);
+        if let Ok(manifest) = peek_manifest(&signed) {
+            let _ = inspect(&manifest);
+        }
+    }
+    if let Ok(manifest) = Manifest::parse(data) {
+        let _ = inspect(&manifest);
+        for part in manifest.parts() {
+            assert!(part.partition < manifest.partitions());
+            let _ = manifest.part_schema(part);
+        }
+    }
+}
+
+/// Evidence, with the keys and digests that it says it binds.
+pub fn evidence(data: &[u8]) {
+    let Ok(bound) = decode::<v1::BoundEvidence>(data, data.len()) else {
+        return;
+    };
+    let Ok(binding) = Binding::claimed(&bound) else {
+        return;
+    };
+    let Some(evidence) = &bound.evidence else {
+        return;
+    };
+    let policy = &world::agreement().room.policy;
+    for now in [NOW, UnixTime(0), UnixTime(u64::MAX)] {
+        if let Ok(workload) = verify(evidence, policy, &binding, now) {
+            // The key is published, so anybody can make it; it says so.
+            assert!(workload.simulated());
+        }
+    }
+}
+
+fn hashes(data: &[u8]) -> Vec<Hash> {
+    let (chunks, _) = data.as_chunks::<32>();
+    chunks
+        .iter()
+        .map(|chunk| Hash::from_bytes(*chunk))
+        .collect()
+}
+
+fn number(data: &[u8]) -> Option<(u64, &[u8])> {
+    let (bytes, rest) = data.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*bytes), rest))
+}
+
+fn foreign_proof(data: &[u8]) -> Option<()> {
+    let (index, rest) = number(data)?;
+    let (size, rest) = number(rest)?;
+    let hashes = hashes(rest);
+    let [one, other, proof @ ..] = hashes.as_slice() else {
+        return None;
+    };
+    let _ = verify_inclusion(one, index, size, other, proof);
+    let _ = verify_consistency(index, one, size, other, proof);
+    Some(())
+}
+
+/// Proofs of a log: any, and those of a tree over the bytes, which hold.
+pub fn proof(data: &[u8]) {
+    let _ = foreign_proof(data);
+    let entries: Vec<&[u8]> = data.chunks(3).take(20).collect();
+    let tree = Tree::from_entries(&entries);
+    let size = tree.size();
+    let root = tree.root(size).unwrap();
+    for (at, entry) in entries.iter().enumerate() {
+        let index = at as u64;
+        let proof = tree.inclusion_proof(index, size).unwrap();
+        assert_eq!(
+            verify_inclusion(&leaf_hash(entry), index, size, &root, &proof),
+            Ok(())
+        );
+        let other = leaf_hash(b"another entry");
+        assert!(verify_inclusion(&other, index, size, &root, &proof).is_err());
+        let (old, proof) = (
+            tree.root(index).unwrap(),
+            tree.consistency_proof(index, size).unwrap(),
+        );
+        assert_eq!(verify_consistency(index, &old, size, &root, &proof), Ok(()));
+    }
+}
+
+/// The terms and ids of the vector `run-mailer` of crate `matching`.
+fn run() -> Run {
+    static TERMS: LazyLock<Terms> = LazyLock::new(|| {
+        let id = "783d523ec432dd16ce190c6d911f58d02768a86fce9f11cd6b23aefe5ff392ba";
+        let digest = "442bbfcbb78490f1e71a8ecee35cfa8c97e12433016247121db2ca3cf85a2cf0";
+        Terms {
+            agreement_id: id.parse().unwrap(),
+            agreement_digest: digest.parse().unwrap(),
+            epoch: MatchingEpoch(1),
+            id_kind: "email".parse().unwrap(),
+            method: Method::Commutative,
+            reveals: Reveals::Nothing,
+            max_ids: 1000,
+        }
+    });
+    let ids = ["ana@mail.example", "bo@mail.example", "cy@mail.example"];
+    let secret = MatchingSecret::from_key(&[0x11; 32]);
+    let (me, peer) = ("mailer".parse().unwrap(), "shop".parse().unwrap());
+    let mut rng = ChaCha20Rng::seed_from_u64(7);
+    let ids = ids.map(str::to_owned).into();
+    Run::new(TERMS.clone(), me, peer, &secret, ids, &[], &mut rng).unwrap()
+}
+
+/// A peer's messages, each after its length in two bytes, and a peer's points.
+pub fn matching(data: &[u8]) {
+    let mut run = run();
+    let mut rest = data;
+    while let Some((length, after)) = rest.split_first_chunk::<2>() {
+        while run.outgoing().is_some() {}
+        let length = usize::from(u16::from_be_bytes(*length)).min(after.len());
+        let (message, after) = after.split_at(length);
+        rest = after;
+        let Ok(message) = decode(message, message.len()) else {
+            continue;
+        };
+        if run.incoming(message).is_err() {
+            assert!(!run.is_finished() && run.outgoing().is_none());
+        }
+        let progress = run.progress();
+        assert!(progress.done <= progress.total || run.peer_size().is_none());
+    }
+    let finished = run.is_finished();
+    if let Ok(crosswalk) = run.finish() {
+        assert!(finished);
+        assert_eq!(crosswalk.len(), 3);
+    }
+    if let Some(points) = EncodedPoint::split(data) {
+        assert_eq!(EncodedPoint::join(&points), data);
+    }
+}
+
+/// Certificates and keys that a connection or a person brings.
+pub fn certificate(data: &[u8]) {
+    if let Ok(key) = leaf_key(&CertificateDer::from(data)) {
+        assert_eq!(PublicKey::from_bytes(key.as_bytes()), Ok(key));
+    }
+    if let Ok(key) = PublicKey::from_spki(data) {
+        assert_eq!(key.to_spki(), data);
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = SigningKey::from_openssh(text, None);
+        if let Ok(key) = text.parse::<PublicKey>() {
+            assert_eq!(key.to_string().parse(), Ok(key));
+        }
+    }
+}

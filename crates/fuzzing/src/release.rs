@@ -1,0 +1,106 @@
+//! The messages of a release. Bodies are taken as they are, and once more as if their honest
+//! signer had signed them.
+
+use incamera_keys::hpke::RoomPublicKey;
+use incamera_keys::sign_message;
+use incamera_release::{AllReserved, ReceiptError, verify_release, verify_request};
+use incamera_wire::v1::{
+    Answer, Grant, Receipt, ReleaseFile, RequestEnvelope, Reservation, Signed,
+};
+use incamera_wire::{Format, decode};
+use prost::Message;
+
+use crate::world::{self, NOW};
+
+fn read<M: Message + Default>(data: &[u8]) -> Option<M> {
+    decode(data, data.len()).ok()
+}
+
+fn signed<M: Message>(format: Format, body: &M, signer: &str) -> Signed {
+    sign_message(&world::key(signer), format, body).unwrap()
+}
+
+/// An analyst's request, signed by somebody or by the analyst.
+pub fn request(data: &[u8]) {
+    let active = world::agreement().at(NOW).unwrap();
+    if let Some(signed) = read::<Signed>(data)
+        && let Ok(request) = verify_request(&signed, &active, NOW)
+    {
+        // Nobody else has the key: only what was signed can hold.
+        assert_eq!(signed.body, world::request().body);
+        assert_eq!(request.analyst().to_string(), "mailer/ana");
+    }
+    if let Some(envelope) = read::<RequestEnvelope>(data) {
+        let signed = signed(Format::Request, &envelope, "ana");
+        if let Ok(request) = verify_request(&signed, &active, NOW) {
+            assert_eq!(
+                request.query().name.as_str(),
+                envelope.request.unwrap().query
+            );
+            assert!(request.expires() > NOW);
+        }
+    }
+}
+
+/// An owner's reservation, signed by the owner, beside the other's honest one.
+pub fn reservation(data: &[u8]) {
+    let Some(mut reservation) = read::<Reservation>(data) else {
+        return;
+    };
+    let active = world::agreement().at(NOW).unwrap();
+    let request = verify_request(&world::request(), &active, NOW).unwrap();
+    let keys = world::receipt().evidence[0].keys.clone().unwrap();
+    let room_key = RoomPublicKey::from_bytes(&keys.hpke_key).unwrap().digest();
+    let all = ["mailer", "shop"].map(|owner| signed(Format::Reservation, &reservation, owner));
+    let checked = AllReserved::check(&request, room_key, &all, NOW, 30);
+    assert!(checked.is_err(), "one reservation cannot be two owners'");
+    let all = ["mailer", "shop"].map(|owner| {
+        owner.clone_into(&mut reservation.owner);
+        signed(Format::Reservation, &reservation, owner)
+    });
+    if AllReserved::check(&request, room_key, &all, NOW, 30).is_ok() {
+        assert_eq!(reservation.request_digest, request.digest().as_ref());
+    }
+}
+
+fn verify(receipt: &Receipt, file: &ReleaseFile) -> Result<(), ReceiptError> {
+    let receipt = signed(Format::Receipt, receipt, "receipt");
+    let file = ReleaseFile {
+        receipt: Some(receipt),
+        ..file.clone()
+    };
+    verify_release(&file, world::agreement()).map(|_| ())
+}
+
+/// An owner's grant, signed by the owner, in a receipt that is honest otherwise.
+pub fn grant(data: &[u8]) {
+    let Some(grant) = read::<Grant>(data) else {
+        return;
+    };
+    let file = world::release();
+    for (at, owner) in ["mailer", "shop"].iter().enumerate() {
+        let mut receipt = world::receipt();
+        receipt.grants[at] = signed(Format::Grant, &grant, owner);
+        if verify(&receipt, &file).is_ok() {
+            assert_eq!(grant.owner, *owner);
+        }
+    }
+}
+
+/// A release file as it is, its receipt signed again, and its answer.
+pub fn release(data: &[u8]) {
+    let known = world::release();
+    if let Some(file) = read::<ReleaseFile>(data) {
+        if verify_release(&file, world::agreement()).is_ok() {
+            assert_eq!((&file.answer, &file.salt), (&known.answer, &known.salt));
+        }
+        let signed = file.receipt.as_ref();
+        if let Some(receipt) = signed.and_then(|signed| read::<Receipt>(&signed.body)) {
+            let _ = verify(&receipt, &file);
+        }
+    }
+    if let Some(receipt) = read::<Receipt>(data) {
+        let _ = verify(&receipt, &known);
+    }
+    let _ = read::<Answer>(data);
+}

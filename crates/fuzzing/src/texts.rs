@@ -1,0 +1,173 @@
+//! What people write and what stands in text files.
+
+use std::fmt::{Debug, Display};
+use std::path::Path;
+use std::str::FromStr;
+
+use incamera_agreement::{Agreement, ServiceUrl, diff, explain};
+use incamera_keys::{PublicKey, SshSig, note};
+use incamera_matching::ids;
+use incamera_net::config::{self, ConfigError};
+use incamera_net::tls;
+use incamera_party::{PartyConfig, PublicFile};
+use incamera_tlog::Checkpoint;
+use incamera_types::{
+    AgreementDigest, AnalystRef, Budget, ColumnRef, ColumnType, Date, Decimal, Delta, Epsilon,
+    IdKind, Measurement, ParamType, PartyName, UnixTime,
+};
+
+use crate::world;
+
+fn text(data: &[u8]) -> Option<&str> {
+    std::str::from_utf8(data).ok()
+}
+
+/// The agreement: parsed, explained, compared, or refused with places inside the text.
+pub fn agreement(data: &[u8]) {
+    let agreement = match Agreement::parse(data) {
+        Ok(agreement) => agreement,
+        Err(error) => {
+            for problem in error.problems() {
+                assert!(problem.span.start <= problem.span.end);
+                assert!(problem.span.end <= data.len());
+                assert!(problem.line > 0 && problem.column > 0);
+            }
+            return;
+        }
+    };
+    assert_eq!(agreement.bytes(), data);
+    assert!(!explain(&agreement).is_empty());
+    assert!(diff(&agreement, &agreement).is_empty());
+    let known = world::agreement();
+    let _ = diff(known, &agreement);
+    for query in agreement.queries.values() {
+        let _ = (agreement.cost(query), agreement.owners_read(query));
+    }
+    // Nobody signed it.
+    assert!(agreement.verify(&world::signatures()).is_err() || known.bytes() == data);
+}
+
+/// SSHSIG in both its forms: each signature has one of either.
+pub fn signature(data: &[u8]) {
+    if let Ok(signature) = SshSig::from_bytes(data) {
+        assert_eq!(signature.to_bytes(), data);
+        assert!(SshSig::from_armor(&signature.to_armor()).is_ok_and(|again| again == signature));
+        let key = *signature.claimed_key();
+        let _ = key.verify(signature.namespace(), b"a message", &signature);
+    }
+    if let Some(signature) = text(data).and_then(|text| SshSig::from_armor(text).ok()) {
+        assert!(SshSig::from_bytes(&signature.to_bytes()).is_ok_and(|again| again == signature));
+    }
+}
+
+/// Signed notes and the checkpoints in them.
+pub fn note(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let _ = note::verify(text, "shop", &world::key("shop").public());
+    if let Ok(body) = note::unverified_text(text)
+        && let Ok(checkpoint) = Checkpoint::parse(body)
+    {
+        assert_eq!(checkpoint.to_text(), body);
+    }
+    if let Ok(checkpoint) = Checkpoint::parse(text) {
+        let signed = note::sign(text, "shop", &world::key("shop")).unwrap();
+        let body = note::verify(&signed, "shop", &world::key("shop").public()).unwrap();
+        assert_eq!(Checkpoint::parse(&body), Ok(checkpoint));
+    }
+}
+
+/// The address of a service, and the certificate that is made for it.
+pub fn url(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let Ok(url) = text.parse::<ServiceUrl>() else {
+        return;
+    };
+    assert_eq!(url.as_str(), text);
+    assert!(!url.host().is_empty() && url.port() > 0);
+    let hosts = [url.host().to_owned()];
+    let served = tls::server_config(&world::key("shop"), &hosts, &tls::TlsOptions::default());
+    assert!(served.is_ok(), "no certificate can name {}", url.host());
+}
+
+fn round_trip<T: FromStr + Display + PartialEq + Debug>(text: &str) -> Option<T> {
+    let value: T = text.parse().ok()?;
+    let again = value.to_string().parse::<T>().ok();
+    assert_eq!(again.as_ref(), Some(&value));
+    Some(value)
+}
+
+/// Days, numbers, names, digests and the values of parameters.
+pub fn values(data: &[u8]) {
+    let number = data
+        .iter()
+        .take(8)
+        .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let _ = UnixTime(number).to_string();
+    let Some(text) = text(data) else { return };
+    if let Some(day) = round_trip::<Date>(text) {
+        let _ = day.end();
+    }
+    let _ = round_trip::<Decimal>(text);
+    for scale in [0, 2, Decimal::MAX_SCALE, u8::MAX] {
+        if let Ok(number) = Decimal::parse(text, scale) {
+            assert_eq!(number.scale(), scale);
+            let _ = number.rescale(Decimal::MAX_SCALE);
+        }
+    }
+    let types = [
+        ParamType::Bool,
+        ParamType::Int,
+        ParamType::Decimal { scale: 4 },
+        ParamType::Text,
+        ParamType::Date,
+    ];
+    for value in types.iter().filter_map(|ty| ty.parse(text).ok()) {
+        assert!(!value.canonical().is_empty());
+    }
+    let _ = round_trip::<PartyName>(text);
+    let _ = round_trip::<AnalystRef>(text);
+    let _ = round_trip::<ColumnRef>(text);
+    let _ = round_trip::<ColumnType>(text);
+    let _ = round_trip::<AgreementDigest>(text);
+    let _ = round_trip::<Measurement>(text);
+    let _ = round_trip::<PublicKey>(text);
+    let _ = (text.parse::<Epsilon>(), text.parse::<Delta>());
+    for kind in ["email", "phone", "plain"] {
+        let kind: IdKind = kind.parse().unwrap();
+        if let Ok(id) = ids::normalise(text, &kind) {
+            assert_eq!(ids::normalise(&id, &kind).as_ref(), Ok(&id));
+        }
+    }
+}
+
+fn placed<T>(result: Result<T, ConfigError>, text: &str) -> Option<T> {
+    match result {
+        Err(ConfigError::Invalid {
+            line, column, span, ..
+        }) => {
+            assert!(line > 0 && column > 0);
+            assert!(span.start <= span.end && span.end <= text.len());
+            None
+        }
+        result => result.ok(),
+    }
+}
+
+/// The configuration files of services, and the file that parties give each other.
+pub fn config(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let file = Path::new("a.toml");
+    if let Some(party) = placed(config::parse::<PartyConfig>(file, text), text) {
+        let Budget { epsilon, delta } = party.budget;
+        let _ = (epsilon.to_string(), delta.to_string());
+    }
+    if let Some(mut public) = placed(config::parse::<PublicFile>(file, text), text) {
+        public.format = PublicFile::FORMAT.to_owned();
+        if let Ok(written) = public.to_toml() {
+            let again = config::parse::<PublicFile>(file, &written);
+            assert_eq!(again.ok(), Some(public));
+        }
+    }
+    #[cfg(feature = "engine")]
+    let _ = placed(config::parse::<incamera_room::RoomConfig>(file, text), text);
+}

@@ -1,0 +1,80 @@
+//! What is known beforehand: the golden files of other crates.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use incamera_agreement::{Agreement, SignedAgreement};
+use incamera_keys::{SigningKey, SshSig};
+use incamera_types::{PartyName, UnixTime};
+use incamera_wire::decode;
+use incamera_wire::v1::{Receipt, ReleaseFile, Signed};
+use prost::Message;
+
+macro_rules! release {
+    ($name:literal) => {
+        include_bytes!(concat!("../../release/tests/golden/", $name)).as_slice()
+    };
+}
+
+/// The moment of the golden release.
+pub(crate) const NOW: UnixTime = UnixTime(1_800_000_000);
+
+static AGREEMENT: LazyLock<SignedAgreement> = LazyLock::new(|| {
+    let agreement = Agreement::parse(release!("spring.toml")).unwrap();
+    agreement.verify(&signatures()).unwrap()
+});
+
+/// The agreement that all golden messages are under.
+pub(crate) fn agreement() -> &'static SignedAgreement {
+    &AGREEMENT
+}
+
+/// Its signatures.
+pub(crate) fn signatures() -> BTreeMap<PartyName, SshSig> {
+    let armored = [
+        ("mailer", release!("spring.toml.mailer.sig")),
+        ("shop", release!("spring.toml.shop.sig")),
+    ];
+    let one = |(party, text): (&str, &[u8])| {
+        let text = std::str::from_utf8(text).unwrap();
+        (party.parse().unwrap(), SshSig::from_armor(text).unwrap())
+    };
+    armored.into_iter().map(one).collect()
+}
+
+/// The key of an owner's service (`mailer`, `shop`), of the analyst (`ana`) or of the receipt.
+pub(crate) fn key(name: &str) -> SigningKey {
+    static KEYS: LazyLock<BTreeMap<&'static str, SigningKey>> = LazyLock::new(|| {
+        let texts = [
+            ("ana", release!("keys/ana")),
+            ("receipt", release!("keys/receipt")),
+            ("mailer", release!("keys/mailer")),
+            ("shop", release!("keys/shop")),
+        ];
+        let one = |(name, text): (&'static str, &[u8])| {
+            let text = std::str::from_utf8(text).unwrap();
+            (name, SigningKey::from_openssh(text, None).unwrap())
+        };
+        texts.into_iter().map(one).collect()
+    });
+    KEYS[name].duplicate()
+}
+
+fn read<M: Message + Default>(bytes: &[u8]) -> M {
+    decode(bytes, bytes.len()).unwrap()
+}
+
+/// The analyst's request.
+pub(crate) fn request() -> Signed {
+    read(release!("request-1"))
+}
+
+/// The answer with its receipt.
+pub(crate) fn release() -> ReleaseFile {
+    read(release!("release-1"))
+}
+
+/// The body of the receipt.
+pub(crate) fn receipt() -> Receipt {
+    read(&release().receipt.unwrap().body)
+}

@@ -1,0 +1,12 @@
+//! The fuzz functions over their seeds and some mutations of each, without a fuzzer.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod mutate;
+mod seeds;
+mod smoke;

@@ -1,0 +1,272 @@
+//! The seeds: `fuzz/seeds/NAME/*`, small and well formed, so that mutations reach far.
+//!
+//! `cargo test -p incamera-fuzzing -- --ignored write_seeds` made them, out of the golden files
+//! of the other crates and of what stands here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use incamera_fuzzing::TARGETS;
+use incamera_keys::SigningKey;
+use incamera_wire::v1::{Grant, Receipt, ReleaseFile, Signed};
+use incamera_wire::{decode, encode};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn folder(name: &str) -> PathBuf {
+    root().join("fuzz/seeds").join(name)
+}
+
+/// The seeds of a function, in order of name.
+pub fn seeds(name: &str) -> Vec<Vec<u8>> {
+    let Ok(entries) = fs::read_dir(folder(name)) else {
+        return Vec::new();
+    };
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| fs::read(file).unwrap()).collect()
+}
+
+/// They are a help, not a data set.
+#[test]
+fn seeds_are_small() {
+    for (name, _) in TARGETS {
+        for seed in seeds(name) {
+            assert!(seed.len() <= 16 << 10, "{name}: {} bytes", seed.len());
+        }
+    }
+}
+
+fn keep(name: &str, seed: &str, bytes: impl AsRef<[u8]>) {
+    fs::create_dir_all(folder(name)).unwrap();
+    fs::write(folder(name).join(seed), bytes).unwrap();
+}
+
+/// A file of the tree.
+fn of(path: &str) -> Vec<u8> {
+    fs::read(root().join("crates").join(path)).unwrap_or_else(|_| panic!("{path}"))
+}
+
+fn golden(name: &str) -> Vec<u8> {
+    of(&format!("release/tests/golden/{name}"))
+}
+
+fn read<M: prost::Message + Default>(bytes: &[u8]) -> M {
+    decode(bytes, bytes.len()).unwrap()
+}
+
+fn body(name: &str) -> Vec<u8> {
+    read::<Signed>(&golden(name)).body
+}
+
+#[test]
+#[ignore = "writes the seeds anew"]
+fn write_seeds() {
+    texts();
+    messages();
+    files();
+    matching();
+}
+
+fn texts() {
+    keep(
+        "agreement",
+        "lift",
+        of("agreement/tests/agreements/lift.toml"),
+    );
+    keep(
+        "agreement",
+        "version2",
+        of("agreement/tests/agreements/version2.toml"),
+    );
+    keep("agreement", "release", golden("spring.toml"));
+    keep("signature", "armor", golden("spring.toml.shop.sig"));
+    keep(
+        "signature",
+        "binary",
+        read::<Signed>(&golden("request-1")).signature,
+    );
+    let log = read::<Grant>(&body("grant-1.shop")).log.unwrap();
+    let checkpoint = log.checkpoint;
+    let text = checkpoint.split_once("\n\n").unwrap().0;
+    keep("note", "checkpoint", format!("{text}\n"));
+    keep("note", "note", checkpoint);
+    for (at, url) in [
+        "https://shop.example:7443",
+        "https://127.0.0.1:1",
+        "https://[::1]:65535",
+    ]
+    .iter()
+    .enumerate()
+    {
+        keep("url", &at.to_string(), url);
+    }
+    let values = [
+        "2027-03-31",
+        "-0001-01-01",
+        "1234.50",
+        "-170141183460469231731.687303715884105728",
+        "true",
+        "-42",
+        "mailer/ana",
+        "customers.person",
+        "decimal(10,2)",
+        "1e-8",
+        "Ana@Mail.Example",
+        "+49 (0)30 1234-567",
+        "a text\u{2003}with spaces",
+    ];
+    for (at, value) in values.iter().enumerate() {
+        keep("values", &format!("{at:02}"), value);
+    }
+    keep("values", "digest", &golden("digests.txt")[..64]);
+    keep("config", "party", of("party/tests/golden/party-1.toml"));
+    keep("config", "public", of("party/tests/golden/public-1.toml"));
+    keep("config", "room", of("room/tests/golden/room-1.toml"));
+    keep("certificate", "openssh", golden("keys/ana"));
+    keep(
+        "certificate",
+        "public",
+        of("keys/tests/it/vectors/plain.pub"),
+    );
+    keep("certificate", "leaf", leaf());
+    sql();
+}
+
+/// A certificate as our services make them.
+fn leaf() -> Vec<u8> {
+    let key = SigningKey::from_seed(&[7; 32]).to_pkcs8();
+    let key = rcgen::KeyPair::try_from(key.as_slice()).unwrap();
+    let hosts = vec!["shop.example".to_owned()];
+    let params = rcgen::CertificateParams::new(hosts).unwrap();
+    params.self_signed(&key).unwrap().der().to_vec()
+}
+
+fn sql() {
+    let text = String::from_utf8(golden("spring.toml")).unwrap();
+    let queries = text.split("'''").skip(1).step_by(2);
+    for (at, query) in queries.enumerate() {
+        keep("query", &format!("golden-{at}"), query.trim());
+    }
+    let more = [
+        "SELECT COUNT(DISTINCT person) AS people FROM customers",
+        "SELECT COUNT(DISTINCT c.person) AS people, SUM(CAST(p.amount AS BIGINT) / 2) AS spend \
+         FROM customers c LEFT JOIN purchases p ON p.person = c.person WHERE p.day > $from",
+        "WITH x AS (SELECT person, day FROM purchases) SELECT COUNT(*) AS n FROM x \
+         JOIN customers USING (person) GROUP BY CASE WHEN day IS NULL THEN 'a' ELSE 'b' END",
+        "SELECT * FROM purchases UNION ALL SELECT 1 ORDER BY 1 LIMIT 3",
+    ];
+    for (at, query) in more.iter().enumerate() {
+        keep("query", &format!("more-{at}"), query);
+    }
+}
+
+fn messages() {
+    let release: ReleaseFile = read(&golden("release-1"));
+    let receipt = release.receipt.clone().unwrap().body;
+    let evidence = read::<Receipt>(&receipt).evidence;
+    keep("release", "file", golden("release-1"));
+    keep("release", "receipt", &receipt);
+    keep("request", "signed", golden("request-1"));
+    keep("request", "envelope", body("request-1"));
+    for owner in ["mailer", "shop"] {
+        keep(
+            "reservation",
+            owner,
+            body(&format!("reservation-1.{owner}")),
+        );
+        keep("grant", owner, body(&format!("grant-1.{owner}")));
+    }
+    keep("evidence", "bound", encode(&evidence[0]));
+    for name in [
+        "manifest-1.purchases",
+        "manifest-1.mailing",
+        "request-1",
+        "grant-1.shop",
+    ] {
+        keep("signed", name, golden(name));
+    }
+    keep("signed", "body", body("manifest-1.customers"));
+    for name in ["manifest-1.mailing", "request-1", "reservation-1.shop"] {
+        keep("messages", name, golden(name));
+        keep("messages", &format!("{name}.body"), body(name));
+    }
+    keep("messages", "answer", release.answer);
+    keep(
+        "messages",
+        "entry",
+        read::<Grant>(&body("grant-1.shop")).log.unwrap().entry,
+    );
+    let manifest: incamera_wire::v1::Manifest = read(&body("manifest-1.mailing"));
+    keep("wrap", "one", &manifest.parts[0].keys[0].wraps[0].wrapped);
+    let numbers = [0u64, 2].map(u64::to_be_bytes).concat();
+    keep("proof", "two", [numbers, vec![7; 96]].concat());
+    keep(
+        "proof",
+        "entries",
+        b"the entries of a log, three bytes each, twenty of them at most",
+    );
+}
+
+fn files() {
+    let sealed = |path: &str| of(&format!("seal/tests/golden/{path}"));
+    let parts = |name: &str| {
+        let folder = root()
+            .join("crates/seal/tests/golden")
+            .join(name)
+            .join("parts");
+        let part = fs::read_dir(folder).unwrap().next().unwrap().unwrap();
+        fs::read(part.path()).unwrap()
+    };
+    keep("part", "sealed", parts("sealed-1"));
+    keep("part", "public", parts("public-1"));
+    keep("local", "crosswalk", sealed("crosswalk-1.parquet"));
+    keep("local", "consents", sealed("consents-1.parquet"));
+    keep("ring", "age", sealed("ring-1.age"));
+    let id = "11".repeat(32);
+    let slot = r#""epoch":1,"id_kind":"email","method":"commutative","reveals":"nothing""#;
+    let document = format!(
+        r#"{{"format":"incamera-ring/1","work_factor":1,"seed_key":"{id}","purpose_keys":[{{"slot":{{"agreement_id":"{id}","dataset":"purchases","key_epoch":1,"purpose":"ads"}},"key":"{id}"}}],"matching_secrets":[{{"slot":{{"agreement_id":"{id}",{slot}}},"runs":1,"key":"{id}"}}]}}"#
+    );
+    keep("ring", "document", document);
+    keep(
+        "source",
+        "purchases",
+        "email,day,amount,category\na@x,2026-03-01,10.50,food\nb@x,2026-03-02,\"20\",\"a, \"\"b\"\"\"\n",
+    );
+    keep(
+        "source",
+        "customers",
+        "email,consent\r\na@x,ads;measurement\r\nb@x,\r\n",
+    );
+    keep("source", "mailing", "mailed,email\ntrue,a@x\nfalse,b@x\n");
+    keep("source", "parquet", sealed("crosswalk-1.parquet"));
+}
+
+/// What the peer sends in a vector of crate `matching`, each message after its length.
+fn matching() {
+    for name in [
+        "run-mailer",
+        "bad-order",
+        "bad-blinded-identity",
+        "bad-count",
+    ] {
+        let text = String::from_utf8(of(&format!("matching/vectors/v1/{name}.txt"))).unwrap();
+        let sent = text.lines().filter_map(|line| line.strip_prefix("< "));
+        let mut bytes = Vec::new();
+        for message in sent {
+            let message = unhex(message);
+            bytes.extend(u16::try_from(message.len()).unwrap().to_be_bytes());
+            bytes.extend(message);
+        }
+        keep("matching", name, bytes);
+    }
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits = text.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.map(byte).collect()
+}
