@@ -41,7 +41,11 @@ impl Folder {
                 .why("it has no `party.toml`")
                 .hint("name the folder with `--party DIR`, or make one with `incamera init DIR --name NAME`"));
         }
-        let config = PartyConfig::load(&file).or_fail("the configuration was not read")?;
+        let config = PartyConfig::load(&file)
+            .or_fail("the configuration was not read")
+            .map_err(|failure| {
+                failure.hint("mend the line that is named; `incamera init` in another folder writes a whole one")
+            })?;
         Ok(Self {
             root: root.to_owned(),
             config,

@@ -102,28 +102,33 @@ pub(crate) async fn blocking<T: Send + 'static>(
     Ok(done.map_err(|error| tonic::Status::from(Problem::internal(error)))??)
 }
 
-/// Serves until `shutdown`.
+/// Serves until `shutdown`; calls `ready` once every port is its own.
 ///
 /// # Errors
 /// [`ServeError`].
 pub async fn serve(
     config: PartyConfig,
     passphrase: SecretString,
+    ready: impl FnOnce(),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let state = Arc::new(open(&config, &passphrase)?);
     let tls = tls::server_config(&state.service, &hosts(&config, &state), &options(&config))?;
     let listener = TcpListener::bind(config.listen).await?;
+    let health = match config.health {
+        Some(address) => Some(TcpListener::bind(address).await?),
+        None => None,
+    };
     let routes = Routes::new(server::broker(Broker::new(state.clone())))
         .add_service(server::owner(Owner::new(state.clone())))
         .add_service(server::meeting(Meeting::new(state.agreements.clone())));
     tracing::info!(party = %config.name, listen = %config.listen, "the party's service is up");
+    ready();
     let shutdown = shutdown.shared();
     let serving = server::serve(listener, tls, routes, shutdown.clone());
-    let Some(address) = config.health else {
+    let Some(health) = health else {
         return Ok(serving.await?);
     };
-    let health = TcpListener::bind(address).await?;
     let version = env!("CARGO_PKG_VERSION");
     let (served, answered) = tokio::join!(
         serving,

@@ -26,5 +26,5 @@ fn run(config: &std::path::Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    Ok(runtime.block_on(serve(config, telemetry::shutdown()))?)
+    Ok(runtime.block_on(serve(config, || {}, telemetry::shutdown()))?)
 }

@@ -95,12 +95,13 @@ impl State {
     }
 }
 
-/// Serves until `shutdown`.
+/// Serves until `shutdown`; calls `ready` once every port is its own.
 ///
 /// # Errors
 /// [`ServeError`].
 pub async fn serve(
     config: RoomConfig,
+    ready: impl FnOnce(),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let state = Arc::new(State::open(&config)?);
@@ -111,10 +112,15 @@ pub async fn serve(
     ];
     let tls = tls::server_config(&state.identity.tls, &hosts, &state.tls)?;
     let listener = TcpListener::bind(config.listen).await?;
+    let health = match config.health {
+        Some(address) => Some(TcpListener::bind(address).await?),
+        None => None,
+    };
     if state.simulated {
         tracing::warn!("SIMULATED TEE: no hardware protects this room");
     }
     tracing::info!(agreement = %agreement.digest, listen = %config.listen, "the room is up");
+    ready();
     let room = Room {
         state: state.clone(),
     };
@@ -125,10 +131,9 @@ pub async fn serve(
         Routes::new(server::room(room)),
         shutdown.clone(),
     );
-    let Some(address) = config.health else {
+    let Some(health) = health else {
         return Ok(serving.await?);
     };
-    let health = TcpListener::bind(address).await?;
     let version = env!("CARGO_PKG_VERSION");
     let (served, answered) =
         tokio::join!(serving, health::serve(health, "room", version, shutdown));

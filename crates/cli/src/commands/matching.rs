@@ -38,7 +38,7 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
     let start = Instant::now();
     let folder = Folder::open(&arguments.party.party)?;
     let file = folder.agreement_file(arguments.under.agreement.as_deref())?;
-    let agreement = room_client::signed_agreement(&file)?;
+    let agreement = room_client::own_agreement(&folder, &file)?;
     let kind = id_kind(arguments, &agreement)?;
     let peer = peer(&agreement, folder.name())?;
     let prepared = read_ids(arguments, &kind, printer)?;

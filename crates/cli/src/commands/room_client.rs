@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use incamera_agreement::{SignedAgreement, files};
+use incamera_agreement::{Agreement, AnalystKey, SignedAgreement, files};
 use incamera_attest::{Binding, VerifiedWorkload, verify};
 use incamera_keys::SigningKey;
 use incamera_net::client::{self, ConnectError};
 use incamera_net::services::AttestRequest;
 use incamera_net::status::Problem;
 use incamera_net::tls::TlsOptions;
+use incamera_party::{Agreements, NotOurs};
+use incamera_types::AnalystRef;
 use incamera_wire::v1::BoundEvidence;
 use rand::Rng;
 use tonic::Status;
@@ -16,7 +18,7 @@ use tonic::transport::Channel;
 
 use crate::agreement_error;
 use crate::clock::now;
-use crate::failure::{Context, Exit, Failure};
+use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
 
@@ -42,6 +44,62 @@ pub fn signed_agreement(path: &Path) -> Result<SignedAgreement, Failure> {
     Ok(signed)
 }
 
+/// [`signed_agreement`] for the party of `folder`: it must give that party its own keys, and
+/// follow a version that the party knows. A file that all have signed may still be another's,
+/// who wrote keys of its own choosing into it.
+pub fn own_agreement(folder: &Folder, path: &Path) -> Result<SignedAgreement, Failure> {
+    let signed = signed_agreement(path)?;
+    let terms = signed.agreement();
+    let me = folder.name();
+    if !terms.parties.contains_key(me) {
+        return Err(
+            Failure::usage(format!("`{me}` is no party of this agreement"))
+                .hint("name another with `--agreement FILE`"),
+        );
+    }
+    let service = folder.service_key()?.public();
+    let known = Agreements::new(
+        folder.agreements(),
+        me.clone(),
+        folder.config.signs,
+        service,
+    );
+    known.admit(terms).map_err(|error| {
+        let what = format!("the agreement `{}` does not count for `{me}`", path.display());
+        Failure::new(Exit::Refused, what)
+            .because(&error)
+            .hint(match error {
+                NotOurs::Follows => "put the version before it, with all its .sig files, into the party's `agreements` folder",
+                _ => "nothing was sent: use the file that you have signed; if your own keys are new, agree on a new version that names them",
+            })
+    })?;
+    Ok(signed)
+}
+
+/// The key must be the one that the agreement names for the analyst: else nobody is dialled.
+pub fn check_analyst(agreement: &Agreement, analyst: &AnalystRef, key: &SigningKey) -> Done {
+    let named = match agreement.analyst_key(analyst) {
+        Some(AnalystKey::Key(named)) => named,
+        _ => {
+            let what = format!("the agreement knows no such analyst with a key: `{analyst}`");
+            return Err(Failure::new(Exit::Refused, what).hint(format!(
+                "ask `{}` to name {} in a new version of the agreement",
+                analyst.party, analyst.analyst
+            )));
+        }
+    };
+    if *named == key.public() {
+        return Ok(());
+    }
+    let what = format!("the key given is not that of `{analyst}`");
+    Err(Failure::new(Exit::Refused, what)
+        .why("nobody would take its signature for that of the key in the agreement")
+        .hint(format!(
+            "use the key that the agreement names for `{analyst}`: {}",
+            named.fingerprint()
+        )))
+}
+
 /// Connects to a party's service as the party of `folder`.
 pub async fn party_service(
     folder: &Folder,
@@ -60,14 +118,18 @@ pub async fn party_service(
         &options(folder),
     )
     .await
-    .map_err(|error| connect_failure(&format!("`{party}` was not reached"), &error))
+    .map_err(|error| {
+        let start = match party == folder.name().as_str() {
+            true => "start it with `incamera party serve`".to_owned(),
+            false => format!("ask `{party}` to start its service: `incamera party serve`"),
+        };
+        connect_failure(&format!("`{party}` was not reached"), &error).or_hint(start)
+    })
 }
 
 /// Connects to the party's own service.
 pub async fn own_service(folder: &Folder, agreement: &SignedAgreement) -> Result<Channel, Failure> {
-    party_service(folder, agreement, folder.name().as_str())
-        .await
-        .map_err(|failure| failure.hint("start it with `incamera party serve`"))
+    party_service(folder, agreement, folder.name().as_str()).await
 }
 
 /// TLS options: a key log only where the party's configuration asks for one.
@@ -112,7 +174,10 @@ pub async fn attested(
     let url = terms.room.url.as_str();
     let room = client::connect_unattested(url, me, &TlsOptions::default())
         .await
-        .map_err(|error| connect_failure("the room was not reached", &error))?;
+        .map_err(|error| {
+            connect_failure("the room was not reached", &error)
+                .or_hint("ask whoever runs the room to start it: `incamera room serve`")
+        })?;
     let mut challenge = [0u8; 32];
     rand::rng().fill_bytes(&mut challenge);
     let request = AttestRequest {
@@ -138,8 +203,11 @@ fn check(
     tls_key: &[u8],
 ) -> Result<VerifiedWorkload, Failure> {
     let terms = agreement.agreement();
-    let refused =
-        |why: &str| Failure::new(Exit::Attestation, "the room's evidence does not hold").why(why);
+    let refused = |why: &str| {
+        Failure::new(Exit::Attestation, "the room's evidence does not hold")
+            .why(why)
+            .hint("nothing was sent: ask whoever runs the room, and check the agreement's `url` of the room")
+    };
     let keys = bound.keys.clone().unwrap_or_default();
     if keys.tls_key != tls_key {
         return Err(refused(
@@ -179,11 +247,16 @@ fn problem_failure(what: &str, problem: &Problem) -> Failure {
     failure
 }
 
-/// Why a service was not reached.
+/// Why a service was not reached, and what to do where that depends on the reason alone.
 pub fn connect_failure(what: &str, error: &ConnectError) -> Failure {
     let failure = Failure::failed(what).because(error);
     match error {
-        ConnectError::OtherKey { .. } => failure.exit(Exit::Refused),
+        ConnectError::OtherKey { .. } => failure.exit(Exit::Refused).hint(
+            "ask the other side, on another way, which key it uses: a new key needs a new version of the agreement",
+        ),
+        ConnectError::Handshake { .. } => failure.hint(
+            "compare address and port with the agreement's `url`: something else answers there",
+        ),
         _ => failure,
     }
 }

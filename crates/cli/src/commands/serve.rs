@@ -8,7 +8,7 @@ use incamera_room::RoomConfig;
 
 use crate::args::{PartyFolder, RoomServe};
 use crate::commands::block_on;
-use crate::failure::{Context, Done};
+use crate::failure::{Context, Done, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
 
@@ -18,26 +18,47 @@ pub fn party(arguments: &PartyFolder, printer: &Printer) -> Done {
     let config: PartyConfig = folder.config.clone();
     let passphrase = folder.passphrase()?;
     start_log();
-    printer.note(format!("`{}` listens on {}", config.name, config.listen));
+    let up = format!("`{}` listens on {}", config.name, config.listen);
+    let ended = |error| {
+        let failure = Failure::failed("the party's service ended").because(&error);
+        match error {
+            incamera_party::ServeError::Listen(_) => failure.hint(PORT),
+            _ => failure,
+        }
+    };
     block_on(async {
-        incamera_party::serve(config, passphrase, telemetry::shutdown())
-            .await
-            .or_fail("the party's service ended")
+        let ready = || printer.note(up);
+        let shutdown = telemetry::shutdown();
+        let served = incamera_party::serve(config, passphrase, ready, shutdown);
+        served.await.map_err(ended)
     })
 }
 
+const PORT: &str = "stop the other process that listens there, or change `listen` (or `health`) in the configuration";
+
 /// Runs a room until it is stopped.
 pub fn room(arguments: &RoomServe, printer: &Printer) -> Done {
-    let config = RoomConfig::load(&arguments.config).or_fail("the configuration was not read")?;
+    let config = RoomConfig::load(&arguments.config)
+        .or_fail("the configuration was not read")
+        .map_err(|failure| {
+            failure.hint("name the room's file with `--config FILE`, and mend the line that is named; the README shows a whole one")
+        })?;
     start_log();
     if config.insecure_simulated_tee {
         printer.warn("SIMULATED TEE: no hardware protects this room");
     }
-    printer.note(format!("the room listens on {}", config.listen));
+    let up = format!("the room listens on {}", config.listen);
+    let ended = |error| {
+        let failure = Failure::failed("the room ended").because(&error);
+        match error {
+            incamera_room::ServeError::Listen(_) => failure.hint(PORT),
+            _ => failure,
+        }
+    };
     block_on(async {
-        incamera_room::serve(config, telemetry::shutdown())
-            .await
-            .or_fail("the room ended")
+        let ready = || printer.note(up);
+        let served = incamera_room::serve(config, ready, telemetry::shutdown());
+        served.await.map_err(ended)
     })
 }
 
