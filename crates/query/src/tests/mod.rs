@@ -6,6 +6,7 @@ mod memory;
 mod real;
 mod refusals;
 mod sealed;
+mod swapped;
 mod tables;
 mod twin;
 

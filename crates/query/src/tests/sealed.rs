@@ -11,6 +11,8 @@ use incamera_seal::{
 use incamera_types::{
     Digest, FileId, PrivacyLoss, Pseudonym, RequestDigest, Rho, Transcript, UnixTime, Value,
 };
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 
 use super::*;
 use crate::{RoomData, SourceError, check, compute, release};
@@ -44,13 +46,42 @@ fn lift() -> Agreement {
     )
 }
 
-/// A room's folder with three sealed data sets of forty people: every fourth did not consent,
-/// every other was mailed, person n bought n times for 10.
-struct Room {
-    folder: PathBuf,
-    agreement: Agreement,
+/// What differs between rooms.
+pub(super) struct Made {
+    pub(super) agreement: Agreement,
+    pub(super) params: Params,
+    /// The mailer's people are called by this letter, the shop's by `p`.
+    pub(super) letter: char,
+    /// What each purchase costs.
+    pub(super) price: &'static str,
+    /// The categories of the public data set.
+    pub(super) regions: &'static [&'static str],
+    /// Where all keys and names of files come from.
+    pub(super) seed: u64,
+}
+
+impl Default for Made {
+    fn default() -> Self {
+        let from = Value::Date("2026-01-01".parse().unwrap());
+        Self {
+            agreement: lift(),
+            params: params(&[("from", from)]),
+            letter: 'p',
+            price: "10.00",
+            regions: &["food"],
+            seed: 1,
+        }
+    }
+}
+
+/// A room's folder with sealed data sets of forty people: every fourth did not consent, every
+/// other was mailed, person n bought n times for 10.
+pub(super) struct Room {
+    pub(super) folder: PathBuf,
+    made: Made,
     ring: KeyRing,
     signer: SigningKey,
+    rng: StdRng,
     _keep: tempfile::TempDir,
 }
 
@@ -65,55 +96,53 @@ fn pseudonym_of(id: &str) -> Option<Pseudonym> {
 }
 
 impl Room {
-    fn new() -> Self {
-        Self::with_mailing_of("p")
-    }
-
-    /// The mailer's people are called by this letter, the shop's by `p`.
-    fn with_mailing_of(letter: &str) -> Self {
+    pub(super) fn new(made: Made) -> Self {
         let keep = tempfile::tempdir().unwrap();
         let folder = keep.path().to_owned();
         let passphrase = "a passphrase".to_owned().into();
-        let ring = KeyRing::create_with_work_factor(
-            &folder.join("ring"),
-            &passphrase,
-            2,
-            &mut rand::rng(),
-        )
-        .unwrap();
-        let signer = SigningKey::generate(&mut rand::rng());
+        let ring = folder.join("ring");
+        let mut rng = StdRng::seed_from_u64(made.seed);
+        let ring = KeyRing::create_with_work_factor(&ring, &passphrase, 2, &mut rng);
         let mut room = Self {
             folder,
-            agreement: lift(),
-            ring,
-            signer,
+            ring: ring.unwrap(),
+            signer: SigningKey::generate(&mut rng),
+            made,
+            rng,
             _keep: keep,
         };
+        room.fill();
+        room
+    }
+
+    fn fill(&mut self) {
+        let (letter, price) = (self.made.letter, self.made.price);
         let people = (0..40).map(|n| format!("p{n}@x.example"));
         let consent = |n: usize| if n % 4 == 3 { "ads" } else { "ads measurement" };
         let lines = people
             .clone()
             .enumerate()
             .map(|(n, p)| format!("{p},{}", consent(n)));
-        let consents = room.seal("customers", "email,consent", lines, None);
+        let consents = self.seal("customers", "email,consent", lines, None);
         let mailed = (0..40).map(|n| format!("{letter}{n}@x.example"));
         let lines = mailed
             .enumerate()
             .map(|(n, p)| format!("{p},{},spring", n % 2 == 0));
-        room.seal("mailing", "email,mailed,campaign", lines, None);
+        self.seal("mailing", "email,mailed,campaign", lines, None);
         let purchase = |n: usize, p: &str| {
             (0..n)
-                .map(|_| format!("{p},2026-03-01,10.00,1,,,"))
+                .map(|_| format!("{p},2026-03-01,{price},1,,food,"))
                 .collect::<Vec<_>>()
         };
         let lines = people.enumerate().flat_map(|(n, p)| purchase(n, &p));
-        room.seal(
+        self.seal(
             "purchases",
             "email,day,amount,items,points,category,at",
             lines,
             consents.as_ref(),
         );
-        room
+        let lines = self.made.regions.iter().map(|one| format!("{one},north"));
+        self.seal("regions", "category,region", lines, None);
     }
 
     fn seal(
@@ -129,7 +158,8 @@ impl Room {
             format!("{header}\n{}\n", lines.collect::<Vec<_>>().join("\n")),
         )
         .unwrap();
-        let spec = &self.agreement.datasets[&dataset(name)];
+        let agreement = &self.made.agreement;
+        let spec = &agreement.datasets[&dataset(name)];
         let consent = match (spec.purposes_column(), by) {
             (Some(_), _) => Consent::Column,
             (None, Some(consents)) => Consent::ByPerson(consents),
@@ -137,15 +167,15 @@ impl Room {
         };
         let job = SealJob {
             spec,
-            agreement_id: self.agreement.id,
+            agreement_id: agreement.id,
             version: 1,
             previous: None,
             key_epoch: 1,
-            matching_epoch: self.agreement.matching.epoch,
-            partitions: self.agreement.matching.partitions,
-            purposes: &self.agreement.leaf_purposes(),
+            matching_epoch: agreement.matching.epoch,
+            partitions: agreement.matching.partitions,
+            purposes: &agreement.leaf_purposes(),
             source: &Source::Csv(csv),
-            id_column: Some("email"),
+            id_column: (!spec.public).then_some("email"),
             people: &pseudonym_of,
             consent,
             out: &self.folder.join(name),
@@ -156,30 +186,25 @@ impl Room {
             &mut self.ring,
             &self.signer,
             UnixTime(1000),
-            &mut rand::rng(),
+            &mut self.rng,
         );
         report.unwrap().consents
     }
 
-    fn manifests(&self) -> BTreeMap<DatasetName, SignedManifest> {
-        let open = |name: &str| {
-            let signed = read_manifest_file(&self.folder.join(name).join(MANIFEST_FILE)).unwrap();
-            (
-                dataset(name),
-                open_manifest(&signed, &self.signer.public()).unwrap(),
-            )
+    pub(super) fn manifests(&self) -> BTreeMap<DatasetName, SignedManifest> {
+        let open = |name: DatasetName| {
+            let file = self.folder.join(name.as_str()).join(MANIFEST_FILE);
+            let signed = read_manifest_file(&file).unwrap();
+            (name, open_manifest(&signed, &self.signer.public()).unwrap())
         };
-        ["customers", "mailing", "purchases"].map(open).into()
+        let checked = self.checked();
+        let read = checked.reads().iter().map(|read| read.dataset.clone());
+        read.map(open).collect()
     }
 
     fn checked(&self) -> CheckedQuery {
-        let from = Value::Date("2026-01-01".parse().unwrap());
-        check(
-            &self.agreement,
-            query(&self.agreement),
-            &params(&[("from", from)]),
-        )
-        .unwrap()
+        let agreement = &self.made.agreement;
+        check(agreement, query(agreement), &self.made.params).unwrap()
     }
 
     fn grants(&self, loss: PrivacyLoss) -> Arc<OpenedGrants> {
@@ -194,7 +219,9 @@ impl Room {
                 granted_parts(&manifest, &purpose, &columns, keys).unwrap(),
             )
         };
-        let parts = self.manifests().into_iter().map(keys).collect();
+        let manifests = self.manifests().into_iter();
+        let private = manifests.filter(|(_, manifest)| !manifest.public());
+        let parts = private.map(keys).collect();
         let request = RequestDigest::from_bytes([1; 32]);
         Arc::new(OpenedGrants::for_tests(
             request,
@@ -208,6 +235,11 @@ impl Room {
         let path =
             |name: &DatasetName, id: &FileId| part_path(&self.folder.join(name.as_str()), id);
         RoomData::new(&self.manifests(), &path)
+    }
+
+    /// The exact answer.
+    pub(super) fn totals(&self) -> Result<Vec<i128>, QueryError> {
+        self.run(self.checked().loss()).map(|raw| raw.totals)
     }
 
     fn run(&self, loss: PrivacyLoss) -> Result<RawAggregate, QueryError> {
@@ -238,7 +270,7 @@ fn twin() -> Vec<i128> {
 
 #[test]
 fn sealed_data_give_the_answer_of_those_who_consented() {
-    let room = Room::new();
+    let room = Room::new(Made::default());
     let loss = room.checked().loss();
     let raw = room.run(loss).unwrap();
     assert_eq!(raw.totals, twin());
@@ -250,7 +282,7 @@ fn sealed_data_give_the_answer_of_those_who_consented() {
 
 #[test]
 fn no_more_is_spent_than_was_charged() {
-    let room = Room::new();
+    let room = Room::new(Made::default());
     let less = PrivacyLoss {
         rho: Rho::from_units(room.checked().loss().rho.units() - 1),
         ..room.checked().loss()
@@ -274,7 +306,11 @@ fn i7_memory_is_refused_by_sizes_and_not_by_rows() {
         let raw = runtime.block_on(compute(&checked, &room.data(), &grants, &little));
         (refused, raw.map(|raw| raw.totals.iter().sum::<i128>() > 0))
     };
-    let [together, apart] = [Room::new(), Room::with_mailing_of("q")].map(|room| seen(&room));
+    let apart = Made {
+        letter: 'q',
+        ..Made::default()
+    };
+    let [together, apart] = [Made::default(), apart].map(|made| seen(&Room::new(made)));
     assert_eq!((together.1, apart.1), (Ok(true), Ok(false)));
     assert_eq!(together.0, apart.0);
 }
@@ -286,7 +322,7 @@ fn parts(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn a_changed_part_is_named_and_a_missing_one_too() {
-    let room = Room::new();
+    let room = Room::new(Made::default());
     let loss = room.checked().loss();
     // Parts of people who did not consent are never opened: change those that are.
     let manifests = room.manifests();
