@@ -10,15 +10,19 @@
 //! | [`config`] | one TOML file, unknown keys refused, errors with line and column |
 //! | [`telemetry`] | tracing to standard error, the end on a signal |
 //! | [`health`] | `/healthz` on the loopback |
+//! | [`harden()`] | no core dumps, no inspection, panics without their message |
 
 pub mod client;
 pub mod config;
+mod harden;
 pub mod health;
 mod peer;
 pub mod server;
 pub mod status;
 pub mod telemetry;
 pub mod tls;
+
+pub use harden::harden;
 
 /// The gRPC services and their messages, version 1.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

@@ -20,6 +20,7 @@ pub(crate) async fn receive(
     caller: Option<PublicKey>,
     mut frames: Streaming<PushFrame>,
 ) -> Result<PushReply, Status> {
+    owner_calls(agreement, caller)?;
     let first = frames.message().await?.and_then(|frame| frame.frame);
     let Some(Frame::Manifest(signed)) = first else {
         return Err(invalid("a push starts with a manifest").into());
@@ -36,6 +37,21 @@ pub(crate) async fn receive(
     Ok(reply
         .await
         .map_err(|error| Status::from(Problem::internal(error)))??)
+}
+
+/// Before anything that the caller sent is read: a manifest may be large, and only owners of
+/// data here have one to push.
+fn owner_calls(agreement: &Agreement, caller: Option<PublicKey>) -> Result<(), Problem> {
+    let party = caller.and_then(|key| agreement.party_of_service(&key));
+    let mut datasets = agreement.datasets.values();
+    if datasets.any(|spec| Some(&spec.owner) == party) {
+        return Ok(());
+    }
+    Err(refused(
+        "not-an-owner",
+        "the caller's TLS key is not the service key of an owner of data in this agreement",
+    )
+    .hint("push with the owner's folder"))
 }
 
 /// The manifest must be signed by the owner of a data set of this agreement, pushed by that

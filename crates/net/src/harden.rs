@@ -1,0 +1,69 @@
+//! What every process that sees keys or rows does first.
+//!
+//! # Claim
+//! After [`harden`], a crash writes no memory to disk, no other process of the same user reads
+//! it, and a panic prints where it happened and nothing of what was at hand. Not defended:
+//! swap, which a process cannot forbid for memory that it does not own by itself, and the
+//! operator of the machine.
+
+use std::panic::{self, PanicHookInfo};
+
+/// Forbids core dumps and inspection by others, and makes panics say no more than their place.
+///
+/// Called again it does the same again. A system that refuses one of the limits is reported
+/// in the log and changes nothing else.
+pub fn harden() {
+    panic::set_hook(Box::new(|info| report(&place(info))));
+    for (what, forbidden) in [("core dumps", no_core()), ("inspection", no_inspection())] {
+        if !forbidden {
+            tracing::warn!("{what} of this process cannot be forbidden on this system");
+        }
+    }
+}
+
+/// Where a panic happened. Its message is left out: it may be made of a row or a key.
+fn place(info: &PanicHookInfo<'_>) -> String {
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed").to_owned();
+    match info.location() {
+        Some(at) => format!("thread `{thread}` panicked at {}:{}", at.file(), at.line()),
+        None => format!("thread `{thread}` panicked"),
+    }
+}
+
+/// Says it in the log; on standard error where none was started, so that it is never silent.
+fn report(place: &str) {
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!("{place}: this is a bug; its message is not shown, as it may hold data");
+    } else {
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr().lock(), "error: {place}: this is a bug");
+    }
+}
+
+#[cfg(unix)]
+fn no_core() -> bool {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none).is_ok()
+}
+
+/// A core that is piped to a program heeds no limit; this forbids it too, and tracing.
+#[cfg(target_os = "linux")]
+fn no_inspection() -> bool {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok()
+}
+
+#[cfg(not(unix))]
+fn no_core() -> bool {
+    false
+}
+
+#[cfg(not(target_os = "linux"))]
+fn no_inspection() -> bool {
+    false
+}
