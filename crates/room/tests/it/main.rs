@@ -9,6 +9,8 @@
 )]
 
 mod journey;
+#[cfg(feature = "simulated")]
+mod program;
 #[allow(
     dead_code,
     reason = "shared with the tests of `incamera-release`, which use all of it"
