@@ -22,6 +22,8 @@ use crate::failure::{Exit, Failure};
 use crate::printer::{Printer, Style};
 
 fn main() -> ExitCode {
+    // Before a key or a row is in memory.
+    incamera_net::harden();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return misused(&error),

@@ -67,3 +67,48 @@ fn no_core() -> bool {
 fn no_inspection() -> bool {
     false
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
+
+    #[test]
+    fn i1_memory_is_for_nobody_else() {
+        assert!(no_core() && no_inspection());
+        let core = getrlimit(Resource::Core);
+        assert_eq!((core.current, core.maximum), (Some(0), Some(0)));
+        let dumpable = dumpable_behavior().unwrap();
+        assert_eq!(dumpable, DumpableBehavior::NotDumpable);
+    }
+
+    /// Run by the test below, in a process of its own.
+    #[test]
+    #[ignore = "panics"]
+    fn panics_with_a_row() {
+        if std::env::var_os("INCAMERA_TEST_HARDENED").is_some() {
+            harden();
+        }
+        let row: Result<(), &str> = Err("somebody@marked.example");
+        row.unwrap();
+    }
+
+    #[test]
+    fn i1_a_panic_shows_its_place_and_no_row() {
+        let said = |hardened: bool| {
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+            child.args(["--exact", "--ignored", "--nocapture"]);
+            child.arg("harden::tests::panics_with_a_row");
+            if hardened {
+                child.env("INCAMERA_TEST_HARDENED", "1");
+            }
+            let output = child.output().unwrap();
+            assert!(!output.status.success());
+            String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+        };
+        assert!(said(false).contains("marked.example"), "a panic shows it");
+        let hardened = said(true);
+        assert!(!hardened.contains("marked.example"), "{hardened}");
+        assert!(hardened.contains("harden.rs:"), "{hardened}");
+    }
+}

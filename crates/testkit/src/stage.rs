@@ -177,6 +177,14 @@ impl Stage {
         found.any(|(_, child)| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// The process of a running service.
+    #[must_use]
+    pub fn process(&self, name: &str) -> Option<u32> {
+        let running = self.running();
+        let found = running.iter().find(|(known, _)| known == name);
+        found.map(|(_, child)| child.id())
+    }
+
     /// Runs one command with `--json --quiet` to its end. It ends early when the stage does.
     ///
     /// # Errors

@@ -15,6 +15,8 @@ mod i09_room_state;
 mod i10_simulation;
 
 mod analyst;
+mod callers;
+mod hardened;
 mod marks;
 mod oracle;
 mod snapshot;

@@ -80,8 +80,20 @@ impl World {
         Self::agreed_at(|listens| listens)
     }
 
+    /// The same, with an agreement changed by `edit`.
+    pub fn agreed_as(edit: impl FnOnce(String) -> String) -> Self {
+        Self::made(|listens| listens, edit)
+    }
+
     /// The same, with `public` telling what address the agreement names for each service.
-    pub fn agreed_at(mut public: impl FnMut(SocketAddr) -> SocketAddr) -> Self {
+    pub fn agreed_at(public: impl FnMut(SocketAddr) -> SocketAddr) -> Self {
+        Self::made(public, |text| text)
+    }
+
+    fn made(
+        mut public: impl FnMut(SocketAddr) -> SocketAddr,
+        edit: impl FnOnce(String) -> String,
+    ) -> Self {
         let mut role = |name| {
             let listens = free_address().unwrap();
             Role {
@@ -100,7 +112,7 @@ impl World {
         for role in [&world.shop, &world.mailer] {
             world.init(role);
         }
-        world.agree(AGREEMENT, |text| text);
+        world.agree(AGREEMENT, edit);
         world.write_room(AGREEMENT);
         world
     }
