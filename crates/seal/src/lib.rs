@@ -27,6 +27,7 @@ mod consents;
 mod count;
 mod crosswalk;
 mod folder;
+mod guard;
 mod inspect;
 mod labels;
 mod local;

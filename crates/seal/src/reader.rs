@@ -11,7 +11,6 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,6 +31,7 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::ChunkReader;
 use sha2::{Digest as _, Sha256};
 
+use crate::guard::{Damaged, guarded};
 use crate::labels::part_aad;
 use crate::manifest::{Manifest, Part};
 use crate::table;
@@ -203,11 +203,10 @@ impl Iterator for PartReader {
         if self.ended {
             return None;
         }
-        let next = catch_unwind(AssertUnwindSafe(|| self.batches.next()));
+        let next = guarded(|| self.batches.next().transpose());
         let batch = match next {
-            Ok(None) => None,
-            Ok(Some(Ok(batch))) => Some(self.take_in(&batch)),
-            Ok(Some(Err(_))) | Err(_) => Some(None),
+            Ok(batch) => batch.map(|batch| self.take_in(&batch)),
+            Err(Damaged) => Some(None),
         };
         let item = batch.map(|batch| batch.ok_or_else(|| self.error.clone()));
         self.ended = !matches!(item, Some(Ok(_)));
@@ -337,8 +336,7 @@ impl Opening<'_> {
         options: ArrowReaderOptions,
         sealed: bool,
     ) -> Option<PartReader> {
-        let opened = catch_unwind(AssertUnwindSafe(|| self.reader(file, options, sealed)));
-        opened.ok().flatten()
+        guarded(|| self.reader(file, options, sealed).ok_or(())).ok()
     }
 
     fn reader(

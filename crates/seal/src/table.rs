@@ -15,6 +15,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
+use crate::guard::{Damaged, guarded};
 use crate::local::{self, LocalFileError, io_error};
 
 pub(crate) const FORMAT_KEY: &str = "incamera.format";
@@ -101,9 +102,9 @@ pub(crate) fn read(
     format: &'static str,
     schema: &SchemaRef,
 ) -> Result<LocalTable, LocalFileError> {
-    let damaged = |_| form(path, format, "it is not a readable Parquet file");
+    let damaged = |_: Damaged| form(path, format, "it is not a readable Parquet file");
     let file = File::open(path).map_err(io_error("read", path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
+    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(damaged)?;
     let metadata = builder.metadata().file_metadata().key_value_metadata();
     let mut table = LocalTable {
         path: path.into(),
@@ -122,9 +123,7 @@ pub(crate) fn read(
     if builder.schema().fields() != schema.fields() {
         return Err(form(path, format, "its columns are others"));
     }
-    let reader = builder.build().map_err(damaged)?;
-    table.batches = reader
-        .collect::<Result<_, _>>()
+    table.batches = guarded(|| builder.build()?.collect::<Result<_, _>>())
         .map_err(|_| form(path, format, "it is damaged"))?;
     Ok(table)
 }

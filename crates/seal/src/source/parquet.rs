@@ -28,6 +28,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::cell::{Cell, CellError};
 use super::rows::{Field, Rows};
 use super::{Place, Reading, SourceError, places};
+use crate::guard::guarded;
 
 const BATCH_ROWS: usize = 8_192;
 const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
@@ -44,18 +45,17 @@ pub(super) fn read(
         path: path.into(),
         source,
     })?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|_| damaged())?;
+    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file));
+    let builder = builder.map_err(|_| damaged())?;
     let fields = builder.schema().fields().iter();
     let names: Vec<String> = fields.map(|field| field.name().clone()).collect();
     let wanted = reading.names_in_file();
     let (at, ignored) = places(path, &wanted, &names)?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), at);
-    let reader = builder
-        .with_projection(mask)
-        .with_batch_size(BATCH_ROWS)
-        .build();
-    for batch in reader.map_err(|_| damaged())? {
-        push_batch(&batch.map_err(|_| damaged())?, reading, rows)?;
+    let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+    let mut reader = guarded(|| builder.build()).map_err(|_| damaged())?;
+    while let Some(batch) = guarded(|| reader.next().transpose()).map_err(|_| damaged())? {
+        push_batch(&batch, reading, rows)?;
         progress(rows.seen());
     }
     Ok(ignored)

@@ -9,6 +9,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{Source, SourceError, csv, places};
+use crate::guard::guarded;
 use incamera_types::ColumnType;
 
 /// Hands each value of the column `column` to `each`, in order; an empty text where there is
@@ -38,18 +39,16 @@ fn read_parquet(
         path: path.into(),
         source,
     })?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|_| damaged())?;
+    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file));
+    let builder = builder.map_err(|_| damaged())?;
     let fields = builder.schema().fields().iter();
     let names: Vec<String> = fields.map(|field| field.name().clone()).collect();
     let (at, _) = places(path, &[column], &names)?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), at);
     let mut rows = 0;
-    for batch in builder
-        .with_projection(mask)
-        .build()
-        .map_err(|_| damaged())?
-    {
-        let batch = batch.map_err(|_| damaged())?;
+    let reader = guarded(|| builder.with_projection(mask).build());
+    let mut reader = reader.map_err(|_| damaged())?;
+    while let Some(batch) = guarded(|| reader.next().transpose()).map_err(|_| damaged())? {
         let array = batch.columns().first().ok_or_else(damaged)?;
         let texts = match array.data_type() {
             ty if ty.is_integer() || super::parquet::is_text(ty) => cast(array, &DataType::Utf8),

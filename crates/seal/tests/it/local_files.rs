@@ -1,13 +1,17 @@
 //! Crosswalk and consents.
 
 use std::fs;
+use std::path::Path;
 
-use incamera_seal::{Consents, Crosswalk, CrosswalkScope, LocalFileError};
+use incamera_seal::{
+    Consents, Crosswalk, CrosswalkScope, LocalFileError, Source, SourceError, check_source,
+    read_texts,
+};
 use incamera_types::{MatchingEpoch, Pseudonym};
 use proptest::prelude::*;
 use tempfile::tempdir;
 
-use crate::world::{EPOCH, agreement_id, pseudonym, set};
+use crate::world::{EPOCH, agreement_id, pseudonym, purchases, purposes, set};
 
 fn scope() -> CrosswalkScope {
     CrosswalkScope {
@@ -109,4 +113,23 @@ proptest! {
             prop_assert_eq!(back.class(&Pseudonym::from_bytes(*person)), Some(&classes[*class]));
         }
     }
+}
+
+/// Found by fuzzing: a schema with a type that Arrow does not know makes its reader panic.
+#[test]
+fn a_file_that_makes_the_parser_panic_is_damaged() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/damaged/unknown-type.parquet");
+    let read = Crosswalk::read(&file);
+    assert!(matches!(read, Err(LocalFileError::Form { .. })), "{read:?}");
+    let source = Source::of(&file).unwrap();
+    let texts = read_texts(&source, "id", &mut |_| ());
+    assert!(
+        matches!(texts, Err(SourceError::NotParquet { .. })),
+        "{texts:?}"
+    );
+    let checked = check_source(&source, &purchases(), &purposes(), &pseudonym);
+    assert!(
+        matches!(checked, Err(SourceError::NotParquet { .. })),
+        "{checked:?}"
+    );
 }
