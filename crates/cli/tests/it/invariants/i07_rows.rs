@@ -12,7 +12,7 @@ use incamera_types::{DatasetSpec, IdKind};
 use serde_json::Value;
 
 use super::analyst::now;
-use super::support::{Holdings, only_entry};
+use super::support::Holdings;
 use crate::world::{Data, MARKED, World};
 
 /// What an analyst sees of an outcome, numbers aside: the exit code, the shape of the document
@@ -25,7 +25,10 @@ fn seen(outcome: &Outcome) -> (i32, Value, String) {
     )
 }
 
-/// A document without its numbers and without texts that hold numbers.
+/// What the client words by the noisy numbers that it received.
+const WORDED: [&str; 3] = ["notes", "text", "verdict"];
+
+/// A document without its numbers, texts that hold numbers, and what follows from them.
 fn shape(value: &Value) -> Value {
     match value {
         Value::Number(_) => Value::Null,
@@ -33,6 +36,7 @@ fn shape(value: &Value) -> Value {
         Value::Array(all) => all.iter().map(shape).collect(),
         Value::Object(all) => all
             .iter()
+            .filter(|(key, _)| !WORDED.contains(&key.as_str()))
             .map(|(key, value)| (key.clone(), shape(value)))
             .collect(),
         other => other.clone(),
@@ -72,7 +76,9 @@ fn seal_without_bounds(world: &World, csv: &str) {
     let crosswalk = holdings.crosswalk("shop");
     let email: IdKind = "email".parse().unwrap();
     let people = |id: &str| crosswalk.lookup(&ids::normalise(id, &email).ok()?);
-    let consents = Consents::read(&only_entry(&holdings.path("shop/consents"))).unwrap();
+    let kept = super::support::files_below(&holdings.path("shop/consents"));
+    let mut kept = kept.iter().filter_map(|file| Consents::read(file).ok());
+    let consents = kept.next().unwrap();
     let job = SealJob {
         spec: &spec,
         agreement_id: agreement.id,
