@@ -58,7 +58,9 @@ pub fn run(arguments: &Init, printer: &Printer) -> Done {
         people: arguments.people,
         analysts,
     };
-    let text = public.to_toml().or_fail("the public file was not written")?;
+    let text = public
+        .to_toml()
+        .or_fail("the public file was not written")?;
     write(&folder.join("public.toml"), &text, 0o644)?;
     write(
         &folder.join("party.toml"),
@@ -145,7 +147,10 @@ fn random_passphrase() -> String {
 fn configuration(arguments: &Init, signs: &PublicKey) -> String {
     let health = match arguments.health {
         Some(address) => format!("health = \"{address}\"\n"),
-        None => "# health = \"127.0.0.1:7444\"   # /healthz, plain HTTP\n".to_owned(),
+        None => format!(
+            "# health = \"127.0.0.1:{}\"   # take the first # away: /healthz, plain HTTP\n",
+            arguments.listen.port().checked_add(1).unwrap_or(7444)
+        ),
     };
     format!(
         "# The service of `{name}`. Paths are relative to this file.\n\

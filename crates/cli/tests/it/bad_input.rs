@@ -217,7 +217,13 @@ fn at_home() {
     let world = World::ready();
     all(
         &world,
-        &[files::CASES, agreements::CASES, questions::CASES].concat(),
+        &[
+            files::CASES,
+            agreements::CASES,
+            questions::CASES,
+            agreements::LAST,
+        ]
+        .concat(),
     );
 }
 

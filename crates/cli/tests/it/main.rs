@@ -15,4 +15,5 @@ mod by_hand;
 mod demo;
 mod help;
 mod invariants;
+mod keys;
 mod world;

@@ -13,8 +13,11 @@ pub const CASES: &[Case] = &[
     ("an agreement that cannot be read", unreadable_agreement),
     ("a missing signature", missing_signature),
     ("an expired agreement", expired_agreement),
-    ("a version that is no longer in force", newer_version),
+    ("an agreement that speaks for us", foreign_agreement),
 ];
+
+/// What cannot be undone in a world.
+pub const LAST: &[Case] = &[("a version that is no longer in force", newer_version)];
 
 /// Another agreement digest than the one that was signed.
 fn changed_agreement(world: &World) {
@@ -99,7 +102,120 @@ fn newer_version(world: &World) {
         charges(world) > before,
         "the new version's question was not charged beside the old"
     );
+    unfollowed(world, &first, &second);
+    // The newer version goes, at all parties: the older does not come back.
     forget(world, "second");
+    let before = charges(world);
+    for _ in 0..2 {
+        refused(
+            &world.query(&[]),
+            3,
+            &[
+                "version 2 of this agreement is in force",
+                "missing or damaged",
+                "put it back",
+            ],
+        );
+        for party in ["shop", "mailer"] {
+            world.stage.stop(party);
+            world.start_party(party, &[]);
+        }
+    }
+    assert_eq!(charges(world), before);
+}
+
+/// A version counts where the one before it is known.
+fn unfollowed(world: &World, first: &str, second: &str) {
+    let mailer = world.path("mailer");
+    with_file(first, None, || {
+        let arguments = ["data", "push", "--party", &mailer, "--agreement", second];
+        refused(
+            &run(world, &arguments),
+            3,
+            &[
+                "does not count for `mailer`",
+                "the version before it",
+                ".sig files",
+            ],
+        );
+    });
+}
+
+/// The shop writes an agreement that gives the mailer a key of the shop's, and signs for it.
+/// All signatures hold; the mailer's people send nothing under it.
+fn foreign_agreement(world: &World) {
+    let puppet = world.path("puppet");
+    let (listens, url) = (
+        world.mailer.listens.to_string(),
+        format!("https://{}", world.mailer.public),
+    );
+    world.done(&[
+        "init",
+        &puppet,
+        "--name",
+        "mailer",
+        "--listen",
+        &listens,
+        "--url",
+        &url,
+        "--people",
+        "240",
+        "--analyst",
+        "ana",
+    ]);
+    let line = |folder: &str| {
+        let text = std::fs::read_to_string(world.path(&format!("{folder}/public.toml"))).unwrap();
+        let line = text.lines().find(|line| line.starts_with("service"));
+        line.unwrap().to_owned()
+    };
+    let (theirs, ours) = (line("puppet"), line("mailer"));
+    let public = world.path("puppet/public.toml");
+    for service in [theirs.clone(), ours] {
+        let text = std::fs::read_to_string(&public).unwrap();
+        std::fs::write(&public, text.replacen(&theirs, &service, 1)).unwrap();
+        let file = forged(world, &puppet);
+        let mailer = world.path("mailer");
+        let mailing = world.path("data/mailing.csv");
+        for verb in [&["data", "push"][..], &["match", "run", "--data", &mailing]] {
+            let under = ["--party", &mailer, "--agreement", &file];
+            refused(
+                &run(world, &[verb, &under].concat()),
+                3,
+                &[
+                    "does not count for `mailer`",
+                    "other keys than its own",
+                    "nothing was sent",
+                ],
+            );
+        }
+        std::fs::remove_file(&file).unwrap();
+    }
+}
+
+/// An agreement of the shop and a puppet, signed by both, in a folder of nobody's.
+fn forged(world: &World, puppet: &str) -> String {
+    let (shop, file) = (world.path("shop"), world.path("forged.toml"));
+    let url = format!("https://{}", world.room.public);
+    world.done(&[
+        "agreement",
+        "new",
+        "--for",
+        "ad-measurement",
+        "--with",
+        &shop,
+        "--with",
+        puppet,
+        "--room-url",
+        &url,
+        "--insecure-simulated-tee",
+        "--out",
+        &file,
+    ]);
+    for party in [shop.as_str(), puppet] {
+        world.done(&["agreement", "sign", &file, "--party", party]);
+    }
+    assert_eq!(run(world, &["verify", &file]).code, 0);
+    file
 }
 
 fn unreadable_agreement(world: &World) {

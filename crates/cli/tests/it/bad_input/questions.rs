@@ -1,12 +1,15 @@
 //! Questions, answers, and others who are not there.
 
 use std::path::PathBuf;
+use std::process::Command;
+
+use incamera_seal::Consents;
 
 use super::{
-    Case, answer, charges, contents, forget, match_shop, query_with, refused, run, unspoken,
+    Case, answer, charges, contents, forget, match_shop, query_with, refused, run, seal, unspoken,
     with_file, without_service,
 };
-use crate::world::{AGREEMENT, WINDOW, World};
+use crate::world::{AGREEMENT, PROGRAM, WINDOW, World};
 
 pub const CASES: &[Case] = &[
     ("a question that was not agreed", question_not_agreed),
@@ -15,6 +18,9 @@ pub const CASES: &[Case] = &[
     ("a peer that does not come", absent_peer),
     ("too many matching runs", too_many_runs),
     ("a party that is not there", absent_party),
+    ("consents that changed", changed_consents),
+    ("two machines that seal", two_machines),
+    ("a port that is taken", taken_port),
     ("all is well afterwards", all_is_well),
 ];
 
@@ -96,7 +102,18 @@ fn wrong_analyst(world: &World) {
             ],
         )
     };
-    refused(&run_as(&stranger), 3, &["signature"]);
+    // Found out at home, before anybody is dialled.
+    without_service(world, "room", || {
+        refused(
+            &run_as(&stranger),
+            3,
+            &[
+                "not that of `mailer/ana`",
+                "signature",
+                "use the key that the agreement names",
+            ],
+        );
+    });
     refused(
         &run_as(&world.path("absent")),
         1,
@@ -254,7 +271,11 @@ fn absent_party(world: &World) {
         refused(
             &outcome,
             1,
-            &["`shop` was not reached", "is the service running"],
+            &[
+                "`shop` was not reached",
+                "is the service running",
+                "`incamera party serve`",
+            ],
         );
     });
     without_service(world, "room", || {
@@ -265,12 +286,109 @@ fn absent_party(world: &World) {
             refused(
                 &outcome,
                 1,
-                &["the room was not reached", "is the service running"],
+                &[
+                    "the room was not reached",
+                    "is the service running",
+                    "`incamera room serve`",
+                ],
             );
         }
     });
     assert_eq!(charges(world), before);
     answer(&world.query(&window));
+}
+
+/// Consents in the register may have changed: what was sealed by it before opens no more until
+/// it is sealed again, and the owner is told which that is.
+fn changed_consents(world: &World) {
+    answer(&world.query(&[]));
+    let before = charges(world);
+    let sealed = world.seal_one("shop", "customers");
+    assert_eq!(sealed.text("/seal_again"), "[\"purchases\"]");
+    world.push_one("shop");
+    refused(
+        &world.query(&[]),
+        3,
+        &["consents", "`purchases`", "changed", "seals", "pushes"],
+    );
+    assert_eq!(charges(world), before, "a refusal was charged");
+    let sealed = world.seal_one("shop", "purchases");
+    assert_eq!(sealed.text("/seal_again"), "[]");
+    world.push_one("shop");
+    answer(&world.query(&[]));
+    other_register(world);
+}
+
+/// Consents kept of another data set than the agreement's register are not believed.
+fn other_register(world: &World) {
+    let folder = PathBuf::from(world.path("shop/consents"));
+    let (path, bytes) = contents(&folder)
+        .into_iter()
+        .find(|(path, _)| path.extension().is_some_and(|end| end == "parquet"))
+        .unwrap();
+    let kept = Consents::read(&path).unwrap();
+    let other = "customers_of_old".parse().unwrap();
+    let (id, epoch) = (*kept.agreement_id(), kept.epoch());
+    Consents::new(id, epoch, other, []).write(&path).unwrap();
+    let outcome = seal(
+        world,
+        "shop",
+        "purchases",
+        &world.path("data/purchases.csv"),
+    );
+    std::fs::write(&path, bytes).unwrap();
+    refused(
+        &outcome,
+        1,
+        &["customers_of_old", "`customers`", "seal `customers` first"],
+    );
+}
+
+/// Two machines of the shop seal the same data set, each from version N: only one of them is
+/// version N + 1, and the other's successor does not take its place unsaid.
+fn two_machines(world: &World) {
+    let sealed = PathBuf::from(world.path("shop/sealed"));
+    let other_machine = contents(&sealed);
+    world.seal_one("shop", "purchases");
+    world.push_one("shop");
+    std::fs::remove_dir_all(&sealed).unwrap();
+    for (path, bytes) in &other_machine {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    let push = || run(world, &["data", "push", "--party", &world.path("shop")]);
+    world.seal_one("shop", "purchases");
+    refused(&push(), 3, &["`purchases`", "is known already", "seal"]);
+    world.seal_one("shop", "purchases");
+    refused(
+        &push(),
+        3,
+        &["`purchases`", "two machines", "from the other machine"],
+    );
+    // The other machine is lost: once more, and it is said that this takes its place.
+    world.seal_one("shop", "purchases");
+    world.push_one("shop");
+    answer(&world.query(&[]));
+}
+
+/// A service says that it listens once it does.
+fn taken_port(world: &World) {
+    let (party, room) = (world.path("shop"), world.path("room/room.toml"));
+    for serve in [
+        ["party", "serve", "--party", &party],
+        ["room", "serve", "--config", &room],
+    ] {
+        let refused = Command::new(PROGRAM).args(serve).output().unwrap();
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains("cannot listen"), "{said}");
+        assert!(said.contains("hint: stop the other process"), "{said}");
+        assert!(!said.contains("listens on"), "{said}");
+    }
+    for name in ["shop", "room"] {
+        let log = std::fs::read_to_string(world.root().join(format!("{name}.log"))).unwrap();
+        assert!(log.contains("listens on"), "{name} does not say so");
+    }
 }
 
 /// After all of that: nothing was lost, and the runs that failed did not count as runs.
