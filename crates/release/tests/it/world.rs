@@ -1,6 +1,7 @@
 //! Two owners with sealed data, an analyst and a room, all in memory but for the sealed files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use incamera_agreement::{ActiveAgreement, Agreement, SignedAgreement, sign};
 use incamera_attest::Binding;
@@ -42,7 +43,7 @@ pub fn name<N: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> N {
     text.parse().unwrap()
 }
 
-fn pseudonym(id: &str) -> Option<Pseudonym> {
+pub fn pseudonym(id: &str) -> Option<Pseudonym> {
     let digest: RequestDigest = Transcript::new("test").field(id).finish();
     Some(Pseudonym::from_bytes(
         digest.as_bytes()[..16].try_into().unwrap(),
@@ -101,6 +102,15 @@ pub struct Session {
 
 impl World {
     pub fn new() -> Self {
+        let mut world = Self::agreed(TEMPLATE);
+        world.seal("customers", CUSTOMERS);
+        world.seal("purchases", PURCHASES);
+        world.seal("mailing", MAILING);
+        world
+    }
+
+    /// Owners with an agreement of this text, all keys filled in and signed; no data yet.
+    pub fn agreed(template: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut rng = ChaCha20Rng::seed_from_u64(7);
         let parties: [PartyName; 2] = [name("mailer"), name("shop")];
@@ -110,7 +120,7 @@ impl World {
         let services = parties.clone().map(|party| (party, keys()));
         let analysts = analysts.map(|analyst| (analyst, keys()));
         let receipt_key = keys();
-        let mut text = TEMPLATE.to_owned();
+        let mut text = template.to_owned();
         let mut fill = |what: String, with: String| {
             text = text.replace(&format!("{{{what}}}"), &with);
         };
@@ -131,7 +141,7 @@ impl World {
             .into_iter()
             .map(|(party, signer)| (party.clone(), owner(&party, signer, &folder, &mut rng)))
             .collect();
-        let mut world = Self {
+        Self {
             folder,
             agreement,
             owners,
@@ -143,11 +153,7 @@ impl World {
             analyst: name("mailer/ana"),
             expires: NOW.plus(3600),
             sealing: NOW,
-        };
-        world.seal("customers", CUSTOMERS);
-        world.seal("purchases", PURCHASES);
-        world.seal("mailing", MAILING);
-        world
+        }
     }
 
     pub fn active(&self) -> ActiveAgreement {
@@ -160,12 +166,17 @@ impl World {
 
     /// Seals the next version of a data set and registers it with its owner.
     pub fn seal(&mut self, dataset: &str, csv: &str) {
+        let path = self.folder.path().join(format!("{dataset}.csv"));
+        std::fs::write(&path, csv).unwrap();
+        self.seal_file(dataset, &path, None);
+    }
+
+    /// The same with a file.
+    pub fn seal_file(&mut self, dataset: &str, path: &Path, id_column: Option<&str>) {
         let dataset: DatasetName = name(dataset);
         let agreement = self.agreement.agreement().clone();
         let spec = agreement.dataset(&dataset).unwrap();
         let owner = self.owners.get_mut(&spec.owner).unwrap();
-        let path = self.folder.path().join(format!("{dataset}.csv"));
-        std::fs::write(&path, csv).unwrap();
         let out = self.folder.path().join(dataset.as_str());
         let before = self.manifests.get(&dataset);
         let consent = match (spec.purposes_column(), &owner.consents) {
@@ -182,8 +193,8 @@ impl World {
             matching_epoch: agreement.matching.epoch,
             partitions: agreement.matching.partitions,
             purposes: &agreement.leaf_purposes(),
-            source: &Source::of(&path).unwrap(),
-            id_column: None,
+            source: &Source::of(path).unwrap(),
+            id_column,
             people: &pseudonym,
             consent,
             out: &out,
@@ -198,6 +209,15 @@ impl World {
         let manifest = open_manifest(&signed, &owner.signer.public()).unwrap();
         register(&mut owner.ledger, &manifest);
         self.manifests.insert(dataset, manifest);
+    }
+
+    /// Gives every owner a new ledger, which knows of its manifests and of nothing else.
+    pub fn new_ledgers(&mut self) {
+        let parties: Vec<PartyName> = self.owners.keys().cloned().collect();
+        for party in parties {
+            self.owner(party.as_str()).ledger = Ledger::in_memory(&party).unwrap();
+            self.register_again(party.as_str());
+        }
     }
 
     /// Tells an owner's (new) ledger of its manifests.

@@ -129,8 +129,8 @@ fn truths(groups: &[Group; 2]) -> [f64; 10] {
     all.try_into().unwrap()
 }
 
-/// Four answers, six values with noise of their own each: fewer than 16 of the 24 in their
-/// ranges of 95 % in about one of a million executions.
+/// Four answers, ten values. By chance alone a value is in none of its four ranges, or more than
+/// seven of the 24 with noise of their own miss theirs, in about one of ten thousand executions.
 #[test]
 fn real_answers_hold_the_truth() {
     let Some(mut sealed) = Sealed::new() else {
@@ -138,7 +138,7 @@ fn real_answers_hold_the_truth() {
     };
     let hits = sealed.covered(0, 4);
     let own: usize = [0, 1, 2, 5, 6, 7].map(|at| hits[at]).iter().sum();
-    assert!(own >= 16, "{hits:?}");
+    assert!(own >= 17 && hits.iter().all(|hits| *hits > 0), "{hits:?}");
 }
 
 /// 100 answers a campaign: each value in at least 85, which fails in about one of 800
