@@ -18,7 +18,7 @@ pub fn run(root: &Path) -> Result<()> {
 
 /// Fails if the committed code is not what the protobuf files give.
 pub fn check(root: &Path) -> Result<()> {
-    let scratch = root.join("target/codegen");
+    let scratch = target(root).join("codegen");
     let (wire, net) = (scratch.join("wire"), scratch.join("net"));
     generate(root, &wire, &net)?;
     for (fresh, committed) in [(wire, "wire"), (net, "net")] {
@@ -28,6 +28,12 @@ pub fn check(root: &Path) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Where builds go.
+fn target(root: &Path) -> PathBuf {
+    let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    root.join(named.unwrap_or_else(|| "target".into()))
 }
 
 fn compare(fresh: &Path, committed: &Path) -> Result<()> {

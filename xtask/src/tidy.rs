@@ -1,9 +1,11 @@
 //! `cargo xtask tidy`: rules of the house that no compiler knows.
 //!
-//! Arrows between crates point strictly down; files stay under 600 lines; features of
-//! dependencies are named in the root manifest alone; `unsafe` stands in `group` alone; each
-//! invariant has a test that bears its number; no unfinished marks.
+//! Arrows between crates point strictly down; files, tests too, stay under 600 lines; features
+//! of dependencies are named in the root manifest alone; `unsafe` stands in `group` alone; each
+//! invariant has a test that bears its number; each format's name and version stands in
+//! docs/formats.md; no unfinished marks and no placeholders.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -20,20 +22,32 @@ const FLOORS: &[&[&str]] = &[
     &["cli"],
 ];
 /// Crates beside the house: anybody's tests may use them.
-const ASIDE: &[&str] = &["testkit", "xtask"];
+const ASIDE: &[&str] = &["testkit", "fuzzing", "xtask"];
 const MAX_LINES: usize = 600;
 const INVARIANTS: usize = 10;
+/// The page that names every format.
+const FORMATS: &str = "docs/formats.md";
 
 /// Checks the work tree; lists everything that is wrong.
 pub fn run(root: &Path) -> Result<()> {
     let mut wrong = Vec::new();
     layers(root, &mut wrong)?;
-    let sources = rust_files(&root.join("crates"))?;
+    let mut sources = files(&root.join("crates"), ".rs")?;
+    for folder in ["xtask/src", "fuzz/fuzz_targets"] {
+        sources.extend(files(&root.join(folder), ".rs")?);
+    }
     for path in &sources {
         source(root, path, &mut wrong)?;
     }
     invariants(&sources, &mut wrong)?;
+    formats(root, &sources, &mut wrong)?;
     documents(root, &mut wrong);
+    for path in files(root, ".md")? {
+        let text = std::fs::read_to_string(&path)?;
+        let placeholders = text.lines().filter(|line| is_placeholder(line.trim()));
+        let shown = shown(root, &path);
+        wrong.extend(placeholders.map(|line| format!("{shown}: a placeholder (`{line}`)")));
+    }
     anyhow::ensure!(wrong.is_empty(), "tidy:\n  {}", wrong.join("\n  "));
     Ok(())
 }
@@ -105,30 +119,76 @@ fn features(name: &str, manifest: &toml::Table, wrong: &mut Vec<String>) {
     }
 }
 
-fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+/// Every file below `folder` with this ending, but for what is made.
+fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
-        if path.is_dir() && name != "generated" && name != "target" {
-            files.extend(rust_files(&path)?);
-        } else if name.ends_with(".rs") {
-            files.push(path);
+        let made = matches!(name, "generated" | "target") || name.starts_with('.');
+        if path.is_dir() && !made && !path.is_symlink() {
+            found.extend(files(&path, ending)?);
+        } else if name.ends_with(ending) {
+            found.push(path);
         }
     }
-    Ok(files)
+    Ok(found)
+}
+
+/// A line of capitals and underscores alone: where somebody meant to write something.
+fn is_placeholder(line: &str) -> bool {
+    let capitals = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    line.contains('_')
+        && line.starts_with(|c: char| c.is_ascii_uppercase())
+        && line.chars().all(capitals)
+}
+
+/// Every name and version (`incamera-NAME/N`) in `text`.
+fn formats_in(text: &str) -> BTreeSet<&str> {
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-/".contains(c);
+    let words = text.split(|c| !word(c));
+    let versioned = |word: &&str| {
+        let parts = word
+            .strip_prefix("incamera-")
+            .and_then(|rest| rest.split_once('/'));
+        parts.is_some_and(|(name, version)| !name.is_empty() && version.parse::<u32>().is_ok())
+    };
+    words.filter(versioned).collect()
+}
+
+/// Each format that the code writes, reads or signs stands in its page.
+fn formats(root: &Path, sources: &[PathBuf], wrong: &mut Vec<String>) -> Result<()> {
+    let page = std::fs::read_to_string(root.join(FORMATS)).unwrap_or_default();
+    let known = formats_in(&page);
+    for path in sources {
+        let shown = shown(root, path);
+        if is_test(&shown) {
+            continue;
+        }
+        let text = std::fs::read_to_string(path)?;
+        let code = text.split("#[cfg(test)]").next().unwrap_or(&text);
+        let missing = formats_in(code)
+            .into_iter()
+            .filter(|format| !known.contains(format));
+        wrong.extend(missing.map(|format| format!("{shown}: `{format}` is not in {FORMATS}")));
+    }
+    Ok(())
+}
+
+fn shown(root: &Path, path: &Path) -> String {
+    let relative = path.strip_prefix(root).unwrap_or(path);
+    relative.display().to_string()
+}
+
+fn is_test(shown: &str) -> bool {
+    shown.contains("/tests/") || shown.ends_with("/tests.rs")
 }
 
 fn source(root: &Path, path: &Path, wrong: &mut Vec<String>) -> Result<()> {
     let text = std::fs::read_to_string(path)?;
-    let shown = path
-        .strip_prefix(root)
-        .unwrap_or(path)
-        .display()
-        .to_string();
-    let test = shown.contains("/tests/") || shown.ends_with("/tests.rs");
+    let shown = shown(root, path);
     let lines = text.lines().count();
-    if !test && lines > MAX_LINES {
+    if lines > MAX_LINES {
         wrong.push(format!("{shown}: {lines} lines, more than {MAX_LINES}"));
     }
     let code = |line: &&str| !line.trim_start().starts_with("//");
@@ -136,7 +196,7 @@ fn source(root: &Path, path: &Path, wrong: &mut Vec<String>) -> Result<()> {
         && text
             .lines()
             .filter(code)
-            .any(|l| l.contains("unsafe {") || l.contains("unsafe fn"))
+            .any(|l| l.contains(concat!("unsafe", " {")) || l.contains(concat!("unsafe", " fn")))
     {
         wrong.push(format!("{shown}: `unsafe` stands in `group` alone"));
     }
@@ -181,5 +241,40 @@ fn documents(root: &Path, wrong: &mut Vec<String>) {
         if !root.join(name).is_file() {
             wrong.push(format!("{name} is missing"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_found() {
+        for line in ["THE_RESULTS", "FIGURE_1_HERE"] {
+            assert!(is_placeholder(line), "{line}");
+        }
+        for line in [
+            "",
+            "README",
+            "SIMULATED TEE",
+            "a CONSTANT_NAME",
+            "_",
+            "Not_this",
+        ] {
+            assert!(!is_placeholder(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn formats_are_found_by_name_and_version() {
+        let text = "`incamera-grant/1`, \"incamera-log-entry/12\n\" incamera-agreement/ \
+                    incamera-/1 incamera/log/a incamera-a/b incamera-room/1.";
+        let found: Vec<&str> = formats_in(text).into_iter().collect();
+        let expected = [
+            "incamera-grant/1",
+            "incamera-log-entry/12",
+            "incamera-room/1",
+        ];
+        assert_eq!(found, expected);
     }
 }
