@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use incamera_agreement::Agreement;
-use incamera_dp::interval::{digits, shown};
-use incamera_types::{Delta, Epsilon, PartyName};
+use incamera_agreement::{Agreement, ConsentSource};
+use incamera_dp::interval::shown;
+use incamera_types::{DatasetSpec, Delta, Epsilon, PartyName, PurposeName};
 use serde::Serialize;
 
 use crate::check::CheckedQuery;
@@ -68,7 +68,7 @@ impl CheckedQuery {
     pub fn explain(&self, agreement: &Agreement) -> Explanation {
         Explanation {
             query: self.query.name.to_string(),
-            steps: steps(self),
+            steps: steps(self, agreement),
             epsilon: self.query.epsilon,
             delta: self.query.delta,
             rho: self.loss.rho.to_f64(),
@@ -88,29 +88,35 @@ fn runs(checked: &CheckedQuery, agreement: &Agreement) -> Vec<Runs> {
     let owners = agreement.owners_read(&checked.query).into_iter();
     let runs = |owner: PartyName| {
         let ceiling = agreement.ceiling(&owner);
-        let runs =
-            ceiling.and_then(|ceiling| ceiling.rho.units().checked_div(checked.loss.rho.units()));
+        let runs = ceiling.map(|ceiling| incamera_agreement::runs(&checked.loss, &ceiling));
         Runs { owner, runs }
     };
     owners.map(runs).collect()
 }
 
-fn steps(checked: &CheckedQuery) -> Vec<String> {
+/// Whose rows of a data set are read.
+fn whose(spec: &DatasetSpec, agreement: &Agreement, purpose: &PurposeName) -> String {
+    if spec.public {
+        return "a public data set".to_owned();
+    }
+    match agreement.consent_of(spec) {
+        ConsentSource::Dataset(_) => format!("rows of people who agreed to `{purpose}`"),
+        ConsentSource::Everything(_) => "every row: its owner states no consents".to_owned(),
+    }
+}
+
+fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
     let query = &checked.query;
     let mut steps = Vec::new();
     for spec in checked.datasets.values() {
         let columns = query.reads.iter().filter(|read| read.dataset == spec.name);
         let columns: Vec<&str> = columns.map(|read| read.column.as_str()).collect();
-        let of = if spec.public {
-            "public data set"
-        } else {
-            "rows with consent of data set"
-        };
         steps.push(format!(
-            "read {} of {of} `{}` ({})",
+            "read {} of data set `{}` ({}): {}",
             columns.join(", "),
             spec.name,
-            spec.owner
+            spec.owner,
+            whose(spec, agreement, &query.purpose)
         ));
         if let (false, Some(rows)) = (spec.public, query.rows.get(&spec.name)) {
             steps.push(format!(
@@ -210,7 +216,7 @@ impl fmt::Display for Explanation {
             match runs.runs {
                 Some(count) => writeln!(
                     f,
-                    "  {}: its ceiling here has room for {count} such runs",
+                    "  {}: its ceiling here has room for {count} such runs in all",
                     runs.owner
                 )?,
                 None => writeln!(f, "  {}: no ceiling in this agreement", runs.owner)?,
@@ -223,6 +229,20 @@ impl fmt::Display for Explanation {
     }
 }
 
+/// A number in two digits: what is foretold is to be compared, not only read.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the places of a double are few"
+)]
+fn two_digits(value: f64) -> String {
+    let leading = if value > 0.0 {
+        value.log10().floor()
+    } else {
+        0.0
+    };
+    shown(value, 1 - leading as i32)
+}
+
 fn write_expected(
     f: &mut fmt::Formatter<'_>,
     measure: &Expected,
@@ -232,7 +252,7 @@ fn write_expected(
         .unit
         .as_ref()
         .map_or_else(String::new, |unit| format!(" {unit}"));
-    let width = shown(measure.half_width, digits(measure.half_width).min(2));
+    let width = two_digits(measure.half_width);
     write!(f, "  {} +- {width}{unit}", measure.name)?;
     let Some(per_person) = measure.per_person else {
         return writeln!(f);
@@ -247,13 +267,9 @@ fn write_expected(
         writeln!(
             f,
             ", {} % of a group's people {groups}",
-            shown(percent, digits(percent))
+            two_digits(percent)
         )
     } else {
-        writeln!(
-            f,
-            ", {}{unit} a person {groups}",
-            shown(per_person, digits(per_person))
-        )
+        writeln!(f, ", {}{unit} a person {groups}", two_digits(per_person))
     }
 }

@@ -19,6 +19,7 @@
 
 mod check;
 mod clamp;
+mod clipped;
 mod cut;
 mod explain;
 mod fold;
@@ -38,6 +39,7 @@ mod table;
 mod tables;
 
 pub use check::{CheckedQuery, check, prove};
+pub use clipped::{Clipped, ClippedError, ClippedSum};
 pub use explain::{Expected, Explanation, Runs};
 pub use measure::{Kind, Measure};
 pub use memory::TooLarge;

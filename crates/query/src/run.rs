@@ -173,7 +173,7 @@ fn worse(a: Option<QueryError>, b: QueryError) -> QueryError {
 }
 
 /// A session without functions to register, disk to spill to, or statistics to trust.
-fn session(pool: Arc<dyn MemoryPool>) -> Result<SessionState, QueryError> {
+pub(crate) fn session(pool: Arc<dyn MemoryPool>) -> Result<SessionState, QueryError> {
     let config = SessionConfig::new()
         .with_target_partitions(1)
         .with_collect_statistics(false);

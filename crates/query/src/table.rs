@@ -174,7 +174,7 @@ impl Reader<'_> {
         };
         let name = wanted.name.clone();
         let Some(range) = ratio(top, bottom) else {
-            let text = "lost in the noise".to_owned();
+            let text = "hidden by the noise: the range is open".to_owned();
             return Ok(Cell {
                 name,
                 value: None,
@@ -240,7 +240,7 @@ impl Comparison {
     fn fill(&mut self, found: Option<incamera_dp::interval::Lift>) {
         let Some(found) = found else {
             self.verdict = "no clear difference";
-            self.text = self.verdict.into();
+            self.text = format!("{} (hidden by the noise: the range is open)", self.verdict);
             return;
         };
         self.verdict = match found.verdict() {
@@ -348,6 +348,9 @@ fn notes(answer: &wire::Answer, query: &Query) -> Vec<String> {
         "counted are people whose consent covers `{}` at every owner read that keeps consents",
         query.purpose
     ));
+    if below_zero(answer) {
+        notes.push("a number below zero is noise: the true one is zero or more".into());
+    }
     if answer.groups.iter().any(|group| group.withheld) {
         notes.push(format!(
             "withheld: fewer than {} people by the noisy count",
@@ -355,6 +358,15 @@ fn notes(answer: &wire::Answer, query: &Query) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// Whether a number is shown that only noise can have made negative.
+fn below_zero(answer: &wire::Answer) -> bool {
+    let cannot = |measure: &wire::Measure| !measure.clamp_low.starts_with('-');
+    let shown = answer.groups.iter().filter(|group| !group.withheld);
+    shown
+        .flat_map(|group| answer.measures.iter().zip(&group.values))
+        .any(|(measure, value)| *value < 0 && cannot(measure))
 }
 
 /// A decimal without zeros at its end.

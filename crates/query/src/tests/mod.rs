@@ -1,5 +1,6 @@
 //! Tests of the whole crate, over an agreement with rows in memory.
 
+mod clipped;
 mod hostile;
 mod invariants;
 mod memory;

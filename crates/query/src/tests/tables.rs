@@ -108,8 +108,35 @@ fn no_clear_difference_and_noise_beyond_use() {
     let same = table(&answer(MAILED, MAILED), query(&agreement)).unwrap();
     assert_eq!(same.comparison.unwrap().verdict, "no clear difference");
     let lost = table(&answer([10, 3, 500], OTHERS), query(&agreement)).unwrap();
-    assert_eq!(lost.comparison.unwrap().text, "no clear difference");
-    assert_eq!(lost.rows[0].cells[3].text, "lost in the noise");
+    let open = "hidden by the noise: the range is open";
+    let comparison = lost.comparison.unwrap();
+    assert_eq!(comparison.text, format!("no clear difference ({open})"));
+    assert_eq!(comparison.verdict, "no clear difference");
+    assert_eq!(lost.rows[0].cells[3].text, open);
+}
+
+#[test]
+fn below_zero_is_said_to_be_noise() {
+    let agreement = lift();
+    let note = "a number below zero is noise: the true one is zero or more";
+    let noted = |values| {
+        let table = table(&answer(values, OTHERS), query(&agreement)).unwrap();
+        table.notes.iter().any(|found| found == note)
+    };
+    let [people, buyers, spend] = MAILED;
+    assert!(!noted(MAILED));
+    assert!(noted([people, -30, spend]));
+    assert!(noted([people, buyers, -1]));
+    // Where a person can take away, so can everybody.
+    let mut both = answer([people, buyers, -1], OTHERS);
+    both.measures[2].clamp_low = "-5".into();
+    let table = table(&both, query(&agreement)).unwrap();
+    assert!(!table.notes.iter().any(|found| found == note));
+    // Nor is it said of what is not shown.
+    let mut withheld = answer([people, -30, spend], OTHERS);
+    withheld.groups[0].withheld = true;
+    let table = crate::table(&withheld, query(&agreement)).unwrap();
+    assert!(!table.notes.iter().any(|found| found == note));
 }
 
 #[test]
@@ -159,6 +186,10 @@ fn an_explanation_says_what_it_costs() {
         "withhold rows with noisy people below 1",
         "epsilon 1, delta 1e-8",
         "with 90,000 people in 2 equal groups",
+        "read person of data set `mailing` (mailer): every row: its owner states no consents",
+        "(shop): rows of people who agreed to `measurement`",
+        "people +- 26, 0.058 % of",
+        "spend +- 10,000 EUR, 0.23 EUR a person",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
