@@ -162,3 +162,94 @@ fn peer_left() -> Status {
     .hint("run `match run` again on both sides")
     .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use incamera_agreement::{
+        AdMeasurement, Agreement, PartyInputs, files, sign, template_ad_measurement,
+    };
+    use incamera_attest::TeeKind;
+    use incamera_keys::SigningKey;
+    use incamera_types::Measurement;
+
+    use super::*;
+
+    /// A party's signing key and service key.
+    type Keys = [SigningKey; 2];
+
+    fn keys() -> Keys {
+        [(); 2].map(|()| SigningKey::generate(&mut rand::rng()))
+    }
+
+    fn inputs(name: &str, [signs, service]: &Keys) -> PartyInputs {
+        PartyInputs {
+            name: Some(name.parse().unwrap()),
+            signs: Some(signs.public()),
+            service: Some(service.public()),
+            url: Some(format!("https://{name}.example:7443").parse().unwrap()),
+            people: Some(100),
+        }
+    }
+
+    /// The shop, the mailer, and an agency that owns no data and may only ask.
+    fn text(shop: &Keys, mailer: &Keys, [signs, service]: &Keys) -> String {
+        let draft = template_ad_measurement(&AdMeasurement {
+            name: Some("campaign".into()),
+            expires: Some("2999-12-31".parse().unwrap()),
+            shop: inputs("shop", shop),
+            mailer: inputs("mailer", mailer),
+            analyst_key: Some(SigningKey::generate(&mut rand::rng()).public()),
+            room_url: Some("https://room.example:7443".parse().unwrap()),
+            tee: Some(TeeKind::Simulated),
+            measurement: Some(Measurement::from_bytes([7; 32])),
+            ..AdMeasurement::default()
+        });
+        let (signs, service) = (signs.public(), service.public());
+        format!(
+            "{draft}\n[parties.agency]\nsigns = \"{signs}\"\nservice = \"{service}\"\nurl = \"https://agency.example:7443\"\npeople = 1\n"
+        )
+    }
+
+    /// Whoever matches learns pseudonyms of the ids that it brings. A party that owns nothing
+    /// would stand in for an owner, and whoever holds no party's key for anybody.
+    #[test]
+    fn only_owners_meet() {
+        let folder = tempfile::tempdir().unwrap();
+        let all = [(); 3].map(|()| keys());
+        let [shop, mailer, agency] = &all;
+        let text = text(shop, mailer, agency);
+        let path = folder.path().join("a.toml");
+        std::fs::write(&path, &text).unwrap();
+        for (name, key) in ["shop", "mailer", "agency"].into_iter().zip(&all) {
+            let signature = sign(text.as_bytes(), &key[0]).unwrap().to_armor();
+            let file = files::signature_path(&path, &name.parse().unwrap());
+            std::fs::write(file, signature).unwrap();
+        }
+        let name = "shop".parse().unwrap();
+        let known = Agreements::new(folder.path(), name, shop[0].public(), shop[1].public());
+        let meeting = Meeting::new(Arc::new(known));
+        let digest = Agreement::parse(text.as_bytes()).unwrap().digest;
+        let admit = |name: &str, keys: Option<&Keys>| {
+            let hello = MeetingHello {
+                agreement_digest: digest.as_bytes().to_vec(),
+                id_kind: "email".into(),
+                party: name.into(),
+            };
+            let admitted = meeting.admit(&hello, keys.map(|keys| keys[1].public()));
+            admitted.map(|(_, name)| name.to_string())
+        };
+        for (name, key) in [("shop", shop), ("mailer", mailer)] {
+            assert_eq!(admit(name, Some(key)).unwrap(), name);
+        }
+        let strangers = [
+            ("agency", Some(agency)),
+            ("mailer", Some(agency)),
+            ("shop", Some(mailer)),
+            ("mailer", None),
+        ];
+        for (name, key) in strangers {
+            let refused = admit(name, key).unwrap_err();
+            assert_eq!(refused.code(), "not-the-party", "{name}");
+        }
+    }
+}
