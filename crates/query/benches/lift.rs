@@ -1,8 +1,12 @@
 //! CPU of the lift query in the room, keys in hand, from scan to exact answer, against the
 //! same SQL on plain DataFusion over plain Parquet files of the same rows.
 //!
-//! 100,000 people, about 1,000,000 purchases. Prints one JSON object a line.
+//! 100,000 people, about 1,000,000 purchases. Both sides use the same number of threads, read
+//! rows in the same order and of the same compression, and take turns, so that what else the
+//! machine does meets both. That they count the same people is checked first; the plain side
+//! bounds nobody's rows, which is part of what is measured. Prints one JSON object a line.
 #![allow(
+    clippy::cast_precision_loss,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::expect_used,
@@ -15,11 +19,14 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::AsArray as _;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use incamera_agreement::Agreement;
 use incamera_dp::NoiseKey;
 use incamera_keys::SigningKey;
-use incamera_query::{Limits, RoomData, check, compute};
+use incamera_query::{Limits, RoomData, check, compute, release};
 use incamera_release::OpenedGrants;
 use incamera_seal::{
     Consent, Consents, KeyRing, MANIFEST_FILE, SealJob, SignedManifest, Source, granted_parts,
@@ -29,11 +36,13 @@ use incamera_testkit::campaign::Campaign;
 use incamera_types::{
     ColumnName, DatasetName, Digest, FileId, Pseudonym, RequestDigest, Transcript, UnixTime, Value,
 };
+use incamera_wire::v1::Answer;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-const RUNS: u32 = 5;
+const RUNS: u32 = 8;
+const THREADS: usize = 2;
 const DATASETS: [&str; 3] = ["customers", "mailing", "purchases"];
 
 /// CPU seconds of this process so far, all threads.
@@ -167,8 +176,12 @@ impl World<'_> {
     }
 }
 
-async fn plain(folder: &Path, sql: &str) -> usize {
-    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
+/// People and buyers of each group, by its name.
+type Counts = BTreeMap<String, [i64; 2]>;
+
+async fn plain(folder: &Path, sql: &str) -> Counts {
+    let config = SessionConfig::new().with_target_partitions(THREADS);
+    let context = SessionContext::new_with_config(config);
     for name in DATASETS {
         let path = folder.join(format!("{name}.plain.parquet"));
         let path = path.to_str().unwrap();
@@ -177,8 +190,30 @@ async fn plain(folder: &Path, sql: &str) -> usize {
             .await
             .unwrap();
     }
-    let rows = context.sql(sql).await.unwrap().collect().await.unwrap();
-    rows.iter().map(|batch| batch.num_rows()).sum()
+    let batches = context.sql(sql).await.unwrap().collect().await.unwrap();
+    let mut counts = Counts::new();
+    for batch in &batches {
+        let names = cast(batch.column(0), &DataType::Utf8).unwrap();
+        let numbers = [1, 2].map(|at| batch.column(at).as_primitive::<Int64Type>().clone());
+        for (row, name) in names.as_string::<i32>().iter().enumerate() {
+            let found = [0, 1].map(|at| numbers[at].value(row));
+            counts.insert(name.unwrap().to_owned(), found);
+        }
+    }
+    counts
+}
+
+/// The room's noisy counts must be those of the plain side: within eight standard deviations,
+/// which true ones leave once in 10^14 draws.
+fn same(answer: &Answer, counts: &Counts) {
+    assert_eq!(answer.groups.len(), counts.len());
+    for group in &answer.groups {
+        let exact = counts[&group.key[0]];
+        for (at, measure) in answer.measures.iter().take(2).enumerate() {
+            let off = (group.values[at] - exact[at]) as f64;
+            assert!(off.abs() <= 8.0 * measure.sigma, "{}", measure.name);
+        }
+    }
 }
 
 fn figure(name: &str, value: f64, unit: &str) {
@@ -216,34 +251,36 @@ fn main() {
     let path = |name: &DatasetName, id: &FileId| part_path(&folder.join(name.as_str()), id);
     let data = RoomData::new(&world.manifests(), &path);
     let limits = Limits {
-        threads: 2,
+        threads: THREADS,
         ..Limits::default()
     };
+    data.fits(&checked, &limits).unwrap();
     let sql = query
         .sql
         .replace("$from", &format!("DATE '{from}'"))
         .replace("$until", &format!("DATE '{until}'"));
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(THREADS)
         .enable_all()
         .build()
         .unwrap();
-    let measure = |run: &dyn Fn()| {
-        run();
+    let in_room = || runtime.block_on(compute(&checked, &data, &grants, &limits));
+    let in_plain = || runtime.block_on(plain(folder, &sql));
+    // Once unmeasured, to warm both up.
+    let answer = release(in_room().unwrap(), &grants).unwrap().answer();
+    same(&answer, &in_plain());
+    let cpu_of = |run: &dyn Fn()| {
         let start = cpu_s();
-        (0..RUNS).for_each(|_| run());
-        (cpu_s() - start) / f64::from(RUNS)
+        run();
+        cpu_s() - start
     };
-    let room = measure(&|| {
-        runtime
-            .block_on(compute(&checked, &data, &grants, &limits))
-            .unwrap();
-    });
-    let engine = measure(&|| {
-        assert_eq!(runtime.block_on(plain(folder, &sql)), 2);
-    });
-    figure("lift_room_cpu_s", room, "s");
-    figure("lift_plain_cpu_s", engine, "s");
+    let (mut room, mut engine) = (0.0, 0.0);
+    for _ in 0..RUNS {
+        room += cpu_of(&|| drop(in_room().unwrap()));
+        engine += cpu_of(&|| drop(in_plain()));
+    }
+    figure("lift_room_cpu_s", room / f64::from(RUNS), "s");
+    figure("lift_plain_cpu_s", engine / f64::from(RUNS), "s");
     figure("lift_cpu_ratio", room / engine, "1");
 }
