@@ -2,11 +2,12 @@
 //! each layer protects, what risk remains.
 
 use incamera_attest::TeeKind;
+use incamera_dp::interval::thousands;
 use incamera_types::{ColumnSpec, ColumnType, DatasetSpec, OtherText, PurposeSet};
 
 use crate::Agreement;
 use crate::model::{Analysts, ConsentSource, MatchingMethod, Query, Reveals};
-use crate::page::{Page, and, grouped};
+use crate::page::{Page, and};
 use crate::standing::{self, Standing};
 
 /// The agreement in words, before anything is spent.
@@ -63,7 +64,7 @@ fn who(page: &mut Page, agreement: &Agreement) {
     for (name, party) in &agreement.parties {
         let people = match party.people {
             0 => "brings no private data".to_owned(),
-            people => format!("data about some {} people", grouped(people)),
+            people => format!("data about some {} people", thousands(people)),
         };
         page.point(format_args!(
             "{name}: {people}; its service is at {}",
@@ -282,7 +283,7 @@ fn bounds(page: &mut Page, query: &Query) {
         let s = if *rows == 1 { "" } else { "s" };
         page.sub_point(format_args!(
             "at most {} row{s} a person of {dataset} counts",
-            grouped(*rows)
+            thousands(*rows)
         ));
     }
 }
@@ -354,7 +355,7 @@ fn layers(page: &mut Page, agreement: &Agreement) {
             "matching ({method}, by {}): each party gets pseudonyms for its own people and learns {}; ids are blinded before they leave (at most {} a run, {} runs)",
             and(&matching.ids),
             learned(matching.reveals),
-            grouped(matching.max_ids),
+            thousands(matching.max_ids),
             matching.max_runs
         )),
     }

@@ -77,19 +77,6 @@ pub(crate) fn and<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     }
 }
 
-/// A number with a separator at each thousand.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,10 +93,6 @@ mod tests {
 
     #[test]
     fn numbers_and_lists() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(100_000), "100,000");
-        assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(and(["a", "b", "c"]), "a, b and c");
     }
 }

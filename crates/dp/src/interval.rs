@@ -10,6 +10,8 @@
 //! | a / b | Fieller (1954), independent errors |
 //! | (a / b) / (c / d) - 1 | normal error of the logarithm (delta method) |
 
+use std::fmt;
+
 /// The normal quantile of a two-sided 95 % range.
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -183,7 +185,10 @@ pub fn shown(value: f64, digits: i32) -> String {
     format!("{sign}{}{fraction}", thousands(whole))
 }
 
-fn thousands(digits: &str) -> String {
+/// A whole number, which is not negative, with a comma between thousands.
+#[must_use]
+pub fn thousands(whole: impl fmt::Display) -> String {
+    let digits = whole.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
@@ -203,6 +208,18 @@ mod tests {
 
     fn noisy(value: f64, sigma: f64) -> Noisy {
         Noisy { value, sigma }
+    }
+
+    #[test]
+    fn thousands_have_commas() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (100_000, "100,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(thousands(number), text);
+        }
     }
 
     #[test]

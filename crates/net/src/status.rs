@@ -277,6 +277,18 @@ impl From<ConnectError> for Problem {
     }
 }
 
+/// An error's text with those of its causes, each behind a colon.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(&format!(": {source}"));
+        next = source.source();
+    }
+    text
+}
+
 fn read_detail(bytes: &[u8]) -> Option<(ProblemKind, Detail)> {
     if bytes.len() > MAX_DETAIL_BYTES {
         return None;

@@ -10,7 +10,7 @@ use incamera_net::services::broker_server::Broker as BrokerService;
 use incamera_net::services::{
     ChallengeReply, ChallengeRequest, CommitReply, CommitRequest, ReserveReply, ReserveRequest,
 };
-use incamera_net::status::{Problem, ProblemKind};
+use incamera_net::status::{Problem, ProblemKind, chain};
 use incamera_release::{
     Broker as Books, CurrentData, Refusal, RefusalKind, Reserved, verify_request,
 };
@@ -218,16 +218,6 @@ fn refused(refusal: &Refusal) -> Problem {
         Some(hint) => problem.hint(hint),
         None => problem,
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text.push_str(&format!(": {source}"));
-        next = source.source();
-    }
-    text
 }
 
 /// What the ledger's errors mean to the party's own people.

@@ -17,7 +17,7 @@ use incamera_net::services::run_event::Event;
 use incamera_net::services::{
     ChallengeRequest, CommitRequest, ReserveRequest, RunEvent, RunRequest, RunResult, RunStep,
 };
-use incamera_net::status::{Problem, ProblemKind};
+use incamera_net::status::{Problem, ProblemKind, chain};
 use incamera_query::{CheckedQuery, RoomData, check, compute, release};
 use incamera_release::{
     OpenedGrants, Opening, Record, VerifiedRequest, issue, open_grants, verify_request,
@@ -331,14 +331,4 @@ async fn answer(
         })?;
     let released = release(raw, grants).map_err(Problem::internal)?;
     Ok(released.answer())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text.push_str(&format!(": {source}"));
-        next = source.source();
-    }
-    text
 }

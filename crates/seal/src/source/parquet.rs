@@ -33,6 +33,21 @@ use crate::guard::guarded;
 const BATCH_ROWS: usize = 8_192;
 const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
 
+/// Opens the file and gives its columns' names.
+pub(super) fn open(
+    path: &Path,
+) -> Result<(ParquetRecordBatchReaderBuilder<File>, Vec<String>), SourceError> {
+    let file = File::open(path).map_err(|source| SourceError::Io {
+        path: path.into(),
+        source,
+    })?;
+    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file));
+    let builder = builder.map_err(|_| SourceError::NotParquet { path: path.into() })?;
+    let fields = builder.schema().fields().iter();
+    let names = fields.map(|field| field.name().clone()).collect();
+    Ok((builder, names))
+}
+
 /// Reads the file into `rows`; gives the names of columns that nobody asked for.
 pub(super) fn read(
     path: &Path,
@@ -41,14 +56,7 @@ pub(super) fn read(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<String>, SourceError> {
     let damaged = || SourceError::NotParquet { path: path.into() };
-    let file = File::open(path).map_err(|source| SourceError::Io {
-        path: path.into(),
-        source,
-    })?;
-    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file));
-    let builder = builder.map_err(|_| damaged())?;
-    let fields = builder.schema().fields().iter();
-    let names: Vec<String> = fields.map(|field| field.name().clone()).collect();
+    let (builder, names) = open(path)?;
     let wanted = reading.names_in_file();
     let (at, ignored) = places(path, &wanted, &names)?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), at);

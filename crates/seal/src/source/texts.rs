@@ -1,12 +1,9 @@
 //! One column of a file as texts: what `match run` reads ids from.
 
-use std::fs::File;
-
 use arrow::array::{Array as _, AsArray as _};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{Source, SourceError, csv, places};
 use crate::guard::guarded;
@@ -35,14 +32,7 @@ fn read_parquet(
 ) -> Result<u64, SourceError> {
     let path = source.path();
     let damaged = || SourceError::NotParquet { path: path.into() };
-    let file = File::open(path).map_err(|source| SourceError::Io {
-        path: path.into(),
-        source,
-    })?;
-    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file));
-    let builder = builder.map_err(|_| damaged())?;
-    let fields = builder.schema().fields().iter();
-    let names: Vec<String> = fields.map(|field| field.name().clone()).collect();
+    let (builder, names) = super::parquet::open(path)?;
     let (at, _) = places(path, &[column], &names)?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), at);
     let mut rows = 0;

@@ -12,6 +12,14 @@ fn body(manifest: &SignedManifest) -> wire::Manifest {
     incamera_wire::decode(&manifest.signed().body, usize::MAX).unwrap()
 }
 
+fn assert_malformed(what: &str, message: &wire::Manifest) {
+    let parsed = Manifest::parse(&incamera_wire::encode(message));
+    assert!(
+        matches!(parsed, Err(ManifestError::Malformed { .. })),
+        "{what}: {parsed:?}"
+    );
+}
+
 #[test]
 fn another_signer_or_a_changed_body_is_refused() {
     let world = World::sealed();
@@ -93,11 +101,7 @@ fn malformed_manifests_are_refused() {
     for (what, change) in changes {
         let mut message = body(&world.manifest("purchases"));
         change(&mut message);
-        let parsed = Manifest::parse(&incamera_wire::encode(&message));
-        assert!(
-            matches!(parsed, Err(ManifestError::Malformed { .. })),
-            "{what}: {parsed:?}"
-        );
+        assert_malformed(what, &message);
     }
 }
 
@@ -140,11 +144,7 @@ fn i3_manifests_with_other_wraps_are_refused() {
             .parts
             .sort_by_key(|part| part.class != ["measurement"]);
         change(&mut message);
-        let parsed = Manifest::parse(&incamera_wire::encode(&message));
-        assert!(
-            matches!(parsed, Err(ManifestError::Malformed { .. })),
-            "{what}: {parsed:?}"
-        );
+        assert_malformed(what, &message);
     }
 }
 

@@ -48,6 +48,19 @@ fn cell(ty: &str, value: &str) -> CellError {
     }
 }
 
+/// The error is of this cell, and this one.
+fn assert_cell(error: &SourceError, at: Place, of: &str, why: &CellError) {
+    let SourceError::Cell {
+        place,
+        column,
+        error,
+    } = error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!((*place, column.as_str(), error), (at, of, why));
+}
+
 #[test]
 fn values_are_read() {
     assert_eq!(
@@ -175,18 +188,7 @@ fn unreadable_files_are_refused() {
     let mut bytes = format!("{HEADER}a@x,2026-03-01,5,{mark}").into_bytes();
     bytes.extend(b"\xff\xfe\n");
     let error = refused(&purchases(), bytes);
-    let SourceError::Cell {
-        place,
-        column,
-        error: cell,
-    } = &error
-    else {
-        panic!("{error:?}")
-    };
-    assert_eq!(
-        (*place, column.as_str(), cell),
-        (Place::Line(2), "category", &CellError::NotUtf8)
-    );
+    assert_cell(&error, Place::Line(2), "category", &CellError::NotUtf8);
     assert!(!all_text(&error).contains(mark));
 
     let error = refused(
@@ -339,17 +341,11 @@ fn consents_are_lists_of_purposes() {
     assert_eq!((report.sealed, report.without_consent), (4, 1));
     assert_eq!(world.texts("customers", "ads", "person").len(), 4);
     let error = refused(&customers(), "email,consent\na@x,ads\nb@x,ads;SECRET\n");
-    let SourceError::Cell {
-        place,
-        column,
-        error: cell,
-    } = &error
-    else {
-        panic!("{error:?}")
-    };
-    assert_eq!(
-        (*place, column.as_str(), cell),
-        (Place::Line(3), "consent", &CellError::UnknownPurpose)
+    assert_cell(
+        &error,
+        Place::Line(3),
+        "consent",
+        &CellError::UnknownPurpose,
     );
     assert!(!all_text(&error).contains("SECRET"));
 }

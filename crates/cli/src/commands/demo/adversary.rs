@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use incamera_dp::interval::thousands;
 use incamera_testkit::wiretap::{Mark, search_bytes, search_folder};
 use serde_json::Value;
 
-use super::story::{AGREEMENT, Play, thousands};
+use super::story::{AGREEMENT, Play};
 use crate::agreement_error;
 use crate::failure::{Context, Done, Failure};
 use crate::folder::Folder;

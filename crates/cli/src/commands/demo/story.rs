@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use incamera_dp::epsilon_of;
+use incamera_dp::interval::thousands;
 use incamera_testkit::stage::{Outcome, Stage, StageError};
 use incamera_types::Rho;
 use serde_json::{Value, json};
@@ -466,17 +467,4 @@ impl Play {
 
 fn must(outcome: Result<Outcome, StageError>) -> Result<Outcome, Failure> {
     outcome.or_fail("a step of the demo failed")
-}
-
-/// A number with a comma between thousands.
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
