@@ -41,7 +41,7 @@ pub(crate) struct Slice {
     /// Rows a person that are kept.
     pub(crate) cap: usize,
     pub(crate) key: Arc<NoiseKey>,
-    /// The columns that are read.
+    /// The columns that are read: all that the query declares, until a plan says which.
     pub(crate) schema: SchemaRef,
     pub(crate) tap: Arc<Tap>,
 }
@@ -52,6 +52,8 @@ pub(crate) struct Tap(Mutex<Flow>);
 
 #[derive(Default)]
 struct Flow {
+    /// The columns that the plan reads, whether or not it comes to that.
+    planned: Option<SchemaRef>,
     /// The rows, once somebody asked for some.
     rows: Option<Batches>,
     /// What was wrong with them: kept here, whatever an engine makes of an error.
@@ -102,10 +104,8 @@ impl TableProvider for Slice {
             Some(columns) => Arc::new(all.project(columns)?),
             None => all,
         };
-        let slice = Self {
-            schema: Arc::clone(&schema),
-            ..self.clone()
-        };
+        self.tap.flow().planned = Some(Arc::clone(&schema));
+        let slice = self.reading(Arc::clone(&schema));
         let exec =
             StreamingTableExec::try_new(schema, vec![Arc::new(slice)], None, [], false, None)?;
         Ok(Arc::new(exec))
@@ -133,12 +133,20 @@ fn external(error: SourceError) -> DataFusionError {
 }
 
 impl Slice {
+    /// The same rows of these columns.
+    fn reading(&self, schema: SchemaRef) -> Self {
+        let slice = self.clone();
+        Self { schema, ..slice }
+    }
+
     /// Reads and checks every row that the plan has left, until `stop` says otherwise.
     ///
     /// # Errors
     /// The first error of all rows, whoever read them.
     pub(crate) fn drain(&self, stop: &dyn Fn() -> bool) -> Result<(), SourceError> {
-        while !stop() && self.tap.next(self).is_some() {}
+        let planned = self.tap.flow().planned.clone();
+        let slice = self.reading(planned.unwrap_or_else(|| Arc::clone(&self.schema)));
+        while !stop() && self.tap.next(&slice).is_some() {}
         self.tap.flow().error.clone().map_or(Ok(()), Err)
     }
 

@@ -4,7 +4,8 @@
 //! # Claim
 //! An expression that passes cannot fail on any row, and never wraps around (I7): every
 //! number is bounded from the columns' declared ranges, which the scan enforces, and must fit
-//! the type in which the engine computes it. Division, casts that can lose something, floats
+//! the type in which the engine computes it. Days and moments lie in the years 1 to 9999,
+//! which the scan enforces too: moments beyond could not be made days. Division, casts that can lose something, floats
 //! and every function are refused.
 
 use arrow::datatypes::{DataType, TimeUnit};

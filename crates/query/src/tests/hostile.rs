@@ -194,10 +194,7 @@ impl PartSource for Breaks {
         if name.as_str() == self.of {
             let error = damage(self.of, u8::try_from(partition).unwrap());
             let broken = std::iter::once(Err(error));
-            parts = parts.into_iter().collect();
-            let first = parts
-                .pop()
-                .map_or_else(|| Box::new(std::iter::empty()) as Batches, |part| part);
+            let first = parts.pop().unwrap();
             parts.push(Box::new(first.chain(broken)));
         }
         Ok(parts)
