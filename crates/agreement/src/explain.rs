@@ -341,7 +341,7 @@ fn how_long(page: &mut Page, agreement: &Agreement) {
         agreement.expires
     ));
     page.point("an owner may pause its keys at any time, and may destroy them: sealed data then stay closed");
-    page.point("the end stops keys and deletes nothing: sealed data stay in the room's storage, and crosswalks and consents (pseudonyms beside raw ids) at each party, until somebody deletes them");
+    page.point("the end stops keys and deletes nothing: sealed data stay in the room's storage, and crosswalks (raw ids beside pseudonyms) and consents at each party, until somebody deletes them");
     page.point("answers that were given stay with who received them");
     page.point("a change is a new version that all parties sign; pseudonyms, sealed data and spent budgets live on");
 }

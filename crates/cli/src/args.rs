@@ -299,6 +299,8 @@ pub enum Data {
     Push(DataPush),
     /// What a sealed data set tells somebody without keys.
     Inspect(DataInspect),
+    /// How much of your own file a query's clamps would hide; counted at home, told to nobody.
+    Clipped(DataClipped),
 }
 
 /// Arguments of `data seal`.
@@ -319,6 +321,29 @@ pub struct DataSeal {
     /// Seal even if nothing, or less than half of the version before, would be in it.
     #[arg(long, short)]
     pub yes: bool,
+}
+
+/// Arguments of `data clipped`.
+#[derive(Debug, Args)]
+pub struct DataClipped {
+    #[command(flatten)]
+    pub party: PartyFolder,
+    #[command(flatten)]
+    pub under: UnderAgreement,
+    /// The data set of the agreement, one of the party's own.
+    pub dataset: DatasetName,
+    /// The CSV or Parquet file that holds it.
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// The column with raw ids, where it is not named like their kind (`email`).
+    #[arg(long, value_name = "COLUMN")]
+    pub id_column: Option<String>,
+    /// The query whose clamps are looked at.
+    #[arg(long)]
+    pub query: QueryName,
+    /// Parameters of the query: NAME=VALUE.
+    #[arg(value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
 }
 
 /// Arguments of `data push`.

@@ -1,6 +1,7 @@
 //! One module for each noun.
 
 mod agreement;
+mod clipped;
 mod data;
 #[cfg(feature = "simulated")]
 mod demo;
@@ -42,6 +43,7 @@ pub fn run(command: Command, printer: &Printer) -> Done {
             Data::Seal(arguments) => seal::run(&arguments, printer),
             Data::Push(arguments) => data::push(&arguments, printer),
             Data::Inspect(arguments) => data::inspect(&arguments, printer),
+            Data::Clipped(arguments) => clipped::run(&arguments, printer),
         },
         Command::Query(verb) => match verb {
             Query::Explain(arguments) => query::explain(&arguments, printer),

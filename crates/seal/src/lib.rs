@@ -32,6 +32,7 @@ mod inspect;
 mod labels;
 mod local;
 mod manifest;
+mod own;
 mod plan;
 mod reader;
 mod ring;
@@ -50,6 +51,7 @@ pub use manifest::{
     Manifest, ManifestError, Part, SealedColumn, SealedKey, SignedManifest, Wrap, open_manifest,
     peek_manifest, read_manifest_file,
 };
+pub use own::{OwnRows, own_rows};
 pub use reader::{
     PartFileError, PartReader, ReadError, check_part_file, load_part, read_part, read_public_part,
 };

@@ -284,7 +284,7 @@ fn wire_column(column: SealedColumn) -> wire::SealedColumn {
     }
 }
 
-fn outline(rows: &Classified) -> Outline {
+pub(crate) fn outline(rows: &Classified) -> Outline {
     Outline {
         rows: rows.counts.rows,
         sealed: rows.len() as u64,
@@ -309,7 +309,7 @@ fn report(rows: Classified, parts: &[wire::Part], manifest: ManifestDigest) -> S
     }
 }
 
-fn check_job(job: &SealJob<'_>) -> Result<(), SealError> {
+pub(crate) fn check_job(job: &SealJob<'_>) -> Result<(), SealError> {
     let count = |ty| {
         job.spec
             .columns
@@ -368,7 +368,7 @@ fn consents_fit(job: &SealJob<'_>) -> bool {
     }
 }
 
-fn read_table(job: &mut SealJob<'_>) -> Result<Table, SourceError> {
+pub(crate) fn read_table(job: &mut SealJob<'_>) -> Result<Table, SourceError> {
     let reading = Reading {
         spec: job.spec,
         id_column: job.id_column,

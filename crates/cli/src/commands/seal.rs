@@ -177,9 +177,12 @@ impl<'a> Home<'a> {
         };
         let path = self.folder.crosswalk(&self.agreement.id, &kind);
         let crosswalk = Crosswalk::read(&path).map_err(|error| {
-            Failure::failed(format!("`{}` was not sealed", self.spec.name))
-                .because(&error)
-                .hint("run `incamera match run` first: it makes the crosswalk")
+            Failure::failed(format!(
+                "`{}` has no crosswalk to read it with",
+                self.spec.name
+            ))
+            .because(&error)
+            .hint("run `incamera match run` first: it makes the crosswalk")
         })?;
         Ok(Some(People { kind, crosswalk }))
     }

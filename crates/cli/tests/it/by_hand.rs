@@ -1,6 +1,7 @@
 //! The README's walk-through, as a person would go through it: its shell commands are taken
 //! out of the text and run, then what it says about them is checked.
 
+mod answers;
 mod person;
 mod real_data;
 mod services;
@@ -101,7 +102,7 @@ fn check_what_was_said(person: &Person) {
     let services = person.services.len();
     assert_eq!(services, 3, "the README starts {services} services");
     let shown = person.heard("incamera agreement show");
-    for word in ["shop", "mailer", "lift", "simulated", "SIGNATURES"] {
+    for word in ["shop", "mailer", "lift", "simulated", "State:"] {
         assert!(
             shown.contains(word),
             "`agreement show` does not say `{word}`: {shown}"

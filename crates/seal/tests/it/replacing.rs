@@ -3,7 +3,7 @@
 
 use incamera_seal::{SealError, Source, count_rows};
 
-use crate::world::{World, customers, files_below, pseudonym, purchases};
+use crate::world::{World, column_texts, customers, files_below, pseudonym, purchases};
 
 const CONSENTS: &str = "email,consent\na@x,ads;measurement\nb@x,ads\nc@x,\n";
 const ROWS: &str = "email,day,amount,category\na@x,2026-04-01,1.00,food\na@x,2026-04-02,2.00,food\nb@x,2026-04-01,3.00,toys\nc@x,2026-04-01,4.00,\nnobody@x,2026-04-01,5.00,\n";
@@ -66,4 +66,33 @@ fn an_owner_counts_its_own_rows() {
     let part = files_below(&out.join("parts")).remove(0);
     std::fs::remove_file(part).unwrap();
     assert_eq!(count_rows(&out, &manifest, &world.ring), None);
+}
+
+/// What the owner sees at home is what the purpose would open in the room.
+#[test]
+fn own_rows_are_those_that_a_purpose_opens() {
+    let mut world = world();
+    world.seal_csv(&purchases(), ROWS).unwrap();
+    let path = world.file("own.csv", ROWS);
+    let before = files_below(&world.out("purchases"));
+    for (purpose_name, column) in [("measurement", "amount"), ("ads", "category")] {
+        let own = world.own_rows(&purchases(), &Source::of(&path).unwrap(), purpose_name);
+        assert_eq!((own.outline.rows, own.outline.sealed), (5, 3));
+        let mut texts: Vec<String> = own
+            .batches
+            .iter()
+            .flat_map(|batch| {
+                let at = batch.schema().index_of(column).unwrap();
+                column_texts(batch, at)
+            })
+            .collect();
+        texts.sort();
+        assert_eq!(texts, world.texts("purchases", purpose_name, column));
+        assert!(!texts.is_empty() && !format!("{own:?}").contains("1.00"));
+    }
+    assert_eq!(
+        files_below(&world.out("purchases")),
+        before,
+        "something was written"
+    );
 }

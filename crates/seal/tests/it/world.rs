@@ -9,9 +9,9 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::DataType;
 use incamera_keys::{SecretString, SigningKey, sign_message};
 use incamera_seal::{
-    Consent, Consents, KeyRing, LocalFileError, MANIFEST_FILE, Manifest, Outline, Part, PartKeys,
-    SealError, SealJob, SealReport, SignedManifest, Source, granted_parts, open_manifest,
-    part_path, read_manifest_file, read_part, seal_dataset_keeping, unwrap_keys,
+    Consent, Consents, KeyRing, LocalFileError, MANIFEST_FILE, Manifest, Outline, OwnRows, Part,
+    PartKeys, SealError, SealJob, SealReport, SignedManifest, Source, granted_parts, open_manifest,
+    own_rows, part_path, read_manifest_file, read_part, seal_dataset_keeping, unwrap_keys,
 };
 use incamera_types::{
     AgreementDigest, AgreementId, ColumnName, ColumnSpec, DatasetSpec, FileId, MatchingEpoch,
@@ -199,6 +199,31 @@ impl World {
         people: &dyn Fn(&str) -> Option<Pseudonym>,
     ) -> Result<SealReport, SealError> {
         self.seal_if(spec, source, people, |_| true)
+    }
+
+    /// The owner's file as the room would see it for a purpose.
+    pub fn own_rows(&self, spec: &DatasetSpec, source: &Source, to: &str) -> OwnRows {
+        let consent = match &self.consents {
+            Some(consents) => Consent::ByPerson(consents),
+            None => Consent::Everyone,
+        };
+        let job = SealJob {
+            spec,
+            agreement_id: agreement_id(),
+            version: 1,
+            previous: None,
+            key_epoch: 1,
+            matching_epoch: EPOCH,
+            partitions: 1,
+            purposes: &purposes(),
+            source,
+            id_column: None,
+            people: &pseudonym,
+            consent,
+            out: Path::new("nowhere"),
+            progress: &mut |_| {},
+        };
+        own_rows(job, &purpose(to)).unwrap()
     }
 
     pub fn seal_if(

@@ -14,6 +14,8 @@ pub const CASES: &[Case] = &[
     ("a missing signature", missing_signature),
     ("an expired agreement", expired_agreement),
     ("an agreement that speaks for us", foreign_agreement),
+    ("an agreement that allows nothing", useless_agreement),
+    ("a starting file that cannot be made", no_starting_file),
 ];
 
 /// What cannot be undone in a world.
@@ -43,6 +45,80 @@ fn changed_agreement(world: &World) {
         });
         assert_eq!(charges(world), before);
     }
+}
+
+/// `check` and `show` say that an agreement is over, or that no run fits its budget.
+fn useless_agreement(world: &World) {
+    let file = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let last_day = text.lines().find(|line| line.starts_with("expires"));
+    let last_day = last_day.unwrap().to_owned();
+    let over = |text: &str| text.replacen(&last_day, "expires = 2026-01-01", 1);
+    let dear = |text: &str| text.replacen("epsilon = 1.0 ", "epsilon = 12.0 ", 1);
+    let edits: [(&dyn Fn(&str) -> String, &str); 2] = [
+        (&over, "EXPIRED: it ended with 2026-01-01 (UTC)"),
+        (&dear, "NO RUN FITS: a run of lift costs mailer epsilon 12"),
+    ];
+    let said = || {
+        let checked = run(world, &["agreement", "check", &file]);
+        let shown = run(world, &["agreement", "show", &file]);
+        assert_eq!((checked.code, shown.code), (0, 0), "{}", checked.failure());
+        let text = shown.text("/text");
+        let head = text.split("let chosen questions").next().unwrap();
+        let head = head.split_whitespace().collect::<Vec<_>>().join(" ");
+        [checked.text("/warnings"), checked.errors, head]
+    };
+    for (edit, says) in edits {
+        assert!(said().iter().all(|said| !said.contains(says)), "{says}");
+        with_edit(&file, edit, || {
+            for said in said() {
+                assert!(said.contains(says), "{says}: {said}");
+            }
+        });
+    }
+}
+
+/// What `agreement new` is given, and what it leaves to fill in.
+fn no_starting_file(world: &World) {
+    let new = |more: &[&str]| {
+        run(
+            world,
+            &[&["agreement", "new", "--for", "ad-measurement"], more].concat(),
+        )
+    };
+    refused(
+        &new(&["--with", "nothere"]),
+        1,
+        &["`nothere` was not read", "`incamera init`"],
+    );
+    let says = ["`foo` is no URL of a room", "https://room.example:7443"];
+    refused(&new(&["--room-url", "foo"]), 2, &says);
+    refused(
+        &new(&["--out", &world.path("no/folder/a.toml")]),
+        1,
+        &["can be written"],
+    );
+    // What says FILL IN is counted, and the file's own advice about it is not.
+    let (shop, mailer) = (world.path("shop"), world.path("mailer"));
+    let room = [
+        "--room-url",
+        "https://127.0.0.1:9",
+        "--insecure-simulated-tee",
+    ];
+    let blanks = |file: &str, parties: &[&str]| {
+        let out = world.path(file);
+        let made = new(&[parties, &room, &["--out", &out]].concat());
+        assert_eq!(made.code, 0, "{}", made.failure());
+        let text = std::fs::read_to_string(&out).unwrap();
+        let marked = text
+            .lines()
+            .filter(|line| !line.starts_with('#') && line.contains("FILL IN"));
+        assert_eq!(made.number("/blanks"), marked.count() as u64, "{text}");
+        made.number("/blanks")
+    };
+    let both = ["--with", shop.as_str(), "--with", mailer.as_str()];
+    assert_eq!(blanks("whole.toml", &both), 0);
+    assert!(blanks("half.toml", &both[2..]) > 0);
 }
 
 /// Everything that needs an agreement in force, as the mailer's people run it.

@@ -55,7 +55,10 @@ fn question_not_agreed(world: &World) {
     refused(
         &outcome,
         3,
-        &["serves the purpose `measurement` and no other"],
+        &[
+            "serves the purpose `measurement` and no other",
+            "leave `--purpose` out",
+        ],
     );
     let explained = run(
         world,
@@ -80,7 +83,14 @@ fn wrong_analyst(world: &World) {
     let before = charges(world);
     let [from, until] = WINDOW;
     let other = query_with(world, &["lift", from, until, "--as", "mailer/eve"]);
-    refused(&other, 3, &["knows no such analyst"]);
+    refused(
+        &other,
+        3,
+        &[
+            "knows no such analyst",
+            "to name eve in a new version",
+        ],
+    );
     let stranger = world.path("shop/signing_key");
     let file = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
     let run_as = |key: &str| {
@@ -117,7 +127,7 @@ fn wrong_analyst(world: &World) {
     refused(
         &run_as(&world.path("absent")),
         1,
-        &["absent", "was not read"],
+        &["absent", "was not read", "private key"],
     );
     refused(
         &run_as(&world.path("data/mailing.csv")),
@@ -155,6 +165,16 @@ fn changed_release(world: &World) {
     );
     with_file(&release, Some(&bytes[..bytes.len() / 2]), || {
         assert_ne!(verify().code, 0)
+    });
+    let mut changed = bytes.clone();
+    let last = bytes.len() - 1;
+    changed[last] ^= 0x01;
+    with_file(&release, Some(&changed), || {
+        let says = [
+            "the receipt does not hold",
+            "ask whoever sent the file for it again",
+        ];
+        refused(&verify(), 1, &says);
     });
     refused(
         &run(world, &["verify", &release]),

@@ -1,0 +1,181 @@
+//! `data clipped`: what a query's clamps hide in an owner's own file.
+//!
+//! The numbers are exact. They go to the owner's terminal and nowhere else: nothing is sent,
+//! written or logged.
+
+use std::path::Path;
+
+use incamera_query::{Clipped, ClippedError, ClippedSum, check};
+use incamera_seal::{OwnRows, SealJob, own_rows};
+use incamera_types::{Params, PurposeName};
+use serde_json::json;
+
+use super::agreement::refused;
+use super::data::own_dataset;
+use super::seal::{Home, source};
+use super::{block_on, parameters};
+use crate::agreement_error;
+use crate::args::DataClipped;
+use crate::failure::{Done, Failure};
+use crate::folder::Folder;
+use crate::printer::Printer;
+
+/// Reads the file, adds up person by person, and says what lies outside the clamps.
+pub fn run(arguments: &DataClipped, printer: &Printer) -> Done {
+    let folder = Folder::open(&arguments.party.party)?;
+    let file = folder.agreement_file(arguments.under.agreement.as_deref())?;
+    let agreement = agreement_error::read(&file)?;
+    let spec = own_dataset(&folder, &agreement, &arguments.dataset)?;
+    let query = parameters::query(&agreement, &arguments.query)?;
+    let params = parameters::read(query, &arguments.params)?;
+    let checked = check(&agreement, query, &params)
+        .map_err(|refusal| refused(&file, &agreement, query, &refusal))?;
+    let home = Home {
+        folder: &folder,
+        agreement: &agreement,
+        spec,
+    };
+    let rows = read(&home, arguments, &query.purpose, printer)?;
+    let clipped = block_on(async {
+        let clipped = checked.clipped(&spec.name, &rows.batches).await;
+        clipped.map_err(|error| failed(&error, arguments))
+    })?;
+    show(arguments, &params, &rows, &clipped, printer);
+    Ok(())
+}
+
+fn failed(error: &ClippedError, arguments: &DataClipped) -> Failure {
+    let what = format!("`{}` clips nothing of the file", arguments.query);
+    match error {
+        ClippedError::NothingAddedUp { .. } => Failure::usage(what)
+            .because(error)
+            .hint("name the data set whose column the query adds up; `incamera query explain` shows what it reads"),
+        _ => Failure::failed("the file was not counted")
+            .because(error)
+            .hint("seal the file first: `incamera data seal` says what is wrong with it"),
+    }
+}
+
+/// The file's rows that the query's purpose opens, as sealing would change them.
+fn read(
+    home: &Home<'_>,
+    arguments: &DataClipped,
+    purpose: &PurposeName,
+    printer: &Printer,
+) -> Result<OwnRows, Failure> {
+    let what = format!("`{}` was not read", arguments.data.display());
+    let source = source(&arguments.data, &what)?;
+    let crosswalk = home.crosswalk()?;
+    let people = |id: &str| crosswalk.as_ref()?.pseudonym(id);
+    let consents = home.consents()?;
+    let bar = printer.progress("reading", None);
+    let job = SealJob {
+        spec: home.spec,
+        agreement_id: home.agreement.id,
+        version: 1,
+        previous: None,
+        key_epoch: 1,
+        matching_epoch: home.agreement.matching.epoch,
+        partitions: home.agreement.matching.partitions,
+        purposes: &home.agreement.leaf_purposes(),
+        source: &source,
+        id_column: arguments.id_column.as_deref(),
+        people: &people,
+        consent: consents.as_consent(),
+        out: Path::new(""),
+        progress: &mut |rows| bar.set_position(rows),
+    };
+    let rows = own_rows(job, purpose);
+    bar.finish_and_clear();
+    rows.map_err(|error| {
+        Failure::failed(what)
+            .because(&error)
+            .hint("mend the file, or name the column with raw ids with `--id-column`")
+    })
+}
+
+fn show(
+    arguments: &DataClipped,
+    params: &Params,
+    rows: &OwnRows,
+    clipped: &Clipped,
+    printer: &Printer,
+) {
+    let words: String = params
+        .iter()
+        .map(|(name, value)| format!(" {name}={value}"))
+        .collect();
+    let mut lines = vec![format!(
+        "`{}`{words} over `{}`: {} of {} rows would be sealed",
+        arguments.query, arguments.dataset, rows.outline.sealed, rows.outline.rows
+    )];
+    lines.extend(clipped.sums.iter().flat_map(sum));
+    if let (Some(cap), above @ 1..) = (clipped.rows_a_person, clipped.people_above_rows) {
+        lines.push(format!(
+            "  {above} people have more than {cap} rows: only {cap} of them count in an answer, by lot; here all do"
+        ));
+    }
+    lines.extend(filters(clipped));
+    lines.push("  counted here, exactly, for your eyes: told to nobody".to_owned());
+    let named = params.iter();
+    let named = named.map(|(name, value)| (name.to_string(), json!(value.to_string())));
+    let document = json!({
+        "dataset": arguments.dataset, "query": arguments.query,
+        "parameters": named.collect::<serde_json::Map<_, _>>(),
+        "rows": rows.outline.rows, "sealed": rows.outline.sealed,
+        "sums": clipped.sums, "applied": clipped.applied, "left_out": clipped.left_out,
+        "groups": clipped.groups, "groups_unknown": clipped.groups_unknown,
+        "rows_a_person": clipped.rows_a_person, "people_above_rows": clipped.people_above_rows,
+    });
+    printer.result(lines.join("\n"), "incamera-clipped/1", &document);
+}
+
+fn sum(sum: &ClippedSum) -> [String; 3] {
+    let unit = sum.unit.as_ref().map(|unit| format!(" {unit}"));
+    let unit = unit.unwrap_or_default();
+    [
+        format!(
+            "  {}: clamped to {} .. {}{unit} a person",
+            sum.name, sum.low, sum.high
+        ),
+        format!(
+            "    {} of {} people ({}) are above it, {} below",
+            sum.above,
+            sum.people,
+            percent(sum.share_of_people),
+            sum.below
+        ),
+        format!(
+            "    cutting them off hides {}{unit} of {}{unit} ({})",
+            sum.hidden,
+            sum.amount,
+            percent(sum.share_of_amount)
+        ),
+    ]
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}
+
+/// What was applied and what could not be.
+fn filters(clipped: &Clipped) -> Vec<String> {
+    let mut lines = Vec::new();
+    for condition in &clipped.applied {
+        lines.push(format!("  applied: {condition}"));
+    }
+    for condition in &clipped.left_out {
+        lines.push(format!(
+            "  not applied, as it reads what is not in this file: {condition}"
+        ));
+    }
+    for group in &clipped.groups {
+        lines.push(format!("  people are counted once in each {group}"));
+    }
+    for group in &clipped.groups_unknown {
+        lines.push(format!(
+            "  {group} is not known here: a person counts as in one"
+        ));
+    }
+    lines
+}

@@ -1,0 +1,241 @@
+//! An answer with its cost, read again later, and never written over.
+
+use std::path::Path;
+
+use incamera_testkit::stage::Outcome;
+
+use crate::world::{AGREEMENT, WINDOW, World};
+
+/// Asks, keeping the answer in a file of the world's folder.
+fn ask(world: &World, out: &str, window: [&str; 2]) -> Outcome {
+    let agreement = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
+    let (key, out) = (world.path("mailer/analysts/ana"), world.path(out));
+    let mut arguments = vec!["query", "run", "lift", "--agreement", &agreement];
+    arguments.extend(["--as", "mailer/ana", "--key", &key, "--out", &out, "--yes"]);
+    arguments.extend(window);
+    world.stage.command(&arguments).unwrap()
+}
+
+fn bytes(world: &World, file: &str) -> Vec<u8> {
+    std::fs::read(world.path(file)).unwrap()
+}
+
+fn show(world: &World, file: &str, more: &[&str]) -> String {
+    let file = world.path(file);
+    let shown = world.done(&[&["agreement", "show", &file], more].concat());
+    let text = shown.text("/text");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The line under an answer, `status` and `agreement show` say the same numbers.
+#[test]
+fn what_is_spent_and_left_is_the_same_everywhere() {
+    let world = World::ready();
+    let home = format!("shop/agreements/{AGREEMENT}.toml");
+    assert!(show(&world, &home, &[]).contains("room for 61 runs of lift in all, 61 left"));
+    let first = ask(&world, "a.release", WINDOW);
+    assert_eq!(first.code, 0, "{}", first.failure());
+    let (spent, left) = (first.text("/spent/0/epsilon"), first.number("/runs_left"));
+    assert_eq!(left, 60);
+    assert!(spent.starts_with("0.8"), "{spent}");
+    let line = format!(
+        "cost 1.0 of epsilon to each of mailer, shop; spent: mailer {spent} of 8, shop {spent} of 8; room for some 60 such runs; the same again: free"
+    );
+    let table = first.text("/table");
+    assert!(table.contains(&line), "{table}");
+    assert!(
+        table.contains("spent is epsilon of all runs together"),
+        "{table}"
+    );
+    for party in ["shop", "mailer"] {
+        let status = world.done(&["status", "--party", &world.path(party)]);
+        assert_eq!(status.text("/agreements/0/epsilon/epsilon"), spent);
+        assert_eq!(status.number("/agreements/0/runs_left/lift"), left);
+    }
+    let shown = show(&world, &home, &[]);
+    let known = format!("spent so far: epsilon {spent} of 8, all runs together");
+    assert!(
+        shown.contains(&known) && shown.contains("in all, 60 left"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("in all, ask mailer how many are left"),
+        "{shown}"
+    );
+    // Who has no folder is told nothing that is not known.
+    std::fs::copy(world.path(&home), world.path("copy.toml")).unwrap();
+    let shown = show(&world, "copy.toml", &[]);
+    assert!(
+        !shown.contains("all, 6") && shown.contains("ask shop how many"),
+        "{shown}"
+    );
+    assert!(shown.contains("NOT IN FORCE: signed by nobody"), "{shown}");
+    let mailer = world.path("mailer");
+    let shown = show(&world, "copy.toml", &["--party", &mailer]);
+    assert!(
+        shown.contains("60 left") && shown.contains("ask shop how many"),
+        "{shown}"
+    );
+    repeat_says_so(&world, &spent);
+}
+
+fn repeat_says_so(world: &World, spent: &str) {
+    let again = ask(world, "b.release", WINDOW).text("/table");
+    let line = format!("cost nothing: it was asked before; spent: mailer {spent} of 8");
+    assert!(again.contains(&line), "{again}");
+    let other = ask(world, "c.release", ["from=2026-03-02", "until=2026-05-30"]);
+    assert_eq!(other.number("/runs_left"), 59);
+    assert_ne!(other.text("/spent/0/epsilon"), spent);
+}
+
+#[test]
+fn an_answer_is_read_again_and_never_written_over() {
+    let world = World::ready();
+    let first = ask(&world, "a.release", WINDOW);
+    assert_eq!(first.code, 0, "{}", first.failure());
+    kept_answer_is_shown(&world, &first);
+    let (kept, spent) = (bytes(&world, "a.release"), world.spent("shop"));
+    // The same request: the receipt that shows the charge stays.
+    let again = ask(&world, "a.release", WINDOW);
+    assert_eq!(again.code, 0, "{}", again.failure());
+    assert_eq!(
+        again.document.pointer("/answer"),
+        first.document.pointer("/answer")
+    );
+    assert!(
+        again.text("/table").contains("as it was"),
+        "{}",
+        again.text("/table")
+    );
+    assert_eq!(bytes(&world, "a.release"), kept);
+    // Another question, and a file that is no answer: nothing is asked.
+    std::fs::write(world.path("notes.txt"), "mine").unwrap();
+    for (file, why) in [
+        ("a.release", "it holds the answer to another question"),
+        ("notes.txt", "it is no answer under this agreement"),
+    ] {
+        let before = bytes(&world, file);
+        let refused = ask(&world, file, ["from=2026-03-02", "until=2026-05-30"]);
+        assert_eq!(refused.code, 2, "{}", refused.document);
+        assert!(refused.failure().contains(why), "{}", refused.failure());
+        assert!(
+            refused
+                .text("/error/hint")
+                .contains("`--out`: nothing was spent")
+        );
+        assert_eq!(bytes(&world, file), before);
+    }
+    assert_eq!(world.spent("shop"), spent, "a refusal was charged");
+    assert!(!Path::new(&world.path("a-2.release")).exists());
+}
+
+/// `verify` shows the question, the table, and the receipt.
+fn kept_answer_is_shown(world: &World, first: &Outcome) {
+    let agreement = world.path(&format!("shop/agreements/{AGREEMENT}.toml"));
+    let release = world.path("a.release");
+    let arguments = ["verify", &release, "--agreement", &agreement];
+    let verified = world.done(&arguments);
+    assert_eq!(
+        verified.document.pointer("/answer"),
+        first.document.pointer("/answer")
+    );
+    assert!(
+        verified
+            .document
+            .pointer("/answer/rows/0/cells/0/value")
+            .is_some()
+    );
+    assert_eq!(verified.text("/parameters/from"), "2026-03-01");
+    assert_eq!(verified.text("/parameters/until"), "2026-05-31");
+    let said = std::process::Command::new(crate::world::PROGRAM)
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    let places = [
+        "`lift` from=2026-03-01 until=2026-05-31",
+        "not mailed",
+        "ranges are of the noise alone",
+        "the receipt holds",
+        "  measurement ",
+        "epsilon 1, delta 1e-8 (rho 0.017",
+    ]
+    .map(|part| said.find(part).unwrap_or_else(|| panic!("{part}: {said}")));
+    assert!(places.is_sorted(), "{said}");
+}
+
+/// An owner's file with people whose sums are known: exact, at home, and nothing is left of it.
+#[test]
+fn an_owner_sees_what_clamps_hide() {
+    let world = World::ready();
+    let rows = "email,day,amount\n\
+        p0@mail.example,2026-04-01,300.00\n\
+        p0@mail.example,2026-04-02,150.50\n\
+        p1@mail.example,2026-05-31,400.00\n\
+        p2@mail.example,2026-02-28,499.00\n\
+        p3@mail.example,2026-03-01,99.50\n\
+        p9@mail.example,2026-04-01,499.00\n\
+        stranger@mail.example,2026-04-01,499.00\n";
+    std::fs::write(world.path("own.csv"), rows).unwrap();
+    let shop = world.path("shop");
+    let asked = |dataset: &str, query: &str, file: &str| {
+        let own = world.path(file);
+        let mut arguments = vec!["data", "clipped", dataset, "--party", &shop];
+        arguments.extend(["--data", &own, "--query", query]);
+        arguments.extend(WINDOW);
+        world.stage.command(&arguments).unwrap()
+    };
+    let before = files_of(&world);
+    let clipped = asked("purchases", "lift", "own.csv");
+    assert_eq!(clipped.code, 0, "{}", clipped.failure());
+    let spend = |field: &str| clipped.text(&format!("/sums/0/{field}"));
+    // p9 refuses `measurement`, the stranger matches nobody, p2 bought before the window.
+    for (field, expected) in [
+        ("name", "spend"),
+        ("people", "3"),
+        ("above", "1"),
+        ("below", "0"),
+        ("amount", "950.00"),
+        ("hidden", "50.50"),
+    ] {
+        assert_eq!(spend(field), expected, "{field}: {}", clipped.document);
+    }
+    assert!(
+        clipped.text("/applied/0").contains("purchases.day BETWEEN"),
+        "{}",
+        clipped.document
+    );
+    assert!(
+        clipped.text("/left_out").contains("customers.person"),
+        "{}",
+        clipped.document
+    );
+    let refused = asked("customers", "lift", "data/customers.csv");
+    assert_eq!(refused.code, 2, "{}", refused.document);
+    assert!(
+        refused.failure().contains("adds up no column"),
+        "{}",
+        refused.failure()
+    );
+    assert!(refused.text("/error/hint").contains("query explain"));
+    assert_eq!(files_of(&world), before, "something was kept");
+}
+
+/// The files of the shop's folder and the lines of its log.
+fn files_of(world: &World) -> Vec<(std::path::PathBuf, u64)> {
+    let mut files = Vec::new();
+    let mut folders = vec![world.root().join("shop"), world.root().join("data")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(entry.path()),
+                false => files.push((entry.path(), entry.metadata().unwrap().len())),
+            }
+        }
+    }
+    let log = world.root().join("shop.log");
+    files.push((log.clone(), std::fs::metadata(log).unwrap().len()));
+    files.sort();
+    files
+}
