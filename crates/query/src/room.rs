@@ -11,7 +11,7 @@ use incamera_types::{ColumnName, DatasetName, FileId};
 use crate::check::CheckedQuery;
 use crate::memory::{self, TooLarge};
 use crate::released::{OtherRequest, Released, release_with};
-use crate::run::{Limits, Noise, QueryError, RawAggregate, compute_over};
+use crate::run::{Limits, Noise, QueryError, RawAggregate, compute_over, most_threads};
 use crate::source::{Batches, PartSource, SourceError};
 
 /// Rows that are decrypted at a time.
@@ -58,7 +58,10 @@ impl RoomData {
     /// [`TooLarge`], with both numbers and what to do.
     pub fn fits(&self, checked: &CheckedQuery, limits: &Limits) -> Result<(), TooLarge> {
         let parts = |dataset: &DatasetName| self.largest_partition_bytes(dataset);
-        memory::fits(checked, &parts, limits.threads as u64, limits.memory_bytes)
+        let manifests = self.datasets.values().map(|stored| &stored.manifest);
+        let partitions = manifests.map(|manifest| manifest.partitions()).max();
+        let threads = limits.threads.min(most_threads(partitions.unwrap_or(1)));
+        memory::fits(checked, &parts, threads as u64, limits.memory_bytes)
     }
 
     /// The bytes of the parts of the partition that has most.

@@ -205,6 +205,11 @@ struct Stretches {
 /// The most stretches: planning each costs some milliseconds.
 const MAX_STRETCHES: u32 = 64;
 
+/// How many threads have something to do.
+pub(crate) fn most_threads(partitions: u32) -> usize {
+    usize::try_from(partitions.clamp(1, MAX_STRETCHES)).unwrap_or(1)
+}
+
 /// Cuts the partitions into stretches. All private data sets are cut alike: that is in the
 /// agreement.
 fn stretches(checked: &CheckedQuery, source: &dyn PartSource) -> Result<Stretches, QueryError> {

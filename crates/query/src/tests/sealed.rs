@@ -313,6 +313,13 @@ fn i7_memory_is_refused_by_sizes_and_not_by_rows() {
     let [together, apart] = [Made::default(), apart].map(|made| seen(&Room::new(made)));
     assert_eq!((together.1, apart.1), (Ok(true), Ok(false)));
     assert_eq!(together.0, apart.0);
+    // More cores than partitions have nothing to do, and need nothing.
+    let room = Room::new(Made::default());
+    let many = Limits {
+        threads: 1_000,
+        ..Limits::default()
+    };
+    assert_eq!(room.data().fits(&room.checked(), &many), Ok(()));
 }
 
 fn parts(folder: &Path) -> Vec<PathBuf> {
