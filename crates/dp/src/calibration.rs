@@ -1,8 +1,9 @@
 //! How much one person can change a sum, and how much noise hides that.
 //!
 //! # Neighbours
-//! Any change of one person's rows in any of the data sets read, so a person may also move
-//! from one group to another. With values of one person and group clamped to [lo, hi], at
+//! Two inputs are neighbours if they differ in what a single person brought, in one data set or
+//! in several: rows added, taken away or altered. A person can so leave one group and turn up
+//! in another. With values of one person and group clamped to [lo, hi], at
 //! most g groups a person, and m = max(|lo|, |hi|):
 //!
 //! | | bound |

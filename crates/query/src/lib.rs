@@ -11,9 +11,9 @@
 //! # Parties and messages
 //! None: the room runs this with keys in hand. Rows exist only inside [`compute`].
 //! # Claim
-//! An answer is rho-zCDP for the query's rho, under any change of one person's rows in any of
-//! the data sets read; neither it nor an error depends on a row in any other way than
-//! through the noisy values (I7). Not defended: timing, memory and access patterns.
+//! An answer is rho-zCDP for the query's rho, where inputs are neighbours that differ in what
+//! a single person brought. Rows reach the outside through the noisy values and in no other
+//! way, errors included (I7). Not defended: timing, memory and access patterns.
 //! # Reference
 //! Canonne, Kamath, Steinke (2020); Wilson et al. (2020) for bounded contributions in SQL.
 

@@ -51,8 +51,8 @@ pub enum ReservationsError {
     },
 }
 
-/// Proof that every owner read has signed a reservation for the same request, room key and
-/// commitments.
+/// Proof that nobody is missing: the reservations of all owners whose data are read, each with
+/// its owner's signature, agree on what is asked and on who gets the keys.
 ///
 /// ```compile_fail
 /// use incamera_release::AllReserved;

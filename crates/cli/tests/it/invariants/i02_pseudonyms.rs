@@ -1,5 +1,5 @@
-//! I2: under `reveals = "nothing"` no value that a party receives, computes or stores equals a
-//! pseudonym of the other's rows outside its own crosswalk.
+//! I2: a party's traffic, folder and secrets are searched for pseudonyms that only the other
+//! side's crosswalk has, as they came and after every computation that its secrets allow.
 //!
 //! `crates/matching` has the same of each message, with runs that misbehave.
 

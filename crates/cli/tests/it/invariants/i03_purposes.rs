@@ -1,5 +1,5 @@
-//! I3: past every policy check, with the owner's own key ring and manifest, there is no key
-//! for a purpose outside *column purposes ∩ class consents*.
+//! I3: even with the owner's own key ring and manifest, and nobody to refuse, a column opens for
+//! no purpose that it does not serve or that the row's person did not agree to.
 //!
 //! `crates/seal` has the same of wraps that were moved, renamed or cut.
 

@@ -1,4 +1,4 @@
-//! I7: an error or refusal that an analyst sees does not depend on a row.
+//! I7: what an analyst is told when there is no answer is the same over any rows.
 //!
 //! `crates/query` has the same of each function of a plan; here one owner's file, and then
 //! its sealed data, are made as hostile as they can be, and the analyst sees the same things.

@@ -1,5 +1,5 @@
-//! I8: the same request gives the same answer, wherever and however often it runs, and is
-//! charged once.
+//! I8: who asks again gets the same numbers and pays nothing: in another room, after a restart,
+//! with another reason.
 
 use std::path::Path;
 

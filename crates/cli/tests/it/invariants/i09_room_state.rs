@@ -1,5 +1,5 @@
-//! I9: the room keeps no state that matters. An older copy of its folder, or none, gains
-//! nothing and loses only ciphertext that owners can push again.
+//! I9: whoever puts an older copy of the room's folder back, or an empty one, has to have the
+//! data pushed again, and gets neither another answer nor a question for free.
 
 use std::fs;
 
