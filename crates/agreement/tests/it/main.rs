@@ -9,6 +9,7 @@
 )]
 
 mod files;
+mod golden;
 mod mutations;
 mod signatures;
 mod words;

@@ -7,6 +7,8 @@
     missing_docs
 )]
 
+#[cfg(feature = "simulated")]
+mod golden;
 #[cfg(not(feature = "simulated"))]
 mod production;
 #[cfg(feature = "simulated")]

@@ -7,6 +7,7 @@
     missing_docs
 )]
 
+mod golden;
 mod notes;
 mod openssh;
 mod sealing;

@@ -12,6 +12,7 @@ mod budget;
 mod crash;
 mod file;
 mod fixture;
+mod golden;
 mod log;
 mod manifests;
 mod seeds;

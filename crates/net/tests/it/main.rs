@@ -8,6 +8,7 @@
 
 mod config;
 mod connections;
+mod golden;
 mod health;
 mod hostile;
 #[cfg(feature = "simulated")]

@@ -7,6 +7,7 @@
 )]
 
 mod checkpoint;
+mod golden;
 mod naive;
 mod properties;
 mod vectors;

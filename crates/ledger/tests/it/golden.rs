@@ -1,0 +1,68 @@
+//! A committed ledger of the newest schema: every later program must open it. (Older ones:
+//! `file::an_older_schema_is_brought_up_to_date`.)
+//!
+//! `cargo test -p incamera-ledger -- --ignored write_golden_files` made it; a new schema gets a
+//! file of its own beside this.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use incamera_ledger::LedgerError;
+use incamera_types::UnixTime;
+
+use crate::fixture::{Fixture, NOW, Want, d, rho};
+
+fn golden() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    folder.join("tests/golden/ledger-2.sqlite")
+}
+
+#[test]
+#[ignore = "writes the golden file anew: only for a schema that has no version yet"]
+fn write_golden_files() {
+    let mut owner = Fixture::on_disk();
+    owner.spend(Want::default()).unwrap();
+    let open = Want {
+        request: 11,
+        cost: 30,
+        ..Want::default()
+    };
+    owner.reserve(open).unwrap();
+    owner.ledger.highest_version(&d(1), 3).unwrap();
+    fs::copy(owner.path(), golden()).unwrap();
+}
+
+#[test]
+fn the_ledger_of_schema_2_opens() {
+    let mut owner = Fixture::on_disk();
+    fs::copy(golden(), owner.path()).unwrap();
+    owner.reopen();
+    assert_eq!(
+        (owner.spent(), owner.ledger.held().unwrap()),
+        (rho(100), rho(30))
+    );
+    assert_eq!(owner.ledger.log_size(&d(1)).unwrap(), 1);
+    assert_eq!(owner.ledger.highest_version(&d(1), 1).unwrap(), 3);
+    let newest = owner
+        .ledger
+        .newest_manifest(&d(1), &"customers".parse().unwrap())
+        .unwrap();
+    assert_eq!(newest.map(|newest| newest.version), Some(1));
+    // The seed opens under the ring's key, and the log goes on.
+    let repeat = owner.reserve(Want::default()).unwrap();
+    assert!(repeat.repeat());
+    let later = Want {
+        request: 12,
+        at: UnixTime(NOW.0 + 1),
+        ..Want::default()
+    };
+    // The signed request that was charged, and another.
+    let again = owner.spend(later);
+    assert!(
+        matches!(again, Err(LedgerError::ChargedBefore)),
+        "{again:?}"
+    );
+    owner.envelope = Some(200);
+    owner.spend(later).unwrap();
+    assert_eq!(owner.ledger.log_size(&d(1)).unwrap(), 2);
+}
