@@ -38,7 +38,8 @@ impl Owner {
             ProblemKind::Refused,
             "not-the-owner",
             "only this party's own people may ask this: the caller's TLS key is not its service key",
-        ))
+        )
+        .hint("name the party's own folder with `--party`, and start the service with its service key"))
     }
 }
 
@@ -76,6 +77,7 @@ fn register(state: &State, message: &RegisterManifestRequest) -> Result<u64, Pro
             "manifest-signature",
             "the manifest is not signed by this party's service key",
         )
+        .hint("seal the data set again in the folder that the service runs from")
         .detail(error)
     })?;
     check_fit(state, &manifest)?;

@@ -1,6 +1,6 @@
 //! The whole chain, as it should go.
 
-use incamera_ledger::{Ledger, LedgerError};
+use incamera_ledger::LedgerError;
 use incamera_release::{Refusal, RefusalKind, Request, verify_request};
 use incamera_seal::PartKeys;
 use incamera_types::PrivacyLoss;
@@ -111,8 +111,7 @@ fn i8_a_changed_seed_on_a_repeat_is_a_new_charge() {
     let mut world = World::new();
     let first = world.granted();
     let first = world.open(first).unwrap();
-    world.owner("shop").ledger = Ledger::in_memory(&name("shop")).unwrap();
-    world.register_again("shop");
+    world.new_ledger("shop");
     let again = world.granted();
     assert!(!again.reserved["shop"].repeat());
     assert!(again.reserved["mailer"].repeat());
@@ -129,8 +128,7 @@ fn i8_a_replayed_envelope_is_charged_once() {
     let mut world = World::new();
     let first = world.granted();
     let request = first.request.clone();
-    world.owner("mailer").ledger = Ledger::in_memory(&name("mailer")).unwrap();
-    world.register_again("mailer");
+    world.new_ledger("mailer");
     let mut replayed = world.session_of(request);
     world.reserve_all(&mut replayed);
     let refused = world.commit(&replayed, "shop").unwrap_err();

@@ -211,13 +211,10 @@ impl World {
         self.manifests.insert(dataset, manifest);
     }
 
-    /// Gives every owner a new ledger, which knows of its manifests and of nothing else.
-    pub fn new_ledgers(&mut self) {
-        let parties: Vec<PartyName> = self.owners.keys().cloned().collect();
-        for party in parties {
-            self.owner(party.as_str()).ledger = Ledger::in_memory(&party).unwrap();
-            self.register_again(party.as_str());
-        }
+    /// Gives an owner a new ledger, which knows of its manifests and of nothing else.
+    pub fn new_ledger(&mut self, party: &str) {
+        self.owner(party).ledger = Ledger::in_memory(&name(party)).unwrap();
+        self.register_again(party);
     }
 
     /// Tells an owner's (new) ledger of its manifests.

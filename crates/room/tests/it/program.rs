@@ -123,7 +123,7 @@ fn it_serves_a_room() {
     prepare(folder.path(), listen, health);
     let mut command = Command::new(PROGRAM);
     command.current_dir(folder.path()).stdin(Stdio::null());
-    let _room = Running(command.stderr(Stdio::null()).spawn().unwrap());
+    let room = Running(command.stderr(Stdio::null()).spawn().unwrap());
     let mut stream = connected(health);
     let limit = Some(Duration::from_secs(10));
     stream.set_read_timeout(limit).unwrap();
@@ -134,6 +134,13 @@ fn it_serves_a_room() {
     assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     assert!(response.contains("\"name\":\"room\""), "{response}");
     drop(connected(listen));
+    // I1: a crash writes no memory to disk.
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", room.0.id())).unwrap();
+    let mut limits = limits
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let core = limits.find(|words| words.starts_with(&["Max", "core"]));
+    assert_eq!(core.unwrap()[4..6], ["0", "0"], "soft and hard limit");
     let second = program(folder.path(), &["room.toml"]);
     assert_eq!(second.status.code(), Some(1));
     let said = String::from_utf8(second.stderr).unwrap();
