@@ -17,6 +17,8 @@ CONFIG is `room.toml` unless it is given. `--version` and `--help` say what they
 ";
 
 fn main() -> ExitCode {
+    // Before a key or a row is in memory.
+    incamera_net::harden();
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     match arguments.as_slice() {
         [word] if word == "--version" || word == "-V" => {

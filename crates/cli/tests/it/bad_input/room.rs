@@ -16,6 +16,7 @@ pub const CASES: &[Case] = &[
         room_under_another_agreement,
     ),
     ("another program in the room", other_measurement),
+    ("a room with too little memory", too_small),
 ];
 
 fn parts(world: &World, dataset: &str) -> Vec<PathBuf> {
@@ -197,5 +198,23 @@ fn other_measurement(world: &World) {
     stage.stop_all();
     world.start_room();
     assert_eq!(charges(world), before);
+    answer(&world.query(&[]));
+}
+
+/// Said before an owner is asked, from what the agreement and the manifests state.
+fn too_small(world: &World) {
+    let before = charges(world);
+    world.configure("room/room.toml", "memory_bytes = 1_000_000");
+    world.stage.stop("room");
+    world.start_room();
+    let says = ["may need", "MiB", "`memory_bytes`", "nothing was spent"];
+    let unspent = ["from=2026-03-02", "until=2026-05-30"];
+    for more in [&unspent[..], &[]] {
+        refused(&world.query(more), 3, &says);
+    }
+    assert_eq!(charges(world), before);
+    world.stage.stop("room");
+    world.write_room(AGREEMENT);
+    world.start_room();
     answer(&world.query(&[]));
 }
