@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use incamera_agreement::{AnalystKey, Query, SignedAgreement};
-use incamera_keys::SigningKey;
+use incamera_agreement::{Query, SignedAgreement};
 use incamera_net::client;
 use incamera_net::services::{ManifestsRequest, RunRequest, run_event::Event};
 use incamera_query::{check, table};
@@ -171,7 +170,7 @@ async fn ask(
         .or_fail(what)?;
     let release = run_in_room(&room, signed, &bar).await;
     bar.finish_and_clear();
-    let release = release.map_err(|failure| match advice(arguments, agreement, query, &key) {
+    let release = release.map_err(|failure| match advice(arguments, query) {
         Some(advice) => failure.or_hint(advice),
         None => failure,
     })?;
@@ -192,34 +191,21 @@ async fn ask(
 
 const SUSPECT: &str = "do not use it; asking again is free, and if it stays so, whoever runs the room has to explain it";
 
-/// What the analyst can do about a refusal, by what the agreement says.
-fn advice(
-    arguments: &QueryRun,
-    agreement: &SignedAgreement,
-    query: &Query,
-    key: &SigningKey,
-) -> Option<String> {
+/// What the analyst can do about a refusal, by what the agreement says. That the key is the
+/// analyst's was checked before.
+fn advice(arguments: &QueryRun, query: &Query) -> Option<String> {
     let asked = arguments.purpose.as_ref();
     if asked.is_some_and(|purpose| purpose != &query.purpose) {
         return Some("leave `--purpose` out, or let the parties agree on a query for it".into());
     }
-    let (analyst, party) = (&arguments.analyst, &arguments.analyst.party);
-    match agreement.agreement().analyst_key(analyst) {
-        None => Some(format!(
-            "ask {party} to name {} in a new version of the agreement",
-            analyst.analyst
-        )),
-        Some(AnalystKey::Key(named)) if named != &key.public() => Some(format!(
-            "use the key that the agreement names for {analyst}: {}",
-            named.fingerprint()
-        )),
-        _ if !query.analysts.contains(analyst) => Some(format!(
+    let may = query.analysts.contains(&arguments.analyst);
+    (!may).then(|| {
+        format!(
             "only {} may ask `{}`: let the parties agree on another version",
             names(&query.analysts),
             query.name
-        )),
-        _ => None,
-    }
+        )
+    })
 }
 
 fn names(analysts: &[AnalystRef]) -> String {

@@ -86,10 +86,7 @@ fn wrong_analyst(world: &World) {
     refused(
         &other,
         3,
-        &[
-            "knows no such analyst",
-            "to name eve in a new version",
-        ],
+        &["knows no such analyst", "to name eve in a new version"],
     );
     let stranger = world.path("shop/signing_key");
     let file = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));

@@ -155,6 +155,8 @@ impl Person {
     }
 
     pub fn asks(&self) -> Outcome {
+        // An answer is never written over.
+        let _ = std::fs::remove_file(self.path("again.release"));
         self.json(&[
             "query",
             "run",
