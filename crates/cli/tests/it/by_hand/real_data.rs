@@ -29,6 +29,8 @@ fn the_walk_on_real_data_works_as_written() {
     link(repository().join("docs/examples"), "examples");
     let text = std::fs::read_to_string(repository().join("docs/real-data.md")).unwrap();
     walk_through(&mut person, &text);
+    let clipped = person.heard("incamera data clipped purchases");
+    assert!(clipped.contains("3 of 2178 people"), "{clipped}");
     for (campaign, exact) in EXACT {
         let release = format!("@/{campaign}.release");
         let verified = person.json(&[
