@@ -95,6 +95,8 @@ mailed          41,930 +- 24  5,612 +- 22  763,000 EUR (754,000 .. 773,000)  13.
         shown.contains("spend up to 400 EUR a person is counted"),
         "{shown}"
     );
+    let population = "whose consent covers `measurement` at every owner read that keeps consents";
+    assert!(shown.contains(population), "{shown}");
     assert!(!shown.contains("SIMULATED"));
 }
 
