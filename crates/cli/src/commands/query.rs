@@ -311,7 +311,7 @@ fn show(agreement: &SignedAgreement, query: &Query, asked: Asked, printer: &Prin
         text.push_str(&format!(" ({note})"));
     }
     let document = json!({
-        "answer": shown, "table": text, "request": report.request_digest, "release": kept.path,
+        "answer": shown, "table": text, "request_digest": report.request_digest, "release": kept.path,
         "parameters": receipt::parameters(&report),
         "simulated": report.simulated, "charges": receipt::charges(&report),
         "spent": receipt::spent(&report, terms),

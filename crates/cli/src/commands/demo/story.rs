@@ -1,19 +1,16 @@
 //! The six steps, told in a line or two each.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use incamera_dp::epsilon_of;
 use incamera_dp::interval::thousands;
 use incamera_testkit::stage::{Outcome, Stage, StageError};
-use incamera_types::Rho;
 use serde_json::{Value, json};
 
 use super::adversary;
 use super::cast::Cast;
 use super::tap::Taps;
-use crate::agreement_error;
 use crate::args::Demo;
 use crate::failure::{Context, Done, Failure};
 use crate::printer::Printer;
@@ -373,7 +370,6 @@ impl Play {
                 .and_then(Value::as_str)
                 .unwrap_or_default(),
         );
-        self.say(&self.left(answer)?);
         let truth = self
             .campaign()
             .truth(&self.cast.root.join("data"))
@@ -381,39 +377,6 @@ impl Play {
         self.say("\nexact, known to the demo alone, under the same clamps:");
         self.say(&truth.to_string());
         Ok(())
-    }
-
-    /// What each owner has spent of the agreement's budget, and how many such runs are left.
-    fn left(&self, answer: &Value) -> Result<String, Failure> {
-        let agreement = agreement_error::read(Path::new(&self.cast.agreement("shop")))?;
-        let cost = answer
-            .pointer("/charges/0/rho")
-            .and_then(Value::as_u64)
-            .unwrap_or(1)
-            .max(1);
-        let (mut spent, mut runs) = (Vec::new(), u64::MAX);
-        for role in self.cast.parties() {
-            let status = self.done(&["status", "--party", &self.cast.path(role.name)])?;
-            let used = status.number("/agreements/0/spent/rho");
-            let ceiling = status.number("/agreements/0/ceiling/rho");
-            runs = runs.min(ceiling.saturating_sub(used) / cost);
-            let budget = agreement
-                .budgets
-                .get(role.name)
-                .map(|ceiling| ceiling.budget);
-            if let Some(budget) = budget {
-                let epsilon = epsilon_of(Rho::from_units(used), budget.delta).to_f64();
-                spent.push(format!(
-                    "{} {epsilon:.1} of {:.1}",
-                    role.name,
-                    budget.epsilon.to_f64()
-                ));
-            }
-        }
-        Ok(format!(
-            "spent of epsilon: {}; room for some {runs} such runs",
-            spent.join(", ")
-        ))
     }
 
     fn close(&self, start: Instant, answer: &Value) {
