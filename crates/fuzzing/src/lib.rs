@@ -36,6 +36,14 @@ pub use texts::{agreement, config, note, signature, url, values};
 /// A parser, fed: it must neither panic nor take long, whatever the bytes.
 pub type Target = fn(&[u8]);
 
+/// Takes away libFuzzer's hook, which ends the process at a panic before anybody can catch it.
+/// For what reads Parquet: our readers catch the panics of the library's. One that gets out of
+/// a function still ends the process.
+pub fn let_guarded_panics_pass() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| drop(std::panic::take_hook()));
+}
+
 /// Every function with its name, which is also that of its fuzz target and of its seeds.
 pub const TARGETS: &[(&str, Target)] = &[
     ("agreement", agreement),
