@@ -240,7 +240,7 @@ fn question(page: &mut Page, agreement: &Agreement, query: &Query) {
             and(&group.values)
         ));
     }
-    bounds(page, query);
+    bounds(page, agreement, query);
     page.sub_point(format_args!(
         "a row with fewer than {} people, by the noisy count, is withheld",
         query.min_people
@@ -268,7 +268,7 @@ fn question(page: &mut Page, agreement: &Agreement, query: &Query) {
     }
 }
 
-fn bounds(page: &mut Page, query: &Query) {
+fn bounds(page: &mut Page, agreement: &Agreement, query: &Query) {
     let groups = query.per_person.groups;
     page.sub_point(format_args!(
         "one person counts in at most {groups} group{}; in a count of people, once",
@@ -280,11 +280,17 @@ fn bounds(page: &mut Page, query: &Query) {
         ));
     }
     for (dataset, rows) in &query.rows {
-        let s = if *rows == 1 { "" } else { "s" };
-        page.sub_point(format_args!(
-            "at most {} row{s} a person of {dataset} counts",
-            thousands(*rows)
-        ));
+        let spec = agreement.datasets.get(dataset);
+        let (s, most) = (if *rows == 1 { "" } else { "s" }, thousands(*rows));
+        if spec.is_some_and(|spec| spec.public) {
+            page.sub_point(format_args!(
+                "the public {dataset} has at most {most} row{s} in all; with more, nothing runs"
+            ));
+        } else {
+            page.sub_point(format_args!(
+                "at most {most} row{s} a person of {dataset} counts"
+            ));
+        }
     }
 }
 

@@ -118,11 +118,13 @@ fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
             spec.owner,
             whose(spec, agreement, &query.purpose)
         ));
-        if let (false, Some(rows)) = (spec.public, query.rows.get(&spec.name)) {
-            steps.push(format!(
-                "keep at most {} of each person's, by lot",
-                count(*rows, "row")
-            ));
+        if let Some(rows) = query.rows.get(&spec.name) {
+            let rows = count(*rows, "row");
+            steps.push(if spec.public {
+                format!("refuse to run if it has more than {rows}")
+            } else {
+                format!("keep at most {rows} of each person's, by lot")
+            });
         }
     }
     if checked.datasets.len() > 1 {

@@ -93,7 +93,7 @@ pub(crate) struct OwnData {
 
 impl CurrentData {
     /// Step 2: every manifest of this owner in the request is its newest, by its ledger, and
-    /// no older than the consents of its people.
+    /// sealed by the newest consents of its people.
     ///
     /// # Errors
     /// [`Refusal::NotRead`], [`Refusal::NotNewest`], [`Refusal::Data`],
@@ -118,8 +118,8 @@ impl CurrentData {
         Ok(current)
     }
 
-    /// Whoever withdrew consent in the register may still have keys in what was sealed before
-    /// it: that opens no more until it is sealed again.
+    /// Whoever withdrew consent in the register may still have keys in what was sealed by its
+    /// older versions: that opens no more until it is sealed by the newest.
     pub(crate) fn follow_consents(&self, ledger: &Ledger) -> Result<(), Refusal> {
         let private = self.data.iter().filter(|own| !own.read.public);
         for OwnData { read, manifest } in private {
@@ -129,8 +129,8 @@ impl CurrentData {
             else {
                 continue;
             };
-            let changed = consents_sealed_at(agreement, register, ledger)?;
-            if register.name != read.dataset && manifest.sealed_at() < changed {
+            let newest = newest_consents(agreement, register, ledger)?;
+            if register.name != read.dataset && manifest.register() != Some(newest) {
                 let dataset = read.dataset.clone();
                 return Err(Refusal::ConsentsChanged { dataset });
             }
@@ -236,17 +236,17 @@ fn unfit(dataset: &DatasetName, source: ManifestError) -> Refusal {
     }
 }
 
-/// When the newest version of a register of consents was sealed.
-fn consents_sealed_at(
+/// The newest version of a register of consents.
+fn newest_consents(
     agreement: &Agreement,
     register: &DatasetSpec,
     ledger: &Ledger,
-) -> Result<UnixTime, Refusal> {
+) -> Result<ManifestDigest, Refusal> {
     let newest = ledger.newest_manifest(&agreement.id, &register.name)?;
     let newest = newest.ok_or_else(|| Refusal::NoConsents {
         register: register.name.clone(),
     })?;
-    Ok(opened(agreement, &register.owner, &newest)?.sealed_at())
+    Ok(newest.digest)
 }
 
 /// A request from an attested room. Step 3 of the chain.

@@ -52,9 +52,9 @@ pub enum Refusal {
         #[source]
         source: Box<ManifestError>,
     },
-    /// Consents changed after a data set was sealed under them.
+    /// A data set was sealed by other consents than the newest.
     #[error(
-        "the consents of people in data set `{dataset}` changed since it was sealed: its owner seals `{dataset}` again and pushes it"
+        "the consents of people in data set `{dataset}` changed since those that it was sealed by: its owner seals `{dataset}` again and pushes it"
     )]
     ConsentsChanged {
         /// The data set.

@@ -10,7 +10,7 @@ use arrow::compute::take;
 use arrow::error::ArrowError;
 use incamera_types::{ColumnSpec, ConsentClass, DatasetSpec, Pseudonym, PurposeSet};
 
-use crate::consents::Consents;
+use crate::consents::PersonClasses;
 use crate::plan::{self, KeyPlan};
 use crate::sealing::{Consent, SealJob};
 use crate::source::{Counts, Table};
@@ -29,7 +29,8 @@ pub(crate) struct Classified {
     order: Vec<Ordered>,
     pub(crate) without_consent: u64,
     pub(crate) counts: Counts,
-    pub(crate) consents: Option<Consents>,
+    /// What the `purposes` column says, where there is one.
+    pub(crate) consents: Option<PersonClasses>,
 }
 
 /// A consent class and the keys of its files.
@@ -86,16 +87,10 @@ impl Classified {
                 classified.classes = vec![ClassFiles::new(spec, job.purposes)];
                 classified.sort(people.into_iter(), |_| Some(0));
             }
-            Consent::ByPerson(consents) => classified.sort_by(spec, people, consents),
+            Consent::ByPerson(consents) => classified.sort_by(spec, people, consents.people()),
             Consent::Column => {
                 let rows = people.iter().copied().zip(row_classes).collect();
-                let consents = Consents::from_numbers(
-                    job.agreement_id,
-                    job.matching_epoch,
-                    spec.name.clone(),
-                    table.classes,
-                    rows,
-                );
+                let consents = PersonClasses::new(table.classes, rows);
                 classified.sort_by(spec, people, &consents);
                 classified.consents = Some(consents);
             }
@@ -103,7 +98,7 @@ impl Classified {
         classified
     }
 
-    fn sort_by(&mut self, spec: &DatasetSpec, people: Vec<Pseudonym>, consents: &Consents) {
+    fn sort_by(&mut self, spec: &DatasetSpec, people: Vec<Pseudonym>, consents: &PersonClasses) {
         let classes = consents.classes().iter();
         self.classes = classes.map(|class| ClassFiles::new(spec, class)).collect();
         self.sort(people.into_iter(), |person| consents.number(person));

@@ -6,7 +6,9 @@
 //! # Format
 //! `incamera-consents/1`: plain Parquet, columns `pseudonym` (16 bytes, in order) and
 //! `purposes` (text, names joined by commas); key-value metadata `incamera.format`,
-//! `incamera.agreement_id`, `incamera.matching_epoch`, `incamera.dataset`.
+//! `incamera.agreement_id`, `incamera.matching_epoch`, `incamera.dataset`, and
+//! `incamera.register`: the digest of the manifest that this data set was sealed with. What is
+//! sealed by the file names it, so that consents of an older register are found out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use arrow::array::{Array as _, FixedSizeBinaryArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use incamera_types::{
-    AgreementId, ConsentClass, DatasetName, MatchingEpoch, Pseudonym, PurposeName,
+    AgreementId, ConsentClass, DatasetName, ManifestDigest, MatchingEpoch, Pseudonym, PurposeName,
 };
 
 use crate::local::LocalFileError;
@@ -29,19 +31,19 @@ pub struct Consents {
     agreement_id: AgreementId,
     epoch: MatchingEpoch,
     dataset: DatasetName,
-    classes: Vec<ConsentClass>,
-    /// In order of pseudonym; the number is an index into `classes`.
-    people: Vec<(Pseudonym, u32)>,
+    register: ManifestDigest,
+    people: PersonClasses,
 }
 
 impl Consents {
-    /// Consents from rows of (pseudonym, class); of a person who comes more than once, only
-    /// what every row allows counts.
+    /// Consents from rows of (pseudonym, class), as the data set's manifest `register` has
+    /// them; of a person who comes more than once, only what every row allows counts.
     #[must_use]
     pub fn new(
         agreement_id: AgreementId,
         epoch: MatchingEpoch,
         dataset: DatasetName,
+        register: ManifestDigest,
         rows: impl IntoIterator<Item = (Pseudonym, ConsentClass)>,
     ) -> Self {
         let mut classes = Classes::default();
@@ -49,29 +51,22 @@ impl Consents {
         let people = rows
             .map(|(person, class)| (person, classes.number(class)))
             .collect();
-        Self::from_numbers(agreement_id, epoch, dataset, classes, people)
+        let people = PersonClasses::new(classes, people);
+        Self::of_people(agreement_id, epoch, dataset, register, people)
     }
 
-    pub(crate) fn from_numbers(
+    pub(crate) fn of_people(
         agreement_id: AgreementId,
         epoch: MatchingEpoch,
         dataset: DatasetName,
-        mut classes: Classes,
-        mut people: Vec<(Pseudonym, u32)>,
+        register: ManifestDigest,
+        people: PersonClasses,
     ) -> Self {
-        people.sort_unstable();
-        people.dedup_by(|later, kept| {
-            if later.0 != kept.0 {
-                return false;
-            }
-            kept.1 = classes.both(kept.1, later.1);
-            true
-        });
         Self {
             agreement_id,
             epoch,
             dataset,
-            classes: classes.list,
+            register,
             people,
         }
     }
@@ -79,19 +74,12 @@ impl Consents {
     /// What `person` agreed to; nothing if unknown.
     #[must_use]
     pub fn class(&self, person: &Pseudonym) -> Option<&ConsentClass> {
-        self.classes
-            .get(usize::try_from(self.number(person)?).ok()?)
+        let number = self.people.number(person)?;
+        self.people.classes().get(usize::try_from(number).ok()?)
     }
 
-    /// The number of `person`'s class among [`Consents::classes`].
-    pub(crate) fn number(&self, person: &Pseudonym) -> Option<u32> {
-        let at = self.people.binary_search_by(|row| row.0.cmp(person)).ok()?;
-        self.people.get(at).map(|row| row.1)
-    }
-
-    /// The classes, numbered from 0.
-    pub(crate) fn classes(&self) -> &[ConsentClass] {
-        &self.classes
+    pub(crate) fn people(&self) -> &PersonClasses {
+        &self.people
     }
 
     /// The agreement in which the pseudonyms mean something.
@@ -112,16 +100,22 @@ impl Consents {
         &self.dataset
     }
 
+    /// The manifest that the data set was sealed with when it said this.
+    #[must_use]
+    pub fn register(&self) -> ManifestDigest {
+        self.register
+    }
+
     /// How many people.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.people.len()
+        self.people.rows.len()
     }
 
     /// Whether there is nobody.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.people.is_empty()
+        self.people.rows.is_empty()
     }
 
     /// Writes the file `path`, privately and whole or not at all.
@@ -129,13 +123,13 @@ impl Consents {
     /// # Errors
     /// [`LocalFileError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), LocalFileError> {
-        let texts: Vec<String> = self.classes.iter().map(ToString::to_string).collect();
+        let texts: Vec<String> = self.people.classes.iter().map(ToString::to_string).collect();
         let text = |row: &(Pseudonym, u32)| {
             let at = usize::try_from(row.1).unwrap_or(usize::MAX);
             texts.get(at).map_or("", String::as_str)
         };
-        let purposes = StringArray::from_iter_values(self.people.iter().map(text));
-        let batch = table::pseudonym_array(self.people.iter().map(|row| &row.0))
+        let purposes = StringArray::from_iter_values(self.people.rows.iter().map(text));
+        let batch = table::pseudonym_array(self.people.rows.iter().map(|row| &row.0))
             .and_then(|people| {
                 RecordBatch::try_new(schema(), vec![Arc::new(people), Arc::new(purposes)])
             })
@@ -144,6 +138,7 @@ impl Consents {
             (table::AGREEMENT_ID, self.agreement_id.to_string()),
             (table::EPOCH, self.epoch.to_string()),
             (table::DATASET, self.dataset.to_string()),
+            (table::REGISTER, self.register.to_string()),
         ];
         table::write(path, FORMAT, metadata, &batch)
     }
@@ -156,12 +151,12 @@ impl Consents {
         let file = table::read(path, FORMAT, &schema())?;
         let mut classes = Classes::default();
         let people = rows(path, &file, &mut classes)?;
-        Ok(Self::from_numbers(
+        Ok(Self::of_people(
             file.metadata(table::AGREEMENT_ID)?,
             MatchingEpoch(file.metadata(table::EPOCH)?),
             file.metadata(table::DATASET)?,
-            classes,
-            people,
+            file.metadata(table::REGISTER)?,
+            PersonClasses::new(classes, people),
         ))
     }
 }
@@ -170,6 +165,42 @@ impl fmt::Debug for Consents {
     /// Never a row.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Consents({})", self.dataset)
+    }
+}
+
+/// The consent class of each person, as a number.
+pub(crate) struct PersonClasses {
+    classes: Vec<ConsentClass>,
+    /// In order of pseudonym; the number is an index into `classes`.
+    rows: Vec<(Pseudonym, u32)>,
+}
+
+impl PersonClasses {
+    /// Of a person who comes more than once, only what every row allows counts.
+    pub(crate) fn new(mut classes: Classes, mut rows: Vec<(Pseudonym, u32)>) -> Self {
+        rows.sort_unstable();
+        rows.dedup_by(|later, kept| {
+            if later.0 != kept.0 {
+                return false;
+            }
+            kept.1 = classes.both(kept.1, later.1);
+            true
+        });
+        Self {
+            classes: classes.list,
+            rows,
+        }
+    }
+
+    /// The number of `person`'s class among [`PersonClasses::classes`].
+    pub(crate) fn number(&self, person: &Pseudonym) -> Option<u32> {
+        let at = self.rows.binary_search_by(|row| row.0.cmp(person)).ok()?;
+        self.rows.get(at).map(|row| row.1)
+    }
+
+    /// The classes, numbered from 0.
+    pub(crate) fn classes(&self) -> &[ConsentClass] {
+        &self.classes
     }
 }
 

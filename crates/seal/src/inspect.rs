@@ -23,6 +23,8 @@ pub struct Inspection {
     pub manifest: String,
     /// When it was sealed, seconds since 1970.
     pub sealed_at: u64,
+    /// The manifest of the register whose consents it was sealed by, if by any.
+    pub register: Option<String>,
     /// The generation of purpose keys.
     pub key_epoch: u32,
     /// The matching epoch of its pseudonyms.
@@ -76,6 +78,7 @@ pub fn inspect(manifest: &Manifest) -> Inspection {
         version: manifest.version(),
         manifest: manifest.digest().to_string(),
         sealed_at: manifest.sealed_at().0,
+        register: manifest.register().map(|digest| digest.to_string()),
         key_epoch: manifest.key_epoch(),
         matching_epoch: manifest.matching_epoch().0,
         partitions: manifest.partitions(),
@@ -117,6 +120,9 @@ impl fmt::Display for Inspection {
         writeln!(f, "agreement   {}", self.agreement_id)?;
         writeln!(f, "manifest    {}", self.manifest)?;
         writeln!(f, "sealed at   {}", UnixTime(self.sealed_at))?;
+        if let Some(register) = &self.register {
+            writeln!(f, "consents    of manifest {register}")?;
+        }
         let (key, matching) = (self.key_epoch, self.matching_epoch);
         writeln!(f, "epochs      keys {key}, matching {matching}")?;
         if self.public {

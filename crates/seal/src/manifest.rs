@@ -141,6 +141,7 @@ pub struct Manifest {
     matching_epoch: MatchingEpoch,
     sealed_at: UnixTime,
     previous: Option<ManifestDigest>,
+    register: Option<ManifestDigest>,
     partitions: u32,
     spec: DatasetSpec,
     columns: Vec<SealedColumn>,
@@ -169,6 +170,7 @@ impl Manifest {
             matching_epoch: MatchingEpoch(message.matching_epoch),
             sealed_at: UnixTime(message.sealed_at),
             previous: previous(message)?,
+            register: register(message)?,
             partitions: message.partitions,
             spec: spec(message, &columns)?,
             columns,
@@ -285,6 +287,11 @@ impl Manifest {
     #[must_use]
     pub fn previous(&self) -> Option<ManifestDigest> {
         self.previous
+    }
+    /// The manifest of the register whose consents it was sealed by; none if by none.
+    #[must_use]
+    pub fn register(&self) -> Option<ManifestDigest> {
+        self.register
     }
     /// How many slices the pseudonym space has.
     #[must_use]
@@ -433,6 +440,16 @@ fn previous(message: &wire::Manifest) -> Result<Option<ManifestDigest>, Manifest
         _ => Err(malformed(
             "version 1 has no predecessor, every other has one",
         )),
+    }
+}
+
+fn register(message: &wire::Manifest) -> Result<Option<ManifestDigest>, ManifestError> {
+    match (message.register.is_empty(), message.public) {
+        (true, _) => Ok(None),
+        (false, true) => Err(malformed("it is public, and names a register of consents")),
+        (false, false) => ManifestDigest::from_slice(&message.register)
+            .map(Some)
+            .map_err(|_| malformed("its register's digest has the wrong length")),
     }
 }
 

@@ -29,7 +29,7 @@ use incamera_wire::{Format, v1 as wire};
 use rand_core::CryptoRng;
 
 use crate::classify::Classified;
-use crate::consents::Consents;
+use crate::consents::{Consents, PersonClasses};
 use crate::folder::Folder;
 use crate::local::LocalFileError;
 use crate::manifest::{self, SealedColumn};
@@ -214,7 +214,7 @@ pub fn seal_dataset_keeping(
 ) -> Result<SealReport, SealError> {
     check_job(&job)?;
     let table = read_table(&mut job)?;
-    let rows = Classified::of(table, &job);
+    let mut rows = Classified::of(table, &job);
     if !wanted(&outline(&rows)) {
         return Err(SealError::Unwanted);
     }
@@ -229,9 +229,26 @@ pub fn seal_dataset_keeping(
     let parts = write_parts(&job, &rows, &folder, ring, rng)?;
     let body = manifest_body(&job, parts, now);
     let signed = sign_message(signer, Format::Manifest, &body)?;
-    rows.consents.as_ref().map(keep).transpose()?;
+    let digest = manifest::digest_of(&signed.body);
+    let said = rows.consents.take();
+    let consents = said.map(|people| consents_of(&job, digest, people));
+    consents.as_ref().map(keep).transpose()?;
     folder.publish(&signed, &body.parts)?;
-    Ok(report(rows, &body.parts, manifest::digest_of(&signed.body)))
+    Ok(report(rows, &body.parts, digest, consents))
+}
+
+/// The consents that a data set says, under the manifest that it is sealed with.
+fn consents_of(job: &SealJob<'_>, register: ManifestDigest, people: PersonClasses) -> Consents {
+    let (id, epoch) = (job.agreement_id, job.matching_epoch);
+    Consents::of_people(id, epoch, job.spec.name.clone(), register, people)
+}
+
+/// The register whose consents decide what is sealed; none where none does.
+fn register(job: &SealJob<'_>) -> Option<ManifestDigest> {
+    match job.consent {
+        Consent::ByPerson(consents) if !job.spec.public => Some(consents.register()),
+        _ => None,
+    }
 }
 
 fn write_parts(
@@ -258,7 +275,9 @@ fn write_parts(
 
 fn manifest_body(job: &SealJob<'_>, parts: Vec<wire::Part>, now: UnixTime) -> wire::Manifest {
     let columns = job.spec.stored_columns().map(manifest::sealed_column);
-    let previous = job.previous.map(|digest| digest.as_bytes().to_vec());
+    let bytes = |digest: Option<ManifestDigest>| {
+        digest.map_or_else(Vec::new, |digest| digest.as_bytes().to_vec())
+    };
     wire::Manifest {
         agreement_id: job.agreement_id.as_bytes().to_vec(),
         owner: job.spec.owner.to_string(),
@@ -267,11 +286,12 @@ fn manifest_body(job: &SealJob<'_>, parts: Vec<wire::Part>, now: UnixTime) -> wi
         key_epoch: job.key_epoch,
         matching_epoch: job.matching_epoch.0,
         sealed_at: now.0,
-        previous: previous.unwrap_or_default(),
+        previous: bytes(job.previous),
         partitions: job.partitions,
         public: job.spec.public,
         columns: columns.map(wire_column).collect(),
         parts,
+        register: bytes(register(job)),
     }
 }
 
@@ -293,7 +313,12 @@ pub(crate) fn outline(rows: &Classified) -> Outline {
     }
 }
 
-fn report(rows: Classified, parts: &[wire::Part], manifest: ManifestDigest) -> SealReport {
+fn report(
+    rows: Classified,
+    parts: &[wire::Part],
+    manifest: ManifestDigest,
+    consents: Option<Consents>,
+) -> SealReport {
     SealReport {
         rows: rows.counts.rows,
         sealed: rows.len() as u64,
@@ -305,7 +330,7 @@ fn report(rows: Classified, parts: &[wire::Part], manifest: ManifestDigest) -> S
         parts: parts.len(),
         bytes: parts.iter().map(|part| part.bytes).sum(),
         manifest,
-        consents: rows.consents,
+        consents,
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) const AGREEMENT_ID: &str = "incamera.agreement_id";
 pub(crate) const EPOCH: &str = "incamera.matching_epoch";
 pub(crate) const ID_KIND: &str = "incamera.id_kind";
 pub(crate) const DATASET: &str = "incamera.dataset";
+pub(crate) const REGISTER: &str = "incamera.register";
 
 pub(crate) fn form(path: &Path, format: &'static str, reason: &'static str) -> LocalFileError {
     LocalFileError::Form {

@@ -14,7 +14,7 @@ use super::{Known, listed};
 use crate::model::{Analysts, Query};
 use crate::reader::{Item, Named, Table};
 
-/// The most rows a person of one data set.
+/// The most rows a person of one data set, and in all of a public one.
 const MAX_ROWS: u64 = 1_000_000_000;
 
 /// All queries by name; `None` for one that could not be read.
@@ -168,7 +168,10 @@ fn reads_of(
         readable(&item, &column, purpose, known);
         once(&item, &mut reads, column);
     }
-    for spec in private_specs(&reads, known) {
+    for spec in specs_read(&reads, known) {
+        if spec.public {
+            continue;
+        }
         let Some(person) = spec.pseudonym_column() else {
             continue;
         };
@@ -188,12 +191,13 @@ fn reads_of(
     Some(reads)
 }
 
-fn private_specs<'k>(reads: &BTreeSet<ColumnRef>, known: &'k Known<'_>) -> Vec<&'k DatasetSpec> {
+/// The data sets that a query reads.
+fn specs_read<'k>(reads: &BTreeSet<ColumnRef>, known: &'k Known<'_>) -> Vec<&'k DatasetSpec> {
     let names: BTreeSet<&DatasetName> = reads.iter().map(|read| &read.dataset).collect();
     let specs = names
         .into_iter()
         .filter_map(|name| known.datasets.get(name)?.as_ref());
-    specs.filter(|spec| !spec.public).collect()
+    specs.collect()
 }
 
 /// A column can be read if it is stored and has a key under the query's purpose.
@@ -299,7 +303,9 @@ fn param(named: &Named<'_, ParamName>) -> Option<ParamType> {
 }
 
 /// The most rows a person of each private data set read: said, or 1 where the data set has
-/// one row a person because it holds the consents.
+/// one row a person because it holds the consents. Of each public data set read the most rows
+/// in all, said always: its owner could otherwise make a query as long and as large as it
+/// liked, by how many of its rows one person's row meets.
 fn rows(
     table: &Table<'_>,
     reads: Option<&BTreeSet<ColumnRef>>,
@@ -307,7 +313,7 @@ fn rows(
 ) -> Option<BTreeMap<DatasetName, u64>> {
     let said = table.members::<DatasetName>("rows");
     let reads = reads?;
-    let specs = private_specs(reads, known);
+    let specs = specs_read(reads, known);
     let mut rows = BTreeMap::new();
     for named in said {
         let most = named.item.whole(1, MAX_ROWS)?;
@@ -315,10 +321,7 @@ fn rows(
         if !unread && !specs.iter().any(|spec| spec.name == named.name) {
             known.problems.add(
                 &named.at,
-                format_args!(
-                    "`{}` is no private data set that the query reads",
-                    named.name
-                ),
+                format_args!("`{}` is no data set that the query reads", named.name),
                 format_args!(
                     "write rows for {}",
                     listed(specs.iter().map(|spec| &spec.name))
@@ -331,20 +334,27 @@ fn rows(
         if rows.contains_key(&spec.name) {
             continue;
         }
-        if spec.purposes_column().is_none() {
-            table.problem(
-                format_args!(
-                    "`{}.rows` does not say how many rows of `{}` one person may have",
-                    table.path, spec.name
-                ),
-                format_args!(
-                    "write rows = {{ {} = ... }}: each person is cut to that many",
-                    spec.name
-                ),
-            );
+        if spec.public || spec.purposes_column().is_none() {
+            unsaid(table, spec);
             return None;
         }
         rows.insert(spec.name.clone(), 1);
     }
     Some(rows)
+}
+
+fn unsaid(table: &Table<'_>, spec: &DatasetSpec) {
+    let (path, name) = (&table.path, &spec.name);
+    if spec.public {
+        return table.problem(
+            format_args!("`{path}.rows` does not say how many rows the public `{name}` may have"),
+            format_args!(
+                "write rows = {{ {name} = ... }}: the rows in all; the room refuses a `{name}` that has more"
+            ),
+        );
+    }
+    table.problem(
+        format_args!("`{path}.rows` does not say how many rows of `{name}` one person may have"),
+        format_args!("write rows = {{ {name} = ... }}: each person is cut to that many"),
+    );
 }

@@ -88,7 +88,7 @@ CASES = {
     "query_param": ('from = { type = "date" }', 'from = { type = "timestamp" }', '"timestamp"', "is no type of a parameter"),
     "query_rows_missing": ("rows = { purchases = 1_000, mailing = 1 }", "rows = { purchases = 1_000 }", "lift]", "how many rows of `mailing` one person may have"),
     "query_rows_zero": ("mailing = 1 }", "mailing = 0 }", "0 }", "`queries.lift.rows.mailing` is out of range"),
-    "query_rows_unread": ("mailing = 1 }", "mailing = 1, x = 1 }", "x = 1", "`x` is no private data set that the query reads"),
+    "query_rows_unread": ("mailing = 1 }", "mailing = 1, x = 1 }", "x = 1", "`x` is no data set that the query reads"),
     "query_bounds": ("spend = [0, 400]", "spend = [400, 0]", "[400, 0]", "is above the second"),
     "query_bounds_three": ("spend = [0, 400]", "spend = [0, 1, 2]", "[0, 1, 2]", "is a list of two numbers"),
     "query_measure": ("spend = [0, 400]", "revenue = [0, 400]", "[0, 400]", "`revenue` does not occur in the query's SQL"),

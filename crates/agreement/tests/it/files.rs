@@ -116,6 +116,25 @@ fn bytes_that_are_no_text_are_refused_with_their_place() {
     assert!(error.first().what.contains("longer than"), "{error}");
 }
 
+/// Its owner could push as many rows as it likes, and so make a query as long as it likes.
+#[test]
+fn i7_a_public_data_set_needs_a_number_of_rows() {
+    assert_eq!(
+        parse(HOUSE).queries["counts"].rows["weather"],
+        400
+    );
+    let unsaid = HOUSE.replacen(", weather = 400", "", 1);
+    let error = Agreement::parse(unsaid.as_bytes()).unwrap_err();
+    assert_eq!(
+        error.first().what,
+        "`queries.counts.rows` does not say how many rows the public `weather` may have"
+    );
+    assert!(
+        error.first().help.contains("rows = { weather = ... }"),
+        "{error}"
+    );
+}
+
 #[test]
 fn the_terms_of_the_lift() {
     let agreement = parse(LIFT);

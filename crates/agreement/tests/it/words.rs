@@ -160,6 +160,7 @@ fn other_agreements_are_explained_too() {
         "follows the version with digest ba7816bf",
         "(stands for ads and measurement)",
         "weather of house: public",
+        "the public weather has at most 400 rows in all; with more, nothing runs",
         "for whom it vouches",
         "microcode at version 219 or later",
         "house: no ceiling in this agreement",

@@ -1,12 +1,11 @@
 //! The register: the data set of an owner that says who agreed to what. Its other data sets
-//! are sealed by it, and a broker opens none that is older than the register.
+//! are sealed by it, and a broker opens none that was sealed by an older version of it.
 
 use incamera_agreement::{Agreement, ConsentSource};
 use incamera_seal::Consents;
-use incamera_types::{DatasetName, DatasetSpec, UnixTime};
+use incamera_types::{DatasetName, DatasetSpec};
 
 use super::data::read_manifest;
-use crate::clock::now;
 use crate::failure::{Context, Failure};
 use crate::folder::Folder;
 
@@ -18,7 +17,8 @@ fn register_of<'a>(agreement: &'a Agreement, spec: &DatasetSpec) -> Option<&'a D
     }
 }
 
-/// The consents that the register held when it was sealed last.
+/// The consents that the register held when it was sealed last. Older ones, back from a backup
+/// or of another machine, are refused: what is sealed by them opens nothing.
 pub fn consents(
     folder: &Folder,
     agreement: &Agreement,
@@ -41,29 +41,16 @@ pub fn consents(
             ))
             .hint(first));
     }
+    let newest = read_manifest(folder, agreement, &register.name)?;
+    if newest.map(|newest| newest.digest()) != Some(consents.register()) {
+        return Err(Failure::failed(what)
+            .why(format!(
+                "the consents kept here are not those of the version of `{}` that is sealed here",
+                register.name
+            ))
+            .hint(first));
+    }
     Ok(consents)
-}
-
-/// When `spec` counts as sealed. A register is later than what was sealed by its predecessor,
-/// and what is sealed by it is no earlier: also within one second, and if the clock was put
-/// back.
-pub fn seal_time(
-    folder: &Folder,
-    agreement: &Agreement,
-    spec: &DatasetSpec,
-) -> Result<UnixTime, Failure> {
-    let sealed_at = |name: &DatasetName| {
-        let manifest = read_manifest(folder, agreement, name)?;
-        Ok(manifest.map(|manifest| manifest.sealed_at()))
-    };
-    let mut at = now();
-    for name in sealed_by(agreement, spec) {
-        at = at.max(sealed_at(name)?.map_or(at, |older| older.plus(1)));
-    }
-    if let Some(register) = register_of(agreement, spec) {
-        at = at.max(sealed_at(&register.name)?.unwrap_or(at));
-    }
-    Ok(at)
 }
 
 /// The data sets that were sealed by the register `spec` as it was before: they open nothing

@@ -70,7 +70,7 @@ pub fn own_agreement(folder: &Folder, path: &Path) -> Result<SignedAgreement, Fa
             .because(&error)
             .hint(match error {
                 NotOurs::Follows => "put the version before it, with all its .sig files, into the party's `agreements` folder",
-                _ => "nothing was sent: use the file that you have signed; if your own keys are new, agree on a new version that names them",
+                _ => "nothing was done: use the file that you have signed; if your own keys are new, agree on a new version that names them",
             })
     })?;
     Ok(signed)

@@ -12,9 +12,9 @@ use incamera_types::{ColumnName, DatasetName, DatasetSpec, IdKind};
 use serde_json::json;
 
 use super::data::{own_dataset, read_manifest};
-use super::register;
-use crate::agreement_error;
+use super::{register, room_client};
 use crate::args::DataSeal;
+use crate::clock::now;
 use crate::failure::{Context, Done, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
@@ -23,7 +23,7 @@ use crate::printer::Printer;
 pub fn run(arguments: &DataSeal, printer: &Printer) -> Done {
     let folder = Folder::open(&arguments.party.party)?;
     let file = folder.agreement_file(arguments.under.agreement.as_deref())?;
-    let agreement = agreement_error::read(&file)?;
+    let agreement = room_client::own_agreement(&folder, &file)?;
     let spec = own_dataset(&folder, &agreement, &arguments.dataset)?;
     let home = Home {
         folder: &folder,
@@ -147,8 +147,7 @@ impl<'a> Home<'a> {
         };
         let path = self.folder.consents(&self.agreement.id);
         let keep = |consents: &Consents| consents.write(&path);
-        let at = register::seal_time(self.folder, self.agreement, self.spec)?;
-        let mut rng = rand::rng();
+        let (at, mut rng) = (now(), rand::rng());
         let sealed = seal_dataset_keeping(job, &mut ring, &key, at, &mut rng, wanted, keep);
         bar.finish_and_clear();
         match (sealed, objected) {

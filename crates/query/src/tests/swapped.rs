@@ -17,7 +17,7 @@ FROM purchases JOIN regions ON regions.category = purchases.category WHERE regio
     let reads = "[\"purchases.person\", \"purchases.amount\", \"purchases.category\", \"regions.category\", \"regions.region\"]";
     let settings = [
         ("reads", reads),
-        ("rows", "{ purchases = 100 }"),
+        ("rows", "{ purchases = 100, regions = 2 }"),
         ("per_person", "{ groups = 1, spend = [0, 4000] }"),
     ];
     Made {

@@ -323,7 +323,6 @@ fn i3_withdrawn_consent_stops_data_sealed_before() {
     let mut world = World::new();
     let mut session = baskets(&mut world);
     world.reserve(&mut session, "shop").unwrap();
-    world.sealing = NOW.plus(1);
     world.seal("customers", WITHDRAWN);
     let purchases = name("purchases");
     for mut session in [baskets(&mut world), world.session()] {
@@ -340,13 +339,54 @@ fn i3_withdrawn_consent_stops_data_sealed_before() {
     world.reserve(&mut session, "shop").unwrap();
 }
 
-/// The same between the two rounds.
+/// Data sealed by an older register's consents open nothing, however late that was: neither
+/// machines nor clocks of the owner matter.
+#[test]
+fn i3_data_sealed_by_old_consents_are_refused() {
+    let mut world = World::new();
+    let old = world.owner("shop").consents.take();
+    world.seal("customers", WITHDRAWN);
+    let newest = std::mem::replace(&mut world.owner("shop").consents, old);
+    world.sealing = NOW.plus(3600);
+    world.seal("purchases", PURCHASES);
+    let mut session = baskets(&mut world);
+    let refusal = refused(world.reserve(&mut session, "shop"));
+    assert!(
+        matches!(refusal, Refusal::ConsentsChanged { .. }),
+        "{refusal:?}"
+    );
+    // By the newest, though the clock was put back.
+    world.owner("shop").consents = newest;
+    world.sealing = NOW;
+    world.seal("purchases", PURCHASES);
+    let mut session = baskets(&mut world);
+    world.reserve(&mut session, "shop").unwrap();
+}
+
+/// Nor does data sealed by nobody's consents count where the agreement has a register.
+#[test]
+fn i3_data_sealed_without_consents_are_refused() {
+    let mut world = World::new();
+    let consents = world.owner("shop").consents.take();
+    world.seal("purchases", PURCHASES);
+    let mut session = baskets(&mut world);
+    let refusal = refused(world.reserve(&mut session, "shop"));
+    assert!(
+        matches!(refusal, Refusal::ConsentsChanged { .. }),
+        "{refusal:?}"
+    );
+    world.owner("shop").consents = consents;
+    world.seal("purchases", PURCHASES);
+    let mut session = baskets(&mut world);
+    world.reserve(&mut session, "shop").unwrap();
+}
+
+/// Consent withdrawn between the two rounds.
 #[test]
 fn i3_withdrawn_consent_stops_a_promise() {
     let mut world = World::new();
     let mut session = baskets(&mut world);
     world.reserve(&mut session, "shop").unwrap();
-    world.sealing = NOW.plus(1);
     world.seal("customers", WITHDRAWN);
     let refusal = world.commit(&session, "shop").unwrap_err();
     assert!(matches!(refusal, Refusal::ConsentsChanged { .. }));

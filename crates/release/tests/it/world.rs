@@ -57,7 +57,7 @@ pub struct Owner {
     pub challenges: Challenges,
     pub rules: OwnRules,
     pub population: PrivacyLoss,
-    consents: Option<Consents>,
+    pub consents: Option<Consents>,
 }
 
 impl Owner {

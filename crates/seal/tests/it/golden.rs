@@ -22,7 +22,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use crate::world::{
-    EPOCH, World, agreement_id, all_text, column, column_texts, dataset, files_below, names,
+    EPOCH, World, agreement_id, all_text, column, column_texts, dataset, files_below, manifest_digest, names,
     passphrase, pseudonym, purchases, purpose, set,
 };
 
@@ -78,12 +78,15 @@ fn people() -> Vec<(String, Pseudonym)> {
 }
 
 fn consents() -> Consents {
-    let class = |id: &str| set(if id == "a@x" { &["ads", "safety"] } else { &[] });
+    consents_of(|id| if id == "a@x" { &["ads", "safety"] } else { &[] })
+}
+
+fn consents_of(class: impl Fn(&str) -> &'static [&'static str]) -> Consents {
     let rows = people()
         .into_iter()
-        .map(|(id, person)| (person, class(&id)));
+        .map(|(id, person)| (person, set(class(&id))));
     let dataset = "customers".parse().unwrap();
-    Consents::new(agreement_id(), EPOCH, dataset, rows)
+    Consents::new(agreement_id(), EPOCH, dataset, manifest_digest(), rows)
 }
 
 #[test]
@@ -96,6 +99,7 @@ fn write_golden_files() {
         .matching_secret_or_new(&slot(), &mut world.rng)
         .unwrap();
     world.ring.count_matching_run(&slot(), 9).unwrap();
+    world.consents = Some(consents_of(|_| &["ads", "measurement", "safety"]));
     world.seal_csv(&purchases(), CSV).unwrap();
     world.seal_csv(&days(), DAYS).unwrap();
     keep(&world.out("purchases"), SEALED);
@@ -163,6 +167,7 @@ fn the_consents_of_version_1_are_read() {
         (found.epoch(), found.dataset().as_str()),
         (EPOCH, "customers")
     );
+    assert_eq!(found.register(), manifest_digest());
     assert_eq!(found.len(), 2);
     for (_, person) in people() {
         assert_eq!(found.class(&person), consents().class(&person));
@@ -180,6 +185,7 @@ fn the_sealed_data_set_of_version_1_opens() {
         (manifest.version(), manifest.dataset().as_str()),
         (1, "purchases")
     );
+    assert_eq!(manifest.register(), Some(manifest_digest()));
     let (purpose, columns) = (purpose("measurement"), names(&["day", "amount"]));
     let keys = unwrap_keys(&manifest, &purpose, &columns, &ring()).unwrap();
     let keys = granted_parts(&manifest, &purpose, &columns, keys).unwrap();

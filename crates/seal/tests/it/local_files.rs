@@ -11,7 +11,7 @@ use incamera_types::{MatchingEpoch, Pseudonym};
 use proptest::prelude::*;
 use tempfile::tempdir;
 
-use crate::world::{EPOCH, agreement_id, pseudonym, purchases, purposes, set};
+use crate::world::{EPOCH, agreement_id, manifest_digest, pseudonym, purchases, purposes, set};
 
 fn scope() -> CrosswalkScope {
     CrosswalkScope {
@@ -64,7 +64,8 @@ fn other_files_are_refused() {
         Err(LocalFileError::Form { .. })
     ));
     let rows = [(pseudonym("a").unwrap(), set(&["ads"]))];
-    let consents = Consents::new(agreement_id(), EPOCH, "customers".parse().unwrap(), rows);
+    let dataset = "customers".parse().unwrap();
+    let consents = Consents::new(agreement_id(), EPOCH, dataset, manifest_digest(), rows);
     consents.write(&path).unwrap();
     assert!(matches!(
         Crosswalk::read(&path),
@@ -102,13 +103,15 @@ proptest! {
     fn consents_read_back(people in prop::collection::btree_map(any::<[u8; 16]>(), 0usize..4, 0..50)) {
         let classes = [set(&[]), set(&["ads"]), set(&["ads", "measurement"]), set(&["safety"])];
         let rows = people.iter().map(|(person, class)| (Pseudonym::from_bytes(*person), classes[*class].clone()));
-        let consents = Consents::new(agreement_id(), EPOCH, "customers".parse().unwrap(), rows);
+        let dataset = "customers".parse().unwrap();
+        let consents = Consents::new(agreement_id(), EPOCH, dataset, manifest_digest(), rows);
         let folder = tempdir().unwrap();
         let path = folder.path().join("consents");
         consents.write(&path).unwrap();
         let back = Consents::read(&path).unwrap();
         prop_assert_eq!(back.len(), people.len());
         prop_assert_eq!((back.agreement_id(), back.epoch(), back.dataset().as_str()), (&agreement_id(), EPOCH, "customers"));
+        prop_assert_eq!(back.register(), manifest_digest());
         for (person, class) in &people {
             prop_assert_eq!(back.class(&Pseudonym::from_bytes(*person)), Some(&classes[*class]));
         }

@@ -6,7 +6,9 @@ use incamera_types::MatchingEpoch;
 use incamera_wire::{Format, v1 as wire};
 use proptest::prelude::*;
 
-use crate::world::{EPOCH, World, agreement_id, customers, purchases, rng, set};
+use crate::world::{
+    CUSTOMERS_CSV, EPOCH, PURCHASES_CSV, World, agreement_id, customers, purchases, rng, set,
+};
 
 fn body(manifest: &SignedManifest) -> wire::Manifest {
     incamera_wire::decode(&manifest.signed().body, usize::MAX).unwrap()
@@ -64,7 +66,7 @@ type Change = fn(&mut wire::Manifest);
 #[test]
 fn malformed_manifests_are_refused() {
     let world = World::sealed();
-    let changes: [(&str, Change); 22] = [
+    let changes: [(&str, Change); 23] = [
         ("agreement id", |m| m.agreement_id.push(0)),
         ("owner", |m| m.owner = "Shop".to_owned()),
         ("data set", |m| m.dataset = "../etc".to_owned()),
@@ -74,6 +76,7 @@ fn malformed_manifests_are_refused() {
         ("predecessor's length", |m| {
             (m.version, m.previous) = (2, vec![0; 31])
         }),
+        ("register's length", |m| m.register.truncate(31)),
         ("no partitions", |m| m.partitions = 0),
         ("too many partitions", |m| m.partitions = 1 << 20),
         ("partition out of range", |m| m.parts[0].partition = 4),
@@ -103,6 +106,33 @@ fn malformed_manifests_are_refused() {
         change(&mut message);
         assert_malformed(what, &message);
     }
+}
+
+/// What is sealed by consents says of which version of the register they are: I3 after consent
+/// was withdrawn hangs on it.
+#[test]
+fn i3_a_manifest_names_the_register_that_it_was_sealed_by() {
+    let mut world = World::sealed();
+    let first = world.manifest("customers");
+    assert_eq!(first.register(), None, "the register itself has none");
+    assert_eq!(
+        world.manifest("purchases").register(),
+        Some(first.digest())
+    );
+    let report = world.seal_csv(&customers(), CUSTOMERS_CSV).unwrap();
+    let newest = world.manifest("customers").digest();
+    assert_eq!(report.consents.unwrap().register(), newest);
+    world.seal_csv(&purchases(), PURCHASES_CSV).unwrap();
+    let by_the_old = world.manifest("purchases");
+    assert_eq!(by_the_old.register(), Some(first.digest()));
+    assert_eq!(
+        inspect(&by_the_old).register,
+        Some(first.digest().to_string())
+    );
+    let mut message = body(&by_the_old);
+    message.public = true;
+    let parsed = Manifest::parse(&incamera_wire::encode(&message)).unwrap_err();
+    assert!(parsed.to_string().contains("names a register"), "{parsed}");
 }
 
 /// A manifest whose wraps are not exactly those of I3 is not one.

@@ -14,7 +14,7 @@ use incamera_seal::{
     own_rows, part_path, read_manifest_file, read_part, seal_dataset_keeping, unwrap_keys,
 };
 use incamera_types::{
-    AgreementDigest, AgreementId, ColumnName, ColumnSpec, DatasetSpec, FileId, MatchingEpoch,
+    AgreementDigest, AgreementId, ColumnName, ColumnSpec, DatasetSpec, FileId, ManifestDigest, MatchingEpoch,
     OtherText, Pseudonym, PurposeName, PurposeSet, Transcript, UnixTime,
 };
 use incamera_types::{Digest as _, RequestDigest};
@@ -44,6 +44,11 @@ pub fn passphrase() -> SecretString {
 
 pub fn agreement_id() -> AgreementId {
     AgreementDigest::of_file(b"an agreement").into()
+}
+
+/// Of some register.
+pub fn manifest_digest() -> ManifestDigest {
+    Transcript::new("test").field(b"a register").finish()
 }
 
 pub fn name(text: &str) -> ColumnName {

@@ -41,6 +41,9 @@ pub struct Manifest {
     pub columns: ::prost::alloc::vec::Vec<SealedColumn>,
     #[prost(message, repeated, tag = "12")]
     pub parts: ::prost::alloc::vec::Vec<Part>,
+    /// digest of the register's manifest whose consents it was sealed by; empty if by none
+    #[prost(bytes = "vec", tag = "13")]
+    pub register: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SealedColumn {

@@ -1,8 +1,13 @@
 //! Agreements: changed, unsigned, over, superseded.
 
-use incamera_testkit::stage::Outcome;
+use std::path::PathBuf;
 
-use super::{Case, answer, charges, forget, refused, run, with_edit, with_file, without_service};
+use incamera_testkit::stage::Outcome;
+use incamera_types::AgreementDigest;
+
+use super::{
+    Case, answer, charges, contents, forget, refused, run, with_edit, with_file, without_service,
+};
 use crate::world::{AGREEMENT, World};
 
 /// A change of an agreement's text.
@@ -13,6 +18,7 @@ pub const CASES: &[Case] = &[
     ("an agreement that cannot be read", unreadable_agreement),
     ("a missing signature", missing_signature),
     ("an expired agreement", expired_agreement),
+    ("a draft that nobody signed", unsigned_draft),
     ("an agreement that speaks for us", foreign_agreement),
     ("an agreement that allows nothing", useless_agreement),
     ("a starting file that cannot be made", no_starting_file),
@@ -260,7 +266,7 @@ fn foreign_agreement(world: &World) {
                 &[
                     "does not count for `mailer`",
                     "other keys than its own",
-                    "nothing was sent",
+                    "nothing was done",
                 ],
             );
         }
@@ -320,6 +326,32 @@ fn unreadable_agreement(world: &World) {
             refused(&world.query(&[]), 1, &["is not a valid agreement", says]);
         });
     }
+}
+
+/// A draft in which the register says nothing of consent would open everybody's rows, and what
+/// is sealed by it would fit the agreement that is in force: nothing is sealed by a draft.
+fn unsigned_draft(world: &World) {
+    let signed = world.path(&format!("shop/agreements/{AGREEMENT}.toml"));
+    let text = std::fs::read_to_string(&signed).unwrap();
+    let consent = |line: &&str| line.contains("\"purposes\"") && !line.contains("[[");
+    let column = text.lines().find(consent).unwrap().to_owned();
+    let digest = AgreementDigest::of_file(text.as_bytes());
+    let version = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"\n");
+    let draft = text.replacen("version = 1\n", &version, 1);
+    let draft = draft.replacen(&format!("{column}\n"), "", 1);
+    let file = world.path("data/draft.toml");
+    std::fs::write(&file, draft).unwrap();
+    let sealed = PathBuf::from(world.path("shop/sealed"));
+    let before = contents(&sealed);
+    let (shop, data) = (world.path("shop"), world.path("data/purchases.csv"));
+    let outcome = run(
+        world,
+        &[
+            "data", "seal", "purchases", "--party", &shop, "--data", &data, "--agreement", &file,
+        ],
+    );
+    refused(&outcome, 3, &["not in force", "`incamera agreement sign`"]);
+    assert!(before == contents(&sealed), "something was sealed");
 }
 
 /// One missing signature opens nothing, wherever it is missing.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use incamera_seal::Consents;
+use incamera_testkit::stage::Outcome;
 
 use super::{
     Case, answer, charges, contents, forget, match_shop, query_with, refused, run, seal, unspoken,
@@ -320,8 +321,13 @@ fn absent_party(world: &World) {
 fn changed_consents(world: &World) {
     answer(&world.query(&[]));
     let before = charges(world);
+    let (path, old) = kept_consents(world);
     let sealed = world.seal_one("shop", "customers");
     assert_eq!(sealed.text("/seal_again"), "[\"purchases\"]");
+    with_file(path.to_str().unwrap(), Some(&old), || {
+        let says = ["not those of the version of `customers`", "seal `customers` first"];
+        refused(&seal_purchases(world), 1, &says);
+    });
     world.push_one("shop");
     refused(
         &world.query(&[]),
@@ -336,23 +342,28 @@ fn changed_consents(world: &World) {
     other_register(world);
 }
 
+/// The file of the shop's consents.
+fn kept_consents(world: &World) -> (PathBuf, Vec<u8>) {
+    let folder = PathBuf::from(world.path("shop/consents"));
+    let parquet = |path: &PathBuf| path.extension().is_some_and(|end| end == "parquet");
+    let mut files = contents(&folder).into_iter();
+    files.find(|(path, _)| parquet(path)).unwrap()
+}
+
+fn seal_purchases(world: &World) -> Outcome {
+    let file = world.path("data/purchases.csv");
+    seal(world, "shop", "purchases", &file)
+}
+
 /// Consents kept of another data set than the agreement's register are not believed.
 fn other_register(world: &World) {
-    let folder = PathBuf::from(world.path("shop/consents"));
-    let (path, bytes) = contents(&folder)
-        .into_iter()
-        .find(|(path, _)| path.extension().is_some_and(|end| end == "parquet"))
-        .unwrap();
+    let (path, bytes) = kept_consents(world);
     let kept = Consents::read(&path).unwrap();
     let other = "customers_of_old".parse().unwrap();
-    let (id, epoch) = (*kept.agreement_id(), kept.epoch());
-    Consents::new(id, epoch, other, []).write(&path).unwrap();
-    let outcome = seal(
-        world,
-        "shop",
-        "purchases",
-        &world.path("data/purchases.csv"),
-    );
+    let (id, epoch, register) = (*kept.agreement_id(), kept.epoch(), kept.register());
+    let other = Consents::new(id, epoch, other, register, []);
+    other.write(&path).unwrap();
+    let outcome = seal_purchases(world);
     std::fs::write(&path, bytes).unwrap();
     refused(
         &outcome,
