@@ -119,10 +119,7 @@ fn bytes_that_are_no_text_are_refused_with_their_place() {
 /// Its owner could push as many rows as it likes, and so make a query as long as it likes.
 #[test]
 fn i7_a_public_data_set_needs_a_number_of_rows() {
-    assert_eq!(
-        parse(HOUSE).queries["counts"].rows["weather"],
-        400
-    );
+    assert_eq!(parse(HOUSE).queries["counts"].rows["weather"], 400);
     let unsaid = HOUSE.replacen(", weather = 400", "", 1);
     let error = Agreement::parse(unsaid.as_bytes()).unwrap_err();
     assert_eq!(
