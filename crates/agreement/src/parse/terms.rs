@@ -7,7 +7,7 @@ use incamera_types::{Budget, Delta, Epsilon, IdKind, MatchingEpoch, PartyName};
 
 use super::{Known, listed};
 use crate::Problem;
-use crate::model::{Ceiling, Matching, MatchingMethod, Reveals, Terms};
+use crate::model::{Ceiling, Matching, MatchingMethod, Query, Reveals, Terms};
 use crate::reader::{Item, Named, Table};
 
 /// The default number of slices of the pseudonym space.
@@ -282,6 +282,22 @@ pub(super) fn warnings(root: &Table<'_>, terms: &Terms) -> Vec<Problem> {
             let span = place("queries", name.as_str());
             warnings.push(root.problems().problem(&span, what, help));
         }
+        for party in unanswered(query) {
+            let span = place("queries", name.as_str());
+            let what = format!(
+                "analysts of party `{party}` may ask query `{name}`, and get no answer: the party is not in its `receivers`"
+            );
+            let help = "name the party in `receivers`, or take its analysts out";
+            warnings.push(root.problems().problem(&span, what, help));
+        }
     }
     warnings
+}
+
+/// The parties whose analysts may ask a query, but get no answer.
+fn unanswered(query: &Query) -> BTreeSet<&PartyName> {
+    let parties = query.analysts.iter().map(|analyst| &analyst.party);
+    parties
+        .filter(|party| !query.receivers.contains(*party))
+        .collect()
 }

@@ -267,3 +267,19 @@ fn a_query_that_can_never_run_is_a_warning() {
     let agreement = parse(LIFT.split("[budgets.mailer]").next().unwrap());
     assert!(agreement.warnings()[0].what.contains("has no budget"));
 }
+
+#[test]
+fn an_analyst_without_an_answer_is_a_warning() {
+    let receivers = "receivers = [\"mailer\", \"shop\"]";
+    let agreement = parse(&LIFT.replacen(receivers, "receivers = [\"shop\"]", 1));
+    let [warning] = agreement.warnings() else {
+        panic!("{:?}", agreement.warnings())
+    };
+    assert!(
+        warning
+            .what
+            .contains("party `mailer` may ask query `lift`, and get no answer"),
+        "{warning}"
+    );
+    assert!(LIFT[warning.span.clone()].starts_with("lift"), "{warning}");
+}
