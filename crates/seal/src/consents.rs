@@ -123,7 +123,12 @@ impl Consents {
     /// # Errors
     /// [`LocalFileError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), LocalFileError> {
-        let texts: Vec<String> = self.people.classes.iter().map(ToString::to_string).collect();
+        let texts: Vec<String> = self
+            .people
+            .classes
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         let text = |row: &(Pseudonym, u32)| {
             let at = usize::try_from(row.1).unwrap_or(usize::MAX);
             texts.get(at).map_or("", String::as_str)

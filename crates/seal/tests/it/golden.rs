@@ -22,8 +22,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use crate::world::{
-    EPOCH, World, agreement_id, all_text, column, column_texts, dataset, files_below, manifest_digest, names,
-    passphrase, pseudonym, purchases, purpose, set,
+    EPOCH, World, agreement_id, all_text, column, column_texts, dataset, files_below,
+    manifest_digest, names, passphrase, pseudonym, purchases, purpose, set,
 };
 
 const CSV: &str = "email,day,amount,category\n\

@@ -115,10 +115,7 @@ fn i3_a_manifest_names_the_register_that_it_was_sealed_by() {
     let mut world = World::sealed();
     let first = world.manifest("customers");
     assert_eq!(first.register(), None, "the register itself has none");
-    assert_eq!(
-        world.manifest("purchases").register(),
-        Some(first.digest())
-    );
+    assert_eq!(world.manifest("purchases").register(), Some(first.digest()));
     let report = world.seal_csv(&customers(), CUSTOMERS_CSV).unwrap();
     let newest = world.manifest("customers").digest();
     assert_eq!(report.consents.unwrap().register(), newest);

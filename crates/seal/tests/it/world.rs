@@ -14,8 +14,8 @@ use incamera_seal::{
     own_rows, part_path, read_manifest_file, read_part, seal_dataset_keeping, unwrap_keys,
 };
 use incamera_types::{
-    AgreementDigest, AgreementId, ColumnName, ColumnSpec, DatasetSpec, FileId, ManifestDigest, MatchingEpoch,
-    OtherText, Pseudonym, PurposeName, PurposeSet, Transcript, UnixTime,
+    AgreementDigest, AgreementId, ColumnName, ColumnSpec, DatasetSpec, FileId, ManifestDigest,
+    MatchingEpoch, OtherText, Pseudonym, PurposeName, PurposeSet, Transcript, UnixTime,
 };
 use incamera_types::{Digest as _, RequestDigest};
 use incamera_wire::{Format, v1 as wire};
