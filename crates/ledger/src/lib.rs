@@ -14,7 +14,9 @@
 //! # Claim
 //! Spent + held never exceeds a ceiling, whatever the order of calls, crashes and retries.
 //! Whoever holds a [`Charged`] has been charged, or was before under the same commitments (I5,
-//! I8). One signed request is charged once at most. Charges and log entries are never changed or deleted; erased seeds are overwritten.
+//! I8). One signed request is charged once at most. Charges and log entries are never changed or
+//! deleted. Erased seeds are overwritten in the file; the journal of that change is unlinked and
+//! may stay on the disk's free blocks, with the seeds in it encrypted under the key ring.
 //! Not defended: somebody who restores an older copy of the file (the cosigned log is what
 //! finds that out), or who changes it with other tools.
 //! # Reference
@@ -41,3 +43,4 @@ pub use log::{GRANT, origin};
 pub use manifests::{NewManifest, NewestManifest, Registered};
 pub use reserve::{Ask, Held, MAX_OPEN_PER_ANALYST, MAX_OPEN_PER_COUNTERPARTY, seed_commitment};
 pub use store::Ledger;
+pub use versions::Highest;

@@ -12,7 +12,11 @@ use crate::failpoint::Hook;
 /// Marks the file as a ledger ("ICLg").
 const APPLICATION_ID: i64 = 0x4943_4c67;
 /// The statements that lead from each schema version to the next.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema-2.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+];
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One party's charges, seeds, manifests and logs.
@@ -71,8 +75,9 @@ pub(crate) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Ledg
     Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
 }
 
-/// A rollback journal with full synchronisation of file, journal and folder; deleted content
-/// is overwritten, so that an erased seed is gone.
+/// A rollback journal with full synchronisation of file, journal and folder. What is deleted is
+/// overwritten in the database's file. The journal held a copy while the change was under way,
+/// and is unlinked, not overwritten: what the disk keeps of it are seeds under the ring's key.
 fn settings(connection: &Connection) -> Result<(), LedgerError> {
     connection.pragma_update(None, "journal_mode", "DELETE")?;
     for (setting, value, expected) in [

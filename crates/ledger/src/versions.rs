@@ -1,14 +1,33 @@
 //! The highest version of each agreement that was ever in force here.
 
-use incamera_types::AgreementId;
-use rusqlite::{OptionalExtension as _, params};
+use incamera_types::{AgreementDigest, AgreementId, Digest as _};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::LedgerError;
 use crate::store::{Ledger, begin, blob, int, number};
 
+/// The highest version of an agreement that was ever in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Highest {
+    /// The version.
+    pub version: u64,
+    /// The file; unknown if an earlier program saw it, and nobody since.
+    pub digest: Option<AgreementDigest>,
+}
+
+impl Highest {
+    /// Whether a file of this version and digest may count: of two files of the highest version
+    /// only the one that came first does.
+    #[must_use]
+    pub fn admits(&self, version: u64, digest: &AgreementDigest) -> bool {
+        self.version != version || self.digest.is_none_or(|first| first == *digest)
+    }
+}
+
 impl Ledger {
-    /// Remembers that version `seen` is in force, and gives the highest that ever was: an
-    /// older one stays superseded though the newer file or a signature of it is gone.
+    /// Remembers that the file `digest`, version `seen`, is in force, and gives the highest
+    /// that ever was: an older one stays superseded though the newer file or a signature of it
+    /// is gone, and another file of that version does not take its place.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -16,22 +35,37 @@ impl Ledger {
         &mut self,
         agreement: &AgreementId,
         seen: u64,
-    ) -> Result<u64, LedgerError> {
-        let known: Option<u64> = self
-            .connection
-            .prepare_cached("SELECT version FROM versions WHERE agreement_id = ?1")?
-            .query_row([blob(agreement)], |row| number(row, 0))
-            .optional()?;
-        if let Some(known) = known.filter(|known| *known >= seen) {
+        digest: &AgreementDigest,
+    ) -> Result<Highest, LedgerError> {
+        let settled = |known: &Highest| {
+            known.version > seen || known.version == seen && known.digest.is_some()
+        };
+        if let Some(known) = read(&self.connection, agreement)?.filter(settled) {
             return Ok(known);
         }
         let tx = begin(&mut self.connection)?;
         tx.execute(
-            "INSERT INTO versions (agreement_id, version) VALUES (?1, ?2)
-             ON CONFLICT (agreement_id) DO UPDATE SET version = max(version, excluded.version)",
-            params![blob(agreement), int(seen)?],
+            "INSERT INTO versions (agreement_id, version, digest) VALUES (?1, ?2, ?3)
+             ON CONFLICT (agreement_id) DO UPDATE
+             SET version = excluded.version, digest = excluded.digest
+             WHERE excluded.version > version OR excluded.version = version AND digest IS NULL",
+            params![blob(agreement), int(seen)?, blob(digest)],
         )?;
+        let highest = read(&tx, agreement)?;
         tx.commit()?;
-        Ok(seen)
+        highest.ok_or(LedgerError::Range)
     }
+}
+
+fn read(connection: &Connection, agreement: &AgreementId) -> Result<Option<Highest>, LedgerError> {
+    let highest = connection
+        .prepare_cached("SELECT version, digest FROM versions WHERE agreement_id = ?1")?
+        .query_row([blob(agreement)], |row| {
+            let digest: Option<[u8; 32]> = row.get(1)?;
+            Ok(Highest {
+                version: number(row, 0)?,
+                digest: digest.map(AgreementDigest::from_bytes),
+            })
+        });
+    Ok(highest.optional()?)
 }

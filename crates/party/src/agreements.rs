@@ -6,9 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use incamera_agreement::{ActiveAgreement, Agreement, SignedAgreement, files};
 use incamera_keys::PublicKey;
-use incamera_ledger::Ledger;
+use incamera_ledger::{Highest, Ledger};
 use incamera_net::status::{Problem, ProblemKind};
 use incamera_types::{AgreementDigest, AgreementId, PartyName, UnixTime};
+
+use crate::service::blocking;
 
 /// The folder of agreements and their signatures, with what this party knows of itself.
 ///
@@ -57,7 +59,7 @@ impl Agreements {
 
     /// The same with a ledger that remembers the highest version of each agreement that was
     /// ever in force: an older one does not come back because the newer file, or a signature
-    /// of it, is gone or damaged.
+    /// of it, is gone or damaged. Of two files of that version the one that came first counts.
     #[must_use]
     pub fn remembering(self, ledger: Arc<Mutex<Ledger>>) -> Self {
         let memory = Some(ledger);
@@ -109,21 +111,32 @@ impl Agreements {
 
     /// What counts, remembered.
     fn signed(&self) -> Result<Vec<SignedAgreement>, Problem> {
-        let good = self.counting();
-        for known in &good {
-            self.highest(known.agreement())?;
+        let mut good = Vec::new();
+        for known in self.counting() {
+            let agreement = known.agreement();
+            if self
+                .highest(agreement)?
+                .admits(agreement.version, &agreement.digest)
+            {
+                good.push(known);
+            } else {
+                tracing::warn!(digest = %agreement.digest, "an agreement does not count: another file of its version came first");
+            }
         }
         Ok(good)
     }
 
     /// The highest version of an agreement that was ever in force, this one included.
-    fn highest(&self, agreement: &Agreement) -> Result<u64, Problem> {
+    fn highest(&self, agreement: &Agreement) -> Result<Highest, Problem> {
         let Some(memory) = &self.memory else {
-            return Ok(agreement.version);
+            return Ok(Highest {
+                version: agreement.version,
+                digest: None,
+            });
         };
         let mut ledger = memory.lock().unwrap_or_else(PoisonError::into_inner);
         ledger
-            .highest_version(&agreement.id, agreement.version)
+            .highest_version(&agreement.id, agreement.version, &agreement.digest)
             .map_err(Problem::internal)
     }
 
@@ -157,7 +170,7 @@ impl Agreements {
             .find(|known| &known.agreement().digest == digest)
             .ok_or_else(|| self.unknown(digest))?;
         let here = newer(&signed, found.agreement()).unwrap_or_default();
-        let newer = self.highest(found.agreement())?.max(here);
+        let newer = self.highest(found.agreement())?.version.max(here);
         if newer > found.agreement().version {
             return Err(Problem::new(
                 ProblemKind::Refused,
@@ -173,6 +186,16 @@ impl Agreements {
             Problem::new(ProblemKind::Expired, "agreement-expired", error.to_string())
                 .hint("sign a new version with a later `expires`")
         })
+    }
+
+    /// [`Agreements::active`], away from the threads that serve others: it waits for the
+    /// ledger, and the ledger for a disk.
+    pub(crate) async fn active_aside(
+        self: &Arc<Self>,
+        digest: AgreementDigest,
+    ) -> Result<ActiveAgreement, tonic::Status> {
+        let known = self.clone();
+        blocking(move || known.active(&digest)).await
     }
 
     /// The newest signed version of the agreement with this id.
@@ -198,6 +221,15 @@ impl Agreements {
         let known = self.all();
         let unsigned = known.iter().find(|(known, _)| &known.digest == digest);
         match unsigned {
+            Some((agreement, missing)) if missing.is_empty() => Problem::new(
+                ProblemKind::Refused,
+                "agreement-does-not-count",
+                format!(
+                    "version {} of the agreement `{}` does not count here, though all have signed it: it gives this party other keys, follows a version that is not known here, or another file of its version came first",
+                    agreement.version, agreement.name
+                ),
+            )
+            .hint("use the file that this party signed first; agree on a new version if parties hold different ones"),
             Some((agreement, missing)) => Problem::new(
                 ProblemKind::Refused,
                 "agreement-unsigned",
@@ -398,6 +430,41 @@ mod tests {
         assert!(open().active(&first).is_err());
         std::fs::write(path.join("b.toml"), next).unwrap();
         assert!(open().active(&second).is_ok());
+    }
+
+    /// All have signed two files of one version: whoever remembers one takes no other, whatever
+    /// lies in the folder.
+    #[test]
+    fn i4_another_file_of_a_version_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let (shop, mailer) = (Party::new(), Party::new());
+        let name: PartyName = "shop".parse().unwrap();
+        let open = || {
+            let ledger = Ledger::open(&path.join("ledger.sqlite"), &name).unwrap();
+            let (signs, service) = (shop.signs.public(), shop.service.public());
+            let known = Agreements::new(path, name.clone(), signs, service);
+            known.remembering(Arc::new(Mutex::new(ledger)))
+        };
+        let signers = [("shop", &shop), ("mailer", &mailer)];
+        let text = draft(&shop, &mailer);
+        let first = put(path, "a.toml", &text, &signers);
+        let version = format!("version = 2\nid = \"{first}\"\nfollows = \"{first}\"\n");
+        let next = text.replacen("version = 1\n", &version, 1);
+        let second = put(path, "m.toml", &next, &signers);
+        assert!(open().active(&second).is_ok());
+        for other in ["b.toml", "z.toml"] {
+            let twin = put(path, other, &format!("{next}# {other}\n"), &signers);
+            let refused = open().active(&twin).unwrap_err();
+            assert_eq!(refused.code(), "agreement-does-not-count");
+            assert!(open().active(&second).is_ok());
+            let newest = open().newest(&first.into()).unwrap().unwrap();
+            assert_eq!(newest.agreement().digest, second);
+        }
+        std::fs::remove_file(path.join("m.toml")).unwrap();
+        let newest = open().newest(&first.into()).unwrap().unwrap();
+        assert_eq!(newest.agreement().digest, first);
+        assert!(open().active(&first).is_err(), "version 2 is remembered");
     }
 
     #[test]

@@ -48,7 +48,8 @@ impl BrokerService for Broker {
         &self,
         request: Request<ChallengeRequest>,
     ) -> Result<Response<ChallengeReply>, Status> {
-        active(&self.state, &request.get_ref().agreement_digest)?;
+        let digest = agreement_digest(&request.get_ref().agreement_digest)?;
+        self.state.agreements.active_aside(digest).await?;
         let challenge = self.state.challenges().issue(now(), &mut rand::rng());
         Ok(Response::new(ChallengeReply {
             challenge: challenge.to_vec(),
@@ -104,8 +105,11 @@ fn keep(promises: &mut Promises, reserved: Reserved) {
 
 /// The agreement that is in force under a digest that a caller names.
 fn active(state: &State, digest: &[u8]) -> Result<ActiveAgreement, Problem> {
-    let digest = AgreementDigest::from_slice(digest).map_err(|_| malformed("agreement_digest"))?;
-    state.agreements.active(&digest)
+    state.agreements.active(&agreement_digest(digest)?)
+}
+
+fn agreement_digest(bytes: &[u8]) -> Result<AgreementDigest, Problem> {
+    AgreementDigest::from_slice(bytes).map_err(|_| malformed("agreement_digest"))
 }
 
 fn malformed(field: &str) -> Problem {

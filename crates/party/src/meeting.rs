@@ -46,16 +46,16 @@ impl Meeting {
     }
 
     /// The caller must be the party that it says it is, and in the agreement.
-    fn admit(
+    async fn admit(
         &self,
         hello: &MeetingHello,
         key: Option<incamera_keys::PublicKey>,
-    ) -> Result<(Key, PartyName), Problem> {
+    ) -> Result<(Key, PartyName), Status> {
         let digest = AgreementDigest::from_slice(&hello.agreement_digest)
             .map_err(|_| malformed("agreement digest"))?;
         let kind: IdKind = hello.id_kind.parse().map_err(|_| malformed("id kind"))?;
         let name: PartyName = hello.party.parse().map_err(|_| malformed("party"))?;
-        let signed = self.agreements.active(&digest)?;
+        let signed = self.agreements.active_aside(digest).await?;
         let party = signed.agreement().parties.get(&name);
         let owns = signed.agreement().owners().contains(&name);
         if !owns || party.map(|party| &party.service) != key.as_ref() {
@@ -64,7 +64,8 @@ impl Meeting {
                 "not-the-party",
                 format!("the caller is not `{name}`, an owner of data here: its TLS key is not that party's service key"),
             )
-            .hint("use the service key that the agreement names"));
+            .hint("use the service key that the agreement names")
+            .into());
         }
         Ok(((digest, kind), name))
     }
@@ -107,7 +108,7 @@ impl MeetingService for Meeting {
         let Some(Frame::Hello(hello)) = first else {
             return Err(malformed("hello").into());
         };
-        let (key, party) = self.admit(&hello, key)?;
+        let (key, party) = self.admit(&hello, key).await?;
         let (replies, receiver) = mpsc::channel(FRAMES_UNDER_WAY);
         tracing::info!(%party, kind = %key.1, "joined the meeting point");
         let half = Half {
@@ -169,7 +170,11 @@ mod tests {
         AdMeasurement, Agreement, PartyInputs, files, sign, template_ad_measurement,
     };
     use incamera_attest::TeeKind;
+    use std::path::Path;
+    use std::time::Duration;
+
     use incamera_keys::SigningKey;
+    use incamera_ledger::Ledger;
     use incamera_types::Measurement;
 
     use super::*;
@@ -212,34 +217,18 @@ mod tests {
 
     /// Whoever matches learns pseudonyms of the ids that it brings. A party that owns nothing
     /// would stand in for an owner, and whoever holds no party's key for anybody.
-    #[test]
-    fn only_owners_meet() {
+    #[tokio::test]
+    async fn only_owners_meet() {
         let folder = tempfile::tempdir().unwrap();
         let all = [(); 3].map(|()| keys());
         let [shop, mailer, agency] = &all;
-        let text = text(shop, mailer, agency);
-        let path = folder.path().join("a.toml");
-        std::fs::write(&path, &text).unwrap();
-        for (name, key) in ["shop", "mailer", "agency"].into_iter().zip(&all) {
-            let signature = sign(text.as_bytes(), &key[0]).unwrap().to_armor();
-            let file = files::signature_path(&path, &name.parse().unwrap());
-            std::fs::write(file, signature).unwrap();
-        }
-        let name = "shop".parse().unwrap();
-        let known = Agreements::new(folder.path(), name, shop[0].public(), shop[1].public());
+        let (known, digest) = agreed(folder.path(), &all);
         let meeting = Meeting::new(Arc::new(known));
-        let digest = Agreement::parse(text.as_bytes()).unwrap().digest;
-        let admit = |name: &str, keys: Option<&Keys>| {
-            let hello = MeetingHello {
-                agreement_digest: digest.as_bytes().to_vec(),
-                id_kind: "email".into(),
-                party: name.into(),
-            };
-            let admitted = meeting.admit(&hello, keys.map(|keys| keys[1].public()));
-            admitted.map(|(_, name)| name.to_string())
-        };
         for (name, key) in [("shop", shop), ("mailer", mailer)] {
-            assert_eq!(admit(name, Some(key)).unwrap(), name);
+            assert_eq!(
+                admit(&meeting, &digest, name, Some(key)).await.unwrap(),
+                name
+            );
         }
         let strangers = [
             ("agency", Some(agency)),
@@ -248,8 +237,71 @@ mod tests {
             ("mailer", None),
         ];
         for (name, key) in strangers {
-            let refused = admit(name, key).unwrap_err();
+            let refused = admit(&meeting, &digest, name, key).await.unwrap_err();
             assert_eq!(refused.code(), "not-the-party", "{name}");
         }
+    }
+
+    /// While a disk is slow, its ledger is locked: whoever waits for it holds up nobody else.
+    #[tokio::test]
+    async fn a_locked_ledger_stops_no_thread_of_the_runtime() {
+        let folder = tempfile::tempdir().unwrap();
+        let all = [(); 3].map(|()| keys());
+        let (known, digest) = agreed(folder.path(), &all);
+        let ledger = Ledger::in_memory(&"shop".parse().unwrap()).unwrap();
+        let ledger = Arc::new(Mutex::new(ledger));
+        let meeting = Meeting::new(Arc::new(known.remembering(ledger.clone())));
+        let (locked, is_locked) = std::sync::mpsc::channel();
+        let slow = std::thread::spawn(move || {
+            let _held = ledger.lock().unwrap();
+            locked.send(()).unwrap();
+            std::thread::sleep(Duration::from_secs(2));
+        });
+        is_locked.recv().unwrap();
+        let mut others = 0;
+        let admitted = admit(&meeting, &digest, "shop", Some(&all[0]));
+        tokio::pin!(admitted);
+        // The runtime of this test has one thread.
+        let name = loop {
+            tokio::select! {
+                name = &mut admitted => break name.unwrap(),
+                () = tokio::time::sleep(Duration::from_millis(10)) => others += 1,
+            }
+        };
+        assert_eq!(name, "shop");
+        assert!(others > 10, "{others}");
+        slow.join().unwrap();
+    }
+
+    /// An agreement of the shop, the mailer and the agency, as the shop has it.
+    fn agreed(folder: &Path, all: &[Keys; 3]) -> (Agreements, AgreementDigest) {
+        let [shop, mailer, agency] = all;
+        let text = text(shop, mailer, agency);
+        let path = folder.join("a.toml");
+        std::fs::write(&path, &text).unwrap();
+        for (name, key) in ["shop", "mailer", "agency"].into_iter().zip(all) {
+            let signature = sign(text.as_bytes(), &key[0]).unwrap().to_armor();
+            let file = files::signature_path(&path, &name.parse().unwrap());
+            std::fs::write(file, signature).unwrap();
+        }
+        let name = "shop".parse().unwrap();
+        let known = Agreements::new(folder, name, shop[0].public(), shop[1].public());
+        let digest = Agreement::parse(text.as_bytes()).unwrap().digest;
+        (known, digest)
+    }
+
+    async fn admit(
+        meeting: &Meeting,
+        digest: &AgreementDigest,
+        name: &str,
+        keys: Option<&Keys>,
+    ) -> Result<String, Problem> {
+        let hello = MeetingHello {
+            agreement_digest: digest.as_bytes().to_vec(),
+            id_kind: "email".into(),
+            party: name.into(),
+        };
+        let admitted = meeting.admit(&hello, keys.map(|keys| keys[1].public()));
+        Ok(admitted.await?.1.to_string())
     }
 }

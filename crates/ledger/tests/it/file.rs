@@ -47,7 +47,7 @@ fn a_newer_schema_is_refused() {
     match Ledger::open(&owner.path(), &shop()) {
         Err(LedgerError::Schema {
             found: 99,
-            known: 2,
+            known: 3,
         }) => {}
         other => panic!("{other:?}"),
     }
@@ -63,7 +63,9 @@ fn an_older_schema_is_brought_up_to_date() {
         .unwrap();
     old.execute_batch(
         "INSERT INTO party (only, name) VALUES (1, 'shop');
-         INSERT INTO charges VALUES (x'01', x'02', x'03', x'04', 100, 10, 1);",
+         INSERT INTO charges VALUES (x'01', x'02', x'03', x'04', 100, 10, 1);
+         INSERT INTO seeds VALUES (x'01', x'03', x'05', 1);
+         INSERT INTO seed_manifests VALUES (x'01', x'06');",
     )
     .unwrap();
     old.pragma_update(None, "application_id", 0x4943_4c67)
@@ -73,7 +75,15 @@ fn an_older_schema_is_brought_up_to_date() {
     for _ in 0..2 {
         let mut ledger = Ledger::open(&path, &shop()).unwrap();
         assert_eq!(ledger.spent_in_all().unwrap(), rho(100));
-        assert_eq!(ledger.highest_version(&d(1), 3).unwrap(), 3);
+        let highest = ledger.highest_version(&d(1), 3, &d(60)).unwrap();
+        assert_eq!(highest.version, 3);
+    }
+    // Of that seed nobody knows what it reads, so nothing would erase it later.
+    let file = rusqlite::Connection::open(&path).unwrap();
+    for table in ["seeds", "seed_manifests"] {
+        let count = format!("SELECT count(*) FROM {table}");
+        let left: i64 = file.query_row(&count, [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0, "{table}");
     }
 }
 

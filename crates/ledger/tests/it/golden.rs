@@ -1,8 +1,8 @@
-//! A committed ledger of the newest schema: every later program must open it. (Older ones:
-//! `file::an_older_schema_is_brought_up_to_date`.)
+//! Committed ledgers of each schema from the second: every later program must open them. (The
+//! first: `file::an_older_schema_is_brought_up_to_date`.)
 //!
-//! `cargo test -p incamera-ledger -- --ignored write_golden_files` made it; a new schema gets a
-//! file of its own beside this.
+//! `cargo test -p incamera-ledger -- --ignored write_golden_files` made the newest; a new schema
+//! gets a file of its own beside the others.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use incamera_types::UnixTime;
 
 use crate::fixture::{Fixture, NOW, Want, d, rho};
 
-fn golden() -> PathBuf {
+fn golden(schema: u8) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    folder.join("tests/golden/ledger-2.sqlite")
+    folder.join(format!("tests/golden/ledger-{schema}.sqlite"))
 }
 
 #[test]
@@ -28,21 +28,36 @@ fn write_golden_files() {
         ..Want::default()
     };
     owner.reserve(open).unwrap();
-    owner.ledger.highest_version(&d(1), 3).unwrap();
-    fs::copy(owner.path(), golden()).unwrap();
+    owner.ledger.highest_version(&d(1), 3, &d(60)).unwrap();
+    fs::copy(owner.path(), golden(3)).unwrap();
 }
 
 #[test]
 fn the_ledger_of_schema_2_opens() {
+    // Which file the highest version was is not in it: the first one seen counts.
+    opens(2, 61);
+}
+
+#[test]
+fn the_ledger_of_schema_3_opens() {
+    opens(3, 60);
+}
+
+fn opens(schema: u8, first: u8) {
     let mut owner = Fixture::on_disk();
-    fs::copy(golden(), owner.path()).unwrap();
+    fs::copy(golden(schema), owner.path()).unwrap();
     owner.reopen();
     assert_eq!(
         (owner.spent(), owner.ledger.held().unwrap()),
         (rho(100), rho(30))
     );
     assert_eq!(owner.ledger.log_size(&d(1)).unwrap(), 1);
-    assert_eq!(owner.ledger.highest_version(&d(1), 1).unwrap(), 3);
+    let older = owner.ledger.highest_version(&d(1), 1, &d(59)).unwrap();
+    assert_eq!(older.version, 3);
+    for digest in [61, 62] {
+        let highest = owner.ledger.highest_version(&d(1), 3, &d(digest));
+        assert_eq!(highest.unwrap().digest, Some(d(first)));
+    }
     let newest = owner
         .ledger
         .newest_manifest(&d(1), &"customers".parse().unwrap())
