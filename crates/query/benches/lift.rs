@@ -248,6 +248,7 @@ fn main() {
     let params = [("from", from), ("until", until)]
         .map(|(name, day)| (name.parse().unwrap(), Value::Date(day)));
     let checked = check(&world.agreement, query, &params.into()).unwrap();
+    let checked = checked.asked_by(grants.request());
     let path = |name: &DatasetName, id: &FileId| part_path(&folder.join(name.as_str()), id);
     let data = RoomData::new(&world.manifests(), &path);
     let limits = Limits {

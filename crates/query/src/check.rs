@@ -9,8 +9,10 @@ use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
 use datafusion::sql::planner::SqlToRel;
 use incamera_agreement::{Agreement, Query};
+use incamera_release::VerifiedRequest;
 use incamera_types::{
-    ColumnRef, DatasetName, DatasetSpec, ParamType, Params, PrivacyLoss, QueryName,
+    ColumnName, ColumnRef, DatasetName, DatasetSpec, ParamType, Params, PrivacyLoss, QueryName,
+    RequestDigest,
 };
 
 use crate::lineage::{Lineage, Rows, Unit, bare, not_allowed, unit_lost};
@@ -46,6 +48,13 @@ pub struct CheckedQuery {
     pub(crate) population: u64,
     /// The people of the largest owner read.
     pub(crate) most_people: u64,
+    /// The people of each private data set's owner.
+    pub(crate) declared: BTreeMap<DatasetName, u64>,
+    /// Of public data sets, the columns that a join sets equal to what a person's row has: no
+    /// two rows may be the same in them.
+    pub(crate) public_keys: BTreeMap<DatasetName, BTreeSet<ColumnName>>,
+    /// The request that it was checked for, in a room.
+    pub(crate) request: Option<RequestDigest>,
     /// One row for each row of the joined data: its person, group keys and values.
     pub(crate) plan: LogicalPlan,
 }
@@ -69,9 +78,29 @@ impl CheckedQuery {
         self.loss
     }
 
-    /// How many rows of a person of a data set are kept.
-    pub(crate) fn rows_a_person(&self, dataset: &DatasetName) -> u64 {
+    /// The same query as this request's: [`compute`](crate::compute) takes the grants of no
+    /// other. For tests and measurements: a room uses [`check_request`].
+    #[must_use]
+    pub fn asked_by(self, request: RequestDigest) -> Self {
+        Self {
+            request: Some(request),
+            ..self
+        }
+    }
+
+    /// How many rows of a person of a private data set are kept, and how many a public one
+    /// may have in all.
+    pub(crate) fn most_rows(&self, dataset: &DatasetName) -> u64 {
         self.query.rows.get(dataset).copied().unwrap_or(1)
+    }
+
+    /// How many rows of a public data set a person's row can meet.
+    pub(crate) fn public_matches(&self, spec: &DatasetSpec) -> u64 {
+        let keys = self.public_keys.get(&spec.name);
+        if keys.is_some_and(|keys| !keys.is_empty()) {
+            return 1;
+        }
+        self.most_rows(&spec.name)
     }
 
     /// The measures, in order of the SELECT.
@@ -95,6 +124,16 @@ pub fn check(
         Check { agreement, query }.run(values)
     };
     with_stack(check).map_err(|refusal| refusal.in_sql(&query.sql))
+}
+
+/// Checks what a signed request asks, for that request alone.
+///
+/// # Errors
+/// [`Refusal`]: what, why, and what to write instead.
+pub fn check_request(request: &VerifiedRequest) -> Result<CheckedQuery, Refusal> {
+    let agreement = request.agreement().agreement();
+    let checked = check(agreement, request.query(), request.request().params())?;
+    Ok(checked.asked_by(request.digest()))
 }
 
 /// The stack of a planner's thread: parser and planner recurse as deep as SQL nests.
@@ -140,7 +179,8 @@ impl Check<'_> {
     fn run(&self, values: ParamValues) -> Result<CheckedQuery, Refusal> {
         let plan = self.plan(values)?;
         let (outputs, aggregate) = top(&plan)?;
-        let rows = Lineage::new(self.agreement).rows(&aggregate.input)?;
+        let mut lineage = Lineage::new(self.agreement);
+        let rows = lineage.rows(&aggregate.input)?;
         let scope = Scope {
             schema: aggregate.input.schema(),
             fields: &rows.fields,
@@ -165,6 +205,9 @@ impl Check<'_> {
                 .people()
                 .max()
                 .unwrap_or(self.agreement.matching.max_ids),
+            declared: self.declared(),
+            public_keys: lineage.public_keys(),
+            request: None,
             plan,
         })
     }
@@ -302,6 +345,17 @@ impl Check<'_> {
         specs
             .map(|(name, spec)| (name.clone(), spec.clone()))
             .collect()
+    }
+
+    /// The people of each private data set's owner, or else the ids that may be matched.
+    fn declared(&self) -> BTreeMap<DatasetName, u64> {
+        let people = |spec: &DatasetSpec| {
+            let party = self.agreement.parties.get(&spec.owner);
+            let people = party.map(|party| party.people).filter(|people| *people > 0);
+            people.unwrap_or(self.agreement.matching.max_ids)
+        };
+        let specs = self.datasets().into_iter().filter(|(_, spec)| !spec.public);
+        specs.map(|(name, spec)| (name, people(&spec))).collect()
     }
 
     /// The people of each owner read, where declared. The answer can be about those of the

@@ -27,6 +27,7 @@ mod lineage;
 mod measure;
 mod memory;
 mod params;
+mod public;
 mod refusal;
 mod released;
 mod room;
@@ -38,7 +39,7 @@ mod sql;
 mod table;
 mod tables;
 
-pub use check::{CheckedQuery, check, prove};
+pub use check::{CheckedQuery, check, check_request, prove};
 pub use clipped::{Clipped, ClippedError, ClippedSum};
 pub use explain::{Expected, Explanation, Runs};
 pub use measure::{Kind, Measure};

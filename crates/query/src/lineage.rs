@@ -22,9 +22,9 @@
 //! | filter | any condition on the row |
 //! | anything else | refused |
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use datafusion::common::{JoinType, NullEquality, TableReference};
+use datafusion::common::{Column, JoinType, NullEquality, TableReference};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, Join, LogicalPlan, Operator, Projection, TableScan,
@@ -64,12 +64,15 @@ pub(crate) struct Rows {
     some: BTreeSet<DatasetName>,
     /// ... and those of them that have part in every row.
     every: BTreeSet<DatasetName>,
+    /// The public data set that the rows are, if they are one's.
+    one_public: Option<DatasetName>,
 }
 
 /// Walks plans over the data sets of an agreement.
 pub(crate) struct Lineage<'a> {
     agreement: &'a Agreement,
     scanned: BTreeSet<DatasetName>,
+    public_keys: BTreeMap<DatasetName, BTreeSet<ColumnName>>,
 }
 
 type Walked = Result<Rows, Refusal>;
@@ -79,7 +82,15 @@ impl<'a> Lineage<'a> {
         Self {
             agreement,
             scanned: BTreeSet::new(),
+            public_keys: BTreeMap::new(),
         }
+    }
+
+    /// Of each public data set that a join gives to people's rows, the columns that it sets
+    /// equal to theirs, if any. Where no two rows of the data set are the same in them, each
+    /// row of a person meets one at most.
+    pub(crate) fn public_keys(self) -> BTreeMap<DatasetName, BTreeSet<ColumnName>> {
+        self.public_keys
     }
 
     /// Checks a plan below the aggregate.
@@ -152,6 +163,7 @@ impl<'a> Lineage<'a> {
             private: !spec.public,
             some: private.clone(),
             every: private,
+            one_public: spec.public.then(|| spec.name.clone()),
         })
     }
 
@@ -187,6 +199,11 @@ impl<'a> Lineage<'a> {
         let right = self.rows(&join.right)?;
         let split = left.fields.len();
         let private = (left.private, right.private);
+        let public = match private {
+            (true, false) => right.one_public,
+            (false, true) => left.one_public,
+            _ => None,
+        };
         let mut fields = left.fields;
         fields.extend(right.fields);
         let scope = Scope {
@@ -194,6 +211,11 @@ impl<'a> Lineage<'a> {
             fields: &fields,
         };
         let linked = self.conditions(join, &scope, split)?;
+        if let Some(public) = public {
+            let keys = equalities(join);
+            let keys = keys.filter_map(|(a, b)| key_of(&public, a, b, &scope, split));
+            self.public_keys.insert(public.clone(), keys.collect());
+        }
         match private {
             (true, true) if !linked => return Err(not_linked()),
             (false, true) if left_outer => return Err(public_left()),
@@ -215,6 +237,7 @@ impl<'a> Lineage<'a> {
             private: private.0 || private.1,
             some: left.some.into_iter().chain(right.some).collect(),
             every,
+            one_public: None,
         })
     }
 
@@ -251,23 +274,55 @@ impl<'a> Lineage<'a> {
                 Box::new(right.clone()),
             );
             scope.condition(&Expr::BinaryExpr(equal))?;
-            linked |= links(left, right, scope, split);
         }
         if let Some(filter) = &join.filter {
             scope.condition(filter)?;
-            for part in split_conjunction(filter) {
-                if let Expr::BinaryExpr(BinaryExpr {
-                    left,
-                    op: Operator::Eq,
-                    right,
-                }) = part
-                {
-                    linked |= links(left, right, scope, split);
-                }
-            }
+        }
+        for (left, right) in equalities(join) {
+            linked |= links(left, right, scope, split);
         }
         Ok(linked)
     }
+}
+
+/// What a join's conditions set equal.
+fn equalities(join: &Join) -> impl Iterator<Item = (&Expr, &Expr)> {
+    let filter = join.filter.iter().flat_map(split_conjunction);
+    let equal = |part| match part {
+        &Expr::BinaryExpr(BinaryExpr {
+            ref left,
+            op: Operator::Eq,
+            ref right,
+        }) => Some((left.as_ref(), right.as_ref())),
+        _ => None,
+    };
+    let on = join.on.iter().map(|(left, right)| (left, right));
+    on.chain(filter.filter_map(equal))
+}
+
+/// The column of `public` that `a = b` sets equal to something of the other side.
+fn key_of(
+    public: &DatasetName,
+    a: &Expr,
+    b: &Expr,
+    scope: &Scope<'_>,
+    split: usize,
+) -> Option<ColumnName> {
+    let side = |column: &Column| Some(scope.schema.maybe_index_of_column(column)? < split);
+    let key = |expr: &Expr| {
+        let Expr::Column(column) = bare(expr) else {
+            return None;
+        };
+        let (dataset, name) = scope.field(column).ok()?.origin.clone()?;
+        (&dataset == public).then_some((name, side(column)?))
+    };
+    let one = |(expr, other): (&Expr, &Expr)| {
+        let (name, here) = key(expr)?;
+        let others = other.column_refs();
+        let across = others.iter().all(|column| side(column) == Some(!here));
+        across.then_some(name)
+    };
+    [(a, b), (b, a)].into_iter().find_map(one)
 }
 
 /// Whether `left = right` sets a unit column of one side equal to one of the other.

@@ -24,7 +24,11 @@
 //! [`PART_FACTOR`] is 3: a part is read into a buffer that doubles as it grows, and kept in
 //! one of its own length. A test runs the engine inside the first line's number.
 //!
-//! Not in it: a public data set that gives one row many matches, before another join.
+//! A public data set multiplies the rows of a left side by those that the agreement allows it,
+//! unless a join goes by columns in which no two of its rows are the same
+//! ([`public`](crate::public)). An owner who sealed more people than it declares, up to twice as
+//! many, can make the first two lines so much larger: a machine has twice `memory_bytes` unless
+//! its operator says otherwise.
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::logical_expr::LogicalPlan;
@@ -80,11 +84,22 @@ pub(crate) fn fits(
 pub(crate) fn needed(checked: &CheckedQuery, parts: PartBytes<'_>, threads: u64) -> u64 {
     let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
     let of_parts = sum(&mut checked.datasets.keys().map(parts)).saturating_mul(PART_FACTOR);
-    let of_cuts = sum(&mut checked.datasets.values().map(|spec| cut(checked, spec)));
+    let cut_rows = checked.datasets.values().filter(|spec| !spec.public);
+    let of_cuts = sum(&mut cut_rows.map(|spec| cut(checked, spec)));
+    let of_keys = sum(&mut checked.datasets.values().map(|spec| keys(checked, spec)));
     let of_a_thread = BASE_BYTES.saturating_add(of_parts).saturating_add(of_cuts);
     of_joins(checked)
         .saturating_add(people(checked))
         .saturating_add(of_a_thread.saturating_mul(threads))
+        .saturating_add(of_keys)
+}
+
+/// The bytes of what is kept of a public data set's rows to find those that are there twice.
+fn keys(checked: &CheckedQuery, spec: &DatasetSpec) -> u64 {
+    let keys = checked.public_keys.get(&spec.name).into_iter().flatten();
+    let columns = keys.filter_map(|name| spec.column(name));
+    let bytes: u64 = columns.map(|column| HASH_BYTES + width(column)).sum();
+    bytes.saturating_mul(checked.most_rows(&spec.name))
 }
 
 /// The bytes of all joins: what the engine may reserve.
@@ -96,7 +111,7 @@ pub(crate) fn of_joins(checked: &CheckedQuery) -> u64 {
 
 /// The bytes of the rows that wait for the cut.
 fn cut(checked: &CheckedQuery, spec: &DatasetSpec) -> u64 {
-    let rows = checked.rows_a_person(&spec.name);
+    let rows = checked.most_rows(&spec.name);
     let rows = rows.saturating_add(MOST_WAITING_ROWS);
     rows.saturating_mul(row(checked, spec) * COPIES)
 }
@@ -125,7 +140,16 @@ fn joins(plan: &LogicalPlan) -> impl Iterator<Item = &LogicalPlan> {
 
 /// The bytes of a join's left side.
 fn side(checked: &CheckedQuery, left: &LogicalPlan) -> u64 {
-    let (mut rows, mut stack) = (checked.most_people, vec![left]);
+    let rows = rows(checked, left);
+    let fields = left.schema().fields().iter();
+    let row: u64 = fields.map(|field| gathered(checked, field)).sum();
+    rows.saturating_mul(HASH_BYTES + row * COPIES)
+}
+
+/// The most rows of a join's side.
+fn rows(checked: &CheckedQuery, side: &LogicalPlan) -> u64 {
+    let (mut public, mut met, mut private) = (1_u64, 1_u64, None);
+    let mut stack = vec![side];
     while let Some(node) = stack.pop() {
         stack.extend(node.inputs());
         let LogicalPlan::TableScan(scan) = node else {
@@ -136,13 +160,16 @@ fn side(checked: &CheckedQuery, left: &LogicalPlan) -> u64 {
         let Some(spec) = specs.find(|spec| spec.name.as_str() == name) else {
             continue;
         };
-        if !spec.public {
-            rows = rows.saturating_mul(checked.rows_a_person(&spec.name));
+        let most = checked.most_rows(&spec.name);
+        if spec.public {
+            public = public.saturating_mul(most);
+            met = met.saturating_mul(checked.public_matches(spec));
+        } else {
+            let people = private.unwrap_or(checked.most_people);
+            private = Some(people.saturating_mul(most));
         }
     }
-    let fields = left.schema().fields().iter();
-    let row: u64 = fields.map(|field| gathered(checked, field)).sum();
-    rows.saturating_mul(HASH_BYTES + row * COPIES)
+    private.map_or(public, |private| private.saturating_mul(met))
 }
 
 /// The bytes of a value of a join's left side.
@@ -174,10 +201,11 @@ fn width(column: &ColumnSpec) -> u64 {
 
 /// The bytes of what each person adds to each group.
 fn people(checked: &CheckedQuery) -> u64 {
-    let names = checked.datasets.values().filter(|spec| !spec.public);
-    let rows = names
-        .map(|spec| checked.rows_a_person(&spec.name))
-        .fold(1, u64::saturating_mul);
+    let rows = checked.datasets.values().map(|spec| match spec.public {
+        true => checked.public_matches(spec),
+        false => checked.most_rows(&spec.name),
+    });
+    let rows = rows.fold(1, u64::saturating_mul);
     let groups = rows.min(cells(&checked.query.groups) as u64);
     let place = PLACE_BYTES + 16 * checked.measures.len() as u64;
     let places = checked.most_people.saturating_mul(groups);

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use incamera_release::OpenedGrants;
-use incamera_seal::{Part, SignedManifest, load_part, read_part, read_public_part};
+use incamera_seal::{Part, PartReader, SignedManifest, load_part, read_part, read_public_part};
 use incamera_types::{ColumnName, DatasetName, FileId};
 
 use crate::check::CheckedQuery;
 use crate::memory::{self, TooLarge};
+use crate::public;
 use crate::released::{OtherRequest, Released, release_with};
 use crate::run::{Limits, Noise, QueryError, RawAggregate, compute_over, most_threads};
 use crate::source::{Batches, PartSource, SourceError};
@@ -64,6 +65,25 @@ impl RoomData {
         memory::fits(checked, &parts, threads as u64, limits.memory_bytes)
     }
 
+    /// Whether the public data sets that a query reads have no more rows than the agreement
+    /// says, and none twice of those that a join goes by. To be asked before an owner is, as
+    /// `fits`: their owner could otherwise make the query as long and as large as it likes,
+    /// by how many of its rows another's row meets.
+    ///
+    /// # Errors
+    /// [`SourceError`], with what to do.
+    pub fn check_public(&self, checked: &CheckedQuery) -> Result<(), SourceError> {
+        let source: Arc<dyn PartSource> = Arc::new(Public { data: self.clone() });
+        public::check(checked, &source)
+    }
+
+    fn stored(&self, dataset: &DatasetName) -> Result<&Stored, SourceError> {
+        let missing = || SourceError::Missing {
+            dataset: dataset.clone(),
+        };
+        self.datasets.get(dataset).ok_or_else(missing)
+    }
+
     /// The bytes of the parts of the partition that has most.
     fn largest_partition_bytes(&self, dataset: &DatasetName) -> u64 {
         let mut bytes: BTreeMap<u32, u64> = BTreeMap::new();
@@ -91,6 +111,9 @@ pub async fn compute(
     grants: &Arc<OpenedGrants>,
     limits: &Limits,
 ) -> Result<RawAggregate, QueryError> {
+    if checked.request != Some(grants.request()) {
+        return Err(OtherRequest.into());
+    }
     // The noise must not cost more than every owner was charged.
     if !checked.loss().within(&grants.loss()) {
         return Err(QueryError::Engine);
@@ -131,41 +154,39 @@ struct Opened {
 }
 
 impl Opened {
-    fn stored(&self, dataset: &DatasetName) -> Result<&Stored, SourceError> {
-        let missing = || SourceError::Missing {
-            dataset: dataset.clone(),
-        };
-        self.data.datasets.get(dataset).ok_or_else(missing)
-    }
-
-    fn part(&self, stored: &Stored, part: &Part, columns: &[ColumnName]) -> Option<Batches> {
+    fn part(&self, stored: &Stored, part: &Part, columns: &[ColumnName]) -> Option<PartReader> {
         let manifest = &stored.manifest;
-        let dataset = manifest.dataset();
+        if manifest.public() {
+            return stored.public_part(part, columns);
+        }
+        let keys = self.grants.part_keys(manifest.dataset(), &part.file_id)?;
         let file = load_part(stored.paths.get(&part.file_id)?, manifest, part).ok()?;
-        let reader = if manifest.public() {
-            read_public_part(file, manifest, part, columns, BATCH_ROWS)
-        } else {
-            let keys = self.grants.part_keys(dataset, &part.file_id)?;
-            read_part(file, manifest, part, keys, columns, BATCH_ROWS)
-        };
-        let damaged = damaged(dataset, &part.file_id);
-        let batches = reader
-            .ok()?
-            .map(move |batch| batch.map_err(|_| damaged.clone()));
-        Some(Box::new(batches))
+        read_part(file, manifest, part, keys, columns, BATCH_ROWS).ok()
     }
 }
 
-fn damaged(dataset: &DatasetName, file_id: &FileId) -> SourceError {
-    SourceError::Part {
-        dataset: dataset.clone(),
-        file_id: *file_id,
+impl Stored {
+    fn public_part(&self, part: &Part, columns: &[ColumnName]) -> Option<PartReader> {
+        let file = load_part(self.paths.get(&part.file_id)?, &self.manifest, part).ok()?;
+        read_public_part(file, &self.manifest, part, columns, BATCH_ROWS).ok()
+    }
+
+    /// The rows of a part, if it opens.
+    fn batches(&self, part: &Part, opened: Option<PartReader>) -> Result<Batches, SourceError> {
+        let damaged = SourceError::Part {
+            dataset: self.manifest.dataset().clone(),
+            file_id: part.file_id,
+        };
+        let rows = opened.ok_or_else(|| damaged.clone())?;
+        Ok(Box::new(
+            rows.map(move |batch| batch.map_err(|_| damaged.clone())),
+        ))
     }
 }
 
 impl PartSource for Opened {
     fn partitions(&self, dataset: &DatasetName) -> Result<u32, SourceError> {
-        Ok(self.stored(dataset)?.manifest.partitions())
+        Ok(self.data.stored(dataset)?.manifest.partitions())
     }
 
     fn open(
@@ -174,7 +195,7 @@ impl PartSource for Opened {
         partition: u32,
         columns: &[ColumnName],
     ) -> Result<Vec<Batches>, SourceError> {
-        let stored = self.stored(dataset)?;
+        let stored = self.data.stored(dataset)?;
         let public = stored.manifest.public();
         // A part without keys holds rows of people who did not consent to the purpose.
         let readable = |part: &&Part| {
@@ -183,10 +204,32 @@ impl PartSource for Opened {
         };
         let parts = stored.manifest.parts().iter().filter(readable);
         parts
-            .map(|part| {
-                self.part(stored, part, columns)
-                    .ok_or_else(|| damaged(dataset, &part.file_id))
-            })
+            .map(|part| stored.batches(part, self.part(stored, part, columns)))
+            .collect()
+    }
+}
+
+/// The public data sets alone, without keys.
+struct Public {
+    data: RoomData,
+}
+
+impl PartSource for Public {
+    fn partitions(&self, dataset: &DatasetName) -> Result<u32, SourceError> {
+        Ok(self.data.stored(dataset)?.manifest.partitions())
+    }
+
+    fn open(
+        &self,
+        dataset: &DatasetName,
+        partition: u32,
+        columns: &[ColumnName],
+    ) -> Result<Vec<Batches>, SourceError> {
+        let stored = self.data.stored(dataset)?;
+        let parts = stored.manifest.parts().iter();
+        let parts = parts.filter(|part| part.partition == partition);
+        parts
+            .map(|part| stored.batches(part, stored.public_part(part, columns)))
             .collect()
     }
 }

@@ -30,9 +30,9 @@ use incamera_types::{DatasetSpec, RequestDigest};
 
 use crate::check::CheckedQuery;
 use crate::fold::{self, Fold, Odd, Rules, Totals};
+use crate::released::OtherRequest;
 use crate::scan::Slice;
 use crate::source::{PartSource, SourceError};
-use crate::tables::schema_read;
 
 /// What a run may use: from the room's configuration, never from rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,9 @@ pub enum QueryError {
     /// Rows cannot be had.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The grants are of another request than the one that was checked.
+    #[error(transparent)]
+    OtherRequest(#[from] OtherRequest),
     /// Everything else: one text for all causes.
     #[error(
         "the room could not compute the query; nothing was answered, and asking the same again is free"
@@ -341,20 +344,13 @@ impl Job {
     }
 
     fn slice(&self, spec: &DatasetSpec, partitions: &Range<u32>) -> Slice {
-        let cap = self.checked.rows_a_person(&spec.name);
-        Slice {
-            spec: Arc::new(spec.clone()),
-            source: Arc::clone(&self.source),
-            partitions: if spec.public {
-                0..self.stretches.of
-            } else {
-                partitions.clone()
-            },
-            of: self.stretches.of,
-            cap: usize::try_from(cap).unwrap_or(usize::MAX),
-            key: Arc::clone(&self.key),
-            schema: schema_read(spec, &self.checked.query.reads),
-            tap: Arc::default(),
-        }
+        let of = self.stretches.of;
+        let partitions = if spec.public {
+            0..of
+        } else {
+            partitions.clone()
+        };
+        let (source, key) = (Arc::clone(&self.source), Arc::clone(&self.key));
+        Slice::new(&self.checked, spec, source, key, (partitions, of))
     }
 }

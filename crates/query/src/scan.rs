@@ -26,24 +26,28 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use incamera_dp::NoiseKey;
 use incamera_types::{ColumnName, DatasetSpec};
 
+use crate::check::CheckedQuery;
 use crate::clamp;
 use crate::cut::{Cut, Rule};
+use crate::public::{Most, new_people};
 use crate::source::{Batches, PartSource, SourceError};
-use crate::tables::{field, schema_of};
+use crate::tables::{field, schema_of, schema_read};
 
 /// One data set's rows in a stretch of partitions (all of them if it is public).
 #[derive(Clone)]
 pub(crate) struct Slice {
     pub(crate) spec: Arc<DatasetSpec>,
-    pub(crate) source: Arc<dyn PartSource>,
-    pub(crate) partitions: Range<u32>,
-    pub(crate) of: u32,
+    source: Arc<dyn PartSource>,
+    partitions: Range<u32>,
+    of: u32,
     /// Rows a person that are kept.
-    pub(crate) cap: usize,
-    pub(crate) key: Arc<NoiseKey>,
+    cap: usize,
+    /// People that there may be, or rows of a public data set.
+    most: Most,
+    key: Arc<NoiseKey>,
     /// The columns that are read: all that the query declares, until a plan says which.
-    pub(crate) schema: SchemaRef,
-    pub(crate) tap: Arc<Tap>,
+    schema: SchemaRef,
+    tap: Arc<Tap>,
 }
 
 /// Where the rows of a slice run: the plan takes from it, and the drain takes the rest.
@@ -133,6 +137,32 @@ fn external(error: SourceError) -> DataFusionError {
 }
 
 impl Slice {
+    /// The rows of these partitions of so many.
+    pub(crate) fn new(
+        checked: &CheckedQuery,
+        spec: &DatasetSpec,
+        source: Arc<dyn PartSource>,
+        key: Arc<NoiseKey>,
+        (partitions, of): (Range<u32>, u32),
+    ) -> Self {
+        let share = (partitions.end.saturating_sub(partitions.start), of);
+        Self {
+            spec: Arc::new(spec.clone()),
+            source,
+            partitions,
+            of,
+            cap: usize::try_from(checked.most_rows(&spec.name)).unwrap_or(usize::MAX),
+            most: if spec.public {
+                Most::rows(checked, spec)
+            } else {
+                Most::people(checked, spec, share)
+            },
+            key,
+            schema: schema_read(spec, &checked.query.reads),
+            tap: Arc::default(),
+        }
+    }
+
     /// The same rows of these columns.
     fn reading(&self, schema: SchemaRef) -> Self {
         let slice = self.clone();
@@ -151,8 +181,12 @@ impl Slice {
     }
 
     /// The rows, partition after partition.
-    fn rows(&self) -> Batches {
-        let slice = self.clone();
+    pub(crate) fn rows(&self) -> Batches {
+        let most = self.most.afresh();
+        let slice = Self {
+            most,
+            ..self.clone()
+        };
         let (columns, unit) = slice.columns();
         let rows = self.partitions.clone().flat_map(move |partition| {
             let opened = slice.partition(partition, &columns, unit);
@@ -199,7 +233,13 @@ impl Slice {
         let parts = self.source.open(&self.spec.name, partition, columns)?;
         let tamed = parts.into_iter().map(|part| self.tamed(part, columns));
         let Some(column) = unit else {
-            return Ok(Box::new(tamed.collect::<Vec<_>>().into_iter().flatten()));
+            let most = self.most.clone();
+            let counted = move |batch: RecordBatch| {
+                most.add(batch.num_rows() as u64)?;
+                Ok(batch)
+            };
+            let rows = tamed.collect::<Vec<_>>().into_iter().flatten();
+            return Ok(Box::new(rows.map(move |batch| batch.and_then(&counted))));
         };
         let rule = Rule {
             dataset: self.spec.name.clone(),
@@ -208,7 +248,16 @@ impl Slice {
             column,
             key: Arc::clone(&self.key),
         };
-        Ok(Box::new(Cut::new(rule, tamed.collect())?))
+        let (most, mut last) = (self.most.clone(), None);
+        let mut counted = move |batch: RecordBatch| {
+            let people = batch.columns().get(column);
+            most.add(people.map_or(0, |people| new_people(people, &mut last)))?;
+            Ok(batch)
+        };
+        let rows = Cut::new(rule, tamed.collect())?;
+        Ok(Box::new(
+            rows.map(move |batch| batch.and_then(&mut counted)),
+        ))
     }
 
     fn broken(&self) -> SourceError {

@@ -60,6 +60,34 @@ pub enum SourceError {
         /// The data set.
         dataset: DatasetName,
     },
+    /// A public data set with more rows than agreed.
+    #[error(
+        "public data set `{dataset}` has more than the {most} rows that the query's `rows` allow it: how long a query takes would follow how many of them a person's row meets; let its owner push fewer, or sign a version of the agreement with a larger number"
+    )]
+    TooManyRows {
+        /// The data set.
+        dataset: DatasetName,
+        /// What the agreement says.
+        most: u64,
+    },
+    /// A public data set of which a person's row could meet several rows.
+    #[error(
+        "public data set `{dataset}` has several rows of the same {columns}, on which the query joins it: how long a query takes would follow how many of them a person's row meets; let its owner push one row for each"
+    )]
+    Twice {
+        /// The data set.
+        dataset: DatasetName,
+        /// The columns that the join sets equal.
+        columns: String,
+    },
+    /// A data set of more people than memory was counted for.
+    #[error(
+        "data set `{dataset}` is about more than twice as many people as its owner declares: sign a version of the agreement with a larger `people` (or `max_ids`, if it declares none)"
+    )]
+    TooManyPeople {
+        /// The data set.
+        dataset: DatasetName,
+    },
 }
 
 /// Data sets in memory: one part a data set, for tests and for an owner's own figures.

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use incamera_net::config::{self, ConfigError};
-use incamera_query::Limits;
 use serde::Deserialize;
+
+use crate::machine;
 
 /// The configuration of a room.
 ///
@@ -33,8 +34,9 @@ pub struct RoomConfig {
     /// The folder of sealed data sets: ciphertext, which owners can push again.
     pub storage: PathBuf,
     /// Memory for one query, in bytes: a query that could need more, by what the agreement and
-    /// the manifests say, is refused before anything is spent.
-    #[serde(default = "memory_bytes")]
+    /// the manifests say, is refused before anything is spent. 4 GiB, or half of what the
+    /// machine has; a room does not start with more than that has.
+    #[serde(default = "machine::default_bytes")]
     pub memory_bytes: u64,
     /// Runs without hardware protection and says so everywhere.
     #[serde(default)]
@@ -43,10 +45,6 @@ pub struct RoomConfig {
     #[cfg(feature = "simulated")]
     #[serde(default)]
     pub insecure_tls_key_log: Option<PathBuf>,
-}
-
-fn memory_bytes() -> u64 {
-    Limits::default().memory_bytes
 }
 
 impl RoomConfig {

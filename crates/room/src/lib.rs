@@ -7,12 +7,15 @@
 
 mod config;
 mod identity;
+mod machine;
 mod push;
 mod run;
 mod service;
 mod store;
+mod turns;
 
 pub use config::RoomConfig;
 pub use identity::{IdentityError, own_measurement};
+pub use machine::TooLittleMemory;
 pub use service::{ServeError, serve};
 pub use store::{Receiving, Store, StoreError};

@@ -18,7 +18,7 @@ use incamera_net::services::{
     ChallengeRequest, CommitRequest, ReserveRequest, RunEvent, RunRequest, RunResult, RunStep,
 };
 use incamera_net::status::{Problem, ProblemKind, chain};
-use incamera_query::{CheckedQuery, RoomData, check, compute, release};
+use incamera_query::{CheckedQuery, RoomData, check_request, compute, release};
 use incamera_release::{
     OpenedGrants, Opening, Record, VerifiedRequest, issue, open_grants, verify_request,
 };
@@ -52,6 +52,10 @@ pub(crate) async fn run(
     })?;
     may_receive(&request, caller)?;
     tracing::info!(request = %request.digest(), query = %request.request().query(), "asked");
+    if state.turns.taken() {
+        step(events, "waiting for a question before this one").await;
+    }
+    let _turn = state.turns.take(events.closed()).await?;
     let prepared = prepare(state, &request).await?;
     step(events, "the owners check the request").await;
     let (grants, evidence) = grants(state, &request, &prepared.manifests, events).await?;
@@ -130,9 +134,7 @@ struct Prepared {
 async fn prepare(state: &Arc<State>, request: &VerifiedRequest) -> Result<Prepared, Problem> {
     let (state, request) = (state.clone(), request.clone());
     let prepared = tokio::task::spawn_blocking(move || {
-        let agreement = request.agreement().agreement();
-        let checked = check(agreement, request.query(), request.request().params());
-        let checked = checked.map_err(|refusal| {
+        let checked = check_request(&request).map_err(|refusal| {
             Problem::new(ProblemKind::Refused, "query-refused", refusal.to_string())
         })?;
         let manifests = manifests(&state, &request)?;
@@ -141,6 +143,10 @@ async fn prepare(state: &Arc<State>, request: &VerifiedRequest) -> Result<Prepar
         data.fits(&checked, &state.limits).map_err(|error| {
             Problem::new(ProblemKind::Refused, "room-too-small", error.to_string())
                 .hint("nothing was spent; the same question can be asked once the room has more")
+        })?;
+        data.check_public(&checked).map_err(|error| {
+            Problem::new(ProblemKind::Refused, "public-data-unfit", error.to_string())
+                .hint("nothing was spent; ask again once its owner has pushed other rows")
         })?;
         Ok(Prepared {
             checked,

@@ -26,8 +26,10 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::config::RoomConfig;
 use crate::identity::{Identity, IdentityError, now};
+use crate::machine::TooLittleMemory;
 use crate::store::{Store, StoreError};
-use crate::{push, run};
+use crate::turns::Turns;
+use crate::{machine, push, run};
 
 /// Events of a run that wait for the caller.
 const EVENTS_UNDER_WAY: usize = 8;
@@ -48,6 +50,9 @@ pub enum ServeError {
     /// The address is taken, or not ours.
     #[error("the room cannot listen there: check `listen` and `health`")]
     Listen(#[from] io::Error),
+    /// There is less memory than a query may use.
+    #[error(transparent)]
+    Memory(#[from] TooLittleMemory),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
@@ -65,12 +70,14 @@ pub(crate) struct State {
     pub(crate) identity: Identity,
     pub(crate) store: Store,
     pub(crate) limits: Limits,
+    pub(crate) turns: Turns,
     pub(crate) simulated: bool,
     pub(crate) tls: TlsOptions,
 }
 
 impl State {
     fn open(config: &RoomConfig) -> Result<Self, ServeError> {
+        machine::has(config.memory_bytes)?;
         let agreement = files::read_signed(&config.agreement)?;
         let digest = agreement.agreement().digest;
         Ok(Self {
@@ -81,6 +88,7 @@ impl State {
                 memory_bytes: config.memory_bytes,
                 ..Limits::default()
             },
+            turns: Turns::new(),
             simulated: config.insecure_simulated_tee,
             tls: options(config),
         })

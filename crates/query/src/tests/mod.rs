@@ -4,6 +4,7 @@ mod clipped;
 mod hostile;
 mod invariants;
 mod memory;
+mod public;
 mod real;
 mod refusals;
 mod sealed;

@@ -15,7 +15,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::*;
-use crate::{RoomData, SourceError, check, compute, release};
+use crate::{OtherRequest, RoomData, SourceError, check, compute, release};
 
 const SQL: &str =
     "SELECT CASE WHEN mailing.mailed THEN 'mailed' ELSE 'not mailed' END AS campaign_group,
@@ -204,7 +204,8 @@ impl Room {
 
     fn checked(&self) -> CheckedQuery {
         let agreement = &self.made.agreement;
-        check(agreement, query(agreement), &self.made.params).unwrap()
+        let checked = check(agreement, query(agreement), &self.made.params).unwrap();
+        checked.asked_by(RequestDigest::from_bytes([1; 32]))
     }
 
     fn grants(&self, loss: PrivacyLoss) -> Arc<OpenedGrants> {
@@ -229,6 +230,10 @@ impl Room {
             NoiseKey::from_bytes([1; 32]),
             loss,
         ))
+    }
+
+    pub(super) fn check_public(&self) -> Result<(), SourceError> {
+        self.data().check_public(&self.checked())
     }
 
     fn data(&self) -> RoomData {
@@ -278,6 +283,29 @@ fn sealed_data_give_the_answer_of_those_who_consented() {
     let answer = released.answer();
     assert!(answer.simulated);
     assert_eq!(answer.groups.len(), 2);
+}
+
+/// The sums of one request with the noise of another, and that request's own answer: their
+/// difference would be exact.
+#[test]
+fn i6_a_checked_query_takes_the_grants_of_its_own_request_alone() {
+    let room = Room::new(Made::default());
+    let (own, data) = (room.checked(), room.data());
+    let grants = room.grants(own.loss());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let run = |checked: &CheckedQuery| {
+        let raw = runtime.block_on(compute(checked, &data, &grants, &limits()));
+        raw.map(|raw| raw.totals)
+    };
+    assert_eq!(run(&own), Ok(twin()));
+    let refused = Err(QueryError::OtherRequest(OtherRequest));
+    let other = own.clone().asked_by(RequestDigest::from_bytes([2; 32]));
+    assert_eq!(run(&other), refused);
+    let nobodys = CheckedQuery {
+        request: None,
+        ..own
+    };
+    assert_eq!(run(&nobodys), refused, "checked for no request");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::*;
 use crate::SourceError;
 
 /// A query that reads a private and a public data set.
-fn by_region() -> Made {
+pub(super) fn by_region() -> Made {
     let sql = "SELECT COUNT(DISTINCT purchases.person) AS people, SUM(purchases.amount) AS spend
 FROM purchases JOIN regions ON regions.category = purchases.category WHERE regions.region = 'north'";
     let reads = "[\"purchases.person\", \"purchases.amount\", \"purchases.category\", \"regions.category\", \"regions.region\"]";

@@ -19,6 +19,7 @@ const MOST: i128 = 200_000;
 /// The agreement of the tests of `incamera-release`, with the example's data sets and query.
 fn template() -> String {
     let base = include_str!("../../../release/tests/it/agreement.toml");
+    let base = base.replace("people = 100\n", "people = 2_469\n");
     let (head, rest) = base.split_once("[datasets.customers]").unwrap();
     let (_, budgets) = rest.split_once("[budgets.shop]").unwrap();
     let example = include_str!("../../../../docs/examples/completejourney.toml");
@@ -87,6 +88,7 @@ impl Sealed {
         let agreement = self.world.agreement.agreement();
         let query = &agreement.queries["lift"];
         let checked = check(agreement, query, &params).unwrap();
+        let checked = checked.asked_by(grants.request());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .build()

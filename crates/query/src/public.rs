@@ -1,0 +1,167 @@
+//! Sizes that an owner declares, held to them: the rows of a public data set, the people of a
+//! private one.
+//!
+//! # Claim
+//! A row of a person meets no more public rows than the agreement says, and one at most of a
+//! public data set that a join sets equal to it in some columns. So how long a query takes and
+//! how much it holds follows from declared numbers, whatever the owner of a public data set
+//! pushed (I7). Public rows are read before an owner is asked, and then the same bytes, by
+//! their digest, when it runs.
+//!
+//! Of private data sets the people are counted while they are read: what was too many shows by
+//! their owner's rows alone.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::record_batch::RecordBatch;
+use arrow::row::{RowConverter, SortField};
+use incamera_dp::NoiseKey;
+use incamera_types::{ColumnName, DatasetSpec, Pseudonym};
+
+use crate::check::CheckedQuery;
+use crate::scan::Slice;
+use crate::source::{PartSource, SourceError};
+
+/// How many times the people that its owner declares a data set may be about.
+const PEOPLE_FACTOR: u64 = 2;
+/// People that a stretch may have beyond its share: of few, chance alone puts more into one.
+const PEOPLE_SLACK: u64 = 1_000;
+
+/// The most of something that may be read, and what was read so far.
+#[derive(Clone)]
+pub(crate) struct Most {
+    most: u64,
+    found: Arc<AtomicU64>,
+    error: SourceError,
+}
+
+impl Most {
+    /// Rows of a public data set.
+    pub(crate) fn rows(checked: &CheckedQuery, spec: &DatasetSpec) -> Self {
+        let (dataset, most) = (spec.name.clone(), checked.most_rows(&spec.name));
+        Self::new(most, SourceError::TooManyRows { dataset, most })
+    }
+
+    /// People of a private data set, in so many partitions of all.
+    pub(crate) fn people(checked: &CheckedQuery, spec: &DatasetSpec, share: (u32, u32)) -> Self {
+        let declared = checked.declared.get(&spec.name).copied().unwrap_or(0);
+        let (partitions, of) = (u128::from(share.0), u128::from(share.1.max(1)));
+        let people = u128::from(declared) * u128::from(PEOPLE_FACTOR) * partitions / of;
+        let people = u64::try_from(people).unwrap_or(u64::MAX);
+        let dataset = spec.name.clone();
+        let most = people.saturating_add(PEOPLE_SLACK);
+        Self::new(most, SourceError::TooManyPeople { dataset })
+    }
+
+    fn new(most: u64, error: SourceError) -> Self {
+        let found = Arc::default();
+        Self { most, found, error }
+    }
+
+    /// The same, with nothing read yet.
+    pub(crate) fn afresh(&self) -> Self {
+        Self::new(self.most, self.error.clone())
+    }
+
+    /// Counts what was read.
+    ///
+    /// # Errors
+    /// If it is too much.
+    pub(crate) fn add(&self, more: u64) -> Result<(), SourceError> {
+        let before = self.found.fetch_add(more, Ordering::Relaxed);
+        if before.saturating_add(more) <= self.most {
+            return Ok(());
+        }
+        Err(self.error.clone())
+    }
+}
+
+/// How many people a batch starts, after the one that came last; rows are sorted by person.
+pub(crate) fn new_people(people: &ArrayRef, last: &mut Option<[u8; Pseudonym::BYTES]>) -> u64 {
+    let Some(people) = people.as_fixed_size_binary_opt() else {
+        return 0;
+    };
+    let mut new = 0;
+    for at in 0..people.len() {
+        let person = people.value(at).try_into().ok();
+        if person != *last {
+            new += 1;
+            *last = person;
+        }
+    }
+    new
+}
+
+/// Reads the public data sets of a query: whether they have no more rows than agreed, and none
+/// twice of those that a join goes by.
+///
+/// # Errors
+/// [`SourceError`], of the first data set by name.
+pub(crate) fn check(
+    checked: &CheckedQuery,
+    source: &Arc<dyn PartSource>,
+) -> Result<(), SourceError> {
+    for spec in checked.datasets.values().filter(|spec| spec.public) {
+        let of = source.partitions(&spec.name)?;
+        // Nothing is drawn for public rows.
+        let key = Arc::new(NoiseKey::from_bytes([0; 32]));
+        let slice = Slice::new(checked, spec, Arc::clone(source), key, (0..of, of));
+        let mut seen = Seen::new(checked, spec);
+        for batch in slice.rows() {
+            seen.add(&batch?)?;
+        }
+    }
+    Ok(())
+}
+
+/// What rows of a public data set have in the columns that a join goes by.
+struct Seen<'a> {
+    spec: &'a DatasetSpec,
+    columns: Vec<&'a ColumnName>,
+    rows: HashSet<Box<[u8]>>,
+}
+
+impl<'a> Seen<'a> {
+    fn new(checked: &'a CheckedQuery, spec: &'a DatasetSpec) -> Self {
+        let columns = checked.public_keys.get(&spec.name).into_iter().flatten();
+        Self {
+            spec,
+            columns: columns.collect(),
+            rows: HashSet::new(),
+        }
+    }
+
+    fn add(&mut self, batch: &RecordBatch) -> Result<(), SourceError> {
+        let column = |name: &&ColumnName| batch.column_by_name(name.as_str()).cloned();
+        let columns: Vec<ArrayRef> = self.columns.iter().filter_map(column).collect();
+        if columns.is_empty() {
+            return Ok(());
+        }
+        let unsealed = SourceError::Unsealed {
+            dataset: self.spec.name.clone(),
+        };
+        let fields = columns.iter().map(|column| column.data_type().clone());
+        let converter = RowConverter::new(fields.map(SortField::new).collect());
+        let rows = converter.and_then(|converter| converter.convert_columns(&columns));
+        let rows = rows.map_err(|_| unsealed)?;
+        for (at, row) in rows.iter().enumerate() {
+            // What is null equals nothing.
+            let null = columns.iter().any(|column| column.is_null(at));
+            if !null && !self.rows.insert(row.data().into()) {
+                return Err(self.twice());
+            }
+        }
+        Ok(())
+    }
+
+    fn twice(&self) -> SourceError {
+        let columns = self.columns.iter().map(|column| format!("`{column}`"));
+        SourceError::Twice {
+            dataset: self.spec.name.clone(),
+            columns: columns.collect::<Vec<_>>().join(" and "),
+        }
+    }
+}
