@@ -138,7 +138,7 @@ fn party(name: &str, party: &PartyInputs, comment: &str) -> String {
          signs = {signs}      # signs this file; may stay offline\n\
          service = {service}  # of the running service\n\
          url = {url}\n\
-         people = {people}    # declared and public: foretells errors\n"
+         people = {people}    # declared and public: foretells errors; data about over twice as many do not run\n"
     )
 }
 

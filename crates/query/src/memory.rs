@@ -27,8 +27,8 @@
 //! A public data set multiplies the rows of a left side by those that the agreement allows it,
 //! unless a join goes by columns in which no two of its rows are the same
 //! ([`public`](crate::public)). An owner who sealed more people than it declares, up to twice as
-//! many, can make the first two lines so much larger: a machine has twice `memory_bytes` unless
-//! its operator says otherwise.
+//! many, makes the first two lines so much larger: by default a room lets a query use half of
+//! a small machine's memory.
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::logical_expr::LogicalPlan;
