@@ -339,6 +339,7 @@ fn unsigned_draft(world: &World) {
     let version = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"\n");
     let draft = text.replacen("version = 1\n", &version, 1);
     let draft = draft.replacen(&format!("{column}\n"), "", 1);
+    let draft = draft.replacen("rows = { ", "rows = { customers = 1, ", 1);
     let file = world.path("data/draft.toml");
     std::fs::write(&file, draft).unwrap();
     let sealed = PathBuf::from(world.path("shop/sealed"));
@@ -347,7 +348,15 @@ fn unsigned_draft(world: &World) {
     let outcome = run(
         world,
         &[
-            "data", "seal", "purchases", "--party", &shop, "--data", &data, "--agreement", &file,
+            "data",
+            "seal",
+            "purchases",
+            "--party",
+            &shop,
+            "--data",
+            &data,
+            "--agreement",
+            &file,
         ],
     );
     refused(&outcome, 3, &["not in force", "`incamera agreement sign`"]);

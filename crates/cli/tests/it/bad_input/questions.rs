@@ -325,7 +325,10 @@ fn changed_consents(world: &World) {
     let sealed = world.seal_one("shop", "customers");
     assert_eq!(sealed.text("/seal_again"), "[\"purchases\"]");
     with_file(path.to_str().unwrap(), Some(&old), || {
-        let says = ["not those of the version of `customers`", "seal `customers` first"];
+        let says = [
+            "not those of the version of `customers`",
+            "seal `customers` first",
+        ];
         refused(&seal_purchases(world), 1, &says);
     });
     world.push_one("shop");
@@ -373,7 +376,7 @@ fn other_register(world: &World) {
 }
 
 /// Two machines of the shop seal the same data set, each from version N: only one of them is
-/// version N + 1, and the other's successor does not take its place unsaid.
+/// version N + 1, and the other's next, N + 2, does not take its place unsaid.
 fn two_machines(world: &World) {
     let sealed = PathBuf::from(world.path("shop/sealed"));
     let other_machine = contents(&sealed);
