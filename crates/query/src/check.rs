@@ -22,6 +22,7 @@ use crate::refusal::{Refusal, RefusalKind};
 use crate::shape::{Scope, Shape};
 use crate::sql::{one_select, syntax};
 use crate::tables::Tables;
+use crate::window;
 
 /// The bounded plan's name of the person of a row.
 pub(crate) const UNIT: &str = "__person";
@@ -221,6 +222,7 @@ impl Check<'_> {
             .statement_to_plan(statement)
             .map_err(|e| syntax(&e))?;
         let plan = plan.with_param_values(values).map_err(|e| syntax(&e))?;
+        window::not_empty(&plan)?;
         Analyzer::new()
             .execute_and_check(plan, &options, |_, _| {})
             .map_err(|e| syntax(&e))

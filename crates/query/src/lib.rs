@@ -38,6 +38,7 @@ mod source;
 mod sql;
 mod table;
 mod tables;
+mod window;
 
 pub use check::{CheckedQuery, check, check_request, prove};
 pub use clipped::{Clipped, ClippedError, ClippedSum};

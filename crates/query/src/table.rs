@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use incamera_agreement::Query;
+use incamera_agreement::{Agreement, ConsentSource, Query};
 use incamera_dp::half_width_95;
 use incamera_dp::interval::{Interval, Noisy, Verdict, digits, lift, ratio, shown};
 use incamera_wire::v1 as wire;
@@ -84,7 +84,11 @@ pub struct Comparison {
 ///
 /// # Errors
 /// [`TableError`] if the answer is not one of the query.
-pub fn table(answer: &wire::Answer, query: &Query) -> Result<Table, TableError> {
+pub fn table(
+    answer: &wire::Answer,
+    agreement: &Agreement,
+    query: &Query,
+) -> Result<Table, TableError> {
     if answer.query != query.name.as_str() {
         return Err(TableError);
     }
@@ -105,7 +109,7 @@ pub fn table(answer: &wire::Answer, query: &Query) -> Result<Table, TableError> 
             .map(|group| reader.row(group))
             .collect::<Result<_, _>>()?,
         comparison: reader.comparison()?,
-        notes: notes(answer, query),
+        notes: notes(answer, agreement, query),
         simulated: answer.simulated,
     })
 }
@@ -324,7 +328,7 @@ fn ranged(name: String, value: f64, range: Interval, unit: &str, plus_minus: boo
     }
 }
 
-fn notes(answer: &wire::Answer, query: &Query) -> Vec<String> {
+fn notes(answer: &wire::Answer, agreement: &Agreement, query: &Query) -> Vec<String> {
     let mut notes = Vec::new();
     for measure in answer
         .measures
@@ -344,10 +348,7 @@ fn notes(answer: &wire::Answer, query: &Query) -> Vec<String> {
         notes.push(format!("{} {range} a person is counted", measure.name));
     }
     notes.push("ranges are of the noise alone, at 95 %".into());
-    notes.push(format!(
-        "counted are people whose consent covers `{}` at every owner read that keeps consents",
-        query.purpose
-    ));
+    notes.push(consents(agreement, query));
     if below_zero(answer) {
         notes.push("a number below zero is noise: the true one is zero or more".into());
     }
@@ -358,6 +359,21 @@ fn notes(answer: &wire::Answer, query: &Query) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// Who counts, by the consents that the owners read keep.
+fn consents(agreement: &Agreement, query: &Query) -> String {
+    let names = query.datasets().into_iter();
+    let specs = names.filter_map(|name| agreement.datasets.get(name));
+    let mut private = specs.filter(|spec| !spec.public);
+    let keeps = |spec| matches!(agreement.consent_of(spec), ConsentSource::Dataset(_));
+    match private.any(keeps) {
+        true => format!(
+            "counted are people whose consent covers `{}` at every owner read that keeps consents",
+            query.purpose
+        ),
+        false => "no owner read keeps consents: every person counts".into(),
+    }
 }
 
 /// Whether a number is shown that only noise can have made negative.

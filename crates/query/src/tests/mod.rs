@@ -11,6 +11,7 @@ mod sealed;
 mod swapped;
 mod tables;
 mod twin;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

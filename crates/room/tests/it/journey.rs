@@ -96,7 +96,7 @@ impl Sealed {
         let limits = Limits::default();
         let computed = compute(&checked, &self.data, &grants, &limits);
         let raw = runtime.block_on(computed).unwrap();
-        table(&release(raw, &grants).unwrap().answer(), query).unwrap()
+        table(&release(raw, &grants).unwrap().answer(), agreement, query).unwrap()
     }
 
     /// How often, of `runs` answers, each exact value lay in its range: people, buyers, spend,
