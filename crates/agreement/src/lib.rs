@@ -19,6 +19,7 @@
 //! keeps to its `reads`, groups and measures is proved by the crate `query`.
 
 mod diff;
+mod doubts;
 mod error;
 mod explain;
 pub mod files;
@@ -32,6 +33,7 @@ mod template;
 mod url;
 
 pub use diff::diff;
+pub use doubts::doubts;
 pub use error::{AgreementError, Problem, Span};
 pub use explain::{explain, explain_with};
 pub use model::{

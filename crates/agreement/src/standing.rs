@@ -21,6 +21,8 @@ pub struct Standing {
     pub own_left: Spent,
     /// Whether all have signed; nothing where nobody looked.
     pub signed: Option<Result<(), SignaturesError>>,
+    /// Why it opens nothing though all have signed it, where that is known: a later version.
+    pub replaced: Option<String>,
     /// The time; without it nothing is said of whether the agreement is over.
     pub now: Option<UnixTime>,
 }
@@ -93,6 +95,10 @@ pub(crate) fn state(page: &mut Page, agreement: &Agreement, standing: &Standing)
     let until = format!("until the end of {} (UTC)", agreement.expires);
     match &standing.signed {
         _ if over => {}
+        Some(Ok(())) if standing.replaced.is_some() => page.point(format_args!(
+            "State: NOT IN FORCE: {}",
+            standing.replaced.as_deref().unwrap_or_default()
+        )),
         Some(Ok(())) => page.point(format_args!(
             "State: signed by {}; in force {until}",
             and(agreement.parties.keys())
