@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use incamera_agreement::Agreement;
-use incamera_ledger::{LedgerError, NewManifest, to_wire};
+use incamera_ledger::{LedgerError, NewManifest, NewestManifest, to_wire};
 use incamera_net::server::caller;
 use incamera_net::services::owner_server::Owner as OwnerService;
 use incamera_net::services::{
@@ -11,7 +11,7 @@ use incamera_net::services::{
 };
 use incamera_net::status::{Problem, ProblemKind};
 use incamera_seal::{SignedManifest, open_manifest};
-use incamera_types::{Digest as _, PartyName};
+use incamera_types::{AgreementDigest, Digest as _, PartyName};
 use incamera_wire::encode;
 use incamera_wire::v1::{DataVersion, Loss};
 use tonic::{Request, Response, Status};
@@ -141,20 +141,47 @@ fn status(state: &State) -> Result<StatusReply, Problem> {
     for (agreement, missing) in state.agreements.all() {
         let spent = ledger.spent(&agreement.id).map_err(failed)?;
         let entries = ledger.log_size(&agreement.id).map_err(failed)?;
-        for newest in ledger.newest_manifests(&agreement.id).map_err(failed)? {
-            reply.data.push(DataVersion {
-                dataset: newest.dataset.to_string(),
-                version: newest.version,
-                manifest: newest.digest.as_bytes().to_vec(),
-            });
+        let data = ledger.newest_manifests(&agreement.id).map_err(failed)?;
+        let data: Vec<DataVersion> = data.iter().map(data_version).collect();
+        // Versions of one agreement share their data sets.
+        let id = agreement.id.as_bytes();
+        if !reply.agreements.iter().any(|known| known.id == id) {
+            reply.data.extend(data.iter().cloned());
         }
         let ceiling = agreement.ceiling(&state.name).map(to_wire);
-        reply
-            .agreements
-            .push(one(&agreement, &missing, to_wire(spent), ceiling, entries));
+        reply.agreements.push(AgreementStatus {
+            data,
+            ..one(&agreement, &missing, to_wire(spent), ceiling, entries)
+        });
+    }
+    drop(ledger);
+    for known in &mut reply.agreements {
+        set_state(known, state);
     }
     Ok(reply)
 }
+
+fn data_version(newest: &NewestManifest) -> DataVersion {
+    DataVersion {
+        dataset: newest.dataset.to_string(),
+        version: newest.version,
+        manifest: newest.digest.as_bytes().to_vec(),
+    }
+}
+
+/// Whether the agreement opens anything today, as the broker decides it.
+fn set_state(known: &mut AgreementStatus, state: &State) {
+    let Ok(digest) = AgreementDigest::from_slice(&known.digest) else {
+        return;
+    };
+    (known.state, known.why) = match state.agreements.active(&digest) {
+        Ok(_) => (IN_FORCE.into(), String::new()),
+        Err(problem) => (problem.code().into(), problem.message().into()),
+    };
+}
+
+/// What the state of an agreement in force is called.
+const IN_FORCE: &str = "in-force";
 
 fn one(
     agreement: &Agreement,
@@ -170,5 +197,8 @@ fn one(
         spent: Some(spent),
         ceiling,
         log_entries,
+        version: agreement.version,
+        id: agreement.id.as_bytes().to_vec(),
+        ..AgreementStatus::default()
     }
 }

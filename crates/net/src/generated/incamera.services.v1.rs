@@ -62,7 +62,7 @@ pub struct StatusReply {
     #[prost(message, repeated, tag = "5")]
     pub data: ::prost::alloc::vec::Vec<::incamera_wire::v1::DataVersion>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgreementStatus {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
@@ -77,6 +77,19 @@ pub struct AgreementStatus {
     pub ceiling: ::core::option::Option<::incamera_wire::v1::Loss>,
     #[prost(uint64, tag = "6")]
     pub log_entries: u64,
+    #[prost(uint64, tag = "7")]
+    pub version: u64,
+    #[prost(bytes = "vec", tag = "8")]
+    pub id: ::prost::alloc::vec::Vec<u8>,
+    /// in-force, or the code of why it is not
+    #[prost(string, tag = "9")]
+    pub state: ::prost::alloc::string::String,
+    /// in words, where it is not in force
+    #[prost(string, tag = "10")]
+    pub why: ::prost::alloc::string::String,
+    /// of the agreement's id, all versions of it
+    #[prost(message, repeated, tag = "11")]
+    pub data: ::prost::alloc::vec::Vec<::incamera_wire::v1::DataVersion>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MeetingFrame {
