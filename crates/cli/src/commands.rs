@@ -1,6 +1,7 @@
 //! One module for each noun.
 
 mod agreement;
+mod before;
 mod clipped;
 mod data;
 #[cfg(feature = "simulated")]

@@ -136,7 +136,8 @@ impl Failure {
     /// Shows the failure and gives its exit code. With `--json` it is one document on
     /// standard output, as a success would be.
     pub fn report(self, printer: &Printer) -> ExitCode {
-        if printer.json() {
+        // Where standard output is what failed, standard error is left.
+        if printer.json() && printer.all_written().is_ok() {
             let document = serde_json::json!({
                 "error": { "what": self.what, "why": self.causes, "hint": self.hint,
                            "exit": self.exit as u8 }

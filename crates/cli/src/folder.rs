@@ -13,8 +13,10 @@
 //!   consents/        pseudonym -> consent class
 //!   sealed/DATASET/  manifest and encrypted parts
 //!   ledger.sqlite    charges, seeds (encrypted), log
+//!   serving.lock     empty; held while the service runs
 //! ```
 
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 
 use incamera_keys::{KeyError, SigningKey};
@@ -81,6 +83,21 @@ impl Folder {
             Ok::<_, std::io::Error>(file)
         };
         opened().or_fail(format!("`{}` was not locked", path.display()))
+    }
+
+    /// Held by the party's service for as long as it runs: a second one would share its ledger
+    /// and key ring unseen.
+    pub fn serving_lock(&self) -> Result<std::fs::File, Failure> {
+        let path = self.root.join("serving.lock");
+        let what = format!("the service of `{}` was not started", self.name());
+        let file = std::fs::File::create(&path).or_fail(&what)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(Failure::failed(what)
+                .why(format!("another one runs on `{}`", self.root.display()))
+                .hint("use that one, or end it first")),
+            Err(TryLockError::Error(error)) => Err(Failure::failed(what).because(&error)),
+        }
     }
 
     /// Where a sealed data set lies.

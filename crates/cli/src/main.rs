@@ -9,6 +9,7 @@ mod commands;
 mod failure;
 mod folder;
 mod kept;
+mod newer;
 mod printer;
 mod receipt;
 mod spending;
@@ -34,7 +35,8 @@ fn main() -> ExitCode {
         Style::Text
     };
     let printer = Printer::new(style, arguments.quiet);
-    match commands::run(arguments.command, &printer) {
+    let done = commands::run(arguments.command, &printer);
+    match done.and_then(|()| printer.all_written()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(&printer),
     }

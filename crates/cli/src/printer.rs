@@ -2,11 +2,17 @@
 //!
 //! Standard output is the result, standard error everything else.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+
+use crate::failure::{Done, Failure};
+
+/// Whether part of a result could not be written.
+static LOST: AtomicBool = AtomicBool::new(false);
 
 /// How results are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +60,26 @@ impl Printer {
         self.line(&serde_json::to_string_pretty(&whole).unwrap_or_default());
     }
 
-    /// One line of the result. A reader that went away is no error.
+    /// One line of the result; [`Self::all_written`] tells whether it could be written.
     pub fn line(&self, text: &str) {
         let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{}", text.trim_end_matches('\n'));
-        let _ = out.flush();
+        let written = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
+        if written.is_err_and(|error| error.kind() != ErrorKind::BrokenPipe) {
+            LOST.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// An error if part of the result could not be written: a full disk, say. A reader that
+    /// went away is no error.
+    pub fn all_written(&self) -> Done {
+        match LOST.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(Failure::failed("the result was not written")
+                .why("standard output could not be written: is the disk full?")
+                .hint(
+                    "what the command did is done; to see the result, make room and run it again",
+                )),
+        }
     }
 
     /// A note beside the result.

@@ -107,7 +107,10 @@ pub fn lines(report: &ReceiptReport, agreement: &Agreement, query: &Query) -> St
         line.push_str(&format!("; spent: {}", spent.join(", ")));
     }
     if let Some(room) = runs_left(report, agreement, query) {
-        line.push_str(&format!("; room for some {room} such runs"));
+        // What an owner's own ceiling over all its agreements leaves, a grant does not tell.
+        line.push_str(&format!(
+            "; the agreement has room for some {room} such runs, an owner's own ceiling perhaps for fewer"
+        ));
     }
     line.push_str("; the same again: free");
     match known.is_empty() {
@@ -117,7 +120,8 @@ pub fn lines(report: &ReceiptReport, agreement: &Agreement, query: &Query) -> St
 }
 
 /// The runs for which every owner's ceiling in the agreement has room; nothing if an owner did
-/// not say what it has spent.
+/// not say what it has spent. An owner's own ceiling over all its agreements may be lower: it
+/// is its own business, which `status` and `agreement show` tell its own people.
 pub fn runs_left(report: &ReceiptReport, agreement: &Agreement, query: &Query) -> Option<u64> {
     let cost = agreement.cost(query);
     let runs_of_each = report.grants.iter().map(|grant| {

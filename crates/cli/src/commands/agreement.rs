@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use incamera_agreement::{
-    AdMeasurement, Agreement, PartyInputs, Problem, Query, Standing, concerns, explain_with, files,
-    template_ad_measurement,
+    AdMeasurement, Agreement, NAMESPACE, PartyInputs, Problem, Query, Standing, concerns, doubts,
+    explain_with, files, template_ad_measurement,
 };
 use incamera_attest::TeeKind;
+use incamera_keys::SshSig;
 use incamera_party::PublicFile;
-use incamera_query::Refusal;
-use incamera_types::{Date, Measurement};
+use incamera_query::{Refusal, RefusalKind};
+use incamera_types::{Date, Measurement, PartyName};
 use serde_json::json;
 
 use crate::agreement_error;
@@ -20,7 +21,7 @@ use crate::clock::now;
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
-use crate::spending;
+use crate::{newer, spending};
 
 use super::status;
 
@@ -144,7 +145,10 @@ pub fn check(arguments: &AgreementFile, printer: &Printer) -> Done {
         proven.push(query.name.to_string());
     }
     let warnings = agreement.warnings().iter().map(Problem::to_string);
-    let warnings: Vec<String> = warnings.chain(concerns(&agreement, Some(now()))).collect();
+    let warnings: Vec<String> = warnings
+        .chain(concerns(&agreement, Some(now())))
+        .chain(doubts(&agreement))
+        .collect();
     for warning in &warnings {
         printer.warn(warning);
     }
@@ -165,7 +169,12 @@ pub fn check(arguments: &AgreementFile, printer: &Printer) -> Done {
 
 /// A refused query, drawn into the agreement's file.
 pub fn refused(path: &Path, agreement: &Agreement, query: &Query, refusal: &Refusal) -> Failure {
-    let mut failure = Failure::new(Exit::Refused, format!("query `{}` was refused", query.name))
+    // Parameters are the caller's to mend; everything else is for the parties to agree on.
+    let exit = match refusal.kind() {
+        RefusalKind::Params => Exit::Usage,
+        _ => Exit::Refused,
+    };
+    let mut failure = Failure::new(exit, format!("query `{}` was refused", query.name))
         .why(format!("{}: {}", refusal.what(), refusal.why()))
         .hint(refusal.instead());
     if let Some(span) = refusal.span() {
@@ -187,11 +196,13 @@ pub fn show(arguments: &AgreementShow, printer: &Printer) -> Done {
     let mut standing = Standing::default();
     standing.signed = Some(agreement.clone().verify(&signatures).map(|_| ()));
     standing.now = Some(now());
+    standing.replaced = newer::beside(&arguments.file, &agreement).map(newer::why);
     if let Some(folder) = folder_of(arguments)? {
-        match status::spent(&folder, &agreement) {
-            Ok(Some((spent, own_left))) => {
-                standing.spent.insert(folder.name().clone(), spent);
-                standing.own_left.insert(folder.name().clone(), own_left);
+        match status::own(&folder, &agreement) {
+            Ok(Some(own)) => {
+                standing.spent.insert(folder.name().clone(), own.spent);
+                standing.own_left.insert(folder.name().clone(), own.left);
+                standing.replaced = standing.replaced.or(own.replaced);
             }
             Ok(None) => printer.note(format!(
                 "the service of `{}` does not know this version: what is left is not known",
@@ -211,6 +222,7 @@ pub fn show(arguments: &AgreementShow, printer: &Printer) -> Done {
     });
     let document = json!({
         "name": agreement.name, "version": agreement.version, "digest": agreement.digest,
+        "replaced": standing.replaced, "expires": agreement.expires.to_string(),
         "text": text, "signatures": signatures, "signed": matches!(standing.signed, Some(Ok(()))),
         "concerns": concerns(&agreement, standing.now),
         "spent": spent.collect::<serde_json::Map<_, _>>(),
@@ -255,6 +267,12 @@ pub fn sign(arguments: &AgreementSign, printer: &Printer) -> Done {
     let what = "the agreement was not signed";
     let signature = incamera_agreement::sign(agreement.bytes(), &key).or_fail(what)?;
     let path = files::signature_path(&arguments.file, folder.name());
+    for warning in signed_otherwise(&arguments.file, &agreement, folder.name()) {
+        printer.warn(warning);
+    }
+    for concern in concerns(&agreement, Some(now())) {
+        printer.warn(concern);
+    }
     std::fs::write(&path, signature.to_armor()).or_fail(what)?;
     let text = format!(
         "`{}` has signed version {} of `{}`\n  give the others  {}\n  digest           {}",
@@ -267,6 +285,33 @@ pub fn sign(arguments: &AgreementSign, printer: &Printer) -> Done {
     let document = json!({ "party": folder.name(), "signature": path, "digest": agreement.digest });
     printer.result(text, "incamera-agreement-signed/1", &document);
     Ok(())
+}
+
+/// What the signatures that lie there already are not over: these very bytes.
+fn signed_otherwise(file: &Path, agreement: &Agreement, me: &PartyName) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (name, party) in &agreement.parties {
+        let path = files::signature_path(file, name);
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            continue;
+        };
+        let signature = SshSig::from_armor(&text);
+        let holds = signature.is_ok_and(|signature| {
+            let verified = party.signs.verify(NAMESPACE, agreement.bytes(), &signature);
+            verified.is_ok()
+        });
+        let path = path.display();
+        match (holds, name == me) {
+            (true, _) => {}
+            (false, true) => warnings.push(format!(
+                "`{path}` was over another text than this file's, and is replaced: if the file was changed by somebody else, compare the two before you give the signature away"
+            )),
+            (false, false) => warnings.push(format!(
+                "the signature of `{name}` beside it is not over this file's text: it has signed another one, or the file was changed since; compare digests"
+            )),
+        }
+    }
+    warnings
 }
 
 /// Says in words what a new version changes.

@@ -9,8 +9,8 @@ use incamera_net::services::{
     PartHeader, PushFrame, PushReply, RegisterManifestRequest, push_frame,
 };
 use incamera_seal::{
-    MANIFEST_FILE, SignedManifest, inspect as inspect_manifest, open_manifest, part_path,
-    peek_manifest, read_manifest_file,
+    MANIFEST_FILE, PartFileError, SignedManifest, check_part_file, inspect as inspect_manifest,
+    open_manifest, part_path, peek_manifest, read_manifest_file,
 };
 use incamera_types::limits::CHUNK_BYTES;
 use incamera_types::{DatasetName, DatasetSpec, FileId};
@@ -59,9 +59,15 @@ pub fn read_manifest(
         return Ok(None);
     }
     let what = format!("the manifest of `{dataset}` was not read");
-    let signed = read_manifest_file(&path).or_fail(&what)?;
     let key = folder.service_key()?.public();
-    open_manifest(&signed, &key).map(Some).or_fail(what)
+    let signed = read_manifest_file(&path).or_fail(&what);
+    let opened = signed.and_then(|signed| open_manifest(&signed, &key).or_fail(what));
+    opened.map(Some).map_err(|failure| {
+        failure.hint(format!(
+            "put `{}` back from a backup, or seal the data set again with `--yes`, with the party's service running: it knows which version comes next",
+            path.display()
+        ))
+    })
 }
 
 /// The party's own newest manifest of a data set.
@@ -82,6 +88,9 @@ pub fn push(arguments: &DataPush, printer: &Printer) -> Done {
     let file = folder.agreement_file(arguments.under.agreement.as_deref())?;
     let agreement = room_client::own_agreement(&folder, &file)?;
     let manifests = chosen(arguments, &folder, &agreement)?;
+    for manifest in &manifests {
+        whole(&folder, &agreement, manifest)?;
+    }
     let pushed = block_on(push_all(&folder, &agreement, &manifests, printer))?;
     let text: Vec<String> = pushed.iter().map(Pushed::text).collect();
     let sets: Vec<_> = pushed.iter().map(Pushed::document).collect();
@@ -117,6 +126,28 @@ fn chosen(
             .hint("seal a data set first: `incamera data seal NAME --data FILE`"));
     }
     Ok(manifests)
+}
+
+/// Whether every part is here as it was sealed. Looked at before anything is registered: a
+/// version that cannot be pushed would leave every question without an answer.
+fn whole(folder: &Folder, agreement: &Agreement, manifest: &SignedManifest) -> Done {
+    let name = manifest.dataset();
+    let sealed = folder.sealed(&agreement.id, name);
+    for part in manifest.parts() {
+        let path = part_path(&sealed, &part.file_id);
+        check_part_file(&path, manifest, part).map_err(|error| {
+            let why = match error {
+                PartFileError::Changed { .. } => "is not as it was sealed",
+                _ => "cannot be read",
+            };
+            Failure::failed(format!("`{name}` is damaged here: nothing was pushed"))
+                .why(format!("the part `{}` {why}", path.display()))
+                .hint(format!(
+                    "put the file back, or seal the data set again: `incamera data seal {name} --data FILE`"
+                ))
+        })?;
+    }
+    Ok(())
 }
 
 /// What one push did.
@@ -261,6 +292,8 @@ async fn feed(
     Ok(())
 }
 
+const UNCHECKED: &str = "not checked: whether its owner signed it, and whether the parts are whole; `incamera verify FILE --agreement FILE` checks the signature";
+
 /// Shows what a sealed data set tells somebody without keys.
 pub fn inspect(arguments: &DataInspect, printer: &Printer) -> Done {
     let path = match arguments.path.is_dir() {
@@ -275,6 +308,11 @@ pub fn inspect(arguments: &DataInspect, printer: &Printer) -> Done {
             .hint("name a sealed data set's folder, or its manifest")
     })?;
     let inspection = inspect_manifest(&manifest);
-    printer.result(inspection.to_string(), "incamera-inspection/1", &inspection);
+    let text = format!("{inspection}\n{UNCHECKED}");
+    let mut document = json!(inspection);
+    if let Some(fields) = document.as_object_mut() {
+        fields.insert("signature".into(), json!("not checked"));
+    }
+    printer.result(text, "incamera-inspection/1", &document);
     Ok(())
 }

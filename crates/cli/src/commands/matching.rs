@@ -1,9 +1,10 @@
 //! `match run`: this party's side of a matching run.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use incamera_agreement::{Agreement, MatchingMethod, Reveals, SignedAgreement};
-use incamera_matching::{MatchError, MatchingSecret, Method, Run, Terms, ids};
+use incamera_matching::{KNOWN_IDS, MatchError, MatchingSecret, Method, Run, Terms, ids};
 use incamera_net::services::{MeetingFrame, MeetingHello, meeting_frame::Frame};
 use incamera_net::{client, services};
 use incamera_seal::{
@@ -42,6 +43,7 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
     let kind = id_kind(arguments, &agreement)?;
     let peer = peer(&agreement, folder.name())?;
     let prepared = read_ids(arguments, &kind, printer)?;
+    enough_valid(&prepared, arguments, &kind, printer)?;
     let scope = CrosswalkScope {
         agreement_id: agreement.agreement().id,
         epoch: agreement.agreement().matching.epoch,
@@ -58,21 +60,27 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
     )?;
     let path = folder.crosswalk(&scope.agreement_id, &kind);
     let peer_size = pseudonyms.peer_size;
+    let mixed_in = pseudonyms.mixed_in();
     keep(&path, scope, pseudonyms.rows)?;
     let seconds = start.elapsed().as_secs_f64();
     let text = format!(
-        "matched with `{peer}`: each of your {} distinct ids of kind `{kind}` has a pseudonym ({seconds:.1} s)\n  rows {}, empty {}, invalid {}, duplicates {}\n  `{peer}` has {peer_size} ids; which of them are yours too, neither side learns\n  crosswalk (yours alone): {}",
+        "matched with `{peer}`: each of your {} distinct ids of kind `{kind}` has a pseudonym ({seconds:.1} s)\n  rows {}, empty {}, invalid {}, duplicates {}\n  `{peer}` sent {peer_size} ids{}; which of them are yours too, neither side learns\n  crosswalk (yours alone): {}",
         prepared.ids.len(),
         prepared.rows,
         prepared.empty,
         prepared.invalid,
         prepared.duplicates,
+        match mixed_in {
+            0 => String::new(),
+            some => format!(", up to {some} of them from its earlier runs"),
+        },
         path.display()
     );
     let document = json!({
         "id_kind": kind, "peer": peer, "rows": prepared.rows, "empty": prepared.empty,
         "invalid": prepared.invalid, "duplicates": prepared.duplicates,
-        "distinct": prepared.ids.len(), "peer_ids": peer_size, "seconds": seconds,
+        "distinct": prepared.ids.len(), "peer_ids": peer_size,
+        "peer_ids_from_earlier_runs_at_most": mixed_in, "seconds": seconds,
         "crosswalk": path,
     });
     printer.result(text, "incamera-matched/1", &document);
@@ -144,6 +152,33 @@ fn mend_and_match(error: &SourceError) -> &'static str {
     }
 }
 
+/// Before anybody is dialled: a run without ids would use one up for nothing.
+fn enough_valid(
+    prepared: &ids::Prepared,
+    arguments: &MatchRun,
+    kind: &IdKind,
+    printer: &Printer,
+) -> Done {
+    let column = arguments.column.as_deref().unwrap_or(kind.as_str());
+    let wrong = prepared.empty + prepared.invalid;
+    if prepared.ids.is_empty() {
+        let why = match prepared.rows {
+            0 => "the data have no rows".to_owned(),
+            rows => format!("of {rows} rows none has a valid `{kind}` in the column `{column}`"),
+        };
+        return Err(Failure::failed("there is nothing to match").why(why).hint(
+            "nothing was sent, and no run is used up: name the column that holds the ids with `--column`, and the kind with `--id`",
+        ));
+    }
+    if wrong > prepared.rows / 2 {
+        printer.warn(format!(
+            "{wrong} of {} rows have no valid `{kind}` in the column `{column}`: is it the right one?",
+            prepared.rows
+        ));
+    }
+    Ok(())
+}
+
 fn terms(agreement: &Agreement, kind: &IdKind) -> Result<Terms, Failure> {
     let matching = &agreement.matching;
     if matching.method != MatchingMethod::Commutative || matching.reveals != Reveals::Nothing {
@@ -166,6 +201,18 @@ fn terms(agreement: &Agreement, kind: &IdKind) -> Result<Terms, Failure> {
 struct Matched {
     rows: Vec<(String, Pseudonym)>,
     peer_size: u64,
+    /// Whether no run of this party came before: then none of the other one did either.
+    first: bool,
+}
+
+impl Matched {
+    /// At most so many of the peer's ids are from its earlier runs, mixed in to be compared.
+    fn mixed_in(&self) -> u64 {
+        match self.first {
+            true => 0,
+            false => self.peer_size.min(KNOWN_IDS as u64),
+        }
+    }
 }
 
 fn exchange(
@@ -191,6 +238,7 @@ fn exchange(
         .matching_secret_or_new(&slot, &mut rng)
         .or_fail("the matching secret was not kept")?;
     let limit = agreement.agreement().matching.max_runs;
+    let first = secret.runs() == 0;
     allow_run(secret.runs(), limit)?;
     let secret = MatchingSecret::from_key(secret.key().expose());
     let known = known(folder, scope)?;
@@ -210,7 +258,7 @@ fn exchange(
     };
     let matched = block_on(converse(run, &talk, folder, agreement, &mut count));
     bar.finish_and_clear();
-    matched
+    matched.map(|matched| Matched { first, ..matched })
 }
 
 /// Before anybody is dialled; counted, and looked at again, once the other party is there.
@@ -227,14 +275,22 @@ fn no_runs_left(runs: u32, limit: u32) -> Failure {
         .hint("agree on a new version with a higher `max_runs`, or start a new epoch")
 }
 
+/// What to do about a crosswalk that cannot be read.
+pub fn damaged_crosswalk(path: &Path) -> String {
+    format!(
+        "put it back from a backup, or move `{}` away and run `incamera match run` again, on both sides, with all ids: each gets the pseudonym that it had, by the secret in the key ring",
+        path.display()
+    )
+}
+
 /// What earlier runs gave: compared with what this one gives.
 fn known(folder: &Folder, scope: &CrosswalkScope) -> Result<Vec<(String, Pseudonym)>, Failure> {
     let path = folder.crosswalk(&scope.agreement_id, &scope.id_kind);
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let crosswalk =
-        Crosswalk::read(&path).or_fail("the crosswalk of the run before was not read")?;
+    let read = Crosswalk::read(&path).or_fail("the crosswalk of the run before was not read");
+    let crosswalk = read.map_err(|failure| failure.hint(damaged_crosswalk(&path)))?;
     if crosswalk.scope() != scope {
         return Ok(Vec::new());
     }
@@ -245,7 +301,7 @@ fn known(folder: &Folder, scope: &CrosswalkScope) -> Result<Vec<(String, Pseudon
 }
 
 /// Writes the crosswalk; ids of earlier runs stay in it.
-fn keep(path: &std::path::Path, scope: CrosswalkScope, rows: Vec<(String, Pseudonym)>) -> Done {
+fn keep(path: &Path, scope: CrosswalkScope, rows: Vec<(String, Pseudonym)>) -> Done {
     let mut all = Vec::new();
     if let Ok(before) = Crosswalk::read(path)
         && before.scope() == &scope
@@ -309,7 +365,8 @@ async fn converse(
         })
         .await;
     let joined = client.join(ReceiverStream::new(receiver)).await;
-    let joined = joined.map_err(|status| status_failure("the meeting point refused", &status))?;
+    let joined = joined
+        .map_err(|status| status_failure("the service that both meet at refused", &status))?;
     let mut frames = joined.into_inner();
     wait_for_peer(&mut frames, how.patience, peer.as_str(), how.bar).await?;
     tokio::task::block_in_place(count)?;
@@ -317,7 +374,11 @@ async fn converse(
     part(sender, &mut frames).await;
     let peer_size = run.peer_size().unwrap_or_default();
     let rows = run.finish().map_err(|error| match_failure(&error))?;
-    Ok(Matched { rows, peer_size })
+    Ok(Matched {
+        rows,
+        peer_size,
+        first: false,
+    })
 }
 
 /// Hangs up, and waits until the other side has too: the last message is then delivered.
@@ -343,12 +404,13 @@ async fn wait_for_peer(
             ))
             .hint("agree on a time, and run it on both sides; `--wait SECONDS` waits longer")
     })?;
-    let first = first.map_err(|status| status_failure("the meeting point refused", &status))?;
+    let first =
+        first.map_err(|status| status_failure("the service that both meet at refused", &status))?;
     match first.and_then(|frame| frame.frame) {
         Some(Frame::Ready(_)) => Ok(()),
-        _ => Err(Failure::failed(
-            "the meeting point sent something unexpected",
-        )),
+        _ => Err(Failure::failed("the matching was not begun")
+            .why("this party's place was taken, or given up, before the other one came: another `match run` of this party may be waiting")
+            .hint("let one `incamera match run` wait, and end the others; no run is used up")),
     }
 }
 
@@ -393,9 +455,9 @@ fn received(frame: Result<Option<MeetingFrame>, tonic::Status>) -> Result<MatchM
     match frame.and_then(|frame| frame.frame) {
         Some(Frame::Message(bytes)) => decode(&bytes, MAX_MATCH_MESSAGE_BYTES)
             .or_fail("the other party sent something that is no message of the matching"),
-        Some(_) => Err(Failure::failed(
-            "the meeting point sent something unexpected",
-        )),
+        Some(_) => Err(Failure::failed("the matching broke off")
+            .why("the service that both meet at sent what is no message of the matching")
+            .hint("run `match run` again on both sides")),
         None => Err(hung_up()),
     }
 }

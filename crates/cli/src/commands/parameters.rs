@@ -23,7 +23,10 @@ pub fn read(query: &Query, arguments: &[String]) -> Result<Params, Failure> {
     let mut params = Params::new();
     for argument in arguments {
         let (name, value) = pair(query, argument)?;
-        params.insert(name, value);
+        if params.insert(name.clone(), value).is_some() {
+            return Err(Failure::usage(format!("`{name}` is given twice"))
+                .hint("give each parameter one value; nothing was asked, and nothing spent"));
+        }
     }
     for (name, ty) in &query.params {
         if !params.contains_key(name) {

@@ -59,14 +59,10 @@ pub fn to_seal_again(
     folder: &Folder,
     agreement: &Agreement,
     spec: &DatasetSpec,
-) -> Result<Vec<DatasetName>, Failure> {
-    let mut again = Vec::new();
-    for name in sealed_by(agreement, spec) {
-        if read_manifest(folder, agreement, name)?.is_some() {
-            again.push(name.clone());
-        }
-    }
-    Ok(again)
+) -> Vec<DatasetName> {
+    // One that cannot be read is to be sealed again too.
+    let sealed = |name: &&DatasetName| !matches!(read_manifest(folder, agreement, name), Ok(None));
+    sealed_by(agreement, spec).filter(sealed).cloned().collect()
 }
 
 /// The other data sets of the owner that are sealed by `spec`, if it is a register.

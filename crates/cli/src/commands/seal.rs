@@ -5,13 +5,15 @@ use std::path::Path;
 use incamera_agreement::{Agreement, ConsentSource};
 use incamera_matching::ids;
 use incamera_seal::{
-    Consent, Consents, Crosswalk, Outline, SealError, SealJob, SealReport, SignedManifest, Source,
-    SourceError, count_rows, seal_dataset_keeping,
+    Consent, Consents, Crosswalk, Outline, SealError, SealJob, SealReport, Source, SourceError,
+    seal_dataset_keeping,
 };
 use incamera_types::{ColumnName, DatasetName, DatasetSpec, IdKind};
 use serde_json::json;
 
-use super::data::{own_dataset, read_manifest};
+use super::before::Before;
+use super::data::own_dataset;
+use super::matching::damaged_crosswalk;
 use super::{register, room_client};
 use crate::args::DataSeal;
 use crate::clock::now;
@@ -32,7 +34,7 @@ pub fn run(arguments: &DataSeal, printer: &Printer) -> Done {
     };
     let _lock = folder.sealing_lock(&agreement.id)?;
     let (report, before) = home.seal(arguments, printer)?;
-    let again = register::to_seal_again(&folder, &agreement, spec)?;
+    let again = register::to_seal_again(&folder, &agreement, spec);
     let sealed = folder.sealed(&agreement.id, &arguments.dataset);
     show(
         &report,
@@ -53,34 +55,6 @@ pub struct Home<'a> {
     pub agreement: &'a Agreement,
     /// The data set.
     pub spec: &'a DatasetSpec,
-}
-
-/// The version that a new one replaces.
-struct Before {
-    manifest: SignedManifest,
-    /// Its rows, where they can still be counted.
-    rows: Option<u64>,
-}
-
-impl Before {
-    fn read(home: &Home<'_>, ring: &incamera_seal::KeyRing) -> Result<Option<Self>, Failure> {
-        let name = &home.spec.name;
-        let manifest = read_manifest(home.folder, home.agreement, name)?;
-        Ok(manifest.map(|manifest| {
-            let sealed = home.folder.sealed(&home.agreement.id, name);
-            let rows = count_rows(&sealed, &manifest, ring);
-            Self { manifest, rows }
-        }))
-    }
-
-    /// `version 1 (16,915 rows)`.
-    fn text(&self) -> String {
-        let version = self.manifest.version();
-        match self.rows {
-            Some(rows) => format!("version {version} ({rows} rows)"),
-            None => format!("version {version}"),
-        }
-    }
 }
 
 /// Why a file is not sealed without `--yes`.
@@ -119,15 +93,14 @@ impl<'a> Home<'a> {
         let people = |id: &str| crosswalk.as_ref()?.pseudonym(id);
         let consents = self.consents()?;
         let mut ring = self.folder.ring()?;
-        let before = Before::read(self, &ring)?;
+        let before = Before::read(self, &ring, arguments.yes, printer)?;
         let bar = printer.progress("sealing", None);
         let out = self.folder.sealed(&self.agreement.id, &arguments.dataset);
-        let manifest = before.as_ref().map(|before| &before.manifest);
         let job = SealJob {
             spec: self.spec,
             agreement_id: self.agreement.id,
-            version: manifest.map_or(0, |before| before.version()) + 1,
-            previous: manifest.map(|before| before.digest()),
+            version: before.as_ref().map_or(0, |before| before.version) + 1,
+            previous: before.as_ref().map(|before| before.digest),
             key_epoch: 1,
             matching_epoch: self.agreement.matching.epoch,
             partitions: self.agreement.matching.partitions,
@@ -181,7 +154,10 @@ impl<'a> Home<'a> {
                 self.spec.name
             ))
             .because(&error)
-            .hint("run `incamera match run` first: it makes the crosswalk")
+            .hint(match path.exists() {
+                true => damaged_crosswalk(&path),
+                false => "run `incamera match run` first: it makes the crosswalk".to_owned(),
+            })
         })?;
         Ok(Some(People { kind, crosswalk }))
     }
@@ -287,7 +263,7 @@ fn show(
     if let Some(before) = before {
         text.push_str(&format!(
             "\n  version {} replaces {}: {} rows; questions asked before count as new, and cost again, once it is pushed",
-            before.manifest.version() + 1,
+            before.version + 1,
             before.text(),
             report.sealed
         ));
@@ -322,9 +298,9 @@ fn show(
     let document = json!({
         "seal_again": again,
         "dataset": dataset, "rows": report.rows, "sealed": report.sealed, "parts": report.parts,
-        "version": before.map_or(0, |before| before.manifest.version()) + 1,
+        "version": before.map_or(0, |before| before.version) + 1,
         "replaces": before.map(|before| json!({
-            "version": before.manifest.version(), "sealed": before.rows,
+            "version": before.version, "sealed": before.rows,
         })),
         "bytes": report.bytes, "without_pseudonym": report.without_pseudonym,
         "without_consent": report.without_consent, "clamped": report.clamped,

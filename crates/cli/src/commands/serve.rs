@@ -2,14 +2,17 @@
 
 use std::io::IsTerminal;
 
+use incamera_agreement::files;
 use incamera_net::telemetry;
 use incamera_party::PartyConfig;
 use incamera_room::RoomConfig;
 
 use crate::args::{PartyFolder, RoomServe};
+use crate::clock::now;
 use crate::commands::block_on;
-use crate::failure::{Context, Done, Failure};
+use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::Folder;
+use crate::newer;
 use crate::printer::Printer;
 
 /// Runs a party's service until it is stopped.
@@ -17,6 +20,7 @@ pub fn party(arguments: &PartyFolder, printer: &Printer) -> Done {
     let folder = Folder::open(&arguments.party)?;
     let config: PartyConfig = folder.config.clone();
     let passphrase = folder.passphrase()?;
+    let _lock = folder.serving_lock()?;
     start_log();
     let up = format!("`{}` listens on {}", config.name, config.listen);
     let ended = |error| {
@@ -43,6 +47,7 @@ pub fn room(arguments: &RoomServe, printer: &Printer) -> Done {
         .map_err(|failure| {
             failure.hint("name the room's file with `--config FILE`, and mend the line that is named; the README shows a whole one")
         })?;
+    serves_somebody(&config, printer)?;
     start_log();
     if config.insecure_simulated_tee {
         printer.warn("SIMULATED TEE: no hardware protects this room");
@@ -60,6 +65,34 @@ pub fn room(arguments: &RoomServe, printer: &Printer) -> Done {
         let served = incamera_room::serve(config, ready, telemetry::shutdown());
         served.await.map_err(ended)
     })
+}
+
+/// Whether any party will talk to this room: not under an agreement that is over, nor if what
+/// it attests is not what the agreement accepts.
+fn serves_somebody(config: &RoomConfig, printer: &Printer) -> Done {
+    // Where it cannot be read or is not signed, starting says so.
+    let Ok(signed) = files::read_signed(&config.agreement) else {
+        return Ok(());
+    };
+    signed.at(now()).map_err(|error| {
+        Failure::new(Exit::Refused, "the room was not started")
+            .because(&error)
+            .hint("name the newest version as `agreement` in the room's configuration")
+    })?;
+    let terms = signed.agreement();
+    if let Some(version) = newer::beside(&config.agreement, terms) {
+        printer.warn(format!(
+            "the room's agreement is superseded: {}; no owner grants keys under it",
+            newer::why(version)
+        ));
+    }
+    let measured = incamera_room::own_measurement().or_fail("this program was not measured")?;
+    if config.insecure_simulated_tee && !terms.room.policy.names(&measured) {
+        printer.warn(format!(
+            "the agreement does not accept this program: it measures as {measured}, and no party will send data or keys; agree on a version that names it (`incamera room measure`)"
+        ));
+    }
+    Ok(())
 }
 
 /// Shows what this program would attest.

@@ -6,8 +6,8 @@ use incamera_agreement::{Agreement, Ceiling, files};
 use incamera_net::client;
 use incamera_net::services::{AgreementStatus, StatusReply, StatusRequest};
 use incamera_net::tls::TlsOptions;
-use incamera_types::{AgreementDigest, Digest, PartyName, PrivacyLoss};
-use incamera_wire::v1::Loss;
+use incamera_types::{AgreementDigest, AgreementId, DatasetName, Digest, PartyName, PrivacyLoss};
+use incamera_wire::v1::{DataVersion, Loss};
 use serde_json::{Value, json};
 
 use super::block_on;
@@ -31,7 +31,7 @@ pub fn run(arguments: &PartyFolder, printer: &Printer) -> Done {
         "spent": loss(status.spent.as_ref()),
         "ceiling": loss(status.ceiling.as_ref()),
         "agreements": known.iter().map(|one| one.document(folder.name())).collect::<Vec<_>>(),
-        "data": status.data.iter().map(|data| json!({ "dataset": data.dataset, "version": data.version })).collect::<Vec<_>>(),
+        "data": data_document(&status.data),
     });
     printer.result(
         text(&folder, &status, &known),
@@ -55,24 +55,52 @@ async fn ask(folder: &Folder) -> Result<StatusReply, Failure> {
     Ok(reply.into_inner())
 }
 
-/// What the party has spent under an agreement, and what is left of its own ceiling over all,
-/// by its own service; nothing if the service does not know this version.
-pub fn spent(
-    folder: &Folder,
-    agreement: &Agreement,
-) -> Result<Option<(PrivacyLoss, PrivacyLoss)>, Failure> {
+/// What a party's own service knows of an agreement.
+pub struct Own {
+    /// What the party has spent under it.
+    pub spent: PrivacyLoss,
+    /// What is left of the party's own ceiling over all agreements.
+    pub left: PrivacyLoss,
+    /// Why it opens nothing, where that is neither its date nor a signature.
+    pub replaced: Option<String>,
+}
+
+/// What the party's own service knows of an agreement; nothing if it does not know this version.
+pub fn own(folder: &Folder, agreement: &Agreement) -> Result<Option<Own>, Failure> {
     let status = block_on(ask(folder))?;
     let digest: &[u8] = agreement.digest.as_ref();
     let mut known = status.agreements.iter();
     let known = known.find(|known| known.digest == digest);
-    let spent = known.map(|known| spending::from_wire(known.spent.as_ref()));
-    Ok(spent.map(|spent| (spent, own_left(&status))))
+    Ok(known.map(|known| Own {
+        spent: spending::from_wire(known.spent.as_ref()),
+        left: own_left(&status),
+        replaced: (known.state == "agreement-superseded").then(|| known.why.clone()),
+    }))
+}
+
+/// The newest version of a data set that the party's own service knows.
+pub fn newest(
+    folder: &Folder,
+    agreement: &AgreementId,
+    dataset: &DatasetName,
+) -> Result<Option<DataVersion>, Failure> {
+    let status = block_on(ask(folder))?;
+    let id: &[u8] = agreement.as_ref();
+    let mut known = status.agreements.into_iter();
+    let known = known.find(|known| known.id == id);
+    let mut data = known.into_iter().flat_map(|known| known.data);
+    Ok(data.find(|data| data.dataset == dataset.as_str()))
 }
 
 /// What is left of the party's own ceiling over all agreements.
 fn own_left(status: &StatusReply) -> PrivacyLoss {
     let spent = spending::from_wire(status.spent.as_ref());
     spent.left_of(&spending::from_wire(status.ceiling.as_ref()))
+}
+
+fn data_document(data: &[DataVersion]) -> Vec<Value> {
+    let one = |data: &DataVersion| json!({ "dataset": data.dataset, "version": data.version });
+    data.iter().map(one).collect()
 }
 
 fn loss(loss: Option<&Loss>) -> Value {
@@ -107,20 +135,46 @@ impl<'a> Known<'a> {
         self.terms.as_ref()?.budgets.get(party)
     }
 
+    fn in_force(&self) -> bool {
+        self.status.state == IN_FORCE
+    }
+
+    /// How many runs are left of each query: none, where the agreement opens nothing.
     fn left(&self, party: &PartyName) -> Vec<(String, u64)> {
         let left = self
             .terms
             .iter()
             .flat_map(|terms| spending::runs_by_query(terms, party, &self.spent(), &self.own_left));
-        left.map(|(query, runs)| (query.name.to_string(), runs))
+        let left = left.map(|(query, runs)| (query.name.to_string(), runs));
+        left.map(|(query, runs)| (query, if self.in_force() { runs } else { 0 }))
             .collect()
+    }
+
+    /// `in force until 2028-01-01`, or why it is not.
+    fn state(&self) -> String {
+        let status = self.status;
+        match (status.state.as_str(), status.missing.as_slice()) {
+            (IN_FORCE, _) => match &self.terms {
+                Some(terms) => format!("in force until the end of {} (UTC)", terms.expires),
+                None => "in force".to_owned(),
+            },
+            (_, missing @ [_, ..]) => {
+                format!("waits for a valid signature of {}", missing.join(", "))
+            }
+            ("agreement-expired", _) => format!("EXPIRED: {}", status.why),
+            ("agreement-superseded", _) => format!("superseded: {}", status.why),
+            _ => "does not count here: it gives this party other keys, or follows no version known here".to_owned(),
+        }
     }
 
     fn document(&self, party: &PartyName) -> Value {
         let status = self.status;
         let left = self.left(party).into_iter();
         json!({
-            "name": status.name,
+            "name": status.name, "version": status.version,
+            "state": status.state, "in_force": self.in_force(),
+            "expires": self.terms.as_ref().map(|terms| terms.expires.to_string()),
+            "data": data_document(&status.data),
             "digest": AgreementDigest::from_slice(&status.digest).ok(),
             "missing_signatures": status.missing,
             "spent": loss(status.spent.as_ref()),
@@ -133,24 +187,39 @@ impl<'a> Known<'a> {
 
     fn lines(&self, party: &PartyName) -> [String; 2] {
         let status = self.status;
-        let state = match status.missing.as_slice() {
-            [] => "in force".to_owned(),
-            missing => format!("waits for a valid signature of {}", missing.join(", ")),
-        };
         let spent = match self.ceiling(party) {
             Some(ceiling) => spending::at_delta(&self.spent(), &ceiling.budget),
             None => format!("rho {}, no ceiling here", self.spent().rho),
         };
         let left = self.left(party).into_iter();
         let left: String = left
+            .filter(|_| self.in_force())
             .map(|(query, runs)| format!("; room for {runs} runs of {query}"))
             .collect();
+        let entries = match status.log_entries {
+            1 => "1 log entry".to_owned(),
+            some => format!("{some} log entries"),
+        };
         [
-            format!("agreement {}: {state}", status.name),
-            format!("  spent {spent}{left}; {} log entries", status.log_entries),
+            format!(
+                "agreement {} version {}: {}",
+                status.name,
+                status.version,
+                self.state()
+            ),
+            format!("  spent {spent}{left}; {entries}"),
         ]
     }
+
+    /// The data sets of the agreement, under the last of its versions that is listed.
+    fn data_lines(&self) -> impl Iterator<Item = String> {
+        let data = self.status.data.iter();
+        data.map(|data| format!("  data set {}: version {}", data.dataset, data.version))
+    }
 }
+
+/// What the service calls the state of an agreement in force.
+const IN_FORCE: &str = "in-force";
 
 fn text(folder: &Folder, status: &StatusReply, known: &[Known<'_>]) -> String {
     let budget = &folder.config.budget;
@@ -160,14 +229,14 @@ fn text(folder: &Folder, status: &StatusReply, known: &[Known<'_>]) -> String {
         status.party,
         spending::at_delta(&spent, budget)
     )];
-    for known in known {
+    let mut ordered: Vec<&Known<'_>> = known.iter().collect();
+    ordered.sort_by_key(|known| (&known.status.name, &known.status.id, known.status.version));
+    for (at, known) in ordered.iter().enumerate() {
         lines.extend(known.lines(folder.name()));
-    }
-    for data in &status.data {
-        lines.push(format!(
-            "data set {}: version {}",
-            data.dataset, data.version
-        ));
+        let next = ordered.get(at + 1);
+        if next.is_none_or(|next| next.status.id != known.status.id) {
+            lines.extend(known.data_lines());
+        }
     }
     lines.push(spending::why());
     lines.join("\n")

@@ -8,7 +8,7 @@ use incamera_release::{ReceiptError, verify_release};
 use incamera_seal::{open_manifest, peek_manifest};
 use incamera_types::limits::MAX_MANIFEST_BYTES;
 use incamera_wire::v1::{ReleaseFile, Signed};
-use incamera_wire::{Format, decode};
+use incamera_wire::{Format, decode, encode};
 use serde_json::json;
 
 use super::room_client::signed_agreement;
@@ -16,7 +16,7 @@ use crate::agreement_error;
 use crate::args::Verify;
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::printer::Printer;
-use crate::receipt;
+use crate::{newer, receipt};
 
 /// What a file is.
 enum Kind {
@@ -29,7 +29,9 @@ enum Kind {
 pub fn run(arguments: &Verify, printer: &Printer) -> Done {
     let path = &arguments.file;
     let bytes = std::fs::read(path).or_fail(format!("`{}` was not read", path.display()))?;
-    match kind(&bytes) {
+    let found = kind(&bytes);
+    nothing_more(found.as_ref(), &bytes)?;
+    match found {
         Some(Kind::Release(release)) => self::release(&release, &agreement(arguments)?, printer),
         Some(Kind::Manifest(signed)) => manifest(&signed, &agreement(arguments)?, printer),
         Some(Kind::Agreement) => signatures(path, printer),
@@ -38,6 +40,21 @@ pub fn run(arguments: &Verify, printer: &Printer) -> Done {
             path.display()
         ))
         .hint("give an agreement, a manifest, or a release with its receipt")),
+    }
+}
+
+/// Nothing may stand in a file beside what is checked: else two files would have one receipt.
+fn nothing_more(found: Option<&Kind>, bytes: &[u8]) -> Done {
+    let (what, written) = match found {
+        Some(Kind::Release(release)) => ("the receipt does not hold", encode(release.as_ref())),
+        Some(Kind::Manifest(signed)) => ("the manifest does not hold", encode(signed)),
+        Some(Kind::Agreement) | None => return Ok(()),
+    };
+    match written == bytes {
+        true => Ok(()),
+        false => Err(Failure::failed(what)
+            .why("the file has bytes that are no part of it: something was appended or put in")
+            .hint("ask whoever sent the file for it again, as it was written")),
     }
 }
 
@@ -90,7 +107,7 @@ fn release(release: &ReleaseFile, agreement: &SignedAgreement, printer: &Printer
     let query = agreement.agreement().queries.get(asked);
     let query =
         query.ok_or_else(|| Failure::failed(what).why("the agreement has no such query"))?;
-    let shown = table(&report.answer, query).or_fail("the answer was not understood")?;
+    let shown = table(&report.answer, agreement, query).or_fail("the answer was not understood")?;
     let text = format!(
         "`{asked}`{}\n\n{shown}\n{}",
         receipt::parameters_text(&report),
@@ -134,15 +151,22 @@ fn manifest(signed: &Signed, agreement: &SignedAgreement, printer: &Printer) -> 
 fn signatures(path: &Path, printer: &Printer) -> Done {
     let signed = signed_agreement(path)?;
     let agreement = signed.agreement();
+    if let Some(version) = newer::beside(path, agreement) {
+        let what = format!("the agreement `{}` is not in force", path.display());
+        return Err(Failure::new(Exit::Refused, what)
+            .why(newer::why(version))
+            .hint("all have signed this one too, but it opens nothing more: verify the newest version"));
+    }
     let parties: Vec<String> = agreement.parties.keys().map(ToString::to_string).collect();
     let text = format!(
-        "the agreement `{}` version {} is signed by {} and in force\n  digest {}",
+        "the agreement `{}` version {} is signed by {} and in force until the end of {} (UTC)\n  digest {}",
         agreement.name,
         agreement.version,
         parties.join(", "),
+        agreement.expires,
         agreement.digest
     );
-    let document = json!({ "kind": "agreement", "name": agreement.name, "digest": agreement.digest, "signed_by": parties });
+    let document = json!({ "kind": "agreement", "name": agreement.name, "version": agreement.version, "expires": agreement.expires.to_string(), "digest": agreement.digest, "signed_by": parties });
     printer.result(text, "incamera-verified/1", &document);
     Ok(())
 }

@@ -143,7 +143,10 @@ fn check_what_was_said(person: &Person) {
     let verified = person.heard("incamera verify answer.release");
     assert!(verified.to_lowercase().contains("simulated"), "{verified}");
     let status = person.heard("incamera status");
-    assert!(status.contains("spring-campaign: in force"), "{status}");
+    assert!(
+        status.contains("spring-campaign version 1: in force until"),
+        "{status}"
+    );
     for dataset in ["customers", "purchases"] {
         assert!(
             status.contains(&format!("data set {dataset}: version 1")),

@@ -12,6 +12,7 @@
 
 mod bad_input;
 mod by_hand;
+mod careful;
 mod demo;
 mod help;
 mod invariants;

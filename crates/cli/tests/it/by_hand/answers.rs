@@ -39,7 +39,7 @@ fn what_is_spent_and_left_is_the_same_everywhere() {
     assert_eq!(left, 60);
     assert!(spent.starts_with("0.8"), "{spent}");
     let line = format!(
-        "cost 1.0 of epsilon to each of mailer, shop; spent: mailer {spent} of 8, shop {spent} of 8; room for some 60 such runs; the same again: free"
+        "cost 1.0 of epsilon to each of mailer, shop; spent: mailer {spent} of 8, shop {spent} of 8; the agreement has room for some 60 such runs, an owner's own ceiling perhaps for fewer; the same again: free"
     );
     let table = first.text("/table");
     assert!(table.contains(&line), "{table}");

@@ -1,0 +1,85 @@
+//! The version of a data set that a new one follows: the one that is sealed here or, where that
+//! is damaged or lost, the newest that the party's service knows.
+
+use incamera_seal::{KeyRing, count_rows};
+use incamera_types::{Digest as _, ManifestDigest};
+
+use super::data::read_manifest;
+use super::seal::Home;
+use super::status;
+use crate::failure::Failure;
+use crate::printer::Printer;
+
+/// The version that a new one replaces.
+pub struct Before {
+    /// Its number.
+    pub version: u64,
+    /// The digest of its manifest.
+    pub digest: ManifestDigest,
+    /// Its rows, where they can still be counted.
+    pub rows: Option<u64>,
+}
+
+impl Before {
+    /// `anew` goes on where the manifest that is here cannot be read.
+    pub fn read(
+        home: &Home<'_>,
+        ring: &KeyRing,
+        anew: bool,
+        printer: &Printer,
+    ) -> Result<Option<Self>, Failure> {
+        let here = match (Self::here(home, ring), anew) {
+            (Err(failure), true) => {
+                printer.warn(format!("{}: it is left behind", failure.what));
+                None
+            }
+            (here, _) => here?,
+        };
+        // Another machine's version is not followed unseen: only where nothing is here.
+        match here {
+            Some(here) => Ok(Some(here)),
+            None => Ok(Self::at_service(home, printer)),
+        }
+    }
+
+    fn here(home: &Home<'_>, ring: &KeyRing) -> Result<Option<Self>, Failure> {
+        let name = &home.spec.name;
+        let manifest = read_manifest(home.folder, home.agreement, name)?;
+        let sealed = home.folder.sealed(&home.agreement.id, name);
+        Ok(manifest.map(|manifest| Self {
+            version: manifest.version(),
+            digest: manifest.digest(),
+            rows: count_rows(&sealed, &manifest, ring),
+        }))
+    }
+
+    /// The newest version that was pushed, if the party's service runs and can be asked.
+    fn at_service(home: &Home<'_>, printer: &Printer) -> Option<Self> {
+        let name = &home.spec.name;
+        let Ok(newest) = status::newest(home.folder, &home.agreement.id, name) else {
+            printer.note(format!(
+                "version 1 of `{name}`: nothing sealed is here, and the party's service does not run; if it was pushed before, start it (`incamera party serve`) and seal once more"
+            ));
+            return None;
+        };
+        let newest = newest?;
+        printer.note(format!(
+            "`{name}` goes on from version {}, the newest that was pushed: nothing sealed is here to go on from",
+            newest.version
+        ));
+        Some(Self {
+            version: newest.version,
+            digest: ManifestDigest::from_slice(&newest.manifest).ok()?,
+            rows: None,
+        })
+    }
+
+    /// `version 1 (16,915 rows)`.
+    pub fn text(&self) -> String {
+        let version = self.version;
+        match self.rows {
+            Some(rows) => format!("version {version} ({rows} rows)"),
+            None => format!("version {version}"),
+        }
+    }
+}
