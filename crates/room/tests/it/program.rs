@@ -75,6 +75,24 @@ fn it_says_its_version_and_how_it_is_used() {
     }
 }
 
+/// A query that were let in by that number would end the room, or not, by people's rows.
+#[test]
+fn i7_it_does_not_start_with_more_memory_than_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    prepare(folder.path(), free_address(), free_address());
+    let path = folder.path().join("room.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let most = i64::MAX;
+    std::fs::write(&path, format!("{config}memory_bytes = {most}\n")).unwrap();
+    let refused = program(folder.path(), &[]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains(&format!("`memory_bytes` is {most}")),
+        "{said}"
+    );
+}
+
 /// The reasons are the configuration's own, which `incamera room serve` shows as well.
 #[test]
 fn it_refuses_what_the_configuration_refuses() {
