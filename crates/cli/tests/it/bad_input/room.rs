@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Case, answer, charges, contents, forget, refused, run};
-use crate::world::{AGREEMENT, PROGRAM, World};
+use crate::world::{AGREEMENT, Data, PROGRAM, World};
 
 pub const CASES: &[Case] = &[
     ("a changed part", changed_part),
@@ -217,4 +217,50 @@ fn too_small(world: &World) {
     world.write_room(AGREEMENT);
     world.start_room();
     answer(&world.query(&[]));
+}
+
+/// Its owner could otherwise tell by the time that a query takes how often a row of its own is
+/// met.
+#[test]
+fn i7_public_rows_beyond_those_agreed_cost_nothing() {
+    let world = World::agreed_as(|text| {
+        let calendar = "[datasets.calendar]\nowner = \"mailer\"\npublic = true\n[datasets.calendar.columns]\nday = { type = \"date\" }\n\n[datasets.mailing]\n";
+        text.replacen("[datasets.mailing]\n", calendar, 1)
+            .replacen(
+                "\"mailing.mailed\",",
+                "\"mailing.mailed\", \"calendar.day\",",
+                1,
+            )
+            .replacen("mailing = 1 }", "mailing = 1, calendar = 2 }", 1)
+            .replacen(
+                "GROUP BY 1",
+                "LEFT JOIN calendar ON calendar.day = purchases.day\nGROUP BY 1",
+                1,
+            )
+    });
+    world.prepare(&Data::small());
+    let calendar = |days: &str| {
+        std::fs::write(world.path("data/calendar.csv"), format!("day\n{days}")).unwrap();
+        world.seal_one("mailer", "calendar");
+        world.push_one("mailer");
+    };
+    let before = charges(&world);
+    for (days, says) in [
+        ("2026-04-01\n2026-04-01\n", "several rows of the same `day`"),
+        (
+            "2026-04-01\n2026-04-02\n2026-04-03\n",
+            "more than the 2 rows",
+        ),
+    ] {
+        calendar(days);
+        refused(
+            &world.query(&[]),
+            3,
+            &["`calendar`", says, "nothing was spent"],
+        );
+    }
+    assert_eq!(charges(&world), before);
+    calendar("2026-04-01\n2026-04-02\n");
+    answer(&world.query(&[]));
+    assert_ne!(charges(&world), before);
 }
