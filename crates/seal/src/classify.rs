@@ -12,6 +12,7 @@ use incamera_types::{ColumnSpec, ConsentClass, DatasetSpec, Pseudonym, PurposeSe
 
 use crate::consents::PersonClasses;
 use crate::plan::{self, KeyPlan};
+use crate::repeats::Repeats;
 use crate::sealing::{Consent, SealJob};
 use crate::source::{Counts, Table};
 use crate::table;
@@ -28,6 +29,7 @@ pub(crate) struct Classified {
     classes: Vec<ClassFiles>,
     order: Vec<Ordered>,
     pub(crate) without_consent: u64,
+    pub(crate) repeats: Repeats,
     pub(crate) counts: Counts,
     /// What the `purposes` column says, where there is one.
     pub(crate) consents: Option<PersonClasses>,
@@ -73,6 +75,7 @@ impl Classified {
             classes: Vec::new(),
             order: Vec::new(),
             without_consent: 0,
+            repeats: Repeats::default(),
             counts: table.counts,
             consents: None,
         };
@@ -89,7 +92,9 @@ impl Classified {
             }
             Consent::ByPerson(consents) => classified.sort_by(spec, people, consents.people()),
             Consent::Column => {
-                let rows = people.iter().copied().zip(row_classes).collect();
+                let mut rows: Vec<_> = people.iter().copied().zip(row_classes).collect();
+                rows.sort_unstable();
+                classified.repeats = Repeats::of(&rows);
                 let consents = PersonClasses::new(table.classes, rows);
                 classified.sort_by(spec, people, &consents);
                 classified.consents = Some(consents);

@@ -35,6 +35,7 @@ mod manifest;
 mod own;
 mod plan;
 mod reader;
+mod repeats;
 mod ring;
 mod sealing;
 mod source;
@@ -55,6 +56,7 @@ pub use own::{OwnRows, own_rows};
 pub use reader::{
     PartFileError, PartReader, ReadError, check_part_file, load_part, read_part, read_public_part,
 };
+pub use repeats::Repeats;
 pub use ring::{
     DEFAULT_WORK_FACTOR, KeyRing, MatchingSecret, MatchingSlot, RING_FORMAT, RingError,
 };

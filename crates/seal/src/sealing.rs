@@ -33,6 +33,7 @@ use crate::consents::{Consents, PersonClasses};
 use crate::folder::Folder;
 use crate::local::LocalFileError;
 use crate::manifest::{self, SealedColumn};
+use crate::repeats::Repeats;
 use crate::ring::{KeyRing, RingError};
 use crate::source::{self, Reading, Source, SourceError, Table};
 use crate::writer::{self, PartError, PartScope};
@@ -103,6 +104,8 @@ pub struct SealReport {
     pub without_pseudonym: u64,
     /// Rows left out because their person's consent opens no column.
     pub without_consent: u64,
+    /// People whom the register, where this is it, names more than once.
+    pub repeats: Repeats,
     /// Numbers brought into the agreement's range, by column.
     pub clamped: BTreeMap<ColumnName, u64>,
     /// Texts outside the agreement's list, made null or replaced, by column.
@@ -324,6 +327,7 @@ fn report(
         sealed: rows.len() as u64,
         without_pseudonym: rows.counts.without_pseudonym,
         without_consent: rows.without_consent,
+        repeats: rows.repeats,
         clamped: rows.counts.clamped,
         replaced: rows.counts.replaced,
         ignored: rows.counts.ignored,

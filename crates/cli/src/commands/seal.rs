@@ -277,6 +277,11 @@ fn show(
             "without consent to any purpose, left out",
             number(report.without_consent),
         ),
+        ("people named more than once", number(report.repeats.people)),
+        (
+            "of these, with different consents: what all of a person's rows allow counts",
+            number(report.repeats.conflicting),
+        ),
         ("clamped", counts(&report.clamped)),
         ("not in the agreement's list", counts(&report.replaced)),
         (
@@ -303,7 +308,9 @@ fn show(
             "version": before.version, "sealed": before.rows,
         })),
         "bytes": report.bytes, "without_pseudonym": report.without_pseudonym,
-        "without_consent": report.without_consent, "clamped": report.clamped,
+        "without_consent": report.without_consent,
+        "people_named_again": report.repeats.people,
+        "people_with_different_consents": report.repeats.conflicting, "clamped": report.clamped,
         "replaced": report.replaced, "ignored": report.ignored, "manifest": report.manifest,
     });
     printer.result(text, "incamera-sealed/1", &document);

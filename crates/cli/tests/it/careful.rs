@@ -246,6 +246,24 @@ fn flip(file: &Path) {
     std::fs::write(file, bytes).unwrap();
 }
 
+/// A register that names a person twice says so, and which consents then count.
+#[test]
+fn a_register_that_repeats_itself_says_so() {
+    let world = World::agreed();
+    let mut data = Data::small();
+    world.write_data(&data);
+    world.start();
+    world.match_people();
+    let once = world.seal_one("shop", "customers");
+    assert_eq!(once.number("/people_named_again"), 0);
+    // One the same again, one that allows less.
+    data.customers += "p1@mail.example,ads;measurement\np2@mail.example,\n";
+    world.write_data(&data);
+    let again = world.seal_one("shop", "customers");
+    assert_eq!(again.number("/people_named_again"), 2);
+    assert_eq!(again.number("/people_with_different_consents"), 1);
+}
+
 /// Matching without ids uses up no run; the other's number is what it sent, and that is said.
 #[test]
 fn matching_says_what_was_matched() {
