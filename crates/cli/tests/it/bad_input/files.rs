@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, BooleanArray};
 
 use super::{
     Case, bad_file, contents, match_shop, not_sealed, refused, run, seal, unspoken, with_edit,
-    with_file,
+    with_file, without_service,
 };
 use crate::by_hand::tables;
 use crate::world::World;
@@ -321,8 +321,8 @@ fn wrong_passphrase(world: &World) {
             );
             unspoken(world, &outcome, secret);
         }
-        without_passphrase_no_service(world, secret);
     });
+    without_passphrase_no_service(world, secret);
     with_file(&world.path("shop/passphrase.txt"), None, || {
         let outcome = seal(world, "shop", "purchases", &purchases);
         refused(
@@ -334,9 +334,14 @@ fn wrong_passphrase(world: &World) {
 }
 
 fn without_passphrase_no_service(world: &World, secret: &[u8]) {
-    let outcome = run(world, &["party", "serve", "--party", &world.path("shop")]);
-    refused(&outcome, 1, &["key ring", "passphrase", "`[keys]`"]);
-    unspoken(world, &outcome, secret);
+    let shop = world.path("shop");
+    without_service(world, "shop", || {
+        with_file(&world.path("shop/passphrase.txt"), Some(secret), || {
+            let outcome = run(world, &["party", "serve", "--party", &shop]);
+            refused(&outcome, 1, &["key ring", "passphrase", "`[keys]`"]);
+            unspoken(world, &outcome, secret);
+        });
+    });
 }
 
 fn unknown_configuration_key(world: &World) {
