@@ -148,7 +148,7 @@ fn real_answers_hold_the_truth() {
 /// 100 answers a campaign: each value in at least 85, which fails in about one of 800
 /// executions by chance. Three hundred charges, noises and scans of 1.5 million rows.
 #[test]
-#[ignore = "the long run: `cargo test --release -p incamera-room --test it -- --ignored --nocapture real`"]
+#[ignore = "the long run: `cargo test --release -p incamera-room -p incamera-cli --test it -- --ignored --nocapture real_answers`"]
 fn real_answers_hold_the_truth_in_85_of_100() {
     let Some(mut sealed) = Sealed::new() else {
         return;
