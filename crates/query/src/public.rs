@@ -19,16 +19,12 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, SortField};
 use incamera_dp::NoiseKey;
+use incamera_types::limits::{PEOPLE_FACTOR, PEOPLE_SLACK};
 use incamera_types::{ColumnName, DatasetSpec, Pseudonym};
 
 use crate::check::CheckedQuery;
 use crate::scan::Slice;
 use crate::source::{PartSource, SourceError};
-
-/// How many times the people that its owner declares a data set may be about.
-const PEOPLE_FACTOR: u64 = 2;
-/// People that a stretch may have beyond its share: of few, chance alone puts more into one.
-const PEOPLE_SLACK: u64 = 1_000;
 
 /// The most of something that may be read, and what was read so far.
 #[derive(Clone)]

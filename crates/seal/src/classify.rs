@@ -139,6 +139,12 @@ impl Classified {
         self.order.len()
     }
 
+    /// How many people the written rows are about. A person has one class, so its rows lie
+    /// together.
+    pub(crate) fn people(&self) -> u64 {
+        self.order.chunk_by(|one, other| one.1 == other.1).count() as u64
+    }
+
     /// Every purpose that wraps some key.
     pub(crate) fn purposes(&self) -> PurposeSet {
         let used: BTreeSet<u32> = self.order.iter().map(|row| row.0).collect();

@@ -132,6 +132,8 @@ pub struct Outline {
     pub rows: u64,
     /// Rows that would be sealed.
     pub sealed: u64,
+    /// People whom these are about; one, if the data set is public.
+    pub people: u64,
     /// Rows that would be left out because their id has no pseudonym.
     pub without_pseudonym: u64,
     /// Rows that would be left out because their person's consent opens no column.
@@ -311,6 +313,7 @@ pub(crate) fn outline(rows: &Classified) -> Outline {
     Outline {
         rows: rows.counts.rows,
         sealed: rows.len() as u64,
+        people: rows.people(),
         without_pseudonym: rows.counts.without_pseudonym,
         without_consent: rows.without_consent,
     }

@@ -20,5 +20,9 @@ pub const MAX_MESSAGE_BYTES: usize = 256 << 20;
 pub const MAX_PARTIES: usize = 64;
 /// Slices of the pseudonym space.
 pub const MAX_PARTITIONS: u32 = 4096;
+/// How many times the people that its owner declares a data set may be about.
+pub const PEOPLE_FACTOR: u64 = 2;
+/// People that a slice may have beyond its share: of few, chance alone puts more into one.
+pub const PEOPLE_SLACK: u64 = 1_000;
 /// The longest text value that is kept, in bytes.
 pub const MAX_TEXT_BYTES: usize = 4096;

@@ -8,6 +8,7 @@ use incamera_seal::{
     Consent, Consents, Crosswalk, Outline, SealError, SealJob, SealReport, Source, SourceError,
     seal_dataset_keeping,
 };
+use incamera_types::limits::{PEOPLE_FACTOR, PEOPLE_SLACK};
 use incamera_types::{ColumnName, DatasetName, DatasetSpec, IdKind};
 use serde_json::json;
 
@@ -81,7 +82,26 @@ fn objection(outline: &Outline, before: Option<&Before>) -> Option<String> {
     })
 }
 
+/// Whether a room may refuse the data, since they are about more people than their owner has
+/// declared. What an owner declares nothing of is held against another number.
+fn beyond(people: u64, declared: u64) -> bool {
+    declared > 0
+        && people
+            > declared
+                .saturating_mul(PEOPLE_FACTOR)
+                .saturating_add(PEOPLE_SLACK)
+}
+
 impl<'a> Home<'a> {
+    fn too_many(&self, outline: &Outline) -> Option<String> {
+        let declared = self.agreement.parties.get(&self.spec.owner)?.people;
+        beyond(outline.people, declared).then(|| {
+            format!(
+                "the file is about far more than the {declared} people that the agreement declares: a room refuses data about more than {PEOPLE_FACTOR} times as many, and finds out only after the charge"
+            )
+        })
+    }
+
     fn seal(
         &self,
         arguments: &DataSeal,
@@ -115,7 +135,8 @@ impl<'a> Home<'a> {
         let mut objected = None;
         let key = self.folder.service_key()?;
         let wanted = |outline: &Outline| {
-            objected = objection(outline, before.as_ref()).filter(|_| !arguments.yes);
+            let objection = objection(outline, before.as_ref()).or_else(|| self.too_many(outline));
+            objected = objection.filter(|_| !arguments.yes);
             objected.is_none()
         };
         let path = self.folder.consents(&self.agreement.id);
@@ -314,4 +335,17 @@ fn show(
         "replaced": report.replaced, "ignored": report.ignored, "manifest": report.manifest,
     });
     printer.result(text, "incamera-sealed/1", &document);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_people_than_a_room_takes_are_found_at_home() {
+        assert!(!beyond(1_200, 100));
+        assert!(beyond(1_201, 100));
+        assert!(!beyond(u64::MAX, u64::MAX));
+        assert!(!beyond(1_000_000, 0));
+    }
 }

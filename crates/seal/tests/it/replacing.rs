@@ -42,9 +42,10 @@ fn what_is_not_wanted_is_not_written() {
             seen.rows,
             seen.sealed,
             seen.without_pseudonym,
-            seen.without_consent
+            seen.without_consent,
+            seen.people
         ),
-        (2, 0, 1, 1)
+        (2, 0, 1, 1, 0)
     );
     assert_eq!(bytes(files_below(&out)), before);
     assert_eq!(world.manifest("purchases").version(), 1);
@@ -78,6 +79,7 @@ fn own_rows_are_those_that_a_purpose_opens() {
     for (purpose_name, column) in [("measurement", "amount"), ("ads", "category")] {
         let own = world.own_rows(&purchases(), &Source::of(&path).unwrap(), purpose_name);
         assert_eq!((own.outline.rows, own.outline.sealed), (5, 3));
+        assert_eq!(own.outline.people, 2);
         let mut texts: Vec<String> = own
             .batches
             .iter()
