@@ -4,7 +4,7 @@
 //! would be charged, and be noise and nothing else.
 
 use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, LogicalPlan, Operator};
 
@@ -19,23 +19,31 @@ enum End<'a> {
     High(&'a ScalarValue),
 }
 
-/// Refuses a plan, parameters filled in, with a condition that holds for no value.
+/// Refuses a plan, parameters filled in, with a condition that holds for no value. Conditions
+/// that rows must all meet are looked at, not what stands below a NOT, an OR or a CASE.
 pub(crate) fn not_empty(plan: &LogicalPlan) -> Result<(), Refusal> {
     let mut empty = None;
-    let mut look = |expr: &Expr| {
-        expr.apply(|expr| {
-            empty = empty_range(expr);
-            Ok(match empty {
-                Some(_) => TreeNodeRecursion::Stop,
-                None => TreeNodeRecursion::Continue,
-            })
+    let look = |node: &LogicalPlan| {
+        empty = condition(node).and_then(empty_range);
+        Ok(match empty {
+            Some(_) => TreeNodeRecursion::Stop,
+            None => TreeNodeRecursion::Continue,
         })
     };
-    plan.apply_with_subqueries(|node| node.apply_expressions(&mut look))
+    plan.apply_with_subqueries(look)
         .map_err(|error| syntax(&error))?;
     match empty {
         Some(subject) => Err(refusal(&subject)),
         None => Ok(()),
+    }
+}
+
+/// What a step of the plan asks of its rows.
+fn condition(node: &LogicalPlan) -> Option<&Expr> {
+    match node {
+        LogicalPlan::Filter(filter) => Some(&filter.predicate),
+        LogicalPlan::Join(join) => join.filter.as_ref(),
+        _ => None,
     }
 }
 

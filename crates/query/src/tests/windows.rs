@@ -52,8 +52,28 @@ fn an_empty_range_is_refused() {
     // Where a range is excluded, or one of two is enough, nothing is empty.
     for condition in [
         "purchases.day NOT BETWEEN $from AND $until",
+        "NOT (purchases.day BETWEEN $from AND $until)",
+        "NOT (purchases.day >= $from AND purchases.day <= $until)",
         "(purchases.day >= $from OR purchases.day <= $until)",
+        "(purchases.day BETWEEN $from AND $until OR purchases.day = $from)",
     ] {
         asked(condition, "2026-05-31", "2026-03-01").unwrap();
     }
+}
+
+/// Before it is signed a query has no parameters of anybody's: no range is empty then.
+#[test]
+fn an_agreement_is_checked_whatever_its_ranges() {
+    let settings = [
+        ("reads", "[\"purchases.person\", \"purchases.items\"]"),
+        ("rows", "{ purchases = 10 }"),
+        ("params", "{ most = { type = \"int\" } }"),
+    ];
+    let sql =
+        "SELECT COUNT(DISTINCT person) AS people FROM purchases WHERE items BETWEEN 1 AND $most";
+    let agreement = agreement(sql, &settings);
+    crate::prove(&agreement, query(&agreement)).unwrap();
+    let params = params(&[("most", incamera_types::Value::Int(0))]);
+    let refused = check(&agreement, query(&agreement), &params).unwrap_err();
+    assert_eq!(refused.kind(), RefusalKind::Params);
 }
