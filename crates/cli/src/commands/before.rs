@@ -7,7 +7,7 @@ use incamera_types::{Digest as _, ManifestDigest};
 use super::data::read_manifest;
 use super::seal::Home;
 use super::status;
-use crate::failure::Failure;
+use crate::failure::{Context, Failure};
 use crate::printer::Printer;
 
 /// The version that a new one replaces.
@@ -38,7 +38,7 @@ impl Before {
         // Another machine's version is not followed unseen: only where nothing is here.
         match here {
             Some(here) => Ok(Some(here)),
-            None => Ok(Self::at_service(home, printer)),
+            None => Self::at_service(home, printer),
         }
     }
 
@@ -54,24 +54,32 @@ impl Before {
     }
 
     /// The newest version that was pushed, if the party's service runs and can be asked.
-    fn at_service(home: &Home<'_>, printer: &Printer) -> Option<Self> {
+    fn at_service(home: &Home<'_>, printer: &Printer) -> Result<Option<Self>, Failure> {
         let name = &home.spec.name;
-        let Ok(newest) = status::newest(home.folder, &home.agreement.id, name) else {
-            printer.note(format!(
-                "version 1 of `{name}`: nothing sealed is here, and the party's service does not run; if it was pushed before, start it (`incamera party serve`) and seal once more"
-            ));
-            return None;
+        let newest = match status::newest(home.folder, &home.agreement.id, name) {
+            Ok(newest) => newest,
+            Err(failure) => {
+                printer.note(format!(
+                    "version 1 of `{name}`: nothing sealed is here, and the party's service was not asked ({}); if the data set was pushed before, see that the service runs (`incamera party serve`) and seal once more",
+                    failure.causes.first().unwrap_or(&failure.what)
+                ));
+                return Ok(None);
+            }
         };
-        let newest = newest?;
+        let Some(newest) = newest else {
+            return Ok(None);
+        };
+        let digest = ManifestDigest::from_slice(&newest.manifest)
+            .or_fail("the party's service names a manifest that is none")?;
         printer.note(format!(
             "`{name}` goes on from version {}, the newest that was pushed: nothing sealed is here to go on from",
             newest.version
         ));
-        Some(Self {
+        Ok(Some(Self {
             version: newest.version,
-            digest: ManifestDigest::from_slice(&newest.manifest).ok()?,
+            digest,
             rows: None,
-        })
+        }))
     }
 
     /// `version 1 (16,915 rows)`.

@@ -1,6 +1,7 @@
 //! `status`: what a party has agreed to, sealed and spent.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use incamera_agreement::{Agreement, Ceiling, files};
 use incamera_net::client;
@@ -42,6 +43,16 @@ pub fn run(arguments: &PartyFolder, printer: &Printer) -> Done {
 }
 
 async fn ask(folder: &Folder) -> Result<StatusReply, Failure> {
+    let silent = || {
+        Failure::failed("the party's service did not answer")
+            .why(format!("it said nothing for {} s", PATIENCE.as_secs()))
+            .hint("look at its log, or start it anew: `incamera party serve`")
+    };
+    let answer = tokio::time::timeout(PATIENCE, ask_long(folder)).await;
+    answer.map_err(|_| silent())?
+}
+
+async fn ask_long(folder: &Folder) -> Result<StatusReply, Failure> {
     let key = folder.service_key()?;
     let address = folder.config.listen.to_string();
     let channel = client::connect(&address, &key.public(), Some(&key), &TlsOptions::default())
@@ -54,6 +65,9 @@ async fn ask(folder: &Folder) -> Result<StatusReply, Failure> {
     let reply = reply.map_err(|status| status_failure("the party's service refused", &status))?;
     Ok(reply.into_inner())
 }
+
+/// How long the party's own service has to answer.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a party's own service knows of an agreement.
 pub struct Own {
