@@ -130,7 +130,13 @@ impl CurrentData {
                 continue;
             };
             let newest = newest_consents(agreement, register, ledger)?;
-            if register.name != read.dataset && manifest.register() != Some(newest) {
+            // INVARIANT: the register itself was sealed by its `purposes` column, everything else
+            // by the register's newest version.
+            let follows = match register.name == read.dataset {
+                true => manifest.own_consents(),
+                false => manifest.register() == Some(newest),
+            };
+            if !follows {
                 let dataset = read.dataset.clone();
                 return Err(Refusal::ConsentsChanged { dataset });
             }

@@ -25,6 +25,8 @@ pub struct Inspection {
     pub sealed_at: u64,
     /// The manifest of the register whose consents it was sealed by, if by any.
     pub register: Option<String>,
+    /// Whether it was sealed by the consents of its own `purposes` column.
+    pub own_consents: bool,
     /// The generation of purpose keys.
     pub key_epoch: u32,
     /// The matching epoch of its pseudonyms.
@@ -79,6 +81,7 @@ pub fn inspect(manifest: &Manifest) -> Inspection {
         manifest: manifest.digest().to_string(),
         sealed_at: manifest.sealed_at().0,
         register: manifest.register().map(|digest| digest.to_string()),
+        own_consents: manifest.own_consents(),
         key_epoch: manifest.key_epoch(),
         matching_epoch: manifest.matching_epoch().0,
         partitions: manifest.partitions(),
@@ -122,6 +125,9 @@ impl fmt::Display for Inspection {
         writeln!(f, "sealed at   {}", UnixTime(self.sealed_at))?;
         if let Some(register) = &self.register {
             writeln!(f, "consents    of manifest {register}")?;
+        }
+        if self.own_consents {
+            writeln!(f, "consents    of its own `purposes` column")?;
         }
         let (key, matching) = (self.key_epoch, self.matching_epoch);
         writeln!(f, "epochs      keys {key}, matching {matching}")?;

@@ -142,6 +142,7 @@ pub struct Manifest {
     sealed_at: UnixTime,
     previous: Option<ManifestDigest>,
     register: Option<ManifestDigest>,
+    own_consents: bool,
     partitions: u32,
     spec: DatasetSpec,
     columns: Vec<SealedColumn>,
@@ -171,6 +172,7 @@ impl Manifest {
             sealed_at: UnixTime(message.sealed_at),
             previous: previous(message)?,
             register: register(message)?,
+            own_consents: own_consents(message)?,
             partitions: message.partitions,
             spec: spec(message, &columns)?,
             columns,
@@ -236,6 +238,11 @@ impl Manifest {
             (self.matching_epoch == matching_epoch, "matching epoch"),
             (self.partitions == partitions, "number of partitions"),
             (self.columns == columns, "list of columns"),
+            // The `purposes` column is not stored, so the list of columns says nothing of it.
+            (
+                self.own_consents == spec.purposes_column().is_some(),
+                "source of consents",
+            ),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
             Some((_, what)) => Err(ManifestError::Unfit { what }),
@@ -292,6 +299,11 @@ impl Manifest {
     #[must_use]
     pub fn register(&self) -> Option<ManifestDigest> {
         self.register
+    }
+    /// Whether it was sealed by the consents of its own `purposes` column.
+    #[must_use]
+    pub fn own_consents(&self) -> bool {
+        self.own_consents
     }
     /// How many slices the pseudonym space has.
     #[must_use]
@@ -451,6 +463,15 @@ fn register(message: &wire::Manifest) -> Result<Option<ManifestDigest>, Manifest
             .map(Some)
             .map_err(|_| malformed("its register's digest has the wrong length")),
     }
+}
+
+fn own_consents(message: &wire::Manifest) -> Result<bool, ManifestError> {
+    if message.own_consents && (message.public || !message.register.is_empty()) {
+        return Err(malformed(
+            "it is sealed by consents of its own, and public or by those of a register",
+        ));
+    }
+    Ok(message.own_consents)
 }
 
 fn columns(list: &[wire::SealedColumn]) -> Result<Vec<SealedColumn>, ManifestError> {

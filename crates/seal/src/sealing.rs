@@ -297,6 +297,7 @@ fn manifest_body(job: &SealJob<'_>, parts: Vec<wire::Part>, now: UnixTime) -> wi
         columns: columns.map(wire_column).collect(),
         parts,
         register: bytes(register(job)),
+        own_consents: !job.spec.public && matches!(job.consent, Consent::Column),
     }
 }
 

@@ -45,7 +45,7 @@ pub fn signed_agreement(path: &Path) -> Result<SignedAgreement, Failure> {
 }
 
 /// [`signed_agreement`] for the party of `folder`: it must give that party its own keys, and
-/// follow a version that the party knows. A file that all have signed may still be another's,
+/// follow a version that the party knows, and no newer one may count. A file that all have signed may still be another's,
 /// who wrote keys of its own choosing into it.
 pub fn own_agreement(folder: &Folder, path: &Path) -> Result<SignedAgreement, Failure> {
     let signed = signed_agreement(path)?;
@@ -73,7 +73,26 @@ pub fn own_agreement(folder: &Folder, path: &Path) -> Result<SignedAgreement, Fa
                 _ => "nothing was done: use the file that you have signed; if your own keys are new, agree on a new version that names them",
             })
     })?;
+    newest(&known, terms, path)?;
     Ok(signed)
+}
+
+/// No newer version that counts: what is sealed or pushed under an older one obeys terms, of
+/// consent among them, that the parties have since replaced.
+fn newest(known: &Agreements, terms: &Agreement, path: &Path) -> Done {
+    let what = format!("the agreement `{}` is not in force", path.display());
+    let newest = known.newest(&terms.id).or_fail(&what)?;
+    let later = newest
+        .map(|other| other.agreement().version)
+        .filter(|version| *version > terms.version);
+    match later {
+        Some(version) => Err(Failure::new(Exit::Refused, what)
+            .why(format!(
+                "version {version} of it, signed by all, lies in this party's `agreements` folder and took its place"
+            ))
+            .hint("nothing was done: name the file of the newest version with `--agreement FILE`")),
+        None => Ok(()),
+    }
 }
 
 /// The key must be the one that the agreement names for the analyst: else nobody is dialled.

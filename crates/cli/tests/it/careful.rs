@@ -126,6 +126,52 @@ fn a_party_is_shown_once_and_served_once() {
     refused(&second, 1, &["not started", "another one runs"]);
 }
 
+/// A version that a newer one replaced seals, pushes and matches nothing: what it made would
+/// obey its terms, not those that count.
+#[test]
+fn i3_a_replaced_version_seals_nothing() {
+    let world = World::ready();
+    let (shop, first) = (
+        world.path("shop"),
+        world.path(&format!("shop/agreements/{AGREEMENT}.toml")),
+    );
+    let elsewhere = world.path("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    for entry in std::fs::read_dir(world.path("shop/agreements")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), Path::new(&elsewhere).join(entry.file_name())).unwrap();
+    }
+    let copy = format!("{elsewhere}/{AGREEMENT}.toml");
+    let data = world.path("data/customers.csv");
+    let seal = |file: &str| {
+        let to = ["data", "seal", "customers", "--party", &shop];
+        run(
+            &world,
+            &[&to[..], &["--data", &data, "--agreement", file]].concat(),
+        )
+    };
+    assert_eq!(seal(&copy).code, 0);
+    let digest = run(&world, &["agreement", "check", &first]).text("/digest");
+    world.agree("second", |text| {
+        let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
+        let text = text.replacen("\"second\"", &format!("\"{AGREEMENT}\""), 1);
+        text.replacen("version = 1", &head, 1)
+    });
+    let says = [
+        "not in force",
+        "version 2",
+        "took its place",
+        "newest version",
+    ];
+    for file in [&first, &copy] {
+        refused(&seal(file), 3, &says);
+        let push = ["data", "push", "--party", &shop, "--agreement", file];
+        refused(&run(&world, &push), 3, &says);
+    }
+    let second = world.path("shop/agreements/second.toml");
+    assert_eq!(seal(&second).code, 0);
+}
+
 /// Nothing is spent on a question that can only be answered by noise, or that is unclear.
 #[test]
 fn unclear_questions_cost_nothing() {

@@ -4,11 +4,14 @@ use incamera_attest::simulated::collect;
 use incamera_attest::{AttestError, Binding};
 use incamera_ledger::{Ledger, LedgerError};
 use incamera_release::{Refusal, RefusalKind, Request, Reserved, verify_request};
-use incamera_seal::{KeyRing, NoKey};
+use incamera_seal::{Consents, KeyRing, NoKey};
 use incamera_types::{AgreementDigest, Digest as _, Params, PrivacyLoss, RequestDigest};
 use incamera_wire::v1::BoundEvidence;
 
-use crate::world::{NOW, PURCHASES, Session, World, measurement, name};
+use crate::world::{
+    CUSTOMERS, MAILING, NOW, PURCHASES, Session, TEMPLATE, World, measurement, name, pseudonym,
+    signed,
+};
 
 fn refused(result: Result<impl std::fmt::Debug, Refusal>) -> Refusal {
     result.unwrap_err()
@@ -405,5 +408,60 @@ fn i3_data_without_their_register_are_refused() {
     assert!(matches!(refusal, Refusal::NoConsents { .. }), "{refusal:?}");
     world.manifests.insert(name("customers"), customers);
     world.register_again("shop");
+    world.reserve(&mut session, "shop").unwrap();
+}
+
+/// The register's data were sealed for every purpose while no column of it said who agreed; a
+/// newer version of the agreement adds the column. What was sealed before opens no more.
+#[test]
+fn i3_a_register_sealed_before_it_had_consents_is_refused() {
+    let rows = "rows = { customers = 1, purchases";
+    let consent = "consent = { type = \"purposes\" }\n";
+    let without = TEMPLATE.replacen(consent, "", 1);
+    let mut world = World::agreed(&without.replacen("rows = { purchases", rows, 2));
+    world.seal("customers", CUSTOMERS);
+    world.seal("mailing", MAILING);
+    world.seal("purchases", PURCHASES);
+    let mut session = world.session();
+    world.reserve(&mut session, "shop").unwrap();
+
+    let first = world.agreement.digest;
+    let text = String::from_utf8(world.agreement.bytes().to_vec()).unwrap();
+    let version = format!("version = 2\nid = \"{first}\"\nfollows = \"{first}\"");
+    let columns = "[datasets.customers.columns]\n";
+    let text = text.replacen("version = 1", &version, 1).replacen(
+        columns,
+        &format!("{columns}{consent}"),
+        1,
+    );
+    world.agreement = signed(&text, &world.signs);
+    // The purchases follow the newest register that there is: it alone is at fault.
+    let (id, register) = (world.agreement.id, world.manifests["customers"].digest());
+    let all = [name("ads"), name("measurement")].into_iter().collect();
+    let consents = Consents::new(
+        id,
+        world.agreement.matching.epoch,
+        name("customers"),
+        register,
+        [(pseudonym("a@x").unwrap(), all)],
+    );
+    world.owner("shop").consents = Some(consents);
+    world.seal("purchases", PURCHASES);
+    let mut session = world.session();
+    match refused(world.reserve(&mut session, "shop")) {
+        Refusal::Data { dataset, source } => {
+            assert_eq!(dataset, name("customers"));
+            assert!(
+                source.to_string().contains("source of consents"),
+                "{source}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(world.spent("shop"), PrivacyLoss::default());
+
+    world.seal("customers", CUSTOMERS);
+    world.seal("purchases", PURCHASES);
+    let mut session = world.session();
     world.reserve(&mut session, "shop").unwrap();
 }

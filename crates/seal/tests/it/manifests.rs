@@ -2,7 +2,7 @@ use incamera_keys::{SigningKey, sign_message};
 use incamera_seal::{
     Manifest, ManifestError, SignedManifest, inspect, open_manifest, peek_manifest,
 };
-use incamera_types::MatchingEpoch;
+use incamera_types::{ColumnType, MatchingEpoch};
 use incamera_wire::{Format, v1 as wire};
 use proptest::prelude::*;
 
@@ -66,7 +66,7 @@ type Change = fn(&mut wire::Manifest);
 #[test]
 fn malformed_manifests_are_refused() {
     let world = World::sealed();
-    let changes: [(&str, Change); 23] = [
+    let changes: [(&str, Change); 24] = [
         ("agreement id", |m| m.agreement_id.push(0)),
         ("owner", |m| m.owner = "Shop".to_owned()),
         ("data set", |m| m.dataset = "../etc".to_owned()),
@@ -77,6 +77,7 @@ fn malformed_manifests_are_refused() {
             (m.version, m.previous) = (2, vec![0; 31])
         }),
         ("register's length", |m| m.register.truncate(31)),
+        ("own consents and a register", |m| m.own_consents = true),
         ("no partitions", |m| m.partitions = 0),
         ("too many partitions", |m| m.partitions = 1 << 20),
         ("partition out of range", |m| m.parts[0].partition = 4),
@@ -194,6 +195,49 @@ fn a_manifest_fits_its_declaration_only() {
     assert_eq!(unfit(&wider, EPOCH, 4), "list of columns");
     let other = incamera_types::AgreementDigest::of_file(b"another").into();
     assert!(manifest.fits(&spec, &other, EPOCH, 4).is_err());
+}
+
+/// The `purposes` column is not stored: whether it decided is said by the manifest itself.
+#[test]
+fn i3_a_register_sealed_without_its_consents_fits_no_declaration_with_them() {
+    let mut world = World::new();
+    let declared = customers();
+    let mut before = declared.clone();
+    before
+        .columns
+        .retain(|column| column.ty != ColumnType::Purposes);
+    let outcome =
+        |manifest: &SignedManifest, spec| match manifest.fits(spec, &agreement_id(), EPOCH, 4) {
+            Ok(()) => "fits",
+            Err(ManifestError::Unfit { what }) => what,
+            Err(other) => panic!("{other:?}"),
+        };
+    world.seal_csv(&before, CUSTOMERS_CSV).unwrap();
+    let everybody = world.manifest("customers");
+    assert!(!everybody.own_consents());
+    assert_eq!(outcome(&everybody, &before), "fits");
+    assert_eq!(outcome(&everybody, &declared), "source of consents");
+
+    world.seal_csv(&declared, CUSTOMERS_CSV).unwrap();
+    let agreed = world.manifest("customers");
+    assert!(agreed.own_consents() && inspect(&agreed).own_consents);
+    assert_eq!(outcome(&agreed, &declared), "fits");
+    assert_eq!(outcome(&agreed, &before), "source of consents");
+    let mut message = body(&agreed);
+    message.register = vec![0; 32];
+    assert_malformed("own consents and a register", &message);
+    let public = wire::Manifest {
+        public: true,
+        parts: Vec::new(),
+        register: Vec::new(),
+        ..message
+    };
+    assert_malformed("own consents and public", &public);
+    let silent = wire::Manifest {
+        own_consents: false,
+        ..public
+    };
+    Manifest::parse(&incamera_wire::encode(&silent)).unwrap();
 }
 
 #[test]

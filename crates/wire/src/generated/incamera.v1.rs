@@ -44,6 +44,9 @@ pub struct Manifest {
     /// digest of the register's manifest whose consents it was sealed by; empty if by none
     #[prost(bytes = "vec", tag = "13")]
     pub register: ::prost::alloc::vec::Vec<u8>,
+    /// sealed by the consents of its own `purposes` column
+    #[prost(bool, tag = "14")]
+    pub own_consents: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SealedColumn {
