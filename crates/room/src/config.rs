@@ -35,7 +35,7 @@ pub struct RoomConfig {
     pub storage: PathBuf,
     /// Memory for one query, in bytes: a query that could need more, by what the agreement and
     /// the manifests say, is refused before anything is spent. 4 GiB, or half of what the
-    /// machine has; a room does not start with more than that has.
+    /// machine has; a room does not start with more than seven eighths of that.
     #[serde(default = "machine::default_bytes")]
     pub memory_bytes: u64,
     /// Runs without hardware protection and says so everywhere.

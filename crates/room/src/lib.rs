@@ -8,6 +8,7 @@
 mod config;
 mod identity;
 mod machine;
+mod owners;
 mod push;
 mod run;
 mod service;

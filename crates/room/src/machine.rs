@@ -10,10 +10,15 @@ use std::path::Path;
 /// The most for one query, unless the configuration says otherwise.
 const MOST_BYTES: u64 = 4 << 30;
 
-/// There is less memory than a query may use.
+/// The program, the system and what comes in beside a query need some as well: of the memory
+/// that there is, a query may use no more than so many parts of [`PARTS`].
+const MOST_PARTS: u64 = 7;
+const PARTS: u64 = 8;
+
+/// There is less memory than a query may use, with some to spare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`memory_bytes` is {asked}, and this machine (or its cgroup) has {has} bytes of memory: a query that needs what it may use would end the room, and whether it does would follow people's rows; write {half} or less, or leave it out, or give the machine more"
+    "`memory_bytes` is {asked}, and this machine (or its cgroup) has {has} bytes of memory, of which an eighth stays for all else: a query that needs what it may use would end the room, and whether it does would follow people's rows; write {half} or less, or leave it out, or give the machine more"
 )]
 pub struct TooLittleMemory {
     asked: u64,
@@ -34,7 +39,7 @@ pub(crate) fn has(asked: u64) -> Result<(), TooLittleMemory> {
 
 fn enough(asked: u64, has: Option<u64>) -> Result<(), TooLittleMemory> {
     match has {
-        Some(has) if has < asked => Err(TooLittleMemory {
+        Some(has) if asked > has / PARTS * MOST_PARTS => Err(TooLittleMemory {
             asked,
             has,
             half: has / 2,
@@ -113,13 +118,14 @@ mod tests {
     #[test]
     fn a_room_asks_for_no_more_than_there_is() {
         assert_eq!(enough(5, None), Ok(()));
-        assert_eq!(enough(5, Some(5)), Ok(()));
-        let text = enough(7, Some(6)).unwrap_err().to_string();
+        assert_eq!(enough(70, Some(80)), Ok(()));
+        let text = enough(71, Some(80)).unwrap_err().to_string();
         assert!(
-            text.contains("`memory_bytes` is 7") && text.contains("write 3 or less"),
+            text.contains("`memory_bytes` is 71") && text.contains("write 40 or less"),
             "{text}"
         );
         assert!(has(u64::MAX).is_err(), "this machine says what it has");
         assert_eq!(has(default_bytes()), Ok(()));
+        assert_eq!(enough(0, Some(1)), Ok(()));
     }
 }

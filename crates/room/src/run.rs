@@ -5,14 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::try_join_all;
 use incamera_agreement::{Agreement, AnalystKey};
 use incamera_keys::PublicKey;
 use incamera_keys::hpke::RoomSecretKey;
 use incamera_net::client;
-use incamera_net::services::broker_client::BrokerClient;
 use incamera_net::services::run_event::Event;
 use incamera_net::services::{
     ChallengeRequest, CommitRequest, ReserveRequest, RunEvent, RunRequest, RunResult, RunStep,
@@ -23,17 +21,15 @@ use incamera_release::{
     OpenedGrants, Opening, Record, VerifiedRequest, issue, open_grants, verify_request,
 };
 use incamera_seal::SignedManifest;
-use incamera_types::{DatasetName, Digest as _, FileId, PartyName};
+use incamera_types::{DatasetName, Digest as _, FileId};
 use incamera_wire::v1::{Answer, BoundEvidence, ReleaseFile, Signed};
 use tokio::sync::mpsc;
-use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::Status;
 
 use crate::identity::now;
+use crate::owners::Owner;
 use crate::service::State;
-
-/// How long an owner may take for one call.
-const OWNER_LIMIT: Duration = Duration::from_secs(60);
+use crate::turns;
 
 pub(crate) type Events = mpsc::Sender<Result<RunEvent, Status>>;
 type Manifests = BTreeMap<DatasetName, SignedManifest>;
@@ -192,12 +188,6 @@ fn fits(agreement: &Agreement, manifest: &SignedManifest) -> Result<(), Problem>
     })
 }
 
-/// One owner's broker, and what it said so far.
-struct Owner {
-    name: PartyName,
-    broker: BrokerClient<Channel>,
-}
-
 async fn connect(state: &State, request: &VerifiedRequest) -> Result<Vec<Owner>, Problem> {
     let agreement = request.agreement().agreement();
     let owners = agreement.owners_read(request.query());
@@ -214,27 +204,9 @@ async fn connect(state: &State, request: &VerifiedRequest) -> Result<Vec<Owner>,
             )
             .hint("nothing was spent; ask again when that party's service runs")
         })?;
-        let broker = client::broker(channel);
-        Ok::<_, Problem>(Owner { name, broker })
+        Ok::<_, Problem>(Owner::new(name, channel))
     });
     try_join_all(dial).await
-}
-
-fn timed<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(OWNER_LIMIT);
-    request
-}
-
-/// What an owner answered instead, with its name.
-fn of_owner(owner: &PartyName, status: &Status) -> Problem {
-    let problem = Problem::from_status(status);
-    let text = format!("`{owner}`: {}", problem.message());
-    let named = Problem::new(problem.kind(), problem.code(), text);
-    match problem.hint_text() {
-        Some(hint) => named.hint(hint),
-        None => named,
-    }
 }
 
 /// Both rounds, then the opening of all grants.
@@ -245,13 +217,9 @@ async fn grants(
     events: &Events,
 ) -> Result<(OpenedGrants, Vec<BoundEvidence>), Problem> {
     let secret = RoomSecretKey::generate(&mut rand::rng());
-    let mut owners = connect(state, request).await?;
     let hpke_key = secret.public().as_bytes().to_vec();
-    let reserve = owners
-        .iter_mut()
-        .map(|owner| reserve(state, request, &hpke_key, owner));
-    let reserved = try_join_all(reserve).await?;
-    let (reservations, evidence): (Vec<_>, Vec<_>) = reserved.into_iter().unzip();
+    let reserved = reserved(state, request, &hpke_key);
+    let (mut owners, reservations, evidence) = unless_gone(events, reserved).await?;
     step(events, "every owner has reserved; charging").await;
     let commit = owners
         .iter_mut()
@@ -271,6 +239,35 @@ async fn grants(
     Ok((opened, evidence))
 }
 
+/// What is asked before anything is charged ends once nobody waits for the answer: who has hung
+/// up holds no turn. The commits go on: an owner may have charged already, and each must then
+/// have its chance to, or asking again would find some that have and some that have not.
+async fn unless_gone<T>(
+    events: &Events,
+    work: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    tokio::select! {
+        biased;
+        () = events.closed() => Err(turns::gone()),
+        done = work => done,
+    }
+}
+
+/// The first round: every owner, its reservation, and the evidence that it was shown.
+async fn reserved(
+    state: &State,
+    request: &VerifiedRequest,
+    hpke_key: &[u8],
+) -> Result<(Vec<Owner>, Vec<Signed>, Vec<BoundEvidence>), Problem> {
+    let mut owners = connect(state, request).await?;
+    let reserve = owners
+        .iter_mut()
+        .map(|owner| reserve(state, request, hpke_key, owner));
+    let reserved = try_join_all(reserve).await?;
+    let (reservations, evidence) = reserved.into_iter().unzip();
+    Ok((owners, reservations, evidence))
+}
+
 /// Challenge, evidence for it and for this request, reservation.
 async fn reserve(
     state: &State,
@@ -282,10 +279,7 @@ async fn reserve(
     let challenge = ChallengeRequest {
         agreement_digest: digest,
     };
-    let reply = owner.broker.challenge(timed(challenge)).await;
-    let reply = reply
-        .map_err(|status| of_owner(&owner.name, &status))?
-        .into_inner();
+    let reply = owner.challenge(challenge).await?;
     let challenge = reply
         .challenge
         .try_into()
@@ -298,10 +292,7 @@ async fn reserve(
         request: Some(request.signed().clone()),
         evidence: Some(evidence.clone()),
     };
-    let reply = owner.broker.reserve(timed(message)).await;
-    let reply = reply
-        .map_err(|status| of_owner(&owner.name, &status))?
-        .into_inner();
+    let reply = owner.reserve(message).await?;
     Ok((reply.reservation.unwrap_or_default(), evidence))
 }
 
@@ -315,11 +306,11 @@ async fn commit(
         agreement_digest: request.agreement().agreement().digest.as_bytes().to_vec(),
         reservations: reservations.to_vec(),
     };
-    let reply = owner.broker.commit(timed(message)).await;
-    let reply = reply.map_err(|status| {
-        of_owner(&owner.name, &status).hint("ask again: what was charged is not charged twice")
-    })?;
-    Ok(reply.into_inner().grant.unwrap_or_default())
+    let reply = owner
+        .commit(message)
+        .await
+        .map_err(|problem| problem.hint("ask again: what was charged is not charged twice"))?;
+    Ok(reply.grant.unwrap_or_default())
 }
 
 /// Scan, bound, aggregate, noise. An error says nothing about rows (I7).
@@ -338,3 +329,6 @@ async fn answer(
     let released = release(raw, grants).map_err(Problem::internal)?;
     Ok(released.answer())
 }
+
+#[cfg(all(test, feature = "simulated"))]
+mod tests;

@@ -39,13 +39,22 @@ impl Turns {
         let running = tokio::select! {
             biased;
             running = self.running.acquire() => running.map_err(Problem::internal)?,
-            () = gone => return Err(Problem::internal("nobody waits for the answer")),
+            () = gone => return Err(self::gone()),
         };
         Ok(Turn {
             _running: running,
             _place: place,
         })
     }
+}
+
+/// The caller has hung up: for the log, since nobody reads it.
+pub(crate) fn gone() -> Problem {
+    Problem::new(
+        ProblemKind::Unavailable,
+        "caller-gone",
+        "nobody waits for the answer any more",
+    )
 }
 
 fn full() -> Problem {
