@@ -303,6 +303,17 @@ pub enum Data {
     Clipped(DataClipped),
 }
 
+/// An owner's own file, and its column of ids.
+#[derive(Debug, Args)]
+pub struct OwnFile {
+    /// The CSV or Parquet file that holds it.
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// The column with raw ids, where it is not named like their kind (`email`).
+    #[arg(long, value_name = "COLUMN")]
+    pub id_column: Option<String>,
+}
+
 /// Arguments of `data seal`.
 #[derive(Debug, Args)]
 pub struct DataSeal {
@@ -312,12 +323,8 @@ pub struct DataSeal {
     pub under: UnderAgreement,
     /// The data set of the agreement.
     pub dataset: DatasetName,
-    /// The CSV or Parquet file that holds it.
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
-    /// The column with raw ids, where it is not named like their kind (`email`).
-    #[arg(long, value_name = "COLUMN")]
-    pub id_column: Option<String>,
+    #[command(flatten)]
+    pub file: OwnFile,
     /// Seal even if nothing, or less than half of the version before, would be in it.
     #[arg(long, short)]
     pub yes: bool,
@@ -332,12 +339,8 @@ pub struct DataClipped {
     pub under: UnderAgreement,
     /// The data set of the agreement, one of the party's own.
     pub dataset: DatasetName,
-    /// The CSV or Parquet file that holds it.
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
-    /// The column with raw ids, where it is not named like their kind (`email`).
-    #[arg(long, value_name = "COLUMN")]
-    pub id_column: Option<String>,
+    #[command(flatten)]
+    pub file: OwnFile,
     /// The query whose clamps are looked at.
     #[arg(long)]
     pub query: QueryName,

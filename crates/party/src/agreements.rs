@@ -317,6 +317,12 @@ mod tests {
             }
         }
 
+        /// What this party, by this name, makes of a folder.
+        fn knows(&self, name: &str, folder: &Path) -> Agreements {
+            let name = name.parse().unwrap();
+            Agreements::new(folder, name, self.signs.public(), self.service.public())
+        }
+
         fn inputs(&self, name: &str) -> PartyInputs {
             PartyInputs {
                 name: Some(name.parse().unwrap()),
@@ -358,13 +364,7 @@ mod tests {
     fn i4_an_agreement_that_gives_us_other_keys_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
         let (shop, mailer) = (Party::new(), Party::new());
-        let name = "shop".parse().unwrap();
-        let known = Agreements::new(
-            folder.path(),
-            name,
-            shop.signs.public(),
-            shop.service.public(),
-        );
+        let known = shop.knows("shop", folder.path());
         let text = draft(&shop, &mailer);
         let first = put(
             folder.path(),
@@ -471,13 +471,7 @@ mod tests {
     fn i4_a_version_must_follow_one_that_counts() {
         let folder = tempfile::tempdir().unwrap();
         let (shop, mailer) = (Party::new(), Party::new());
-        let name = "shop".parse().unwrap();
-        let known = Agreements::new(
-            folder.path(),
-            name,
-            shop.signs.public(),
-            shop.service.public(),
-        );
+        let known = shop.knows("shop", folder.path());
         let text = draft(&shop, &mailer);
         let both: BTreeMap<&str, &Party> = [("shop", &shop), ("mailer", &mailer)].into();
         let signers: Vec<(&str, &Party)> = both.into_iter().collect();

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use incamera_release::OpenedGrants;
-use incamera_seal::{Part, PartReader, SignedManifest, load_part, read_part, read_public_part};
+use incamera_seal::{
+    Part, PartKeys, PartReader, SignedManifest, load_part, read_part, read_public_part,
+};
 use incamera_types::{ColumnName, DatasetName, FileId};
 
 use crate::check::CheckedQuery;
@@ -73,7 +75,10 @@ impl RoomData {
     /// # Errors
     /// [`SourceError`], with what to do.
     pub fn check_public(&self, checked: &CheckedQuery) -> Result<(), SourceError> {
-        let source: Arc<dyn PartSource> = Arc::new(Public { data: self.clone() });
+        let source: Arc<dyn PartSource> = Arc::new(Opened {
+            data: self.clone(),
+            grants: None,
+        });
         public::check(checked, &source)
     }
 
@@ -120,7 +125,7 @@ pub async fn compute(
     }
     let source = Opened {
         data: data.clone(),
-        grants: Arc::clone(grants),
+        grants: Some(Arc::clone(grants)),
     };
     compute_over(
         &Arc::new(checked.clone()),
@@ -148,29 +153,29 @@ fn noise(grants: &OpenedGrants) -> Noise<'_> {
     }
 }
 
+/// Data sets with the keys that there are: without grants only public ones open.
 struct Opened {
     data: RoomData,
-    grants: Arc<OpenedGrants>,
+    grants: Option<Arc<OpenedGrants>>,
 }
 
 impl Opened {
+    fn keys(&self, dataset: &DatasetName, part: &Part) -> Option<&PartKeys> {
+        self.grants.as_ref()?.part_keys(dataset, &part.file_id)
+    }
+
     fn part(&self, stored: &Stored, part: &Part, columns: &[ColumnName]) -> Option<PartReader> {
         let manifest = &stored.manifest;
+        let file = || load_part(stored.paths.get(&part.file_id)?, manifest, part).ok();
         if manifest.public() {
-            return stored.public_part(part, columns);
+            return read_public_part(file()?, manifest, part, columns, BATCH_ROWS).ok();
         }
-        let keys = self.grants.part_keys(manifest.dataset(), &part.file_id)?;
-        let file = load_part(stored.paths.get(&part.file_id)?, manifest, part).ok()?;
-        read_part(file, manifest, part, keys, columns, BATCH_ROWS).ok()
+        let keys = self.keys(manifest.dataset(), part)?;
+        read_part(file()?, manifest, part, keys, columns, BATCH_ROWS).ok()
     }
 }
 
 impl Stored {
-    fn public_part(&self, part: &Part, columns: &[ColumnName]) -> Option<PartReader> {
-        let file = load_part(self.paths.get(&part.file_id)?, &self.manifest, part).ok()?;
-        read_public_part(file, &self.manifest, part, columns, BATCH_ROWS).ok()
-    }
-
     /// The rows of a part, if it opens.
     fn batches(&self, part: &Part, opened: Option<PartReader>) -> Result<Batches, SourceError> {
         let damaged = SourceError::Part {
@@ -199,37 +204,11 @@ impl PartSource for Opened {
         let public = stored.manifest.public();
         // A part without keys holds rows of people who did not consent to the purpose.
         let readable = |part: &&Part| {
-            part.partition == partition
-                && (public || self.grants.part_keys(dataset, &part.file_id).is_some())
+            part.partition == partition && (public || self.keys(dataset, part).is_some())
         };
         let parts = stored.manifest.parts().iter().filter(readable);
         parts
             .map(|part| stored.batches(part, self.part(stored, part, columns)))
-            .collect()
-    }
-}
-
-/// The public data sets alone, without keys.
-struct Public {
-    data: RoomData,
-}
-
-impl PartSource for Public {
-    fn partitions(&self, dataset: &DatasetName) -> Result<u32, SourceError> {
-        Ok(self.data.stored(dataset)?.manifest.partitions())
-    }
-
-    fn open(
-        &self,
-        dataset: &DatasetName,
-        partition: u32,
-        columns: &[ColumnName],
-    ) -> Result<Vec<Batches>, SourceError> {
-        let stored = self.data.stored(dataset)?;
-        let parts = stored.manifest.parts().iter();
-        let parts = parts.filter(|part| part.partition == partition);
-        parts
-            .map(|part| stored.batches(part, stored.public_part(part, columns)))
             .collect()
     }
 }

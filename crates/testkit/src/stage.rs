@@ -92,6 +92,26 @@ impl Outcome {
     }
 }
 
+/// `query run` of the lift as the mailer's analyst, with the answer in `out`; what follows are
+/// parameters.
+#[must_use]
+pub fn run_lift<'a>(agreement: &'a str, key: &'a str, out: &'a str) -> Vec<&'a str> {
+    vec![
+        "query",
+        "run",
+        "lift",
+        "--agreement",
+        agreement,
+        "--as",
+        "mailer/ana",
+        "--key",
+        key,
+        "--out",
+        out,
+        "--yes",
+    ]
+}
+
 /// Running processes. All of them end when the stage goes.
 #[derive(Debug)]
 pub struct Stage {

@@ -63,8 +63,8 @@ fn read(
     purpose: &PurposeName,
     printer: &Printer,
 ) -> Result<OwnRows, Failure> {
-    let what = format!("`{}` was not read", arguments.data.display());
-    let source = source(&arguments.data, &what)?;
+    let what = format!("`{}` was not read", arguments.file.data.display());
+    let source = source(&arguments.file.data, &what)?;
     let crosswalk = home.crosswalk()?;
     let people = |id: &str| crosswalk.as_ref()?.pseudonym(id);
     let consents = home.consents()?;
@@ -79,7 +79,7 @@ fn read(
         partitions: home.agreement.matching.partitions,
         purposes: &home.agreement.leaf_purposes(),
         source: &source,
-        id_column: arguments.id_column.as_deref(),
+        id_column: arguments.file.id_column.as_deref(),
         people: &people,
         consent: consents.as_consent(),
         out: Path::new(""),

@@ -108,8 +108,8 @@ impl<'a> Home<'a> {
         arguments: &DataSeal,
         printer: &Printer,
     ) -> Result<(SealReport, Option<Before>), Failure> {
-        let what = format!("`{}` was not sealed", arguments.data.display());
-        let source = source(&arguments.data, &what)?;
+        let what = format!("`{}` was not sealed", arguments.file.data.display());
+        let source = source(&arguments.file.data, &what)?;
         let crosswalk = self.crosswalk()?;
         let people = |id: &str| crosswalk.as_ref()?.pseudonym(id);
         let consents = self.consents()?;
@@ -127,7 +127,7 @@ impl<'a> Home<'a> {
             partitions: self.agreement.matching.partitions,
             purposes: &self.agreement.leaf_purposes(),
             source: &source,
-            id_column: arguments.id_column.as_deref(),
+            id_column: arguments.file.id_column.as_deref(),
             people: &people,
             consent: consents.as_consent(),
             out: &out,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use incamera_testkit::stage::{Outcome, Stage, free_address};
+use incamera_testkit::stage::{Outcome, Stage, free_address, run_lift};
 use tempfile::TempDir;
 
 /// The built program.
@@ -331,20 +331,7 @@ impl World {
         // An answer is never written over.
         let out = self.path("asked.release");
         let _ = std::fs::remove_file(&out);
-        let mut arguments = vec![
-            "query",
-            "run",
-            "lift",
-            "--agreement",
-            &file,
-            "--as",
-            "mailer/ana",
-            "--key",
-            &key,
-            "--out",
-            &out,
-            "--yes",
-        ];
+        let mut arguments = run_lift(&file, &key, &out);
         if !more.iter().any(|argument| argument.starts_with("from=")) {
             arguments.extend(WINDOW);
         }

@@ -319,6 +319,21 @@ fn baskets(world: &mut World) -> Session {
 /// Nobody agrees to measurement any more.
 const WITHDRAWN: &str = "email,consent\na@x,ads\nb@x,\nc@x,ads\nd@x,\n";
 
+fn sealed_by_other_consents(world: &mut World) {
+    let mut session = baskets(world);
+    let refusal = refused(world.reserve(&mut session, "shop"));
+    assert!(
+        matches!(refusal, Refusal::ConsentsChanged { .. }),
+        "{refusal:?}"
+    );
+}
+
+fn open_once_sealed_again(world: &mut World) {
+    world.seal("purchases", PURCHASES);
+    let mut session = baskets(world);
+    world.reserve(&mut session, "shop").unwrap();
+}
+
 /// Consent is withdrawn in the register: what was sealed before opens no more, also where the
 /// register itself is not read, until it is sealed again.
 #[test]
@@ -337,9 +352,7 @@ fn i3_withdrawn_consent_stops_data_sealed_before() {
         }
     }
     assert_eq!(world.spent("shop"), PrivacyLoss::default());
-    world.seal("purchases", PURCHASES);
-    let mut session = baskets(&mut world);
-    world.reserve(&mut session, "shop").unwrap();
+    open_once_sealed_again(&mut world);
 }
 
 /// Data sealed by an older register's consents open nothing, however late that was: neither
@@ -352,18 +365,11 @@ fn i3_data_sealed_by_old_consents_are_refused() {
     let newest = std::mem::replace(&mut world.owner("shop").consents, old);
     world.sealing = NOW.plus(3600);
     world.seal("purchases", PURCHASES);
-    let mut session = baskets(&mut world);
-    let refusal = refused(world.reserve(&mut session, "shop"));
-    assert!(
-        matches!(refusal, Refusal::ConsentsChanged { .. }),
-        "{refusal:?}"
-    );
+    sealed_by_other_consents(&mut world);
     // By the newest, though the clock was put back.
     world.owner("shop").consents = newest;
     world.sealing = NOW;
-    world.seal("purchases", PURCHASES);
-    let mut session = baskets(&mut world);
-    world.reserve(&mut session, "shop").unwrap();
+    open_once_sealed_again(&mut world);
 }
 
 /// Nor does data sealed by nobody's consents count where the agreement has a register.
@@ -372,16 +378,9 @@ fn i3_data_sealed_without_consents_are_refused() {
     let mut world = World::new();
     let consents = world.owner("shop").consents.take();
     world.seal("purchases", PURCHASES);
-    let mut session = baskets(&mut world);
-    let refusal = refused(world.reserve(&mut session, "shop"));
-    assert!(
-        matches!(refusal, Refusal::ConsentsChanged { .. }),
-        "{refusal:?}"
-    );
+    sealed_by_other_consents(&mut world);
     world.owner("shop").consents = consents;
-    world.seal("purchases", PURCHASES);
-    let mut session = baskets(&mut world);
-    world.reserve(&mut session, "shop").unwrap();
+    open_once_sealed_again(&mut world);
 }
 
 /// Consent withdrawn between the two rounds.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use incamera_dp::interval::thousands;
-use incamera_testkit::stage::{Outcome, Stage, StageError};
+use incamera_testkit::stage::{Outcome, Stage, StageError, run_lift};
 use serde_json::{Value, json};
 
 use super::adversary;
@@ -318,20 +318,7 @@ impl Play {
             .path(&format!("mailer/agreements/{agreement}.toml"));
         let key = self.cast.path("mailer/analysts/ana");
         let out = self.cast.path("answer.release");
-        let mut arguments = vec![
-            "query",
-            "run",
-            "lift",
-            "--agreement",
-            &file,
-            "--as",
-            "mailer/ana",
-            "--key",
-            &key,
-            "--out",
-            &out,
-            "--yes",
-        ];
+        let mut arguments = run_lift(&file, &key, &out);
         arguments.extend(WINDOW);
         arguments.extend(more);
         self.stage

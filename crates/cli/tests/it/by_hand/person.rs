@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use incamera_seal::Crosswalk;
-use incamera_testkit::stage::{Outcome, Stage, free_address};
+use incamera_testkit::stage::{Outcome, Stage, free_address, run_lift};
 
 use super::AGREEMENT;
 use super::services::wait_while;
@@ -157,22 +157,9 @@ impl Person {
     pub fn asks(&self) -> Outcome {
         // An answer is never written over.
         let _ = std::fs::remove_file(self.path("again.release"));
-        self.json(&[
-            "query",
-            "run",
-            "lift",
-            "--agreement",
-            AGREEMENT,
-            WINDOW[0],
-            WINDOW[1],
-            "--as",
-            "mailer/ana",
-            "--key",
-            "@/mailer/analysts/ana",
-            "--out",
-            "@/again.release",
-            "--yes",
-        ])
+        let mut arguments = run_lift(AGREEMENT, "@/mailer/analysts/ana", "@/again.release");
+        arguments.extend(WINDOW);
+        self.json(&arguments)
     }
 
     /// Both sides match, with these files.
