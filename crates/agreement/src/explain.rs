@@ -119,6 +119,11 @@ fn what(page: &mut Page, agreement: &Agreement) {
                 consent(agreement, spec)
             ));
         }
+        if let Some(day) = spec.keep_until {
+            page.sub_point(format_args!(
+                "kept until the end of {day} (UTC); after that no key of it is released"
+            ));
+        }
         for column in &spec.columns {
             page.sub_point(column_words(spec, column));
         }
@@ -193,6 +198,11 @@ fn limits(column: &ColumnSpec) -> String {
     }
     if column.nullable {
         text.push_str(", may be empty");
+    }
+    if let Some(zone) = &column.time_zone {
+        text.push_str(&format!(
+            ", by clocks of {zone} where the file names no offset"
+        ));
     }
     text
 }

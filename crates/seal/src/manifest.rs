@@ -512,11 +512,13 @@ fn spec(message: &wire::Manifest, columns: &[SealedColumn]) -> Result<DatasetSpe
         values: None,
         other: OtherText::Refuse,
         id_kind: None,
+        time_zone: None,
     };
     Ok(DatasetSpec {
         name: name(&message.dataset)?,
         owner: name(&message.owner)?,
         public: message.public,
+        keep_until: None,
         columns: columns.iter().map(column).collect(),
     })
 }

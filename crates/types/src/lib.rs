@@ -13,6 +13,7 @@ mod purpose;
 mod schema;
 mod time;
 mod value;
+mod zone;
 
 pub use digest::{
     AgreementDigest, AgreementId, CommitmentsDigest, Digest, DigestError, EnvelopeDigest,
@@ -29,3 +30,4 @@ pub use purpose::{ConsentClass, PurposeSet};
 pub use schema::{ColumnRef, ColumnSpec, ColumnType, DatasetSpec, OtherText, TypeError};
 pub use time::{Date, TimeError, UnixTime};
 pub use value::{Decimal, ParamType, Params, Value, ValueError};
+pub use zone::{ZoneError, ZoneName};

@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ColumnName, DatasetName, Decimal, IdKind, NameError, PartyName, PurposeSet};
+use crate::{
+    ColumnName, DatasetName, Date, Decimal, IdKind, NameError, PartyName, PurposeSet, ZoneName,
+};
 
 /// The largest precision of a decimal column: sums of it fit 128 bits.
 pub const MAX_PRECISION: u8 = 18;
@@ -170,6 +172,8 @@ pub struct ColumnSpec {
     pub other: OtherText,
     /// Of a pseudonym column: the kind of identifier it is made from.
     pub id_kind: Option<IdKind>,
+    /// Of a timestamp column: the zone whose clocks a file without offsets was written by.
+    pub time_zone: Option<ZoneName>,
 }
 
 /// One data set, as the agreement declares it.
@@ -181,6 +185,9 @@ pub struct DatasetSpec {
     pub owner: PartyName,
     /// Sealed for nobody and joinable on anything.
     pub public: bool,
+    /// The last day on which its keys are released, to its end, UTC; without one, as long as
+    /// the agreement lasts.
+    pub keep_until: Option<Date>,
     /// Its columns, in the agreement's order.
     pub columns: Vec<ColumnSpec>,
 }
@@ -295,6 +302,7 @@ mod tests {
             values: None,
             other: OtherText::Refuse,
             id_kind: None,
+            time_zone: None,
         }
     }
 
@@ -328,6 +336,7 @@ mod tests {
             name: "purchases".parse().unwrap(),
             owner: "shop".parse().unwrap(),
             public: false,
+            keep_until: None,
             columns: vec![
                 column("person", "pseudonym", &[]),
                 column("amount", "decimal(10,2)", &["measurement"]),

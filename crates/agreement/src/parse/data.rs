@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use incamera_types::limits::MAX_TEXT_BYTES;
 use incamera_types::{
-    ColumnName, ColumnSpec, ColumnType, DatasetName, DatasetSpec, Decimal, IdKind, OtherText,
+    ColumnName, ColumnSpec, ColumnType, DatasetName, DatasetSpec, Date, Decimal, IdKind, OtherText,
     PartyName, PurposeSet,
 };
 
@@ -43,13 +43,16 @@ pub(super) fn datasets(
 
 fn dataset(named: &Named<'_, DatasetName>, known: &Known<'_>) -> Option<DatasetSpec> {
     let table = named.item.table()?;
-    table.later(&["keep_until", "not_for", "ask"]);
+    table.later(&["not_for", "ask"]);
     let owner = table.need("owner", "name the party that the data set belongs to");
     let owner = owner.and_then(|item| known.party(&item));
     let public = match table.get("public") {
         Some(item) => item.flag(),
         None => Some(false),
     };
+    let keep_until = table
+        .get("keep_until")
+        .map(|item| keep_until(&item, public, known));
     let help = "write a section such as [datasets.customers.columns]";
     let columns = table.need("columns", help).and_then(|item| item.table());
     let columns = columns.zip(public).and_then(|(columns, public)| {
@@ -65,9 +68,30 @@ fn dataset(named: &Named<'_, DatasetName>, known: &Known<'_>) -> Option<DatasetS
         name: named.name.clone(),
         owner: owner?,
         public: public?,
+        keep_until: keep_until.map_or(Some(None), |day| day.map(Some))?,
         columns: columns?,
     };
     shape(&table, &spec).then_some(spec)
+}
+
+/// The last day of a data set: no later than that of the agreement, with which all ends.
+fn keep_until(item: &Item<'_>, public: Option<bool>, known: &Known<'_>) -> Option<Date> {
+    let day = item.date()?;
+    if public == Some(true) {
+        item.problem(
+            "a public data set has no `keep_until`: it is sealed for nobody, so no key of it can end",
+            "take it out",
+        );
+        return None;
+    }
+    if let Some(expires) = known.expires.filter(|expires| day > *expires) {
+        item.problem(
+            format_args!("`{}` is after the last day of the agreement, {expires}", item.path),
+            format_args!("write {expires} or a day before it, or take it out: nothing is released after that day anyway"),
+        );
+        return None;
+    }
+    Some(day)
 }
 
 /// Whether the columns make a data set; a problem if not.
@@ -118,7 +142,7 @@ fn shape(table: &Table<'_>, spec: &DatasetSpec) -> bool {
 fn column(named: &Named<'_, ColumnName>, public: bool, known: &Known<'_>) -> Option<ColumnSpec> {
     const TYPES: &str = "types are bool, int, decimal(precision,scale), text, date, timestamp, pseudonym and purposes";
     let table = named.item.table()?;
-    table.later(&["not_for", "keep_until", "time_zone"]);
+    table.later(&["not_for", "keep_until"]);
     let ty = table.need("type", TYPES);
     let ty: ColumnType = ty.and_then(|item| item.parsed(TYPES))?;
     let before = known.problems.count();
@@ -133,6 +157,9 @@ fn column(named: &Named<'_, ColumnName>, public: bool, known: &Known<'_>) -> Opt
         values: field(&table, "values", ty == ColumnType::Text, values),
         other: OtherText::Refuse,
         id_kind: None,
+        time_zone: field(&table, "time_zone", ty == ColumnType::Timestamp, |item| {
+            item.parsed("write the IANA name of the zone whose clocks the file was written by, such as \"Europe/Berlin\"")
+        }),
     };
     other(&table, &mut spec);
     id_kind(&table, &mut spec, known);

@@ -110,6 +110,7 @@ fn readable(bytes: &[u8]) -> Result<&str, AgreementError> {
 /// exists and could not be read.
 pub(crate) struct Known<'d> {
     problems: &'d Problems<'d>,
+    expires: Option<Date>,
     parties: BTreeMap<PartyName, Option<Party>>,
     ids: Vec<IdKind>,
     purposes: BTreeMap<PurposeName, Purpose>,
@@ -164,6 +165,7 @@ fn read(root: &Table<'_>, bytes: &[u8]) -> Option<(Terms, Vec<Problem>)> {
     let matching = section(root, "matching").and_then(|table| terms::matching(&table));
     let mut known = Known {
         problems: root.problems(),
+        expires: head.as_ref().map(|head| head.expires),
         parties: parties::parties(root),
         ids: matching.as_ref().map(|m| m.ids.clone()).unwrap_or_default(),
         purposes: purposes::purposes(root),

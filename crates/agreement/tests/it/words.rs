@@ -166,6 +166,8 @@ fn other_agreements_are_explained_too() {
         "house: no ceiling in this agreement",
         "made by the owner with its own key",
         "one of red, blue, else (any other becomes else)",
+        "kept until the end of 2027-12-31 (UTC); after that no key",
+        "seen: timestamp, by clocks of Europe/Berlin where the file names no offset, for safety",
     ] {
         assert!(page.contains(part), "{part}\n\n{page}");
     }

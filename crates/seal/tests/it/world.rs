@@ -90,6 +90,7 @@ pub fn column(column: &str, ty: &str, purposes: &[&str]) -> ColumnSpec {
         values: None,
         other: OtherText::Refuse,
         id_kind: (ty == "pseudonym").then(|| "email".parse().unwrap()),
+        time_zone: None,
     }
 }
 
@@ -98,6 +99,7 @@ pub fn dataset(dataset: &str, columns: Vec<ColumnSpec>) -> DatasetSpec {
         name: dataset.parse().unwrap(),
         owner: "shop".parse().unwrap(),
         public: false,
+        keep_until: None,
         columns,
     }
 }
