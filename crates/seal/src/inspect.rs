@@ -19,6 +19,8 @@ pub struct Inspection {
     pub agreement_id: String,
     /// The version.
     pub version: u64,
+    /// What made this version.
+    pub change: String,
     /// The manifest's digest.
     pub manifest: String,
     /// When it was sealed, seconds since 1970.
@@ -63,6 +65,8 @@ pub struct InspectedClass {
     pub bytes: u64,
     /// For each column stored, the purposes for which a key exists.
     pub opens: BTreeMap<String, Vec<String>>,
+    /// Columns that some of its parts lack, sealed before the data set had them.
+    pub lacking: BTreeMap<String, usize>,
 }
 
 /// What someone without keys sees.
@@ -78,6 +82,7 @@ pub fn inspect(manifest: &Manifest) -> Inspection {
         owner: manifest.owner().to_string(),
         agreement_id: manifest.agreement_id().to_string(),
         version: manifest.version(),
+        change: manifest.change().to_string(),
         manifest: manifest.digest().to_string(),
         sealed_at: manifest.sealed_at().0,
         register: manifest.register().map(|digest| digest.to_string()),
@@ -101,9 +106,13 @@ fn classes(manifest: &Manifest) -> Vec<InspectedClass> {
                 parts: 0,
                 bytes: 0,
                 opens: BTreeMap::new(),
+                lacking: BTreeMap::new(),
             });
         class.parts += 1;
         class.bytes = class.bytes.saturating_add(part.bytes);
+        for column in &part.absent {
+            *class.lacking.entry(column.to_string()).or_default() += 1;
+        }
         for key in &part.keys {
             let Some(column) = &key.column else { continue };
             let purposes = key.wraps.iter().map(|wrap| wrap.purpose.to_string());
@@ -117,8 +126,8 @@ impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} of {}, version {}",
-            self.dataset, self.owner, self.version
+            "{} of {}, version {} ({})",
+            self.dataset, self.owner, self.version, self.change
         )?;
         writeln!(f, "agreement   {}", self.agreement_id)?;
         writeln!(f, "manifest    {}", self.manifest)?;
@@ -148,6 +157,10 @@ impl fmt::Display for Inspection {
 impl fmt::Display for InspectedClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let class = self.class.join(", ");
-        write!(f, "[{class}]: {} parts, {} bytes", self.parts, self.bytes)
+        write!(f, "[{class}]: {} parts, {} bytes", self.parts, self.bytes)?;
+        for (column, parts) in &self.lacking {
+            write!(f, ", {parts} without {column}")?;
+        }
+        Ok(())
     }
 }

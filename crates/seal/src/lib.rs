@@ -49,8 +49,8 @@ pub use crosswalk::{Crosswalk, CrosswalkScope};
 pub use inspect::{InspectedClass, InspectedColumn, Inspection, inspect};
 pub use local::LocalFileError;
 pub use manifest::{
-    Manifest, ManifestError, Part, SealedColumn, SealedKey, SignedManifest, Wrap, open_manifest,
-    peek_manifest, read_manifest_file,
+    Change, Manifest, ManifestError, Part, SealedColumn, SealedKey, SignedManifest, Wrap,
+    open_manifest, peek_manifest, read_manifest_file,
 };
 pub use own::{OwnRows, own_rows};
 pub use reader::{

@@ -3,16 +3,18 @@
 //! A [`Manifest`] that exists is canonical: its wraps are exactly those that invariant I3
 //! allows for its columns and classes, no more and no fewer.
 
+mod form;
+
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::path::Path;
 
 use arrow::datatypes::SchemaRef;
 use incamera_keys::{PublicKey, SignedError, open_signed, peek_signed};
-use incamera_types::limits::{MAX_MANIFEST_BYTES, MAX_PART_BYTES, MAX_PARTITIONS};
+use incamera_types::limits::{MAX_MANIFEST_BYTES, MAX_PART_BYTES, MAX_PARTITIONS, MAX_PARTS};
 use incamera_types::{
     AgreementId, ColumnName, ColumnSpec, ColumnType, ConsentClass, DatasetName, DatasetSpec,
-    Digest, FileId, KeyCommitment, ManifestDigest, MatchingEpoch, OtherText, PartDigest, PartyName,
+    Digest, FileId, KeyCommitment, ManifestDigest, MatchingEpoch, PartDigest, PartyName,
     PurposeName, PurposeSet, Transcript, UnixTime,
 };
 use incamera_wire::v1 as wire;
@@ -20,9 +22,6 @@ use incamera_wire::{Format, FormatError};
 
 use crate::local::{self, LocalFileError};
 use crate::plan::{self, KeyPlan};
-
-/// Bytes of a wrap: nonce, 32-byte key, tag.
-const WRAP_BYTES: usize = 12 + 32 + 16;
 
 /// Why a manifest is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +39,11 @@ pub enum ManifestError {
         /// The rule.
         reason: &'static str,
     },
+    /// More parts than a data set may have.
+    #[error(
+        "the manifest names more than {MAX_PARTS} parts: seal the data set again, with larger parts"
+    )]
+    TooManyParts,
     /// The manifest is of something else than what was asked for.
     #[error(
         "the manifest does not fit the agreement: its {what} is another; seal the data set again under this agreement"
@@ -113,9 +117,26 @@ pub struct Part {
     pub version: u64,
     /// The footer's key, then one a column, in the columns' order; empty if public.
     pub keys: Vec<SealedKey>,
+    /// Columns that its class could open and that the file does not have, in the columns'
+    /// order: it was sealed before the data set had them, or before they served a purpose of
+    /// the class.
+    pub absent: Vec<ColumnName>,
 }
 
 impl Part {
+    /// Whether no column of these is absent.
+    #[must_use]
+    pub fn has(&self, columns: &[ColumnName]) -> bool {
+        !columns.iter().any(|column| self.absent.contains(column))
+    }
+
+    /// Whether a query for `purpose` that reads `columns` runs over this part: brokers give keys
+    /// of just these parts, and the room takes keys of just these.
+    #[must_use]
+    pub fn serves(&self, purpose: &PurposeName, columns: &[ColumnName]) -> bool {
+        self.opens_for(purpose) && self.has(columns)
+    }
+
     /// The key of `column`, or of the footer.
     #[must_use]
     pub fn key(&self, column: Option<&ColumnName>) -> Option<&SealedKey> {
@@ -127,6 +148,59 @@ impl Part {
     pub fn opens_for(&self, purpose: &PurposeName) -> bool {
         self.key(None)
             .is_some_and(|key| key.wraps.iter().any(|wrap| &wrap.purpose == purpose))
+    }
+}
+
+/// What made a version of a sealed data set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// All rows were sealed, in place of those before.
+    #[default]
+    Sealed,
+    /// Rows were added to those before.
+    Appended,
+    /// Its columns serve other purposes than before.
+    Retagged,
+    /// People withdrew consent.
+    ConsentRemoved,
+    /// People were forgotten.
+    Forgotten,
+    /// A purpose's key was destroyed.
+    Revoked,
+    /// Its keys were made anew.
+    Rotated,
+}
+
+impl Change {
+    const ALL: [Self; 7] = [
+        Self::Sealed,
+        Self::Appended,
+        Self::Retagged,
+        Self::ConsentRemoved,
+        Self::Forgotten,
+        Self::Revoked,
+        Self::Rotated,
+    ];
+
+    /// Its word in a manifest.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sealed => "sealed",
+            Self::Appended => "appended",
+            Self::Retagged => "retagged",
+            Self::ConsentRemoved => "consent-removed",
+            Self::Forgotten => "forgotten",
+            Self::Revoked => "revoked",
+            Self::Rotated => "rotated",
+        }
+    }
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -143,6 +217,7 @@ pub struct Manifest {
     previous: Option<ManifestDigest>,
     register: Option<ManifestDigest>,
     own_consents: bool,
+    change: Change,
     partitions: u32,
     spec: DatasetSpec,
     columns: Vec<SealedColumn>,
@@ -160,23 +235,31 @@ impl Manifest {
     }
 
     fn from_wire(message: &wire::Manifest, digest: ManifestDigest) -> Result<Self, ManifestError> {
-        let columns = columns(&message.columns)?;
+        if message.parts.len() > MAX_PARTS {
+            return Err(ManifestError::TooManyParts);
+        }
+        let columns = form::columns(&message.columns)?;
         let manifest = Self {
             digest,
             agreement_id: AgreementId::from_slice(&message.agreement_id)
                 .map_err(|_| malformed("its agreement id has the wrong length"))?,
-            owner: name(&message.owner)?,
+            owner: form::name(&message.owner)?,
             version: message.version,
             key_epoch: message.key_epoch,
             matching_epoch: MatchingEpoch(message.matching_epoch),
             sealed_at: UnixTime(message.sealed_at),
-            previous: previous(message)?,
-            register: register(message)?,
-            own_consents: own_consents(message)?,
+            previous: form::previous(message)?,
+            register: form::register(message)?,
+            own_consents: form::own_consents(message)?,
+            change: form::change(message)?,
             partitions: message.partitions,
-            spec: spec(message, &columns)?,
+            spec: form::spec(message, &columns)?,
             columns,
-            parts: message.parts.iter().map(part).collect::<Result<_, _>>()?,
+            parts: message
+                .parts
+                .iter()
+                .map(form::part)
+                .collect::<Result<_, _>>()?,
         };
         manifest.check()?;
         Ok(manifest)
@@ -203,7 +286,7 @@ impl Manifest {
         if !(1..=self.version).contains(&part.version) {
             return Err(malformed("a part is newer than the manifest"));
         }
-        let expected = self.key_plan(&part.class);
+        let expected = self.key_plan(part)?;
         let found: Vec<KeyPlan> = part.keys.iter().map(key_plan).collect();
         if expected != found {
             return Err(malformed("the wraps of a part are not those of its class"));
@@ -211,11 +294,13 @@ impl Manifest {
         Ok(())
     }
 
-    fn key_plan(&self, class: &ConsentClass) -> Vec<KeyPlan> {
-        if self.spec.public {
-            return Vec::new();
+    fn key_plan(&self, part: &Part) -> Result<Vec<KeyPlan>, ManifestError> {
+        if self.spec.public && part.absent.is_empty() {
+            return Ok(Vec::new());
         }
-        plan::class_keys(&self.spec, class)
+        plan::part_keys(&self.spec, &part.class, &part.absent)
+            .filter(|_| !self.spec.public)
+            .ok_or_else(|| malformed("a part lacks columns that no part may lack"))
     }
 
     /// Whether this manifest is of `spec`, as the agreement of this id declares it.
@@ -304,6 +389,11 @@ impl Manifest {
     #[must_use]
     pub fn own_consents(&self) -> bool {
         self.own_consents
+    }
+    /// What made this version.
+    #[must_use]
+    pub fn change(&self) -> Change {
+        self.change
     }
     /// How many slices the pseudonym space has.
     #[must_use]
@@ -429,133 +519,4 @@ fn key_plan(key: &SealedKey) -> KeyPlan {
         column: key.column.clone(),
         purposes: key.wraps.iter().map(|wrap| wrap.purpose.clone()).collect(),
     }
-}
-
-fn name<N: std::str::FromStr>(text: &str) -> Result<N, ManifestError> {
-    text.parse().map_err(|_| malformed("a name is not one"))
-}
-
-/// A set of purposes that must be written in order and once each.
-fn purposes(list: &[String]) -> Result<PurposeSet, ManifestError> {
-    if !list.is_sorted_by(|a, b| a < b) {
-        return Err(malformed("purposes are not in order"));
-    }
-    list.iter().map(|text| name::<PurposeName>(text)).collect()
-}
-
-fn previous(message: &wire::Manifest) -> Result<Option<ManifestDigest>, ManifestError> {
-    match (message.version, message.previous.is_empty()) {
-        (1, true) => Ok(None),
-        (2.., false) => ManifestDigest::from_slice(&message.previous)
-            .map(Some)
-            .map_err(|_| malformed("its predecessor's digest has the wrong length")),
-        _ => Err(malformed(
-            "version 1 has no predecessor, every other has one",
-        )),
-    }
-}
-
-fn register(message: &wire::Manifest) -> Result<Option<ManifestDigest>, ManifestError> {
-    match (message.register.is_empty(), message.public) {
-        (true, _) => Ok(None),
-        (false, true) => Err(malformed("it is public, and names a register of consents")),
-        (false, false) => ManifestDigest::from_slice(&message.register)
-            .map(Some)
-            .map_err(|_| malformed("its register's digest has the wrong length")),
-    }
-}
-
-fn own_consents(message: &wire::Manifest) -> Result<bool, ManifestError> {
-    if message.own_consents && (message.public || !message.register.is_empty()) {
-        return Err(malformed(
-            "it is sealed by consents of its own, and public or by those of a register",
-        ));
-    }
-    Ok(message.own_consents)
-}
-
-fn columns(list: &[wire::SealedColumn]) -> Result<Vec<SealedColumn>, ManifestError> {
-    let columns: Vec<SealedColumn> = list.iter().map(column).collect::<Result<_, _>>()?;
-    let names: BTreeSet<&ColumnName> = columns.iter().map(|column| &column.name).collect();
-    if columns.is_empty() || names.len() != columns.len() {
-        return Err(malformed("it has no columns, or two of one name"));
-    }
-    Ok(columns)
-}
-
-fn column(message: &wire::SealedColumn) -> Result<SealedColumn, ManifestError> {
-    let ty: ColumnType = message
-        .r#type
-        .parse()
-        .map_err(|_| malformed("a column has no known type"))?;
-    if plan::arrow_type(ty).is_none() {
-        return Err(malformed("a column has a type that is not stored"));
-    }
-    Ok(SealedColumn {
-        name: name(&message.name)?,
-        ty,
-        nullable: message.nullable,
-        purposes: purposes(&message.purposes)?,
-    })
-}
-
-/// The manifest's columns as a declaration, so that one rule decides what opens.
-fn spec(message: &wire::Manifest, columns: &[SealedColumn]) -> Result<DatasetSpec, ManifestError> {
-    let column = |column: &SealedColumn| ColumnSpec {
-        name: column.name.clone(),
-        ty: column.ty,
-        nullable: column.nullable,
-        purposes: column.purposes.clone(),
-        unit: None,
-        min: None,
-        max: None,
-        values: None,
-        other: OtherText::Refuse,
-        id_kind: None,
-        time_zone: None,
-    };
-    Ok(DatasetSpec {
-        name: name(&message.dataset)?,
-        owner: name(&message.owner)?,
-        public: message.public,
-        keep_until: None,
-        columns: columns.iter().map(column).collect(),
-    })
-}
-
-fn part(message: &wire::Part) -> Result<Part, ManifestError> {
-    Ok(Part {
-        file_id: FileId::from_slice(&message.file_id)
-            .ok_or_else(|| malformed("a file id has the wrong length"))?,
-        class: purposes(&message.class)?,
-        partition: message.partition,
-        bytes: message.bytes,
-        digest: PartDigest::from_slice(&message.digest)
-            .map_err(|_| malformed("a part's digest has the wrong length"))?,
-        version: message.version,
-        keys: message.keys.iter().map(key).collect::<Result<_, _>>()?,
-    })
-}
-
-fn key(message: &wire::DataKey) -> Result<SealedKey, ManifestError> {
-    let column = (!message.column.is_empty()).then_some(&message.column);
-    if !message.wraps.is_sorted_by(|a, b| a.purpose < b.purpose) {
-        return Err(malformed("wraps are not in order of purpose"));
-    }
-    Ok(SealedKey {
-        column: column.map(|text| name(text)).transpose()?,
-        commitment: KeyCommitment::from_slice(&message.commitment)
-            .map_err(|_| malformed("a key's commitment has the wrong length"))?,
-        wraps: message.wraps.iter().map(wrap).collect::<Result<_, _>>()?,
-    })
-}
-
-fn wrap(message: &wire::Wrap) -> Result<Wrap, ManifestError> {
-    if message.wrapped.len() != WRAP_BYTES {
-        return Err(malformed("a wrap has the wrong length"));
-    }
-    Ok(Wrap {
-        purpose: name(&message.purpose)?,
-        wrapped: message.wrapped.clone(),
-    })
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use incamera_types::{ColumnName, ColumnType, ConsentClass, DatasetSpec, Pseudonym, PurposeSet};
+use incamera_types::{
+    ColumnName, ColumnSpec, ColumnType, ConsentClass, DatasetSpec, Pseudonym, PurposeSet,
+};
 
 /// One key of a file: a column's or, without a name, the footer's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,29 @@ pub(crate) fn class_keys(spec: &DatasetSpec, class: &ConsentClass) -> Vec<KeyPla
     std::iter::once(footer)
         .chain(columns.filter(|key| !key.purposes.is_empty()))
         .collect()
+}
+
+/// [`class_keys`] of a file that lacks the columns `absent`; none unless these are columns that
+/// some purpose of the class opens, in the agreement's order, and no pseudonym.
+pub(crate) fn part_keys(
+    spec: &DatasetSpec,
+    class: &ConsentClass,
+    absent: &[ColumnName],
+) -> Option<Vec<KeyPlan>> {
+    let lacks = |column: &&ColumnSpec| absent.contains(&column.name);
+    let lacking = spec.stored_columns().filter(lacks);
+    let may = |column: &&ColumnSpec| {
+        column.ty != ColumnType::Pseudonym && !spec.openable(column, class).is_empty()
+    };
+    if !lacking.filter(may).map(|column| &column.name).eq(absent) {
+        return None;
+    }
+    let columns = spec.columns.iter().filter(|column| !lacks(column));
+    let had = DatasetSpec {
+        columns: columns.cloned().collect(),
+        ..spec.clone()
+    };
+    Some(class_keys(&had, class))
 }
 
 /// The Arrow type of a stored column; `purposes` columns are not stored.

@@ -32,7 +32,7 @@ use crate::classify::Classified;
 use crate::consents::{Consents, PersonClasses};
 use crate::folder::Folder;
 use crate::local::LocalFileError;
-use crate::manifest::{self, SealedColumn};
+use crate::manifest::{self, Change};
 use crate::repeats::Repeats;
 use crate::ring::{KeyRing, RingError};
 use crate::source::{self, Reading, Source, SourceError, Table};
@@ -294,19 +294,11 @@ fn manifest_body(job: &SealJob<'_>, parts: Vec<wire::Part>, now: UnixTime) -> wi
         previous: bytes(job.previous),
         partitions: job.partitions,
         public: job.spec.public,
-        columns: columns.map(wire_column).collect(),
+        columns: columns.map(|column| (&column).into()).collect(),
         parts,
         register: bytes(register(job)),
         own_consents: !job.spec.public && matches!(job.consent, Consent::Column),
-    }
-}
-
-fn wire_column(column: SealedColumn) -> wire::SealedColumn {
-    wire::SealedColumn {
-        name: column.name.to_string(),
-        r#type: column.ty.to_string(),
-        nullable: column.nullable,
-        purposes: column.purposes.iter().map(ToString::to_string).collect(),
+        change: Change::Sealed.to_string(),
     }
 }
 

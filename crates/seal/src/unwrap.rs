@@ -81,7 +81,8 @@ pub enum NoKey {
 }
 
 /// Unwraps, under the key of `purpose`, the footer's and the `columns`' keys of every part
-/// that opens for it. Parts of people who did not consent to the purpose give none.
+/// that opens for it and has these columns. Parts of people who did not consent to the purpose
+/// give none.
 ///
 /// # Errors
 /// [`NoKey`]: all keys or none. A purpose that no column named serves has no wrap.
@@ -97,7 +98,7 @@ pub fn unwrap_keys(
     for column in columns {
         check_column(manifest, purpose, column)?;
     }
-    let open = |part: &&Part| part.opens_for(purpose);
+    let open = |part: &&Part| part.serves(purpose, columns);
     let parts: Vec<&Part> = manifest.parts().iter().filter(open).collect();
     if parts.is_empty() {
         return Ok(Vec::new());
@@ -302,7 +303,7 @@ pub fn granted_parts(
     for part in manifest
         .parts()
         .iter()
-        .filter(|part| part.opens_for(purpose))
+        .filter(|part| part.serves(purpose, columns))
     {
         let keys = by_part.remove(&part.file_id).ok_or(KeyMismatch)?;
         let keys = PartKeys::check(part, keys)?;

@@ -117,6 +117,7 @@ pub(crate) fn write_part(
         digest: digest.as_bytes().to_vec(),
         keys: sealed.collect::<Result<_, _>>()?,
         version: scope.version,
+        absent: Vec::new(),
     })
 }
 

@@ -4,6 +4,8 @@
 pub const MAX_AGREEMENT_BYTES: usize = 1 << 20;
 /// The largest signed manifest (about a million wraps).
 pub const MAX_MANIFEST_BYTES: usize = 256 << 20;
+/// Parts of one sealed data set.
+pub const MAX_PARTS: usize = 65_536;
 /// The largest sealed part.
 pub const MAX_PART_BYTES: u64 = 4 << 30;
 /// The largest evidence with its collateral.

@@ -6,6 +6,7 @@
     missing_docs
 )]
 
+mod absent;
 mod crash;
 mod golden;
 mod i3;

@@ -47,6 +47,9 @@ pub struct Manifest {
     /// sealed by the consents of its own `purposes` column
     #[prost(bool, tag = "14")]
     pub own_consents: bool,
+    /// what made this version; empty: sealed
+    #[prost(string, tag = "15")]
+    pub change: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SealedColumn {
@@ -81,6 +84,9 @@ pub struct Part {
     /// of the manifest that had this part first; bound in its pages
     #[prost(uint64, tag = "7")]
     pub version: u64,
+    /// columns that its class could open and that the file does not have
+    #[prost(string, repeated, tag = "8")]
+    pub absent: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// The key of one column of one part, under one wrap for each purpose.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -1,0 +1,204 @@
+//! A manifest's message and its checked form, field by field.
+
+use std::collections::BTreeSet;
+
+use incamera_types::{
+    ColumnName, ColumnSpec, ColumnType, DatasetSpec, Digest, FileId, KeyCommitment, ManifestDigest,
+    OtherText, PartDigest, PurposeName, PurposeSet,
+};
+use incamera_wire::v1 as wire;
+
+use super::{Change, ManifestError, Part, SealedColumn, SealedKey, Wrap, malformed};
+use crate::plan;
+
+/// Bytes of a wrap: nonce, 32-byte key, tag.
+const WRAP_BYTES: usize = 12 + 32 + 16;
+
+pub(super) fn name<N: std::str::FromStr>(text: &str) -> Result<N, ManifestError> {
+    text.parse().map_err(|_| malformed("a name is not one"))
+}
+
+/// A set of purposes that must be written in order and once each.
+fn purposes(list: &[String]) -> Result<PurposeSet, ManifestError> {
+    if !list.is_sorted_by(|a, b| a < b) {
+        return Err(malformed("purposes are not in order"));
+    }
+    list.iter().map(|text| name::<PurposeName>(text)).collect()
+}
+
+pub(super) fn previous(message: &wire::Manifest) -> Result<Option<ManifestDigest>, ManifestError> {
+    match (message.version, message.previous.is_empty()) {
+        (1, true) => Ok(None),
+        (2.., false) => ManifestDigest::from_slice(&message.previous)
+            .map(Some)
+            .map_err(|_| malformed("its predecessor's digest has the wrong length")),
+        _ => Err(malformed(
+            "version 1 has no predecessor, every other has one",
+        )),
+    }
+}
+
+pub(super) fn register(message: &wire::Manifest) -> Result<Option<ManifestDigest>, ManifestError> {
+    match (message.register.is_empty(), message.public) {
+        (true, _) => Ok(None),
+        (false, true) => Err(malformed("it is public, and names a register of consents")),
+        (false, false) => ManifestDigest::from_slice(&message.register)
+            .map(Some)
+            .map_err(|_| malformed("its register's digest has the wrong length")),
+    }
+}
+
+pub(super) fn change(message: &wire::Manifest) -> Result<Change, ManifestError> {
+    if message.change.is_empty() {
+        return Ok(Change::Sealed);
+    }
+    let named = |change: &Change| change.as_str() == message.change;
+    let known = Change::ALL.into_iter().find(named);
+    known.ok_or_else(|| malformed("what made it is not known"))
+}
+
+pub(super) fn own_consents(message: &wire::Manifest) -> Result<bool, ManifestError> {
+    if message.own_consents && (message.public || !message.register.is_empty()) {
+        return Err(malformed(
+            "it is sealed by consents of its own, and public or by those of a register",
+        ));
+    }
+    Ok(message.own_consents)
+}
+
+pub(super) fn columns(list: &[wire::SealedColumn]) -> Result<Vec<SealedColumn>, ManifestError> {
+    let columns: Vec<SealedColumn> = list.iter().map(column).collect::<Result<_, _>>()?;
+    let names: BTreeSet<&ColumnName> = columns.iter().map(|column| &column.name).collect();
+    if columns.is_empty() || names.len() != columns.len() {
+        return Err(malformed("it has no columns, or two of one name"));
+    }
+    Ok(columns)
+}
+
+fn column(message: &wire::SealedColumn) -> Result<SealedColumn, ManifestError> {
+    let ty: ColumnType = message
+        .r#type
+        .parse()
+        .map_err(|_| malformed("a column has no known type"))?;
+    if plan::arrow_type(ty).is_none() {
+        return Err(malformed("a column has a type that is not stored"));
+    }
+    Ok(SealedColumn {
+        name: name(&message.name)?,
+        ty,
+        nullable: message.nullable,
+        purposes: purposes(&message.purposes)?,
+    })
+}
+
+/// The manifest's columns as a declaration, so that one rule decides what opens.
+pub(super) fn spec(
+    message: &wire::Manifest,
+    columns: &[SealedColumn],
+) -> Result<DatasetSpec, ManifestError> {
+    let column = |column: &SealedColumn| ColumnSpec {
+        name: column.name.clone(),
+        ty: column.ty,
+        nullable: column.nullable,
+        purposes: column.purposes.clone(),
+        unit: None,
+        min: None,
+        max: None,
+        values: None,
+        other: OtherText::Refuse,
+        id_kind: None,
+        time_zone: None,
+    };
+    Ok(DatasetSpec {
+        name: name(&message.dataset)?,
+        owner: name(&message.owner)?,
+        public: message.public,
+        keep_until: None,
+        columns: columns.iter().map(column).collect(),
+    })
+}
+
+pub(super) fn part(message: &wire::Part) -> Result<Part, ManifestError> {
+    Ok(Part {
+        file_id: FileId::from_slice(&message.file_id)
+            .ok_or_else(|| malformed("a file id has the wrong length"))?,
+        class: purposes(&message.class)?,
+        partition: message.partition,
+        bytes: message.bytes,
+        digest: PartDigest::from_slice(&message.digest)
+            .map_err(|_| malformed("a part's digest has the wrong length"))?,
+        version: message.version,
+        keys: message.keys.iter().map(key).collect::<Result<_, _>>()?,
+        absent: names(&message.absent)?,
+    })
+}
+
+fn names(list: &[String]) -> Result<Vec<ColumnName>, ManifestError> {
+    list.iter().map(|text| name(text)).collect()
+}
+
+impl From<&Part> for wire::Part {
+    fn from(part: &Part) -> Self {
+        Self {
+            file_id: part.file_id.as_bytes().to_vec(),
+            class: part.class.iter().map(ToString::to_string).collect(),
+            partition: part.partition,
+            bytes: part.bytes,
+            digest: part.digest.as_bytes().to_vec(),
+            keys: part.keys.iter().map(Into::into).collect(),
+            version: part.version,
+            absent: part.absent.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl From<&SealedKey> for wire::DataKey {
+    fn from(key: &SealedKey) -> Self {
+        let wrap = |wrap: &Wrap| wire::Wrap {
+            purpose: wrap.purpose.to_string(),
+            wrapped: wrap.wrapped.clone(),
+        };
+        Self {
+            column: key
+                .column
+                .as_ref()
+                .map_or(String::new(), ToString::to_string),
+            commitment: key.commitment.as_bytes().to_vec(),
+            wraps: key.wraps.iter().map(wrap).collect(),
+        }
+    }
+}
+
+impl From<&SealedColumn> for wire::SealedColumn {
+    fn from(column: &SealedColumn) -> Self {
+        Self {
+            name: column.name.to_string(),
+            r#type: column.ty.to_string(),
+            nullable: column.nullable,
+            purposes: column.purposes.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+fn key(message: &wire::DataKey) -> Result<SealedKey, ManifestError> {
+    let column = (!message.column.is_empty()).then_some(&message.column);
+    if !message.wraps.is_sorted_by(|a, b| a.purpose < b.purpose) {
+        return Err(malformed("wraps are not in order of purpose"));
+    }
+    Ok(SealedKey {
+        column: column.map(|text| name(text)).transpose()?,
+        commitment: KeyCommitment::from_slice(&message.commitment)
+            .map_err(|_| malformed("a key's commitment has the wrong length"))?,
+        wraps: message.wraps.iter().map(wrap).collect::<Result<_, _>>()?,
+    })
+}
+
+fn wrap(message: &wire::Wrap) -> Result<Wrap, ManifestError> {
+    if message.wrapped.len() != WRAP_BYTES {
+        return Err(malformed("a wrap has the wrong length"));
+    }
+    Ok(Wrap {
+        purpose: name(&message.purpose)?,
+        wrapped: message.wrapped.clone(),
+    })
+}
