@@ -33,6 +33,7 @@ use incamera_seal::{
     open_manifest, part_path, read_manifest_file, read_part, seal_dataset, unwrap_keys,
 };
 use incamera_testkit::campaign::Campaign;
+use incamera_testkit::cpu::cpu_seconds_of;
 use incamera_types::{
     ColumnName, DatasetName, Digest, FileId, Pseudonym, RequestDigest, Transcript, UnixTime, Value,
 };
@@ -44,19 +45,6 @@ use parquet::file::properties::WriterProperties;
 const RUNS: u32 = 8;
 const THREADS: usize = 2;
 const DATASETS: [&str; 3] = ["customers", "mailing", "purchases"];
-
-/// CPU seconds of this process so far, all threads.
-fn cpu_s() -> f64 {
-    const TICKS_PER_S: f64 = 100.0;
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-    let (_, rest) = stat.rsplit_once(')').unwrap();
-    // utime and stime are fields 14 and 15 of the line, 12 and 13 after the name.
-    let ticks = rest.split_whitespace().skip(11).take(2);
-    ticks
-        .map(|ticks| ticks.parse::<f64>().unwrap())
-        .sum::<f64>()
-        / TICKS_PER_S
-}
 
 fn pseudonym(email: &str) -> Option<Pseudonym> {
     let email = email.trim().to_lowercase();
@@ -271,11 +259,7 @@ fn main() {
     // Once unmeasured, to warm both up.
     let answer = release(in_room().unwrap(), &grants).unwrap().answer();
     same(&answer, &in_plain());
-    let cpu_of = |run: &dyn Fn()| {
-        let start = cpu_s();
-        run();
-        cpu_s() - start
-    };
+    let cpu_of = |run: &dyn Fn()| cpu_seconds_of(run).expect("Linux").0;
     let (mut room, mut engine) = (0.0, 0.0);
     for _ in 0..RUNS {
         room += cpu_of(&|| drop(in_room().unwrap()));

@@ -3,6 +3,7 @@
 //! | module       | holds                                                                   |
 //! |--------------|-------------------------------------------------------------------------|
 //! | [`campaign`] | two companies' made-up data with a known lift, and the exact truth      |
+//! | [`cpu`]      | CPU seconds of this process                                             |
 //! | [`journey`]  | real data, where they are, and the exact truth                          |
 //! | [`stage`]    | processes of the built program                                          |
 //! | [`wiretap`]  | a recording proxy, a decryptor for what it recorded, a search for marks |
@@ -10,6 +11,7 @@
 //! Nothing a party, a room or a broker does depends on this crate.
 
 pub mod campaign;
+pub mod cpu;
 pub mod journey;
 pub mod stage;
 pub mod wiretap;
