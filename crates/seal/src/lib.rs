@@ -58,7 +58,8 @@ pub use reader::{
 };
 pub use repeats::Repeats;
 pub use ring::{
-    DEFAULT_WORK_FACTOR, KeyRing, MatchingSecret, MatchingSlot, RING_FORMAT, RingError,
+    AgeFile, Backend, BackendError, DEFAULT_WORK_FACTOR, KeptKey, KeyRing, MatchingSecret,
+    MatchingSlot, PurposeSlot, RING_FORMAT, RingError, UnwrapError, WRAPPED_BYTES,
 };
 pub use sealing::{
     Consent, MANIFEST_FILE, Outline, PARTS_FOLDER, SealError, SealJob, SealReport, part_path,

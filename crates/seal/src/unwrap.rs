@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use incamera_keys::{DataKey, PurposeKey, aead};
+use incamera_keys::DataKey;
 use incamera_types::{ColumnName, DatasetName, FileId, PurposeName};
 
 use crate::labels::{WrapPlace, key_commitment};
 use crate::manifest::{Manifest, Part, SealedKey};
-use crate::ring::KeyRing;
+use crate::ring::{KeyRing, PurposeSlot, RingError, UnwrapError};
 
 /// A data key of one part, unwrapped.
 pub struct GrantedKey {
@@ -33,7 +33,7 @@ impl fmt::Debug for GrantedKey {
 }
 
 /// Why there is no key to give.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoKey {
     /// The data set has no such column.
@@ -78,6 +78,9 @@ pub enum NoKey {
         /// The part.
         file_id: FileId,
     },
+    /// The key ring failed; what it keeps is as it was.
+    #[error(transparent)]
+    Ring(#[from] RingError),
 }
 
 /// Unwraps, under the key of `purpose`, the footer's and the `columns`' keys of every part
@@ -103,11 +106,15 @@ pub fn unwrap_keys(
     if parts.is_empty() {
         return Ok(Vec::new());
     }
-    let key = purpose_key(manifest, purpose, ring)?;
     let unwrap = Unwrap {
         manifest,
-        purpose,
-        key,
+        slot: PurposeSlot {
+            agreement_id: *manifest.agreement_id(),
+            dataset: manifest.dataset().clone(),
+            key_epoch: manifest.key_epoch(),
+            purpose: purpose.clone(),
+        },
+        ring,
     };
     let mut keys = Vec::new();
     for part in parts {
@@ -117,20 +124,6 @@ pub fn unwrap_keys(
         }
     }
     Ok(keys)
-}
-
-fn purpose_key<'a>(
-    manifest: &Manifest,
-    purpose: &PurposeName,
-    ring: &'a KeyRing,
-) -> Result<&'a PurposeKey, NoKey> {
-    let (dataset, epoch) = (manifest.dataset(), manifest.key_epoch());
-    ring.purpose_key(manifest.agreement_id(), dataset, epoch, purpose)
-        .ok_or_else(|| NoKey::NoPurposeKey {
-            dataset: dataset.clone(),
-            purpose: purpose.clone(),
-            key_epoch: epoch,
-        })
 }
 
 /// Finds early what no part can give: kinder than finding it in the first part, and the
@@ -164,18 +157,18 @@ fn not_wrapped(manifest: &Manifest, purpose: &PurposeName, column: &ColumnName) 
 
 struct Unwrap<'a> {
     manifest: &'a Manifest,
-    purpose: &'a PurposeName,
-    key: &'a PurposeKey,
+    slot: PurposeSlot,
+    ring: &'a KeyRing,
 }
 
 impl Unwrap<'_> {
     fn one(&self, part: &Part, column: Option<&ColumnName>) -> Result<GrantedKey, NoKey> {
+        let purpose = &self.slot.purpose;
         let sealed = part.key(column);
-        let wrap =
-            sealed.and_then(|key| key.wraps.iter().find(|wrap| &wrap.purpose == self.purpose));
+        let wrap = sealed.and_then(|key| key.wraps.iter().find(|wrap| &wrap.purpose == purpose));
         let (Some(sealed), Some(wrap)) = (sealed, wrap) else {
             return Err(match column {
-                Some(column) => not_wrapped(self.manifest, self.purpose, column),
+                Some(column) => not_wrapped(self.manifest, purpose, column),
                 None => self.tampered(part),
             });
         };
@@ -185,19 +178,30 @@ impl Unwrap<'_> {
             key_epoch: self.manifest.key_epoch(),
             file_id: &part.file_id,
             column,
-            purpose: self.purpose,
+            purpose,
         };
-        let opened = aead::open(self.key, &place.aad(), &wrap.wrapped);
-        opened
-            .ok()
-            .and_then(|bytes| DataKey::from_slice(&bytes))
-            .filter(|key| committed(part, sealed, key))
-            .map(|key| GrantedKey {
-                file_id: part.file_id,
-                column: column.cloned(),
-                key,
-            })
-            .ok_or_else(|| self.tampered(part))
+        let key = self.ring.unwrap(&self.slot, &place.aad(), &wrap.wrapped);
+        let key = key.map_err(|error| self.no_key(part, error))?;
+        if !committed(part, sealed, &key) {
+            return Err(self.tampered(part));
+        }
+        Ok(GrantedKey {
+            file_id: part.file_id,
+            column: column.cloned(),
+            key,
+        })
+    }
+
+    fn no_key(&self, part: &Part, error: UnwrapError) -> NoKey {
+        match error {
+            UnwrapError::NoKey => NoKey::NoPurposeKey {
+                dataset: self.slot.dataset.clone(),
+                purpose: self.slot.purpose.clone(),
+                key_epoch: self.slot.key_epoch,
+            },
+            UnwrapError::Refused => self.tampered(part),
+            UnwrapError::Ring(error) => NoKey::Ring(error),
+        }
     }
 
     fn tampered(&self, part: &Part) -> NoKey {

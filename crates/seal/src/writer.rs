@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use incamera_keys::{DataKey, aead};
+use incamera_keys::DataKey;
 use incamera_types::limits::MAX_PART_BYTES;
 use incamera_types::{
     AgreementId, ColumnName, ConsentClass, DatasetName, Digest as _, FileId, PartDigest,
@@ -26,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::labels::{WrapPlace, key_commitment, part_aad};
 use crate::plan::KeyPlan;
-use crate::ring::KeyRing;
+use crate::ring::{KeyRing, PurposeSlot, RingError};
 use crate::table::zstd;
 
 /// Rows of a row group.
@@ -57,9 +57,9 @@ pub enum PartError {
         "a part would be larger than {MAX_PART_BYTES} bytes: let the agreement have more partitions"
     )]
     TooLarge,
-    /// The ring has lost a key that was just made; a defect of this program.
-    #[error("the key ring lacks a purpose key; nothing was sealed")]
-    NoPurposeKey,
+    /// The ring did not wrap a data key.
+    #[error("a data key was not wrapped; nothing was sealed")]
+    Ring(#[from] RingError),
 }
 
 /// What a data set's parts have in common.
@@ -299,13 +299,15 @@ fn seal_key(
             column,
             purpose,
         };
-        let key = scope
-            .ring
-            .purpose_key(scope.agreement_id, scope.dataset, scope.key_epoch, purpose)
-            .ok_or(PartError::NoPurposeKey)?;
+        let slot = PurposeSlot {
+            agreement_id: *scope.agreement_id,
+            dataset: scope.dataset.clone(),
+            key_epoch: scope.key_epoch,
+            purpose: purpose.clone(),
+        };
         wraps.push(wire::Wrap {
             purpose: purpose.to_string(),
-            wrapped: aead::seal(key, &place.aad(), new.key.expose(), rng),
+            wrapped: scope.ring.wrap(&slot, &place.aad(), &new.key, rng)?,
         });
     }
     Ok(wire::DataKey {

@@ -1,8 +1,8 @@
 use std::fs;
 
-use incamera_keys::SecretString;
-use incamera_seal::{KeyRing, MatchingSlot, RingError};
-use incamera_types::MatchingEpoch;
+use incamera_keys::{DataKey, SecretString};
+use incamera_seal::{KeyRing, MatchingSlot, PurposeSlot, RingError, UnwrapError};
+use incamera_types::{MatchingEpoch, PurposeSet};
 use tempfile::tempdir;
 
 use crate::world::{agreement_id, all_text, contains, passphrase, purpose, rng};
@@ -17,17 +17,52 @@ fn slot(method: &str) -> MatchingSlot {
     }
 }
 
+fn key_slot(key_epoch: u32, leaf: &str) -> PurposeSlot {
+    PurposeSlot {
+        agreement_id: agreement_id(),
+        dataset: "purchases".parse().unwrap(),
+        key_epoch,
+        purpose: purpose(leaf),
+    }
+}
+
+fn ensure(ring: &mut KeyRing, slot: &PurposeSlot, seed: u64) -> Result<(), RingError> {
+    let purposes: PurposeSet = std::iter::once(slot.purpose.clone()).collect();
+    let (id, dataset) = (&slot.agreement_id, &slot.dataset);
+    ring.ensure_purpose_keys(id, dataset, slot.key_epoch, &purposes, &mut rng(seed))
+}
+
+const AAD: &[u8] = b"a place";
+
+/// A data key of sevens, wrapped: whoever opens it has the same purpose key.
+fn wrapped(ring: &KeyRing, slot: &PurposeSlot) -> Vec<u8> {
+    let key = DataKey::from_bytes([7; 32]);
+    ring.wrap(slot, AAD, &key, &mut rng(99)).unwrap()
+}
+
+fn opens(ring: &KeyRing, slot: &PurposeSlot, wrapped: &[u8]) -> bool {
+    match ring.unwrap(slot, AAD, wrapped) {
+        Ok(key) => key.expose() == &[7; 32],
+        Err(UnwrapError::Refused) => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn has(ring: &KeyRing, slot: &PurposeSlot) -> bool {
+    let slots = ring.purpose_slots(&slot.agreement_id, &slot.dataset);
+    slots.contains(slot)
+}
+
 #[test]
 fn keys_outlive_the_process() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("ring");
-    let (id, dataset, ads) = (agreement_id(), "purchases".parse().unwrap(), purpose("ads"));
+    let ads = key_slot(1, "ads");
     let mut ring = KeyRing::create_with_work_factor(&path, &passphrase(), 1, &mut rng(1)).unwrap();
-    assert!(ring.purpose_key(&id, &dataset, 1, &ads).is_none());
-    let key = *ring
-        .purpose_key_or_new(&id, &dataset, 1, &ads, &mut rng(2))
-        .unwrap()
-        .expose();
+    assert!(!has(&ring, &ads));
+    ensure(&mut ring, &ads, 2).unwrap();
+    let wrap = wrapped(&ring, &ads);
+    assert_eq!(wrap.len(), incamera_seal::WRAPPED_BYTES);
     let secret = *ring
         .matching_secret_or_new(&slot("commutative"), &mut rng(3))
         .unwrap()
@@ -39,29 +74,27 @@ fn keys_outlive_the_process() {
     drop(ring);
 
     let mut ring = KeyRing::open(&path, &passphrase()).unwrap();
-    assert_eq!(
-        ring.purpose_key(&id, &dataset, 1, &ads).unwrap().expose(),
-        &key
-    );
-    assert_eq!(
-        ring.purpose_key_or_new(&id, &dataset, 1, &ads, &mut rng(4))
-            .unwrap()
-            .expose(),
-        &key
-    );
+    assert!(opens(&ring, &ads, &wrap));
+    ensure(&mut ring, &ads, 4).unwrap();
+    assert!(opens(&ring, &ads, &wrap));
     let matching = ring.matching_secret(&slot("commutative")).unwrap();
     assert_eq!((matching.key().expose(), matching.runs()), (&secret, 2));
     assert_eq!(ring.seed_key().expose(), &seed);
     // Another epoch, data set, purpose or method is another slot.
-    assert!(ring.purpose_key(&id, &dataset, 2, &ads).is_none());
-    assert!(
-        ring.purpose_key(&id, &"customers".parse().unwrap(), 1, &ads)
-            .is_none()
-    );
-    assert!(
-        ring.purpose_key(&id, &dataset, 1, &purpose("safety"))
-            .is_none()
-    );
+    let customers = PurposeSlot {
+        dataset: "customers".parse().unwrap(),
+        ..ads.clone()
+    };
+    for other in [key_slot(2, "ads"), customers, key_slot(1, "safety")] {
+        assert!(!has(&ring, &other));
+        let none = ring.unwrap(&other, AAD, &wrap);
+        assert!(matches!(none, Err(UnwrapError::NoKey)));
+        let key = DataKey::from_bytes([7; 32]);
+        let none = ring.wrap(&other, AAD, &key, &mut rng(5));
+        assert!(matches!(none, Err(RingError::NoPurposeKey)));
+        ensure(&mut ring, &other, 6).unwrap();
+        assert!(!opens(&ring, &other, &wrap));
+    }
     assert!(ring.matching_secret(&slot("vole")).is_none());
     assert!(matches!(
         ring.count_matching_run(&slot("vole"), 2),
@@ -109,9 +142,9 @@ fn an_unknown_version_is_refused() {
         fs::write(&path, age::encrypt(&recipient, json.as_bytes()).unwrap()).unwrap();
         KeyRing::open(&path, &passphrase()).unwrap_err()
     };
-    let error = write(r#"{"format":"incamera-ring/2","future":1}"#);
+    let error = write(r#"{"format":"incamera-ring/3","future":1}"#);
     assert!(
-        matches!(&error, RingError::Version { found, .. } if found == "incamera-ring/2"),
+        matches!(&error, RingError::Version { found, .. } if found == "incamera-ring/3"),
         "{error}"
     );
     let error = write(r#"{"format":"incamera-ring/1","surprise":1}"#);
@@ -134,35 +167,18 @@ fn a_ring_is_not_overwritten() {
 fn two_holders_lose_no_keys_of_each_other() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("ring");
-    let (id, dataset) = (agreement_id(), "purchases".parse().unwrap());
+    let (ads, safety) = (key_slot(1, "ads"), key_slot(1, "safety"));
     let mut one = KeyRing::create_with_work_factor(&path, &passphrase(), 1, &mut rng(1)).unwrap();
     let mut other = KeyRing::open(&path, &passphrase()).unwrap();
-    let ads = *one
-        .purpose_key_or_new(&id, &dataset, 1, &purpose("ads"), &mut rng(2))
-        .unwrap()
-        .expose();
+    ensure(&mut one, &ads, 2).unwrap();
     // The other has not seen the key, and makes one of the same slot and one of its own.
-    let same = *other
-        .purpose_key_or_new(&id, &dataset, 1, &purpose("ads"), &mut rng(3))
-        .unwrap()
-        .expose();
-    assert_eq!(ads, same);
-    let safety = *other
-        .purpose_key_or_new(&id, &dataset, 1, &purpose("safety"), &mut rng(4))
-        .unwrap()
-        .expose();
-    assert!(
-        one.purpose_key(&id, &dataset, 1, &purpose("safety"))
-            .is_none()
-    );
+    ensure(&mut other, &ads, 3).unwrap();
+    assert!(opens(&other, &ads, &wrapped(&one, &ads)));
+    ensure(&mut other, &safety, 4).unwrap();
+    assert!(!has(&one, &safety));
     assert!(one.refresh().unwrap());
     assert!(!one.refresh().unwrap());
-    assert_eq!(
-        one.purpose_key(&id, &dataset, 1, &purpose("safety"))
-            .unwrap()
-            .expose(),
-        &safety
-    );
+    assert!(opens(&one, &safety, &wrapped(&other, &safety)));
 }
 
 #[test]
@@ -170,44 +186,68 @@ fn many_writers_at_once_lose_nothing() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("ring");
     KeyRing::create_with_work_factor(&path, &passphrase(), 1, &mut rng(1)).unwrap();
-    let (id, dataset) = (agreement_id(), "purchases".parse().unwrap());
     std::thread::scope(|scope| {
         for epoch in 1..=8 {
-            let (path, id, dataset) = (&path, &id, &dataset);
+            let path = &path;
             scope.spawn(move || {
                 let mut ring = KeyRing::open(path, &passphrase()).unwrap();
-                ring.purpose_key_or_new(
-                    id,
-                    dataset,
-                    epoch,
-                    &purpose("ads"),
-                    &mut rng(epoch.into()),
-                )
-                .unwrap();
+                ensure(&mut ring, &key_slot(epoch, "ads"), epoch.into()).unwrap();
             });
         }
     });
     let ring = KeyRing::open(&path, &passphrase()).unwrap();
-    assert!((1..=8).all(|epoch| {
-        ring.purpose_key(&id, &dataset, epoch, &purpose("ads"))
-            .is_some()
-    }));
+    assert!((1..=8).all(|epoch| has(&ring, &key_slot(epoch, "ads"))));
 }
 
 #[test]
 fn a_failed_write_leaves_no_key_in_use() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("ring");
-    let (id, dataset) = (agreement_id(), "purchases".parse().unwrap());
+    let ads = key_slot(1, "ads");
     let mut ring = KeyRing::create_with_work_factor(&path, &passphrase(), 1, &mut rng(1)).unwrap();
     // The sibling that is written first cannot be made.
     fs::create_dir(folder.path().join("ring.new")).unwrap();
-    let made = ring.purpose_key_or_new(&id, &dataset, 1, &purpose("ads"), &mut rng(2));
+    let made = ensure(&mut ring, &ads, 2);
     assert!(matches!(made, Err(RingError::File(_))));
-    assert!(
-        ring.purpose_key(&id, &dataset, 1, &purpose("ads"))
-            .is_none()
+    assert!(!has(&ring, &ads));
+}
+
+#[test]
+fn a_destroyed_key_opens_nothing_and_is_in_no_file() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("ring");
+    let (old, new) = (key_slot(1, "ads"), key_slot(2, "ads"));
+    let mut ring = KeyRing::create_with_work_factor(&path, &passphrase(), 1, &mut rng(1)).unwrap();
+    ensure(&mut ring, &old, 2).unwrap();
+    ensure(&mut ring, &new, 3).unwrap();
+    let (gone, stays) = (wrapped(&ring, &old), wrapped(&ring, &new));
+    let mut elsewhere = KeyRing::open(&path, &passphrase()).unwrap();
+    // What a crash left beside the ring, with the key in it.
+    fs::copy(&path, folder.path().join("ring.new")).unwrap();
+
+    let first_epoch = |slot: &PurposeSlot| slot.key_epoch == 1;
+    assert_eq!(ring.destroy_purpose_keys(first_epoch).unwrap(), 1);
+    assert_eq!(ring.destroy_purpose_keys(first_epoch).unwrap(), 0);
+    assert_eq!(
+        ring.purpose_slots(&old.agreement_id, &old.dataset),
+        std::slice::from_ref(&new)
     );
+    assert!(matches!(
+        ring.unwrap(&old, AAD, &gone),
+        Err(UnwrapError::NoKey)
+    ));
+    assert!(opens(&ring, &new, &stays));
+    assert!(elsewhere.refresh().unwrap());
+    assert!(!has(&elsewhere, &old));
+    // A key made anew in the slot is another.
+    ensure(&mut ring, &old, 4).unwrap();
+    assert!(!opens(&ring, &old, &gone));
+    let mut names: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["ring", "ring.lock"]);
 }
 
 #[test]
@@ -215,9 +255,7 @@ fn the_file_shows_nothing_and_is_private() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("ring");
     let mut ring = KeyRing::create_with_work_factor(&path, &passphrase(), 1, &mut rng(1)).unwrap();
-    let dataset = "purchases".parse().unwrap();
-    ring.purpose_key_or_new(&agreement_id(), &dataset, 1, &purpose("ads"), &mut rng(2))
-        .unwrap();
+    ensure(&mut ring, &key_slot(1, "ads"), 2).unwrap();
     let bytes = fs::read(&path).unwrap();
     assert!(bytes.starts_with(b"age-encryption.org/v1"));
     assert!(!contains(&bytes, b"purchases"));

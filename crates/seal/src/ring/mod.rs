@@ -1,0 +1,416 @@
+//! The key ring: an owner's secrets, in one file and behind one back end.
+//!
+//! # Format
+//! A JSON document (`incamera-ring/2`), sealed by the
+//! ring's [`Backend`]. It holds what the back end keeps of each purpose key per (agreement id,
+//! data set, key epoch, purpose), matching secrets per (agreement id, matching epoch, id kind,
+//! method, reveals) with a count of runs, and the key under which noise seeds are stored.
+//!
+//! # Durability
+//! What a method made is on the disk when it returns: written to a private sibling,
+//! synchronised, renamed. Changes are made under an advisory lock, to what the file holds at
+//! that moment, so that two processes do not lose each other's keys. Whoever keeps a ring open
+//! calls [`KeyRing::refresh`] to see keys that other processes made, or destroyed.
+
+mod age_file;
+mod backend;
+mod document;
+mod error;
+
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use incamera_keys::{DataKey, MatchingKey, SecretString, SeedKey};
+use incamera_types::{AgreementId, DatasetName, IdKind, MatchingEpoch, PurposeName, PurposeSet};
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+pub use age_file::{AgeFile, DEFAULT_WORK_FACTOR};
+pub use backend::{Backend, BackendError, KeptKey, PurposeSlot, WRAPPED_BYTES};
+pub use document::RING_FORMAT;
+pub use error::{RingError, UnwrapError};
+
+use crate::local::{self, LocalFileError};
+use document::Contents;
+
+/// What a matching secret is for; in another slot there is another secret.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MatchingSlot {
+    /// The agreement's id.
+    pub agreement_id: AgreementId,
+    /// The matching epoch.
+    pub epoch: MatchingEpoch,
+    /// The kind of identifier.
+    pub id_kind: IdKind,
+    /// The protocol, by the agreement's name for it.
+    pub method: String,
+    /// What it reveals, by the agreement's name for it.
+    pub reveals: String,
+}
+
+/// A matching secret and how often it was used.
+#[derive(Debug)]
+pub struct MatchingSecret {
+    key: MatchingKey,
+    runs: u32,
+}
+
+impl MatchingSecret {
+    /// The secret.
+    #[must_use]
+    pub fn key(&self) -> &MatchingKey {
+        &self.key
+    }
+
+    /// Runs counted so far.
+    #[must_use]
+    pub fn runs(&self) -> u32 {
+        self.runs
+    }
+}
+
+/// An owner's key ring, open. See the module.
+pub struct KeyRing {
+    path: PathBuf,
+    backend: Box<dyn Backend>,
+    contents: Contents,
+    /// SHA-256 of the file that `contents` came from.
+    seen: [u8; 32],
+}
+
+impl KeyRing {
+    /// Makes a ring in an age file under a passphrase, with a new seed key, at `path`, where
+    /// there must be none.
+    ///
+    /// # Errors
+    /// [`RingError::Exists`] or [`RingError::File`].
+    pub fn create(
+        path: &Path,
+        passphrase: &SecretString,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, RingError> {
+        Self::create_in(path, Box::new(AgeFile::passphrase(passphrase)), rng)
+    }
+
+    /// [`KeyRing::create`] with a scrypt work factor of 2^`work_factor`: tests use a small one.
+    ///
+    /// # Errors
+    /// [`RingError::WorkFactor`], and as [`KeyRing::create`].
+    pub fn create_with_work_factor(
+        path: &Path,
+        passphrase: &SecretString,
+        work_factor: u8,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, RingError> {
+        let backend = AgeFile::passphrase(passphrase).with_work_factor(work_factor)?;
+        Self::create_in(path, Box::new(backend), rng)
+    }
+
+    /// Makes a ring with a new seed key in `backend`, its file at `path`, where there must be
+    /// none.
+    ///
+    /// # Errors
+    /// [`RingError::Exists`], [`RingError::File`] and [`RingError::Backend`].
+    pub fn create_in(
+        path: &Path,
+        backend: Box<dyn Backend>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, RingError> {
+        let _lock = lock(path)?;
+        if path.exists() {
+            return Err(RingError::Exists { path: path.into() });
+        }
+        let mut ring = Self {
+            path: path.into(),
+            backend,
+            contents: Contents::new(SeedKey::generate(rng)),
+            seen: [0; 32],
+        };
+        ring.write()?;
+        Ok(ring)
+    }
+
+    /// Opens the ring at `path` with a passphrase.
+    ///
+    /// # Errors
+    /// [`RingError`]: wrong passphrase, another version, or not a ring.
+    pub fn open(path: &Path, passphrase: &SecretString) -> Result<Self, RingError> {
+        Self::open_in(path, Box::new(AgeFile::passphrase(passphrase)))
+    }
+
+    /// Opens the ring at `path` that `backend` keeps.
+    ///
+    /// # Errors
+    /// [`RingError`].
+    pub fn open_in(path: &Path, mut backend: Box<dyn Backend>) -> Result<Self, RingError> {
+        let (contents, seen) = read(path, backend.as_mut())?;
+        Ok(Self {
+            path: path.into(),
+            backend,
+            contents,
+            seen,
+        })
+    }
+
+    /// Takes over what other processes wrote since; true if there was anything.
+    ///
+    /// # Errors
+    /// As [`KeyRing::open`]; the ring stays as it was.
+    pub fn refresh(&mut self) -> Result<bool, RingError> {
+        let sealed = local::read(&self.path)?;
+        if digest(&sealed) == self.seen {
+            return Ok(false);
+        }
+        (self.contents, self.seen) = opened(&self.path, self.backend.as_mut(), &sealed)?;
+        Ok(true)
+    }
+
+    /// The ring's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The key under which noise seeds are stored. It lies in the ring's document, whatever
+    /// the back end: a seed is opened at each reservation, inside the ledger's transaction.
+    #[must_use]
+    pub fn seed_key(&self) -> &SeedKey {
+        &self.contents.seed_key
+    }
+
+    /// Wraps `key` under the purpose key of `slot`: [`WRAPPED_BYTES`] bytes.
+    ///
+    /// # Errors
+    /// [`RingError::NoPurposeKey`], or [`RingError::Backend`].
+    pub fn wrap(
+        &self,
+        slot: &PurposeSlot,
+        aad: &[u8],
+        key: &DataKey,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<u8>, RingError> {
+        let kept = self.contents.purposes.get(slot);
+        let kept = kept.ok_or(RingError::NoPurposeKey)?;
+        let wrapped = self.backend.wrap(kept, aad, key, rng);
+        wrapped.map_err(|error| RingError::of(&self.path, error))
+    }
+
+    /// Opens what [`KeyRing::wrap`] made with the same slot and associated data.
+    ///
+    /// # Errors
+    /// [`UnwrapError`].
+    pub fn unwrap(
+        &self,
+        slot: &PurposeSlot,
+        aad: &[u8],
+        wrapped: &[u8],
+    ) -> Result<DataKey, UnwrapError> {
+        let kept = self.contents.purposes.get(slot);
+        let kept = kept.ok_or(UnwrapError::NoKey)?;
+        if wrapped.len() != WRAPPED_BYTES {
+            return Err(UnwrapError::Refused);
+        }
+        let key = self.backend.unwrap(kept, aad, wrapped);
+        key.map_err(|error| UnwrapError::of(&self.path, error))
+    }
+
+    /// The slots of `dataset` that have a purpose key, in order.
+    #[must_use]
+    pub fn purpose_slots(
+        &self,
+        agreement_id: &AgreementId,
+        dataset: &DatasetName,
+    ) -> Vec<PurposeSlot> {
+        let of_dataset =
+            |slot: &&PurposeSlot| slot.agreement_id == *agreement_id && slot.dataset == *dataset;
+        let slots = self.contents.purposes.keys();
+        slots.filter(of_dataset).cloned().collect()
+    }
+
+    /// Sees to it that there is a key of each of `purposes`, durably.
+    ///
+    /// # Errors
+    /// [`RingError::File`], [`RingError::Backend`] and as [`KeyRing::open`]; then no key was
+    /// made that a wrap could be under.
+    pub fn ensure_purpose_keys(
+        &mut self,
+        agreement_id: &AgreementId,
+        dataset: &DatasetName,
+        key_epoch: u32,
+        purposes: &PurposeSet,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), RingError> {
+        let slot = |purpose: &PurposeName| PurposeSlot {
+            agreement_id: *agreement_id,
+            dataset: dataset.clone(),
+            key_epoch,
+            purpose: purpose.clone(),
+        };
+        let slots: Vec<PurposeSlot> = purposes.iter().map(slot).collect();
+        let known = |slot: &PurposeSlot| self.contents.purposes.contains_key(slot);
+        if slots.iter().all(known) {
+            return Ok(());
+        }
+        let path = self.path.clone();
+        self.change(|contents, backend| {
+            for slot in slots {
+                if let Entry::Vacant(place) = contents.purposes.entry(slot) {
+                    let kept = backend.make_key(place.key(), rng);
+                    place.insert(kept.map_err(|error| RingError::of(&path, error))?);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Destroys the purpose keys of the slots that `which` picks, durably, and gives how many.
+    /// What was wrapped under them opens never again by this ring; copies of the ring's file
+    /// made before (backups, snapshots) still hold keys that lie in the document.
+    ///
+    /// # Errors
+    /// [`RingError::File`], [`RingError::Backend`] and as [`KeyRing::open`]; then any of the
+    /// keys may still be there: destroy again.
+    pub fn destroy_purpose_keys(
+        &mut self,
+        which: impl Fn(&PurposeSlot) -> bool,
+    ) -> Result<usize, RingError> {
+        let path = self.path.clone();
+        self.change(|contents, backend| {
+            let before = contents.purposes.len();
+            for (_, kept) in contents.purposes.iter().filter(|(slot, _)| which(slot)) {
+                let gone = backend.destroy_key(kept);
+                gone.map_err(|error| RingError::of(&path, error))?;
+            }
+            contents.purposes.retain(|slot, _| !which(slot));
+            Ok(before.saturating_sub(contents.purposes.len()))
+        })
+    }
+
+    /// The matching secret of `slot`, where there is one.
+    #[must_use]
+    pub fn matching_secret(&self, slot: &MatchingSlot) -> Option<&MatchingSecret> {
+        self.contents.matching.get(slot)
+    }
+
+    /// The matching secret of `slot`, made if there is none.
+    ///
+    /// # Errors
+    /// As [`KeyRing::ensure_purpose_keys`].
+    pub fn matching_secret_or_new(
+        &mut self,
+        slot: &MatchingSlot,
+        rng: &mut impl CryptoRng,
+    ) -> Result<&MatchingSecret, RingError> {
+        if !self.contents.matching.contains_key(slot) {
+            self.change(|contents, _| {
+                let new = || MatchingSecret {
+                    key: MatchingKey::generate(rng),
+                    runs: 0,
+                };
+                contents.matching.entry(slot.clone()).or_insert_with(new);
+                Ok(())
+            })?;
+        }
+        self.matching_secret(slot)
+            .ok_or(RingError::NoMatchingSecret)
+    }
+
+    /// Counts one run with the secret of `slot`, durably, unless `limit` were made, and gives
+    /// the runs so far. Looked at and counted under one lock: two processes that run at once
+    /// do not both take the last.
+    ///
+    /// # Errors
+    /// [`RingError::NoMatchingSecret`], [`RingError::NoRunsLeft`], and as
+    /// [`KeyRing::ensure_purpose_keys`].
+    pub fn count_matching_run(
+        &mut self,
+        slot: &MatchingSlot,
+        limit: u32,
+    ) -> Result<u32, RingError> {
+        self.change(|contents, _| {
+            let secret = contents.matching.get_mut(slot);
+            let secret = secret.ok_or(RingError::NoMatchingSecret)?;
+            if secret.runs >= limit {
+                let runs = secret.runs;
+                return Err(RingError::NoRunsLeft { runs, limit });
+            }
+            secret.runs = secret.runs.saturating_add(1);
+            Ok(secret.runs)
+        })
+    }
+
+    /// Changes what the file holds now, and writes it.
+    fn change<T>(
+        &mut self,
+        change: impl FnOnce(&mut Contents, &dyn Backend) -> Result<T, RingError>,
+    ) -> Result<T, RingError> {
+        let _lock = lock(&self.path)?;
+        self.refresh()?;
+        let changed = change(&mut self.contents, self.backend.as_ref());
+        let written = changed.and_then(|out| self.write().map(|()| out));
+        if written.is_err() {
+            // What is not on the disk must not be used: a key lost is data lost.
+            self.forget();
+        }
+        written
+    }
+
+    fn forget(&mut self) {
+        self.seen = [0; 32];
+        if self.refresh().is_err() {
+            self.contents.purposes.clear();
+            self.contents.matching.clear();
+        }
+    }
+
+    fn write(&mut self) -> Result<(), RingError> {
+        let path = &self.path;
+        let json = self.contents.to_json(self.backend.format());
+        let json = json.map_err(|_| RingError::Damaged { path: path.into() })?;
+        let sealed = self.backend.seal_document(&json);
+        let sealed = sealed.map_err(|error| RingError::of(path, error))?;
+        local::replace_bytes(path, &sealed)?;
+        self.seen = digest(&sealed);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyRing({})", self.path.display())
+    }
+}
+
+/// What the file at `path` holds, and its digest.
+fn read(path: &Path, backend: &mut dyn Backend) -> Result<(Contents, [u8; 32]), RingError> {
+    opened(path, backend, &local::read(path)?)
+}
+
+fn opened(
+    path: &Path,
+    backend: &mut dyn Backend,
+    sealed: &[u8],
+) -> Result<(Contents, [u8; 32]), RingError> {
+    let json = backend.open_document(sealed);
+    let json = json.map_err(|error| RingError::of(path, error))?;
+    let contents = Contents::from_json(path, backend.format(), &json)?;
+    Ok((contents, digest(sealed)))
+}
+
+fn digest(sealed: &[u8]) -> [u8; 32] {
+    Sha256::digest(sealed).into()
+}
+
+/// Holds the ring's lock until dropped.
+fn lock(path: &Path) -> Result<std::fs::File, LocalFileError> {
+    let locked = || -> io::Result<std::fs::File> {
+        let file = local::lock_file(path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    locked().map_err(local::io_error("write", path))
+}
