@@ -1,5 +1,6 @@
 //! The folder of a sealed data set.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ impl Folder {
 
     fn remove_others(&self, parts: &[wire::Part]) -> io::Result<()> {
         let id = |part: &wire::Part| FileId::from_slice(&part.file_id);
-        let named: Vec<String> = parts
+        let named: HashSet<String> = parts
             .iter()
             .filter_map(id)
             .map(|id| writer::file_name(&id))
@@ -66,7 +67,7 @@ impl Folder {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_str().unwrap_or_default();
-            if is_part_name(name) && !named.iter().any(|named| named == name) {
+            if is_part_name(name) && !named.contains(name) {
                 fs::remove_file(entry.path())?;
             }
         }

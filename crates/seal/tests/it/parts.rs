@@ -10,6 +10,7 @@ use incamera_seal::{
     read_part, read_public_part,
 };
 use incamera_types::Pseudonym;
+use incamera_wire::v1 as wire;
 use parquet::arrow::ArrowWriter;
 use parquet::encryption::encrypt::EncryptionPropertiesBuilder;
 
@@ -173,6 +174,38 @@ fn parts_swapped_are_refused() {
     assert!(!open(b, a, &keys[&a.file_id]));
     assert!(!open(b, a, &keys[&b.file_id]));
     assert!(!open(a, b, &keys[&a.file_id]));
+}
+
+/// With its keys in hand, and a manifest that its owner signed: what is bound into every page
+/// opens in one agreement, data set, version and class alone.
+#[test]
+fn a_part_opens_at_its_place_alone() {
+    let one = One::new();
+    let place = |change: &dyn Fn(&mut wire::Manifest)| {
+        let manifest = one.world.resigned("purchases", |message| {
+            (message.version, message.previous) = (2, vec![0; 32]);
+            change(message);
+        });
+        let part = manifest.parts()[0].clone();
+        let file = one.world.part_file(&one.manifest, &one.part);
+        let read = read_part(file, &manifest, &part, &one.keys, &names(&ALL), 1000);
+        read.and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .is_ok()
+    };
+    assert!(place(&|_| ()), "the same place, in a later manifest");
+    let moves: [(&str, &dyn Fn(&mut wire::Manifest)); 4] = [
+        ("agreement", &|message| message.agreement_id[0] ^= 1),
+        ("data set", &|message| {
+            message.dataset = "returns".to_owned()
+        }),
+        ("version", &|message| message.parts[0].version = 2),
+        ("class", &|message| {
+            message.parts[0].class.push("zoology".to_owned())
+        }),
+    ];
+    for (what, to) in moves {
+        assert!(!place(to), "{what}");
+    }
 }
 
 #[test]
