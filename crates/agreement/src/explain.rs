@@ -6,7 +6,7 @@ use incamera_dp::interval::thousands;
 use incamera_types::{ColumnSpec, ColumnType, DatasetSpec, OtherText, PurposeSet};
 
 use crate::Agreement;
-use crate::model::{Analysts, ConsentSource, MatchingMethod, Query, Reveals};
+use crate::model::{Analysts, ConsentSource, MatchingMethod, Purpose, Query, Reveals};
 use crate::page::{Page, and};
 use crate::standing::{self, Standing};
 
@@ -100,7 +100,24 @@ fn why(page: &mut Page, agreement: &Agreement) {
             line.push_str(&format!(" <{iri}>"));
         }
         page.point(line);
+        if !purpose.replaces.is_empty() {
+            page.sub_point(replaced(agreement, purpose));
+        }
     }
+}
+
+/// What a purpose stands for now, and whether people have to be asked again.
+fn replaced(agreement: &Agreement, purpose: &Purpose) -> String {
+    let names = agreement.consent_names();
+    let carried = purpose.replaces.iter().any(|gone| names.contains_key(gone));
+    let consents = match carried {
+        true => "who agreed to that agreed to this: it is the same purpose by another name",
+        false => "nobody has agreed to this by having agreed to that: people are to be asked",
+    };
+    format!(
+        "replaces {} of earlier versions; {consents}",
+        and(&purpose.replaces)
+    )
 }
 
 fn what(page: &mut Page, agreement: &Agreement) {

@@ -29,6 +29,7 @@ mod parse;
 mod reader;
 mod signatures;
 mod standing;
+mod succession;
 mod template;
 mod url;
 
@@ -42,6 +43,7 @@ pub use model::{
 };
 pub use signatures::{ActiveAgreement, Expired, NAMESPACE, SignaturesError, SignedAgreement, sign};
 pub use standing::{Spent, Standing, WHY_SO_MANY, concerns, left, runs, shown, shown_at};
+pub use succession::Succession;
 pub use template::{AdMeasurement, PartyInputs, template_ad_measurement};
 pub use url::{ServiceUrl, UrlError};
 

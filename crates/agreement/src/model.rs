@@ -227,8 +227,10 @@ pub struct Purpose {
     pub label: String,
     /// The branch that it belongs to.
     pub parent: Option<PurposeName>,
-    /// Where a vocabulary defines it.
+    /// Where a vocabulary defines it: an absolute IRI.
     pub iri: Option<String>,
+    /// The purposes of earlier versions that are gone and that it stands for.
+    pub replaces: BTreeSet<PurposeName>,
     /// Whether data can be sealed for it (nothing names it as parent).
     pub leaf: bool,
 }

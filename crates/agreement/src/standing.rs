@@ -51,8 +51,8 @@ pub fn left(
     }))
 }
 
-/// What makes an agreement useless as it stands, in words: it is over, or a budget has room for
-/// no run of a query.
+/// What makes an agreement useless as it stands, in words: it is over, or a data set's days are,
+/// or a budget has room for no run of a query.
 #[must_use]
 pub fn concerns(agreement: &Agreement, now: Option<UnixTime>) -> Vec<String> {
     let over = now.is_some_and(|now| agreement.expires.end() < now);
@@ -61,13 +61,26 @@ pub fn concerns(agreement: &Agreement, now: Option<UnixTime>) -> Vec<String> {
         let queries = agreement.queries.values();
         queries.filter_map(move |query| no_run(agreement, owner, ceiling, query))
     });
-    over.into_iter().chain(budgets).collect()
+    let ended = now.into_iter().flat_map(|now| ended(agreement, now));
+    over.into_iter().chain(ended).chain(budgets).collect()
 }
 
 fn expired(day: Date) -> String {
     format!(
         "EXPIRED: it ended with {day} (UTC), and no key is released for it: sign a new version with a later `expires`"
     )
+}
+
+/// The data sets whose last day is over.
+fn ended(agreement: &Agreement, now: UnixTime) -> impl Iterator<Item = String> {
+    let specs = agreement.datasets.values();
+    specs.filter_map(move |spec| {
+        let day = spec.keep_until.filter(|day| day.end() < now)?;
+        Some(format!(
+            "NO LONGER KEPT: the last day of data set {} was {day} (UTC), and no key of it is released: no query that reads it runs",
+            spec.name
+        ))
+    })
 }
 
 fn no_run(

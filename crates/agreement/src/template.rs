@@ -184,7 +184,10 @@ max_ids = 500_000           # in one run
 max_runs = 12
 partitions = 4              # slices that sealed data are cut into
 
-# What data may be used for. Keys exist for these and for nothing else.
+# What data may be used for. Keys exist for these and for nothing else. A purpose may stand under
+# another (parent = "marketing"), which then means all below it; and may point to a term that a
+# vocabulary defines, such as one of the W3C's Data Privacy Vocabulary:
+#   marketing = { label = "Marketing", iri = "https://w3id.org/dpv#Marketing" }
 [purposes]
 measurement = { label = "Measuring campaigns" }
 ads = { label = "Choosing audiences" }

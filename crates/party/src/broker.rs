@@ -135,7 +135,7 @@ fn reserve(state: &State, message: ReserveRequest, now: UnixTime) -> Result<Rese
     let mut ledger = state.ledger();
     let reserved = (|| {
         let request = verify_request(&signed, &agreement, now)?;
-        let current = CurrentData::check(request, &ledger)?;
+        let current = CurrentData::check(request, &ledger, now)?;
         let challenge = challenge.ok_or(Refusal::Challenge)?;
         let attested = current.attested(challenge, &evidence, now)?;
         let openable = attested.permitted(&state.rules)?.openable(&ring)?;

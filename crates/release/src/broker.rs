@@ -92,13 +92,17 @@ pub(crate) struct OwnData {
 }
 
 impl CurrentData {
-    /// Step 2: every manifest of this owner in the request is its newest, by its ledger, and
-    /// sealed by the newest consents of its people.
+    /// Step 2: every data set of this owner in the request is still kept; every manifest is its
+    /// newest, by its ledger, and sealed by the newest consents of its people.
     ///
     /// # Errors
-    /// [`Refusal::NotRead`], [`Refusal::NotNewest`], [`Refusal::Data`],
+    /// [`Refusal::NotRead`], [`Refusal::KeptUntil`], [`Refusal::NotNewest`], [`Refusal::Data`],
     /// [`Refusal::ConsentsChanged`], [`Refusal::NoConsents`].
-    pub fn check(request: VerifiedRequest, ledger: &Ledger) -> Result<Self, Refusal> {
+    pub fn check(
+        request: VerifiedRequest,
+        ledger: &Ledger,
+        now: UnixTime,
+    ) -> Result<Self, Refusal> {
         let owner = ledger.party().clone();
         if !request
             .agreement()
@@ -107,6 +111,7 @@ impl CurrentData {
         {
             return Err(Refusal::NotRead);
         }
+        still_kept(&request, &owner, now)?;
         let reads = request.reads_of(&owner).into_iter();
         let data = reads.map(|read| newest(&request, &owner, read, ledger));
         let current = Self {
@@ -193,6 +198,22 @@ impl CurrentData {
         data.map(|own| (own.read.dataset.clone(), own.manifest.digest()))
             .collect()
     }
+}
+
+/// No key of a data set is released after its last day.
+pub(crate) fn still_kept(
+    request: &VerifiedRequest,
+    owner: &PartyName,
+    now: UnixTime,
+) -> Result<(), Refusal> {
+    let reads = request.reads_of(owner).into_iter();
+    let mut specs = reads.filter_map(|read| request.agreement().dataset(&read.dataset));
+    let over = specs.find_map(|spec| {
+        let day = spec.keep_until.filter(|day| day.end() < now)?;
+        let dataset = spec.name.clone();
+        Some(Refusal::KeptUntil { dataset, day })
+    });
+    over.map_or(Ok(()), Err)
 }
 
 fn newest(

@@ -10,7 +10,7 @@ use incamera_wire::Format;
 use incamera_wire::v1::{Grant, Signed};
 use rand_core::CryptoRng;
 
-use crate::broker::{Broker, Reserved, ceilings};
+use crate::broker::{Broker, Reserved, ceilings, still_kept};
 use crate::grant::{GRANT_S, Place, Secrets};
 use crate::reservations::{AllReserved, MIN_LEFT_S};
 use crate::{Refusal, RequestRefusal};
@@ -43,7 +43,7 @@ pub struct Committed<'a> {
 }
 
 impl Reserved {
-    /// Step 7: the agreement is still in force, the owner's rules still permit, consents are those that were
+    /// Step 7: the agreement is still in force, the owner's rules still permit, its data are still kept, consents are those that were
     /// sealed under, every owner
     /// read has reserved for the same request and room key with time left, the keys unwrap;
     /// then, in one durable transaction, charge, seed and log entry. May be asked again until
@@ -67,6 +67,7 @@ impl Reserved {
             return Err(RequestRefusal::Expired { late_s }.into());
         }
         self.permit_again(broker.rules)?;
+        still_kept(request, self.owner(), now)?;
         self.attested.current.follow_consents(broker.ledger)?;
         let room_key = self.room_key();
         let all = AllReserved::check(request, room_key, reservations, now, MIN_LEFT_S)?;

@@ -5,7 +5,7 @@ use incamera_keys::KeyError;
 use incamera_keys::hpke::HpkeError;
 use incamera_ledger::LedgerError;
 use incamera_seal::{ManifestError, NoKey};
-use incamera_types::DatasetName;
+use incamera_types::{DatasetName, Date};
 
 use crate::{RequestRefusal, ReservationsError};
 
@@ -59,6 +59,16 @@ pub enum Refusal {
     ConsentsChanged {
         /// The data set.
         dataset: DatasetName,
+    },
+    /// The last day of a data set is over.
+    #[error(
+        "data set `{dataset}` was kept until the end of {day} (UTC), and no key of it is released any more: only a new version of the agreement can give it a later day"
+    )]
+    KeptUntil {
+        /// The data set.
+        dataset: DatasetName,
+        /// Its last day.
+        day: Date,
     },
     /// The data set that says who agreed to what is not known.
     #[error(
@@ -125,6 +135,7 @@ impl Refusal {
             | Self::Data { .. }
             | Self::ConsentsChanged { .. }
             | Self::NoConsents { .. }
+            | Self::KeptUntil { .. }
             | Self::Paused
             | Self::Simulated
             | Self::NotPermitted

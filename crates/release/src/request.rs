@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use incamera_agreement::{Agreement, Query};
+use incamera_agreement::{Agreement, Query, Succession};
 use incamera_keys::{KeyError, SigningKey, sign_message};
 use incamera_types::limits::MAX_TEXT_BYTES;
 use incamera_types::{
@@ -40,6 +40,9 @@ pub enum RequestError {
         /// Its purpose.
         purpose: PurposeName,
     },
+    /// The purpose stood in an earlier version of the agreement, and has a successor.
+    #[error("{0}: ask for what is approved now, which `incamera agreement show` lists")]
+    Replaced(Box<Succession>),
     /// A parameter is missing.
     #[error("the parameter `{name}` is missing: give it a {ty}")]
     MissingParam {
@@ -232,13 +235,7 @@ impl Request {
             .parse()
             .map_err(|_| RequestError::UnknownQuery)?;
         let query = approved(agreement, &name)?;
-        if message.purpose != query.purpose.as_str() {
-            let purpose = query.purpose.clone();
-            return Err(RequestError::Purpose {
-                query: name,
-                purpose,
-            });
-        }
+        serves(agreement, query, &message.purpose)?;
         let measurement =
             Measurement::from_slice(&message.measurement).map_err(|_| field("measurement"))?;
         let params = read_params(&message.params, query)?;
@@ -284,6 +281,22 @@ fn approved<'a>(agreement: &'a Agreement, query: &QueryName) -> Result<&'a Query
         .queries
         .get(query)
         .ok_or(RequestError::UnknownQuery)
+}
+
+/// A query serves one purpose; whoever asks for one that is gone is told its successor.
+fn serves(agreement: &Agreement, query: &Query, purpose: &str) -> Result<(), RequestError> {
+    if purpose == query.purpose.as_str() {
+        return Ok(());
+    }
+    let gone = purpose.parse::<PurposeName>().ok();
+    let succession = gone.and_then(|gone| agreement.succession(&gone));
+    Err(succession.map_or_else(
+        || RequestError::Purpose {
+            query: query.name.clone(),
+            purpose: query.purpose.clone(),
+        },
+        |succession| RequestError::Replaced(Box::new(succession)),
+    ))
 }
 
 fn check_params(query: &Query, params: &Params) -> Result<(), RequestError> {

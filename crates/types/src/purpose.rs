@@ -34,6 +34,12 @@ impl PurposeSet {
         self.0.union(&other.0).cloned().collect()
     }
 
+    /// The purposes of this set that are not in `other`.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Self {
+        self.0.difference(&other.0).cloned().collect()
+    }
+
     /// Whether every purpose of this set is in `other`.
     #[must_use]
     pub fn is_subset(&self, other: &Self) -> bool {
@@ -96,5 +102,9 @@ mod tests {
             set(&["ads"])
         );
         assert!(set(&["ads"]).intersection(&set(&["safety"])).is_empty());
+        assert_eq!(
+            set(&["ads", "safety"]).difference(&set(&["ads", "x"])),
+            set(&["safety"])
+        );
     }
 }

@@ -8,7 +8,7 @@ use incamera_types::{
     PartyName, PurposeSet,
 };
 
-use super::purposes::{leaves, one_line};
+use super::purposes::{leaf_or_branch, leaves, one_line};
 use super::{Known, listed};
 use crate::reader::{Item, Named, Table};
 
@@ -142,7 +142,7 @@ fn shape(table: &Table<'_>, spec: &DatasetSpec) -> bool {
 fn column(named: &Named<'_, ColumnName>, public: bool, known: &Known<'_>) -> Option<ColumnSpec> {
     const TYPES: &str = "types are bool, int, decimal(precision,scale), text, date, timestamp, pseudonym and purposes";
     let table = named.item.table()?;
-    table.later(&["not_for", "keep_until"]);
+    table.later(&["keep_until"]);
     let ty = table.need("type", TYPES);
     let ty: ColumnType = ty.and_then(|item| item.parsed(TYPES))?;
     let before = known.problems.count();
@@ -205,6 +205,12 @@ fn field<'d, T>(
 
 fn purposes(table: &Table<'_>, ty: ColumnType, public: bool, known: &Known<'_>) -> PurposeSet {
     let Some(item) = table.get("purposes") else {
+        if let Some(not_for) = table.get("not_for") {
+            not_for.problem(
+                "`not_for` takes away from `purposes`, and there are none",
+                "take it out, or name `purposes`",
+            );
+        }
         if !public && can_be_null(ty) {
             table.problem(
                 format_args!(
@@ -230,7 +236,48 @@ fn purposes(table: &Table<'_>, ty: ColumnType, public: bool, known: &Known<'_>) 
         );
         return PurposeSet::default();
     }
-    leaves(&item, known).unwrap_or_default()
+    let named = leaves(&item, known).unwrap_or_default();
+    match table.get("not_for") {
+        Some(not_for) => subtracted(&not_for, &named, ty, known).unwrap_or_default(),
+        None => named,
+    }
+}
+
+/// What `purposes` names without what `not_for` does; a problem if that says less than it seems.
+fn subtracted(
+    item: &Item<'_>,
+    named: &PurposeSet,
+    ty: ColumnType,
+    known: &Known<'_>,
+) -> Option<PurposeSet> {
+    if ty == ColumnType::Pseudonym {
+        item.problem(
+            "a pseudonym column opens with any other column of its data set, so `not_for` would not hold",
+            "name its own `purposes` without them, and write `not_for` at the other columns",
+        );
+        return None;
+    }
+    let mut rest = named.clone();
+    for item in item.list_of_some("purpose")? {
+        let taken = leaf_or_branch(&item, known)?;
+        if taken.intersection(named).is_empty() && !named.is_empty() {
+            item.problem(
+                format_args!("`{}` is not among the column's purposes", item.path),
+                "take it out: what is not in `purposes` needs no `not_for`",
+            );
+        }
+        rest = rest.difference(&taken);
+    }
+    if rest.is_empty() && !named.is_empty() {
+        item.problem(
+            format_args!(
+                "`{}` leaves no purpose, so nobody could ever open the column",
+                item.path
+            ),
+            "leave a purpose, or leave the column out of the data set",
+        );
+    }
+    Some(rest)
 }
 
 /// A bound of a number column, with the column's scale.

@@ -5,6 +5,7 @@
 //! it is not reported again.
 
 mod data;
+mod iri;
 mod measures;
 mod parties;
 mod purposes;
@@ -168,7 +169,7 @@ fn read(root: &Table<'_>, bytes: &[u8]) -> Option<(Terms, Vec<Problem>)> {
         expires: head.as_ref().map(|head| head.expires),
         parties: parties::parties(root),
         ids: matching.as_ref().map(|m| m.ids.clone()).unwrap_or_default(),
-        purposes: purposes::purposes(root),
+        purposes: purposes::purposes(root, head.as_ref().map(|head| head.version)),
         datasets: BTreeMap::new(),
     };
     known.datasets = data::datasets(root, &known);

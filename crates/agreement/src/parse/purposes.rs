@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use incamera_types::{PurposeName, PurposeSet};
 
+use super::iri::iri;
 use super::{Known, listed};
 use crate::model::{Purpose, ancestors, leaves_of};
 use crate::reader::{Item, Named, Table};
@@ -12,7 +13,7 @@ use crate::reader::{Item, Named, Table};
 const MAX_PURPOSES: usize = 256;
 
 /// The tree; purposes with problems are left in as far as they could be read.
-pub(super) fn purposes(root: &Table<'_>) -> BTreeMap<PurposeName, Purpose> {
+pub(super) fn purposes(root: &Table<'_>, version: Option<u64>) -> BTreeMap<PurposeName, Purpose> {
     let Some(item) = root.need("purposes", super::SECTIONS) else {
         return BTreeMap::new();
     };
@@ -33,8 +34,11 @@ pub(super) fn purposes(root: &Table<'_>) -> BTreeMap<PurposeName, Purpose> {
         );
         return BTreeMap::new();
     }
-    let names: BTreeSet<_> = named.iter().map(|named| named.name.clone()).collect();
-    let read = |named: &Named<'_, PurposeName>| (named.name.clone(), purpose(named, &names));
+    let before = Before {
+        names: named.iter().map(|named| named.name.clone()).collect(),
+        version,
+    };
+    let read = |named: &Named<'_, PurposeName>| (named.name.clone(), purpose(named, &before));
     let mut tree: BTreeMap<_, _> = named.iter().map(read).collect();
     let parents: BTreeSet<_> = tree.values().filter_map(|p| p.parent.clone()).collect();
     for (name, purpose) in &mut tree {
@@ -52,11 +56,19 @@ pub(super) fn purposes(root: &Table<'_>) -> BTreeMap<PurposeName, Purpose> {
     tree
 }
 
-fn purpose(named: &Named<'_, PurposeName>, names: &BTreeSet<PurposeName>) -> Purpose {
+/// What is known of a purpose's neighbours when it is read.
+struct Before {
+    /// All purposes of this version.
+    names: BTreeSet<PurposeName>,
+    version: Option<u64>,
+}
+
+fn purpose(named: &Named<'_, PurposeName>, before: &Before) -> Purpose {
     let mut purpose = Purpose {
         label: String::new(),
         parent: None,
         iri: None,
+        replaces: BTreeSet::new(),
         leaf: true,
     };
     let Some(table) = named.item.table() else {
@@ -66,18 +78,48 @@ fn purpose(named: &Named<'_, PurposeName>, names: &BTreeSet<PurposeName>) -> Pur
     let label = table.need("label", "say in words what the purpose means");
     let label = label.and_then(|item| one_line(&item));
     purpose.label = label.unwrap_or_default();
-    purpose.iri = table.get("iri").and_then(|item| one_line(&item));
+    purpose.iri = table.get("iri").and_then(|item| iri(&item));
     purpose.parent = table.get("parent").and_then(|item| {
-        let help = format!("purposes are {}", listed(names));
+        let help = format!("purposes are {}", listed(&before.names));
         let parent: PurposeName = item.parsed(&help)?;
-        if !names.contains(&parent) {
+        if !before.names.contains(&parent) {
             item.problem(format_args!("there is no purpose `{parent}`"), help);
             return None;
         }
         Some(parent)
     });
+    let replaces = table.get("replaces").map(|item| replaces(&item, before));
+    purpose.replaces = replaces.flatten().unwrap_or_default();
     table.close();
     purpose
+}
+
+/// Purposes of earlier versions that are gone.
+fn replaces(item: &Item<'_>, before: &Before) -> Option<BTreeSet<PurposeName>> {
+    if before.version == Some(1) {
+        item.problem(
+            "version 1 replaces no purpose: none stood before it",
+            "take `replaces` out",
+        );
+        return None;
+    }
+    let mut gone = BTreeSet::new();
+    for item in item.list_of_some("purpose of an earlier version")? {
+        let name: PurposeName = item.parsed("name a purpose of an earlier version")?;
+        if before.names.contains(&name) {
+            item.problem(
+                format_args!("`{name}` is still a purpose, so nothing replaces it"),
+                "take it out here, or take that purpose out",
+            );
+        }
+        if !gone.insert(name) {
+            item.problem(
+                format_args!("`{}` stands there twice", item.path),
+                "name each once",
+            );
+        }
+    }
+    Some(gone)
 }
 
 /// A short text of one line that is not empty.
@@ -97,15 +139,20 @@ pub(super) fn one_line(item: &Item<'_>) -> Option<String> {
 pub(super) fn leaves(item: &Item<'_>, known: &Known<'_>) -> Option<PurposeSet> {
     let mut leaves = PurposeSet::default();
     for item in item.list_of_some("purpose")? {
-        let help = format!("purposes are {}", listed(known.purposes.keys()));
-        let name: PurposeName = item.parsed(&help)?;
-        if !known.purposes.contains_key(&name) {
-            item.problem(format_args!("there is no purpose `{name}`"), help);
-            return None;
-        }
-        leaves = leaves.union(&leaves_of(&known.purposes, &name));
+        leaves = leaves.union(&leaf_or_branch(&item, known)?);
     }
     Some(leaves)
+}
+
+/// A leaf, or those below a branch.
+pub(super) fn leaf_or_branch(item: &Item<'_>, known: &Known<'_>) -> Option<PurposeSet> {
+    let help = format!("purposes are {}", listed(known.purposes.keys()));
+    let name: PurposeName = item.parsed(&help)?;
+    if !known.purposes.contains_key(&name) {
+        item.problem(format_args!("there is no purpose `{name}`"), help);
+        return None;
+    }
+    Some(leaves_of(&known.purposes, &name))
 }
 
 /// A leaf that a field names; a problem for a branch.

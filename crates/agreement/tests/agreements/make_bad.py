@@ -21,6 +21,14 @@ CASES = {
     "later_providers": ("[purposes]", "[providers.one]\nthreshold = 2\n[purposes]", "providers", "`providers` is not in this version of incamera"),
     "later_template": ("sql = '''", "template = \"lift\"\nsql = '''", "template", "`queries.lift.template` is not in this version"),
     "later_ask": ("min_people = 50", "min_people = 50\nask = true", "ask", "`queries.lift.ask` is not in this version"),
+    "not_for_other": ('day = { type = "date", purposes = ["measurement"]', 'day = { type = "date", purposes = ["measurement"], not_for = ["ads"]', '"ads"', "is not among the column's purposes"),
+    "not_for_unknown": ('day = { type = "date", purposes = ["measurement"]', 'day = { type = "date", purposes = ["measurement"], not_for = ["adds"]', '"adds"', "there is no purpose `adds`"),
+    "not_for_all": ('day = { type = "date", purposes = ["measurement"]', 'day = { type = "date", purposes = ["measurement"], not_for = ["measurement"]', '["measurement"] }\namount', "leaves no purpose"),
+    "not_for_alone": ('consent = { type = "purposes" }', 'consent = { type = "purposes", not_for = ["ads"] }', '["ads"] }', "and there are none"),
+    "not_for_person": ('purposes = ["ads", "measurement"] }\nconsent', 'purposes = ["ads", "measurement"], not_for = ["ads"] }\nconsent', '["ads"] }', "so `not_for` would not hold"),
+    "not_for_empty": ('day = { type = "date", purposes = ["measurement"]', 'day = { type = "date", purposes = ["measurement"], not_for = []', '[] }', "not_for` is empty"),
+    "iri": ('label = "Choosing audiences"', 'label = "Choosing audiences", iri = "dpv Marketing"', '"dpv Marketing"', "is not an absolute IRI"),
+    "replaces_first": ('label = "Choosing audiences"', 'label = "Choosing audiences", replaces = ["old"]', '["old"]', "version 1 replaces no purpose"),
     "keep_until_late": ('owner = "mailer"', 'owner = "mailer"\nkeep_until = 2027-04-01', "2027-04-01", "is after the last day of the agreement, 2027-03-31"),
     "keep_until_text": ('owner = "mailer"', 'owner = "mailer"\nkeep_until = "2027-01-01"', '"2027-01-01"', "is a day without quotes"),
     "keep_until_public": ('owner = "mailer"', 'owner = "mailer"\npublic = true\nkeep_until = 2027-01-01', "2027-01-01", "a public data set has no `keep_until`"),
@@ -113,15 +121,31 @@ CASES = {
     "invisible": ("Measuring campaigns", "Measuring \u202ecampaigns", "\u202e", "U+202E"),
 }
 
+# In a later version.
+SECOND = 'version = 2\nid = "%s"\nfollows = "%s"' % ("ab" * 32, "ab" * 32)
+LATER = {
+    "replaces_standing": ("ads", '"ads"', "`ads` is still a purpose"),
+    "replaces_itself": ("measurement", '"measurement"', "`measurement` is still a purpose"),
+    "replaces_twice": ('old", "old', '"old"] }', "stands there twice"),
+}
+
 for old in here.glob("bad_*.toml"):
     old.unlink()
-for name, (before, after, place, message) in CASES.items():
+def later(name):
+    gone, place, message = LATER[name]
+    before = 'label = "Measuring campaigns"'
+    return before, f'{before}, replaces = ["{gone}"]', place, message
+
+
+for name, (before, after, place, message) in (CASES | {name: later(name) for name in LATER}).items():
     assert base.count(before) >= 1, name
     text = "\n" + base.replace(before, after, 1)
+    if name in LATER:
+        text = text.replace("version = 1", SECOND, 1)
     if place is None:
         line, column = 1, 1
     else:
-        edit = base.find(before) + 1
+        edit = text.find(after)
         edited = text.find(place, edit)  # at the edit or after it, or else the only one
         if edited < 0:
             assert text.count(place) == 1, (name, text.count(place))

@@ -221,7 +221,11 @@ fn a_branch_means_its_leaves() {
             .to_string()
     };
     assert_eq!(purposes("yes"), "ads,measurement");
-    assert_eq!(purposes("count"), "ads,measurement,safety");
+    assert_eq!(
+        purposes("count"),
+        "measurement,safety",
+        "`not_for` takes ads away"
+    );
     assert_eq!(
         agreement.leaf_purposes().to_string(),
         "ads,measurement,safety"
@@ -240,6 +244,70 @@ fn a_branch_means_its_leaves() {
     assert_eq!(
         (low.to_string(), high.to_string()),
         ("-0.5".into(), "10.0".into())
+    );
+}
+
+#[test]
+fn not_for_takes_leaves_and_branches_away() {
+    let of = |not_for: &str| {
+        let text = HOUSE.replacen("not_for = [\"ads\"]", &format!("not_for = {not_for}"), 1);
+        let agreement = parse(&text);
+        let things = &agreement.datasets["things"];
+        things
+            .column(&"count".parse().unwrap())
+            .unwrap()
+            .purposes
+            .to_string()
+    };
+    assert_eq!(of("[\"marketing\"]"), "safety");
+    assert_eq!(of("[\"measurement\", \"ads\"]"), "safety");
+    // What a column is not for, no query can read.
+    let text = HOUSE.replacen("not_for = [\"ads\"]", "not_for = [\"safety\"]", 1);
+    let error = Agreement::parse(text.as_bytes()).unwrap_err();
+    assert!(
+        error
+            .first()
+            .what
+            .contains("`things.count` is not for the purpose `safety`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn consents_follow_a_rename_and_nothing_else() {
+    let agreement = parse(HOUSE);
+    let names = agreement.consent_names().into_iter();
+    let names: Vec<_> = names
+        .map(|(name, leaf)| format!("{name}->{leaf}"))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "ads->ads",
+            "fraud->safety",
+            "measurement->measurement",
+            "safety->safety"
+        ],
+        "`promotion` was split: nobody has agreed to a part of it"
+    );
+    let told = |gone: &str| {
+        agreement
+            .succession(&gone.parse().unwrap())
+            .map(|s| s.to_string())
+    };
+    assert_eq!(
+        told("fraud").unwrap(),
+        "purpose `fraud` is now `safety` since version 2"
+    );
+    assert_eq!(
+        told("promotion").unwrap(),
+        "purpose `promotion` is split into `ads` and `measurement` since version 2"
+    );
+    assert_eq!((told("ads"), told("other")), (None, None));
+    let merged = parse(&HOUSE.replacen("[\"fraud\"]", "[\"fraud\", \"abuse\"]", 1));
+    assert!(
+        !merged.consent_names().contains_key("fraud"),
+        "merged: people are to be asked"
     );
 }
 

@@ -154,6 +154,20 @@ fn a_budget_without_room_is_a_concern() {
 }
 
 #[test]
+fn a_data_set_past_its_last_day_is_a_concern() {
+    let house = parse(HOUSE);
+    let at = |day: &str| concerns(&house, Some(day.parse::<Date>().unwrap().end()));
+    assert_eq!(at("2027-12-31"), Vec::<String>::new());
+    let [concern] = &at("2028-01-01")[..] else {
+        panic!("one data set is over");
+    };
+    assert!(
+        concern.starts_with("NO LONGER KEPT: the last day of data set things was 2027-12-31"),
+        "{concern}"
+    );
+}
+
+#[test]
 fn other_agreements_are_explained_too() {
     let page = flat(&explain(&parse(HOUSE)));
     for part in [
@@ -166,6 +180,9 @@ fn other_agreements_are_explained_too() {
         "house: no ceiling in this agreement",
         "made by the owner with its own key",
         "one of red, blue, else (any other becomes else)",
+        "<https://w3id.org/dpv#Advertising>",
+        "replaces fraud of earlier versions; who agreed to that agreed to this",
+        "replaces promotion of earlier versions; nobody has agreed to this by having agreed to that",
         "kept until the end of 2027-12-31 (UTC); after that no key",
         "seen: timestamp, by clocks of Europe/Berlin where the file names no offset, for safety",
     ] {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use incamera_agreement::{Query, SignedAgreement};
+use incamera_agreement::{Agreement, Query, SignedAgreement};
 use incamera_net::client;
 use incamera_net::services::{ManifestsRequest, RunRequest, run_event::Event};
 use incamera_query::{check, table};
@@ -20,7 +20,7 @@ use super::{block_on, parameters};
 use crate::agreement_error;
 use crate::args::{QueryExplain, QueryRun};
 use crate::clock::now;
-use crate::failure::{Context, Done, Failure};
+use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::read_key;
 use crate::kept::{self, Place};
 use crate::printer::Printer;
@@ -49,6 +49,7 @@ pub fn explain(arguments: &QueryExplain, printer: &Printer) -> Done {
 pub fn run(arguments: &QueryRun, printer: &Printer) -> Done {
     let agreement = room_client::signed_agreement(&arguments.agreement)?;
     let query = parameters::query(agreement.agreement(), &arguments.query)?;
+    stands(agreement.agreement(), arguments)?;
     let params = parameters::read(query, &arguments.params)?;
     check(agreement.agreement(), query, &params)
         .map_err(|refusal| refused(&arguments.agreement, agreement.agreement(), query, &refusal))?;
@@ -56,6 +57,23 @@ pub fn run(arguments: &QueryRun, printer: &Printer) -> Done {
     writable(arguments)?;
     let asked = block_on(ask(arguments, &agreement, query, params, printer))?;
     show(&agreement, query, asked, printer)
+}
+
+/// Whoever asks for a purpose that a new version renamed or split is told so before anything is
+/// asked.
+fn stands(agreement: &Agreement, arguments: &QueryRun) -> Done {
+    let succession = arguments.purpose.as_ref();
+    let succession = succession.and_then(|purpose| agreement.succession(purpose));
+    succession.map_or(Ok(()), |succession| {
+        Err(Failure::new(
+            Exit::Refused,
+            format!("query `{}` was not asked", arguments.query),
+        )
+        .why(succession.to_string())
+        .hint(
+            "ask for a purpose that stands in this version: `incamera agreement show` lists them",
+        ))
+    })
 }
 
 /// Finds out before anything is spent whether the answer could be kept.

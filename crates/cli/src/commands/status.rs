@@ -7,13 +7,16 @@ use incamera_agreement::{Agreement, Ceiling, files};
 use incamera_net::client;
 use incamera_net::services::{AgreementStatus, StatusReply, StatusRequest};
 use incamera_net::tls::TlsOptions;
-use incamera_types::{AgreementDigest, AgreementId, DatasetName, Digest, PartyName, PrivacyLoss};
+use incamera_types::{
+    AgreementDigest, AgreementId, DatasetName, Date, Digest, PartyName, PrivacyLoss,
+};
 use incamera_wire::v1::{DataVersion, Loss};
 use serde_json::{Value, json};
 
 use super::block_on;
 use super::room_client::{connect_failure, status_failure};
 use crate::args::PartyFolder;
+use crate::clock::now;
 use crate::failure::{Done, Failure};
 use crate::folder::{Folder, agreement_files};
 use crate::printer::Printer;
@@ -188,7 +191,7 @@ impl<'a> Known<'a> {
             "name": status.name, "version": status.version,
             "state": status.state, "in_force": self.in_force(),
             "expires": self.terms.as_ref().map(|terms| terms.expires.to_string()),
-            "data": data_document(&status.data),
+            "data": self.data_document(),
             "digest": AgreementDigest::from_slice(&status.digest).ok(),
             "missing_signatures": status.missing,
             "spent": loss(status.spent.as_ref()),
@@ -228,7 +231,34 @@ impl<'a> Known<'a> {
     /// The data sets of the agreement, under the last of its versions that is listed.
     fn data_lines(&self) -> impl Iterator<Item = String> {
         let data = self.status.data.iter();
-        data.map(|data| format!("  data set {}: version {}", data.dataset, data.version))
+        data.map(|data| {
+            let until = match self.keep_until(data) {
+                Some(day) if day.end() < now() => {
+                    format!("; NO LONGER KEPT: {day} (UTC) was its last day, and no key of it is released")
+                }
+                Some(day) => format!("; kept until the end of {day} (UTC)"),
+                None => String::new(),
+            };
+            format!("  data set {}: version {}{until}", data.dataset, data.version)
+        })
+    }
+
+    /// The last day of a data set, where the agreement names one.
+    fn keep_until(&self, data: &DataVersion) -> Option<Date> {
+        let dataset: DatasetName = data.dataset.parse().ok()?;
+        self.terms.as_ref()?.dataset(&dataset)?.keep_until
+    }
+
+    fn data_document(&self) -> Vec<Value> {
+        let one = |data: &DataVersion| {
+            let until = self.keep_until(data);
+            json!({
+                "dataset": data.dataset, "version": data.version,
+                "keep_until": until.map(|day| day.to_string()),
+                "kept": until.is_none_or(|day| day.end() >= now()),
+            })
+        };
+        self.status.data.iter().map(one).collect()
     }
 }
 

@@ -6,12 +6,12 @@ use incamera_keys::{SigningKey, sign_message};
 use incamera_release::{
     MAX_LIFETIME_S, Request, RequestError, RequestRefusal, VerifiedRequest, verify_request,
 };
-use incamera_types::{Date, ParamType, Params, UnixTime, Value};
+use incamera_types::{Date, Digest as _, ParamType, Params, UnixTime, Value};
 use incamera_wire::v1::parameter::Value as WireValue;
 use incamera_wire::v1::{Parameter, RequestEnvelope, Signed};
 use incamera_wire::{Format, decode, encode};
 
-use crate::world::{NOW, World, measurement, name, params};
+use crate::world::{NOW, TEMPLATE, World, measurement, name, params};
 
 fn envelope(signed: &Signed) -> RequestEnvelope {
     decode(&signed.body, 1 << 20).unwrap()
@@ -213,5 +213,62 @@ fn debug_shows_no_parameter() {
     assert!(
         shown.contains("lift") && !shown.contains("2026-03-01"),
         "{shown}"
+    );
+}
+
+/// Whoever asks for a purpose that a new version renamed or split is told its successors.
+#[test]
+fn i4_a_purpose_that_is_gone_is_refused_with_its_successor() {
+    let asked = World::new().request().to_wire();
+    let later = |ads: &str, others: &str| {
+        let version = "version = 2\nid = \"ID\"\nfollows = \"ID\"".replace("ID", &"ab".repeat(32));
+        let named = TEMPLATE.replace("version = 1", &version);
+        let named = named.replace("\"ads\"", "\"audiences\"");
+        named.replace(
+            "ads = { label = \"Choosing audiences\" }",
+            &format!("{ads}\n{others}"),
+        )
+    };
+    let told = |text: &str, purpose: &str| {
+        let world = World::agreed(text);
+        let mut message = asked.clone();
+        message.agreement_digest = world.agreement.digest.as_bytes().to_vec();
+        message.purpose = purpose.into();
+        let error = Request::from_wire(&message, world.agreement.agreement()).unwrap_err();
+        let refusal = incamera_release::Refusal::Request(error.clone().into());
+        assert_eq!(refusal.kind(), incamera_release::RefusalKind::Policy);
+        (
+            error.to_string(),
+            matches!(error, RequestError::Replaced(_)),
+        )
+    };
+    let renamed = later("audiences = { label = \"x\", replaces = [\"ads\"] }", "");
+    let (text, replaced) = told(&renamed, "ads");
+    assert!(
+        replaced && text.starts_with("purpose `ads` is now `audiences` since version 2:"),
+        "{text}"
+    );
+    let (text, replaced) = told(&renamed, "adds");
+    assert!(
+        !replaced && text.contains("serves the purpose `measurement`"),
+        "{text}"
+    );
+    let split = later(
+        "audiences = { label = \"x\", replaces = [\"ads\"] }",
+        "profiles = { label = \"y\", replaces = [\"ads\"] }",
+    );
+    let (text, _) = told(&split, "ads");
+    assert!(
+        text.starts_with("purpose `ads` is split into `audiences` and `profiles` since version 2"),
+        "{text}"
+    );
+    let merged = later(
+        "audiences = { label = \"x\", replaces = [\"ads\", \"looks\"] }",
+        "",
+    );
+    let (text, _) = told(&merged, "ads");
+    assert!(
+        text.starts_with("purpose `ads` is merged with `looks` into `audiences` since version 2"),
+        "{text}"
     );
 }

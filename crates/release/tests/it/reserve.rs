@@ -464,3 +464,64 @@ fn i3_a_register_sealed_before_it_had_consents_is_refused() {
     let mut session = world.session();
     world.reserve(&mut session, "shop").unwrap();
 }
+
+/// The test's agreement with a last day of the shop's purchases.
+fn kept_until(day: &str) -> World {
+    let owner = "[datasets.purchases]\nowner = \"shop\"";
+    assert!(TEMPLATE.contains(owner));
+    let kept = TEMPLATE.replace(owner, &format!("{owner}\nkeep_until = {day}"));
+    World::sealed(&kept)
+}
+
+fn over(refusal: &Refusal) {
+    assert_eq!(refusal.kind(), RefusalKind::Policy);
+    let text = refusal.to_string();
+    let Refusal::KeptUntil { dataset, day } = refusal else {
+        panic!("{refusal:?}");
+    };
+    assert_eq!(
+        (dataset.as_str(), day.to_string()),
+        ("purchases", "2027-01-14".into())
+    );
+    assert!(
+        text.contains("`purchases` was kept until the end of 2027-01-14"),
+        "{text}"
+    );
+}
+
+/// Nothing has expired, the data sets included: the test's day is 2027-01-15.
+#[test]
+fn i4_a_data_set_past_its_last_day_releases_no_key() {
+    for (day, kept) in [("2027-01-14", false), ("2027-01-15", true)] {
+        let mut world = kept_until(day);
+        let mut session = world.session();
+        match (world.reserve(&mut session, "shop"), kept) {
+            (Ok(()), true) => {}
+            (Err(refusal), false) => {
+                over(&refusal);
+                costs_nothing(&world);
+            }
+            (other, _) => panic!("{day}: {other:?}"),
+        }
+        // Whom the data do not belong to has nothing to refuse.
+        world.reserve(&mut session, "mailer").unwrap();
+    }
+}
+
+/// A day that ends between the rounds counts.
+#[test]
+fn i4_a_last_day_that_ends_between_the_rounds_releases_no_key() {
+    let mut world = kept_until("2027-01-14");
+    let mut session = world.session();
+    let evidence = world.evidence(&session, "shop");
+    let day_before = incamera_types::UnixTime(NOW.0 - 86_400);
+    let reserved = world
+        .reserve_at(&session, "shop", &evidence, day_before)
+        .unwrap();
+    session.reservations.push(reserved.reservation().clone());
+    session.reserved.insert(name("shop"), reserved);
+    world.reserve(&mut session, "mailer").unwrap();
+    over(&refused(world.commit(&session, "shop")));
+    let ledger = &world.owners["shop"].ledger;
+    assert_eq!(ledger.spent_in_all().unwrap(), PrivacyLoss::default());
+}

@@ -102,7 +102,12 @@ pub struct Session {
 
 impl World {
     pub fn new() -> Self {
-        let mut world = Self::agreed(TEMPLATE);
+        Self::sealed(TEMPLATE)
+    }
+
+    /// The same under another agreement about the same data.
+    pub fn sealed(template: &str) -> Self {
+        let mut world = Self::agreed(template);
         world.seal("customers", CUSTOMERS);
         world.seal("purchases", PURCHASES);
         world.seal("mailing", MAILING);
@@ -298,12 +303,23 @@ impl World {
         party: &str,
         evidence: &BoundEvidence,
     ) -> Result<Reserved, Refusal> {
+        self.reserve_at(session, party, evidence, NOW)
+    }
+
+    /// The same, with the data looked at (step 2) at another time.
+    pub fn reserve_at(
+        &mut self,
+        session: &Session,
+        party: &str,
+        evidence: &BoundEvidence,
+        looked: UnixTime,
+    ) -> Result<Reserved, Refusal> {
         let active = self.active();
         let owner = self.owners.get_mut(party).unwrap();
         let fresh = owner.challenges.take(&evidence.challenge, NOW);
         let fresh = fresh.ok_or(Refusal::Challenge)?;
         let request = verify_request(session.request.signed(), &active, NOW)?;
-        CurrentData::check(request, &owner.ledger)?
+        CurrentData::check(request, &owner.ledger, looked)?
             .attested(fresh, evidence, NOW)?
             .permitted(&owner.rules)?
             .openable(&owner.ring)?

@@ -1,0 +1,107 @@
+//! What became of purposes that stood in an earlier version and are gone: renamed, split or
+//! merged, as `replaces` says.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use incamera_types::PurposeName;
+
+use crate::Terms;
+use crate::page::and;
+
+/// What became of a purpose that is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Succession {
+    /// The purpose of an earlier version.
+    pub gone: PurposeName,
+    /// The purposes that say that they replace it, in order of name; at least one.
+    pub successors: Vec<PurposeName>,
+    /// What the successor replaces besides, where there is one successor.
+    pub merged_with: Vec<PurposeName>,
+    /// The version that says so.
+    pub version: u64,
+}
+
+impl Succession {
+    /// The one new name of the purpose, if nothing else about it changed.
+    #[must_use]
+    pub fn renamed(&self) -> Option<&PurposeName> {
+        match (self.successors.as_slice(), self.merged_with.as_slice()) {
+            ([only], []) => Some(only),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Succession {
+    /// ``purpose `old` is now `new` since version 2``.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted = |names: &[PurposeName]| and(names.iter().map(|name| format!("`{name}`")));
+        let (gone, version) = (&self.gone, self.version);
+        let successors = quoted(&self.successors);
+        match (self.renamed(), self.merged_with.as_slice()) {
+            (Some(_), _) => write!(f, "purpose `{gone}` is now {successors}")?,
+            (None, []) => write!(f, "purpose `{gone}` is split into {successors}")?,
+            (None, others) => {
+                let others = quoted(others);
+                write!(
+                    f,
+                    "purpose `{gone}` is merged with {others} into {successors}"
+                )?;
+            }
+        }
+        write!(f, " since version {version}")
+    }
+}
+
+impl Terms {
+    /// What became of a purpose that is gone; nothing for one that stands here, and for one that
+    /// no purpose says it replaces.
+    #[must_use]
+    pub fn succession(&self, gone: &PurposeName) -> Option<Succession> {
+        let of = |(name, purpose): (&PurposeName, &crate::Purpose)| {
+            purpose.replaces.contains(gone).then(|| name.clone())
+        };
+        let successors: Vec<PurposeName> = self.purposes.iter().filter_map(of).collect();
+        let merged_with = match successors.as_slice() {
+            [] => return None,
+            [only] => self
+                .replaced_by(only)
+                .filter(|name| *name != gone)
+                .cloned()
+                .collect(),
+            _ => Vec::new(),
+        };
+        Some(Succession {
+            gone: gone.clone(),
+            successors,
+            merged_with,
+            version: self.version,
+        })
+    }
+
+    fn replaced_by(&self, purpose: &PurposeName) -> impl Iterator<Item = &PurposeName> {
+        let purpose = self.purposes.get(purpose).into_iter();
+        purpose.flat_map(|purpose| purpose.replaces.iter())
+    }
+
+    /// Every name under which a file may say what a person agreed to, and the leaf that it
+    /// counts for: each leaf by its own name, and by its old one if it was renamed and nothing
+    /// else. To what was split or merged nobody has agreed yet, so its old name counts for
+    /// nothing.
+    #[must_use]
+    pub fn consent_names(&self) -> BTreeMap<PurposeName, PurposeName> {
+        let mut names = BTreeMap::new();
+        for leaf in self.leaf_purposes().iter() {
+            names.insert(leaf.clone(), leaf.clone());
+            for gone in self.replaced_by(leaf) {
+                let succession = self.succession(gone);
+                if succession.is_some_and(|succession| succession.renamed().is_some()) {
+                    names.insert(gone.clone(), leaf.clone());
+                }
+            }
+        }
+        names
+    }
+}
