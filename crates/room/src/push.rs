@@ -197,9 +197,20 @@ impl From<StoreError> for Problem {
                     .hint("the owner runs `incamera data push` again")
             }
             StoreError::TooLong | StoreError::UnknownPart => invalid(&text),
+            StoreError::Io(error) if full(&error) => {
+                let text = "the room's disk is full; what it had is as it was";
+                let hint = "its operator makes room on the disk; then push again";
+                Problem::new(ProblemKind::Unavailable, "disk-full", text).hint(hint)
+            }
             StoreError::Io(_) => Problem::internal(text),
         }
     }
+}
+
+/// Whether a write failed for want of room.
+fn full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 fn invalid(text: &str) -> Problem {

@@ -14,6 +14,7 @@ mod bad_input;
 mod by_hand;
 mod careful;
 mod demo;
+mod full_disk;
 mod help;
 mod invariants;
 mod keys;
