@@ -178,7 +178,13 @@ pub(crate) struct PersonClasses {
     classes: Vec<ConsentClass>,
     /// In order of pseudonym; the number is an index into `classes`.
     rows: Vec<(Pseudonym, u32)>,
+    /// Where the rows of each slice of the pseudonym space begin, and, last, where all end. As
+    /// pseudonyms are spread evenly, a slice has a few.
+    starts: Vec<u32>,
 }
+
+/// People whom a slice of [`PersonClasses`] has, about.
+const SLICE_PEOPLE: usize = 16;
 
 impl PersonClasses {
     /// Of a person who comes more than once, only what every row allows counts.
@@ -193,20 +199,34 @@ impl PersonClasses {
         });
         Self {
             classes: classes.list,
+            starts: starts(&rows),
             rows,
         }
     }
 
     /// The number of `person`'s class among [`PersonClasses::classes`].
     pub(crate) fn number(&self, person: &Pseudonym) -> Option<u32> {
-        let at = self.rows.binary_search_by(|row| row.0.cmp(person)).ok()?;
-        self.rows.get(at).map(|row| row.1)
+        let slices = u32::try_from(self.starts.len()).ok()?.checked_sub(1)?;
+        let slice = usize::try_from(person.partition(slices)).ok()?;
+        let [start, end] = *self.starts.get(slice..)?.first_chunk()?;
+        let (start, end) = (usize::try_from(start).ok()?, usize::try_from(end).ok()?);
+        let rows = self.rows.get(start..end)?;
+        let at = rows.binary_search_by(|row| row.0.cmp(person)).ok()?;
+        rows.get(at).map(|row| row.1)
     }
 
     /// The classes, numbered from 0.
     pub(crate) fn classes(&self) -> &[ConsentClass] {
         &self.classes
     }
+}
+
+fn starts(rows: &[(Pseudonym, u32)]) -> Vec<u32> {
+    // INVARIANT: there are fewer people than 32 bits can number, as there are fewer rows.
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let slices = number(rows.len() / SLICE_PEOPLE + 1);
+    let before = |slice| rows.partition_point(|row| row.0.partition(slices) < slice);
+    (0..=slices).map(|slice| number(before(slice))).collect()
 }
 
 fn schema() -> SchemaRef {
@@ -282,5 +302,37 @@ impl Classes {
         }
         let both = self.get(a).intersection(&self.get(b));
         self.number(both)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// However pseudonyms are spread: each is found, and nobody else.
+        #[test]
+        fn everybody_is_found_and_nobody_else(
+            people in prop::collection::btree_map(prop::array::uniform2(any::<u8>()), 0u32..3, 0..400),
+            shift in 0usize..15,
+            others in prop::collection::vec(prop::array::uniform2(any::<u8>()), 40),
+        ) {
+            let pseudonym = |two: &[u8; 2]| {
+                let mut bytes = [7; 16];
+                bytes[shift..shift + 2].copy_from_slice(two);
+                Pseudonym::from_bytes(bytes)
+            };
+            let mut classes = Classes::default();
+            for name in ["ads", "measurement", "safety"] {
+                classes.number(std::iter::once(name.parse().unwrap()).collect());
+            }
+            let rows = people.iter().map(|(two, class)| (pseudonym(two), *class)).collect();
+            let found = PersonClasses::new(classes, rows);
+            for two in people.keys().chain(&others) {
+                prop_assert_eq!(found.number(&pseudonym(two)), people.get(two).copied());
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! (16 bytes); key-value metadata `incamera.format`, `incamera.agreement_id`,
 //! `incamera.matching_epoch`, `incamera.id_kind`.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,23 +30,19 @@ pub struct CrosswalkScope {
     pub id_kind: IdKind,
 }
 
-/// A party's own ids and their pseudonyms, in order of id.
+/// A party's own ids and their pseudonyms.
 pub struct Crosswalk {
     scope: CrosswalkScope,
-    rows: Vec<(Box<str>, Pseudonym)>,
+    rows: HashMap<Box<str>, Pseudonym>,
 }
 
 impl Crosswalk {
     /// A crosswalk of these rows; of an id that comes twice, the last row counts.
     #[must_use]
     pub fn new(scope: CrosswalkScope, rows: impl IntoIterator<Item = (String, Pseudonym)>) -> Self {
-        let boxed = rows
-            .into_iter()
-            .map(|(id, pseudonym)| (id.into_boxed_str(), pseudonym));
-        let mut rows: Vec<(Box<str>, Pseudonym)> = boxed.collect();
-        rows.reverse();
-        rows.sort_by(|a, b| a.0.cmp(&b.0));
-        rows.dedup_by(|later, first| later.0 == first.0);
+        let rows = rows.into_iter();
+        let rows = rows.map(|(id, pseudonym)| (id.into_boxed_str(), pseudonym));
+        let rows = rows.collect();
         Self { scope, rows }
     }
 
@@ -58,8 +55,7 @@ impl Crosswalk {
     /// The pseudonym of `id`.
     #[must_use]
     pub fn lookup(&self, id: &str) -> Option<Pseudonym> {
-        let at = self.rows.binary_search_by(|row| (*row.0).cmp(id)).ok()?;
-        self.rows.get(at).map(|row| row.1)
+        self.rows.get(id).copied()
     }
 
     /// How many ids.
@@ -76,7 +72,10 @@ impl Crosswalk {
 
     /// Ids and pseudonyms in order of id.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, Pseudonym)> {
-        self.rows.iter().map(|row| (&*row.0, row.1))
+        let rows = self.rows.iter();
+        let mut rows: Vec<_> = rows.map(|(id, pseudonym)| (&**id, *pseudonym)).collect();
+        rows.sort_unstable();
+        rows.into_iter()
     }
 
     /// Writes the file `path`, privately and whole or not at all.
@@ -84,8 +83,9 @@ impl Crosswalk {
     /// # Errors
     /// [`LocalFileError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), LocalFileError> {
-        let ids = StringArray::from_iter_values(self.rows.iter().map(|row| &*row.0));
-        let pseudonyms = table::pseudonym_array(self.rows.iter().map(|row| &row.1));
+        let rows: Vec<(&str, Pseudonym)> = self.iter().collect();
+        let ids = StringArray::from_iter_values(rows.iter().map(|(id, _)| id));
+        let pseudonyms = table::pseudonym_array(rows.iter().map(|(_, pseudonym)| pseudonym));
         let batch = pseudonyms.and_then(|pseudonyms| {
             RecordBatch::try_new(schema(), vec![Arc::new(ids), Arc::new(pseudonyms)])
         });

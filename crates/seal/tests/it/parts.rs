@@ -193,7 +193,8 @@ fn a_part_opens_at_its_place_alone() {
             .is_ok()
     };
     assert!(place(&|_| ()), "the same place, in a later manifest");
-    let moves: [(&str, &dyn Fn(&mut wire::Manifest)); 4] = [
+    type Move<'a> = (&'a str, &'a dyn Fn(&mut wire::Manifest));
+    let moves: [Move<'_>; 4] = [
         ("agreement", &|message| message.agreement_id[0] ^= 1),
         ("data set", &|message| {
             message.dataset = "returns".to_owned()
