@@ -5,7 +5,7 @@
 //! one key may seal some 2^32 messages.
 
 use rand_core::CryptoRng;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
 use crate::secret::Secret32;
@@ -55,14 +55,39 @@ pub fn open(
     aad: &[u8],
     sealed: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, AeadError> {
+    open_with(&cipher(key.as_ref()).map_err(|_| AeadError)?, aad, sealed)
+}
+
+fn open_with(
+    cipher: &LessSafeKey,
+    aad: &[u8],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, AeadError> {
     let (nonce, body) = sealed.split_first_chunk().ok_or(AeadError)?;
     let mut body = Zeroizing::new(body.to_vec());
-    let cipher = cipher(key.as_ref()).map_err(|_| AeadError)?;
     let nonce = Nonce::assume_unique_for_key(*nonce);
     let opened = cipher.open_in_place(nonce, Aad::from(aad), body.as_mut_slice());
     let bytes = opened.map_err(|_| AeadError)?.len();
     body.truncate(bytes);
     Ok(body)
+}
+
+/// Opens what another program sealed under a key of 128 or 256 bits.
+///
+/// # Errors
+/// [`AeadError`], for a key of another length too.
+pub fn open_foreign(
+    key: &[u8],
+    aad: &[u8],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, AeadError> {
+    let algorithm = match key.len() {
+        16 => &AES_128_GCM,
+        32 => &AES_256_GCM,
+        _ => return Err(AeadError),
+    };
+    let key = UnboundKey::new(algorithm, key).map_err(|_| AeadError)?;
+    open_with(&LessSafeKey::new(key), aad, sealed)
 }
 
 fn cipher(key: &Secret32) -> Result<LessSafeKey, ring::error::Unspecified> {

@@ -68,6 +68,19 @@ impl WrapPlace<'_> {
     }
 }
 
+/// The associated data of a wrap for a file that another tool encrypts.
+pub(crate) fn source_wrap_aad(
+    agreement_id: &AgreementId,
+    dataset: &DatasetName,
+    master_key_id: &str,
+) -> Vec<u8> {
+    Labelled::new(crate::keytools::SOURCE_WRAP)
+        .field(agreement_id.as_bytes())
+        .field(dataset.as_str())
+        .field(master_key_id)
+        .0
+}
+
 /// What the manifest says of a data key: hides it, and fits no other.
 pub(crate) fn key_commitment(
     file_id: &FileId,

@@ -29,6 +29,7 @@ mod crosswalk;
 mod folder;
 mod guard;
 mod inspect;
+mod keytools;
 mod labels;
 mod local;
 mod manifest;
@@ -47,6 +48,11 @@ pub use consents::Consents;
 pub use count::count_rows;
 pub use crosswalk::{Crosswalk, CrosswalkScope};
 pub use inspect::{InspectedClass, InspectedColumn, Inspection, inspect};
+pub use keytools::{
+    KeyReference, MAX_METADATA_BYTES, MasterKeyError, MasterKeyId, MaterialError, OwnDataset,
+    OwnKeyError, OwnKeys, ReferenceError, SourceKeyError, SourceKeys, SourceWrap, WrapError,
+    check_metadata,
+};
 pub use local::LocalFileError;
 pub use manifest::{
     Change, Manifest, ManifestError, Part, SealedColumn, SealedKey, SignedManifest, Wrap,

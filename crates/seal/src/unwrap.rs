@@ -106,16 +106,7 @@ pub fn unwrap_keys(
     if parts.is_empty() {
         return Ok(Vec::new());
     }
-    let unwrap = Unwrap {
-        manifest,
-        slot: PurposeSlot {
-            agreement_id: *manifest.agreement_id(),
-            dataset: manifest.dataset().clone(),
-            key_epoch: manifest.key_epoch(),
-            purpose: purpose.clone(),
-        },
-        ring,
-    };
+    let unwrap = Unwrap::new(manifest, purpose, ring);
     let mut keys = Vec::new();
     for part in parts {
         keys.push(unwrap.one(part, None)?);
@@ -124,6 +115,21 @@ pub fn unwrap_keys(
         }
     }
     Ok(keys)
+}
+
+/// Unwraps one key of one part.
+pub(crate) fn unwrap_key(
+    manifest: &Manifest,
+    purpose: &PurposeName,
+    part: &Part,
+    column: Option<&ColumnName>,
+    ring: &KeyRing,
+) -> Result<DataKey, NoKey> {
+    if let Some(column) = column {
+        check_column(manifest, purpose, column)?;
+    }
+    let unwrap = Unwrap::new(manifest, purpose, ring);
+    Ok(unwrap.one(part, column)?.key)
 }
 
 /// Finds early what no part can give: kinder than finding it in the first part, and the
@@ -161,7 +167,20 @@ struct Unwrap<'a> {
     ring: &'a KeyRing,
 }
 
-impl Unwrap<'_> {
+impl<'a> Unwrap<'a> {
+    fn new(manifest: &'a Manifest, purpose: &PurposeName, ring: &'a KeyRing) -> Self {
+        Self {
+            manifest,
+            slot: PurposeSlot {
+                agreement_id: *manifest.agreement_id(),
+                dataset: manifest.dataset().clone(),
+                key_epoch: manifest.key_epoch(),
+                purpose: purpose.clone(),
+            },
+            ring,
+        }
+    }
+
     fn one(&self, part: &Part, column: Option<&ColumnName>) -> Result<GrantedKey, NoKey> {
         let purpose = &self.slot.purpose;
         let sealed = part.key(column);

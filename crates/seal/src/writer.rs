@@ -24,6 +24,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use rand_core::CryptoRng;
 use sha2::{Digest as _, Sha256};
 
+use crate::keytools::{KeyReference, key_metadata};
 use crate::labels::{WrapPlace, key_commitment, part_aad};
 use crate::plan::KeyPlan;
 use crate::ring::{KeyRing, PurposeSlot, RingError};
@@ -102,7 +103,14 @@ pub(crate) fn write_part(
         scope.version,
         rows.class,
     );
-    let properties = properties(&keys, aad)?;
+    let properties = properties(&keys, aad, |column| {
+        key_metadata(&KeyReference {
+            agreement_id: *scope.agreement_id,
+            dataset: scope.dataset.clone(),
+            file_id,
+            column: column.cloned(),
+        })
+    })?;
     let path = folder.join(file_name(&file_id));
     let (bytes, digest) = write_file(&path, properties, &rows.batch)?;
     if bytes > MAX_PART_BYTES {
@@ -140,7 +148,11 @@ fn new_key<'a>(plan: &'a KeyPlan, rng: &mut impl CryptoRng) -> NewKey<'a> {
 }
 
 /// How the file is written; without keys, in clear.
-fn properties(keys: &[NewKey<'_>], aad: Vec<u8>) -> Result<WriterProperties, PartError> {
+fn properties(
+    keys: &[NewKey<'_>],
+    aad: Vec<u8>,
+    metadata: impl Fn(Option<&ColumnName>) -> Vec<u8>,
+) -> Result<WriterProperties, PartError> {
     let mut properties = WriterProperties::builder()
         .set_compression(zstd())
         .set_statistics_enabled(EnabledStatistics::Chunk)
@@ -148,7 +160,8 @@ fn properties(keys: &[NewKey<'_>], aad: Vec<u8>) -> Result<WriterProperties, Par
         .set_created_by("incamera".to_owned())
         .set_max_row_group_row_count(Some(GROUP_ROWS));
     if let Some((footer, columns)) = keys.split_first() {
-        let encryption = encryption(footer, columns, aad).map_err(|_| PartError::Encode)?;
+        let encryption =
+            encryption(footer, columns, aad, metadata).map_err(|_| PartError::Encode)?;
         properties = properties.with_file_encryption_properties(encryption);
     }
     Ok(properties.build())
@@ -159,16 +172,21 @@ fn encryption(
     footer: &NewKey<'_>,
     columns: &[NewKey<'_>],
     aad: Vec<u8>,
+    metadata: impl Fn(Option<&ColumnName>) -> Vec<u8>,
 ) -> Result<Arc<FileEncryptionProperties>, ParquetError> {
     let mut builder = FileEncryptionProperties::builder(footer.key.expose().to_vec())
         .with_plaintext_footer(false)
-        .with_footer_key_metadata(b"footer".to_vec())
+        .with_footer_key_metadata(metadata(None))
         .with_aad_prefix(aad)
         .with_aad_prefix_storage(true);
     for column in columns {
-        let name = column.plan.column.as_ref().map_or("", ColumnName::as_str);
+        let name = column.plan.column.as_ref();
         let key = column.key.expose().to_vec();
-        builder = builder.with_column_key_and_metadata(name, key, name.as_bytes().to_vec());
+        builder = builder.with_column_key_and_metadata(
+            name.map_or("", ColumnName::as_str),
+            key,
+            metadata(name),
+        );
     }
     builder.build()
 }

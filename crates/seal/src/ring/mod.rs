@@ -36,6 +36,10 @@ pub use error::{RingError, UnwrapError};
 use crate::local::{self, LocalFileError};
 use document::Contents;
 
+/// The key epoch of the keys for sources that other tools encrypt: no sealed data set comes so
+/// far. They serve no purpose, so that what destroys purpose keys does not lose them.
+pub(crate) const SOURCE_EPOCH: u32 = u32::MAX;
+
 /// What a matching secret is for; in another slot there is another secret.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -228,6 +232,7 @@ impl KeyRing {
         let of_dataset =
             |slot: &&PurposeSlot| slot.agreement_id == *agreement_id && slot.dataset == *dataset;
         let slots = self.contents.purposes.keys();
+        let slots = slots.filter(|slot| slot.key_epoch != SOURCE_EPOCH);
         slots.filter(of_dataset).cloned().collect()
     }
 
@@ -267,7 +272,8 @@ impl KeyRing {
         })
     }
 
-    /// Destroys the purpose keys of the slots that `which` picks, durably, and gives how many.
+    /// Destroys the purpose keys of the slots that `which` picks, durably, and gives how many;
+    /// keys of sources that other tools encrypted are none of them.
     /// What was wrapped under them opens never again by this ring; copies of the ring's file
     /// made before (backups, snapshots) still hold keys that lie in the document.
     ///
@@ -279,6 +285,7 @@ impl KeyRing {
         which: impl Fn(&PurposeSlot) -> bool,
     ) -> Result<usize, RingError> {
         let path = self.path.clone();
+        let which = |slot: &PurposeSlot| slot.key_epoch != SOURCE_EPOCH && which(slot);
         self.change(|contents, backend| {
             let before = contents.purposes.len();
             for (_, kept) in contents.purposes.iter().filter(|(slot, _)| which(slot)) {

@@ -22,6 +22,7 @@ pub use cell::CellError;
 pub use texts::read_texts;
 
 use crate::consents::Classes;
+use crate::keytools::{SourceKeyError, SourceKeys};
 use rows::Rows;
 
 /// A file that rows come from.
@@ -30,8 +31,10 @@ use rows::Rows;
 pub enum Source {
     /// Comma-separated, UTF-8, the column names in the first line.
     Csv(PathBuf),
-    /// Parquet, unencrypted.
+    /// Parquet; an encrypted file is opened by [`Source::unlock`].
     Parquet(PathBuf),
+    /// Parquet, encrypted by another tool, with its keys.
+    EncryptedParquet(PathBuf, SourceKeys),
 }
 
 impl Source {
@@ -48,11 +51,19 @@ impl Source {
         }
     }
 
+    /// The keys of an encrypted file.
+    fn keys(&self) -> Option<&SourceKeys> {
+        match self {
+            Self::EncryptedParquet(_, keys) => Some(keys),
+            _ => None,
+        }
+    }
+
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {
-            Self::Csv(path) | Self::Parquet(path) => path,
+            Self::Csv(path) | Self::Parquet(path) | Self::EncryptedParquet(path, _) => path,
         }
     }
 }
@@ -100,6 +111,15 @@ pub enum SourceError {
     NotParquet {
         /// The file.
         path: PathBuf,
+    },
+    /// Encrypted, and not opened.
+    #[error("`{}` is encrypted, and was not opened", path.display())]
+    Encrypted {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        why: SourceKeyError,
     },
     /// Columns that the agreement has and the file has not.
     #[error("`{}` has no column {}: the first line (or the table's schema) must name every column of the data set", path.display(), list(names))]
@@ -230,7 +250,9 @@ pub(crate) fn read(
     let mut rows = Rows::new(reading);
     let ignored = match source {
         Source::Csv(path) => csv::read(path, reading, &mut rows, progress)?,
-        Source::Parquet(path) => parquet::read(path, reading, &mut rows, progress)?,
+        Source::Parquet(_) | Source::EncryptedParquet(..) => {
+            parquet::read(source, reading, &mut rows, progress)?
+        }
     };
     rows.finish(ignored)
 }

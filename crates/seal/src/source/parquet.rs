@@ -23,40 +23,67 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit};
 use incamera_types::{ColumnSpec, ColumnType};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::reader::ChunkReader;
 
 use super::cell::{Cell, CellError};
 use super::rows::{Field, Rows};
-use super::{Place, Reading, SourceError, places};
+use super::{Place, Reading, Source, SourceError, places};
 use crate::guard::guarded;
+use crate::keytools::{SourceKeyError, SourceKeys, has_locked_columns};
+use crate::writer::ENCRYPTED_MAGIC;
 
 const BATCH_ROWS: usize = 8_192;
 const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
 
 /// Opens the file and gives its columns' names.
 pub(super) fn open(
-    path: &Path,
+    source: &Source,
 ) -> Result<(ParquetRecordBatchReaderBuilder<File>, Vec<String>), SourceError> {
+    let path = source.path();
     let file = File::open(path).map_err(|source| SourceError::Io {
         path: path.into(),
         source,
     })?;
-    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file));
+    let locked = || SourceError::Encrypted {
+        path: path.into(),
+        why: SourceKeyError::Locked,
+    };
+    if source.keys().is_none() && has_locked_footer(&file) {
+        return Err(locked());
+    }
+    let keys = source.keys();
+    let builder = guarded(|| {
+        let options = keys.map_or_else(|| Ok(ArrowReaderOptions::new()), SourceKeys::options)?;
+        ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+    });
     let builder = builder.map_err(|_| SourceError::NotParquet { path: path.into() })?;
+    if keys.is_none() && has_locked_columns(builder.metadata()) {
+        return Err(locked());
+    }
     let fields = builder.schema().fields().iter();
     let names = fields.map(|field| field.name().clone()).collect();
     Ok((builder, names))
 }
 
+/// Whether the file ends as one with an encrypted footer.
+fn has_locked_footer(file: &File) -> bool {
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let end = length.saturating_sub(ENCRYPTED_MAGIC.len() as u64);
+    let magic = ChunkReader::get_bytes(file, end, ENCRYPTED_MAGIC.len());
+    magic.is_ok_and(|magic| magic == ENCRYPTED_MAGIC.as_slice())
+}
+
 /// Reads the file into `rows`; gives the names of columns that nobody asked for.
 pub(super) fn read(
-    path: &Path,
+    source: &Source,
     reading: &Reading<'_>,
     rows: &mut Rows<'_>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<String>, SourceError> {
+    let path = source.path();
     let damaged = || SourceError::NotParquet { path: path.into() };
-    let (builder, names) = open(path)?;
+    let (builder, names) = open(source)?;
     let wanted = reading.names_in_file();
     let (at, ignored) = places(path, &wanted, &names)?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), at);

@@ -21,7 +21,7 @@ pub fn read_texts(
 ) -> Result<u64, SourceError> {
     match source {
         Source::Csv(path) => csv::each_field(path, column, each),
-        Source::Parquet(_) => read_parquet(source, column, each),
+        Source::Parquet(_) | Source::EncryptedParquet(..) => read_parquet(source, column, each),
     }
 }
 
@@ -32,7 +32,7 @@ fn read_parquet(
 ) -> Result<u64, SourceError> {
     let path = source.path();
     let damaged = || SourceError::NotParquet { path: path.into() };
-    let (builder, names) = super::parquet::open(path)?;
+    let (builder, names) = super::parquet::open(source)?;
     let (at, _) = places(path, &[column], &names)?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), at);
     let mut rows = 0;
