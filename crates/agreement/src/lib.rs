@@ -23,6 +23,7 @@ mod doubts;
 mod error;
 mod explain;
 pub mod files;
+mod impact;
 mod model;
 mod page;
 mod parse;
@@ -33,10 +34,11 @@ mod succession;
 mod template;
 mod url;
 
-pub use diff::diff;
+pub use diff::{Differences, PurposeChange, diff};
 pub use doubts::doubts;
 pub use error::{AgreementError, Problem, Span};
 pub use explain::{explain, explain_with};
+pub use impact::{DatasetImpact, Remedy, impact};
 pub use model::{
     Agreement, AnalystKey, Analysts, Ceiling, Compare, ConsentSource, DeclaredGroup, Matching,
     MatchingMethod, Party, PerPerson, Purpose, Query, Ratio, Reveals, RoomTerms, Terms,

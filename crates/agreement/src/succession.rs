@@ -104,4 +104,38 @@ impl Terms {
         }
         names
     }
+
+    /// What `replaces` says that is not so, of the version before: a clause each.
+    ///
+    /// A purpose that stood already cannot replace another: who agreed to the one has not
+    /// agreed to the other. Nor can one that never stood be replaced. What the version before
+    /// said already was looked at then.
+    #[must_use]
+    pub fn false_successions(&self, before: &Terms) -> Vec<String> {
+        let mut claims = Vec::new();
+        for (name, purpose) in &self.purposes {
+            let stood = before.purposes.get(name);
+            for gone in &purpose.replaces {
+                if stood.is_some_and(|stood| stood.replaces.contains(gone)) {
+                    continue;
+                }
+                let version = before.version;
+                if stood.is_some() {
+                    claims.push(format!(
+                        "purpose `{name}` stood in version {version} already, so it cannot replace `{gone}`: who agreed to `{gone}` has not agreed to it; give what takes the place of both a new name"
+                    ));
+                } else if !before.purposes.contains_key(gone) && !before.replaced(gone) {
+                    claims.push(format!(
+                        "purpose `{name}` is said to replace `{gone}`, which is no purpose of version {version}"
+                    ));
+                }
+            }
+        }
+        claims
+    }
+
+    fn replaced(&self, gone: &PurposeName) -> bool {
+        let mut purposes = self.purposes.values();
+        purposes.any(|purpose| purpose.replaces.contains(gone))
+    }
 }

@@ -1,6 +1,7 @@
 //! One module for each noun.
 
 mod agreement;
+mod agreement_diff;
 mod before;
 mod clipped;
 mod data;
@@ -34,7 +35,7 @@ pub fn run(command: Command, printer: &Printer) -> Done {
             Agreement::Check(arguments) => agreement::check(&arguments, printer),
             Agreement::Show(arguments) => agreement::show(&arguments, printer),
             Agreement::Sign(arguments) => agreement::sign(&arguments, printer),
-            Agreement::Diff(arguments) => agreement::diff(&arguments, printer),
+            Agreement::Diff(arguments) => agreement_diff::run(&arguments, printer),
         },
         Command::Party(Party::Serve(arguments)) => serve::party(&arguments, printer),
         Command::Room(Room::Serve(arguments)) => serve::room(&arguments, printer),

@@ -36,6 +36,9 @@ pub enum NotOurs {
     /// It follows a version that is not known.
     #[error("the version before it is not in this party's `agreements` folder")]
     Follows,
+    /// It passes consents on to a purpose that people did not agree to.
+    #[error("a purpose in it replaces one that it cannot: `incamera agreement diff` says which")]
+    Successions,
 }
 
 /// What the clock says: the one place where a party's service reads it.
@@ -74,10 +77,7 @@ impl Agreements {
         if !self.is_ours(agreement) {
             return Err(NotOurs::OtherKeys);
         }
-        match follows(agreement, &self.counting()) {
-            true => Ok(()),
-            false => Err(NotOurs::Follows),
-        }
+        follows(agreement, &self.counting())
     }
 
     /// Whether the keys that an agreement gives this party are its own.
@@ -149,10 +149,15 @@ impl Agreements {
         let mut good: Vec<SignedAgreement> = Vec::new();
         for known in read {
             let agreement = known.agreement();
-            if self.is_ours(agreement) && follows(agreement, &good) {
-                good.push(known);
-            } else {
-                tracing::warn!(digest = %agreement.digest, "an agreement does not count: it gives this party other keys, or follows no version known here");
+            let counts = match self.is_ours(agreement) {
+                true => follows(agreement, &good),
+                false => Err(NotOurs::OtherKeys),
+            };
+            match counts {
+                Ok(()) => good.push(known),
+                Err(why) => {
+                    tracing::warn!(digest = %agreement.digest, %why, "an agreement does not count");
+                }
             }
         }
         good
@@ -225,7 +230,7 @@ impl Agreements {
                 ProblemKind::Refused,
                 "agreement-does-not-count",
                 format!(
-                    "version {} of the agreement `{}` does not count here, though all have signed it: it gives this party other keys, follows a version that is not known here, or another file of its version came first",
+                    "version {} of the agreement `{}` does not count here, though all have signed it: it gives this party other keys, follows a version that is not known here, lets a purpose replace one that it cannot, or another file of its version came first",
                     agreement.version, agreement.name
                 ),
             )
@@ -258,15 +263,23 @@ fn signed(path: &Path) -> Option<SignedAgreement> {
         .ok()
 }
 
-/// A later version must name its predecessor, which must count itself.
-fn follows(agreement: &Agreement, good: &[SignedAgreement]) -> bool {
+/// A later version must name its predecessor, which must count itself; and no purpose in it may
+/// take over consents that people gave to something else.
+fn follows(agreement: &Agreement, good: &[SignedAgreement]) -> Result<(), NotOurs> {
     let before = |known: &&SignedAgreement| {
         let before = known.agreement();
         before.id == agreement.id
             && Some(before.version) == agreement.version.checked_sub(1)
             && Some(before.digest) == agreement.follows
     };
-    agreement.version == 1 || good.iter().any(|known| before(&known))
+    if agreement.version == 1 {
+        return Ok(());
+    }
+    let before = good.iter().find(before).ok_or(NotOurs::Follows)?;
+    match agreement.false_successions(before.agreement()).is_empty() {
+        true => Ok(()),
+        false => Err(NotOurs::Successions),
+    }
 }
 
 fn judged(path: &Path) -> Option<(Agreement, Vec<PartyName>)> {
@@ -390,6 +403,37 @@ mod tests {
         let second = put(folder.path(), "c.toml", &forged, &signers);
         assert!(known.active(&second).is_err());
         assert!(known.active(&first).is_ok());
+    }
+
+    /// Who agreed to `ads` has not agreed to `measurement`, whoever signs that.
+    #[test]
+    fn i3_a_version_that_passes_consents_on_falsely_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let (shop, mailer) = (Party::new(), Party::new());
+        let known = shop.knows("shop", folder.path());
+        let signers = [("shop", &shop), ("mailer", &mailer)];
+        let text = draft(&shop, &mailer);
+        let first = put(folder.path(), "a.toml", &text, &signers);
+        let version = format!("version = 2\nid = \"{first}\"\nfollows = \"{first}\"\n");
+        let next = text.replacen("version = 1\n", &version, 1);
+        let ads = "ads = { label = \"Choosing audiences\" }";
+        assert!(next.contains(ads));
+        let absorbed = next
+            .replacen(ads, "", 1)
+            .replace("[\"ads\", \"measurement\"]", "[\"measurement\"]")
+            .replacen("campaigns\" }", "campaigns\", replaces = [\"ads\"] }", 1);
+        let second = put(folder.path(), "b.toml", &absorbed, &signers);
+        let refused = known.admit(&Agreement::parse(absorbed.as_bytes()).unwrap());
+        assert_eq!(refused, Err(NotOurs::Successions));
+        assert!(known.active(&second).is_err() && known.active(&first).is_ok());
+        // A new name for the old purpose counts.
+        let renamed = next.replace("\"ads\"", "\"looks\"").replacen(
+            ads,
+            "looks = { label = \"x\", replaces = [\"ads\"] }",
+            1,
+        );
+        let second = put(folder.path(), "b.toml", &renamed, &signers);
+        assert!(known.active(&second).is_ok());
     }
 
     /// The newer file or its signature is taken away or damaged: the older stays superseded.

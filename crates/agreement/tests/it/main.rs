@@ -8,6 +8,7 @@
     missing_docs
 )]
 
+mod drift;
 mod files;
 mod golden;
 mod mutations;

@@ -264,7 +264,7 @@ fn differences_are_told_in_words() {
         (
             "[purposes]",
             "[purposes]\nsafety = { label = \"Fraud\" }",
-            "purpose `safety` is new: label `Fraud`",
+            "purpose `safety` is new: nobody has agreed to it yet; `safety` has `label` \"Fraud\"",
         ),
         (
             "  AND purchases.day BETWEEN $from AND $until\n",
@@ -298,7 +298,7 @@ fn differences_are_told_in_words() {
         } else {
             to
         };
-        let sentences = diff(&old, &edited(from, to));
+        let sentences: Vec<String> = diff(&old, &edited(from, to)).sentences().cloned().collect();
         assert!(
             sentences[0].starts_with("version 2 follows version 1"),
             "{sentences:?}"
@@ -312,12 +312,15 @@ fn differences_are_told_in_words() {
         let most = if from.starts_with("consent") { 3 } else { 2 };
         assert_eq!(sentences.len(), most, "{sentences:#?}");
     }
-    assert_eq!(diff(&old, &old), Vec::<String>::new());
+    assert!(diff(&old, &old).is_empty());
 }
 
 #[test]
 fn another_lineage_is_told_first() {
-    let sentences = diff(&parse(LIFT), &parse(HOUSE));
+    let sentences: Vec<String> = diff(&parse(LIFT), &parse(HOUSE))
+        .sentences()
+        .cloned()
+        .collect();
     assert!(sentences[0].starts_with("CAUTION"), "{sentences:#?}");
     assert!(
         sentences.iter().any(|s| s == "party `shop` is taken out"),

@@ -1,4 +1,4 @@
-//! `agreement new | check | show | sign | diff`.
+//! `agreement new | check | show | sign`.
 
 use std::path::Path;
 
@@ -14,9 +14,7 @@ use incamera_types::{Date, Measurement, PartyName};
 use serde_json::json;
 
 use crate::agreement_error;
-use crate::args::{
-    AgreementDiff, AgreementFile, AgreementNew, AgreementShow, AgreementSign, Template,
-};
+use crate::args::{AgreementFile, AgreementNew, AgreementShow, AgreementSign, Template};
 use crate::clock::now;
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::Folder;
@@ -264,6 +262,7 @@ pub fn sign(arguments: &AgreementSign, printer: &Printer) -> Done {
         incamera_query::prove(&agreement, query)
             .map_err(|refusal| refused(&arguments.file, &agreement, query, &refusal))?;
     }
+    super::agreement_diff::succeeds(&agreement, &arguments.file, &folder)?;
     let what = "the agreement was not signed";
     let signature = incamera_agreement::sign(agreement.bytes(), &key).or_fail(what)?;
     let path = files::signature_path(&arguments.file, folder.name());
@@ -312,21 +311,4 @@ fn signed_otherwise(file: &Path, agreement: &Agreement, me: &PartyName) -> Vec<S
         }
     }
     warnings
-}
-
-/// Says in words what a new version changes.
-pub fn diff(arguments: &AgreementDiff, printer: &Printer) -> Done {
-    let old = agreement_error::read(&arguments.old)?;
-    let new = agreement_error::read(&arguments.new)?;
-    let changes = incamera_agreement::diff(&old, &new);
-    let text = match changes.as_slice() {
-        [] => "nothing changes".to_owned(),
-        some => some.join("\n"),
-    };
-    printer.result(
-        text,
-        "incamera-agreement-diff/1",
-        &json!({ "changes": changes }),
-    );
-    Ok(())
 }

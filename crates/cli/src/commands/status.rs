@@ -180,7 +180,7 @@ impl<'a> Known<'a> {
             }
             ("agreement-expired", _) => format!("EXPIRED: {}", status.why),
             ("agreement-superseded", _) => format!("superseded: {}", status.why),
-            _ => "does not count here: it gives this party other keys, or follows no version known here".to_owned(),
+            _ => "does not count here: it gives this party other keys, follows no version known here, or lets a purpose replace one that it cannot".to_owned(),
         }
     }
 

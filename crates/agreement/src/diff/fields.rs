@@ -1,4 +1,4 @@
-//! What changes between two versions of an agreement, in words.
+//! The changes of a file, in words.
 //!
 //! Both files are taken apart into facts (a path and a value) without regard to what the
 //! paths mean, so that no change of any field can be passed over; known paths get better
@@ -9,6 +9,7 @@ use std::ops::Bound;
 
 use toml::de::{DeTable, DeValue};
 
+use super::meaning::meaning;
 use crate::Agreement;
 
 /// A place in the file, such as `queries`, `lift`, `epsilon`.
@@ -24,74 +25,61 @@ enum Fact {
     Empty,
 }
 
-/// What changes from `old` to `new`, a sentence each; empty if the bytes are the same.
-#[must_use]
-pub fn diff(old: &Agreement, new: &Agreement) -> Vec<String> {
-    if old.bytes() == new.bytes() {
-        return Vec::new();
-    }
-    let mut sentences = lineage(old, new);
-    let of_lineage = sentences.len();
+/// Every change of the file but of its lineage and of the tree of purposes, a sentence each.
+pub(super) fn fields(old: &Agreement, new: &Agreement) -> Vec<String> {
+    let mut sentences = Vec::new();
     let (before, after) = (facts(old.bytes()), facts(new.bytes()));
     let whole = |things: &BTreeSet<Path>, path: &Path| tops(path).any(|top| things.contains(top));
     let (gone, come) = (
         things_without(&before, &after),
         things_without(&after, &before),
     );
+    let told = |path: &&Path| !is_purpose(path);
     sentences.extend(
         gone.iter()
+            .filter(told)
             .map(|path| format!("{} is taken out", subject(path))),
     );
-    sentences.extend(come.iter().map(|path| added(path, &after)));
+    sentences.extend(come.iter().filter(told).map(|path| added(path, &after)));
     let paths: BTreeSet<&Path> = before.keys().chain(after.keys()).collect();
     for path in paths {
-        if whole(&gone, path) || whole(&come, path) || is_lineage(path) {
+        if whole(&gone, path) || whole(&come, path) || is_told_elsewhere(path) {
             continue;
         }
-        match (before.get(path), after.get(path)) {
-            (Some(old), Some(new)) if old == new => {}
-            (Some(old), Some(new)) => sentences.push(changed(path, old, new)),
-            (None, Some(new)) => {
-                sentences.push(format!("{} gains {}", owner(path), field(path, new)))
-            }
-            (Some(old), None) => {
-                sentences.push(format!("{} loses {}", owner(path), field(path, old)))
-            }
-            (None, None) => {}
-        }
-    }
-    if sentences.len() == of_lineage {
-        sentences.push("only comments, layout or the spelling of values change".to_owned());
+        sentences.extend(field_words(path, before.get(path), after.get(path)));
     }
     sentences
+}
+
+/// What becomes of one field, and what it is about.
+fn field_words(path: &Path, old: Option<&Fact>, new: Option<&Fact>) -> Option<String> {
+    let words = match (old, new) {
+        (Some(old), Some(new)) if old == new => return None,
+        (Some(old), Some(new)) => changed(path, old, new),
+        (None, Some(new)) => format!("{} gains {}", owner(path), field(path, new)),
+        (Some(old), None) => format!("{} loses {}", owner(path), field(path, old)),
+        (None, None) => return None,
+    };
+    Some(match meaning(path) {
+        Some(meaning) => format!("{words} ({meaning})"),
+        None => words,
+    })
+}
+
+/// What becomes of whole purposes is told of the tree.
+fn is_purpose(path: &[String]) -> bool {
+    matches!(path, [section, _] if section == "purposes")
+}
+
+/// The lineage stands at the top, and moves in the tree with the purposes.
+fn is_told_elsewhere(path: &[String]) -> bool {
+    let of_tree = matches!(path, [section, _, field] if section == "purposes" && field == "parent");
+    of_tree || is_lineage(path)
 }
 
 fn is_lineage(path: &[String]) -> bool {
     let path: Vec<_> = path.iter().map(String::as_str).collect();
     matches!(path.as_slice(), ["agreement", "version" | "id" | "follows"])
-}
-
-/// Whether `new` is the version after `old`, said in words.
-fn lineage(old: &Agreement, new: &Agreement) -> Vec<String> {
-    let mut sentences = Vec::new();
-    if new.follows == Some(old.digest) && new.id == old.id {
-        sentences.push(format!(
-            "version {} follows version {}: pseudonyms, sealed data and spent budgets live on",
-            new.version, old.version
-        ));
-        if new.version != old.version.saturating_add(1) {
-            sentences.push(format!(
-                "CAUTION: the version number goes from {} to {}",
-                old.version, new.version
-            ));
-        }
-    } else {
-        sentences.push(format!(
-            "CAUTION: `{}` version {} does not follow `{}` version {}: it is not the next version of this agreement",
-            new.name, new.version, old.name, old.version
-        ));
-    }
-    sentences
 }
 
 /// All facts of a file that has been parsed before.
