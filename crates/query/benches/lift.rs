@@ -29,7 +29,7 @@ use incamera_keys::SigningKey;
 use incamera_query::{Limits, RoomData, check, compute, release};
 use incamera_release::OpenedGrants;
 use incamera_seal::{
-    Consent, Consents, KeyRing, MANIFEST_FILE, SealJob, SignedManifest, Source, granted_parts,
+    Consent, Consents, KeyRing, MANIFEST_FILE, Inherited, SealJob, SignedManifest, Source, granted_parts,
     open_manifest, part_path, read_manifest_file, read_part, seal_dataset, unwrap_keys,
 };
 use incamera_testkit::campaign::Campaign;
@@ -74,6 +74,7 @@ impl World<'_> {
             version: 1,
             previous: None,
             key_epoch: 1,
+            inherits: Inherited::default(),
             matching_epoch: self.agreement.matching.epoch,
             partitions: self.agreement.matching.partitions,
             purposes: &self.agreement.leaf_purposes(),

@@ -140,7 +140,9 @@ impl Refusal {
             | Self::Simulated
             | Self::NotPermitted
             | Self::OtherAgreement
-            | Self::NoKey(NoKey::NotWrapped { .. } | NoKey::NoColumn { .. }) => RefusalKind::Policy,
+            | Self::NoKey(
+                NoKey::NotWrapped { .. } | NoKey::NoColumn { .. } | NoKey::Revoked { .. },
+            ) => RefusalKind::Policy,
             Self::Challenge
             | Self::NoEvidence
             | Self::Attestation(_)

@@ -30,9 +30,9 @@ use arrow::array::{
 };
 use incamera_keys::SigningKey;
 use incamera_seal::{
-    Consent, Consents, Crosswalk, CrosswalkScope, KeyRing, MANIFEST_FILE, SealJob, SealReport,
-    SignedManifest, Source, granted_parts, load_part, open_manifest, part_path, read_manifest_file,
-    read_part, seal_dataset, unwrap_keys,
+    Consent, Consents, Crosswalk, CrosswalkScope, Inherited, KeyRing, MANIFEST_FILE, SealJob,
+    SealReport, SignedManifest, Source, granted_parts, load_part, open_manifest, part_path,
+    read_manifest_file, read_part, seal_dataset, unwrap_keys,
 };
 use incamera_testkit::cpu::cpu_seconds_of;
 use incamera_types::{
@@ -218,6 +218,7 @@ impl World {
             version: 1,
             previous: None,
             key_epoch: 1,
+            inherits: Inherited::default(),
             matching_epoch: MatchingEpoch(1),
             partitions: PARTITIONS,
             purposes: &set(&["ads", "measurement"]),

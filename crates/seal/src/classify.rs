@@ -68,7 +68,8 @@ pub(crate) struct Slice {
 impl Classified {
     /// Gives each row the class of its person, and sorts.
     pub(crate) fn of(table: Table, job: &SealJob<'_>) -> Self {
-        let spec = job.spec;
+        let opening = plan::without(job.spec.clone(), &job.inherits.revoked);
+        let spec = &opening;
         let (people, row_classes) = (table.people, table.row_classes);
         let mut classified = Self {
             columns: table.columns,

@@ -55,7 +55,7 @@ pub use keytools::{
 };
 pub use local::LocalFileError;
 pub use manifest::{
-    Change, Manifest, ManifestError, Part, SealedColumn, SealedKey, SignedManifest, Wrap,
+    Change, Manifest, ManifestError, Part, Removal, SealedColumn, SealedKey, SignedManifest, Wrap,
     open_manifest, peek_manifest, read_manifest_file,
 };
 pub use own::{OwnRows, own_rows};
@@ -68,8 +68,8 @@ pub use ring::{
     MatchingSlot, PurposeSlot, RING_FORMAT, RingError, UnwrapError, WRAPPED_BYTES,
 };
 pub use sealing::{
-    Consent, MANIFEST_FILE, Outline, PARTS_FOLDER, SealError, SealJob, SealReport, part_path,
-    seal_dataset, seal_dataset_if, seal_dataset_keeping,
+    Consent, Inherited, MANIFEST_FILE, Outline, PARTS_FOLDER, SealError, SealJob, SealReport,
+    part_path, seal_dataset, seal_dataset_if, seal_dataset_keeping,
 };
 pub use source::{CellError, Place, Source, SourceError, check_source, read_texts};
 pub use unwrap::{GrantedKey, KeyMismatch, NoKey, PartKeys, granted_parts, unwrap_keys};

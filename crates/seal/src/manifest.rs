@@ -198,6 +198,27 @@ impl Change {
     }
 }
 
+impl Change {
+    /// Whether a version made so takes something away that the one before gave. Other purposes
+    /// of columns do or do not: the manifest says.
+    fn removes(self) -> Option<bool> {
+        match self {
+            Self::ConsentRemoved | Self::Forgotten | Self::Revoked => Some(true),
+            Self::Sealed | Self::Appended | Self::Rotated => Some(false),
+            Self::Retagged => None,
+        }
+    }
+}
+
+/// A version that took something away: rows, or keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// The version.
+    pub version: u64,
+    /// What made it.
+    pub change: Change,
+}
+
 impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
@@ -219,8 +240,11 @@ pub struct Manifest {
     own_consents: bool,
     change: Change,
     partitions: u32,
+    /// The columns as they open: without the purposes revoked.
     spec: DatasetSpec,
     columns: Vec<SealedColumn>,
+    revoked: PurposeSet,
+    removals: Vec<Removal>,
     parts: Vec<Part>,
 }
 
@@ -239,6 +263,7 @@ impl Manifest {
             return Err(ManifestError::TooManyParts);
         }
         let columns = form::columns(&message.columns)?;
+        let revoked = form::revoked(message)?;
         let manifest = Self {
             digest,
             agreement_id: AgreementId::from_slice(&message.agreement_id)
@@ -253,8 +278,10 @@ impl Manifest {
             own_consents: form::own_consents(message)?,
             change: form::change(message)?,
             partitions: message.partitions,
-            spec: form::spec(message, &columns)?,
+            spec: plan::without(form::spec(message, &columns)?, &revoked),
             columns,
+            revoked,
+            removals: form::removals(message)?,
             parts: message
                 .parts
                 .iter()
@@ -287,11 +314,33 @@ impl Manifest {
             return Err(malformed("a part is newer than the manifest"));
         }
         let expected = self.key_plan(part)?;
-        let found: Vec<KeyPlan> = part.keys.iter().map(key_plan).collect();
-        if expected != found {
+        let opened = part.keys.iter().filter(|key| !key.wraps.is_empty());
+        let found: Vec<KeyPlan> = opened.map(key_plan).collect();
+        if expected != found || !self.shut(part) {
             return Err(malformed("the wraps of a part are not those of its class"));
         }
         Ok(())
+    }
+
+    /// Whether keys without a wrap are of columns, in their order and once each, that nothing
+    /// but revoked purposes would open.
+    fn shut(&self, part: &Part) -> bool {
+        if part.keys.iter().all(|key| !key.wraps.is_empty()) {
+            return true;
+        }
+        let place = |key: &SealedKey| {
+            let named = |column: &SealedColumn| Some(&column.name) == key.column.as_ref();
+            self.columns.iter().position(named)
+        };
+        let revoked = |key: &SealedKey| {
+            let column = place(key).and_then(|at| self.columns.get(at));
+            column.is_some_and(|column| {
+                let open = column.purposes.intersection(&part.class);
+                !open.is_empty() && open.is_subset(&self.revoked)
+            })
+        };
+        let shut = part.keys.iter().filter(|key| key.wraps.is_empty());
+        part.keys.is_sorted_by(|a, b| place(a) < place(b)) && shut.into_iter().all(revoked)
     }
 
     fn key_plan(&self, part: &Part) -> Result<Vec<KeyPlan>, ManifestError> {
@@ -394,6 +443,16 @@ impl Manifest {
     #[must_use]
     pub fn change(&self) -> Change {
         self.change
+    }
+    /// Purposes that open nothing of it, whatever its columns serve: their keys were destroyed.
+    #[must_use]
+    pub fn revoked(&self) -> &PurposeSet {
+        &self.revoked
+    }
+    /// The versions that took something away, the newest last; the oldest are forgotten.
+    #[must_use]
+    pub fn removals(&self) -> &[Removal] {
+        &self.removals
     }
     /// How many slices the pseudonym space has.
     #[must_use]

@@ -60,6 +60,15 @@ pub(crate) fn part_keys(
     Some(class_keys(&had, class))
 }
 
+/// A declaration as it opens where some purposes are revoked.
+pub(crate) fn without(mut spec: DatasetSpec, revoked: &PurposeSet) -> DatasetSpec {
+    for column in &mut spec.columns {
+        let left = column.purposes.iter().filter(|one| !revoked.contains(one));
+        column.purposes = left.cloned().collect();
+    }
+    spec
+}
+
 /// The Arrow type of a stored column; `purposes` columns are not stored.
 pub(crate) fn arrow_type(ty: ColumnType) -> Option<DataType> {
     Some(match ty {

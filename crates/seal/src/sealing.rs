@@ -32,7 +32,7 @@ use crate::classify::Classified;
 use crate::consents::{Consents, PersonClasses};
 use crate::folder::Folder;
 use crate::local::LocalFileError;
-use crate::manifest::{self, Change};
+use crate::manifest::{self, Change, Manifest, Removal};
 use crate::repeats::Repeats;
 use crate::ring::{KeyRing, RingError};
 use crate::source::{self, Reading, Source, SourceError, Table};
@@ -60,6 +60,26 @@ pub enum Consent<'a> {
     Everyone,
 }
 
+/// What a version takes over from the one before, besides rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inherited {
+    /// Purposes that stay revoked.
+    pub revoked: PurposeSet,
+    /// The versions that took something away.
+    pub removals: Vec<Removal>,
+}
+
+impl Inherited {
+    /// All that `manifest` hands on.
+    #[must_use]
+    pub fn from(manifest: &Manifest) -> Self {
+        Self {
+            revoked: manifest.revoked().clone(),
+            removals: manifest.removals().to_vec(),
+        }
+    }
+}
+
 /// What to seal, and how.
 pub struct SealJob<'a> {
     /// The data set as the agreement declares it.
@@ -72,6 +92,8 @@ pub struct SealJob<'a> {
     pub previous: Option<ManifestDigest>,
     /// The generation of purpose keys to wrap with.
     pub key_epoch: u32,
+    /// What the version before hands on.
+    pub inherits: Inherited,
     /// The matching epoch of the pseudonyms.
     pub matching_epoch: MatchingEpoch,
     /// Slices of the pseudonym space.
@@ -299,6 +321,10 @@ fn manifest_body(job: &SealJob<'_>, parts: Vec<wire::Part>, now: UnixTime) -> wi
         register: bytes(register(job)),
         own_consents: !job.spec.public && matches!(job.consent, Consent::Column),
         change: Change::Sealed.to_string(),
+        revoked: (job.inherits.revoked.iter())
+            .map(ToString::to_string)
+            .collect(),
+        removals: job.inherits.removals.iter().map(Into::into).collect(),
     }
 }
 

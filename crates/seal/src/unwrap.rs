@@ -56,6 +56,14 @@ pub enum NoKey {
         /// The purpose asked for.
         purpose: PurposeName,
     },
+    /// The owner revoked the purpose.
+    #[error("`{dataset}` opens no longer for the purpose `{purpose}`: its owner revoked it")]
+    Revoked {
+        /// The data set.
+        dataset: DatasetName,
+        /// The purpose asked for.
+        purpose: PurposeName,
+    },
     /// The key ring has no key of the purpose.
     #[error(
         "the key ring has no key of `{dataset}` for the purpose `{purpose}` in key epoch {key_epoch}: it was destroyed, or this is another party's ring"
@@ -97,6 +105,10 @@ pub fn unwrap_keys(
 ) -> Result<Vec<GrantedKey>, NoKey> {
     if manifest.public() {
         return Ok(Vec::new());
+    }
+    if manifest.revoked().contains(purpose) {
+        let (dataset, purpose) = (manifest.dataset().clone(), purpose.clone());
+        return Err(NoKey::Revoked { dataset, purpose });
     }
     for column in columns {
         check_column(manifest, purpose, column)?;

@@ -1,7 +1,7 @@
 //! The version of a data set that a new one follows: the one that is sealed here or, where that
 //! is damaged or lost, the newest that the party's service knows.
 
-use incamera_seal::{KeyRing, count_rows};
+use incamera_seal::{Inherited, KeyRing, count_rows};
 use incamera_types::{Digest as _, ManifestDigest};
 
 use super::data::read_manifest;
@@ -16,6 +16,10 @@ pub struct Before {
     pub version: u64,
     /// The digest of its manifest.
     pub digest: ManifestDigest,
+    /// The generation of its purpose keys.
+    pub key_epoch: u32,
+    /// What it hands on; nothing where its manifest is not here.
+    pub inherits: Inherited,
     /// Its rows, where they can still be counted.
     pub rows: Option<u64>,
 }
@@ -38,7 +42,7 @@ impl Before {
         // Another machine's version is not followed unseen: only where nothing is here.
         match here {
             Some(here) => Ok(Some(here)),
-            None => Self::at_service(home, printer),
+            None => Self::at_service(home, ring, printer),
         }
     }
 
@@ -49,12 +53,18 @@ impl Before {
         Ok(manifest.map(|manifest| Self {
             version: manifest.version(),
             digest: manifest.digest(),
+            key_epoch: manifest.key_epoch(),
+            inherits: Inherited::from(manifest.manifest()),
             rows: count_rows(&sealed, &manifest, ring),
         }))
     }
 
     /// The newest version that was pushed, if the party's service runs and can be asked.
-    fn at_service(home: &Home<'_>, printer: &Printer) -> Result<Option<Self>, Failure> {
+    fn at_service(
+        home: &Home<'_>,
+        ring: &KeyRing,
+        printer: &Printer,
+    ) -> Result<Option<Self>, Failure> {
         let name = &home.spec.name;
         let newest = match status::newest(home.folder, &home.agreement.id, name) {
             Ok(newest) => newest,
@@ -78,6 +88,8 @@ impl Before {
         Ok(Some(Self {
             version: newest.version,
             digest,
+            key_epoch: key_epoch(home, ring),
+            inherits: Inherited::default(),
             rows: None,
         }))
     }
@@ -90,4 +102,12 @@ impl Before {
             None => format!("version {version}"),
         }
     }
+}
+
+/// The newest generation of purpose keys of the data set that the ring holds: older ones were
+/// destroyed, and are not begun again.
+fn key_epoch(home: &Home<'_>, ring: &KeyRing) -> u32 {
+    let slots = ring.purpose_slots(&home.agreement.id, &home.spec.name);
+    let epochs = slots.iter().map(|slot| slot.key_epoch);
+    epochs.max().unwrap_or(1)
 }

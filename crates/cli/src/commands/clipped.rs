@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use incamera_query::{Clipped, ClippedError, ClippedSum, check};
-use incamera_seal::{OwnRows, SealJob, own_rows};
+use incamera_seal::{Inherited, OwnRows, SealJob, own_rows};
 use incamera_types::{Params, PurposeName};
 use serde_json::json;
 
@@ -75,6 +75,7 @@ fn read(
         version: 1,
         previous: None,
         key_epoch: 1,
+        inherits: Inherited::default(),
         matching_epoch: home.agreement.matching.epoch,
         partitions: home.agreement.matching.partitions,
         purposes: &home.agreement.leaf_purposes(),

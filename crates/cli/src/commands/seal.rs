@@ -5,8 +5,8 @@ use std::path::Path;
 use incamera_agreement::{Agreement, ConsentSource};
 use incamera_matching::ids;
 use incamera_seal::{
-    Consent, Consents, Crosswalk, Outline, SealError, SealJob, SealReport, Source, SourceError,
-    seal_dataset_keeping,
+    Consent, Consents, Crosswalk, Inherited, Outline, SealError, SealJob, SealReport, Source,
+    SourceError, seal_dataset_keeping,
 };
 use incamera_types::limits::{PEOPLE_FACTOR, PEOPLE_SLACK};
 use incamera_types::{ColumnName, DatasetName, DatasetSpec, IdKind};
@@ -122,7 +122,10 @@ impl<'a> Home<'a> {
             agreement_id: self.agreement.id,
             version: before.as_ref().map_or(0, |before| before.version) + 1,
             previous: before.as_ref().map(|before| before.digest),
-            key_epoch: 1,
+            key_epoch: before.as_ref().map_or(1, |before| before.key_epoch),
+            inherits: before
+                .as_ref()
+                .map_or_else(Inherited::default, |before| before.inherits.clone()),
             matching_epoch: self.agreement.matching.epoch,
             partitions: self.agreement.matching.partitions,
             purposes: &self.agreement.leaf_purposes(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use incamera_keys::SigningKey;
 use incamera_release::OpenedGrants;
 use incamera_seal::{
-    Consent, Consents, KeyRing, MANIFEST_FILE, SealJob, SignedManifest, Source, granted_parts,
+    Consent, Consents, KeyRing, MANIFEST_FILE, Inherited, SealJob, SignedManifest, Source, granted_parts,
     open_manifest, part_path, read_manifest_file, seal_dataset, unwrap_keys,
 };
 use incamera_types::{
@@ -171,6 +171,7 @@ impl Room {
             version: 1,
             previous: None,
             key_epoch: 1,
+            inherits: Inherited::default(),
             matching_epoch: agreement.matching.epoch,
             partitions: agreement.matching.partitions,
             purposes: &agreement.leaf_purposes(),

@@ -15,8 +15,8 @@ use incamera_release::{
     Request, Reserved, VerifiedRequest, open_grants, room_keys, verify_request,
 };
 use incamera_seal::{
-    Consent, Consents, KeyRing, MANIFEST_FILE, SealJob, SignedManifest, Source, open_manifest,
-    read_manifest_file, seal_dataset,
+    Consent, Consents, Inherited, KeyRing, MANIFEST_FILE, SealJob, SignedManifest, Source,
+    open_manifest, read_manifest_file, seal_dataset,
 };
 use incamera_types::{
     AnalystRef, Budget, DatasetName, Delta, Digest as _, Epsilon, ManifestDigest, Measurement,
@@ -195,6 +195,7 @@ impl World {
             version: before.map_or(1, |before| before.version() + 1),
             previous: before.map(|before| before.digest()),
             key_epoch: 1,
+            inherits: Inherited::default(),
             matching_epoch: agreement.matching.epoch,
             partitions: agreement.matching.partitions,
             purposes: &agreement.leaf_purposes(),

@@ -8,7 +8,7 @@ use incamera_types::{
 };
 use incamera_wire::v1 as wire;
 
-use super::{Change, ManifestError, Part, SealedColumn, SealedKey, Wrap, malformed};
+use super::{Change, ManifestError, Part, Removal, SealedColumn, SealedKey, Wrap, malformed};
 use crate::plan;
 
 /// Bytes of a wrap: nonce, 32-byte key, tag.
@@ -55,6 +55,63 @@ pub(super) fn change(message: &wire::Manifest) -> Result<Change, ManifestError> 
     let named = |change: &Change| change.as_str() == message.change;
     let known = Change::ALL.into_iter().find(named);
     known.ok_or_else(|| malformed("what made it is not known"))
+}
+
+pub(super) fn revoked(message: &wire::Manifest) -> Result<PurposeSet, ManifestError> {
+    if message.public && !message.revoked.is_empty() {
+        return Err(malformed("it is public, and names revoked purposes"));
+    }
+    purposes(&message.revoked)
+}
+
+/// How many removals a manifest remembers: as many versions can be made between two pushes, and
+/// each is told to the party's broker.
+pub(crate) const MAX_REMOVALS: usize = 64;
+
+pub(super) fn removals(message: &wire::Manifest) -> Result<Vec<Removal>, ManifestError> {
+    let removals: Vec<Removal> = message
+        .removals
+        .iter()
+        .map(removal)
+        .collect::<Result<_, _>>()?;
+    let rising = removals.is_sorted_by(|a, b| a.version < b.version);
+    let newest = removals.last().map_or(0, |removal| removal.version);
+    if !rising || newest > message.version || removals.len() > MAX_REMOVALS {
+        return Err(malformed("its removals are not those of its versions"));
+    }
+    let made = change(message)?;
+    let own = removals
+        .last()
+        .filter(|last| last.version == message.version);
+    let said = own.is_none_or(|own| own.change == made);
+    if !said
+        || made
+            .removes()
+            .is_some_and(|removes| removes != own.is_some())
+    {
+        return Err(malformed("what made it and its removals contradict"));
+    }
+    Ok(removals)
+}
+
+fn removal(message: &wire::Removal) -> Result<Removal, ManifestError> {
+    let removing = |change: &Change| change.removes() != Some(false);
+    let change = Change::ALL.into_iter().filter(removing);
+    let mut named = change.filter(|change| change.as_str() == message.change);
+    let change = named.next();
+    Ok(Removal {
+        version: message.version,
+        change: change.ok_or_else(|| malformed("what a removal was is not known"))?,
+    })
+}
+
+impl From<&Removal> for wire::Removal {
+    fn from(removal: &Removal) -> Self {
+        Self {
+            version: removal.version,
+            change: removal.change.to_string(),
+        }
+    }
 }
 
 pub(super) fn own_consents(message: &wire::Manifest) -> Result<bool, ManifestError> {

@@ -9,9 +9,10 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::DataType;
 use incamera_keys::{SecretString, SigningKey, sign_message};
 use incamera_seal::{
-    Consent, Consents, KeyRing, LocalFileError, MANIFEST_FILE, Manifest, Outline, OwnRows, Part,
-    PartKeys, SealError, SealJob, SealReport, SignedManifest, Source, granted_parts, open_manifest,
-    own_rows, part_path, read_manifest_file, read_part, seal_dataset_keeping, unwrap_keys,
+    Consent, Consents, Inherited, KeyRing, LocalFileError, MANIFEST_FILE, Manifest, Outline,
+    OwnRows, Part, PartKeys, SealError, SealJob, SealReport, SignedManifest, Source, granted_parts,
+    open_manifest, own_rows, part_path, read_manifest_file, read_part, seal_dataset_keeping,
+    unwrap_keys,
 };
 use incamera_types::{
     AgreementDigest, AgreementId, ColumnName, ColumnSpec, DatasetSpec, FileId, ManifestDigest,
@@ -220,6 +221,7 @@ impl World {
             version: 1,
             previous: None,
             key_epoch: 1,
+            inherits: Inherited::default(),
             matching_epoch: EPOCH,
             partitions: 1,
             purposes: &purposes(),
@@ -268,6 +270,7 @@ impl World {
             version: before.as_ref().map_or(1, |before| before.version() + 1),
             previous: before.map(|before| before.digest()),
             key_epoch: 1,
+            inherits: Inherited::default(),
             matching_epoch: EPOCH,
             partitions: self.partitions,
             purposes: &purposes,

@@ -50,6 +50,21 @@ pub struct Manifest {
     /// what made this version; empty: sealed
     #[prost(string, tag = "15")]
     pub change: ::prost::alloc::string::String,
+    /// purposes that open nothing, whatever the columns say
+    #[prost(string, repeated, tag = "16")]
+    pub revoked: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// the versions that took something away, the newest last
+    #[prost(message, repeated, tag = "17")]
+    pub removals: ::prost::alloc::vec::Vec<Removal>,
+}
+/// A version of a sealed data set that took rows or wraps away.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Removal {
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    /// what made that version
+    #[prost(string, tag = "2")]
+    pub change: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SealedColumn {
@@ -333,7 +348,7 @@ pub struct LogEntry {
     /// incamera-log-entry/1
     #[prost(string, tag = "1")]
     pub format: ::prost::alloc::string::String,
-    /// grant
+    /// grant, deletion
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
     #[prost(bytes = "vec", tag = "3")]
@@ -362,6 +377,18 @@ pub struct LogEntry {
     pub at: u64,
     #[prost(bool, tag = "15")]
     pub simulated: bool,
+    /// this and the next three: of a deletion
+    #[prost(string, tag = "16")]
+    pub dataset: ::prost::alloc::string::String,
+    /// digest of the manifest that was the newest
+    #[prost(bytes = "vec", tag = "17")]
+    pub manifest_before: ::prost::alloc::vec::Vec<u8>,
+    /// digest of the one that took its place
+    #[prost(bytes = "vec", tag = "18")]
+    pub manifest: ::prost::alloc::vec::Vec<u8>,
+    /// forgotten, consent-removed, retagged, revoked
+    #[prost(string, tag = "19")]
+    pub what: ::prost::alloc::string::String,
 }
 /// Noisy values. Numbers are integers in units of 10^-scale.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use incamera_matching::ids;
-use incamera_seal::{Consent, Consents, SealJob, Source, seal_dataset};
+use incamera_seal::{Consent, Consents, Inherited, SealJob, Source, seal_dataset};
 use incamera_testkit::stage::Outcome;
 use incamera_types::{DatasetSpec, IdKind};
 use serde_json::Value;
@@ -85,6 +85,7 @@ fn seal_without_bounds(world: &World, csv: &str) {
         version: before.version() + 1,
         previous: Some(before.digest()),
         key_epoch: 1,
+        inherits: Inherited::default(),
         matching_epoch: agreement.matching.epoch,
         partitions: agreement.matching.partitions,
         purposes: &agreement.leaf_purposes(),
