@@ -277,5 +277,6 @@ fn entry(held: &Held, record: &GrantRecord<'_>, loss: PrivacyLoss, now: UnixTime
         charge: Some(to_wire(loss)),
         at: now.0,
         simulated: record.simulated,
+        ..LogEntry::default()
     }
 }

@@ -7,7 +7,7 @@
 //! # Steps
 //! | step | call                  | in one transaction                                        |
 //! |------|-----------------------|-----------------------------------------------------------|
-//! | 0    | [`Ledger::register_manifest`] | newest manifest in, seeds of the one before erased |
+//! | 0    | [`Ledger::register_manifest`] | newest manifest in, seeds of the one before erased, what was taken away logged |
 //! | 1    | [`Ledger::reserve`]   | own manifests newest, limits, seed promised, amount held  |
 //! | 2    | [`Ledger::commit`]    | charge (free for a repeat), seed kept, log entry; seeds of requests over older data of others erased |
 //!
@@ -39,8 +39,8 @@ pub use budget::Ceilings;
 pub use commit::{Charged, GrantRecord, Logged, to_wire};
 pub use error::{CeilingKind, DatabaseError, LedgerError, Opener};
 pub use failpoint::Failpoint;
-pub use log::{GRANT, origin};
-pub use manifests::{NewManifest, NewestManifest, Registered};
+pub use log::{DELETION, GRANT, origin};
+pub use manifests::{NewManifest, NewestManifest, Registered, Removed};
 pub use reserve::{Ask, Held, MAX_OPEN_PER_ANALYST, MAX_OPEN_PER_COUNTERPARTY, seed_commitment};
 pub use store::Ledger;
 pub use versions::Highest;

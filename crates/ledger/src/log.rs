@@ -16,6 +16,9 @@ use crate::store::{Ledger, blob, int, number};
 /// The event of an entry: keys were granted.
 pub const GRANT: &str = "grant";
 
+/// The event of an entry: a version of a data set took something away that the one before gave.
+pub const DELETION: &str = "deletion";
+
 /// The origin line of a party's log under an agreement id, and its key's name.
 #[must_use]
 pub fn origin(party: &PartyName, agreement: &AgreementId) -> String {
@@ -79,12 +82,7 @@ pub(crate) fn append(
     signer: &SigningKey,
 ) -> Result<LogProof, LedgerError> {
     let mut tree = tree(tx, agreement)?;
-    let (index, hash) = (tree.size(), leaf_hash(&entry));
-    tree.push(hash);
-    tx.execute(
-        "INSERT INTO log (agreement_id, position, entry, leaf_hash) VALUES (?1, ?2, ?3, ?4)",
-        params![blob(agreement), int(index)?, entry, hash.as_ref()],
-    )?;
+    let index = insert(tx, agreement, &mut tree, &entry)?;
     let inclusion = tree.inclusion_proof(index, tree.size());
     let inclusion = inclusion.map_err(|_| LedgerError::Log)?;
     Ok(LogProof {
@@ -97,6 +95,34 @@ pub(crate) fn append(
         checkpoint: sign(&tree, origin, signer)?,
         cosignatures: Vec::new(),
     })
+}
+
+/// Appends entries that nobody waits for a proof of.
+pub(crate) fn note_all(
+    tx: &Transaction<'_>,
+    agreement: &AgreementId,
+    entries: &[Vec<u8>],
+) -> Result<(), LedgerError> {
+    let mut tree = tree(tx, agreement)?;
+    for entry in entries {
+        insert(tx, agreement, &mut tree, entry)?;
+    }
+    Ok(())
+}
+
+fn insert(
+    tx: &Transaction<'_>,
+    agreement: &AgreementId,
+    tree: &mut Tree,
+    entry: &[u8],
+) -> Result<u64, LedgerError> {
+    let (index, hash) = (tree.size(), leaf_hash(entry));
+    tree.push(hash);
+    tx.execute(
+        "INSERT INTO log (agreement_id, position, entry, leaf_hash) VALUES (?1, ?2, ?3, ?4)",
+        params![blob(agreement), int(index)?, entry, hash.as_ref()],
+    )?;
+    Ok(index)
 }
 
 fn sign(tree: &Tree, origin: &str, signer: &SigningKey) -> Result<String, LedgerError> {

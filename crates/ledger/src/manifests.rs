@@ -1,10 +1,14 @@
 //! The newest manifest of each data set.
 
-use incamera_types::{AgreementId, DatasetName, ManifestDigest, UnixTime};
+use incamera_types::{
+    AgreementDigest, AgreementId, DatasetName, Digest as _, ManifestDigest, UnixTime,
+};
+use incamera_wire::Format;
+use incamera_wire::v1::LogEntry;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use crate::LedgerError;
 use crate::store::{Ledger, begin, blob, digest, int, number};
+use crate::{LedgerError, log};
 
 /// A manifest to register.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +25,19 @@ pub struct NewManifest<'a> {
     pub previous: Option<ManifestDigest>,
     /// The signed message, as it came.
     pub signed: &'a [u8],
+    /// The version of the agreement that counts at the owner now.
+    pub agreement_digest: AgreementDigest,
+    /// Which of the last versions took something away, the newest last.
+    pub removals: &'a [Removed<'a>],
+}
+
+/// A version of a data set that took rows or keys away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removed<'a> {
+    /// The version.
+    pub version: u64,
+    /// What it did, in a word; never about whom.
+    pub what: &'a str,
 }
 
 /// The newest manifest of a data set.
@@ -53,7 +70,8 @@ pub enum Registered {
 
 impl Ledger {
     /// Makes a manifest the newest of its data set. Seeds and reservations of requests that
-    /// name the manifest before it are erased: its requests are refused from now on.
+    /// name the manifest before it are erased: its requests are refused from now on. What was
+    /// taken away since that one, here or in versions that never came here, goes into the log.
     ///
     /// # Errors
     /// [`LedgerError::ManifestOld`], [`LedgerError::ManifestConflict`],
@@ -74,6 +92,7 @@ impl Ledger {
                  (SELECT request FROM seed_manifests WHERE manifest = ?1)",
                 [blob(&newest.digest)],
             )?;
+            log::note_all(&tx, &manifest.agreement, &deletions(manifest, newest, now))?;
         }
         put(&tx, manifest, now)?;
         tx.commit()?;
@@ -137,6 +156,27 @@ fn order(offered: &NewManifest<'_>, newest: &NewestManifest) -> Result<Registere
         (true, false) => Err(LedgerError::ManifestConflict { dataset, version }),
         _ => Ok(Registered::New),
     }
+}
+
+/// The entries of what versions after `newest` took away. They say which data set, and not a
+/// word of whose rows or how many.
+fn deletions(manifest: &NewManifest<'_>, newest: &NewestManifest, now: UnixTime) -> Vec<Vec<u8>> {
+    let entry = |removed: &Removed<'_>| {
+        incamera_wire::encode(&LogEntry {
+            format: Format::LogEntry.as_str().to_owned(),
+            event: log::DELETION.to_owned(),
+            agreement_id: manifest.agreement.as_bytes().to_vec(),
+            agreement_digest: manifest.agreement_digest.as_bytes().to_vec(),
+            at: now.0,
+            dataset: manifest.dataset.to_string(),
+            manifest_before: newest.digest.as_bytes().to_vec(),
+            manifest: manifest.digest.as_bytes().to_vec(),
+            what: removed.what.to_owned(),
+            ..LogEntry::default()
+        })
+    };
+    let later = |removed: &&Removed<'_>| removed.version > newest.version;
+    manifest.removals.iter().filter(later).map(entry).collect()
 }
 
 fn put(tx: &Transaction<'_>, manifest: &NewManifest<'_>, now: UnixTime) -> Result<(), LedgerError> {

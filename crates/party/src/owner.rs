@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use incamera_agreement::Agreement;
-use incamera_ledger::{LedgerError, NewManifest, NewestManifest, to_wire};
+use incamera_ledger::{LedgerError, NewManifest, NewestManifest, Removed, to_wire};
 use incamera_net::server::caller;
 use incamera_net::services::owner_server::Owner as OwnerService;
 use incamera_net::services::{
@@ -11,9 +11,10 @@ use incamera_net::services::{
 };
 use incamera_net::status::{Problem, ProblemKind};
 use incamera_seal::{SignedManifest, open_manifest};
+use incamera_types::limits::MAX_MANIFEST_BYTES;
 use incamera_types::{AgreementDigest, Digest as _, PartyName};
-use incamera_wire::encode;
 use incamera_wire::v1::{DataVersion, Loss};
+use incamera_wire::{decode, encode};
 use tonic::{Request, Response, Status};
 
 use crate::agreements::now;
@@ -80,9 +81,17 @@ fn register(state: &State, message: &RegisterManifestRequest) -> Result<u64, Pro
         .hint("seal the data set again in the folder that the service runs from")
         .detail(error)
     })?;
-    check_fit(state, &manifest)?;
+    let agreement_digest = check_fit(state, &manifest)?;
+    check_keys(state, &manifest)?;
     let bytes = encode(&signed);
+    let removals = manifest.removals().iter().map(|removal| Removed {
+        version: removal.version,
+        what: removal.change.as_str(),
+    });
+    let removals: Vec<Removed<'_>> = removals.collect();
     let new = NewManifest {
+        agreement_digest,
+        removals: &removals,
         agreement: *manifest.agreement_id(),
         dataset: manifest.dataset(),
         version: manifest.version(),
@@ -99,8 +108,9 @@ fn register(state: &State, message: &RegisterManifestRequest) -> Result<u64, Pro
     Ok(manifest.version())
 }
 
-/// The manifest must be of a data set of this party in a signed agreement, as declared there.
-fn check_fit(state: &State, manifest: &SignedManifest) -> Result<(), Problem> {
+/// The manifest must be of a data set of this party in a signed agreement, as declared there;
+/// gives the version of the agreement.
+fn check_fit(state: &State, manifest: &SignedManifest) -> Result<AgreementDigest, Problem> {
     let signed = state
         .agreements
         .newest(manifest.agreement_id())?
@@ -124,8 +134,40 @@ fn check_fit(state: &State, manifest: &SignedManifest) -> Result<(), Problem> {
     manifest
         .fits(own, &agreement.id, matching.epoch, matching.partitions)
         .map_err(|error| {
-            refused("manifest-unfit", &error.to_string()).hint("seal the data set again")
-        })
+            refused("manifest-unfit", &error.to_string()).hint(
+                "bring it to the agreement with `incamera data retag`, or seal the data set again",
+            )
+        })?;
+    Ok(agreement.digest)
+}
+
+/// Keys only grow newer, and a purpose that was revoked comes back with new ones alone: a
+/// manifest made without the one before it at hand would bring it back unseen.
+fn check_keys(state: &State, manifest: &SignedManifest) -> Result<(), Problem> {
+    let (id, dataset) = (manifest.agreement_id(), manifest.dataset());
+    let newest = state.ledger().newest_manifest(id, dataset);
+    let Some(newest) = newest.map_err(|error| ledger_problem(&error))? else {
+        return Ok(());
+    };
+    let signed = decode(&newest.signed, MAX_MANIFEST_BYTES + 4096).map_err(Problem::internal)?;
+    let newest = open_manifest(&signed, &state.service.public()).map_err(Problem::internal)?;
+    let (old, new) = (newest.key_epoch(), manifest.key_epoch());
+    if new < old {
+        return Err(refused(
+            "manifest-keys-old",
+            &format!("the manifest's purpose keys are of epoch {new}; those of epoch {old} took their place, and the older are destroyed"),
+        )
+        .hint("go on from the newest sealed version, or put it back from a backup"));
+    }
+    let kept = newest.revoked().is_subset(manifest.revoked());
+    if kept || new > old || manifest.version() <= newest.version() {
+        return Ok(());
+    }
+    Err(refused(
+        "manifest-restores-purpose",
+        "the manifest opens for a purpose that was revoked",
+    )
+    .hint("seal the data set with `--restore PURPOSE` if the purpose is meant to come back"))
 }
 
 fn status(state: &State) -> Result<StatusReply, Problem> {

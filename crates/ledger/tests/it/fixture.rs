@@ -133,6 +133,8 @@ impl Fixture {
             digest: d(digest),
             previous,
             signed: b"signed manifest",
+            agreement_digest: AgreementDigest::from_bytes([7; 32]),
+            removals: &[],
         };
         self.ledger.register_manifest(&manifest, NOW)
     }

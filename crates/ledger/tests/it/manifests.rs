@@ -1,5 +1,6 @@
-use incamera_ledger::{LedgerError, NewManifest, Registered};
-use incamera_types::ManifestDigest;
+use incamera_ledger::{DELETION, LedgerError, NewManifest, Registered, Removed};
+use incamera_types::{AgreementId, DatasetName, ManifestDigest};
+use incamera_wire::v1::LogEntry;
 
 use crate::fixture::{Fixture, NOW, Want, d};
 
@@ -55,6 +56,8 @@ fn i4_version_n_plus_1_must_follow_version_n() {
             digest: d(53),
             previous,
             signed: b"signed manifest",
+            agreement_digest: d(7),
+            removals: &[],
         };
         owner.ledger.register_manifest(&manifest, NOW)
     };
@@ -81,4 +84,75 @@ fn i4_a_superseded_reservation_commits_nothing() {
     owner.register(1, 2, 51).unwrap();
     let refused = owner.commit(&held, 80);
     assert!(matches!(refused, Err(LedgerError::NoReservation)));
+}
+
+/// What was taken away goes into the log with the manifest that says so: also what versions did
+/// that never came here, each once, and nothing of the first.
+#[test]
+fn a_removal_is_logged_once_with_both_manifests() {
+    let mut owner = Fixture::new();
+    let dataset: DatasetName = "purchases".parse().unwrap();
+    let id = d::<AgreementId>(6);
+    let mut register = |version: u64, digest: u8, removals: &[Removed<'_>]| {
+        let manifest = NewManifest {
+            agreement: id,
+            dataset: &dataset,
+            version,
+            digest: d(digest),
+            previous: (version == 2).then(|| d(40)),
+            signed: b"signed manifest",
+            agreement_digest: d(9),
+            removals,
+        };
+        owner.ledger.register_manifest(&manifest, NOW).unwrap();
+        owner.ledger.log_size(&id).unwrap()
+    };
+    let forgotten = |version| Removed {
+        version,
+        what: "forgotten",
+    };
+    let before = register(1, 40, &[forgotten(1)]);
+    let size = register(2, 41, &[forgotten(1), forgotten(2)]);
+    assert_eq!(size, before + 1, "version 1 had nothing before it here");
+    assert_eq!(
+        register(2, 41, &[forgotten(1), forgotten(2)]),
+        size,
+        "known"
+    );
+    // Versions 3 and 4 were never pushed.
+    let revoked = Removed {
+        version: 4,
+        what: "revoked",
+    };
+    assert_eq!(
+        register(5, 42, &[forgotten(2), forgotten(3), revoked]),
+        size + 2
+    );
+    let entries = owner.ledger.log_entries(&id, before, 10).unwrap();
+    let entries: Vec<LogEntry> = entries
+        .iter()
+        .map(|entry| incamera_wire::decode(entry, 1 << 16).unwrap())
+        .collect();
+    let told: Vec<(&str, u8, u8)> = entries
+        .iter()
+        .map(|entry| {
+            (
+                entry.what.as_str(),
+                entry.manifest_before[0],
+                entry.manifest[0],
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("forgotten", 40, 41),
+            ("forgotten", 41, 42),
+            ("revoked", 41, 42)
+        ]
+    );
+    for entry in &entries {
+        assert_eq!((entry.event.as_str(), entry.at), (DELETION, NOW.0));
+        assert_eq!(entry.dataset, "purchases");
+    }
 }
