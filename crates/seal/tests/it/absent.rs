@@ -100,7 +100,7 @@ fn what_made_a_version_is_one_of_seven_words() {
             .resigned("purchases", |message| message.change = word.to_owned())
             .change()
     };
-    assert_eq!(said("forgotten"), Change::Forgotten);
+    assert_eq!(said("rotated"), Change::Rotated);
     // As versions before the field have it.
     assert_eq!(said(""), Change::Sealed);
     let mut message: wire::Manifest =
@@ -109,6 +109,49 @@ fn what_made_a_version_is_one_of_seven_words() {
     assert!(malformed(&Manifest::parse(&incamera_wire::encode(
         &message
     ))));
+}
+
+/// A version that takes something away says so in the list that the owner's broker logs from,
+/// and no other version does.
+#[test]
+fn removals_are_those_of_the_versions() {
+    let world = World::sealed();
+    let parsed = |change: &str, removals: &[(u64, &str)]| {
+        let mut message: wire::Manifest =
+            incamera_wire::decode(&world.manifest("purchases").signed().body, usize::MAX).unwrap();
+        message.version = 5;
+        message.previous = vec![1; 32];
+        message.change = change.to_owned();
+        let removal = |(version, change): &(u64, &str)| wire::Removal {
+            version: *version,
+            change: (*change).to_owned(),
+        };
+        message.removals = removals.iter().map(removal).collect();
+        Manifest::parse(&incamera_wire::encode(&message))
+    };
+    let good: [(&str, &[(u64, &str)]); 5] = [
+        ("sealed", &[]),
+        ("sealed", &[(2, "forgotten"), (3, "retagged")]),
+        ("forgotten", &[(2, "revoked"), (5, "forgotten")]),
+        ("retagged", &[]),
+        ("retagged", &[(5, "retagged")]),
+    ];
+    for (change, removals) in good {
+        let manifest = parsed(change, removals).unwrap();
+        assert_eq!(manifest.removals().len(), removals.len());
+    }
+    let bad: [(&str, &[(u64, &str)]); 7] = [
+        ("forgotten", &[]),
+        ("forgotten", &[(5, "revoked")]),
+        ("sealed", &[(5, "forgotten")]),
+        ("sealed", &[(6, "forgotten")]),
+        ("sealed", &[(3, "forgotten"), (2, "forgotten")]),
+        ("sealed", &[(2, "sealed")]),
+        ("consent-removed", &[(4, "consent-removed")]),
+    ];
+    for (change, removals) in bad {
+        assert!(malformed(&parsed(change, removals)), "{change} {removals:?}");
+    }
 }
 
 #[test]
