@@ -8,7 +8,9 @@
 //! `purposes` (text, names joined by commas); key-value metadata `incamera.format`,
 //! `incamera.agreement_id`, `incamera.matching_epoch`, `incamera.dataset`, and
 //! `incamera.register`: the digest of the manifest that this data set was sealed with. What is
-//! sealed by the file names it, so that consents of an older register are found out.
+//! sealed by the file names it, so that consents of an older register are found out. Consents
+//! that were changed, and not sealed anew, also have `incamera.follows`: the digest of the
+//! manifest before. It tells a change that was cut short from a file of another time.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,6 +34,7 @@ pub struct Consents {
     epoch: MatchingEpoch,
     dataset: DatasetName,
     register: ManifestDigest,
+    follows: Option<ManifestDigest>,
     people: PersonClasses,
 }
 
@@ -67,8 +70,48 @@ impl Consents {
             epoch,
             dataset,
             register,
+            follows: None,
             people,
         }
+    }
+
+    /// The consents after a change: `class` gives each person's new class, none for a person
+    /// who is forgotten.
+    #[must_use]
+    pub fn changed(
+        &self,
+        class: impl Fn(&Pseudonym, &ConsentClass) -> Option<ConsentClass>,
+    ) -> Self {
+        let mut classes = Classes::default();
+        let mut rows = Vec::with_capacity(self.people.rows.len());
+        for (person, number) in &self.people.rows {
+            let at = usize::try_from(*number).unwrap_or(usize::MAX);
+            let old = self.people.classes.get(at);
+            if let Some(new) = old.and_then(|old| class(person, old)) {
+                rows.push((*person, classes.number(new)));
+            }
+        }
+        Self {
+            dataset: self.dataset.clone(),
+            people: PersonClasses::new(classes, rows),
+            ..*self
+        }
+    }
+
+    /// These consents, as the manifest `register` has them, which takes the place of `before`.
+    #[must_use]
+    pub fn sealed_with(self, register: ManifestDigest, before: ManifestDigest) -> Self {
+        Self {
+            register,
+            follows: Some(before),
+            ..self
+        }
+    }
+
+    /// The manifest that the register had before these consents were changed, if they were.
+    #[must_use]
+    pub fn follows(&self) -> Option<ManifestDigest> {
+        self.follows
     }
 
     /// What `person` agreed to; nothing if unknown.
@@ -139,12 +182,14 @@ impl Consents {
                 RecordBatch::try_new(schema(), vec![Arc::new(people), Arc::new(purposes)])
             })
             .map_err(|_| table::form(path, FORMAT, "it is too large"))?;
-        let metadata = vec![
+        let mut metadata = vec![
             (table::AGREEMENT_ID, self.agreement_id.to_string()),
             (table::EPOCH, self.epoch.to_string()),
             (table::DATASET, self.dataset.to_string()),
             (table::REGISTER, self.register.to_string()),
         ];
+        let follows = self.follows.map(|digest| digest.to_string());
+        metadata.extend(follows.map(|digest| (table::FOLLOWS, digest)));
         table::write(path, FORMAT, metadata, &batch)
     }
 
@@ -156,13 +201,19 @@ impl Consents {
         let file = table::read(path, FORMAT, &schema())?;
         let mut classes = Classes::default();
         let people = rows(path, &file, &mut classes)?;
-        Ok(Self::of_people(
+        let follows = file.has(table::FOLLOWS);
+        let follows = follows.then(|| file.metadata(table::FOLLOWS)).transpose()?;
+        let consents = Self::of_people(
             file.metadata(table::AGREEMENT_ID)?,
             MatchingEpoch(file.metadata(table::EPOCH)?),
             file.metadata(table::DATASET)?,
             file.metadata(table::REGISTER)?,
             PersonClasses::new(classes, people),
-        ))
+        );
+        Ok(Self {
+            follows,
+            ..consents
+        })
     }
 }
 

@@ -37,6 +37,7 @@ mod own;
 mod plan;
 mod reader;
 mod repeats;
+mod rewrite;
 mod ring;
 mod sealing;
 mod source;
@@ -63,6 +64,10 @@ pub use reader::{
     PartFileError, PartReader, ReadError, check_part_file, load_part, read_part, read_public_part,
 };
 pub use repeats::Repeats;
+pub use rewrite::{
+    Anew, Counts, Coverage, Lacking, Movement, RewriteError, RewriteJob, RewritePlan, Rewritten,
+    destroy_all, destroy_superseded, plan_rewrite, rewrite,
+};
 pub use ring::{
     AgeFile, Backend, BackendError, DEFAULT_WORK_FACTOR, KeptKey, KeyRing, MatchingSecret,
     MatchingSlot, PurposeSlot, RING_FORMAT, RingError, UnwrapError, WRAPPED_BYTES,

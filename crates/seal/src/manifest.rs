@@ -5,6 +5,8 @@
 
 mod form;
 
+pub(crate) use form::MAX_REMOVALS;
+
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::path::Path;
@@ -201,7 +203,7 @@ impl Change {
 impl Change {
     /// Whether a version made so takes something away that the one before gave. Other purposes
     /// of columns do or do not: the manifest says.
-    fn removes(self) -> Option<bool> {
+    pub(crate) fn removes(self) -> Option<bool> {
         match self {
             Self::ConsentRemoved | Self::Forgotten | Self::Revoked => Some(true),
             Self::Sealed | Self::Appended | Self::Rotated => Some(false),
@@ -468,6 +470,15 @@ impl Manifest {
     #[must_use]
     pub fn columns(&self) -> &[SealedColumn] {
         &self.columns
+    }
+    /// The data set as the manifest declares it: its stored columns alone.
+    #[must_use]
+    pub fn declared(&self) -> DatasetSpec {
+        let mut spec = self.spec.clone();
+        for (column, sealed) in spec.columns.iter_mut().zip(&self.columns) {
+            column.purposes = sealed.purposes.clone();
+        }
+        spec
     }
     /// The column of this name.
     #[must_use]

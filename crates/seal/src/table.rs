@@ -24,6 +24,7 @@ pub(crate) const EPOCH: &str = "incamera.matching_epoch";
 pub(crate) const ID_KIND: &str = "incamera.id_kind";
 pub(crate) const DATASET: &str = "incamera.dataset";
 pub(crate) const REGISTER: &str = "incamera.register";
+pub(crate) const FOLLOWS: &str = "incamera.follows";
 
 pub(crate) fn form(path: &Path, format: &'static str, reason: &'static str) -> LocalFileError {
     LocalFileError::Form {
@@ -43,6 +44,13 @@ pub(crate) fn pseudonym_array<'a>(
     }
     let width = i32::try_from(Pseudonym::BYTES).unwrap_or_default();
     FixedSizeBinaryArray::try_new(width, bytes.into(), None)
+}
+
+/// The pseudonyms in column `at` of a batch, if it has them.
+pub(crate) fn pseudonyms(batch: &RecordBatch, at: usize) -> Option<&FixedSizeBinaryArray> {
+    let column = batch.columns().get(at)?.as_any().downcast_ref();
+    let width = i32::try_from(Pseudonym::BYTES).ok()?;
+    column.filter(|people: &&FixedSizeBinaryArray| people.value_length() == width)
 }
 
 /// The pseudonym in row `at`; zeros where the column is not 16 bytes wide, which the schema
@@ -132,6 +140,11 @@ pub(crate) fn read(
 impl LocalTable {
     pub(crate) fn batches(&self) -> &[RecordBatch] {
         &self.batches
+    }
+
+    /// Whether there is a metadata value `key`.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.metadata.iter().any(|pair| pair.key == key)
     }
 
     /// The metadata value `key`, parsed.

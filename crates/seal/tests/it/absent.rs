@@ -150,7 +150,10 @@ fn removals_are_those_of_the_versions() {
         ("consent-removed", &[(4, "consent-removed")]),
     ];
     for (change, removals) in bad {
-        assert!(malformed(&parsed(change, removals)), "{change} {removals:?}");
+        assert!(
+            malformed(&parsed(change, removals)),
+            "{change} {removals:?}"
+        );
     }
 }
 

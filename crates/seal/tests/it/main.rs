@@ -15,6 +15,7 @@ mod local_files;
 mod manifests;
 mod parts;
 mod replacing;
+mod rewriting;
 mod ring;
 mod source_csv;
 mod source_parquet;
