@@ -54,6 +54,9 @@ pub enum Command {
     /// A room, where queries run.
     #[command(subcommand)]
     Room(Room),
+    /// The file or token with a party's secret keys.
+    #[command(subcommand)]
+    Ring(Ring),
     /// Match identities with the other party.
     #[command(subcommand)]
     Match(Match),
@@ -117,6 +120,105 @@ pub struct Init {
     /// A file with the passphrase of the key ring; made at random where not named.
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
+    /// An age X25519 identity (`age-keygen -o FILE`) that opens the key ring instead.
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
+    pub ring_identity: Option<PathBuf>,
+    /// An OpenSSH Ed25519 private key, used for nothing else, that opens the key ring instead.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["passphrase_file", "ring_identity"])]
+    pub ring_ssh_key: Option<PathBuf>,
+    /// The PKCS#11 library of a token that keeps the purpose keys inside.
+    #[arg(long, value_name = "FILE", requires = "token_pin_file", conflicts_with_all = ["passphrase_file", "ring_identity", "ring_ssh_key"])]
+    pub token_module: Option<PathBuf>,
+    /// The token's label.
+    #[arg(long, value_name = "TEXT", requires = "token_module")]
+    pub token_label: Option<String>,
+    /// The token's serial number, where labels do not tell tokens apart.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "token_module",
+        conflicts_with = "token_label"
+    )]
+    pub token_serial: Option<String>,
+    /// A file with the token's user PIN.
+    #[arg(long, value_name = "FILE", requires = "token_module")]
+    pub token_pin_file: Option<PathBuf>,
+}
+
+/// The verbs of `ring`.
+#[derive(Debug, Subcommand)]
+pub enum Ring {
+    /// What kind of ring it is, how many keys it has and who can recover it; never a key.
+    Show(PartyFolder),
+    /// Who can recover the ring: list, add or remove public keys.
+    Recipients(RingRecipients),
+    /// Make a new ring of the recovery file, with a recovery identity.
+    Recover(RingRecover),
+    /// Copy the ring under a new passphrase, identity or OpenSSH key.
+    Change(RingChange),
+}
+
+/// Arguments of `ring recipients`.
+#[derive(Debug, Args)]
+pub struct RingRecipients {
+    /// Whose ring.
+    #[command(flatten)]
+    pub of: PartyFolder,
+    /// Also write the recovery file for this public key: `age1...` or `ssh-ed25519 AAAA...`.
+    #[arg(long, value_name = "KEY")]
+    pub add: Vec<String>,
+    /// Write it no more for this public key.
+    #[arg(long, value_name = "KEY")]
+    pub remove: Vec<String>,
+}
+
+/// What a new ring opens with.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct NewLock {
+    /// A file with the new ring's passphrase.
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// An age X25519 identity that opens the new ring.
+    #[arg(long, value_name = "FILE")]
+    pub ring_identity: Option<PathBuf>,
+    /// An OpenSSH Ed25519 private key that opens the new ring.
+    #[arg(long, value_name = "FILE")]
+    pub ring_ssh_key: Option<PathBuf>,
+}
+
+/// Arguments of `ring recover`.
+#[derive(Debug, Args)]
+pub struct RingRecover {
+    /// Whose ring.
+    #[command(flatten)]
+    pub of: PartyFolder,
+    /// The recovery identity: an age identity file or an OpenSSH private key.
+    #[arg(long, value_name = "FILE")]
+    pub identity: PathBuf,
+    /// The recovery file; the one beside the party's ring where not named.
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
+    /// The ring to make; nothing is overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// What opens it.
+    #[command(flatten)]
+    pub lock: NewLock,
+}
+
+/// Arguments of `ring change`.
+#[derive(Debug, Args)]
+pub struct RingChange {
+    /// Whose ring.
+    #[command(flatten)]
+    pub of: PartyFolder,
+    /// The ring to make; nothing is overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// What opens it.
+    #[command(flatten)]
+    pub lock: NewLock,
 }
 
 /// Arguments of `demo`.

@@ -12,13 +12,14 @@ mod matching;
 mod parameters;
 mod query;
 mod register;
+mod ring;
 mod room_client;
 mod seal;
 mod serve;
 mod status;
 mod verify;
 
-use crate::args::{Agreement, Command, Data, Match, Party, Query, Room};
+use crate::args::{Agreement, Command, Data, Match, Party, Query, Ring, Room};
 use crate::failure::{Done, Failure};
 use crate::printer::Printer;
 
@@ -40,6 +41,12 @@ pub fn run(command: Command, printer: &Printer) -> Done {
         Command::Party(Party::Serve(arguments)) => serve::party(&arguments, printer),
         Command::Room(Room::Serve(arguments)) => serve::room(&arguments, printer),
         Command::Room(Room::Measure) => serve::measure(printer),
+        Command::Ring(verb) => match verb {
+            Ring::Show(arguments) => ring::show(&arguments, printer),
+            Ring::Recipients(arguments) => ring::recipients(&arguments, printer),
+            Ring::Recover(arguments) => ring::recover(&arguments, printer),
+            Ring::Change(arguments) => ring::change(&arguments, printer),
+        },
         Command::Match(Match::Run(arguments)) => matching::run(&arguments, printer),
         Command::Data(verb) => match verb {
             Data::Seal(arguments) => seal::run(&arguments, printer),

@@ -20,10 +20,10 @@ use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 
 use incamera_keys::{KeyError, SigningKey};
-use incamera_party::PartyConfig;
+use incamera_party::{LockError, PartyConfig, RingLock};
 use incamera_seal::KeyRing;
 use incamera_types::{AgreementId, DatasetName, IdKind, PartyName};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::failure::{Context, Failure};
 
@@ -123,20 +123,16 @@ impl Folder {
         read_key(&self.config.keys.signing).map_err(own_key)
     }
 
-    /// The passphrase of the key ring.
-    pub fn passphrase(&self) -> Result<SecretString, Failure> {
-        read_passphrase(&self.config.keys.passphrase_file)
-            .map_err(|failure| failure.hint("say in `party.toml` (`passphrase_file`) where it is"))
-    }
-
     /// The open key ring.
     pub fn ring(&self) -> Result<KeyRing, Failure> {
-        let path = &self.config.keys.ring;
-        KeyRing::open(path, &self.passphrase()?)
-            .or_fail(format!("the key ring `{}` was not opened", path.display()))
-            .map_err(|failure| {
-                failure.hint("check `passphrase_file` in `party.toml`; without its passphrase a ring cannot be read")
-            })
+        let (path, lock) = (&self.config.keys.ring, &self.config.keys.lock);
+        let ring = lock.open(path, key_passphrase()?.as_ref());
+        ring.map_err(|error| {
+            let what = format!("the key ring `{}` was not opened", path.display());
+            Failure::failed(what)
+                .because(&error)
+                .hint(ring_hint(lock, &error))
+        })
     }
 
     /// Which agreement a command means: the file named, or the only one in `agreements/`.
@@ -187,10 +183,7 @@ fn own_key(failure: Failure) -> Failure {
 pub fn read_key(path: &Path) -> Result<SigningKey, Failure> {
     let what = format!("the key `{}` was not read", path.display());
     let text = std::fs::read_to_string(path).or_fail(&what)?;
-    let passphrase = match std::env::var_os("INCAMERA_KEY_PASSPHRASE_FILE") {
-        Some(file) => Some(read_passphrase(Path::new(&file))?),
-        None => None,
-    };
+    let passphrase = key_passphrase()?;
     SigningKey::from_openssh(&text, passphrase.as_ref()).map_err(|error| {
         let failure = Failure::failed(what).because(&error);
         match error {
@@ -200,6 +193,43 @@ pub fn read_key(path: &Path) -> Result<SigningKey, Failure> {
             _ => failure.hint("name the private key, not its .pub file"),
         }
     })
+}
+
+/// The passphrase of OpenSSH keys that have one: in the file that
+/// `INCAMERA_KEY_PASSPHRASE_FILE` names, if it is set.
+pub fn key_passphrase() -> Result<Option<SecretString>, Failure> {
+    let file = std::env::var_os("INCAMERA_KEY_PASSPHRASE_FILE");
+    file.map(|file| read_passphrase(Path::new(&file)))
+        .transpose()
+}
+
+/// What to do about a ring that does not open.
+fn ring_hint(lock: &RingLock, error: &LockError) -> &'static str {
+    match (lock, error) {
+        (_, LockError::SshKey { .. }) => {
+            "a key with a passphrase needs `INCAMERA_KEY_PASSPHRASE_FILE`, a file that holds it"
+        }
+        (RingLock::PassphraseFile(_), _) => {
+            "check `passphrase_file` in `party.toml`; if the passphrase is lost, `incamera ring recover` opens the recovery file"
+        }
+        (RingLock::Identity(_) | RingLock::SshKey(_), _) => {
+            "check `ring_identity` or `ring_ssh_key` in `party.toml`; if it is lost, `incamera ring recover` opens the recovery file"
+        }
+        (RingLock::Token(_), _) => {
+            "check `[keys.token]` in `party.toml`, and that the token is plugged in"
+        }
+    }
+}
+
+/// The passphrase of a ring to be, checked before anything is made.
+pub fn strong_passphrase(file: &Path) -> Result<SecretString, Failure> {
+    let secret = read_passphrase(file)?;
+    if secret.expose_secret().chars().count() < 12 {
+        return Err(Failure::usage("the passphrase is too short")
+            .why("whoever finds the ring can try passphrases")
+            .hint("use at least 12 characters, or leave `--passphrase-file` out"));
+    }
+    Ok(secret)
 }
 
 fn read_passphrase(path: &Path) -> Result<SecretString, Failure> {

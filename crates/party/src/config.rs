@@ -9,6 +9,8 @@ use incamera_net::config::{self, ConfigError};
 use incamera_types::{AnalystRef, Budget, PartyName, QueryName};
 use serde::Deserialize;
 
+use crate::keys::KeyPaths;
+
 /// The configuration of a party's service.
 ///
 /// ```toml
@@ -66,31 +68,6 @@ pub struct PartyConfig {
     pub insecure_tls_key_log: Option<PathBuf>,
 }
 
-/// Paths of keys.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct KeyPaths {
-    /// The signing key; may lie elsewhere, offline.
-    pub signing: PathBuf,
-    /// The service key.
-    pub service: PathBuf,
-    /// The key ring.
-    pub ring: PathBuf,
-    /// A file with the ring's passphrase.
-    pub passphrase_file: PathBuf,
-}
-
-impl Default for KeyPaths {
-    fn default() -> Self {
-        Self {
-            signing: "signing_key".into(),
-            service: "service_key".into(),
-            ring: "ring.age".into(),
-            passphrase_file: "passphrase.txt".into(),
-        }
-    }
-}
-
 /// Path of the ledger.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -128,17 +105,11 @@ impl PartyConfig {
     }
 
     fn make_absolute(&mut self, folder: &Path) {
-        let paths = [
-            &mut self.agreements,
-            &mut self.keys.signing,
-            &mut self.keys.service,
-            &mut self.keys.ring,
-            &mut self.keys.passphrase_file,
-            &mut self.ledger.path,
-        ];
+        let paths = [&mut self.agreements, &mut self.ledger.path];
         for path in paths {
             *path = folder.join(&*path);
         }
+        self.keys.make_absolute(folder);
         #[cfg(feature = "simulated")]
         if let Some(path) = &mut self.insecure_tls_key_log {
             *path = folder.join(&*path);

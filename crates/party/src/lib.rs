@@ -8,12 +8,14 @@
 mod agreements;
 mod broker;
 mod config;
+mod keys;
 mod meeting;
 mod owner;
 mod public;
 mod service;
 
 pub use agreements::{Agreements, NotOurs};
-pub use config::{KeyPaths, LedgerPath, PartyConfig};
+pub use config::{LedgerPath, PartyConfig};
+pub use keys::{KeyPaths, LockError, PinFile, RingLock, TokenId, TokenLock};
 pub use public::PublicFile;
 pub use service::{ServeError, serve};

@@ -13,9 +13,8 @@ use incamera_net::server;
 use incamera_net::tls::{self, TlsError, TlsOptions};
 use incamera_net::{health, status::Problem};
 use incamera_release::{Challenges, OwnRules};
-use incamera_seal::{KeyRing, RingError};
+use incamera_seal::KeyRing;
 use incamera_types::{PartyName, PrivacyLoss};
-use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 
@@ -38,9 +37,6 @@ pub enum ServeError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The key ring does not open.
-    #[error("the key ring does not open: check `ring` and `passphrase_file` under `[keys]`")]
-    Ring(#[from] RingError),
     /// The ledger does not open.
     #[error("the ledger does not open: check `path` under `[ledger]`")]
     Ledger(#[from] LedgerError),
@@ -102,17 +98,17 @@ pub(crate) async fn blocking<T: Send + 'static>(
     Ok(done.map_err(|error| tonic::Status::from(Problem::internal(error)))??)
 }
 
-/// Serves until `shutdown`; calls `ready` once every port is its own.
+/// Serves with the open key ring until `shutdown`; calls `ready` once every port is its own.
 ///
 /// # Errors
 /// [`ServeError`].
 pub async fn serve(
     config: PartyConfig,
-    passphrase: SecretString,
+    ring: KeyRing,
     ready: impl FnOnce(),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let state = Arc::new(open(&config, &passphrase)?);
+    let state = Arc::new(open(&config, ring)?);
     let tls = tls::server_config(&state.service, &hosts(&config, &state), &options(&config))?;
     let listener = TcpListener::bind(config.listen).await?;
     let health = match config.health {
@@ -138,8 +134,7 @@ pub async fn serve(
     Ok(answered?)
 }
 
-fn open(config: &PartyConfig, passphrase: &SecretString) -> Result<State, ServeError> {
-    let ring = KeyRing::open(&config.keys.ring, passphrase)?;
+fn open(config: &PartyConfig, ring: KeyRing) -> Result<State, ServeError> {
     let service = service_key(config)?;
     let name = config.name.clone();
     let ledger = Arc::new(Mutex::new(open_ledger(config)?));

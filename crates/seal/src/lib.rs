@@ -70,8 +70,11 @@ pub use rewrite::{
 };
 pub use ring::{
     AgeFile, Backend, BackendError, DEFAULT_WORK_FACTOR, KeptKey, KeyRing, MatchingSecret,
-    MatchingSlot, PurposeSlot, RING_FORMAT, RingError, UnwrapError, WRAPPED_BYTES,
+    MatchingSlot, PurposeSlot, RING_FORMAT, RingError, TOKEN_RING_FORMAT, TokenFile, UnwrapError,
+    WRAPPED_BYTES,
 };
+#[cfg(feature = "pkcs11")]
+pub use ring::{TokenError, TokenName, TokenPlace, TokenRing};
 pub use sealing::{
     Consent, Inherited, MANIFEST_FILE, Outline, PARTS_FOLDER, SealError, SealJob, SealReport,
     part_path, seal_dataset, seal_dataset_if, seal_dataset_keeping,

@@ -6,7 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use incamera_keys::{PublicKey, SigningKey};
-use incamera_party::PublicFile;
+use incamera_party::{PinFile, PublicFile, RingLock, TokenId, TokenLock};
 use incamera_seal::KeyRing;
 use rand::Rng;
 use secrecy::{ExposeSecret, SecretString};
@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use crate::args::Init;
 use crate::failure::{Context, Done, Failure};
+use crate::folder::{key_passphrase, strong_passphrase};
 use crate::printer::Printer;
 
 /// Makes keys, key ring and configuration.
@@ -26,9 +27,9 @@ pub fn run(arguments: &Init, printer: &Printer) -> Done {
         ))
         .hint("name another folder; keys are never overwritten"));
     }
-    let passphrase = passphrase(arguments)?;
+    let protection = Protection::of(arguments)?;
     make_folders(folder)?;
-    let mut rng = rand::rng();
+    protection.make(folder)?;
     let signs = make_key(
         &folder.join("signing_key"),
         &format!("{} signing key", arguments.name),
@@ -42,13 +43,6 @@ pub fn run(arguments: &Init, printer: &Printer) -> Done {
         let key = make_key(&folder.join("analysts").join(name.as_str()), name.as_str())?;
         analysts.insert(name.clone(), key);
     }
-    write(
-        &folder.join("passphrase.txt"),
-        passphrase.expose_secret(),
-        0o600,
-    )?;
-    KeyRing::create(&folder.join("ring.age"), &passphrase, &mut rng)
-        .or_fail("the key ring was not made")?;
     let public = PublicFile {
         format: PublicFile::FORMAT.to_owned(),
         name: arguments.name.clone(),
@@ -64,10 +58,10 @@ pub fn run(arguments: &Init, printer: &Printer) -> Done {
     write(&folder.join("public.toml"), &text, 0o644)?;
     write(
         &folder.join("party.toml"),
-        &configuration(arguments, &signs),
+        &configuration(arguments, &signs, &protection.lines()),
         0o644,
     )?;
-    show(arguments, &public, printer);
+    show(arguments, &public, &protection, printer);
     Ok(())
 }
 
@@ -118,33 +112,126 @@ fn write(path: &Path, text: &str, mode: u32) -> Done {
     file.sync_all().or_fail(what)
 }
 
-/// The passphrase of the ring: checked before anything is made.
-fn passphrase(arguments: &Init) -> Result<SecretString, Failure> {
-    let text = match &arguments.passphrase_file {
-        Some(path) => fs::read_to_string(path).or_fail(format!(
-            "the passphrase file `{}` was not read",
-            path.display()
-        ))?,
-        None => random_passphrase(),
-    };
-    let secret = SecretString::from(text.trim_end_matches(['\n', '\r']).to_owned());
-    if secret.expose_secret().chars().count() < 12 {
-        return Err(Failure::usage("the passphrase is too short")
-            .why("whoever finds the ring can try passphrases")
-            .hint("use at least 12 characters, or leave `--passphrase-file` out"));
+/// What will open the ring, checked before anything is made.
+enum Protection {
+    /// A passphrase, which the folder keeps in a file.
+    Passphrase(SecretString),
+    /// Something that lies elsewhere.
+    Elsewhere(RingLock),
+}
+
+impl Protection {
+    fn of(arguments: &Init) -> Result<Self, Failure> {
+        let absolute = |path: &Path| {
+            std::path::absolute(path).or_fail(format!("`{}` is no path", path.display()))
+        };
+        if let Some(file) = &arguments.ring_identity {
+            return Ok(Self::Elsewhere(RingLock::Identity(absolute(file)?)));
+        }
+        if let Some(file) = &arguments.ring_ssh_key {
+            return Ok(Self::Elsewhere(RingLock::SshKey(absolute(file)?)));
+        }
+        if let (Some(module), Some(pin)) = (&arguments.token_module, &arguments.token_pin_file) {
+            return Ok(Self::Elsewhere(RingLock::Token(TokenLock {
+                module: module.clone(),
+                token: token(arguments)?,
+                pin: PinFile::At(absolute(pin)?),
+            })));
+        }
+        let given = arguments.passphrase_file.as_deref();
+        let secret = given.map(strong_passphrase).transpose()?;
+        Ok(Self::Passphrase(secret.unwrap_or_else(random_passphrase)))
     }
-    Ok(secret)
+
+    /// Makes the ring.
+    fn make(&self, folder: &Path) -> Done {
+        let rng = &mut rand::rng();
+        let what = "the key ring was not made";
+        match self {
+            Self::Passphrase(secret) => {
+                let file = folder.join("passphrase.txt");
+                write(&file, secret.expose_secret(), 0o600)?;
+                KeyRing::create(&folder.join("ring.age"), secret, rng).or_fail(what)?;
+            }
+            Self::Elsewhere(lock) => {
+                let passphrase = key_passphrase()?;
+                lock.create(&folder.join(self.ring()), passphrase.as_ref(), rng)
+                    .or_fail(what)
+                    .map_err(|failure| failure.hint("mend what is named, and run this again"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ring(&self) -> &'static str {
+        match self {
+            Self::Elsewhere(RingLock::Token(_)) => "ring.token",
+            _ => "ring.age",
+        }
+    }
+
+    /// The lines of `party.toml` under `[keys]`.
+    fn lines(&self) -> String {
+        let ring = format!("ring = \"{}\"", self.ring());
+        let quoted = |path: &Path| format!("{:?}", path.display().to_string());
+        match self {
+            Self::Passphrase(_) => format!("{ring}\npassphrase_file = \"passphrase.txt\"\n"),
+            Self::Elsewhere(RingLock::PassphraseFile(file)) => {
+                format!("{ring}\npassphrase_file = {}\n", quoted(file))
+            }
+            Self::Elsewhere(RingLock::Identity(file)) => {
+                format!("{ring}\nring_identity = {}\n", quoted(file))
+            }
+            Self::Elsewhere(RingLock::SshKey(file)) => {
+                format!("{ring}\nring_ssh_key = {}\n", quoted(file))
+            }
+            Self::Elsewhere(RingLock::Token(lock)) => {
+                let token = match &lock.token {
+                    TokenId::Label(label) => format!("label = {label:?}"),
+                    TokenId::Serial(serial) => format!("serial = {serial:?}"),
+                };
+                let pin = match &lock.pin {
+                    PinFile::At(file) => format!("pin_file = {}", quoted(file)),
+                    PinFile::Env(variable) => format!("pin_file_env = {variable:?}"),
+                };
+                format!(
+                    "{ring}\n\n[keys.token]                   # purpose keys never leave it\nmodule = {}\n{token}\n{pin}\n",
+                    quoted(&lock.module)
+                )
+            }
+        }
+    }
+
+    /// What to back up.
+    fn back_up(&self) -> &'static str {
+        match self {
+            Self::Passphrase(_) => "back up ring.age and passphrase.txt",
+            Self::Elsewhere(RingLock::Token(_)) => {
+                "back up ring.token, and the token by its maker's means: its keys never leave it"
+            }
+            Self::Elsewhere(_) => "back up ring.age and what opens it",
+        }
+    }
+}
+
+fn token(arguments: &Init) -> Result<TokenId, Failure> {
+    match (&arguments.token_label, &arguments.token_serial) {
+        (Some(label), _) => Ok(TokenId::Label(label.clone())),
+        (_, Some(serial)) => Ok(TokenId::Serial(serial.clone())),
+        _ => Err(Failure::usage("which token is meant?")
+            .hint("name it by `--token-label` or `--token-serial`")),
+    }
 }
 
 /// 128 random bits, in groups that can be read out.
-fn random_passphrase() -> String {
+fn random_passphrase() -> SecretString {
     let mut bytes = [0u8; 16];
     rand::rng().fill_bytes(&mut bytes);
     let groups: Vec<String> = bytes.chunks(2).map(hex::encode).collect();
-    groups.join("-")
+    SecretString::from(groups.join("-"))
 }
 
-fn configuration(arguments: &Init, signs: &PublicKey) -> String {
+fn configuration(arguments: &Init, signs: &PublicKey, ring: &str) -> String {
     let health = match arguments.health {
         Some(address) => format!("health = \"{address}\"\n"),
         None => format!(
@@ -165,8 +252,7 @@ fn configuration(arguments: &Init, signs: &PublicKey) -> String {
          [keys]\n\
          signing = \"signing_key\"        # may lie offline: only `agreement sign` needs it\n\
          service = \"service_key\"\n\
-         ring = \"ring.age\"\n\
-         passphrase_file = \"passphrase.txt\"\n\
+         {ring}\
          \n\
          [ledger]\n\
          path = \"ledger.sqlite\"\n\
@@ -193,11 +279,12 @@ fn simulated(_arguments: &Init) -> &'static str {
     ""
 }
 
-fn show(arguments: &Init, public: &PublicFile, printer: &Printer) {
+fn show(arguments: &Init, public: &PublicFile, protection: &Protection, printer: &Printer) {
     let folder = arguments.folder.display();
     let text = format!(
-        "`{}` is ready in {folder}\n  give the others  {folder}/public.toml\n  keep to yourself everything else, and back up ring.age and passphrase.txt\n  next             incamera agreement new --for ad-measurement --with {folder} --with OTHER/public.toml",
-        public.name
+        "`{}` is ready in {folder}\n  give the others  {folder}/public.toml\n  keep to yourself everything else, and {}\n  next             incamera agreement new --for ad-measurement --with {folder} --with OTHER/public.toml",
+        public.name,
+        protection.back_up()
     );
     printer.result(text, "incamera-init/1", public);
 }

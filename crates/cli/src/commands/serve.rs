@@ -19,7 +19,7 @@ use crate::printer::Printer;
 pub fn party(arguments: &PartyFolder, printer: &Printer) -> Done {
     let folder = Folder::open(&arguments.party)?;
     let config: PartyConfig = folder.config.clone();
-    let passphrase = folder.passphrase()?;
+    let ring = folder.ring()?;
     let _lock = folder.serving_lock()?;
     start_log();
     let up = format!("`{}` listens on {}", config.name, config.listen);
@@ -33,7 +33,7 @@ pub fn party(arguments: &PartyFolder, printer: &Printer) -> Done {
     block_on(async {
         let ready = || printer.note(up);
         let shutdown = telemetry::shutdown();
-        let served = incamera_party::serve(config, passphrase, ready, shutdown);
+        let served = incamera_party::serve(config, ring, ready, shutdown);
         served.await.map_err(ended)
     })
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use incamera_net::config::ConfigError;
-use incamera_party::{PartyConfig, PublicFile};
+use incamera_party::{PartyConfig, PublicFile, RingLock};
 
 fn golden(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -22,7 +22,8 @@ fn the_configuration_of_version_1_is_read() {
     assert_eq!(config.keys.signing, Path::new("/offline/signing_key"));
     assert_eq!(config.keys.service, golden("service_key"));
     assert_eq!(config.keys.ring, golden("ring.age"));
-    assert_eq!(config.keys.passphrase_file, golden("passphrase.txt"));
+    let passphrase = RingLock::PassphraseFile(golden("passphrase.txt"));
+    assert_eq!(config.keys.lock, passphrase);
     assert_eq!(config.ledger.path, golden("ledger.sqlite"));
     assert_eq!(config.budget.epsilon.to_string(), "20");
     assert!(!config.paused);

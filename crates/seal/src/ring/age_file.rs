@@ -1,6 +1,10 @@
-//! A key ring in an age file: the document holds every key, and a passphrase opens it.
+//! A key ring in an age file: the document holds every key, and a passphrase, an age identity
+//! or an OpenSSH key opens it.
 
-use incamera_keys::{DataKey, ExposeSecret as _, PurposeKey, SecretString, aead};
+use std::fmt;
+use std::str::FromStr;
+
+use incamera_keys::{DataKey, ExposeSecret as _, PurposeKey, SecretString, SigningKey, aead};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -15,19 +19,29 @@ pub const DEFAULT_WORK_FACTOR: u8 = 16;
 pub(super) const MAX_WORK_FACTOR: u8 = 22;
 
 /// The back end of a ring in an age file.
-pub struct AgeFile {
-    passphrase: SecretString,
-    work_factor: u8,
+pub struct AgeFile(Lock);
+
+/// What opens the file.
+enum Lock {
+    Passphrase {
+        passphrase: SecretString,
+        work_factor: u8,
+    },
+    Identity(age::x25519::Identity),
+    SshKey {
+        identity: Box<age::ssh::Identity>,
+        recipient: age::ssh::Recipient,
+    },
 }
 
 impl AgeFile {
     /// Under a passphrase.
     #[must_use]
     pub fn passphrase(passphrase: &SecretString) -> Self {
-        Self {
+        Self(Lock::Passphrase {
             passphrase: passphrase.clone(),
             work_factor: DEFAULT_WORK_FACTOR,
-        }
+        })
     }
 
     /// The same with a scrypt work factor of 2^`work_factor`: tests use a small one. A ring
@@ -35,20 +49,69 @@ impl AgeFile {
     ///
     /// # Errors
     /// [`RingError::WorkFactor`].
-    pub fn with_work_factor(self, work_factor: u8) -> Result<Self, RingError> {
+    pub fn passphrase_with_work_factor(
+        passphrase: &SecretString,
+        work_factor: u8,
+    ) -> Result<Self, RingError> {
         if !(1..=MAX_WORK_FACTOR).contains(&work_factor) {
             return Err(RingError::WorkFactor { found: work_factor });
         }
-        Ok(Self {
+        Ok(Self(Lock::Passphrase {
+            passphrase: passphrase.clone(),
             work_factor,
-            ..self
-        })
+        }))
+    }
+
+    /// For the X25519 identity in the text of an identity file, as `age-keygen` writes it.
+    ///
+    /// # Errors
+    /// [`RingError::Identity`]: there is none in it, or more than one.
+    pub fn identity(text: &str) -> Result<Self, RingError> {
+        let lines = text.lines().map(str::trim);
+        let mut keys = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        match (keys.next(), keys.next()) {
+            (Some(key), None) => {
+                let identity = age::x25519::Identity::from_str(key);
+                Ok(Self(Lock::Identity(
+                    identity.map_err(|_| RingError::Identity)?,
+                )))
+            }
+            _ => Err(RingError::Identity),
+        }
+    }
+
+    /// For an OpenSSH Ed25519 key. Not one that signs for the party: a key has one use.
+    ///
+    /// # Errors
+    /// [`RingError::Identity`] if age does not take the key.
+    pub fn ssh_key(key: &SigningKey) -> Result<Self, RingError> {
+        let text = key.to_openssh("").map_err(|_| RingError::Identity)?;
+        let identity = age::ssh::Identity::from_buffer(text.as_bytes(), None);
+        let recipient = age::ssh::Recipient::from_str(&key.public().to_string());
+        match (identity, recipient) {
+            (Ok(identity), Ok(recipient)) => Ok(Self(Lock::SshKey {
+                identity: Box::new(identity),
+                recipient,
+            })),
+            _ => Err(RingError::Identity),
+        }
+    }
+}
+
+/// Shows the kind only.
+impl fmt::Debug for AgeFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())
     }
 }
 
 impl Backend for AgeFile {
     fn kind(&self) -> &'static str {
-        "age file (passphrase)"
+        match &self.0 {
+            Lock::Passphrase { .. } => "age file (passphrase)",
+            Lock::Identity(_) => "age file (age identity)",
+            Lock::SshKey { .. } => "age file (OpenSSH key)",
+        }
     }
 
     fn format(&self) -> &'static str {
@@ -56,17 +119,39 @@ impl Backend for AgeFile {
     }
 
     fn seal_document(&self, document: &[u8]) -> Result<Vec<u8>, BackendError> {
-        let mut recipient = age::scrypt::Recipient::new(age_passphrase(&self.passphrase));
-        recipient.set_work_factor(self.work_factor);
-        age::encrypt(&recipient, document).map_err(|_| BackendError::Damaged)
+        let sealed = match &self.0 {
+            Lock::Passphrase {
+                passphrase,
+                work_factor,
+            } => {
+                let mut recipient = age::scrypt::Recipient::new(age_passphrase(passphrase));
+                recipient.set_work_factor(*work_factor);
+                age::encrypt(&recipient, document)
+            }
+            Lock::Identity(identity) => age::encrypt(&identity.to_public(), document),
+            Lock::SshKey { recipient, .. } => age::encrypt(recipient, document),
+        };
+        sealed.map_err(|_| BackendError::Damaged)
     }
 
     fn open_document(&mut self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, BackendError> {
-        let mut identity = age::scrypt::Identity::new(age_passphrase(&self.passphrase));
-        identity.set_max_work_factor(MAX_WORK_FACTOR);
-        let opened = age::decrypt(&identity, sealed).map_err(|error| age_error(&error))?;
-        self.work_factor = work_factor(sealed).ok_or(BackendError::Damaged)?;
-        Ok(Zeroizing::new(opened))
+        let opened = match &mut self.0 {
+            Lock::Passphrase {
+                passphrase,
+                work_factor,
+            } => {
+                let mut identity = age::scrypt::Identity::new(age_passphrase(passphrase));
+                identity.set_max_work_factor(MAX_WORK_FACTOR);
+                let opened = age::decrypt(&identity, sealed);
+                *work_factor = used_work_factor(sealed).unwrap_or(*work_factor);
+                opened.map_err(|error| age_error(&error, BackendError::WrongPassphrase))
+            }
+            Lock::Identity(identity) => age::decrypt(identity, sealed)
+                .map_err(|error| age_error(&error, BackendError::WrongIdentity)),
+            Lock::SshKey { identity, .. } => age::decrypt(identity.as_ref(), sealed)
+                .map_err(|error| age_error(&error, BackendError::WrongIdentity)),
+        };
+        opened.map(Zeroizing::new)
     }
 
     fn make_key(
@@ -104,11 +189,14 @@ fn whole(kept: &KeptKey) -> Result<PurposeKey, BackendError> {
 }
 
 /// The work factor in the header of an age file for a passphrase: `-> scrypt SALT FACTOR`.
-fn work_factor(sealed: &[u8]) -> Option<u8> {
+fn used_work_factor(sealed: &[u8]) -> Option<u8> {
     let stanza = sealed.split(|byte| *byte == b'\n').nth(1)?;
     let line = std::str::from_utf8(stanza).ok()?;
     let factor = line.strip_prefix("-> scrypt ")?.split(' ').nth(1)?;
-    factor.parse().ok()
+    factor
+        .parse()
+        .ok()
+        .filter(|factor| (1..=MAX_WORK_FACTOR).contains(factor))
 }
 
 /// age has its own version of the type.
@@ -116,11 +204,11 @@ fn age_passphrase(passphrase: &SecretString) -> age::secrecy::SecretString {
     age::secrecy::SecretString::from(passphrase.expose_secret())
 }
 
-fn age_error(error: &age::DecryptError) -> BackendError {
+fn age_error(error: &age::DecryptError, wrong: BackendError) -> BackendError {
     match error {
         age::DecryptError::DecryptionFailed
         | age::DecryptError::KeyDecryptionFailed
-        | age::DecryptError::NoMatchingKeys => BackendError::WrongSecret,
+        | age::DecryptError::NoMatchingKeys => wrong,
         _ => BackendError::Damaged,
     }
 }

@@ -55,13 +55,21 @@ impl fmt::Debug for KeptKey {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackendError {
-    /// The passphrase, identity or token is not the one that the file was sealed for. Asking
-    /// again changes nothing.
-    #[error("it does not open the key ring")]
-    WrongSecret,
+    /// The passphrase is not the one that the file was sealed under.
+    #[error("the passphrase does not open the key ring")]
+    WrongPassphrase,
+    /// The identity or key is none that the file was sealed for.
+    #[error("the identity does not open the key ring")]
+    WrongIdentity,
     /// The bytes are no ring of this kind, or were changed. Asking again changes nothing.
     #[error("it is not a key ring of this kind, or it is damaged")]
     Damaged,
+    /// A version of the file's format that is not known yet.
+    #[error("the file is `{found}`: a newer version of incamera may read it")]
+    Version {
+        /// What it says it is.
+        found: String,
+    },
     /// The key that the document names does not exist any more.
     #[error("the purpose key is gone: it was destroyed, or this is another token")]
     NoKey,
@@ -132,7 +140,8 @@ pub trait Backend: Send + Sync {
     /// Opens what [`Backend::seal_document`] made.
     ///
     /// # Errors
-    /// [`BackendError::WrongSecret`], [`BackendError::Damaged`], or the back end's own.
+    /// [`BackendError::WrongPassphrase`], [`BackendError::WrongIdentity`],
+    /// [`BackendError::Damaged`], or the back end's own.
     fn open_document(&mut self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, BackendError>;
 
     /// Makes the key of `slot`, durably, and gives what the document keeps of it.

@@ -14,6 +14,10 @@ use super::{MatchingSecret, MatchingSlot};
 /// Name and version of the document that holds its purpose keys.
 pub const RING_FORMAT: &str = "incamera-ring/2";
 
+/// Name and version of the document, and of the file around it, whose purpose keys lie in a
+/// PKCS#11 token.
+pub const TOKEN_RING_FORMAT: &str = "incamera-token-ring/1";
+
 /// The version before recovery recipients.
 const RING_FORMAT_1: &str = "incamera-ring/1";
 
@@ -33,6 +37,28 @@ impl Contents {
             purposes: BTreeMap::new(),
             matching: BTreeMap::new(),
             recovery: Vec::new(),
+        }
+    }
+
+    /// A second copy, made on purpose.
+    pub(super) fn duplicate(&self) -> Self {
+        let purpose =
+            |(slot, key): (&PurposeSlot, &KeptKey)| (slot.clone(), KeptKey::new(key.expose()));
+        let matching = |(slot, secret): (&MatchingSlot, &MatchingSecret)| {
+            let key = MatchingKey::from_bytes(*secret.key.expose());
+            (
+                slot.clone(),
+                MatchingSecret {
+                    key,
+                    runs: secret.runs,
+                },
+            )
+        };
+        Self {
+            seed_key: SeedKey::from_bytes(*self.seed_key.expose()),
+            purposes: self.purposes.iter().map(purpose).collect(),
+            matching: self.matching.iter().map(matching).collect(),
+            recovery: self.recovery.clone(),
         }
     }
 
@@ -63,27 +89,35 @@ impl Contents {
         Ok(Zeroizing::new(json))
     }
 
-    /// What a document of `format`, or of the version before it, holds.
+    /// What a document of one of `formats`, or of a version before them, holds, and which.
     ///
     /// # Errors
     /// [`RingError::Version`] or [`RingError::Damaged`], about the file at `path`.
-    pub(super) fn from_json(path: &Path, format: &str, json: &[u8]) -> Result<Self, RingError> {
+    pub(super) fn from_json(
+        path: &Path,
+        formats: &[&'static str],
+        json: &[u8],
+    ) -> Result<(Self, &'static str), RingError> {
         let damaged = || RingError::Damaged { path: path.into() };
         let version: Version = serde_json::from_slice(json).map_err(|_| damaged())?;
-        let before = format == RING_FORMAT && version.format == RING_FORMAT_1;
-        if version.format != format && !before {
+        let said = match version.format.as_str() {
+            RING_FORMAT_1 => RING_FORMAT,
+            other => other,
+        };
+        let Some(format) = formats.iter().find(|format| **format == said) else {
             return Err(RingError::Version {
                 path: path.into(),
                 found: shown(&version.format),
             });
-        }
+        };
         let document: Document = serde_json::from_slice(json).map_err(|_| damaged())?;
-        document.contents().ok_or_else(damaged)
+        let contents = document.contents().ok_or_else(damaged)?;
+        Ok((contents, format))
     }
 }
 
 /// What a file says it is, cut and without control characters.
-fn shown(format: &str) -> String {
+pub(super) fn shown(format: &str) -> String {
     let printable = format.chars().filter(|c| !c.is_control());
     printable.take(64).collect()
 }

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use super::age_file::MAX_WORK_FACTOR;
 use super::backend::BackendError;
-use super::document::RING_FORMAT;
 use crate::local::LocalFileError;
 
 /// Why the key ring does not open or change.
@@ -23,6 +22,26 @@ pub enum RingError {
         /// The file.
         path: PathBuf,
     },
+    /// The identity or key is not the ring's.
+    #[error("this identity does not open the key ring `{}`", path.display())]
+    WrongIdentity {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that should hold an identity does not.
+    #[error("this is not one age X25519 identity (`AGE-SECRET-KEY-1...`) or OpenSSH Ed25519 key")]
+    Identity,
+    /// A recovery recipient that is none.
+    #[error(
+        "a recovery recipient is an age X25519 public key (`age1...`) or an OpenSSH Ed25519 public key (`ssh-ed25519 AAAA...`)"
+    )]
+    Recipient,
+    /// A ring of another kind would be left without its purpose keys.
+    #[error("the purpose keys of the key ring `{}` cannot go from one kind of ring to another", path.display())]
+    OtherKind {
+        /// The ring that has them.
+        path: PathBuf,
+    },
     /// An age file of another kind, or damaged.
     #[error("`{}` is not a key ring, or it is damaged: restore it from a backup", path.display())]
     Damaged {
@@ -30,7 +49,7 @@ pub enum RingError {
         path: PathBuf,
     },
     /// Another version of the format.
-    #[error("the key ring `{}` is `{found}`, not `{RING_FORMAT}`: a newer version of incamera may read it", path.display())]
+    #[error("the key ring `{}` is `{found}`: a newer version of incamera may read it", path.display())]
     Version {
         /// The file.
         path: PathBuf,
@@ -76,7 +95,9 @@ impl RingError {
     pub(super) fn of(path: &Path, error: BackendError) -> Self {
         let path = path.into();
         match error {
-            BackendError::WrongSecret => Self::WrongPassphrase { path },
+            BackendError::WrongPassphrase => Self::WrongPassphrase { path },
+            BackendError::WrongIdentity => Self::WrongIdentity { path },
+            BackendError::Version { found } => Self::Version { path, found },
             BackendError::Damaged => Self::Damaged { path },
             BackendError::NoKey => Self::NoPurposeKey,
             source => Self::Backend { path, source },

@@ -6,6 +6,11 @@
 //! data set, key epoch, purpose), matching secrets per (agreement id, matching epoch, id kind,
 //! method, reveals) with a count of runs, and the key under which noise seeds are stored.
 //!
+//! # Recovery
+//! A ring may have recovery recipients: each write then first writes `NAME.recovery.age`, the
+//! same document for their public keys, and then the ring's own file, which is the one that
+//! counts.
+//!
 //! # Durability
 //! What a method made is on the disk when it returns: written to a private sibling,
 //! synchronised, renamed. Changes are made under an advisory lock, to what the file holds at
@@ -16,6 +21,10 @@ mod age_file;
 mod backend;
 mod document;
 mod error;
+mod recovery;
+#[cfg(feature = "pkcs11")]
+mod token;
+mod token_file;
 
 use std::collections::btree_map::Entry;
 use std::fmt;
@@ -30,11 +39,15 @@ use sha2::{Digest as _, Sha256};
 
 pub use age_file::{AgeFile, DEFAULT_WORK_FACTOR};
 pub use backend::{Backend, BackendError, KeptKey, PurposeSlot, WRAPPED_BYTES};
-pub use document::RING_FORMAT;
+pub use document::{RING_FORMAT, TOKEN_RING_FORMAT};
 pub use error::{RingError, UnwrapError};
+#[cfg(feature = "pkcs11")]
+pub use token::{TokenError, TokenName, TokenPlace, TokenRing};
+pub use token_file::TokenFile;
 
 use crate::local::{self, LocalFileError};
 use document::Contents;
+use recovery::Recipient;
 
 /// The key epoch of the keys for sources that other tools encrypt: no sealed data set comes so
 /// far. They serve no purpose, so that what destroys purpose keys does not lose them.
@@ -110,7 +123,7 @@ impl KeyRing {
         work_factor: u8,
         rng: &mut impl CryptoRng,
     ) -> Result<Self, RingError> {
-        let backend = AgeFile::passphrase(passphrase).with_work_factor(work_factor)?;
+        let backend = AgeFile::passphrase_with_work_factor(passphrase, work_factor)?;
         Self::create_in(path, Box::new(backend), rng)
     }
 
@@ -124,6 +137,14 @@ impl KeyRing {
         backend: Box<dyn Backend>,
         rng: &mut impl CryptoRng,
     ) -> Result<Self, RingError> {
+        Self::create_of(path, backend, Contents::new(SeedKey::generate(rng)))
+    }
+
+    fn create_of(
+        path: &Path,
+        backend: Box<dyn Backend>,
+        contents: Contents,
+    ) -> Result<Self, RingError> {
         let _lock = lock(path)?;
         if path.exists() {
             return Err(RingError::Exists { path: path.into() });
@@ -131,11 +152,52 @@ impl KeyRing {
         let mut ring = Self {
             path: path.into(),
             backend,
-            contents: Contents::new(SeedKey::generate(rng)),
+            contents,
             seen: [0; 32],
         };
         ring.write()?;
         Ok(ring)
+    }
+
+    /// Writes what the ring holds to a new ring at `path` in `backend`. The old ring stays as
+    /// it is: whoever has taken the new one into use removes it.
+    ///
+    /// # Errors
+    /// [`RingError::Exists`]; [`RingError::OtherKind`] if the ring has purpose keys and one of
+    /// the two keeps them outside its file; and as [`KeyRing::open`].
+    pub fn copy_to(&self, path: &Path, backend: Box<dyn Backend>) -> Result<Self, RingError> {
+        let both_in_file = [self.backend.format(), backend.format()] == [RING_FORMAT; 2];
+        if !self.contents.purposes.is_empty() && !both_in_file {
+            return Err(RingError::OtherKind {
+                path: self.path.clone(),
+            });
+        }
+        let contents = self.contents.duplicate();
+        Self::create_of(path, backend, contents)
+    }
+
+    /// Makes a new ring at `path` in `backend` of the recovery file `file`, which `identity`
+    /// opens. Gives it with the slots whose keys are lost, because they lie in a token.
+    ///
+    /// # Errors
+    /// [`RingError::WrongIdentity`], [`RingError::Damaged`], [`RingError::Version`] about the
+    /// recovery file; [`RingError::Exists`] and [`RingError::File`] about the new ring.
+    pub fn recover(
+        file: &Path,
+        mut identity: AgeFile,
+        path: &Path,
+        backend: Box<dyn Backend>,
+    ) -> Result<(Self, Vec<PurposeSlot>), RingError> {
+        let sealed = local::read(file)?;
+        let json = identity.open_document(&sealed);
+        let json = json.map_err(|error| RingError::of(file, error))?;
+        let formats = [RING_FORMAT, TOKEN_RING_FORMAT];
+        let (mut contents, format) = Contents::from_json(file, &formats, &json)?;
+        let mut lost = Vec::new();
+        if format == TOKEN_RING_FORMAT {
+            lost.extend(std::mem::take(&mut contents.purposes).into_keys());
+        }
+        Ok((Self::create_of(path, backend, contents)?, lost))
     }
 
     /// Opens the ring at `path` with a passphrase.
@@ -177,6 +239,70 @@ impl KeyRing {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What kind of ring this is, in a few words for people.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.backend.kind()
+    }
+
+    /// Every slot that has a purpose key, in order.
+    pub fn all_purpose_slots(&self) -> impl Iterator<Item = &PurposeSlot> {
+        self.contents.purposes.keys()
+    }
+
+    /// Every slot that has a matching secret, in order.
+    pub fn matching_slots(&self) -> impl Iterator<Item = &MatchingSlot> {
+        self.contents.matching.keys()
+    }
+
+    /// Whether purpose keys lie outside the ring's file, where no recovery reaches them.
+    #[must_use]
+    pub fn keys_in_token(&self) -> bool {
+        self.backend.format() != RING_FORMAT
+    }
+
+    /// The public keys that the recovery file is written for.
+    #[must_use]
+    pub fn recovery_recipients(&self) -> &[String] {
+        &self.contents.recovery
+    }
+
+    /// Where the recovery file lies, if there are recipients.
+    #[must_use]
+    pub fn recovery_file(&self) -> PathBuf {
+        recovery::file_of(&self.path)
+    }
+
+    /// Writes the recovery file for one more public key, now and at each change; false if it
+    /// was for it already.
+    ///
+    /// # Errors
+    /// [`RingError::Recipient`], [`RingError::File`] and as [`KeyRing::open`].
+    pub fn add_recovery(&mut self, recipient: &str) -> Result<bool, RingError> {
+        let text = Recipient::parse(recipient)?.text();
+        self.change(|contents, _| {
+            let new = !contents.recovery.contains(&text);
+            if new {
+                contents.recovery.push(text);
+            }
+            Ok(new)
+        })
+    }
+
+    /// Writes the recovery file no more for a public key; false if it was not for it. Copies of
+    /// the file made before still open for that key.
+    ///
+    /// # Errors
+    /// As [`KeyRing::add_recovery`].
+    pub fn remove_recovery(&mut self, recipient: &str) -> Result<bool, RingError> {
+        let text = Recipient::parse(recipient)?.text();
+        self.change(|contents, _| {
+            let before = contents.recovery.len();
+            contents.recovery.retain(|known| *known != text);
+            Ok(contents.recovery.len() < before)
+        })
     }
 
     /// The key under which noise seeds are stored. It lies in the ring's document, whatever
@@ -380,6 +506,7 @@ impl KeyRing {
         let json = json.map_err(|_| RingError::Damaged { path: path.into() })?;
         let sealed = self.backend.seal_document(&json);
         let sealed = sealed.map_err(|error| RingError::of(path, error))?;
+        recovery::write(path, &self.contents.recovery, &json)?;
         local::replace_bytes(path, &sealed)?;
         self.seen = digest(&sealed);
         Ok(())
@@ -404,7 +531,7 @@ fn opened(
 ) -> Result<(Contents, [u8; 32]), RingError> {
     let json = backend.open_document(sealed);
     let json = json.map_err(|error| RingError::of(path, error))?;
-    let contents = Contents::from_json(path, backend.format(), &json)?;
+    let (contents, _) = Contents::from_json(path, &[backend.format()], &json)?;
     Ok((contents, digest(sealed)))
 }
 

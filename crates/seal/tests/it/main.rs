@@ -14,10 +14,13 @@ mod keytools;
 mod local_files;
 mod manifests;
 mod parts;
+mod recovery;
 mod replacing;
 mod rewriting;
 mod ring;
 mod source_csv;
 mod source_parquet;
 mod throughput;
+#[cfg(feature = "pkcs11")]
+mod token;
 mod world;

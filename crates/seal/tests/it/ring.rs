@@ -7,7 +7,7 @@ use tempfile::tempdir;
 
 use crate::world::{agreement_id, all_text, contains, passphrase, purpose, rng};
 
-fn slot(method: &str) -> MatchingSlot {
+pub fn matching_slot(method: &str) -> MatchingSlot {
     MatchingSlot {
         agreement_id: agreement_id(),
         epoch: MatchingEpoch(1),
@@ -17,7 +17,7 @@ fn slot(method: &str) -> MatchingSlot {
     }
 }
 
-fn key_slot(key_epoch: u32, leaf: &str) -> PurposeSlot {
+pub fn key_slot(key_epoch: u32, leaf: &str) -> PurposeSlot {
     PurposeSlot {
         agreement_id: agreement_id(),
         dataset: "purchases".parse().unwrap(),
@@ -26,21 +26,21 @@ fn key_slot(key_epoch: u32, leaf: &str) -> PurposeSlot {
     }
 }
 
-fn ensure(ring: &mut KeyRing, slot: &PurposeSlot, seed: u64) -> Result<(), RingError> {
+pub fn ensure(ring: &mut KeyRing, slot: &PurposeSlot, seed: u64) -> Result<(), RingError> {
     let purposes: PurposeSet = std::iter::once(slot.purpose.clone()).collect();
     let (id, dataset) = (&slot.agreement_id, &slot.dataset);
     ring.ensure_purpose_keys(id, dataset, slot.key_epoch, &purposes, &mut rng(seed))
 }
 
-const AAD: &[u8] = b"a place";
+pub const AAD: &[u8] = b"a place";
 
 /// A data key of sevens, wrapped: whoever opens it has the same purpose key.
-fn wrapped(ring: &KeyRing, slot: &PurposeSlot) -> Vec<u8> {
+pub fn wrapped(ring: &KeyRing, slot: &PurposeSlot) -> Vec<u8> {
     let key = DataKey::from_bytes([7; 32]);
     ring.wrap(slot, AAD, &key, &mut rng(99)).unwrap()
 }
 
-fn opens(ring: &KeyRing, slot: &PurposeSlot, wrapped: &[u8]) -> bool {
+pub fn opens(ring: &KeyRing, slot: &PurposeSlot, wrapped: &[u8]) -> bool {
     match ring.unwrap(slot, AAD, wrapped) {
         Ok(key) => key.expose() == &[7; 32],
         Err(UnwrapError::Refused) => false,
@@ -48,7 +48,7 @@ fn opens(ring: &KeyRing, slot: &PurposeSlot, wrapped: &[u8]) -> bool {
     }
 }
 
-fn has(ring: &KeyRing, slot: &PurposeSlot) -> bool {
+pub fn has(ring: &KeyRing, slot: &PurposeSlot) -> bool {
     let slots = ring.purpose_slots(&slot.agreement_id, &slot.dataset);
     slots.contains(slot)
 }
@@ -64,12 +64,20 @@ fn keys_outlive_the_process() {
     let wrap = wrapped(&ring, &ads);
     assert_eq!(wrap.len(), incamera_seal::WRAPPED_BYTES);
     let secret = *ring
-        .matching_secret_or_new(&slot("commutative"), &mut rng(3))
+        .matching_secret_or_new(&matching_slot("commutative"), &mut rng(3))
         .unwrap()
         .key()
         .expose();
-    assert_eq!(ring.count_matching_run(&slot("commutative"), 2).unwrap(), 1);
-    assert_eq!(ring.count_matching_run(&slot("commutative"), 2).unwrap(), 2);
+    assert_eq!(
+        ring.count_matching_run(&matching_slot("commutative"), 2)
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        ring.count_matching_run(&matching_slot("commutative"), 2)
+            .unwrap(),
+        2
+    );
     let seed = *ring.seed_key().expose();
     drop(ring);
 
@@ -77,7 +85,7 @@ fn keys_outlive_the_process() {
     assert!(opens(&ring, &ads, &wrap));
     ensure(&mut ring, &ads, 4).unwrap();
     assert!(opens(&ring, &ads, &wrap));
-    let matching = ring.matching_secret(&slot("commutative")).unwrap();
+    let matching = ring.matching_secret(&matching_slot("commutative")).unwrap();
     assert_eq!((matching.key().expose(), matching.runs()), (&secret, 2));
     assert_eq!(ring.seed_key().expose(), &seed);
     // Another epoch, data set, purpose or method is another slot.
@@ -95,9 +103,9 @@ fn keys_outlive_the_process() {
         ensure(&mut ring, &other, 6).unwrap();
         assert!(!opens(&ring, &other, &wrap));
     }
-    assert!(ring.matching_secret(&slot("vole")).is_none());
+    assert!(ring.matching_secret(&matching_slot("vole")).is_none());
     assert!(matches!(
-        ring.count_matching_run(&slot("vole"), 2),
+        ring.count_matching_run(&matching_slot("vole"), 2),
         Err(RingError::NoMatchingSecret)
     ));
 }
@@ -279,7 +287,7 @@ fn parallel_runs_do_not_pass_the_limit() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("ring");
     let mut ring = KeyRing::create_with_work_factor(&path, &passphrase(), 1, &mut rng(1)).unwrap();
-    let slot = slot("commutative");
+    let slot = matching_slot("commutative");
     ring.matching_secret_or_new(&slot, &mut rng(2)).unwrap();
     let start = std::sync::Barrier::new(8);
     let run = || {

@@ -170,10 +170,15 @@ impl World {
     /// A world with both data sets sealed.
     pub fn sealed() -> Self {
         let mut world = Self::new();
-        let report = world.seal_csv(&customers(), CUSTOMERS_CSV).unwrap();
-        world.consents = report.consents;
-        world.seal_csv(&purchases(), PURCHASES_CSV).unwrap();
+        world.seal_both();
         world
+    }
+
+    /// Seals both data sets under the ring at hand.
+    pub fn seal_both(&mut self) {
+        let report = self.seal_csv(&customers(), CUSTOMERS_CSV).unwrap();
+        self.consents = report.consents;
+        self.seal_csv(&purchases(), PURCHASES_CSV).unwrap();
     }
 
     pub fn out(&self, dataset: &str) -> PathBuf {

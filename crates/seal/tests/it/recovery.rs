@@ -1,0 +1,228 @@
+//! Rings under identities, and the recovery file beside a ring.
+
+use std::fs;
+use std::path::Path;
+
+use age::secrecy::ExposeSecret as _;
+use incamera_keys::{SecretString, SigningKey};
+use incamera_seal::{AgeFile, KeyRing, RingError};
+use tempfile::tempdir;
+
+use crate::ring::{ensure, has, key_slot, matching_slot, opens, wrapped};
+use crate::world::{contains, passphrase, rng};
+
+fn identity() -> (String, String) {
+    let identity = age::x25519::Identity::generate();
+    let text = identity.to_string().expose_secret().to_owned();
+    (text, identity.to_public().to_string())
+}
+
+fn weak() -> Box<AgeFile> {
+    Box::new(AgeFile::passphrase_with_work_factor(&passphrase(), 1).unwrap())
+}
+
+fn ring_at(path: &Path) -> KeyRing {
+    KeyRing::create_with_work_factor(path, &passphrase(), 1, &mut rng(1)).unwrap()
+}
+
+#[test]
+fn an_age_identity_opens_its_ring_and_no_other() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("ring.age");
+    let ads = key_slot(1, "ads");
+    let (mine, _) = identity();
+    let file = format!("# created: today\n# public key: age1...\n{mine}\n");
+    let backend = || Box::new(AgeFile::identity(&file).unwrap());
+    let mut ring = KeyRing::create_in(&path, backend(), &mut rng(1)).unwrap();
+    ensure(&mut ring, &ads, 2).unwrap();
+    let wrap = wrapped(&ring, &ads);
+    let ring = KeyRing::open_in(&path, backend()).unwrap();
+    assert!(opens(&ring, &ads, &wrap));
+    assert_eq!(ring.kind(), "age file (age identity)");
+
+    let (other, _) = identity();
+    let wrong = KeyRing::open_in(&path, Box::new(AgeFile::identity(&other).unwrap()));
+    assert!(matches!(wrong, Err(RingError::WrongIdentity { .. })));
+    let wrong = KeyRing::open(&path, &passphrase());
+    assert!(matches!(wrong, Err(RingError::WrongPassphrase { .. })));
+    for none in [
+        "",
+        "# nothing\n",
+        "AGE-SECRET-KEY-1",
+        &format!("{mine}\n{other}"),
+    ] {
+        let refused = AgeFile::identity(none);
+        assert!(matches!(refused, Err(RingError::Identity)));
+    }
+}
+
+#[test]
+fn an_openssh_key_opens_its_ring_and_no_other() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("ring.age");
+    let ads = key_slot(1, "ads");
+    let key = SigningKey::generate(&mut rng(3));
+    let backend = || Box::new(AgeFile::ssh_key(&key).unwrap());
+    let mut ring = KeyRing::create_in(&path, backend(), &mut rng(1)).unwrap();
+    ensure(&mut ring, &ads, 2).unwrap();
+    let wrap = wrapped(&ring, &ads);
+    let ring = KeyRing::open_in(&path, backend()).unwrap();
+    assert!(opens(&ring, &ads, &wrap));
+    let other = AgeFile::ssh_key(&SigningKey::generate(&mut rng(4))).unwrap();
+    let wrong = KeyRing::open_in(&path, Box::new(other));
+    assert!(matches!(wrong, Err(RingError::WrongIdentity { .. })));
+}
+
+#[test]
+fn a_lost_passphrase_is_made_good_by_a_recovery_identity() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("ring.age");
+    let (ads, later) = (key_slot(1, "ads"), key_slot(2, "ads"));
+    let (mine, public) = identity();
+    let key = SigningKey::generate(&mut rng(3));
+    let ssh = format!("{} keeper@vault", key.public());
+    let mut ring = ring_at(&path);
+    ensure(&mut ring, &ads, 2).unwrap();
+    let slot = matching_slot("commutative");
+    ring.matching_secret_or_new(&slot, &mut rng(4)).unwrap();
+    assert!(!ring.recovery_file().exists());
+    assert!(ring.add_recovery(&public).unwrap());
+    assert!(!ring.add_recovery(&public).unwrap());
+    assert!(ring.add_recovery(&ssh).unwrap());
+    assert_eq!(
+        ring.recovery_file(),
+        folder.path().join("ring.recovery.age")
+    );
+    assert_eq!(
+        ring.recovery_recipients(),
+        [public.clone(), key.public().to_string()]
+    );
+    // Whatever is made later is in the file as well.
+    ensure(&mut ring, &later, 5).unwrap();
+    ring.count_matching_run(&slot, 9).unwrap();
+    let wraps = [wrapped(&ring, &ads), wrapped(&ring, &later)];
+
+    let openers = [
+        AgeFile::identity(&mine).unwrap(),
+        AgeFile::ssh_key(&key).unwrap(),
+    ];
+    for (at, opener) in openers.into_iter().enumerate() {
+        let new = folder.path().join(format!("ring-{at}.age"));
+        let (found, lost) = KeyRing::recover(&ring.recovery_file(), opener, &new, weak()).unwrap();
+        assert!(lost.is_empty());
+        assert!(opens(&found, &ads, &wraps[0]) && opens(&found, &later, &wraps[1]));
+        assert_eq!(found.seed_key().expose(), ring.seed_key().expose());
+        assert_eq!(found.matching_secret(&slot).unwrap().runs(), 1);
+        assert_eq!(found.recovery_recipients(), ring.recovery_recipients());
+        KeyRing::open(&new, &passphrase()).unwrap();
+    }
+    let opener = || AgeFile::identity(&mine).unwrap();
+    let again = KeyRing::recover(&ring.recovery_file(), opener(), &path, weak());
+    assert!(matches!(again, Err(RingError::Exists { .. })));
+    let (other, _) = identity();
+    let stranger = AgeFile::identity(&other).unwrap();
+    let new = folder.path().join("stranger.age");
+    let refused = KeyRing::recover(&ring.recovery_file(), stranger, &new, weak());
+    assert!(matches!(refused, Err(RingError::WrongIdentity { .. })));
+    assert!(!new.exists());
+}
+
+#[test]
+fn a_recipient_that_is_taken_away_opens_no_later_file() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("ring.age");
+    let ((one, one_public), (_, two_public)) = (identity(), identity());
+    let mut ring = ring_at(&path);
+    ring.add_recovery(&one_public).unwrap();
+    ring.add_recovery(&two_public).unwrap();
+    assert!(ring.remove_recovery(&one_public).unwrap());
+    assert!(!ring.remove_recovery(&one_public).unwrap());
+    let opener = AgeFile::identity(&one).unwrap();
+    let new = folder.path().join("new.age");
+    let refused = KeyRing::recover(&ring.recovery_file(), opener, &new, weak());
+    assert!(matches!(refused, Err(RingError::WrongIdentity { .. })));
+    // With the last one the file goes, and what a crash left of it.
+    let left = folder.path().join("ring.recovery.age.new");
+    fs::copy(ring.recovery_file(), &left).unwrap();
+    assert!(ring.remove_recovery(&two_public).unwrap());
+    assert!(!ring.recovery_file().exists() && !left.exists());
+}
+
+#[test]
+fn only_keys_that_age_can_encrypt_to_are_recipients() {
+    let folder = tempdir().unwrap();
+    let mut ring = ring_at(&folder.path().join("ring.age"));
+    let rsa = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC1JYJdm0mlNX1n0S6m+n8hSv";
+    for none in ["", "age1", "ssh-ed25519 AAAA", rsa, "correct horse"] {
+        let refused = ring.add_recovery(none);
+        assert!(matches!(refused, Err(RingError::Recipient)), "{none}");
+    }
+    assert!(!ring.recovery_file().exists());
+}
+
+#[test]
+fn a_destroyed_key_is_in_no_recovery_file() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("ring.age");
+    let (old, new) = (key_slot(1, "ads"), key_slot(2, "ads"));
+    let (mine, public) = identity();
+    let mut ring = ring_at(&path);
+    ring.add_recovery(&public).unwrap();
+    ensure(&mut ring, &old, 2).unwrap();
+    ensure(&mut ring, &new, 3).unwrap();
+    ring.destroy_purpose_keys(|slot| slot.key_epoch == 1)
+        .unwrap();
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap().path();
+        let text = fs::read(&file).unwrap();
+        assert!(!contains(&text, b"purchases"), "{}", file.display());
+    }
+    let opener = AgeFile::identity(&mine).unwrap();
+    let at = folder.path().join("new.age");
+    let (found, _) = KeyRing::recover(&ring.recovery_file(), opener, &at, weak()).unwrap();
+    assert!(!has(&found, &old) && has(&found, &new));
+}
+
+/// The recovery file is written first: where it cannot be, the ring is as it was.
+#[test]
+fn without_its_recovery_file_a_ring_does_not_change() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("ring.age");
+    let ads = key_slot(1, "ads");
+    let (_, public) = identity();
+    let mut ring = ring_at(&path);
+    ring.add_recovery(&public).unwrap();
+    let before = fs::read(&path).unwrap();
+    fs::create_dir(folder.path().join("ring.recovery.age.new")).unwrap();
+    assert!(matches!(
+        ensure(&mut ring, &ads, 2),
+        Err(RingError::File(_))
+    ));
+    assert!(!has(&ring, &ads));
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_ring_is_copied_under_other_protection() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("ring.age");
+    let ads = key_slot(1, "ads");
+    let mut ring = ring_at(&path);
+    ensure(&mut ring, &ads, 2).unwrap();
+    let slot = matching_slot("commutative");
+    ring.matching_secret_or_new(&slot, &mut rng(4)).unwrap();
+    let wrap = wrapped(&ring, &ads);
+    let new = folder.path().join("ring2.age");
+    let other = SecretString::from("battery staple");
+    let backend = || Box::new(AgeFile::passphrase_with_work_factor(&other, 1).unwrap());
+    let copy = ring.copy_to(&new, backend()).unwrap();
+    assert!(opens(&copy, &ads, &wrap));
+    let copy = KeyRing::open(&new, &other).unwrap();
+    assert!(opens(&copy, &ads, &wrap));
+    let key = |ring: &KeyRing| *ring.matching_secret(&slot).unwrap().key().expose();
+    assert_eq!(key(&copy), key(&ring));
+    assert!(matches!(
+        ring.copy_to(&new, backend()),
+        Err(RingError::Exists { .. })
+    ));
+}
