@@ -152,6 +152,8 @@ pub enum Ring {
     Show(PartyFolder),
     /// Who can recover the ring: list, add or remove public keys.
     Recipients(RingRecipients),
+    /// Make a new, empty ring where the old one is lost: data are then sealed again.
+    New(RingNew),
     /// Make a new ring of the recovery file, with a recovery identity.
     Recover(RingRecover),
     /// Copy the ring under a new passphrase, identity or OpenSSH key.
@@ -185,6 +187,17 @@ pub struct NewLock {
     /// An OpenSSH Ed25519 private key that opens the new ring.
     #[arg(long, value_name = "FILE")]
     pub ring_ssh_key: Option<PathBuf>,
+}
+
+/// Arguments of `ring new`.
+#[derive(Debug, Args)]
+pub struct RingNew {
+    /// The ring to make; nothing is overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// What opens it.
+    #[command(flatten)]
+    pub lock: NewLock,
 }
 
 /// Arguments of `ring recover`.

@@ -44,6 +44,7 @@ pub fn run(command: Command, printer: &Printer) -> Done {
         Command::Ring(verb) => match verb {
             Ring::Show(arguments) => ring::show(&arguments, printer),
             Ring::Recipients(arguments) => ring::recipients(&arguments, printer),
+            Ring::New(arguments) => ring::new(&arguments, printer),
             Ring::Recover(arguments) => ring::recover(&arguments, printer),
             Ring::Change(arguments) => ring::change(&arguments, printer),
         },

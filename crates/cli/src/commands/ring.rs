@@ -1,4 +1,4 @@
-//! `ring show`, `recipients`, `recover`, `change`: nothing here shows a key.
+//! `ring show`, `recipients`, `new`, `recover`, `change`: nothing here shows a key.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use incamera_party::{LockError, RingLock};
 use incamera_seal::{KeyRing, PurposeSlot, RingError};
 use serde::Serialize;
 
-use crate::args::{NewLock, PartyFolder, RingChange, RingRecipients, RingRecover};
+use crate::args::{NewLock, PartyFolder, RingChange, RingNew, RingRecipients, RingRecover};
 use crate::failure::{Context, Done, Failure};
 use crate::folder::{Folder, key_passphrase, strong_passphrase};
 use crate::printer::Printer;
@@ -175,6 +175,16 @@ struct Made {
     recovery_recipients: Vec<String>,
 }
 
+/// Makes a new, empty ring.
+pub fn new(arguments: &RingNew, printer: &Printer) -> Done {
+    let (lock, lines) = new_lock(&arguments.lock)?;
+    let made = lock.create(&arguments.out, key_passphrase()?.as_ref(), &mut rand::rng());
+    let made = made.or_fail("the ring was not made");
+    let ring = made.map_err(|failure| failure.hint("name another file with `--out`"))?;
+    say_made(&ring, Vec::new(), &lines, printer);
+    Ok(())
+}
+
 /// Makes a new ring of the recovery file.
 pub fn recover(arguments: &RingRecover, printer: &Printer) -> Done {
     let folder = Folder::open(&arguments.of.party)?;
@@ -227,7 +237,7 @@ fn new_ring_hint(error: &RingError) -> &'static str {
 
 fn say_made(ring: &KeyRing, lost: Vec<Keys>, lines: &str, printer: &Printer) {
     let mut text = format!(
-        "a new key ring is at {} ({})\n  put into `party.toml` under [keys], in place of the old lines:\n    ring = {}\n    {lines}\n  then start the service anew, and remove the old ring: it holds the same keys",
+        "a new key ring is at {} ({})\n  put into `party.toml` under [keys], in place of the old lines:\n    ring = {}\n    {lines}\n  then start the service anew; an old ring with the same keys is best removed",
         ring.path().display(),
         ring.kind(),
         quoted(ring.path()),

@@ -18,4 +18,5 @@ mod full_disk;
 mod help;
 mod invariants;
 mod keys;
+mod rings;
 mod world;

@@ -82,17 +82,23 @@ impl World {
 
     /// The same, with an agreement changed by `edit`.
     pub fn agreed_as(edit: impl FnOnce(String) -> String) -> Self {
-        Self::made(|listens| listens, edit)
+        Self::made(|listens| listens, edit, &[])
+    }
+
+    /// The same, with more arguments of the shop's `init`.
+    pub fn agreed_in(shop: &[&str]) -> Self {
+        Self::made(|listens| listens, |text| text, shop)
     }
 
     /// The same, with `public` telling what address the agreement names for each service.
     pub fn agreed_at(public: impl FnMut(SocketAddr) -> SocketAddr) -> Self {
-        Self::made(public, |text| text)
+        Self::made(public, |text| text, &[])
     }
 
     fn made(
         mut public: impl FnMut(SocketAddr) -> SocketAddr,
         edit: impl FnOnce(String) -> String,
+        shop: &[&str],
     ) -> Self {
         let mut role = |name| {
             let listens = free_address().unwrap();
@@ -109,15 +115,14 @@ impl World {
             stage: Stage::new(PathBuf::from(PROGRAM)),
             folder: tempfile::tempdir().unwrap(),
         };
-        for role in [&world.shop, &world.mailer] {
-            world.init(role);
-        }
+        world.init(&world.shop, shop);
+        world.init(&world.mailer, &["--analyst", "ana"]);
         world.agree(AGREEMENT, edit);
         world.write_room(AGREEMENT);
         world
     }
 
-    fn init(&self, role: &Role) {
+    fn init(&self, role: &Role, more: &[&str]) {
         let folder = self.path(role.name);
         let (listens, url) = (role.listens.to_string(), format!("https://{}", role.public));
         let mut arguments = vec![
@@ -133,9 +138,7 @@ impl World {
             "240",
             "--insecure-accept-simulated",
         ];
-        if role.name == "mailer" {
-            arguments.extend(["--analyst", "ana"]);
-        }
+        arguments.extend(more);
         self.done(&arguments);
     }
 
