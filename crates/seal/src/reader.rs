@@ -134,9 +134,15 @@ pub fn load_part(path: &Path, manifest: &Manifest, part: &Part) -> Result<Bytes,
 }
 
 fn checked_bytes(path: &Path, part: &Part) -> io::Result<Option<Bytes>> {
-    let mut bytes = Vec::new();
+    let file = File::open(path)?;
+    if file.metadata()?.len() != part.bytes {
+        return Ok(None);
+    }
+    // All of it at once: growing would copy what was read before. One byte more is asked for, as
+    // the file may grow too.
+    let mut bytes = Vec::with_capacity(usize::try_from(part.bytes).map_or(0, |bytes| bytes + 1));
     let limit = part.bytes.saturating_add(1);
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    file.take(limit).read_to_end(&mut bytes)?;
     let whole = bytes.len() as u64 == part.bytes;
     let right = whole && PartDigest::from_bytes(Sha256::digest(&bytes).into()) == part.digest;
     Ok(right.then(|| bytes.into()))
