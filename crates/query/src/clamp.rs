@@ -40,6 +40,26 @@ pub(crate) fn range(column: &ColumnSpec) -> (i128, i128) {
     (low, high.max(low))
 }
 
+/// The least and the most that the engine sees of a column of numbers, days or moments.
+pub(crate) fn ends(column: &ColumnSpec) -> (i128, i128) {
+    let (first, last) = (i128::from(FIRST_DAY), i128::from(LAST_DAY));
+    let day = i128::from(DAY_US);
+    match column.ty {
+        ColumnType::Bool => (0, 1),
+        ColumnType::Date => (first, last),
+        ColumnType::Timestamp => (first * day, (last + 1) * day - 1),
+        _ => range(column),
+    }
+}
+
+/// Whether the engine sees a text of a column as it is, and not as null.
+pub(crate) fn is_sound(text: &str, column: &ColumnSpec) -> bool {
+    match column.values.as_deref() {
+        Some(values) => values.iter().any(|value| value == text),
+        None => text.len() <= MAX_TEXT_BYTES,
+    }
+}
+
 /// The longest text of a column that the engine sees, in bytes.
 pub(crate) fn longest_text(column: &ColumnSpec) -> usize {
     let listed = column.values.as_deref();
@@ -51,15 +71,15 @@ pub(crate) fn longest_text(column: &ColumnSpec) -> usize {
 /// A stored column as the engine takes it, every value in its range; nothing if it is not of
 /// the column's type.
 pub(crate) fn in_range(array: &ArrayRef, column: &ColumnSpec) -> Option<ArrayRef> {
-    let (low, high) = range(column);
+    let (low, high) = ends(column);
     let narrow = |bound: i128| i64::try_from(bound).ok();
+    let day = |bound: i128| i32::try_from(bound).ok();
     let array = match column.ty {
         ColumnType::Int => clamped::<Int64Type>(array, narrow(low)?, narrow(high)?)?,
         ColumnType::Decimal { .. } => clamped::<Decimal128Type>(array, low, high)?,
-        ColumnType::Date => clamped::<Date32Type>(array, FIRST_DAY, LAST_DAY)?,
+        ColumnType::Date => clamped::<Date32Type>(array, day(low)?, day(high)?)?,
         ColumnType::Timestamp => {
-            let (first, last) = (i64::from(FIRST_DAY), i64::from(LAST_DAY) + 1);
-            clamped::<TimestampMicrosecondType>(array, first * DAY_US, last * DAY_US - 1)?
+            clamped::<TimestampMicrosecondType>(array, narrow(low)?, narrow(high)?)?
         }
         ColumnType::Text => texts(array, column)?,
         _ => Arc::clone(array),
@@ -86,11 +106,7 @@ where
 /// too long, or not listed where there is a list, become null.
 fn texts(array: &ArrayRef, column: &ColumnSpec) -> Option<ArrayRef> {
     let narrow = array.as_string_opt::<i32>()?;
-    let listed = column.values.as_deref();
-    let sound = |text: &str| match listed {
-        Some(values) => values.iter().any(|value| value == text),
-        None => text.len() <= MAX_TEXT_BYTES,
-    };
+    let sound = |text: &str| is_sound(text, column);
     if narrow.iter().flatten().all(sound) {
         return cast(array, &DataType::LargeUtf8).ok();
     }

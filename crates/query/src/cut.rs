@@ -1,22 +1,29 @@
-//! The row cut: at most so many rows a person of a data set, in one streaming pass.
+//! The row cut: at most so many rows a person of a data set, of those that pass the query's
+//! conditions on it, in one streaming pass.
 //!
 //! # Claim
-//! Which rows of a person are kept depends on the key, the data set, the person and how many
-//! rows the person has, never on values or on other people, and not on how rows are batched.
+//! Which of a person's rows are kept depends on the key, the data set, the person, which of the
+//! person's rows pass, and how many, never on other values or on other people, and not on how
+//! rows are batched or left out by statistics. So whatever changes in one person's rows changes
+//! at most so many kept rows of that person, and none of another's.
 //! Memory holds one batch a part and the rows of one person, cut as they come.
 //!
 //! # Checks
 //! Pseudonyms are not null, never fall, and lie in the slice that is read: an owner who sealed
-//! otherwise could let one person count as several, so its rows are refused.
+//! otherwise could let one person count as several, so its rows are refused. All rows are
+//! looked at, and their people counted, before conditions drop any: an error must not tell how
+//! many rows pass (I7).
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, UInt64Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::record_batch::RecordBatch;
 use incamera_dp::{NoiseKey, NoiseStream};
 use incamera_types::{DatasetName, Pseudonym};
 
+use crate::filter::Sieve;
+use crate::public::Most;
 use crate::source::{Batches, SourceError};
 
 /// Rows of one person beyond the cap that are held before they are cut.
@@ -36,8 +43,14 @@ pub(crate) struct Rule {
     pub(crate) partition: (u32, u32),
     /// Rows a person that are kept.
     pub(crate) cap: usize,
+    /// How many columns batches have; fewer are pseudonyms alone, of rows that do not pass.
+    pub(crate) columns: usize,
     /// Where the pseudonym stands in the batches.
     pub(crate) column: usize,
+    /// The conditions, if there are any.
+    pub(crate) sieve: Option<Sieve>,
+    /// People that there may be.
+    pub(crate) most: Most,
     pub(crate) key: Arc<NoiseKey>,
 }
 
@@ -81,17 +94,20 @@ impl Cut {
     /// nobody has too many rows, or else the rows of one person.
     fn step(&mut self) -> Result<(), SourceError> {
         if let [lane] = self.lanes.as_mut_slice()
-            && let Some(stretch) = lane.uncut(&self.rule)
+            && let Some(Uncut { rows, people }) = lane.uncut(&self.rule)
         {
-            if lane.skip(stretch.num_rows(), &self.rule)? {
+            self.rule.most.add(people)?;
+            let stretch = lane.rows.slice(lane.at, rows);
+            if lane.skip(rows, &self.rule)? {
                 self.lanes.clear();
             }
-            self.keep(stretch);
+            stretch.into_iter().for_each(|rows| self.keep(rows));
             return Ok(());
         }
         let Some(person) = self.lanes.iter().map(Lane::person).min() else {
             return Ok(());
         };
+        self.rule.most.add(1)?;
         let mut run = Run::new(&self.rule, person);
         let mut at = 0;
         while let Some(lane) = self.lanes.get_mut(at) {
@@ -147,7 +163,8 @@ impl Iterator for Cut {
 /// One part, at the next row to give.
 struct Lane {
     rest: Batches,
-    batch: RecordBatch,
+    rows: Passing,
+    /// Of all rows, whether or not they pass.
     people: FixedSizeBinaryArray,
     at: usize,
     last: Person,
@@ -163,7 +180,7 @@ impl Lane {
         let last = check_order(&people, None, rule)?;
         Ok(Some(Self {
             rest,
-            batch,
+            rows: Passing::of(batch, rule)?,
             people,
             at: 0,
             last,
@@ -177,7 +194,7 @@ impl Lane {
     /// Moves on by `rows`; says whether the part has ended.
     fn skip(&mut self, rows: usize, rule: &Rule) -> Result<bool, SourceError> {
         self.at += rows;
-        if self.at < self.batch.num_rows() {
+        if self.at < self.people.len() {
             return Ok(false);
         }
         let Some(batch) = next_batch(&mut self.rest)? else {
@@ -185,39 +202,103 @@ impl Lane {
         };
         self.people = people(&batch, rule)?;
         self.last = check_order(&self.people, Some(self.last), rule)?;
-        self.batch = batch;
+        self.rows = Passing::of(batch, rule)?;
         self.at = 0;
         Ok(false)
     }
 
-    /// The rows to the last change of person in this batch, if nobody in them has more than
-    /// the cap. The last person may go on in the next batch.
-    fn uncut(&self, rule: &Rule) -> Option<RecordBatch> {
-        let (mut start, mut end) = (self.at, self.at);
-        for at in self.at + 1..self.batch.num_rows() {
+    /// How far it is to the last change of person in this batch, if nobody before it has more
+    /// rows than the cap. The last person may go on in the next batch.
+    fn uncut(&self, rule: &Rule) -> Option<Uncut> {
+        let (mut start, mut end, mut people) = (self.at, self.at, 0);
+        for at in self.at + 1..self.people.len() {
             if self.people.value(at) != self.people.value(at - 1) {
                 if at - start > rule.cap {
                     break;
                 }
                 (start, end) = (at, at);
+                people += 1;
             }
         }
-        (end > self.at).then(|| self.batch.slice(self.at, end - self.at))
+        let rows = end - self.at;
+        (rows > 0).then_some(Uncut { rows, people })
     }
 
     /// Moves the rows of the run's person into it; says whether the part has ended.
     fn drain(&mut self, run: &mut Run<'_>, rule: &Rule) -> Result<bool, SourceError> {
         while self.person() == run.person {
             let start = self.at;
-            let same = (start..self.batch.num_rows())
-                .take_while(|&at| value(&self.people, at) == run.person);
+            let same =
+                (start..self.people.len()).take_while(|&at| value(&self.people, at) == run.person);
             let rows = same.count();
-            run.push(self.batch.slice(start, rows))?;
+            if let Some(piece) = self.rows.slice(start, rows) {
+                run.push(piece)?;
+            }
             if self.skip(rows, rule)? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+}
+
+/// Rows of whole people, none of whom is cut.
+struct Uncut {
+    rows: usize,
+    people: u64,
+}
+
+/// Those rows of a batch that pass the conditions.
+struct Passing {
+    /// Nothing if they were left out unread.
+    batch: Option<RecordBatch>,
+    /// How many rows pass before each row, and before the end; nothing if all pass.
+    before: Option<Vec<usize>>,
+}
+
+impl Passing {
+    fn of(batch: RecordBatch, rule: &Rule) -> Result<Self, SourceError> {
+        if batch.num_columns() < rule.columns {
+            let (batch, before) = (None, None);
+            return Ok(Self { batch, before });
+        }
+        let passes = match &rule.sieve {
+            Some(sieve) => sieve.passes(&batch).ok_or_else(|| rule.broken())?,
+            None => return Ok(Self::all(batch)),
+        };
+        if passes.true_count() == batch.num_rows() {
+            return Ok(Self::all(batch));
+        }
+        let mut before = Vec::with_capacity(batch.num_rows() + 1);
+        let mut count = 0;
+        before.push(count);
+        before.extend(passes.values().iter().map(|passes| {
+            count += usize::from(passes);
+            count
+        }));
+        let batch = filter_record_batch(&batch, &passes).map_err(|_| rule.broken())?;
+        Ok(Self {
+            batch: Some(batch),
+            before: Some(before),
+        })
+    }
+
+    fn all(batch: RecordBatch) -> Self {
+        Self {
+            batch: Some(batch),
+            before: None,
+        }
+    }
+
+    /// Those of so many rows that pass, if any do.
+    fn slice(&self, start: usize, rows: usize) -> Option<RecordBatch> {
+        let batch = self.batch.as_ref()?;
+        let place = |at: usize| match &self.before {
+            Some(before) => before.get(at).copied(),
+            None => Some(at),
+        };
+        let (start, end) = (place(start)?, place(start + rows)?);
+        (end > start).then(|| batch.slice(start, end - start))
     }
 }
 
@@ -228,7 +309,11 @@ fn next_batch(rest: &mut Batches) -> Result<Option<RecordBatch>, SourceError> {
 }
 
 fn people(batch: &RecordBatch, rule: &Rule) -> Result<FixedSizeBinaryArray, SourceError> {
-    let column: Option<&ArrayRef> = batch.columns().get(rule.column);
+    let alone = batch.num_columns() < rule.columns;
+    let column: Option<&ArrayRef> = match alone {
+        true => batch.columns().first(),
+        false => batch.columns().get(rule.column),
+    };
     let people = column
         .and_then(|column| column.as_fixed_size_binary_opt())
         .ok_or_else(|| rule.broken())?;

@@ -22,6 +22,7 @@ mod clamp;
 mod clipped;
 mod cut;
 mod explain;
+mod filter;
 mod fold;
 mod lineage;
 mod measure;

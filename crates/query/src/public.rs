@@ -8,19 +8,19 @@
 //! pushed (I7). Public rows are read before an owner is asked, and then the same bytes, by
 //! their digest, when it runs.
 //!
-//! Of private data sets the people are counted while they are read: what was too many shows by
-//! their owner's rows alone.
+//! Of private data sets the people are counted while they are read, before any condition: what
+//! was too many shows by their owner's rows alone, whatever an analyst asks.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef};
 use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, SortField};
 use incamera_dp::NoiseKey;
 use incamera_types::limits::{PEOPLE_FACTOR, PEOPLE_SLACK};
-use incamera_types::{ColumnName, DatasetSpec, Pseudonym};
+use incamera_types::{ColumnName, DatasetSpec};
 
 use crate::check::CheckedQuery;
 use crate::scan::Slice;
@@ -73,22 +73,6 @@ impl Most {
         }
         Err(self.error.clone())
     }
-}
-
-/// How many people a batch starts, after the one that came last; rows are sorted by person.
-pub(crate) fn new_people(people: &ArrayRef, last: &mut Option<[u8; Pseudonym::BYTES]>) -> u64 {
-    let Some(people) = people.as_fixed_size_binary_opt() else {
-        return 0;
-    };
-    let mut new = 0;
-    for at in 0..people.len() {
-        let person = people.value(at).try_into().ok();
-        if person != *last {
-            new += 1;
-            *last = person;
-        }
-    }
-    new
 }
 
 /// Reads the public data sets of a query: whether they have no more rows than agreed, and none

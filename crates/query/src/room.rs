@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use incamera_release::OpenedGrants;
 use incamera_seal::{
-    Part, PartKeys, PartReader, SignedManifest, load_part, read_part, read_public_part,
+    Bounds, Part, PartKeys, PartReader, SignedManifest, load_part, read_part_within,
+    read_public_part,
 };
 use incamera_types::{ColumnName, DatasetName, FileId};
 
@@ -164,14 +165,20 @@ impl Opened {
         self.grants.as_ref()?.part_keys(dataset, &part.file_id)
     }
 
-    fn part(&self, stored: &Stored, part: &Part, columns: &[ColumnName]) -> Option<PartReader> {
+    fn part(
+        &self,
+        stored: &Stored,
+        part: &Part,
+        columns: &[ColumnName],
+        bounds: &Bounds,
+    ) -> Option<PartReader> {
         let manifest = &stored.manifest;
         let file = || load_part(stored.paths.get(&part.file_id)?, manifest, part).ok();
         if manifest.public() {
             return read_public_part(file()?, manifest, part, columns, BATCH_ROWS).ok();
         }
         let keys = self.keys(manifest.dataset(), part)?;
-        read_part(file()?, manifest, part, keys, columns, BATCH_ROWS).ok()
+        read_part_within(file()?, manifest, part, keys, columns, BATCH_ROWS, bounds).ok()
     }
 }
 
@@ -199,6 +206,7 @@ impl PartSource for Opened {
         dataset: &DatasetName,
         partition: u32,
         columns: &[ColumnName],
+        bounds: &Bounds,
     ) -> Result<Vec<Batches>, SourceError> {
         let stored = self.data.stored(dataset)?;
         let public = stored.manifest.public();
@@ -208,7 +216,7 @@ impl PartSource for Opened {
         };
         let parts = stored.manifest.parts().iter().filter(readable);
         parts
-            .map(|part| stored.batches(part, self.part(stored, part, columns)))
+            .map(|part| stored.batches(part, self.part(stored, part, columns, bounds)))
             .collect()
     }
 }

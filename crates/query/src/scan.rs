@@ -1,12 +1,14 @@
 //! Sealed parts as a table of the engine.
 //!
 //! A [`Slice`] reads only the columns that the plan asks for, brings every value into its
-//! declared range, cuts rows a person, and gives no statistics: nothing is ever answered from
-//! metadata. It is rebuilt for every stretch of partitions, since people never span two.
+//! declared range, drops what the plan's conditions on it drop, cuts rows a person, and gives
+//! no statistics: nothing is ever answered from metadata. It is rebuilt for every stretch of partitions, since people never span two.
 //!
 //! An engine reads as much as it needs: a join whose one side is empty does not look at the
 //! other, so that damage would be found or not found by what the sides share. Therefore a
-//! slice keeps hold of its rows, and [`Slice::drain`] reads what a plan left (I7).
+//! slice keeps hold of its rows, and [`Slice::drain`] reads what a plan left (I7). Conditions
+//! leave row groups out by the request and their owner's own statistics; the pseudonyms of all
+//! rows are read, checked and counted nevertheless.
 
 use std::fmt;
 use std::ops::Range;
@@ -24,12 +26,13 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use incamera_dp::NoiseKey;
-use incamera_types::{ColumnName, DatasetSpec};
+use incamera_types::{ColumnName, ColumnSpec, DatasetSpec};
 
 use crate::check::CheckedQuery;
 use crate::clamp;
 use crate::cut::{Cut, Rule};
-use crate::public::{Most, new_people};
+use crate::filter::Filter;
+use crate::public::Most;
 use crate::source::{Batches, PartSource, SourceError};
 use crate::tables::{field, schema_of, schema_read};
 
@@ -47,6 +50,8 @@ pub(crate) struct Slice {
     key: Arc<NoiseKey>,
     /// The columns that are read: all that the query declares, until a plan says which.
     schema: SchemaRef,
+    /// The plan's conditions on these rows.
+    filter: Filter,
     tap: Arc<Tap>,
 }
 
@@ -56,8 +61,8 @@ pub(crate) struct Tap(Mutex<Flow>);
 
 #[derive(Default)]
 struct Flow {
-    /// The columns that the plan reads, whether or not it comes to that.
-    planned: Option<SchemaRef>,
+    /// The columns that the plan reads and its conditions, whether or not it comes to that.
+    planned: Option<(SchemaRef, Filter)>,
     /// The rows, once somebody asked for some.
     rows: Option<Batches>,
     /// What was wrong with them: kept here, whatever an engine makes of an error.
@@ -100,7 +105,7 @@ impl TableProvider for Slice {
         &self,
         _: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _: &[Expr],
+        filters: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let all = schema_of(&self.spec);
@@ -108,8 +113,9 @@ impl TableProvider for Slice {
             Some(columns) => Arc::new(all.project(columns)?),
             None => all,
         };
-        self.tap.flow().planned = Some(Arc::clone(&schema));
-        let slice = self.reading(Arc::clone(&schema));
+        let filter = Filter::new(&self.spec, filters);
+        self.tap.flow().planned = Some((Arc::clone(&schema), filter.clone()));
+        let slice = self.reading(Arc::clone(&schema), filter);
         let exec =
             StreamingTableExec::try_new(schema, vec![Arc::new(slice)], None, [], false, None)?;
         Ok(Arc::new(exec))
@@ -159,14 +165,19 @@ impl Slice {
             },
             key,
             schema: schema_read(spec, &checked.query.reads),
+            filter: Filter::default(),
             tap: Arc::default(),
         }
     }
 
-    /// The same rows of these columns.
-    fn reading(&self, schema: SchemaRef) -> Self {
+    /// These columns of those rows that pass.
+    fn reading(&self, schema: SchemaRef, filter: Filter) -> Self {
         let slice = self.clone();
-        Self { schema, ..slice }
+        Self {
+            schema,
+            filter,
+            ..slice
+        }
     }
 
     /// Reads and checks every row that the plan has left, until `stop` says otherwise.
@@ -175,7 +186,9 @@ impl Slice {
     /// The first error of all rows, whoever read them.
     pub(crate) fn drain(&self, stop: &dyn Fn() -> bool) -> Result<(), SourceError> {
         let planned = self.tap.flow().planned.clone();
-        let slice = self.reading(planned.unwrap_or_else(|| Arc::clone(&self.schema)));
+        let all = || (Arc::clone(&self.schema), Filter::default());
+        let (schema, filter) = planned.unwrap_or_else(all);
+        let slice = self.reading(schema, filter);
         while !stop() && self.tap.next(&slice).is_some() {}
         self.tap.flow().error.clone().map_or(Ok(()), Err)
     }
@@ -205,8 +218,8 @@ impl Slice {
         }))
     }
 
-    /// The columns to read: those asked for, and the pseudonym, which is checked in any case;
-    /// with the pseudonym's place among them.
+    /// The columns to read: those asked for, those that conditions read, and the pseudonym,
+    /// which is checked in any case; with the pseudonym's place among them.
     fn columns(&self) -> (Vec<ColumnName>, Option<usize>) {
         let asked = |field: &Arc<arrow::datatypes::Field>| field.name().parse().ok();
         let mut columns: Vec<ColumnName> = self.schema.fields().iter().filter_map(asked).collect();
@@ -215,10 +228,10 @@ impl Slice {
             .pseudonym_column()
             .filter(|_| !self.spec.public)
             .map(|unit| &unit.name);
-        if let Some(unit) = unit
-            && !columns.contains(unit)
-        {
-            columns.push(unit.clone());
+        for more in self.filter.columns().iter().chain(unit) {
+            if !columns.contains(more) {
+                columns.push(more.clone());
+            }
         }
         let at = unit.and_then(|unit| columns.iter().position(|column| column == unit));
         (columns, at)
@@ -230,8 +243,12 @@ impl Slice {
         columns: &[ColumnName],
         unit: Option<usize>,
     ) -> Result<Batches, SourceError> {
-        let parts = self.source.open(&self.spec.name, partition, columns)?;
-        let tamed = parts.into_iter().map(|part| self.tamed(part, columns));
+        let bounds = self.filter.bounds();
+        let parts = self
+            .source
+            .open(&self.spec.name, partition, columns, bounds)?;
+        let columns = self.specs(columns)?;
+        let tamed = parts.into_iter().map(|part| self.tamed(part, &columns));
         let Some(column) = unit else {
             let most = self.most.clone();
             let counted = move |batch: RecordBatch| {
@@ -241,23 +258,25 @@ impl Slice {
             let rows = tamed.collect::<Vec<_>>().into_iter().flatten();
             return Ok(Box::new(rows.map(move |batch| batch.and_then(&counted))));
         };
+        let fields = columns.iter().map(field).collect::<Vec<_>>();
+        let sieve = self.filter.over(&Arc::new(Schema::new(fields)));
         let rule = Rule {
             dataset: self.spec.name.clone(),
             partition: (partition, self.of),
             cap: self.cap,
+            columns: columns.len(),
             column,
+            sieve: sieve.map_err(|_| self.broken())?,
+            most: self.most.clone(),
             key: Arc::clone(&self.key),
         };
-        let (most, mut last) = (self.most.clone(), None);
-        let mut counted = move |batch: RecordBatch| {
-            let people = batch.columns().get(column);
-            most.add(people.map_or(0, |people| new_people(people, &mut last)))?;
-            Ok(batch)
-        };
-        let rows = Cut::new(rule, tamed.collect())?;
-        Ok(Box::new(
-            rows.map(move |batch| batch.and_then(&mut counted)),
-        ))
+        Ok(Box::new(Cut::new(rule, tamed.collect())?))
+    }
+
+    fn specs(&self, columns: &[ColumnName]) -> Result<Arc<[ColumnSpec]>, SourceError> {
+        let column = |name: &ColumnName| self.spec.column(name).cloned();
+        let columns = columns.iter().map(column).collect::<Option<_>>();
+        columns.ok_or_else(|| self.broken())
     }
 
     fn broken(&self) -> SourceError {
@@ -266,21 +285,10 @@ impl Slice {
         }
     }
 
-    /// A part's rows with every value in its range, before anything gathers them.
-    fn tamed(&self, part: Batches, columns: &[ColumnName]) -> Batches {
-        let column = |name: &ColumnName| self.spec.column(name).cloned();
-        let columns: Option<Vec<_>> = columns.iter().map(column).collect();
-        let (columns, broken) = (columns.unwrap_or_default(), self.broken());
-        let tame = move |batch: RecordBatch| {
-            let arrays = batch.columns().iter().zip(&columns);
-            let arrays = arrays.map(|(array, column)| clamp::in_range(array, column));
-            let arrays: Vec<_> = arrays.collect::<Option<_>>()?;
-            let fields = columns.iter().map(field).collect::<Vec<_>>();
-            let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-            let schema = Arc::new(Schema::new(fields));
-            RecordBatch::try_new_with_options(schema, arrays, &rows).ok()
-        };
-        Box::new(part.map(move |batch| tame(batch?).ok_or_else(|| broken.clone())))
+    /// A part's rows with every value in its range, before anything looks at them.
+    fn tamed(&self, part: Batches, columns: &Arc<[ColumnSpec]>) -> Batches {
+        let (columns, broken) = (Arc::clone(columns), self.broken());
+        Box::new(part.map(move |batch| tame(batch?, &columns).ok_or_else(|| broken.clone())))
     }
 
     /// A batch as the engine takes it: the columns asked for.
@@ -291,4 +299,17 @@ impl Slice {
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns.to_vec(), &rows)
             .map_err(|_| self.broken())
     }
+}
+
+/// A batch of these columns with every value in its range. Pseudonyms alone have none.
+fn tame(batch: RecordBatch, columns: &[ColumnSpec]) -> Option<RecordBatch> {
+    if batch.num_columns() < columns.len() {
+        return Some(batch);
+    }
+    let arrays = batch.columns().iter().zip(columns);
+    let arrays = arrays.map(|(array, column)| clamp::in_range(array, column));
+    let arrays: Vec<_> = arrays.collect::<Option<_>>()?;
+    let fields = columns.iter().map(field).collect::<Vec<_>>();
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &rows).ok()
 }

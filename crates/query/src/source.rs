@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use arrow::record_batch::RecordBatch;
+use incamera_seal::Bounds;
 use incamera_types::{ColumnName, DatasetName, FileId};
 
-/// Batches of one part, sorted by pseudonym, with exactly the columns asked for.
+/// Batches of one part, sorted by pseudonym, with exactly the columns asked for; or with the
+/// pseudonyms alone, of rows that are not within the bounds.
 pub(crate) type Batches = Box<dyn Iterator<Item = Result<RecordBatch, SourceError>> + Send>;
 
 /// Gives the rows of data sets, part by part.
@@ -19,7 +21,8 @@ pub(crate) trait PartSource: Send + Sync {
     /// [`SourceError`] if the data set is not there.
     fn partitions(&self, dataset: &DatasetName) -> Result<u32, SourceError>;
 
-    /// Opens the parts of one slice, in a fixed order. Rows of parts that the query's purpose
+    /// Opens the parts of one slice, in a fixed order. Of rows that `bounds` rule out, only the
+    /// pseudonyms need be there. Rows of parts that the query's purpose
     /// does not open are not there.
     ///
     /// # Errors
@@ -29,6 +32,7 @@ pub(crate) trait PartSource: Send + Sync {
         dataset: &DatasetName,
         partition: u32,
         columns: &[ColumnName],
+        bounds: &Bounds,
     ) -> Result<Vec<Batches>, SourceError>;
 }
 
@@ -110,6 +114,7 @@ impl PartSource for Memory {
         dataset: &DatasetName,
         partition: u32,
         columns: &[ColumnName],
+        _: &Bounds,
     ) -> Result<Vec<Batches>, SourceError> {
         let parts = self
             .parts

@@ -9,7 +9,10 @@ use datafusion::common::{DataFusionError, TableReference, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
-use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableProviderFilterPushDown, TableSource,
+    WindowUDF,
+};
 use incamera_types::{ColumnRef, ColumnSpec, ColumnType, DatasetName, DatasetSpec, Pseudonym};
 
 /// Bytes of a pseudonym, as Arrow counts them.
@@ -56,11 +59,27 @@ pub(crate) fn schema_read(spec: &DatasetSpec, reads: &BTreeSet<ColumnRef>) -> Sc
 }
 
 /// A table without rows.
-struct Shell(SchemaRef);
+struct Shell {
+    schema: SchemaRef,
+    public: bool,
+}
 
 impl TableSource for Shell {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.0)
+        Arc::clone(&self.schema)
+    }
+
+    /// What a plan asks of one private data set's columns alone, the scan answers
+    /// ([`filter`](crate::filter)). All rows of public ones are counted, so all are read.
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
+        let support = match self.public {
+            true => TableProviderFilterPushDown::Unsupported,
+            false => TableProviderFilterPushDown::Exact,
+        };
+        Ok(vec![support; filters.len()])
     }
 }
 
@@ -102,7 +121,10 @@ impl ContextProvider for Tables<'_> {
             _ => None,
         };
         match spec {
-            Some(spec) => Ok(Arc::new(Shell(schema_of(spec)))),
+            Some(spec) => Ok(Arc::new(Shell {
+                schema: schema_of(spec),
+                public: spec.public,
+            })),
             None => plan_err!("the agreement has no data set `{name}`"),
         }
     }

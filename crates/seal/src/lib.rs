@@ -22,6 +22,7 @@
 //! # Reference
 //! Parquet Modular Encryption, `AES_GCM_V1` with an encrypted footer.
 
+mod bounds;
 mod classify;
 mod consents;
 mod count;
@@ -45,6 +46,7 @@ mod table;
 mod unwrap;
 mod writer;
 
+pub use bounds::{Bound, Bounds};
 pub use consents::Consents;
 pub use count::count_rows;
 pub use crosswalk::{Crosswalk, CrosswalkScope};
@@ -61,7 +63,8 @@ pub use manifest::{
 };
 pub use own::{OwnRows, own_rows};
 pub use reader::{
-    PartFileError, PartReader, ReadError, check_part_file, load_part, read_part, read_public_part,
+    PartFileError, PartReader, ReadError, check_part_file, load_part, read_part, read_part_within,
+    read_public_part,
 };
 pub use repeats::Repeats;
 pub use rewrite::{

@@ -4,18 +4,21 @@
 //! What comes out is what the owner sealed at this place: the footer and every page carry the
 //! AAD prefix that the manifest says, each column opens with its own key and no other, and the
 //! columns are those of the manifest. Rows are seen to be in order of pseudonym and inside the
-//! part's slice, because the bound on a person's contribution rests on it.
+//! part's slice, because the bound on a person's contribution rests on it: in every row group,
+//! also in those that [`Bounds`] leave out, of which nothing but the pseudonyms is read.
 //!
 //! An owner who seals false rows is not found out. A file that the parser cannot cope with, and
 //! even one that makes it panic, is one more [`ReadError`].
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{FixedSizeBinaryArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, FixedSizeBinaryArray, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
+use arrow::error::ArrowError;
 use bytes::Bytes;
 use incamera_types::{
     ColumnName, ColumnType, DatasetName, Digest as _, FileId, PartDigest, Pseudonym,
@@ -26,11 +29,13 @@ use parquet::arrow::arrow_reader::{
     ParquetRecordBatchReaderBuilder,
 };
 use parquet::encryption::decrypt::FileDecryptionProperties;
+use parquet::errors::ParquetError;
 use parquet::file::column_crypto_metadata::ColumnCryptoMetaData;
 use parquet::file::metadata::ParquetMetaData;
-use parquet::file::reader::ChunkReader;
+use parquet::file::reader::{ChunkReader, Length};
 use sha2::{Digest as _, Sha256};
 
+use crate::bounds::Bounds;
 use crate::guard::{Damaged, guarded};
 use crate::labels::part_aad;
 use crate::manifest::{Manifest, Part};
@@ -166,19 +171,30 @@ fn file_digest(path: &Path, bytes: u64) -> io::Result<Option<PartDigest>> {
 }
 
 /// The columns of one part, opened, batch by batch.
+///
+/// Batches of row groups that [`Bounds`] leave out have the pseudonyms alone.
 pub struct PartReader {
-    batches: ParquetRecordBatchReader,
-    /// For each column wanted, its place among those read.
-    order: Vec<usize>,
+    /// What is left to read, in order of rows.
+    stretches: VecDeque<Stretch>,
     schema: SchemaRef,
     rows: Option<RowCheck>,
+    left_out_rows: u64,
     error: ReadError,
     ended: bool,
 }
 
+/// Row groups that follow each other and of which the same columns are read.
+struct Stretch {
+    batches: ParquetRecordBatchReader,
+    /// For each column wanted, its place among those read.
+    order: Vec<usize>,
+    schema: SchemaRef,
+    /// Where the pseudonym stands among those wanted, if it is.
+    people: Option<usize>,
+}
+
 /// Sees to it that rows are in order and inside the part's slice.
 struct RowCheck {
-    column: usize,
     partition: u32,
     partitions: u32,
     last: Pseudonym,
@@ -191,13 +207,31 @@ impl PartReader {
         self.schema.clone()
     }
 
-    fn take_in(&mut self, batch: &RecordBatch) -> Option<RecordBatch> {
-        let batch = batch.project(&self.order).ok()?;
-        if let Some(check) = &mut self.rows {
-            check.batch(&batch)?;
+    /// How many rows lie in row groups that the bounds leave out.
+    #[must_use]
+    pub fn left_out_rows(&self) -> u64 {
+        self.left_out_rows
+    }
+
+    /// The next batch of the stretch at hand or of the one after it.
+    fn read(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        while let Some(stretch) = self.stretches.front_mut() {
+            if let Some(batch) = stretch.batches.next() {
+                return batch.map(Some);
+            }
+            self.stretches.pop_front();
         }
-        (batch.schema().fields() == self.schema.fields())
-            .then(|| batch.with_schema(self.schema.clone()).ok())
+        Ok(None)
+    }
+
+    fn take_in(&mut self, batch: &RecordBatch) -> Option<RecordBatch> {
+        let stretch = self.stretches.front()?;
+        let batch = batch.project(&stretch.order).ok()?;
+        if let (Some(check), Some(people)) = (&mut self.rows, stretch.people) {
+            check.batch(batch.columns().get(people)?)?;
+        }
+        (batch.schema().fields() == stretch.schema.fields())
+            .then(|| batch.with_schema(stretch.schema.clone()).ok())
             .flatten()
     }
 }
@@ -209,7 +243,7 @@ impl Iterator for PartReader {
         if self.ended {
             return None;
         }
-        let next = guarded(|| self.batches.next().transpose());
+        let next = guarded(|| self.read());
         let batch = match next {
             Ok(batch) => batch.map(|batch| self.take_in(&batch)),
             Err(Damaged) => Some(None),
@@ -227,9 +261,9 @@ impl std::fmt::Debug for PartReader {
 }
 
 impl RowCheck {
-    fn batch(&mut self, batch: &RecordBatch) -> Option<()> {
-        let column: &FixedSizeBinaryArray = batch.column(self.column).as_any().downcast_ref()?;
-        for at in 0..batch.num_rows() {
+    fn batch(&mut self, people: &ArrayRef) -> Option<()> {
+        let column: &FixedSizeBinaryArray = people.as_any().downcast_ref()?;
+        for at in 0..column.len() {
             let person = table::pseudonym(column, at);
             if person < self.last || person.partition(self.partitions) != self.partition {
                 return None;
@@ -254,6 +288,25 @@ pub fn read_part(
     columns: &[ColumnName],
     batch_rows: usize,
 ) -> Result<PartReader, ReadError> {
+    let all = Bounds::none();
+    read_part_within(file, manifest, part, keys, columns, batch_rows, &all)
+}
+
+/// As [`read_part`], but of row groups without a row within `bounds`, by the statistics of
+/// these columns, it reads the pseudonyms alone (nothing, if they are not asked for). Which row
+/// groups those are follows from the bounds and the part.
+///
+/// # Errors
+/// As [`read_part`].
+pub fn read_part_within(
+    file: impl ChunkReader + 'static,
+    manifest: &Manifest,
+    part: &Part,
+    keys: &PartKeys,
+    columns: &[ColumnName],
+    batch_rows: usize,
+    bounds: &Bounds,
+) -> Result<PartReader, ReadError> {
     let error = ReadError::of(manifest, part);
     let refused = || error.clone();
     if manifest.public() || keys.file_id() != part.file_id {
@@ -267,6 +320,7 @@ pub fn read_part(
         part,
         columns,
         batch_rows,
+        bounds,
     };
     opening.open(file, options, true).ok_or_else(refused)
 }
@@ -291,6 +345,7 @@ pub fn read_public_part(
         part,
         columns,
         batch_rows,
+        bounds: &Bounds::none(),
     };
     opening
         .open(file, ArrowReaderOptions::new(), false)
@@ -333,6 +388,7 @@ struct Opening<'a> {
     part: &'a Part,
     columns: &'a [ColumnName],
     batch_rows: usize,
+    bounds: &'a Bounds,
 }
 
 impl Opening<'_> {
@@ -358,42 +414,139 @@ impl Opening<'_> {
         for column in self.columns {
             wanted.push(stored.index_of(column.as_str()).ok()?);
         }
-        let mut read = wanted.clone();
-        read.sort_unstable();
-        read.dedup();
-        if wanted.is_empty() || sealed && !own_keys(metadata.metadata(), &stored, &read) {
+        if wanted.is_empty() || sealed && !own_keys(metadata.metadata(), &stored, &wanted) {
             return None;
         }
-        let order = wanted.iter().map(|at| read.binary_search(at).ok());
-        let order: Vec<usize> = order.collect::<Option<_>>()?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
-        let mask = ProjectionMask::roots(builder.parquet_schema(), read);
-        let batches = builder
-            .with_projection(mask)
-            .with_batch_size(self.batch_rows.max(1))
-            .build()
-            .ok()?;
+        let people = self.columns.iter().position(|name| self.is_pseudonym(name));
+        let may = self
+            .bounds
+            .may_hold(metadata.metadata(), &stored, self.columns);
+        let groups = Groups {
+            file: Shared(Arc::new(file)),
+            stored: &stored,
+            metadata,
+            batch_rows: self.batch_rows.max(1),
+        };
         Some(PartReader {
-            batches,
-            order,
+            stretches: groups.stretches(&may, &wanted, people)?,
             schema: Arc::new(stored.project(&wanted).ok()?),
-            rows: self.row_check(),
+            rows: people.map(|_| self.row_check()),
+            left_out_rows: groups.left_out_rows(&may),
             error: ReadError::of(self.manifest, self.part),
             ended: false,
         })
     }
 
-    fn row_check(&self) -> Option<RowCheck> {
-        let pseudonym = |name: &ColumnName| {
-            let column = self.manifest.column(name);
-            column.is_some_and(|column| column.ty == ColumnType::Pseudonym)
-        };
-        Some(RowCheck {
-            column: self.columns.iter().position(pseudonym)?,
+    fn is_pseudonym(&self, name: &ColumnName) -> bool {
+        let column = self.manifest.column(name);
+        column.is_some_and(|column| column.ty == ColumnType::Pseudonym)
+    }
+
+    fn row_check(&self) -> RowCheck {
+        RowCheck {
             partition: self.part.partition,
             partitions: self.manifest.partitions(),
             last: Pseudonym::from_bytes([0; Pseudonym::BYTES]),
+        }
+    }
+}
+
+/// The row groups of an opened part.
+struct Groups<'a, F: ChunkReader> {
+    file: Shared<F>,
+    stored: &'a Schema,
+    metadata: ArrowReaderMetadata,
+    batch_rows: usize,
+}
+
+impl<F: ChunkReader + 'static> Groups<'_, F> {
+    /// Readers of all row groups: of the columns wanted where a row may count, of the
+    /// pseudonyms among them elsewhere.
+    fn stretches(
+        &self,
+        may: &[bool],
+        wanted: &[usize],
+        people: Option<usize>,
+    ) -> Option<VecDeque<Stretch>> {
+        let mut stretches = VecDeque::new();
+        let mut start = 0;
+        for alike in may.chunk_by(|a, b| a == b) {
+            let groups = (start..start + alike.len()).collect();
+            start += alike.len();
+            let stretch = match (alike.first(), people) {
+                (Some(true), _) => self.stretch(groups, wanted, people)?,
+                (_, Some(people)) => {
+                    let column = wanted.get(people..=people)?;
+                    self.stretch(groups, column, Some(0))?
+                }
+                (_, None) => continue,
+            };
+            stretches.push_back(stretch);
+        }
+        Some(stretches)
+    }
+
+    fn stretch(
+        &self,
+        groups: Vec<usize>,
+        wanted: &[usize],
+        people: Option<usize>,
+    ) -> Option<Stretch> {
+        let mut read = wanted.to_vec();
+        read.sort_unstable();
+        read.dedup();
+        let order = wanted.iter().map(|at| read.binary_search(at).ok());
+        let order: Vec<usize> = order.collect::<Option<_>>()?;
+        let (file, metadata) = (self.file.clone(), self.metadata.clone());
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
+        let mask = ProjectionMask::roots(builder.parquet_schema(), read);
+        let batches = builder
+            .with_projection(mask)
+            .with_row_groups(groups)
+            .with_batch_size(self.batch_rows)
+            .build()
+            .ok()?;
+        let schema = Arc::new(self.stored.project(wanted).ok()?);
+        Some(Stretch {
+            batches,
+            order,
+            schema,
+            people,
         })
+    }
+
+    fn left_out_rows(&self, may: &[bool]) -> u64 {
+        let groups = self.metadata.metadata().row_groups().iter().zip(may);
+        let rows = groups.filter(|(_, may)| !**may);
+        rows.map(|(group, _)| u64::try_from(group.num_rows()).unwrap_or(0))
+            .sum()
+    }
+}
+
+/// A file that several readers share: each knows where it reads.
+struct Shared<F>(Arc<F>);
+
+impl<F> Clone for Shared<F> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<F: ChunkReader> Length for Shared<F> {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+}
+
+impl<F: ChunkReader> ChunkReader for Shared<F> {
+    type T = F::T;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        self.0.get_read(start)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        self.0.get_bytes(start, length)
     }
 }
 

@@ -4,6 +4,7 @@
 use arrow::array::{
     BooleanArray, Date32Array, Decimal128Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
+use incamera_seal::Bounds;
 use incamera_types::{ColumnName, Pseudonym};
 
 use super::*;
@@ -189,8 +190,9 @@ impl PartSource for Breaks {
         name: &DatasetName,
         partition: u32,
         columns: &[ColumnName],
+        bounds: &Bounds,
     ) -> Result<Vec<Batches>, SourceError> {
-        let mut parts = self.memory.open(name, partition, columns)?;
+        let mut parts = self.memory.open(name, partition, columns, bounds)?;
         if name.as_str() == self.of {
             let error = damage(self.of, u8::try_from(partition).unwrap());
             let broken = std::iter::once(Err(error));

@@ -175,6 +175,7 @@ impl PartSource for Broken {
         _: &DatasetName,
         _: u32,
         _: &[incamera_types::ColumnName],
+        _: &incamera_seal::Bounds,
     ) -> Result<Vec<Batches>, SourceError> {
         Err(self.0.clone())
     }
