@@ -315,7 +315,7 @@ fn bounds(page: &mut Page, agreement: &Agreement, query: &Query) {
             ));
         } else {
             page.sub_point(format_args!(
-                "at most {most} row{s} a person of {dataset} counts"
+                "at most {most} row{s} a person of {dataset} counts, of those that the SQL's conditions on it let through"
             ));
         }
     }

@@ -256,8 +256,8 @@ pub struct Query {
     pub sql_at: usize,
     /// Its parameters.
     pub params: BTreeMap<ParamName, ParamType>,
-    /// The most rows a person of each private data set that is read; of each public one, the
-    /// most rows in all.
+    /// The most rows a person of each private data set that is read, of those that pass the
+    /// conditions on it; of each public one, the most rows in all.
     pub rows: BTreeMap<DatasetName, u64>,
     /// What one person can add.
     pub per_person: PerPerson,

@@ -9,7 +9,7 @@
 //! lie above `high`, in whole units.
 //! # What it is not
 //! The answer's people: joins with others' data, and conditions on their columns, are left out,
-//! and named. Rows above the cap of a person are not cut, because which ones go is drawn by
+//! and named. Rows above the cap of a person, of those that pass, are not cut, because which ones go is drawn by
 //! everybody's seeds; how many people have too many is told instead.
 
 use std::collections::HashMap;
@@ -91,7 +91,8 @@ pub struct Clipped {
     pub groups_unknown: Vec<String>,
     /// The most rows of a person that an answer counts.
     pub rows_a_person: Option<u64>,
-    /// People with more rows than that: which of them count is drawn by lot.
+    /// People with more rows than that which pass the conditions applied: which of them count
+    /// is drawn by lot.
     pub people_above_rows: u64,
 }
 
@@ -170,12 +171,15 @@ impl CheckedQuery {
             key: &NoiseKey::from_bytes([0; 32]),
         };
         let mut fold = Fold::new(&rules);
+        let mut counts = Counts::new();
         while let Some(batch) = batches.next().await {
-            fold.push(&batch?)?;
+            let batch = batch?;
+            count(&batch, &mut counts)?;
+            fold.push(&batch)?;
         }
         let totals = fold.finish();
         let totals = by_measure(&totals, measures.len());
-        cut.figures(&totals, rows)
+        cut.figures(&totals, &counts)
     }
 }
 
@@ -384,7 +388,7 @@ impl<'a> Cut<'a> {
         people.into_iter().chain(sums).collect()
     }
 
-    fn figures(self, totals: &[i128], rows: &[RecordBatch]) -> Result<Clipped, ClippedError> {
+    fn figures(self, totals: &[i128], counts: &Counts) -> Result<Clipped, ClippedError> {
         let (people, totals) = totals.split_first().ok_or(ClippedError::Engine)?;
         let people = unsigned(*people);
         let sums = self.sums.iter().zip(totals.chunks(CLAMPS));
@@ -397,10 +401,9 @@ impl<'a> Cut<'a> {
             groups: self.groups.into_iter().map(|group| group.name).collect(),
             groups_unknown: self.groups_unknown,
             rows_a_person: cap,
-            people_above_rows: match cap {
-                Some(cap) => above(rows, cap)?,
-                None => 0,
-            },
+            people_above_rows: cap.map_or(0, |cap| {
+                counts.values().filter(|count| **count > cap).count() as u64
+            }),
         })
     }
 }
@@ -493,19 +496,18 @@ fn shaped(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, DataFu
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
-/// People with more rows than `cap`.
-fn above(rows: &[RecordBatch], cap: u64) -> Result<u64, ClippedError> {
-    let mut counts: HashMap<Vec<u8>, u64> = HashMap::new();
-    for batch in rows {
-        let mut columns = batch.columns().iter();
-        let people = columns.find_map(|column| column.as_fixed_size_binary_opt());
-        let people = people.ok_or(ClippedError::Engine)?;
-        for person in people.iter().flatten() {
-            match counts.get_mut(person) {
-                Some(count) => *count += 1,
-                None => drop(counts.insert(person.to_vec(), 1)),
-            }
+/// How many rows of each person pass.
+type Counts = HashMap<Vec<u8>, u64>;
+
+/// Counts the rows of a batch, whose first column is the person.
+fn count(batch: &RecordBatch, counts: &mut Counts) -> Result<(), ClippedError> {
+    let people = batch.columns().first();
+    let people = people.and_then(|people| people.as_fixed_size_binary_opt());
+    for person in people.ok_or(ClippedError::Engine)?.iter().flatten() {
+        match counts.get_mut(person) {
+            Some(count) => *count += 1,
+            None => drop(counts.insert(person.to_vec(), 1)),
         }
     }
-    Ok(counts.values().filter(|count| **count > cap).count() as u64)
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use datafusion::logical_expr::LogicalPlan;
 use incamera_agreement::{Agreement, ConsentSource};
 use incamera_dp::interval::shown;
 use incamera_types::{DatasetSpec, Delta, Epsilon, PartyName, PurposeName};
@@ -10,6 +11,7 @@ use serde::Serialize;
 use crate::check::CheckedQuery;
 use crate::fold::cells;
 use crate::measure::{Kind, Measure};
+use crate::run::optimized;
 
 /// A bounded plan in words. Computed from the agreement alone.
 #[derive(Clone, Debug, Serialize)]
@@ -107,6 +109,7 @@ fn whose(spec: &DatasetSpec, agreement: &Agreement, purpose: &PurposeName) -> St
 
 fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
     let query = &checked.query;
+    let plan = optimized(checked).ok();
     let mut steps = Vec::new();
     for spec in checked.datasets.values() {
         let columns = query.reads.iter().filter(|read| read.dataset == spec.name);
@@ -118,6 +121,7 @@ fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
             spec.owner,
             whose(spec, agreement, &query.purpose)
         ));
+        steps.extend(conditions(plan.as_ref(), spec));
         if let Some(rows) = query.rows.get(&spec.name) {
             let rows = count(*rows, "row");
             steps.push(if spec.public {
@@ -159,6 +163,27 @@ fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
         ));
     }
     steps
+}
+
+/// The conditions that drop rows of a data set before they are cut.
+fn conditions(plan: Option<&LogicalPlan>, spec: &DatasetSpec) -> Option<String> {
+    let mut conditions = Vec::new();
+    let mut stack: Vec<&LogicalPlan> = plan.into_iter().collect();
+    while let Some(node) = stack.pop() {
+        stack.extend(node.inputs());
+        let LogicalPlan::TableScan(scan) = node else {
+            continue;
+        };
+        if scan.table_name.table() == spec.name.as_str() {
+            let said = scan
+                .filters
+                .iter()
+                .map(|one| one.human_display().to_string());
+            conditions.extend(said);
+        }
+    }
+    let all = conditions.join(" AND ");
+    (!all.is_empty()).then(|| format!("drop those without {all}"))
 }
 
 fn in_group(checked: &CheckedQuery) -> &'static str {

@@ -113,7 +113,7 @@ fn show(
     lines.extend(clipped.sums.iter().flat_map(sum));
     if let (Some(cap), above @ 1..) = (clipped.rows_a_person, clipped.people_above_rows) {
         lines.push(format!(
-            "  {above} people have more than {cap} rows: only {cap} of them count in an answer, by lot; here all do"
+            "  {above} people have more than {cap} rows that pass the conditions below: only {cap} of them count in an answer, by lot; here all do"
         ));
     }
     lines.extend(filters(clipped));

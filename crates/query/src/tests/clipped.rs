@@ -117,6 +117,20 @@ fn known_people_are_counted() {
     assert_eq!((found.rows_a_person, found.people_above_rows), (Some(3), 1));
 }
 
+/// The cut counts the rows that pass: who has too many only outside the window loses none.
+#[test]
+fn rows_that_do_not_pass_are_not_too_many() {
+    let agreement = lift("{ groups = 1, spend = [0, 400], items = [2, 4] }");
+    let above = |days: [&'static str; 4]| {
+        let rows = rows(&days.map(|day| (1, day, 10, 1, "")));
+        let found = clipped(&agreement, "purchases", &[rows]).unwrap();
+        found.people_above_rows
+    };
+    assert_eq!(above(["2026-03-01"; 4]), 1);
+    let outside = ["2026-03-01", "2026-03-01", "2026-03-01", "2026-04-01"];
+    assert_eq!(above(outside), 0);
+}
+
 #[test]
 fn what_was_applied_is_said() {
     let agreement = lift("{ groups = 1, spend = [0, 400], items = [2, 4] }");

@@ -1,6 +1,7 @@
 //! Tests of the whole crate, over an agreement with rows in memory.
 
 mod clipped;
+mod filters;
 mod hostile;
 mod invariants;
 mod memory;

@@ -15,6 +15,7 @@ mod local_files;
 mod manifests;
 mod parts;
 mod recovery;
+mod pruning;
 mod replacing;
 mod rewriting;
 mod ring;

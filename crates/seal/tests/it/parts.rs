@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use arrow::array::{Array as _, AsArray as _, FixedSizeBinaryArray, RecordBatch};
 use arrow::datatypes::Schema;
+use bytes::Bytes;
 use incamera_seal::{
-    Manifest, Part, PartFileError, PartKeys, ReadError, check_part_file, load_part, part_path,
-    read_part, read_public_part,
+    Bound, Manifest, Part, PartFileError, PartKeys, ReadError, check_part_file, load_part,
+    part_path, read_part, read_part_within, read_public_part,
 };
 use incamera_types::Pseudonym;
 use incamera_wire::v1 as wire;
@@ -359,7 +360,16 @@ fn other_columns_or_rows_out_of_order_are_refused() {
     assert!(one.read(&with_keys(&other_order, &ALL)).is_err());
     let backwards = arrow::array::UInt32Array::from_iter_values((0..60).rev());
     let backwards = arrow::compute::take_record_batch(&batch, &backwards).unwrap();
-    assert!(one.read(&with_keys(&backwards, &ALL)).is_err());
+    let backwards = with_keys(&backwards, &ALL);
+    assert!(one.read(&backwards).is_err());
+    // Nor where no row counts, and only the pseudonyms are read.
+    let nothing = (names(&["day"]).remove(0), Bound::Numbers(Vec::new()));
+    let (file, bounds) = (Bytes::from(backwards), [nothing].into_iter().collect());
+    let (keys, columns) = (&one.keys, names(&ALL));
+    let read =
+        read_part_within(file, &one.manifest, &one.part, keys, &columns, 7, &bounds).unwrap();
+    assert_eq!(read.left_out_rows(), 60);
+    assert!(read.collect::<Result<Vec<_>, _>>().is_err());
     // A person outside the part's slice.
     let moved = one
         .world
