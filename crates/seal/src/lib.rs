@@ -42,6 +42,7 @@ mod rewrite;
 mod ring;
 mod sealing;
 mod source;
+mod stretch;
 mod table;
 mod unwrap;
 mod writer;

@@ -23,22 +23,18 @@ use bytes::Bytes;
 use incamera_types::{
     ColumnName, ColumnType, DatasetName, Digest as _, FileId, PartDigest, Pseudonym,
 };
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-    ParquetRecordBatchReaderBuilder,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::encryption::decrypt::FileDecryptionProperties;
-use parquet::errors::ParquetError;
 use parquet::file::column_crypto_metadata::ColumnCryptoMetaData;
 use parquet::file::metadata::ParquetMetaData;
-use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::reader::ChunkReader;
 use sha2::{Digest as _, Sha256};
 
 use crate::bounds::Bounds;
 use crate::guard::{Damaged, guarded};
 use crate::labels::part_aad;
 use crate::manifest::{Manifest, Part};
+use crate::stretch::{Groups, Shared, Stretch};
 use crate::table;
 use crate::unwrap::PartKeys;
 use crate::writer::ENCRYPTED_MAGIC;
@@ -183,16 +179,6 @@ pub struct PartReader {
     ended: bool,
 }
 
-/// Row groups that follow each other and of which the same columns are read.
-struct Stretch {
-    batches: ParquetRecordBatchReader,
-    /// For each column wanted, its place among those read.
-    order: Vec<usize>,
-    schema: SchemaRef,
-    /// Where the pseudonym stands among those wanted, if it is.
-    people: Option<usize>,
-}
-
 /// Sees to it that rows are in order and inside the part's slice.
 struct RowCheck {
     partition: u32,
@@ -263,13 +249,24 @@ impl std::fmt::Debug for PartReader {
 impl RowCheck {
     fn batch(&mut self, people: &ArrayRef) -> Option<()> {
         let column: &FixedSizeBinaryArray = people.as_any().downcast_ref()?;
-        for at in 0..column.len() {
-            let person = table::pseudonym(column, at);
-            if person < self.last || person.partition(self.partitions) != self.partition {
+        let Some(end) = column.len().checked_sub(1) else {
+            return Some(());
+        };
+        let person = |at| table::pseudonym(column, at);
+        // Compared as numbers, which is faster.
+        let number = |at| u128::from_be_bytes(*person(at).as_bytes());
+        let mut before = u128::from_be_bytes(*self.last.as_bytes());
+        for at in 0..=end {
+            let next = number(at);
+            if next < before {
                 return None;
             }
-            self.last = person;
+            before = next;
         }
+        // Slices are prefixes: between two people of a slice stands nobody of another.
+        let inside = |at| person(at).partition(self.partitions) == self.partition;
+        (inside(0) && inside(end)).then_some(())?;
+        self.last = person(end);
         Some(())
     }
 }
@@ -422,7 +419,7 @@ impl Opening<'_> {
             .bounds
             .may_hold(metadata.metadata(), &stored, self.columns);
         let groups = Groups {
-            file: Shared(Arc::new(file)),
+            file: Shared::new(file),
             stored: &stored,
             metadata,
             batch_rows: self.batch_rows.max(1),
@@ -448,105 +445,6 @@ impl Opening<'_> {
             partitions: self.manifest.partitions(),
             last: Pseudonym::from_bytes([0; Pseudonym::BYTES]),
         }
-    }
-}
-
-/// The row groups of an opened part.
-struct Groups<'a, F: ChunkReader> {
-    file: Shared<F>,
-    stored: &'a Schema,
-    metadata: ArrowReaderMetadata,
-    batch_rows: usize,
-}
-
-impl<F: ChunkReader + 'static> Groups<'_, F> {
-    /// Readers of all row groups: of the columns wanted where a row may count, of the
-    /// pseudonyms among them elsewhere.
-    fn stretches(
-        &self,
-        may: &[bool],
-        wanted: &[usize],
-        people: Option<usize>,
-    ) -> Option<VecDeque<Stretch>> {
-        let mut stretches = VecDeque::new();
-        let mut start = 0;
-        for alike in may.chunk_by(|a, b| a == b) {
-            let groups = (start..start + alike.len()).collect();
-            start += alike.len();
-            let stretch = match (alike.first(), people) {
-                (Some(true), _) => self.stretch(groups, wanted, people)?,
-                (_, Some(people)) => {
-                    let column = wanted.get(people..=people)?;
-                    self.stretch(groups, column, Some(0))?
-                }
-                (_, None) => continue,
-            };
-            stretches.push_back(stretch);
-        }
-        Some(stretches)
-    }
-
-    fn stretch(
-        &self,
-        groups: Vec<usize>,
-        wanted: &[usize],
-        people: Option<usize>,
-    ) -> Option<Stretch> {
-        let mut read = wanted.to_vec();
-        read.sort_unstable();
-        read.dedup();
-        let order = wanted.iter().map(|at| read.binary_search(at).ok());
-        let order: Vec<usize> = order.collect::<Option<_>>()?;
-        let (file, metadata) = (self.file.clone(), self.metadata.clone());
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
-        let mask = ProjectionMask::roots(builder.parquet_schema(), read);
-        let batches = builder
-            .with_projection(mask)
-            .with_row_groups(groups)
-            .with_batch_size(self.batch_rows)
-            .build()
-            .ok()?;
-        let schema = Arc::new(self.stored.project(wanted).ok()?);
-        Some(Stretch {
-            batches,
-            order,
-            schema,
-            people,
-        })
-    }
-
-    fn left_out_rows(&self, may: &[bool]) -> u64 {
-        let groups = self.metadata.metadata().row_groups().iter().zip(may);
-        let rows = groups.filter(|(_, may)| !**may);
-        rows.map(|(group, _)| u64::try_from(group.num_rows()).unwrap_or(0))
-            .sum()
-    }
-}
-
-/// A file that several readers share: each knows where it reads.
-struct Shared<F>(Arc<F>);
-
-impl<F> Clone for Shared<F> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<F: ChunkReader> Length for Shared<F> {
-    fn len(&self) -> u64 {
-        self.0.len()
-    }
-}
-
-impl<F: ChunkReader> ChunkReader for Shared<F> {
-    type T = F::T;
-
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        self.0.get_read(start)
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        self.0.get_bytes(start, length)
     }
 }
 

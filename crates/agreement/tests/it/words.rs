@@ -33,7 +33,7 @@ fn the_explanation_says_what_a_lawyer_asks() {
         "may be asked by mailer/ana",
         "the answer goes to mailer and shop",
         "one person adds 0 to 400 to spend of a group",
-        "at most 1,000 rows a person of purchases counts",
+        "at most 1,000 rows a person of purchases counts, of those that the SQL's conditions on it let through",
         "fewer than 50 people",
         "shows a row for each campaign_group: mailed and not mailed",
         "shifts the odds of it by a factor of 2.72 at most, save with a probability of 1e-8",
