@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use incamera_types::{AnalystName, AnalystRef, DatasetName, IdKind, PartyName, QueryName};
+use incamera_types::{
+    AnalystName, AnalystRef, DatasetName, IdKind, PartyName, PurposeName, QueryName,
+};
 
 /// Compute a joint answer from data that nobody shows.
 #[derive(Debug, Parser)]
@@ -158,6 +160,8 @@ pub enum Ring {
     Recover(RingRecover),
     /// Copy the ring under a new passphrase, identity or OpenSSH key.
     Change(RingChange),
+    /// Give programs on this machine the keys of one purpose of your own sealed data.
+    Serve(RingServe),
 }
 
 /// Arguments of `ring recipients`.
@@ -520,7 +524,7 @@ pub struct QueryRun {
     pub key: PathBuf,
     /// What the answer is for; the query's own purpose where not named.
     #[arg(long)]
-    pub purpose: Option<incamera_types::PurposeName>,
+    pub purpose: Option<PurposeName>,
     /// Why, in words; goes into the owners' logs.
     #[arg(long, default_value = "")]
     pub reason: String,
@@ -534,3 +538,34 @@ pub struct QueryRun {
     #[arg(value_name = "NAME=VALUE")]
     pub params: Vec<String>,
 }
+
+/// Arguments of `ring serve`.
+#[derive(Debug, Args)]
+#[command(long_about = RING_SERVE)]
+pub struct RingServe {
+    #[command(flatten)]
+    pub party: PartyFolder,
+    #[command(flatten)]
+    pub under: UnderAgreement,
+    /// The one purpose whose keys are given, a leaf of the agreement.
+    #[arg(long)]
+    pub purpose: PurposeName,
+    /// Where to listen, on this machine only; a free port where it is 0.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    pub listen: std::net::SocketAddr,
+    /// Where to write address and token; `ring-endpoint.json` in the party's folder where not
+    /// named.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+const RING_SERVE: &str = "\
+Give programs on this machine the keys of one purpose of your own sealed data.
+
+Until Ctrl-C, a program that has the token (PyArrow with the client in python/) gets the keys
+of the columns that the newest version of a data set has for the purpose, and of no others.
+It may also have keys wrapped for a file that it encrypts, which `data seal` then reads. Each
+request is in `ring-access.log` before its answer leaves. The party's service has no part in
+this, and nobody else's data are opened by it.
+
+Example:  incamera ring serve --party shop --purpose measurement";

@@ -13,6 +13,7 @@ mod parameters;
 mod query;
 mod register;
 mod ring;
+mod ring_serve;
 mod room_client;
 mod seal;
 mod serve;
@@ -47,6 +48,7 @@ pub fn run(command: Command, printer: &Printer) -> Done {
             Ring::New(arguments) => ring::new(&arguments, printer),
             Ring::Recover(arguments) => ring::recover(&arguments, printer),
             Ring::Change(arguments) => ring::change(&arguments, printer),
+            Ring::Serve(arguments) => ring_serve::run(&arguments, printer),
         },
         Command::Match(Match::Run(arguments)) => matching::run(&arguments, printer),
         Command::Data(verb) => match verb {

@@ -14,6 +14,9 @@
 //!   sealed/DATASET/  manifest and encrypted parts
 //!   ledger.sqlite    charges, seeds (encrypted), log
 //!   serving.lock     empty; held while the service runs
+//!   ring-endpoint.json  address and token of `ring serve`, while it runs
+//!   ring-endpoint.lock  empty; held while it runs
+//!   ring-access.log  each request to it
 //! ```
 
 use std::fs::TryLockError;
@@ -98,6 +101,21 @@ impl Folder {
                 .hint("use that one, or end it first")),
             Err(TryLockError::Error(error)) => Err(Failure::failed(what).because(&error)),
         }
+    }
+
+    /// Where `ring serve` says address and token.
+    pub fn endpoint_file(&self) -> PathBuf {
+        self.root.join("ring-endpoint.json")
+    }
+
+    /// Held by `ring serve` for as long as it runs.
+    pub fn endpoint_lock(&self) -> PathBuf {
+        self.root.join("ring-endpoint.lock")
+    }
+
+    /// Where `ring serve` says what it was asked for.
+    pub fn access_log(&self) -> PathBuf {
+        self.root.join("ring-access.log")
     }
 
     /// Where a sealed data set lies.

@@ -6,6 +6,7 @@ mod agreement_error;
 mod args;
 mod clock;
 mod commands;
+mod endpoint;
 mod failure;
 mod folder;
 mod kept;

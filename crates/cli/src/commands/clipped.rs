@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::agreement::refused;
 use super::data::own_dataset;
-use super::seal::{Home, source};
+use super::seal::Home;
 use super::{block_on, parameters};
 use crate::agreement_error;
 use crate::args::DataClipped;
@@ -64,7 +64,7 @@ fn read(
     printer: &Printer,
 ) -> Result<OwnRows, Failure> {
     let what = format!("`{}` was not read", arguments.file.data.display());
-    let source = source(&arguments.file.data, &what)?;
+    let source = home.source(&arguments.file.data, &home.folder.ring()?, &what)?;
     let crosswalk = home.crosswalk()?;
     let people = |id: &str| crosswalk.as_ref()?.pseudonym(id);
     let consents = home.consents()?;

@@ -22,6 +22,7 @@ use tonic::Streaming;
 
 use super::block_on;
 use super::room_client::{self, status_failure};
+use super::seal::ENCRYPTED;
 use crate::args::MatchRun;
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::Folder;
@@ -42,7 +43,7 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
     let agreement = room_client::own_agreement(&folder, &file)?;
     let kind = id_kind(arguments, &agreement)?;
     let peer = peer(&agreement, folder.name())?;
-    let prepared = read_ids(arguments, &kind, printer)?;
+    let prepared = read_ids(arguments, &folder, agreement.agreement(), &kind, printer)?;
     enough_valid(&prepared, arguments, &kind, printer)?;
     let scope = CrosswalkScope {
         agreement_id: agreement.agreement().id,
@@ -120,6 +121,8 @@ fn peer(agreement: &Agreement, me: &PartyName) -> Result<PartyName, Failure> {
 
 fn read_ids(
     arguments: &MatchRun,
+    folder: &Folder,
+    agreement: &Agreement,
     kind: &IdKind,
     printer: &Printer,
 ) -> Result<ids::Prepared, Failure> {
@@ -128,7 +131,13 @@ fn read_ids(
     let mut raw = Vec::new();
     for path in &arguments.data {
         let what = format!("the ids in `{}` were not read", path.display());
-        let source = Source::of(path).or_fail(&what)?;
+        let mut source = Source::of(path).or_fail(&what)?;
+        if matches!(source, Source::Parquet(_)) {
+            let unlocked = source.unlock(&folder.ring()?, &agreement.id, None);
+            source = unlocked
+                .or_fail(&what)
+                .map_err(|failure| failure.hint(ENCRYPTED))?;
+        }
         read_texts(&source, column, &mut |id| {
             raw.push(id.to_owned());
             bar.inc(1);

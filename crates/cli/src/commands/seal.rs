@@ -5,8 +5,8 @@ use std::path::Path;
 use incamera_agreement::{Agreement, ConsentSource};
 use incamera_matching::ids;
 use incamera_seal::{
-    Consent, Consents, Crosswalk, Inherited, Outline, SealError, SealJob, SealReport, Source,
-    SourceError, seal_dataset_keeping,
+    Consent, Consents, Crosswalk, Inherited, KeyRing, Outline, SealError, SealJob, SealReport,
+    Source, SourceError, seal_dataset_keeping,
 };
 use incamera_types::limits::{PEOPLE_FACTOR, PEOPLE_SLACK};
 use incamera_types::{ColumnName, DatasetName, DatasetSpec, IdKind};
@@ -109,11 +109,11 @@ impl<'a> Home<'a> {
         printer: &Printer,
     ) -> Result<(SealReport, Option<Before>), Failure> {
         let what = format!("`{}` was not sealed", arguments.file.data.display());
-        let source = source(&arguments.file.data, &what)?;
         let crosswalk = self.crosswalk()?;
         let people = |id: &str| crosswalk.as_ref()?.pseudonym(id);
         let consents = self.consents()?;
         let mut ring = self.folder.ring()?;
+        let source = self.source(&arguments.file.data, &ring, &what)?;
         let before = Before::read(self, &ring, arguments.yes, printer)?;
         let bar = printer.progress("sealing", None);
         let out = self.folder.sealed(&self.agreement.id, &arguments.dataset);
@@ -160,6 +160,15 @@ impl<'a> Home<'a> {
         }
     }
 
+    /// The owner's file; one that another tool encrypted is opened with the ring.
+    pub fn source(&self, path: &Path, ring: &KeyRing, what: &str) -> Result<Source, Failure> {
+        let dataset = Some(&self.spec.name);
+        let unlocked = source(path, what)?.unlock(ring, &self.agreement.id, dataset);
+        unlocked
+            .or_fail(what)
+            .map_err(|failure| failure.hint(ENCRYPTED))
+    }
+
     /// The crosswalk of the data set's kind of id; none for a data set without people.
     pub fn crosswalk(&self) -> Result<Option<People>, Failure> {
         let Some(column) = self.spec.pseudonym_column() else {
@@ -203,8 +212,11 @@ impl<'a> Home<'a> {
 
 const UNWANTED: &str = "nothing was sealed: check that it is the right file, whole, and that `incamera match run` has its ids; say `--yes` if it is meant so";
 
+/// What to do about an encrypted file that does not open.
+pub const ENCRYPTED: &str = "nothing was read: write the file with the client in `python/` while `incamera ring serve` runs, the data set's name as master key, or write it unencrypted";
+
 /// The owner's file, by its ending.
-pub fn source(path: &Path, what: &str) -> Result<Source, Failure> {
+fn source(path: &Path, what: &str) -> Result<Source, Failure> {
     Source::of(path)
         .or_fail(what)
         .map_err(|failure| failure.hint("give a file that ends in .csv or .parquet"))

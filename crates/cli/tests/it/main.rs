@@ -18,5 +18,7 @@ mod full_disk;
 mod help;
 mod invariants;
 mod keys;
+mod pyarrow;
+mod ring_serve;
 mod rings;
 mod world;
