@@ -6,6 +6,7 @@
 mod i01_identifiers;
 mod i02_pseudonyms;
 mod i03_purposes;
+mod i03_table;
 mod i04_grants;
 mod i05_charges;
 mod i06_released;
