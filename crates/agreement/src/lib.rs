@@ -46,7 +46,10 @@ pub use model::{
 pub use signatures::{ActiveAgreement, Expired, NAMESPACE, SignaturesError, SignedAgreement, sign};
 pub use standing::{Spent, Standing, WHY_SO_MANY, concerns, left, runs, shown, shown_at};
 pub use succession::Succession;
-pub use template::{AdMeasurement, PartyInputs, template_ad_measurement};
+pub use template::{
+    AdMeasurement, OwnData, PartyInputs, RoomInputs, owner_ad_measurement, owner_own_data,
+    template_ad_measurement, template_own_data,
+};
 pub use url::{ServiceUrl, UrlError};
 
 /// The format line of the agreements that this version reads.

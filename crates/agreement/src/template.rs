@@ -2,7 +2,7 @@
 
 use incamera_attest::TeeKind;
 use incamera_keys::PublicKey;
-use incamera_types::{AnalystName, Date, IdKind, Measurement, PartyName};
+use incamera_types::{AnalystName, DatasetName, Date, IdKind, Measurement, PartyName};
 
 use crate::ServiceUrl;
 use crate::reader::PLACEHOLDER;
@@ -46,6 +46,96 @@ pub struct AdMeasurement {
     pub measurement: Option<Measurement>,
     /// The kind of id that people are matched by; `email` if there is none.
     pub ids: Option<IdKind>,
+    /// Data sets proposed from files, by name: sections that take the place of the example's.
+    pub data: Vec<(DatasetName, String)>,
+}
+
+impl AdMeasurement {
+    fn room(&self) -> RoomInputs {
+        RoomInputs {
+            url: self.room_url.clone(),
+            tee: self.tee,
+            measurement: self.measurement,
+        }
+    }
+}
+
+/// What is known of the room; the rest is left to fill in.
+#[derive(Clone, Debug, Default)]
+pub struct RoomInputs {
+    /// Where it listens.
+    pub url: Option<ServiceUrl>,
+    /// The kind of TEE that is accepted.
+    pub tee: Option<TeeKind>,
+    /// The code that may open the data.
+    pub measurement: Option<Measurement>,
+}
+
+/// What is known of data that nobody has a question about yet.
+#[derive(Clone, Debug, Default)]
+pub struct OwnData {
+    /// The agreement's name.
+    pub name: String,
+    /// The last day.
+    pub expires: Option<Date>,
+    /// The parties that are known; one is left to fill in where none is.
+    pub parties: Vec<PartyInputs>,
+    /// The room.
+    pub room: RoomInputs,
+    /// The kind of id that people are known by.
+    pub ids: Option<IdKind>,
+    /// Data sets proposed from files: sections.
+    pub data: Vec<String>,
+}
+
+/// The owner of a data set in [`template_own_data`]: the only party, or a blank.
+#[must_use]
+pub fn owner_own_data(parties: &[PartyInputs]) -> String {
+    match parties {
+        [] => OWNER.to_owned(),
+        [only] => or(only.name.as_ref(), OWNER),
+        _ => format!("{PLACEHOLDER}: the party that it belongs to"),
+    }
+}
+
+/// What a party is called that nobody named.
+const OWNER: &str = "owner";
+
+/// A commented agreement about data sets, to start from: purposes, queries and budgets are for
+/// the parties to write.
+#[must_use]
+pub fn template_own_data(inputs: &OwnData) -> String {
+    let unnamed = [PartyInputs::default()];
+    let parties = match inputs.parties.as_slice() {
+        [] => &unnamed[..],
+        some => some,
+    };
+    let about = "# An agreement about data, proposed from files. Read each line, and change what does not fit.\n";
+    let mut text = head(about, &inputs.name, inputs.expires.as_ref());
+    for known in parties {
+        let name = or(known.name.as_ref(), OWNER);
+        text.push_str(&party(&name, known, "Who owns data, or asks."));
+        text.push_str(&format!(
+            "analysts = \"{PLACEHOLDER}: vouched, or a table of names and keys: who may ask\"\n\n"
+        ));
+    }
+    text.push_str(&room(&inputs.room));
+    let method = match parties {
+        [_] => MATCHING_ALONE,
+        _ => MATCHING_TWO,
+    };
+    text.push_str(&method.replace("@IDS", &or(inputs.ids.as_ref(), "plain")));
+    text.push_str(PURPOSES);
+    inputs
+        .data
+        .iter()
+        .for_each(|section| text.push_str(section));
+    text.push_str(NO_QUERIES);
+    for known in parties {
+        let name = or(known.name.as_ref(), OWNER);
+        text.push_str(&BUDGET.replace("@PARTY", &name));
+    }
+    text
 }
 
 /// A commented agreement between a shop and a mailer, to start from.
@@ -60,7 +150,11 @@ pub fn template_ad_measurement(inputs: &AdMeasurement) -> String {
     );
     let mut text = String::new();
     for block in [
-        head(inputs),
+        head(
+            "# An agreement to measure a campaign: did the people who got a mailing buy more?\n",
+            &or(inputs.name.as_ref(), "campaign"),
+            inputs.expires.as_ref(),
+        ),
         party(
             &shop,
             &inputs.shop,
@@ -75,9 +169,11 @@ pub fn template_ad_measurement(inputs: &AdMeasurement) -> String {
         format!(
             "# Who may ask. Or \"vouched\": the party vouches for its people, request by request.\nanalysts = {{ {analyst} = {key} }}\n\n"
         ),
-        room(inputs),
+        room(&inputs.room()),
         MATCHING.replace("@IDS", &or(inputs.ids.as_ref(), "email")),
-        DATA.replace("@SHOP", &shop).replace("@MAILER", &mailer),
+        data(inputs)
+            .replace("@SHOP", &shop)
+            .replace("@MAILER", &mailer),
         QUERY
             .replace("@SHOP", &shop)
             .replace("@MAILER", &mailer)
@@ -87,6 +183,35 @@ pub fn template_ad_measurement(inputs: &AdMeasurement) -> String {
         text.push_str(&block);
     }
     text
+}
+
+/// The data sets: the example's, or those proposed from files; the owner of one that the example
+/// does not have is left to fill in.
+fn data(inputs: &AdMeasurement) -> String {
+    let example = [
+        ("customers", CUSTOMERS),
+        ("purchases", PURCHASES),
+        ("mailing", MAILING),
+    ];
+    let mut text = String::new();
+    for (name, section) in example {
+        let proposed = inputs.data.iter().find(|(own, _)| own.as_str() == name);
+        text.push_str(proposed.map_or(section, |(_, proposed)| proposed));
+    }
+    let known = |name: &DatasetName| example.iter().any(|(known, _)| name.as_str() == *known);
+    let others = inputs.data.iter().filter(|(name, _)| !known(name));
+    others.for_each(|(_, proposed)| text.push_str(proposed));
+    text
+}
+
+/// The owner of a data set in [`template_ad_measurement`]: a party's name, or a blank.
+#[must_use]
+pub fn owner_ad_measurement(dataset: &DatasetName) -> String {
+    match dataset.as_str() {
+        "customers" | "purchases" => "@SHOP".to_owned(),
+        "mailing" => "@MAILER".to_owned(),
+        _ => format!("{PLACEHOLDER}: the party that it belongs to"),
+    }
 }
 
 fn or<T: ToString>(value: Option<&T>, default: &str) -> String {
@@ -109,14 +234,10 @@ fn plain<T: ToString>(value: Option<&T>, blank: &str) -> String {
     }
 }
 
-fn head(inputs: &AdMeasurement) -> String {
-    let name = or(inputs.name.as_ref(), "campaign");
-    let expires = plain(
-        inputs.expires.as_ref(),
-        "the last day, such as 2027-03-31, without quotes",
-    );
+fn head(comment: &str, name: &str, expires: Option<&Date>) -> String {
+    let expires = plain(expires, "the last day, such as 2027-03-31, without quotes");
     format!(
-        "{HEAD}[agreement]\nname = \"{name}\"\nversion = 1\nexpires = {expires}   # to the end of that day, UTC\n\n"
+        "{comment}{HEAD}[agreement]\nname = \"{name}\"\nversion = 1\nexpires = {expires}   # to the end of that day, UTC\n\n"
     )
 }
 
@@ -142,17 +263,17 @@ fn party(name: &str, party: &PartyInputs, comment: &str) -> String {
     )
 }
 
-fn room(inputs: &AdMeasurement) -> String {
+fn room(room: &RoomInputs) -> String {
     let url = quoted(
-        inputs.room_url.as_ref(),
+        room.url.as_ref(),
         "the room's address, such as \\\"https://room.example:7443\\\"",
     );
     let tee = quoted(
-        inputs.tee.as_ref(),
+        room.tee.as_ref(),
         "the kind of TEE: sev-snp, tdx, ... (simulated protects nothing)",
     );
     let measurement = quoted(
-        inputs.measurement.as_ref(),
+        room.measurement.as_ref(),
         "the 64 hexadecimal digits that the room prints",
     );
     format!(
@@ -160,8 +281,7 @@ fn room(inputs: &AdMeasurement) -> String {
     )
 }
 
-const HEAD: &str = r#"# An agreement to measure a campaign: did the people who got a mailing buy more?
-#
+const HEAD: &str = r#"#
 # Fill in what says FILL IN, change what does not fit, then:
 #   incamera agreement check FILE    is it complete, and does the SQL keep to it?
 #   incamera agreement show FILE     what it means, in words
@@ -194,14 +314,16 @@ ads = { label = "Choosing audiences" }
 
 "#;
 
-const DATA: &str = r#"# One row a customer: the population, and what each agreed to.
+const CUSTOMERS: &str = r#"# One row a customer: the population, and what each agreed to.
 [datasets.customers]
 owner = "@SHOP"
 [datasets.customers.columns]
 person = { type = "pseudonym", purposes = ["ads", "measurement"] }
 consent = { type = "purposes" }     # decides who is counted; is not stored
 
-# One row a purchase. Amounts outside the bounds are clamped, and counted for the owner.
+"#;
+
+const PURCHASES: &str = r#"# One row a purchase. Amounts outside the bounds are clamped, and counted for the owner.
 [datasets.purchases]
 owner = "@SHOP"
 [datasets.purchases.columns]
@@ -209,7 +331,9 @@ person = { type = "pseudonym" }
 day = { type = "date", purposes = ["measurement"] }
 amount = { type = "decimal(10,2)", unit = "EUR", min = 0, max = 500, purposes = ["measurement"] }
 
-# One row for everybody who could have been mailed, and whether they were.
+"#;
+
+const MAILING: &str = r#"# One row for everybody who could have been mailed, and whether they were.
 [datasets.mailing]
 owner = "@MAILER"
 [datasets.mailing.columns]
@@ -264,4 +388,45 @@ renews = "never"
 epsilon = 8.0
 delta = 1e-6
 renews = "never"
+"#;
+
+const MATCHING_ALONE: &str = r#"# One owner of data: pseudonyms are made with its own key. Between two owners: method = "commutative".
+[matching]
+method = "none"
+ids = ["@IDS"]              # email, phone, or plain
+partitions = 4              # slices that sealed data are cut into
+
+"#;
+
+const MATCHING_TWO: &str = r#"# How ids become pseudonyms: neither party learns who else is in the other's list.
+[matching]
+method = "commutative"
+ids = ["@IDS"]              # email, phone, or plain
+reveals = "nothing"
+max_ids = 500_000           # in one run
+max_runs = 12
+partitions = 4              # slices that sealed data are cut into
+
+"#;
+
+const PURPOSES: &str = r#"# What data may be used for. Keys exist for these and for nothing else. A purpose may stand under
+# another (parent = "marketing"), which then means all below it; and may point to a term that a
+# vocabulary defines, such as one of the W3C's Data Privacy Vocabulary:
+#   marketing = { label = "Marketing", iri = "https://w3id.org/dpv#Marketing" }
+[purposes]
+measurement = { label = "FILL IN: what data may be used for, in words" }
+
+"#;
+
+const NO_QUERIES: &str = r#"# What may be asked comes next: a section [queries.NAME] for each question. Until there is one,
+# nothing may be asked. `incamera agreement new --for ad-measurement` shows one.
+
+"#;
+
+const BUDGET: &str = r#"# The most that all answers together may tell about its people.
+[budgets.@PARTY]
+epsilon = 8.0
+delta = 1e-6
+renews = "never"
+
 "#;

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod agreement_diff;
+mod agreement_new;
 mod before;
 mod clipped;
 mod data;
@@ -33,7 +34,7 @@ pub fn run(command: Command, printer: &Printer) -> Done {
         Command::Verify(arguments) => verify::run(&arguments, printer),
         Command::Status(arguments) => status::run(&arguments, printer),
         Command::Agreement(verb) => match verb {
-            Agreement::New(arguments) => agreement::new(&arguments, printer),
+            Agreement::New(arguments) => agreement_new::run(&arguments, printer),
             Agreement::Check(arguments) => agreement::check(&arguments, printer),
             Agreement::Show(arguments) => agreement::show(&arguments, printer),
             Agreement::Sign(arguments) => agreement::sign(&arguments, printer),

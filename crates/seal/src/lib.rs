@@ -36,6 +36,7 @@ mod local;
 mod manifest;
 mod own;
 mod plan;
+mod propose;
 mod reader;
 mod repeats;
 mod rewrite;
@@ -63,6 +64,7 @@ pub use manifest::{
     open_manifest, peek_manifest, read_manifest_file,
 };
 pub use own::{OwnRows, own_rows};
+pub use propose::{Hints, Proposal, ProposeError, ProposedColumn, propose};
 pub use reader::{
     PartFileError, PartReader, ReadError, check_part_file, load_part, read_part, read_part_within,
     read_public_part,

@@ -27,7 +27,9 @@ pub use names::{
 pub use privacy::{Budget, Delta, Epsilon, PrivacyError, PrivacyLoss, Rho};
 pub use pseudonym::{FileId, MatchingEpoch, Pseudonym};
 pub use purpose::{ConsentClass, PurposeSet};
-pub use schema::{ColumnRef, ColumnSpec, ColumnType, DatasetSpec, OtherText, TypeError};
+pub use schema::{
+    ColumnRef, ColumnSpec, ColumnType, DatasetSpec, MAX_PRECISION, OtherText, TypeError,
+};
 pub use time::{Date, TimeError, UnixTime};
 pub use value::{Decimal, ParamType, Params, Value, ValueError};
 pub use zone::{ZoneError, ZoneName};

@@ -354,6 +354,7 @@ fn filled_in() -> AdMeasurement {
         tee: Some(TeeKind::Simulated),
         measurement: Some(Measurement::from_bytes([7; 32])),
         ids: None,
+        data: Vec::new(),
     }
 }
 

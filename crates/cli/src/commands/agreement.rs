@@ -1,20 +1,17 @@
-//! `agreement new | check | show | sign`.
+//! `agreement check | show | sign`.
 
 use std::path::Path;
 
 use incamera_agreement::{
-    AdMeasurement, Agreement, NAMESPACE, PartyInputs, Problem, Query, Standing, concerns, doubts,
-    explain_with, files, template_ad_measurement,
+    Agreement, NAMESPACE, Problem, Query, Standing, concerns, doubts, explain_with, files,
 };
-use incamera_attest::TeeKind;
 use incamera_keys::SshSig;
-use incamera_party::PublicFile;
 use incamera_query::{Refusal, RefusalKind};
-use incamera_types::{Date, Measurement, PartyName};
+use incamera_types::PartyName;
 use serde_json::json;
 
 use crate::agreement_error;
-use crate::args::{AgreementFile, AgreementNew, AgreementShow, AgreementSign, Template};
+use crate::args::{AgreementFile, AgreementShow, AgreementSign};
 use crate::clock::now;
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::Folder;
@@ -22,116 +19,6 @@ use crate::printer::Printer;
 use crate::{newer, spending};
 
 use super::status;
-
-/// How long a new agreement lasts where nobody says.
-const DEFAULT_DAYS: u64 = 180;
-
-/// How a value that is left to fill in begins; comments speak of it without the quotation mark.
-const BLANK: &str = "\"FILL IN";
-
-/// Writes a commented starting file.
-pub fn new(arguments: &AgreementNew, printer: &Printer) -> Done {
-    let Template::AdMeasurement = arguments.template;
-    let text = template_ad_measurement(&inputs(arguments)?);
-    let Some(out) = &arguments.out else {
-        printer.result(
-            &text,
-            "incamera-agreement-draft/1",
-            &json!({ "text": text }),
-        );
-        return Ok(());
-    };
-    if out.exists() {
-        return Err(
-            Failure::usage(format!("`{}` is there already", out.display()))
-                .hint("name another file: an agreement is never overwritten"),
-        );
-    }
-    std::fs::write(out, &text)
-        .or_fail(format!("`{}` was not written", out.display()))
-        .map_err(|failure| failure.hint("name a file in a folder that can be written"))?;
-    let blanks = text.matches(BLANK).count();
-    let next = match blanks {
-        0 => "read it and change it, then: incamera agreement check".to_owned(),
-        1 => "1 place says FILL IN; then: incamera agreement check".to_owned(),
-        some => format!("{some} places say FILL IN; then: incamera agreement check"),
-    };
-    let shown = format!("a starting file is in {}\n  next  {next}", out.display());
-    printer.result(
-        shown,
-        "incamera-agreement-draft/1",
-        &json!({ "file": out, "blanks": blanks }),
-    );
-    Ok(())
-}
-
-fn inputs(arguments: &AgreementNew) -> Result<AdMeasurement, Failure> {
-    let mut inputs = AdMeasurement {
-        name: Some(arguments.name.clone()),
-        expires: Some(arguments.expires.unwrap_or_else(default_expiry)),
-        ..AdMeasurement::default()
-    };
-    for path in &arguments.parties {
-        add_party(&mut inputs, &read_public(path)?)?;
-    }
-    if let Some(url) = &arguments.room_url {
-        let parsed = url.parse().or_fail(format!("`{url}` is no URL of a room"));
-        let parsed = parsed.map_err(|failure| {
-            failure
-                .exit(Exit::Usage)
-                .hint("write it like `--room-url https://room.example:7443`")
-        });
-        inputs.room_url = Some(parsed?);
-    }
-    if arguments.insecure_simulated_tee {
-        inputs.tee = Some(TeeKind::Simulated);
-        inputs.measurement = Some(own_measurement()?);
-    }
-    Ok(inputs)
-}
-
-fn default_expiry() -> Date {
-    let days = now().0 / 86_400 + DEFAULT_DAYS;
-    Date::from_days(i32::try_from(days).unwrap_or(i32::MAX))
-}
-
-fn own_measurement() -> Result<Measurement, Failure> {
-    incamera_room::own_measurement().or_fail("this program was not measured")
-}
-
-fn read_public(path: &Path) -> Result<PublicFile, Failure> {
-    let file = match path.is_dir() {
-        true => path.join("public.toml"),
-        false => path.to_owned(),
-    };
-    let what = format!("the public file `{}` was not read", file.display());
-    PublicFile::load(&file).or_fail(what).map_err(|failure| {
-        failure.or_hint("name a party's folder or its public.toml: `incamera init` makes both")
-    })
-}
-
-/// The party with an analyst is the mailer, the first other one the shop.
-fn add_party(inputs: &mut AdMeasurement, public: &PublicFile) -> Done {
-    let malformed = "a public file is malformed";
-    let party = PartyInputs {
-        name: Some(public.name.clone()),
-        signs: Some(public.signs),
-        service: Some(public.service),
-        url: Some(public.url.parse().or_fail(malformed)?),
-        people: Some(public.people),
-    };
-    let analyst = public.analysts.iter().next();
-    let is_mailer =
-        public.name.as_str() == "mailer" || (public.name.as_str() != "shop" && analyst.is_some());
-    if is_mailer {
-        inputs.mailer = party;
-        inputs.analyst = analyst.map(|(name, _)| name.clone());
-        inputs.analyst_key = analyst.map(|(_, key)| *key);
-    } else {
-        inputs.shop = party;
-    }
-    Ok(())
-}
 
 /// Checks the file, and proves that each query reads just what it declares.
 pub fn check(arguments: &AgreementFile, printer: &Printer) -> Done {

@@ -18,6 +18,7 @@ mod full_disk;
 mod help;
 mod invariants;
 mod keys;
+mod propose;
 mod pyarrow;
 mod ring_serve;
 mod rings;

@@ -14,6 +14,7 @@ mod keytools;
 mod local_files;
 mod manifests;
 mod parts;
+mod propose;
 mod pruning;
 mod recovery;
 mod replacing;

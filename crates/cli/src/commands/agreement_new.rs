@@ -1,0 +1,229 @@
+//! `agreement new`: a starting file, from an example, from data, or from both.
+
+use std::path::Path;
+
+use incamera_agreement::{
+    AdMeasurement, OwnData, PartyInputs, RoomInputs, owner_ad_measurement, owner_own_data,
+    template_ad_measurement, template_own_data,
+};
+use incamera_attest::TeeKind;
+use incamera_party::PublicFile;
+use incamera_seal::{Hints, Proposal, propose};
+use incamera_types::{Date, IdKind, Measurement, PurposeSet};
+use serde_json::json;
+
+use crate::args::{AgreementNew, Template};
+use crate::clock::now;
+use crate::failure::{Context, Done, Exit, Failure};
+use crate::printer::Printer;
+
+/// How long a new agreement lasts where nobody says.
+const DEFAULT_DAYS: u64 = 180;
+
+/// How a value that is left to fill in begins; comments speak of it without the quotation mark.
+const BLANK: &str = "\"FILL IN";
+
+/// Writes a commented starting file.
+pub fn run(arguments: &AgreementNew, printer: &Printer) -> Done {
+    if let Some(out) = &arguments.out {
+        free(out)?;
+    }
+    let text = text(arguments, printer)?;
+    let Some(out) = &arguments.out else {
+        printer.result(
+            &text,
+            "incamera-agreement-draft/1",
+            &json!({ "text": text }),
+        );
+        return Ok(());
+    };
+    std::fs::write(out, &text)
+        .or_fail(format!("`{}` was not written", out.display()))
+        .map_err(|failure| failure.hint("name a file in a folder that can be written"))?;
+    let blanks = text.matches(BLANK).count();
+    let next = match blanks {
+        0 => "read it and change it, then: incamera agreement check".to_owned(),
+        1 => "1 place says FILL IN; then: incamera agreement check".to_owned(),
+        some => format!("{some} places say FILL IN; then: incamera agreement check"),
+    };
+    let shown = format!("a starting file is in {}\n  next  {next}", out.display());
+    printer.result(
+        shown,
+        "incamera-agreement-draft/1",
+        &json!({ "file": out, "blanks": blanks }),
+    );
+    Ok(())
+}
+
+/// An agreement is never overwritten.
+fn free(out: &Path) -> Done {
+    match out.exists() {
+        true => Err(
+            Failure::usage(format!("`{}` is there already", out.display()))
+                .hint("name another file: an agreement is never overwritten"),
+        ),
+        false => Ok(()),
+    }
+}
+
+fn text(arguments: &AgreementNew, printer: &Printer) -> Result<String, Failure> {
+    let parties = arguments.parties.iter().map(|path| read_public(path));
+    let parties: Vec<PublicFile> = parties.collect::<Result<_, _>>()?;
+    let room = room(arguments)?;
+    match arguments.template {
+        Some(Template::AdMeasurement) => ad_measurement(arguments, &parties, room, printer),
+        None => own_data(arguments, &parties, room, printer),
+    }
+}
+
+/// The example, with its data sets as they are proposed from files of the same names.
+fn ad_measurement(
+    arguments: &AgreementNew,
+    parties: &[PublicFile],
+    room: RoomInputs,
+    printer: &Printer,
+) -> Result<String, Failure> {
+    let purposes = ["ads", "measurement"].into_iter();
+    let purposes = purposes.filter_map(|name| name.parse().ok()).collect();
+    let proposals = proposals(arguments, purposes, printer)?;
+    let ids = id_kind(&proposals);
+    let data = proposals.iter().map(|proposal| {
+        let owner = owner_ad_measurement(&proposal.dataset);
+        let section = proposal.section(&owner, ids.as_ref());
+        (proposal.dataset.clone(), section)
+    });
+    let mut inputs = AdMeasurement {
+        name: Some(arguments.name.clone()),
+        expires: Some(arguments.expires.unwrap_or_else(default_expiry)),
+        room_url: room.url,
+        tee: room.tee,
+        measurement: room.measurement,
+        data: data.collect(),
+        ids,
+        ..AdMeasurement::default()
+    };
+    for public in parties {
+        add_party(&mut inputs, public)?;
+    }
+    Ok(template_ad_measurement(&inputs))
+}
+
+/// What files say, without a question.
+fn own_data(
+    arguments: &AgreementNew,
+    parties: &[PublicFile],
+    room: RoomInputs,
+    printer: &Printer,
+) -> Result<String, Failure> {
+    let proposals = proposals(arguments, PurposeSet::default(), printer)?;
+    let parties = parties.iter().map(party);
+    let parties: Vec<PartyInputs> = parties.collect::<Result<_, _>>()?;
+    let (owner, ids) = (owner_own_data(&parties), id_kind(&proposals));
+    let sections = proposals.iter();
+    let data = sections.map(|proposal| proposal.section(&owner, ids.as_ref()));
+    let mut inputs = OwnData::default();
+    inputs.name.clone_from(&arguments.name);
+    inputs.expires = Some(arguments.expires.unwrap_or_else(default_expiry));
+    inputs.data = data.collect();
+    (inputs.parties, inputs.room, inputs.ids) = (parties, room, ids);
+    Ok(template_own_data(&inputs))
+}
+
+/// Looks at each file.
+fn proposals(
+    arguments: &AgreementNew,
+    purposes: PurposeSet,
+    printer: &Printer,
+) -> Result<Vec<Proposal>, Failure> {
+    let hints = Hints { purposes };
+    let mut proposals: Vec<Proposal> = Vec::new();
+    for path in &arguments.data {
+        let bar = printer.progress(&format!("reading {}", path.display()), None);
+        let proposal = propose(path, &hints, &mut |rows| bar.set_position(rows));
+        bar.finish_and_clear();
+        let proposal = proposal
+            .or_fail(format!("nothing is proposed from `{}`", path.display()))
+            .map_err(|failure| {
+                failure.or_hint("give a .csv with a line of names, or a .parquet file")
+            })?;
+        let same = |other: &Proposal| other.dataset == proposal.dataset;
+        if proposals.iter().any(same) {
+            return Err(
+                Failure::usage(format!("two files are named `{}`", proposal.dataset))
+                    .hint("a data set is named after its file: rename one"),
+            );
+        }
+        proposals.push(proposal);
+    }
+    Ok(proposals)
+}
+
+/// The kind of id that people are matched by: the first that is found.
+fn id_kind(proposals: &[Proposal]) -> Option<IdKind> {
+    proposals.iter().find_map(Proposal::id_kind).cloned()
+}
+
+fn room(arguments: &AgreementNew) -> Result<RoomInputs, Failure> {
+    let mut room = RoomInputs::default();
+    if let Some(url) = &arguments.room_url {
+        let parsed = url.parse().or_fail(format!("`{url}` is no URL of a room"));
+        let parsed = parsed.map_err(|failure| {
+            failure
+                .exit(Exit::Usage)
+                .hint("write it like `--room-url https://room.example:7443`")
+        });
+        room.url = Some(parsed?);
+    }
+    if arguments.insecure_simulated_tee {
+        room.tee = Some(TeeKind::Simulated);
+        room.measurement = Some(own_measurement()?);
+    }
+    Ok(room)
+}
+
+fn party(public: &PublicFile) -> Result<PartyInputs, Failure> {
+    let url = public.url.parse().or_fail("a public file is malformed")?;
+    Ok(PartyInputs {
+        name: Some(public.name.clone()),
+        signs: Some(public.signs),
+        service: Some(public.service),
+        url: Some(url),
+        people: Some(public.people),
+    })
+}
+
+fn default_expiry() -> Date {
+    let days = now().0 / 86_400 + DEFAULT_DAYS;
+    Date::from_days(i32::try_from(days).unwrap_or(i32::MAX))
+}
+
+fn own_measurement() -> Result<Measurement, Failure> {
+    incamera_room::own_measurement().or_fail("this program was not measured")
+}
+
+fn read_public(path: &Path) -> Result<PublicFile, Failure> {
+    let file = match path.is_dir() {
+        true => path.join("public.toml"),
+        false => path.to_owned(),
+    };
+    let what = format!("the public file `{}` was not read", file.display());
+    PublicFile::load(&file).or_fail(what).map_err(|failure| {
+        failure.or_hint("name a party's folder or its public.toml: `incamera init` makes both")
+    })
+}
+
+/// The party with an analyst is the mailer, the first other one the shop.
+fn add_party(inputs: &mut AdMeasurement, public: &PublicFile) -> Done {
+    let party = party(public)?;
+    let analyst = public.analysts.iter().next();
+    let is_mailer =
+        public.name.as_str() == "mailer" || (public.name.as_str() != "shop" && analyst.is_some());
+    if is_mailer {
+        inputs.mailer = party;
+        inputs.analyst = analyst.map(|(name, _)| name.clone());
+        inputs.analyst_key = analyst.map(|(_, key)| *key);
+    } else {
+        inputs.shop = party;
+    }
+    Ok(())
+}
