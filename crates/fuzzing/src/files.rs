@@ -8,8 +8,8 @@ use age::secrecy::SecretString as AgeSecret;
 use bytes::Bytes;
 use incamera_keys::{PurposeKey, SecretString, aead};
 use incamera_seal::{
-    Consents, Crosswalk, KeyRing, Manifest, PartKeys, Source, check_source, granted_parts,
-    peek_manifest, read_part, read_public_part, read_texts, unwrap_keys,
+    Consents, Crosswalk, Hints, KeyRing, Manifest, PartKeys, Source, check_source, granted_parts,
+    peek_manifest, propose, read_part, read_public_part, read_texts, unwrap_keys,
 };
 use incamera_types::{ColumnName, FileId, Pseudonym, PurposeName};
 use incamera_wire::v1::{self as wire, Signed};
@@ -46,7 +46,8 @@ fn pseudonym(id: &str) -> Option<Pseudonym> {
     (!id.starts_with('-')).then(|| Pseudonym::from_bytes(bytes))
 }
 
-/// The owner's CSV and Parquet files: read for matching, and typed for sealing.
+/// The owner's CSV and Parquet files: read for matching, typed for sealing, and looked at for a
+/// proposal, whose section is one data set whatever the names of columns are.
 pub fn source(data: &[u8]) {
     let agreement = world::agreement();
     let purposes = agreement.leaf_purposes();
@@ -59,6 +60,18 @@ pub fn source(data: &[u8]) {
         for spec in agreement.datasets.values() {
             let _ = check_source(&source, spec, &purposes, &pseudonym);
         }
+        propose_from(data, suffix);
+    }
+}
+
+fn propose_from(data: &[u8], suffix: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(format!("visits{suffix}"));
+    std::fs::write(&path, data).unwrap();
+    if let Ok(proposal) = propose(&path, &Hints::default(), &mut |_| {}) {
+        let section = proposal.section("shop", None);
+        let tables = section.lines().filter(|line| line.starts_with('['));
+        assert_eq!(tables.count(), 2, "{section}");
     }
 }
 

@@ -40,6 +40,13 @@ pub fn agreement(data: &[u8]) {
     assert!(diff(&agreement, &agreement).is_empty());
     let known = world::agreement();
     let _ = diff(known, &agreement);
+    let leaves = agreement.leaf_purposes();
+    assert!(
+        agreement
+            .consent_names()
+            .values()
+            .all(|leaf| leaves.contains(leaf))
+    );
     for query in agreement.queries.values() {
         let _ = (agreement.cost(query), agreement.owners_read(query));
     }
