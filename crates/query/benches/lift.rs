@@ -29,8 +29,9 @@ use incamera_keys::SigningKey;
 use incamera_query::{Limits, RoomData, check, compute, release};
 use incamera_release::OpenedGrants;
 use incamera_seal::{
-    Consent, Consents, KeyRing, MANIFEST_FILE, Inherited, SealJob, SignedManifest, Source, granted_parts,
-    open_manifest, part_path, read_manifest_file, read_part, seal_dataset, unwrap_keys,
+    Consent, Consents, Inherited, KeyRing, MANIFEST_FILE, SealJob, SignedManifest, Source,
+    granted_parts, open_manifest, part_path, read_manifest_file, read_part, seal_dataset,
+    unwrap_keys,
 };
 use incamera_testkit::campaign::Campaign;
 use incamera_testkit::cpu::cpu_seconds_of;

@@ -155,9 +155,9 @@ fn noise(grants: &OpenedGrants) -> Noise<'_> {
 }
 
 /// Data sets with the keys that there are: without grants only public ones open.
-struct Opened {
-    data: RoomData,
-    grants: Option<Arc<OpenedGrants>>,
+pub(crate) struct Opened {
+    pub(crate) data: RoomData,
+    pub(crate) grants: Option<Arc<OpenedGrants>>,
 }
 
 impl Opened {

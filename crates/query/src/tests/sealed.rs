@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use incamera_keys::SigningKey;
 use incamera_release::OpenedGrants;
 use incamera_seal::{
-    Consent, Consents, KeyRing, MANIFEST_FILE, Inherited, SealJob, SignedManifest, Source, granted_parts,
-    open_manifest, part_path, read_manifest_file, seal_dataset, unwrap_keys,
+    Consent, Consents, Inherited, KeyRing, MANIFEST_FILE, SealJob, SignedManifest, Source,
+    granted_parts, open_manifest, part_path, read_manifest_file, seal_dataset, unwrap_keys,
 };
 use incamera_types::{
     Digest, FileId, PrivacyLoss, Pseudonym, RequestDigest, Rho, Transcript, UnixTime, Value,
@@ -284,6 +284,47 @@ fn sealed_data_give_the_answer_of_those_who_consented() {
     let answer = released.answer();
     assert!(answer.simulated);
     assert_eq!(answer.groups.len(), 2);
+}
+
+/// Purchases are all of March: asked from April on, of their parts only the pseudonyms are
+/// read, with the keys of three columns of seven; asked from March on, all three columns.
+#[test]
+fn i3_parts_outside_the_window_are_left_out_with_the_keys_of_the_query_alone() {
+    for (from, buyers, left_out) in [("2026-03-01", true, false), ("2026-03-02", false, true)] {
+        let day = Value::Date(from.parse().unwrap());
+        let room = Room::new(Made {
+            params: params(&[("from", day.clone())]),
+            ..Made::default()
+        });
+        let totals = room.totals().unwrap();
+        let expected: Vec<i128> = twin();
+        for at in [0, 3] {
+            assert_eq!(totals[at], expected[at], "{from}");
+            let bought = [expected[at + 1], expected[at + 2]];
+            let bought = if buyers { bought } else { [0, 0] };
+            assert_eq!(totals[at + 1..at + 3], bought, "{from}");
+        }
+        let columns: [incamera_types::ColumnName; 3] =
+            ["person", "day", "amount"].map(|name| name.parse().unwrap());
+        let since = i128::from(from.parse::<incamera_types::Date>().unwrap().days());
+        let bound = incamera_seal::Bound::Numbers(vec![since..=i128::MAX]);
+        let bounds = [(columns[1].clone(), bound)].into_iter().collect();
+        let grants = Some(room.grants(room.checked().loss()));
+        let opened = crate::room::Opened {
+            data: room.data(),
+            grants,
+        };
+        let partitions = opened.partitions(&dataset("purchases")).unwrap();
+        let parts = (0..partitions).flat_map(|partition| {
+            let name = dataset("purchases");
+            opened.open(&name, partition, &columns, &bounds).unwrap()
+        });
+        let batches: Vec<_> = parts.flatten().map(Result::unwrap).collect();
+        let width = if left_out { 1 } else { 3 };
+        assert!(batches.iter().all(|batch| batch.num_columns() == width));
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        assert_eq!(rows, (0..40).filter(|n| n % 4 != 3).sum::<usize>());
+    }
 }
 
 /// The sums of one request with the noise of another, and that request's own answer: their
