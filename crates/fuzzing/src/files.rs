@@ -5,11 +5,14 @@ use std::io::Write as _;
 use std::sync::LazyLock;
 
 use age::secrecy::SecretString as AgeSecret;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use incamera_keys::{PurposeKey, SecretString, aead};
 use incamera_seal::{
-    Consents, Crosswalk, Hints, KeyRing, Manifest, PartKeys, Source, check_source, granted_parts,
-    peek_manifest, propose, read_part, read_public_part, read_texts, unwrap_keys,
+    Consents, Crosswalk, Hints, KeyReference, KeyRing, MAX_METADATA_BYTES, Manifest, MasterKeyId,
+    PartKeys, Source, SourceWrap, check_metadata, check_source, granted_parts, peek_manifest,
+    propose, read_part, read_public_part, read_texts, unwrap_keys,
 };
 use incamera_types::{ColumnName, FileId, Pseudonym, PurposeName};
 use incamera_wire::v1::{self as wire, Signed};
@@ -55,6 +58,8 @@ pub fn source(data: &[u8]) {
         let file = file(data, suffix);
         let source = Source::of(file.path()).unwrap();
         let mut seen = 0;
+        let unlocked = source.clone().unlock(&RING, SEALED.agreement_id(), None);
+        assert!(unlocked.is_err() || unlocked.is_ok_and(|unlocked| unlocked == source));
         let rows = read_texts(&source, "email", &mut |_| seen += 1);
         assert!(rows.is_err() || rows.is_ok_and(|rows| rows == seen));
         for spec in agreement.datasets.values() {
@@ -73,6 +78,29 @@ fn propose_from(data: &[u8], suffix: &str) {
         let tables = section.lines().filter(|line| line.starts_with('['));
         assert_eq!(tables.count(), 2, "{section}");
     }
+}
+
+/// What a Parquet file of another program says of its keys, and what stands where wrapped keys
+/// do: only names are taken, and no wrap opens that the ring did not make.
+pub fn key_metadata(data: &[u8]) {
+    let read = check_metadata(data);
+    assert!(read.is_err() || data.len() <= MAX_METADATA_BYTES);
+    let text = String::from_utf8_lossy(data);
+    if let Ok(reference) = text.parse::<KeyReference>() {
+        assert_eq!(reference.to_string(), text);
+    }
+    if let Ok(reference) = KeyReference::from_base64(&text) {
+        assert_eq!(reference.to_base64(), text);
+    }
+    for text in [text.clone().into_owned(), STANDARD.encode(data)] {
+        if let Ok(wrap) = SourceWrap::from_base64(&text) {
+            assert!(
+                wrap.open(&RING, SEALED.agreement_id(), "purchases")
+                    .is_err()
+            );
+        }
+    }
+    let _ = text.parse::<MasterKeyId>();
 }
 
 /// The crosswalk and the consents.

@@ -26,7 +26,7 @@ mod release;
 mod texts;
 mod world;
 
-pub use files::{local, part, ring, source, wrap};
+pub use files::{key_metadata, local, part, ring, source, wrap};
 pub use messages::{certificate, evidence, matching, messages, proof, signed};
 #[cfg(feature = "engine")]
 pub use query::query;
@@ -51,6 +51,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("config", config),
     ("evidence", evidence),
     ("grant", grant),
+    ("key_metadata", key_metadata),
     ("local", local),
     ("matching", matching),
     ("messages", messages),

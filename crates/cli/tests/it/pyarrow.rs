@@ -160,6 +160,41 @@ for part, crypto in kms.open_parts(folder, party):
     );
 }
 
+/// The page's examples, as they stand there.
+#[test]
+fn the_page_on_pyarrow_says_what_works() {
+    let Some(python) = python() else { return };
+    let page = include_str!("../../../../docs/pyarrow.md");
+    let blocks = page.split("```python\n").skip(1);
+    let blocks: Vec<&str> = blocks.filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2);
+    let world = sealed();
+    let data = world.path("data/purchases.csv");
+    std::fs::copy(data, world.path("purchases.csv")).unwrap();
+    let script = Script {
+        python,
+        world: &world,
+        dataset: "purchases",
+    };
+    let serving = Serving::start(&world, "measurement");
+    for block in blocks {
+        let root = world.path("");
+        let output = script.run(&format!("os.chdir({root:?})\n{block}"));
+        assert!(output.status.success(), "{output:?}");
+    }
+    serving.stop();
+    let (shop, data) = (world.path("shop"), world.path("purchases.parquet"));
+    world.done(&[
+        "data",
+        "seal",
+        "purchases",
+        "--party",
+        &shop,
+        "--data",
+        &data,
+    ]);
+}
+
 #[test]
 fn a_part_that_was_replaced_opens_no_more_in_pyarrow() {
     let Some(python) = python() else { return };

@@ -64,6 +64,7 @@ targets! {
     config: 1_000,
     evidence: 1_000,
     grant: 300,
+    key_metadata: 1_000,
     local: 300,
     matching: 300,
     messages: 1_000,

@@ -10,6 +10,7 @@ mod absent;
 mod crash;
 mod golden;
 mod i3;
+mod in_clear;
 mod keytools;
 mod local_files;
 mod manifests;
