@@ -207,15 +207,64 @@ fn rows(world: &World) {
     );
 }
 
+/// Signs the next version of an agreement, and lets the room work under it.
+fn next(world: &World, before: &str, name: &str, edit: impl FnOnce(String) -> String) {
+    let file = world.path(&format!("mailer/agreements/{before}.toml"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let digest = |name: &str| {
+        let file = world.path(&format!("mailer/agreements/{name}.toml"));
+        world.done(&["agreement", "check", &file]).text("/digest")
+    };
+    let (id, follows) = (digest(AGREEMENT), digest(before));
+    let version = if before == AGREEMENT { 2 } else { 3 };
+    let lineage = |line: &&str| {
+        !["version =", "id =", "follows ="]
+            .iter()
+            .any(|key| line.starts_with(key))
+    };
+    let rest: Vec<&str> = text.lines().filter(lineage).collect();
+    let head = format!("[agreement]\nversion = {version}\nid = \"{id}\"\nfollows = \"{follows}\"");
+    let text = rest.join("\n").replacen("[agreement]", &head, 1) + "\n";
+    world.agree(name, |_| edit(text));
+    world.stage.stop("room");
+    world.write_room(name);
+    world.start_room();
+}
+
+/// A data set's own last day, which the agreement outlives.
+fn kept_no_longer(world: &World) {
+    next(world, AGREEMENT, "second", |text| {
+        let customers = "[datasets.customers]\nowner = \"shop\"";
+        assert!(text.contains(customers));
+        text.replacen(
+            customers,
+            &format!("{customers}\nkeep_until = 2020-02-29"),
+            1,
+        )
+    });
+    let before = world.spent("shop");
+    denied(
+        &ask_under(world, "second", "campaign_ads", &[]),
+        "data set `customers` was kept until the end of 2020-02-29 (UTC)",
+    );
+    assert_eq!(world.spent("shop"), before);
+    let status = world.done(&["status", "--party", &world.path("shop")]);
+    let second = status.document.pointer("/agreements").and_then(|all| {
+        let mut all = all.as_array()?.iter();
+        all.find(|one| one["version"] == 2).cloned()
+    });
+    let data = &second.unwrap()["data"][0];
+    assert_eq!(
+        (&data["keep_until"], &data["kept"]),
+        (&"2020-02-29".into(), &false.into())
+    );
+}
+
 /// The next version lets `research` read the campaign, and calls `measurement` otherwise: what is
 /// sealed already does not follow, and who asks for the old name is told the new one.
 fn later(world: &World) {
-    let first = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
-    let text = std::fs::read_to_string(&first).unwrap();
-    let digest = world.done(&["agreement", "check", &first]).text("/digest");
-    world.agree("second", |_| {
-        let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
-        let text = text.replacen("version = 1", &head, 1);
+    next(world, "second", "third", |text| {
+        let text = text.replacen("keep_until = 2020-02-29\n", "", 1);
         let text = text.replace("\"measurement\"", "\"counting\"");
         let text = text.replacen(
             "measurement = { label = \"Measuring campaigns\" }",
@@ -227,24 +276,22 @@ fn later(world: &World) {
         let text = text.replacen(tagged, &format!("{tagged}, \"research\""), 1);
         text + &query("campaign_research", "research", "campaign")
     });
-    world.stage.stop("room");
-    world.write_room("second");
-    world.start_room();
     denied(
-        &ask_under(world, "second", "campaign_research", &[]),
+        &ask_under(world, "third", "campaign_research", &[]),
         "the manifest does not fit the agreement: its list of columns is another",
     );
     denied(
         &ask_under(
             world,
-            "second",
+            "third",
             "campaign_ads",
             &["--purpose", "measurement"],
         ),
-        "purpose `measurement` is now `counting` since version 2",
+        "purpose `measurement` is now `counting` since version 3",
     );
-    let second = world.path("mailer/agreements/second.toml");
-    let told = world.done(&["agreement", "diff", &first, &second]);
+    let [second, third] =
+        ["second", "third"].map(|name| world.path(&format!("mailer/agreements/{name}.toml")));
+    let told = world.done(&["agreement", "diff", &second, &third]);
     assert_eq!(told.text("/purposes/0/change"), "renamed");
     assert_eq!(told.text("/datasets/0/dataset"), "customers");
     assert_eq!(told.text("/datasets/0/needs"), "re-encrypt");
@@ -261,5 +308,6 @@ fn i3_what_is_tagged_and_agreed_to_decides_what_a_query_opens() {
     world.push_one("shop");
     columns(&world);
     rows(&world);
+    kept_no_longer(&world);
     later(&world);
 }
