@@ -8,15 +8,17 @@ use age::secrecy::SecretString as AgeSecret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use incamera_keys::{PurposeKey, SecretString, aead};
+use incamera_keys::{DataKey, PurposeKey, SecretString, aead};
 use incamera_seal::{
     Consents, Crosswalk, Hints, KeyReference, KeyRing, MAX_METADATA_BYTES, Manifest, MasterKeyId,
-    PartKeys, Source, SourceWrap, check_metadata, check_source, granted_parts, peek_manifest,
-    propose, read_part, read_public_part, read_texts, unwrap_keys,
+    PartKeys, Source, SourceWrap, TokenFile, WRAPPED_BYTES, check_metadata, check_source,
+    granted_parts, peek_manifest, propose, read_part, read_public_part, read_texts, unwrap_keys,
 };
 use incamera_types::{ColumnName, FileId, Pseudonym, PurposeName};
 use incamera_wire::v1::{self as wire, Signed};
 use incamera_wire::{decode, encode};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
 use tempfile::NamedTempFile;
 
 use crate::world;
@@ -127,7 +129,8 @@ fn quick(data: &[u8]) -> bool {
     stanzas.all(|line| line.ends_with(b" 1"))
 }
 
-/// The key ring: the age file, and any document inside an honest one.
+/// The key ring: the age file, any document inside an honest one, and the file of a ring in a
+/// token.
 pub fn ring(data: &[u8]) {
     let passphrase = SecretString::from(PASSPHRASE);
     if quick(data) {
@@ -137,6 +140,20 @@ pub fn ring(data: &[u8]) {
     recipient.set_work_factor(1);
     let sealed = age::encrypt(&recipient, data).unwrap();
     let _ = KeyRing::open(file(&sealed, ".age").path(), &passphrase);
+    if let Ok(file) = TokenFile::parse(data) {
+        assert!(file.open(&DataKey::from_bytes([3; 32])).is_err());
+    }
+    let mut kept = None;
+    let written = TokenFile::seal([7; 16], data, &mut rng(), |key, _| {
+        kept = Some(key.duplicate());
+        Ok(vec![8; WRAPPED_BYTES])
+    });
+    let read = TokenFile::parse(&written.unwrap()).unwrap();
+    assert_eq!(read.open(&kept.unwrap()).unwrap().as_slice(), data);
+}
+
+fn rng() -> ChaCha20Rng {
+    ChaCha20Rng::from_seed([1; 32])
 }
 
 fn manifest(bytes: &[u8]) -> Manifest {

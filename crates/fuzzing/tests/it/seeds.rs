@@ -225,6 +225,25 @@ fn files() {
     keep("local", "crosswalk", sealed("crosswalk-1.parquet"));
     keep("local", "consents", sealed("consents-1.parquet"));
     keep("ring", "age", sealed("ring-1.age"));
+    keep("ring", "token", sealed("token-ring-1.json"));
+    let keys = [
+        "passphrase_file = \"passphrase.txt\"",
+        "ring_identity = \"identity.txt\"",
+        "ring_ssh_key = \"ring_key\"",
+        "[keys.token]\nmodule = \"libsofthsm2.so\"\nlabel = \"shop\"\npin_file = \"pin\"",
+        "[keys.token]\nmodule = \"m\"\nserial = \"1\"\npin_file_env = \"PIN\"",
+    ];
+    let party = String::from_utf8(of("party/tests/golden/party-1.toml")).unwrap();
+    let (head, tail) = party
+        .split_once("passphrase_file = \"passphrase.txt\"")
+        .unwrap();
+    for (at, lock) in keys.iter().enumerate() {
+        keep(
+            "config",
+            &format!("keys-{at}"),
+            format!("{head}{lock}{tail}"),
+        );
+    }
     let id = "11".repeat(32);
     let slot = r#""epoch":1,"id_kind":"email","method":"commutative","reveals":"nothing""#;
     let document = format!(

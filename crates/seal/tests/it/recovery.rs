@@ -152,7 +152,7 @@ fn a_recipient_that_is_taken_away_opens_no_later_file() {
 fn only_keys_that_age_can_encrypt_to_are_recipients() {
     let folder = tempdir().unwrap();
     let mut ring = ring_at(&folder.path().join("ring.age"));
-    let rsa = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC1JYJdm0mlNX1n0S6m+n8hSv";
+    let rsa = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQDDpguZYXHC7smWMlABn2yUx0NMzrBt8X2D9o9bhUcCnf/KnEfKAD4MNhpeuJv1hRaE02X/86o2nOiVnmatjEKNjqUjrnEtm9Znjss2tav4fQkUfwoNI5V+v5Q2IYJB8H8APLzW3HZLDMV5PD7aKhD6vBHAvhY49JywC4RzN5R0LBk1+yll5qmaRhPve4wXC0DtwrDz1vIdtoT2zPcinXWg5MMWjw5B/xGH6SctJiDOfrYq/JWfhkbFPm78I9VPb5Zv2FatIQITOUPeM6MVdrTL4GoPuOoIf2DdaOkRs/ywEbOqBl8EH6u9XbT3XYRPuDKYAXTI/VEMkOHIaaZAoGCf";
     for none in ["", "age1", "ssh-ed25519 AAAA", rsa, "correct horse"] {
         let refused = ring.add_recovery(none);
         assert!(matches!(refused, Err(RingError::Recipient)), "{none}");
@@ -200,6 +200,75 @@ fn without_its_recovery_file_a_ring_does_not_change() {
     ));
     assert!(!has(&ring, &ads));
     assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+const KILLED: &str = "INCAMERA_RING_KILLED";
+
+/// Changes a ring without end: a new key epoch, then the old one's key destroyed.
+fn change_for_ever(path: &Path) {
+    let mut ring = KeyRing::open(path, &passphrase()).unwrap();
+    for epoch in 2.. {
+        ensure(&mut ring, &key_slot(epoch, "ads"), epoch.into()).unwrap();
+        ring.destroy_purpose_keys(|slot| slot.key_epoch < epoch)
+            .unwrap();
+    }
+}
+
+/// Killed at any moment, a ring is the old one or the new one, and so is its recovery file,
+/// which is never behind; what the crash left beside them goes with the next change.
+#[test]
+fn a_ring_killed_while_it_changes_is_the_old_or_the_new() {
+    if let Some(path) = std::env::var_os(KILLED) {
+        return change_for_ever(Path::new(&path));
+    }
+    let (mine, public) = identity();
+    let mut newest = 1;
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("ring.age");
+    let mut ring = ring_at(&path);
+    ring.add_recovery(&public).unwrap();
+    ensure(&mut ring, &key_slot(1, "ads"), 1).unwrap();
+    for round in 0..12 {
+        let test = "recovery::a_ring_killed_while_it_changes_is_the_old_or_the_new";
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test])
+            .env(KILLED, &path)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(60 + 17 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        ring.refresh().unwrap();
+        let opener = AgeFile::identity(&mine).unwrap();
+        let copy = folder.path().join(format!("copy-{round}"));
+        let (copy, _) = KeyRing::recover(&ring.recovery_file(), opener, &copy, weak()).unwrap();
+        let epochs = |ring: &KeyRing| -> Vec<u32> {
+            ring.all_purpose_slots()
+                .map(|slot| slot.key_epoch)
+                .collect()
+        };
+        let (old, new) = (epochs(&ring), epochs(&copy));
+        let steps = [
+            new == old,
+            old.len() == 1 && new == [old[0], old[0] + 1],
+            old.len() == 2 && new == [old[1]],
+        ];
+        assert!(steps.contains(&true), "{old:?} {new:?}");
+        newest = newest.max(old[old.len() - 1]);
+        // The next change ends what was begun.
+        ring.destroy_purpose_keys(|slot| slot.key_epoch < newest)
+            .unwrap();
+        fs::remove_file(copy.path()).unwrap();
+        for left in ["ring.age.new", "ring.recovery.age.new"] {
+            assert!(!folder.path().join(left).exists(), "{left}");
+        }
+        // The child begins where it always does.
+        ring.destroy_purpose_keys(|_| true).unwrap();
+        ensure(&mut ring, &key_slot(1, "ads"), 1).unwrap();
+    }
+    assert!(newest > 1, "no change was ever seen");
 }
 
 #[test]

@@ -324,6 +324,65 @@ fn a_wrong_pin_is_tried_once_a_process() {
     });
 }
 
+/// A PIN that nobody knows any more is set anew by the token's security officer; the keys stay.
+#[test]
+fn a_lost_pin_is_set_anew_and_the_keys_stay() {
+    with_token("a_lost_pin_is_set_anew_and_the_keys_stay", |folder| {
+        let ads = key_slot(1, "ads");
+        let mut ring = create(folder);
+        ensure(&mut ring, &ads, 3).unwrap();
+        let wrap = wrapped(&ring, &ads);
+        let session = insider();
+        session.logout().unwrap();
+        let officer = "12345678".to_owned().into();
+        session.login(UserType::So, Some(&officer)).unwrap();
+        session.init_pin(&"another-pin".to_owned().into()).unwrap();
+        session.logout().unwrap();
+        drop(session);
+        let error = ring.unwrap(&ads, AAD, &wrap).unwrap_err();
+        assert!(
+            all_text(&error).contains("refused the PIN"),
+            "{}",
+            all_text(&error)
+        );
+        drop(ring);
+        // A program started anew, with the new PIN.
+        let again = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "token::the_ring_opens_with_another_pin",
+                "--nocapture",
+            ])
+            .env("INCAMERA_TOKEN_PIN", "another-pin")
+            .env("INCAMERA_TOKEN_WRAP", hex::encode(&wrap))
+            .output()
+            .unwrap();
+        assert!(
+            again.status.success(),
+            "{}",
+            String::from_utf8_lossy(&again.stderr)
+        );
+        assert!(String::from_utf8_lossy(&again.stdout).contains("1 passed"));
+    });
+}
+
+/// The second program of the test above; nothing by itself.
+#[test]
+fn the_ring_opens_with_another_pin() {
+    let Ok(pin) = std::env::var("INCAMERA_TOKEN_PIN") else {
+        return;
+    };
+    let folder = PathBuf::from(std::env::var(INSIDE).unwrap());
+    let place = TokenPlace {
+        pin: SecretString::from(pin),
+        ..place()
+    };
+    let backend = TokenRing::connect(place).unwrap();
+    let ring = KeyRing::open_in(&folder.join("ring.token"), Box::new(backend)).unwrap();
+    let wrap = hex::decode(std::env::var("INCAMERA_TOKEN_WRAP").unwrap()).unwrap();
+    assert!(opens(&ring, &key_slot(1, "ads"), &wrap));
+}
+
 fn insider_can_log_in() -> bool {
     let session = insider();
     secret_keys(&session).len() == 1
