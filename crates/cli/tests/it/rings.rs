@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::world::{Data, World};
+use crate::world::{AGREEMENT, Data, World};
 
 /// A pair of OpenSSH keys; none where there is no `ssh-keygen`.
 fn ssh_key(world: &World, name: &str) -> Option<String> {
@@ -275,4 +275,93 @@ fn all_the_way(folder: &Path) {
     world.start_party("shop", &[]);
     assert_eq!(world.query(&[]).code, 0);
     assert_eq!(world.spent("shop"), once);
+}
+
+/// Keys as `init` makes them, in a folder beside.
+fn fresh_keys(world: &World, name: &str) -> String {
+    let folder = world.path(name);
+    world.done(&["init", &folder, "--name", name, "--analyst", "ana"]);
+    folder
+}
+
+/// An agreement names the keys that speak for a party, so with another service key the old one
+/// counts no more. A new agreement, matched and sealed anew, goes on; what was spent stays.
+#[test]
+fn a_lost_service_key_ends_its_agreements_and_a_new_one_goes_on() {
+    let world = World::ready();
+    assert_eq!(world.query(&[]).code, 0);
+    let once = world.spent("shop");
+    let fresh = fresh_keys(&world, "fresh");
+    world.stage.stop("shop");
+    for file in ["service_key", "service_key.pub"] {
+        fs::copy(
+            format!("{fresh}/{file}"),
+            world.path(&format!("shop/{file}")),
+        )
+        .unwrap();
+    }
+    let service = |file: &str| {
+        let text = fs::read_to_string(file).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("service"))
+            .unwrap();
+        (text.clone(), line.to_owned())
+    };
+    let (public, old) = service(&world.path("shop/public.toml"));
+    let (_, new) = service(&format!("{fresh}/public.toml"));
+    fs::write(world.path("shop/public.toml"), public.replace(&old, &new)).unwrap();
+    world.start_party("shop", &[]);
+    let refused = world.query(&[]);
+    assert_ne!(refused.code, 0);
+    assert_eq!(world.spent("shop"), once);
+
+    world.stage.stop("room");
+    for folder in ["shop/agreements", "mailer/agreements", "room"] {
+        fs::remove_dir_all(world.path(folder)).unwrap();
+        fs::create_dir(world.path(folder)).unwrap();
+    }
+    world.agree(AGREEMENT, |text| text);
+    world.write_room(AGREEMENT);
+    world.start_room();
+    world.match_people();
+    world.seal();
+    world.push();
+    let answered = world.query(&[]);
+    assert_eq!(answered.code, 0, "{}", answered.failure());
+    assert_eq!(world.spent("shop"), 2 * once);
+}
+
+/// An analyst whose key is lost has another in the next version, and the lost one asks no more.
+#[test]
+fn a_lost_analyst_key_is_replaced_by_the_next_version() {
+    let world = World::ready();
+    let fresh = fresh_keys(&world, "fresh");
+    let first = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
+    let digest = world.done(&["agreement", "check", &first]).text("/digest");
+    let public = |folder: &str| {
+        let file = format!("{folder}/analysts/ana.pub");
+        let text = fs::read_to_string(file).unwrap();
+        text.rsplit_once(' ').unwrap().0.to_owned()
+    };
+    let (old, new) = (public(&world.path("mailer")), public(&fresh));
+    world.agree("second", |text| {
+        let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
+        let text = text.replacen("\"second\"", &format!("\"{AGREEMENT}\""), 1);
+        assert!(text.contains(&old));
+        text.replacen("version = 1", &head, 1).replace(&old, &new)
+    });
+    world.stage.stop("room");
+    world.write_room("second");
+    world.start_room();
+    let refused = world.query_under("second", &[]);
+    assert_ne!(refused.code, 0, "the lost key still asks");
+    assert_eq!(world.spent("shop"), 0);
+    fs::copy(
+        format!("{fresh}/analysts/ana"),
+        world.path("mailer/analysts/ana"),
+    )
+    .unwrap();
+    let answered = world.query_under("second", &[]);
+    assert_eq!(answered.code, 0, "{}", answered.failure());
 }

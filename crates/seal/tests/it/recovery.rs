@@ -149,6 +149,21 @@ fn a_recipient_that_is_taken_away_opens_no_later_file() {
 }
 
 #[test]
+fn a_lost_recovery_file_is_written_by_the_next_change() {
+    let folder = tempdir().unwrap();
+    let ads = key_slot(1, "ads");
+    let (mine, public) = identity();
+    let mut ring = ring_at(&folder.path().join("ring.age"));
+    ring.add_recovery(&public).unwrap();
+    fs::remove_file(ring.recovery_file()).unwrap();
+    ensure(&mut ring, &ads, 2).unwrap();
+    let opener = AgeFile::identity(&mine).unwrap();
+    let new = folder.path().join("new.age");
+    let (found, _) = KeyRing::recover(&ring.recovery_file(), opener, &new, weak()).unwrap();
+    assert!(has(&found, &ads));
+}
+
+#[test]
 fn only_keys_that_age_can_encrypt_to_are_recipients() {
     let folder = tempdir().unwrap();
     let mut ring = ring_at(&folder.path().join("ring.age"));
