@@ -184,3 +184,68 @@ fn files_without_names_propose_nothing() {
     let outcome = home.stage.command(&["agreement", "new"]).unwrap();
     assert_eq!(outcome.code, 2, "{}", outcome.document);
 }
+
+/// Nobody signs that who agreed to one thing agreed to another, and a diff says what data need.
+#[test]
+fn i3_no_version_is_signed_that_passes_consents_on_falsely() {
+    let home = Home::new();
+    let (shop, mailer) = (home.path("shop"), home.path("mailer"));
+    let first = home.path("shop/agreements/first.toml");
+    let mut arguments = vec![
+        "agreement",
+        "new",
+        "--for",
+        "ad-measurement",
+        "--out",
+        &first,
+    ];
+    arguments.extend([
+        "--insecure-simulated-tee",
+        "--room-url",
+        "https://127.0.0.1:7543",
+    ]);
+    arguments.extend(["--with", &shop, "--with", &mailer]);
+    home.stage.done(&arguments).unwrap();
+    let checked = home.stage.done(&["agreement", "check", &first]).unwrap();
+    let digest = checked.text("/digest");
+    let lineage = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
+    let text = std::fs::read_to_string(&first).unwrap();
+    let text = text.replacen("version = 1", &lineage, 1);
+    let ads = "ads = { label = \"Choosing audiences\" }";
+    assert!(text.contains(ads));
+    let sign = |text: &str| {
+        let file = home.path("second.toml");
+        std::fs::write(&file, text).unwrap();
+        let sign = ["agreement", "sign", &file, "--party", &shop];
+        (home.stage.command(&sign).unwrap(), file)
+    };
+    let absorbed = text
+        .replacen(ads, "", 1)
+        .replace("[\"ads\", \"measurement\"]", "[\"measurement\"]")
+        .replacen("campaigns\" }", "campaigns\", replaces = [\"ads\"] }", 1);
+    let (refused, file) = sign(&absorbed);
+    assert_eq!(refused.code, 3, "{}", refused.document);
+    let why = "purpose `measurement` stood in version 1 already, so it cannot replace `ads`";
+    assert!(refused.failure().contains(why), "{}", refused.document);
+    assert!(!Path::new(&format!("{file}.shop.sig")).exists());
+    let renamed = text.replace("\"ads\"", "\"looks\"").replacen(
+        ads,
+        "looks = { label = \"Choosing audiences\", replaces = [\"ads\"] }",
+        1,
+    );
+    let (signed, file) = sign(&renamed);
+    assert_eq!(signed.code, 0, "{}", signed.document);
+    let told = home
+        .stage
+        .done(&["agreement", "diff", &first, &file])
+        .unwrap();
+    assert!(
+        told.text("/changes")
+            .contains("purpose `ads` is renamed `looks`")
+    );
+    let needs = |at: usize| told.text(&format!("/datasets/{at}/needs"));
+    assert_eq!(
+        [needs(0), needs(1), needs(2)],
+        ["re-encrypt", "nothing", "nothing"]
+    );
+}
