@@ -424,6 +424,104 @@ pub enum Data {
     Inspect(DataInspect),
     /// How much of your own file a query's clamps would hide; counted at home, told to nobody.
     Clipped(DataClipped),
+    /// Bring sealed data sets to the purposes of the agreement's newest version.
+    Retag(DataRetag),
+    /// Take people's consent to a purpose out of all sealed data sets.
+    Consent(DataConsent),
+    /// Take people out of all sealed data sets, the consents and the crosswalk.
+    Forget(DataForget),
+    /// End a purpose of sealed data sets: destroy its keys.
+    Revoke(DataRevoke),
+    /// Make new keys for sealed data sets, and destroy the old ones.
+    Rotate(DataRotate),
+}
+
+/// Where sealed data sets get a new version.
+#[derive(Debug, Args)]
+pub struct Rewriting {
+    #[command(flatten)]
+    pub party: PartyFolder,
+    #[command(flatten)]
+    pub under: UnderAgreement,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// People, by their ids.
+#[derive(Debug, Args)]
+pub struct People {
+    /// Their ids: a column of a CSV or Parquet file, or the lines of any other file.
+    #[arg(long, value_name = "FILE")]
+    pub ids: PathBuf,
+    /// The kind of id; the agreement's only one where not named.
+    #[arg(long)]
+    pub id: Option<IdKind>,
+    /// The column that holds it, where it is not named like the kind.
+    #[arg(long, value_name = "COLUMN")]
+    pub column: Option<String>,
+}
+
+/// Arguments of `data retag`.
+#[derive(Debug, Args)]
+pub struct DataRetag {
+    #[command(flatten)]
+    pub options: Rewriting,
+    /// The data sets; all sealed ones where none is named.
+    pub datasets: Vec<DatasetName>,
+}
+
+/// Arguments of `data consent`.
+#[derive(Debug, Args)]
+pub struct DataConsent {
+    #[command(flatten)]
+    pub options: Rewriting,
+    /// The purpose that they agree to no longer; of one with purposes below it, all these.
+    #[arg(long, value_name = "PURPOSE")]
+    pub remove: PurposeName,
+    #[command(flatten)]
+    pub ids: People,
+    /// Do it without asking.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Arguments of `data forget`.
+#[derive(Debug, Args)]
+pub struct DataForget {
+    #[command(flatten)]
+    pub options: Rewriting,
+    #[command(flatten)]
+    pub ids: People,
+    /// Do it without asking.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Arguments of `data revoke`.
+#[derive(Debug, Args)]
+pub struct DataRevoke {
+    #[command(flatten)]
+    pub options: Rewriting,
+    /// The purpose; of one with purposes below it, all these.
+    pub purpose: PurposeName,
+    /// The data sets; all sealed ones where none is named.
+    pub datasets: Vec<DatasetName>,
+    /// Do it without asking.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Arguments of `data rotate`.
+#[derive(Debug, Args)]
+pub struct DataRotate {
+    #[command(flatten)]
+    pub options: Rewriting,
+    /// The data sets; all sealed ones where none is named.
+    pub datasets: Vec<DatasetName>,
+    /// Encrypt every part anew under new data keys, too.
+    #[arg(long)]
+    pub data_keys: bool,
 }
 
 /// An owner's own file, and its column of ids.
@@ -451,6 +549,9 @@ pub struct DataSeal {
     /// Seal even if nothing, or less than half of the version before, would be in it.
     #[arg(long, short)]
     pub yes: bool,
+    /// Let this purpose, which was revoked, open the data set again.
+    #[arg(long, value_name = "PURPOSE")]
+    pub restore: Vec<PurposeName>,
 }
 
 /// Arguments of `data clipped`.

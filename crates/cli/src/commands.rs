@@ -9,10 +9,12 @@ mod data;
 #[cfg(feature = "simulated")]
 mod demo;
 mod init;
+mod kept_until;
 mod matching;
 mod parameters;
 mod query;
 mod register;
+mod rewrite;
 mod ring;
 mod ring_serve;
 mod room_client;
@@ -57,6 +59,11 @@ pub fn run(command: Command, printer: &Printer) -> Done {
             Data::Push(arguments) => data::push(&arguments, printer),
             Data::Inspect(arguments) => data::inspect(&arguments, printer),
             Data::Clipped(arguments) => clipped::run(&arguments, printer),
+            Data::Retag(arguments) => rewrite::retag(&arguments, printer),
+            Data::Consent(arguments) => rewrite::consent(&arguments, printer),
+            Data::Forget(arguments) => rewrite::forget(&arguments, printer),
+            Data::Revoke(arguments) => rewrite::revoke(&arguments, printer),
+            Data::Rotate(arguments) => rewrite::rotate(&arguments, printer),
         },
         Command::Query(verb) => match verb {
             Query::Explain(arguments) => query::explain(&arguments, printer),

@@ -9,8 +9,8 @@ use incamera_net::services::{
     PartHeader, PushFrame, PushReply, RegisterManifestRequest, push_frame,
 };
 use incamera_seal::{
-    MANIFEST_FILE, PartFileError, SignedManifest, check_part_file, inspect as inspect_manifest,
-    open_manifest, part_path, peek_manifest, read_manifest_file,
+    MANIFEST_FILE, PartFileError, SignedManifest, check_part_file, destroy_superseded,
+    inspect as inspect_manifest, open_manifest, part_path, peek_manifest, read_manifest_file,
 };
 use incamera_types::limits::CHUNK_BYTES;
 use incamera_types::{DatasetName, DatasetSpec, FileId};
@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
-use super::block_on;
 use super::room_client::{self, status_failure};
+use super::{block_on, kept_until};
 use crate::args::{DataInspect, DataPush};
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::Folder;
@@ -88,7 +88,14 @@ pub fn push(arguments: &DataPush, printer: &Printer) -> Done {
     let file = folder.agreement_file(arguments.under.agreement.as_deref())?;
     let agreement = room_client::own_agreement(&folder, &file)?;
     let manifests = chosen(arguments, &folder, &agreement)?;
+    let mut ring = folder.ring()?;
+    kept_until::enforce(&folder, &agreement, &mut ring, printer)?;
     for manifest in &manifests {
+        let destroyed = destroy_superseded(&mut ring, manifest);
+        destroyed.or_fail(format!(
+            "nothing was pushed: old keys of `{}` were not destroyed",
+            manifest.dataset()
+        ))?;
         whole(&folder, &agreement, manifest)?;
     }
     let pushed = block_on(push_all(&folder, &agreement, &manifests, printer))?;

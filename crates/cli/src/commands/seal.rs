@@ -9,13 +9,13 @@ use incamera_seal::{
     Source, SourceError, seal_dataset_keeping,
 };
 use incamera_types::limits::{PEOPLE_FACTOR, PEOPLE_SLACK};
-use incamera_types::{ColumnName, DatasetName, DatasetSpec, IdKind};
+use incamera_types::{ColumnName, DatasetName, DatasetSpec, IdKind, PurposeName};
 use serde_json::json;
 
 use super::before::Before;
 use super::data::own_dataset;
 use super::matching::damaged_crosswalk;
-use super::{register, room_client};
+use super::{kept_until, register, room_client};
 use crate::args::DataSeal;
 use crate::clock::now;
 use crate::failure::{Context, Done, Failure};
@@ -33,6 +33,7 @@ pub fn run(arguments: &DataSeal, printer: &Printer) -> Done {
         agreement: &agreement,
         spec,
     };
+    kept_until::check(spec)?;
     let _lock = folder.sealing_lock(&agreement.id)?;
     let (report, before) = home.seal(arguments, printer)?;
     let again = register::to_seal_again(&folder, &agreement, spec);
@@ -115,6 +116,7 @@ impl<'a> Home<'a> {
         let mut ring = self.folder.ring()?;
         let source = self.source(&arguments.file.data, &ring, &what)?;
         let before = Before::read(self, &ring, arguments.yes, printer)?;
+        let (key_epoch, inherits) = self.goes_on(before.as_ref(), &arguments.restore, printer)?;
         let bar = printer.progress("sealing", None);
         let out = self.folder.sealed(&self.agreement.id, &arguments.dataset);
         let job = SealJob {
@@ -122,10 +124,8 @@ impl<'a> Home<'a> {
             agreement_id: self.agreement.id,
             version: before.as_ref().map_or(0, |before| before.version) + 1,
             previous: before.as_ref().map(|before| before.digest),
-            key_epoch: before.as_ref().map_or(1, |before| before.key_epoch),
-            inherits: before
-                .as_ref()
-                .map_or_else(Inherited::default, |before| before.inherits.clone()),
+            key_epoch,
+            inherits,
             matching_epoch: self.agreement.matching.epoch,
             partitions: self.agreement.matching.partitions,
             purposes: &self.agreement.leaf_purposes(),
@@ -167,6 +167,34 @@ impl<'a> Home<'a> {
         unlocked
             .or_fail(what)
             .map_err(|failure| failure.hint(ENCRYPTED))
+    }
+
+    /// The key epoch, and what the version before hands on. A purpose that is restored gets new
+    /// keys: those of its key epoch were destroyed, and are destroyed wherever they turn up.
+    fn goes_on(
+        &self,
+        before: Option<&Before>,
+        restore: &[PurposeName],
+        printer: &Printer,
+    ) -> Result<(u32, Inherited), Failure> {
+        let (epoch, mut inherits) = before.map_or_else(
+            || (1, Inherited::default()),
+            |before| (before.key_epoch, before.inherits.clone()),
+        );
+        if let Some(other) = restore.iter().find(|one| !inherits.revoked.contains(one)) {
+            return Err(Failure::usage(format!("`{}` was not sealed", self.spec.name))
+                .why(format!("`{other}` is no revoked purpose of it"))
+                .hint("name a purpose that `incamera data revoke` ended, or leave `--restore` out"));
+        }
+        let left = inherits.revoked.iter().filter(|one| !restore.contains(one));
+        inherits.revoked = left.cloned().collect();
+        for purpose in inherits.revoked.iter() {
+            printer.note(format!(
+                "`{purpose}` was revoked, and opens nothing of `{}`; `--restore {purpose}` brings it back",
+                self.spec.name
+            ));
+        }
+        Ok((epoch + u32::from(!restore.is_empty()), inherits))
     }
 
     /// The crosswalk of the data set's kind of id; none for a data set without people.

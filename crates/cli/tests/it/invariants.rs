@@ -22,4 +22,4 @@ mod marks;
 mod oracle;
 mod snapshot;
 mod story;
-mod support;
+pub mod support;

@@ -21,5 +21,6 @@ mod keys;
 mod propose;
 mod pyarrow;
 mod ring_serve;
+mod rewriting;
 mod rings;
 mod world;

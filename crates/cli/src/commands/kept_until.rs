@@ -1,0 +1,49 @@
+//! Data sets whose last day is over: their keys are destroyed.
+
+use incamera_agreement::Agreement;
+use incamera_seal::{KeyRing, destroy_all};
+use incamera_types::DatasetSpec;
+
+use crate::clock::now;
+use crate::failure::{Context, Done, Exit, Failure};
+use crate::folder::Folder;
+use crate::printer::Printer;
+
+/// Destroys the purpose keys of the party's own data sets that are not kept any longer.
+pub fn enforce(
+    folder: &Folder,
+    agreement: &Agreement,
+    ring: &mut KeyRing,
+    printer: &Printer,
+) -> Done {
+    let own = agreement.datasets.values();
+    for spec in own.filter(|spec| &spec.owner == folder.name() && over(spec)) {
+        let destroyed = destroy_all(ring, &agreement.id, &spec.name)
+            .or_fail(format!("the keys of `{}` were not destroyed", spec.name))?;
+        if destroyed > 0 {
+            printer.warn(format!(
+                "`{}` is not kept any longer: its purpose keys were destroyed; copies of the key ring made before still have them",
+                spec.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn over(spec: &DatasetSpec) -> bool {
+    spec.keep_until.is_some_and(|day| day.end() < now())
+}
+
+/// Refuses to seal what is not kept any longer.
+pub fn check(spec: &DatasetSpec) -> Done {
+    match spec.keep_until.filter(|_| over(spec)) {
+        None => Ok(()),
+        Some(day) => Err(
+            Failure::new(Exit::Refused, format!("`{}` was not sealed", spec.name))
+                .why(format!(
+                    "{day} (UTC) was the last day on which the agreement has it kept"
+                ))
+                .hint("agree on a new version with a later `keep_until`"),
+        ),
+    }
+}

@@ -1,0 +1,386 @@
+//! `data retag | consent | forget | revoke | rotate`: new versions of sealed data sets, made
+//! from the sealed parts alone.
+//!
+//! The register comes first: its consents are changed and kept, and every data set that is
+//! sealed by it names its new version. A data set that names another version than the register
+//! had (because a command was cut short) is looked through whole: of each person stay the rows
+//! that the consents allow, whatever was meant to happen. So a command that was killed is run
+//! again, and does the rest.
+
+mod one;
+mod people;
+mod show;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{IsTerminal as _, Write as _};
+
+use incamera_agreement::{Agreement, ConsentSource, SignedAgreement};
+use incamera_keys::SigningKey;
+use incamera_seal::{Anew, Change, KeyRing, SignedManifest, destroy_superseded};
+use incamera_types::{DatasetName, DatasetSpec, Pseudonym, PurposeName, PurposeSet};
+
+use super::data::{own_dataset, own_manifest, read_manifest};
+use super::{kept_until, room_client};
+use crate::args::{DataConsent, DataForget, DataRetag, DataRevoke, DataRotate, Rewriting};
+use crate::failure::{Context, Done, Failure};
+use crate::folder::Folder;
+use crate::printer::Printer;
+use people::Ids;
+use show::Told;
+
+/// What is done to data sets.
+struct Task<'a> {
+    change: Change,
+    /// Whether columns are brought to what the agreement declares now.
+    declared: bool,
+    /// Purposes to revoke.
+    revoke: PurposeSet,
+    anew: Anew,
+    /// Whose rows are concerned, and what becomes of their consent.
+    people: Option<Concerned<'a>>,
+}
+
+/// People, and the purposes that they withdraw consent to; none: they are forgotten.
+#[derive(Clone, Copy)]
+struct Concerned<'a> {
+    among: &'a BTreeSet<Pseudonym>,
+    withdrawn: Option<&'a PurposeSet>,
+}
+
+/// An owner at work on its sealed data sets.
+struct Work<'a> {
+    folder: Folder,
+    agreement: SignedAgreement,
+    ring: KeyRing,
+    key: SigningKey,
+    printer: &'a Printer,
+    _lock: std::fs::File,
+}
+
+impl<'a> Work<'a> {
+    fn open(options: &Rewriting, printer: &'a Printer) -> Result<Self, Failure> {
+        let folder = Folder::open(&options.party.party)?;
+        let file = folder.agreement_file(options.under.agreement.as_deref())?;
+        let agreement = room_client::own_agreement(&folder, &file)?;
+        let lock = folder.sealing_lock(&agreement.agreement().id)?;
+        let mut ring = folder.ring()?;
+        kept_until::enforce(&folder, &agreement, &mut ring, printer)?;
+        Ok(Self {
+            key: folder.service_key()?,
+            folder,
+            agreement,
+            ring,
+            printer,
+            _lock: lock,
+        })
+    }
+
+    fn agreement(&self) -> &Agreement {
+        self.agreement.agreement()
+    }
+
+    /// The data sets meant, the register first: those named, or all that are sealed. Their
+    /// superseded keys are destroyed, which a command cut short may have left.
+    fn chosen(&mut self, named: &[DatasetName]) -> Result<Vec<SignedManifest>, Failure> {
+        let mut chosen = Vec::new();
+        for name in named {
+            own_dataset(&self.folder, self.agreement(), name)?;
+            chosen.push(own_manifest(&self.folder, self.agreement(), name)?);
+        }
+        if named.is_empty() {
+            let me = self.folder.name().clone();
+            for spec in self.agreement().datasets.values() {
+                if spec.owner == me {
+                    chosen.extend(read_manifest(&self.folder, self.agreement(), &spec.name)?);
+                }
+            }
+            chosen.retain(|manifest| !manifest.public());
+        }
+        for manifest in &chosen {
+            self.check(manifest)?;
+            let destroyed = destroy_superseded(&mut self.ring, manifest);
+            destroyed.or_fail(format!(
+                "old keys of `{}` were not destroyed",
+                manifest.dataset()
+            ))?;
+        }
+        if chosen.is_empty() {
+            return Err(Failure::failed("no data set with people is sealed here")
+                .hint("seal one first: `incamera data seal NAME --data FILE`"));
+        }
+        chosen.sort_by_key(|manifest| !self.is_register(manifest.dataset()));
+        Ok(chosen)
+    }
+
+    fn check(&self, manifest: &SignedManifest) -> Done {
+        let name = manifest.dataset();
+        let matching = &self.agreement().matching;
+        let why = match () {
+            () if *manifest.agreement_id() != self.agreement().id => "agreement",
+            () if manifest.matching_epoch() != matching.epoch => "matching epoch",
+            () if manifest.partitions() != matching.partitions => "number of partitions",
+            () => return Ok(()),
+        };
+        Err(Failure::failed(format!("`{name}` was left as it is"))
+            .why(format!("it was sealed under another {why}"))
+            .hint(format!(
+                "seal it again: `incamera data seal {name} --data FILE`"
+            )))
+    }
+
+    /// The owner's data set that says who agreed to what.
+    fn register(&self) -> Option<&DatasetSpec> {
+        let me = self.folder.name();
+        let mut own = self.agreement().datasets.values();
+        own.find(|spec| &spec.owner == me && spec.purposes_column().is_some())
+    }
+
+    fn is_register(&self, name: &DatasetName) -> bool {
+        self.register()
+            .is_some_and(|register| &register.name == name)
+    }
+
+    /// Whether `name` is sealed by the consents of the register.
+    fn by_register(&self, name: &DatasetName) -> bool {
+        let spec = self.agreement().datasets.get(name);
+        spec.is_some_and(|spec| {
+            !spec.public
+                && matches!(self.agreement().consent_of(spec), ConsentSource::Dataset(register) if register.name != *name)
+        })
+    }
+
+    /// Where names of the register's own changes are needed: all data sets that follow it.
+    fn with_followers(
+        &self,
+        mut chosen: Vec<SignedManifest>,
+    ) -> Result<Vec<SignedManifest>, Failure> {
+        let has_register = chosen
+            .first()
+            .is_some_and(|first| self.is_register(first.dataset()));
+        if !has_register {
+            return Ok(chosen);
+        }
+        for spec in self.agreement().datasets.values() {
+            let missing = chosen.iter().all(|one| *one.dataset() != spec.name);
+            if missing && &spec.owner == self.folder.name() && self.by_register(&spec.name) {
+                chosen.extend(read_manifest(&self.folder, self.agreement(), &spec.name)?);
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// Does the task to all of them, or, in a dry run, says what it would do.
+    fn all(
+        &mut self,
+        task: &Task<'_>,
+        chosen: &[SignedManifest],
+        dry_run: bool,
+    ) -> Result<Vec<Told>, Failure> {
+        let mut consents = self.consents(task, chosen)?;
+        let mut told = Vec::new();
+        for manifest in chosen {
+            told.push(self.one(task, manifest, consents.as_mut(), dry_run)?);
+        }
+        Ok(told)
+    }
+
+    /// Leaf purposes by name: a parent stands for its leaves.
+    fn leaves(&self, name: &PurposeName) -> Result<PurposeSet, Failure> {
+        let leaves = self.agreement().leaves_of(name);
+        if leaves.is_empty() {
+            let known = self.agreement().purposes.keys();
+            let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
+            return Err(
+                Failure::usage(format!("the agreement has no purpose `{name}`"))
+                    .hint(format!("it has {}", known.join(", "))),
+            );
+        }
+        Ok(leaves)
+    }
+}
+
+/// Asks a person, unless `--yes` was said, before keys are destroyed.
+fn confirm(options: &Rewriting, yes: bool, what: &str) -> Done {
+    if yes || options.dry_run {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage("nothing was done")
+            .why(format!(
+                "{what}; it cannot be undone, and nobody is at a terminal to agree to it"
+            ))
+            .hint("say `--yes`; `--dry-run` shows what it would do"));
+    }
+    let mut errors = std::io::stderr().lock();
+    let _ = write!(errors, "{what}; it cannot be undone. Go on? [y/N] ");
+    let _ = errors.flush();
+    let mut line = String::new();
+    let _ = std::io::stdin().read_line(&mut line);
+    match line.trim() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::usage("nothing was done")),
+    }
+}
+
+/// Brings sealed data sets to the agreement's newest purposes.
+pub fn retag(arguments: &DataRetag, printer: &Printer) -> Done {
+    let mut work = Work::open(&arguments.options, printer)?;
+    let chosen = work.chosen(&arguments.datasets)?;
+    let chosen = work.with_followers(chosen)?;
+    let task = Task {
+        change: Change::Retagged,
+        declared: true,
+        revoke: PurposeSet::default(),
+        anew: Anew::Nothing,
+        people: None,
+    };
+    let told = work.all(&task, &chosen, arguments.options.dry_run)?;
+    show::all(&work, "retag", &told, None, &[], arguments.options.dry_run);
+    Ok(())
+}
+
+/// New purpose keys, and with `--data-keys` new data keys.
+pub fn rotate(arguments: &DataRotate, printer: &Printer) -> Done {
+    let mut work = Work::open(&arguments.options, printer)?;
+    let chosen = work.chosen(&arguments.datasets)?;
+    let chosen = work.with_followers(chosen)?;
+    let task = Task {
+        change: Change::Rotated,
+        declared: false,
+        revoke: PurposeSet::default(),
+        anew: match arguments.data_keys {
+            true => Anew::DataKeys,
+            false => Anew::PurposeKeys,
+        },
+        people: None,
+    };
+    let told = work.all(&task, &chosen, arguments.options.dry_run)?;
+    show::all(&work, "rotate", &told, None, &[], arguments.options.dry_run);
+    Ok(())
+}
+
+/// Destroys the keys of a purpose.
+pub fn revoke(arguments: &DataRevoke, printer: &Printer) -> Done {
+    let mut work = Work::open(&arguments.options, printer)?;
+    let revoke = work.leaves(&arguments.purpose)?;
+    let chosen = work.chosen(&arguments.datasets)?;
+    let chosen = work.with_followers(chosen)?;
+    let what = format!(
+        "the keys of the purpose `{}` will be destroyed",
+        arguments.purpose
+    );
+    confirm(&arguments.options, arguments.yes, &what)?;
+    let task = Task {
+        change: Change::Revoked,
+        declared: false,
+        revoke,
+        anew: Anew::Nothing,
+        people: None,
+    };
+    let told = work.all(&task, &chosen, arguments.options.dry_run)?;
+    let further = [
+        "not undone: keys that were granted already, and answers that have left the room",
+        "sealing again does not bring the purpose back; `incamera data seal --restore PURPOSE` does",
+    ];
+    show::all(
+        &work,
+        "revoke",
+        &told,
+        None,
+        &further,
+        arguments.options.dry_run,
+    );
+    Ok(())
+}
+
+/// People withdraw their consent to a purpose.
+pub fn consent(arguments: &DataConsent, printer: &Printer) -> Done {
+    let mut work = Work::open(&arguments.options, printer)?;
+    let withdrawn = work.leaves(&arguments.remove)?;
+    if work.register().is_none() {
+        return Err(Failure::usage("nobody's consents are kept here")
+            .why("no data set of this party has a column of type `purposes`")
+            .hint(
+                "consents come from such a column; `incamera data revoke` ends a purpose for all",
+            ));
+    }
+    let ids = Ids::read(&work, &arguments.ids)?;
+    let chosen = work.chosen(&[])?;
+    let what = format!(
+        "{} people withdraw their consent to `{}`, and old keys will be destroyed",
+        ids.known.len(),
+        arguments.remove
+    );
+    confirm(&arguments.options, arguments.yes, &what)?;
+    let task = Task {
+        change: Change::ConsentRemoved,
+        declared: false,
+        revoke: PurposeSet::default(),
+        anew: Anew::Nothing,
+        people: Some(Concerned {
+            among: &ids.known,
+            withdrawn: Some(&withdrawn),
+        }),
+    };
+    let told = work.all(&task, &chosen, arguments.options.dry_run)?;
+    let further = [
+        "change it in your own source file too: the next `incamera data seal` takes the consents from there",
+        "not undone: answers that have left the room",
+    ];
+    show::all(
+        &work,
+        "consent",
+        &told,
+        Some(&ids),
+        &further,
+        arguments.options.dry_run,
+    );
+    Ok(())
+}
+
+/// Forgets people: their rows, their consents and their place in the crosswalk.
+pub fn forget(arguments: &DataForget, printer: &Printer) -> Done {
+    let mut work = Work::open(&arguments.options, printer)?;
+    let ids = Ids::read(&work, &arguments.ids)?;
+    let chosen = work.chosen(&[])?;
+    let what = format!(
+        "{} people will be forgotten, and old keys destroyed",
+        ids.known.len()
+    );
+    confirm(&arguments.options, arguments.yes, &what)?;
+    let task = Task {
+        change: Change::Forgotten,
+        declared: false,
+        revoke: PurposeSet::default(),
+        anew: Anew::Nothing,
+        people: Some(Concerned {
+            among: &ids.known,
+            withdrawn: None,
+        }),
+    };
+    let told = work.all(&task, &chosen, arguments.options.dry_run)?;
+    if !arguments.options.dry_run {
+        // Last, so that a command that was killed still finds their pseudonyms.
+        ids.leave_crosswalk()?;
+    }
+    let further = [
+        "take them out of your own source files too: the next `incamera data seal` and `incamera match run` read those",
+        "not undone: answers that have left the room",
+    ];
+    show::all(
+        &work,
+        "forget",
+        &told,
+        Some(&ids),
+        &further,
+        arguments.options.dry_run,
+    );
+    Ok(())
+}
+
+/// Old names of purposes, and the new ones.
+fn renamed(agreement: &Agreement) -> BTreeMap<PurposeName, PurposeName> {
+    let mut names = agreement.consent_names();
+    names.retain(|old, new| old != new);
+    names
+}

@@ -1,0 +1,110 @@
+//! The people whom an owner names by their ids.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use incamera_matching::ids;
+use incamera_seal::{Crosswalk, Source, read_texts};
+use incamera_types::{IdKind, Pseudonym};
+
+use super::Work;
+use crate::args::People;
+use crate::commands::matching::damaged_crosswalk;
+use crate::failure::{Context, Done, Failure};
+
+/// Ids read from a file, looked up in the crosswalk.
+pub struct Ids {
+    /// The pseudonyms of those who have one.
+    pub known: BTreeSet<Pseudonym>,
+    /// Ids without a pseudonym: of nobody in the sealed data.
+    pub unknown: u64,
+    /// Texts that are no id of the kind.
+    pub invalid: u64,
+    ids: BTreeSet<String>,
+    crosswalk: Crosswalk,
+    path: PathBuf,
+}
+
+impl Ids {
+    /// Reads the file and the crosswalk.
+    pub fn read(work: &Work<'_>, people: &People) -> Result<Self, Failure> {
+        let kind = kind(work, people)?;
+        let prepared = ids::collect(texts(people, &kind)?, &kind);
+        let path = work.folder.crosswalk(&work.agreement().id, &kind);
+        let crosswalk = Crosswalk::read(&path).map_err(|error| {
+            Failure::failed("the ids cannot be looked up")
+                .because(&error)
+                .hint(match path.exists() {
+                    true => damaged_crosswalk(&path),
+                    false => "run `incamera match run` first: it makes the crosswalk".to_owned(),
+                })
+        })?;
+        let found = prepared.ids.iter().filter_map(|id| crosswalk.lookup(id));
+        let known: BTreeSet<Pseudonym> = found.collect();
+        let unknown = (prepared.ids.len() - known.len()) as u64;
+        if known.is_empty() {
+            let why = match (prepared.rows, prepared.ids.len()) {
+                (0, _) => "the file has no rows".to_owned(),
+                (rows, 0) => format!("none of its {rows} rows has a valid `{kind}`"),
+                (_, ids) => format!("none of its {ids} ids is in the crosswalk"),
+            };
+            return Err(Failure::failed("nothing was done: nobody is concerned")
+                .why(format!("`{}`: {why}", people.ids.display()))
+                .hint("name the column with `--column`, and the kind of id with `--id`; a person who was forgotten already is not known any more"));
+        }
+        Ok(Self {
+            known,
+            unknown,
+            invalid: prepared.invalid,
+            ids: prepared.ids.into_iter().collect(),
+            crosswalk,
+            path,
+        })
+    }
+
+    /// Takes them out of the crosswalk.
+    pub fn leave_crosswalk(&self) -> Done {
+        let stay = self
+            .crosswalk
+            .iter()
+            .filter(|(id, _)| !self.ids.contains(*id));
+        let stay = stay.map(|(id, pseudonym)| (id.to_owned(), pseudonym));
+        let left = Crosswalk::new(self.crosswalk.scope().clone(), stay);
+        left.write(&self.path)
+            .or_fail("the people are still in the crosswalk")
+            .map_err(|failure| failure.hint("run the command again: it does what is left"))
+    }
+}
+
+fn kind(work: &Work<'_>, people: &People) -> Result<IdKind, Failure> {
+    let kinds = &work.agreement().matching.ids;
+    let chosen = match (&people.id, kinds.as_slice()) {
+        (Some(named), _) => kinds.iter().find(|kind| *kind == named),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    };
+    chosen.cloned().ok_or_else(|| {
+        let listed: Vec<String> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
+        Failure::usage("which kind of id does the file hold?").hint(format!(
+            "name one with `--id`: the agreement matches {}",
+            listed.join(", ")
+        ))
+    })
+}
+
+/// The texts of the file: a column of a CSV or Parquet file; of any other file its lines.
+fn texts(people: &People, kind: &IdKind) -> Result<Vec<String>, Failure> {
+    let path = &people.ids;
+    let what = format!("the ids in `{}` were not read", path.display());
+    let Ok(source) = Source::of(path) else {
+        let text = std::fs::read_to_string(path).or_fail(&what)?;
+        return Ok(text.lines().map(str::to_owned).collect());
+    };
+    let column = people.column.as_deref().unwrap_or(kind.as_str());
+    let mut texts = Vec::new();
+    let read = read_texts(&source, column, &mut |text| texts.push(text.to_owned()));
+    read.or_fail(what).map_err(|failure| {
+        failure.hint("nothing was done: mend the file, or name the column with `--column`")
+    })?;
+    Ok(texts)
+}
