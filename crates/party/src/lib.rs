@@ -12,6 +12,7 @@ mod keys;
 mod meeting;
 mod owner;
 mod public;
+mod retention;
 mod service;
 
 pub use agreements::{Agreements, NotOurs};

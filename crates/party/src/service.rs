@@ -23,6 +23,7 @@ use crate::broker::Broker;
 use crate::config::PartyConfig;
 use crate::meeting::Meeting;
 use crate::owner::Owner;
+use crate::retention;
 
 /// Why a party's service does not run.
 #[derive(Debug, thiserror::Error)]
@@ -119,9 +120,11 @@ pub async fn serve(
         .add_service(server::owner(Owner::new(state.clone())))
         .add_service(server::meeting(Meeting::new(state.agreements.clone())));
     tracing::info!(party = %config.name, listen = %config.listen, "the party's service is up");
+    let daily = tokio::spawn(retention::daily(state));
     ready();
     let shutdown = shutdown.shared();
     let serving = server::serve(listener, tls, routes, shutdown.clone());
+    let serving = serving.inspect(|_| daily.abort());
     let Some(health) = health else {
         return Ok(serving.await?);
     };

@@ -39,6 +39,10 @@ pub struct Inspection {
     pub public: bool,
     /// The columns.
     pub columns: Vec<InspectedColumn>,
+    /// Purposes that open nothing, whatever the columns serve: their keys were destroyed.
+    pub revoked: Vec<String>,
+    /// The last versions that took something away: the version, and what made it.
+    pub removals: Vec<(u64, String)>,
     /// The consent classes.
     pub classes: Vec<InspectedClass>,
 }
@@ -92,6 +96,10 @@ pub fn inspect(manifest: &Manifest) -> Inspection {
         partitions: manifest.partitions(),
         public: manifest.public(),
         columns: columns.collect(),
+        revoked: manifest.revoked().iter().map(ToString::to_string).collect(),
+        removals: (manifest.removals().iter())
+            .map(|removal| (removal.version, removal.change.to_string()))
+            .collect(),
         classes: classes(manifest),
     }
 }
@@ -146,6 +154,12 @@ impl fmt::Display for Inspection {
         for column in &self.columns {
             let purposes = column.purposes.join(", ");
             writeln!(f, "column      {} {} [{purposes}]", column.name, column.ty)?;
+        }
+        if !self.revoked.is_empty() {
+            writeln!(f, "revoked     {}", self.revoked.join(", "))?;
+        }
+        for (version, change) in &self.removals {
+            writeln!(f, "removed     by version {version} ({change})")?;
         }
         for class in &self.classes {
             writeln!(f, "class       {class}")?;
