@@ -20,7 +20,7 @@ mod invariants;
 mod keys;
 mod propose;
 mod pyarrow;
-mod ring_serve;
 mod rewriting;
+mod ring_serve;
 mod rings;
 mod world;

@@ -272,8 +272,13 @@ fn old_copy_is_shut(world: &World, old: &Path) {
             let open = |ring: &incamera_seal::KeyRing| {
                 let names = manifest.columns().iter();
                 let mut open = names.map(|column| {
-                    unwrap_keys(&manifest, &purpose(to), &[column.name.clone()], ring)
-                        .map_or(0, |keys| keys.len())
+                    unwrap_keys(
+                        &manifest,
+                        &purpose(to),
+                        std::slice::from_ref(&column.name),
+                        ring,
+                    )
+                    .map_or(0, |keys| keys.len())
                 });
                 open.clone()
                     .sum::<usize>()
@@ -342,12 +347,11 @@ fn i3_consent_withdrawn_at_home_holds_everywhere() {
     let what: Vec<String> = deletions(&world).into_iter().map(|one| one.what).collect();
     assert_eq!(what, ["consent-removed", "consent-removed"]);
     // Its other data sets are sealed by the new consents.
-    assert_eq!(
+    assert!(
         world
             .seal_one("shop", "purchases")
             .number("/without_consent")
-            > 0,
-        true
+            > 0
     );
     assert!(!rows(&world, "purchases", "measurement").contains_key(one.as_bytes()));
 }
