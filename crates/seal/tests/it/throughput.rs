@@ -5,10 +5,7 @@ use std::time::Instant;
 
 use incamera_seal::{Bound, Bounds, Part, Source, load_part, part_path, read_part_within};
 
-use incamera_types::limits::MAX_PARTITIONS;
-
-use crate::rewriting::{Want, remade};
-use crate::world::{World, column, names, pseudonym, purchases, set};
+use crate::world::{World, names, pseudonym, purchases};
 
 #[test]
 #[ignore = "a measurement; see the module"]
@@ -107,33 +104,4 @@ fn throughput_of_rows_that_are_left_out() {
     of("hashed alone", &|| drop(load()));
     of("left out", &|| read(&nothing));
     of("read", &|| read(&Bounds::none()));
-}
-
-/// `retag_parts_per_s`: one purpose more for one column of a data set of many parts.
-#[test]
-#[ignore = "a measurement; see the module"]
-fn throughput_of_a_purpose_more() {
-    let mut world = World::new();
-    world.partitions = MAX_PARTITIONS;
-    let mut spec = purchases();
-    spec.columns.push(column("shop", "text", &["measurement"]));
-    let mut csv = "email,day,amount,category,shop\n".to_owned();
-    for n in 0..200_000u64 {
-        writeln!(csv, "p{n}@example.com,2026-03-01,{},food,a", n % 200).unwrap();
-    }
-    world.seal_csv(&spec, csv).unwrap();
-    let parts = world.manifest("purchases").parts().len();
-    spec.columns[2].purposes = set(&["ads", "measurement"]);
-    let want = Want {
-        spec: Some(spec),
-        ..Want::default()
-    };
-    let start = Instant::now();
-    let (counts, done) = remade(&mut world, "purchases", &want).unwrap();
-    let seconds = start.elapsed().as_secs_f64();
-    assert_eq!((counts.rewrapped, done.parts_written), (parts, 0));
-    println!(
-        "{parts} parts in {seconds:.2} s: {:.0} a second",
-        parts as f64 / seconds
-    );
 }
