@@ -2,6 +2,8 @@
 
 mod rewriting;
 
+mod sealing;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use incamera_types::{
 pub use rewriting::{
     DataConsent, DataForget, DataRetag, DataRevoke, DataRotate, People, Rewriting,
 };
+
+pub use sealing::{DataSeal, OwnFile};
 
 /// Compute a joint answer from data that nobody shows.
 #[derive(Debug, Parser)]
@@ -398,8 +402,9 @@ pub struct MatchRun {
     pub party: PartyFolder,
     #[command(flatten)]
     pub under: UnderAgreement,
-    /// A CSV or Parquet file with this party's ids; name several to match all their ids.
-    #[arg(long, required = true, value_name = "FILE")]
+    /// A CSV or Parquet file with this party's ids, or a folder of such; name several to match
+    /// all their ids.
+    #[arg(long, required = true, value_name = "FILE|DIR")]
     pub data: Vec<PathBuf>,
     /// The kind of id; the agreement's only one where not named.
     #[arg(long)]
@@ -440,36 +445,6 @@ pub enum Data {
     Revoke(DataRevoke),
     /// Make new keys for sealed data sets, and destroy the old ones.
     Rotate(DataRotate),
-}
-
-/// An owner's own file, and its column of ids.
-#[derive(Debug, Args)]
-pub struct OwnFile {
-    /// The CSV or Parquet file that holds it.
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
-    /// The column with raw ids, where it is not named like their kind (`email`).
-    #[arg(long, value_name = "COLUMN")]
-    pub id_column: Option<String>,
-}
-
-/// Arguments of `data seal`.
-#[derive(Debug, Args)]
-pub struct DataSeal {
-    #[command(flatten)]
-    pub party: PartyFolder,
-    #[command(flatten)]
-    pub under: UnderAgreement,
-    /// The data set of the agreement.
-    pub dataset: DatasetName,
-    #[command(flatten)]
-    pub file: OwnFile,
-    /// Seal even if nothing, or less than half of the version before, would be in it.
-    #[arg(long, short)]
-    pub yes: bool,
-    /// Let this purpose, which was revoked, open the data set again.
-    #[arg(long, value_name = "PURPOSE")]
-    pub restore: Vec<PurposeName>,
 }
 
 /// Arguments of `data clipped`.

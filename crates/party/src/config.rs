@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use incamera_keys::PublicKey;
 use incamera_net::config::{self, ConfigError};
+use incamera_seal::SealLimits;
 use incamera_types::{AnalystRef, Budget, PartyName, QueryName};
 use serde::Deserialize;
 
@@ -23,6 +25,11 @@ use crate::keys::KeyPaths;
 /// [budget]                     # the owner's own ceiling over all agreements
 /// epsilon = 20.0
 /// delta   = 1e-6
+///
+/// [sealing]                    # as they are if not said
+/// memory_mib   = 1024          # rows held in memory; further ones go to the disk, encrypted
+/// part_rows    = 4_000_000     # of one consent class and partition
+/// class_people = 10            # a smaller consent class is sealed as one with fewer purposes
 /// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +56,9 @@ pub struct PartyConfig {
     pub ledger: LedgerPath,
     /// The owner's own ceiling over all agreements.
     pub budget: Budget,
+    /// How data are sealed.
+    #[serde(default)]
+    pub sealing: Sealing,
     /// Grants nothing for the time being.
     #[serde(default)]
     pub paused: bool,
@@ -66,6 +76,43 @@ pub struct PartyConfig {
     #[cfg(feature = "simulated")]
     #[serde(default)]
     pub insecure_tls_key_log: Option<PathBuf>,
+}
+
+/// How data are sealed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sealing {
+    /// Rows held in memory, in MiB; further ones go to the disk, encrypted.
+    pub memory_mib: NonZeroU64,
+    /// Rows of one consent class and partition from which on there is another part.
+    pub part_rows: NonZeroU64,
+    /// People that a consent class needs; a smaller one is sealed as one with fewer purposes.
+    /// 1 leaves classes as they are.
+    pub class_people: NonZeroU64,
+}
+
+impl Default for Sealing {
+    fn default() -> Self {
+        let limits = SealLimits::default();
+        let number = |number| NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN);
+        Self {
+            memory_mib: number(limits.memory_bytes >> 20),
+            part_rows: number(limits.part_rows),
+            class_people: number(limits.class_people),
+        }
+    }
+}
+
+impl Sealing {
+    /// As sealing takes them.
+    #[must_use]
+    pub fn limits(&self) -> SealLimits {
+        SealLimits {
+            memory_bytes: self.memory_mib.get().saturating_mul(1 << 20),
+            part_rows: self.part_rows.get(),
+            class_people: self.class_people.get(),
+        }
+    }
 }
 
 /// Path of the ledger.

@@ -16,7 +16,7 @@ mod retention;
 mod service;
 
 pub use agreements::{Agreements, NotOurs};
-pub use config::{LedgerPath, PartyConfig};
+pub use config::{LedgerPath, PartyConfig, Sealing};
 pub use keys::{KeyPaths, LockError, PinFile, RingLock, TokenId, TokenLock};
 pub use public::PublicFile;
 pub use service::{ServeError, serve};

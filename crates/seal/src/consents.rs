@@ -248,9 +248,14 @@ impl PersonClasses {
             kept.1 = classes.both(kept.1, later.1);
             true
         });
+        Self::in_order(classes.list, rows)
+    }
+
+    /// Of rows in order of pseudonym, each person once.
+    pub(crate) fn in_order(classes: Vec<ConsentClass>, rows: Vec<(Pseudonym, u32)>) -> Self {
         Self {
-            classes: classes.list,
             starts: starts(&rows),
+            classes,
             rows,
         }
     }

@@ -6,17 +6,31 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use incamera_types::FileId;
+use incamera_types::limits::MAX_MANIFEST_BYTES;
 use incamera_wire::v1 as wire;
 
 use crate::local::{self, LocalFileError, io_error};
+use crate::manifest::read_manifest_file;
 use crate::sealing::{MANIFEST_FILE, PARTS_FOLDER};
+use crate::spill::is_spill_name;
 use crate::writer;
 
 /// A sealed data set's folder, locked against other sealings until dropped.
+///
+/// What the manifest does not name is removed when the folder is opened, so that what a crash
+/// left takes no place, when a new manifest is published, and when sealing failed.
 pub(crate) struct Folder {
+    root: PathBuf,
     manifest: PathBuf,
     parts: PathBuf,
     _lock: File,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What stays behind is ciphertext that nothing names: the next sealing tries again.
+        let _ = self.sweep();
+    }
 }
 
 impl Folder {
@@ -30,11 +44,15 @@ impl Folder {
             lock.lock()?;
             Ok(lock)
         };
-        Ok(Self {
+        let folder = Self {
             _lock: opened().map_err(io_error("write", path))?,
+            root: path.into(),
             manifest,
             parts,
-        })
+        };
+        // Leftovers harm nobody: no reason not to seal.
+        let _ = folder.sweep();
+        Ok(folder)
     }
 
     /// Where parts are written.
@@ -42,37 +60,51 @@ impl Folder {
         &self.parts
     }
 
-    /// Makes `signed` the manifest, at once and durably; then removes parts that it does not
-    /// name.
-    pub(crate) fn publish(
-        &self,
-        signed: &wire::Signed,
-        parts: &[wire::Part],
-    ) -> Result<(), LocalFileError> {
+    /// Makes `signed` the manifest, at once and durably; then removes what it does not name.
+    pub(crate) fn publish(&self, signed: &wire::Signed) -> Result<(), LocalFileError> {
         local::sync_folder(&self.parts).map_err(io_error("write", &self.parts))?;
         local::replace_bytes(&self.manifest, &incamera_wire::encode(signed))?;
-        // What stays behind is ciphertext that nothing names: the next sealing tries again.
-        let _ = self.remove_others(parts);
+        // As when it is dropped.
+        let _ = self.sweep();
         Ok(())
     }
 
-    fn remove_others(&self, parts: &[wire::Part]) -> io::Result<()> {
-        let id = |part: &wire::Part| FileId::from_slice(&part.file_id);
-        let named: HashSet<String> = parts
-            .iter()
-            .filter_map(id)
-            .map(|id| writer::file_name(&id))
-            .collect();
-        for entry in fs::read_dir(&self.parts)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let name = name.to_str().unwrap_or_default();
-            if is_part_name(name) && !named.contains(name) {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(())
+    /// Removes what sealings left that did not end, and parts of older versions.
+    fn sweep(&self) -> io::Result<()> {
+        remove(&self.root, is_spill_name)?;
+        let Some(named) = self.named() else {
+            return Ok(());
+        };
+        remove(&self.parts, |name| {
+            is_part_name(name) && !named.contains(name)
+        })
     }
+
+    /// The files that the manifest names; nothing is known of one that does not read.
+    fn named(&self) -> Option<HashSet<String>> {
+        if !self.manifest.try_exists().ok()? {
+            return Some(HashSet::new());
+        }
+        let signed = read_manifest_file(&self.manifest).ok()?;
+        let body: wire::Manifest = incamera_wire::decode(&signed.body, MAX_MANIFEST_BYTES).ok()?;
+        let id = |part: &wire::Part| FileId::from_slice(&part.file_id);
+        let names = body
+            .parts
+            .iter()
+            .map(|part| id(part).map(|id| writer::file_name(&id)));
+        names.collect()
+    }
+}
+
+/// Removes the files of `folder` whose names are such.
+fn remove(folder: &Path, such: impl Fn(&str) -> bool) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(&such) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a file name is one that this crate gives; no other file is touched.

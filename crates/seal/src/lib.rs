@@ -22,6 +22,7 @@
 //! # Reference
 //! Parquet Modular Encryption, `AES_GCM_V1` with an encrypted footer.
 
+mod append;
 mod bounds;
 mod classify;
 mod consents;
@@ -32,8 +33,11 @@ mod guard;
 mod inspect;
 mod keytools;
 mod labels;
+mod lanes;
 mod local;
 mod manifest;
+mod merge;
+mod ordered;
 mod own;
 mod plan;
 mod propose;
@@ -41,10 +45,13 @@ mod reader;
 mod repeats;
 mod rewrite;
 mod ring;
+mod runs;
 mod sealing;
 mod source;
+mod spill;
 mod stretch;
 mod table;
+mod tally;
 mod unwrap;
 mod writer;
 
@@ -82,9 +89,11 @@ pub use ring::{
 #[cfg(feature = "pkcs11")]
 pub use ring::{TokenError, TokenName, TokenPlace, TokenRing};
 pub use sealing::{
-    Consent, Inherited, MANIFEST_FILE, Outline, PARTS_FOLDER, SealError, SealJob, SealReport,
-    part_path, seal_dataset, seal_dataset_if, seal_dataset_keeping,
+    Consent, Inherited, MANIFEST_FILE, Outline, PARTS_FOLDER, SealError, SealJob, SealLimits,
+    SealReport, SmallClasses, Step, part_path, seal_dataset, seal_dataset_if, seal_dataset_keeping,
 };
-pub use source::{CellError, Place, Source, SourceError, check_source, read_texts};
+pub use source::{
+    CellError, Place, RefusedColumn, RefusedColumns, Source, SourceError, check_source, read_texts,
+};
 pub use unwrap::{GrantedKey, KeyMismatch, NoKey, PartKeys, granted_parts, unwrap_keys};
 pub use writer::PartError;

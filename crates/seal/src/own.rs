@@ -3,16 +3,16 @@
 use arrow::array::RecordBatch;
 use incamera_types::PurposeName;
 
-use crate::classify::Classified;
-use crate::sealing::{Outline, SealError, SealJob, check_job, outline, read_table};
-use crate::writer::PartError;
+use crate::merge::PartLimit;
+use crate::ordered::read_in_order;
+use crate::sealing::{Outline, SealError, SealJob, check_job};
 
 /// Rows of an owner's file, in clear.
 pub struct OwnRows {
     /// What sealing would do with the file.
     pub outline: Outline,
-    /// The rows that the purpose opens, as sealing would change them: a batch a consent class,
-    /// with the columns that its people's consent opens, pseudonyms for ids.
+    /// The rows that the purpose opens, as sealing would change them: batches of one
+    /// consent class each, with the columns that its people's consent opens, pseudonyms for ids.
     pub batches: Vec<RecordBatch>,
 }
 
@@ -28,17 +28,25 @@ impl std::fmt::Debug for OwnRows {
 /// [`SealError`].
 pub fn own_rows(mut job: SealJob<'_>, purpose: &PurposeName) -> Result<OwnRows, SealError> {
     check_job(&job)?;
-    let table = read_table(&mut job)?;
-    let rows = Classified::of(table, &job);
+    // A class is one unit.
+    job.partitions = 1;
+    let rows = read_in_order(&mut job, None)?;
+    let whole = PartLimit {
+        rows: u64::MAX,
+        bytes: u64::MAX,
+    };
     let mut batches = Vec::new();
-    for slice in rows.slices(1) {
-        let part = rows.part(job.spec, &slice).map_err(|_| PartError::Encode)?;
-        if job.spec.public || part.class.contains(purpose) {
-            batches.push(part.batch);
+    for unit in rows.units() {
+        if !job.spec.public && !rows.class(&unit)?.contains(purpose) {
+            continue;
+        }
+        let (mut cutting, layout) = rows.rows(&unit, whole)?;
+        for lot in cutting.part() {
+            batches.push(layout.batch(lot?)?);
         }
     }
     Ok(OwnRows {
-        outline: outline(&rows),
+        outline: rows.outline(),
         batches,
     })
 }

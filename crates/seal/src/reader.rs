@@ -216,8 +216,10 @@ impl PartReader {
         if let (Some(check), Some(people)) = (&mut self.rows, stretch.people) {
             check.batch(batch.columns().get(people)?)?;
         }
-        (batch.schema().fields() == stretch.schema.fields())
-            .then(|| batch.with_schema(stretch.schema.clone()).ok())
+        // Without what a column's field may say besides: see `PURPOSES_KEY`.
+        let (schema, columns) = (stretch.schema.clone(), batch.columns().to_vec());
+        let same = same_columns(&batch.schema(), &schema);
+        same.then(|| RecordBatch::try_new(schema, columns).ok())
             .flatten()
     }
 }

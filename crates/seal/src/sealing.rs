@@ -1,42 +1,54 @@
-//! Sealing a data set: from an owner's file to a folder of ciphertext and a signed manifest.
+//! Sealing a data set: from an owner's files to a folder of ciphertext and a signed manifest.
 //!
 //! # Steps
-//! 1. Read the file against the agreement; look up each row's pseudonym and consent class.
-//! 2. Sort rows by class and pseudonym, and cut them at the partitions' fixed borders.
-//! 3. Make missing purpose keys, durably.
-//! 4. Write each part, encrypted, under a new random file id.
-//! 5. Sign the manifest, have the consents kept, rename it into its place; then remove parts that it does not name.
+//! 1. Read the files against the agreement, on all cores; look up each row's pseudonym and
+//!    consent class.
+//! 2. Sort rows by class and pseudonym; what does not fit into the memory that the owner allows
+//!    goes to the disk, encrypted under a key that is nowhere else.
+//! 3. Merge classes of few people into lower ones; ask whether what would come of it is wanted.
+//! 4. Make missing purpose keys, durably.
+//! 5. Write parts, several at once, cut at the partitions' fixed borders and at a stated size,
+//!    each encrypted under a new random file id.
+//! 6. Sign the manifest, have the consents kept, rename it into its place; then remove parts that
+//!    it does not name.
 //!
 //! # What a crash leaves
-//! The manifest is the one thing that is replaced, and it is replaced at once: before step 5
+//! The manifest is the one thing that is replaced, and it is replaced at once: before step 6
 //! the folder is the old version with some unnamed ciphertext beside it, which the next sealing
 //! removes. No plaintext is ever written.
 //!
-//! # Memory
-//! The rows of one data set are held as Arrow columns, and those of the part being written a
-//! second time.
+//! # Appending
+//! The parts of the version before stay as they are, byte for byte, and the new manifest names
+//! them beside the new ones. Columns that the agreement has since are absent from them; anything
+//! else that they would have to be written anew for is refused.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use incamera_keys::{KeyError, SigningKey, sign_message};
-use incamera_types::limits::MAX_PARTITIONS;
+use incamera_types::limits::{MAX_PART_BYTES, MAX_PARTITIONS};
 use incamera_types::{
     AgreementId, ColumnName, ColumnType, DatasetSpec, Digest as _, FileId, ManifestDigest,
-    MatchingEpoch, Pseudonym, PurposeSet, UnixTime,
+    MatchingEpoch, Pseudonym, PurposeName, PurposeSet, UnixTime,
 };
 use incamera_wire::{Format, v1 as wire};
-use rand_core::CryptoRng;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{CryptoRng, SeedableRng as _};
+use zeroize::Zeroizing;
 
-use crate::classify::Classified;
-use crate::consents::{Consents, PersonClasses};
+use crate::append;
+use crate::consents::Consents;
 use crate::folder::Folder;
+use crate::lanes::{self, Feed};
 use crate::local::LocalFileError;
-use crate::manifest::{self, Change, Manifest, Removal};
+use crate::manifest::{self, Change, Manifest, ManifestError, Removal, SignedManifest};
+use crate::merge::PartLimit;
+use crate::ordered::{Ordered, Unit, read_in_order};
 use crate::repeats::Repeats;
 use crate::ring::{KeyRing, RingError};
-use crate::source::{self, Reading, Source, SourceError, Table};
-use crate::writer::{self, PartError, PartScope};
+use crate::source::{Source, SourceError};
+use crate::writer::{self, PartError, PartScope, WrittenPart};
 
 /// The signed manifest in a sealed data set's folder.
 pub const MANIFEST_FILE: &str = "manifest";
@@ -90,6 +102,8 @@ pub struct SealJob<'a> {
     pub version: u64,
     /// The digest of the version before; none for version 1.
     pub previous: Option<ManifestDigest>,
+    /// The version before, where its parts stay and what is sealed is added to them.
+    pub append_to: Option<&'a SignedManifest>,
     /// The generation of purpose keys to wrap with.
     pub key_epoch: u32,
     /// What the version before hands on.
@@ -100,18 +114,54 @@ pub struct SealJob<'a> {
     pub partitions: u32,
     /// Every leaf purpose of the agreement.
     pub purposes: &'a PurposeSet,
-    /// The owner's file.
+    /// The leaves of each purpose that is none itself: for what files say of their columns.
+    pub branches: &'a BTreeMap<PurposeName, PurposeSet>,
+    /// The owner's files.
     pub source: &'a Source,
     /// The column with raw ids, where it is not named like the pseudonym column's id kind.
     pub id_column: Option<&'a str>,
     /// The pseudonym of a raw id. Normalises first, if the kind needs it.
-    pub people: &'a dyn Fn(&str) -> Option<Pseudonym>,
+    pub people: &'a (dyn Fn(&str) -> Option<Pseudonym> + Sync),
     /// Where consent comes from; not asked for a public data set.
     pub consent: Consent<'a>,
     /// The folder of the sealed data set: new, or of the version before.
     pub out: &'a Path,
-    /// Hears how many rows were read so far.
-    pub progress: &'a mut dyn FnMut(u64),
+    /// How much memory, how large parts, how small classes.
+    pub limits: SealLimits,
+    /// Hears how far it is.
+    pub progress: &'a mut dyn FnMut(Step),
+}
+
+/// How far sealing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// So many rows are read.
+    Read(u64),
+    /// So many rows of so many are sealed.
+    Sealed(u64, u64),
+}
+
+/// How sealing goes about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealLimits {
+    /// Bytes of rows that are held in memory; further rows go to the disk, encrypted.
+    pub memory_bytes: u64,
+    /// Rows of one class and partition from which on there is another part.
+    pub part_rows: u64,
+    /// People that a consent class needs: rows of a smaller one are sealed as one with fewer
+    /// purposes. 1 leaves classes as they are.
+    pub class_people: u64,
+}
+
+impl Default for SealLimits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 1 << 30,
+            part_rows: 4_000_000,
+            class_people: 10,
+        }
+    }
 }
 
 /// What sealing did, for the owner's eyes only: it has exact counts.
@@ -126,17 +176,26 @@ pub struct SealReport {
     pub without_pseudonym: u64,
     /// Rows left out because their person's consent opens no column.
     pub without_consent: u64,
+    /// What became of classes of few people.
+    pub small_classes: SmallClasses,
     /// People whom the register, where this is it, names more than once.
     pub repeats: Repeats,
     /// Numbers brought into the agreement's range, by column.
     pub clamped: BTreeMap<ColumnName, u64>,
     /// Texts outside the agreement's list, made null or replaced, by column.
     pub replaced: BTreeMap<ColumnName, u64>,
+    /// Readings of the clocks that came twice, when these were put back, by column: taken as the
+    /// first time.
+    pub twice: BTreeMap<ColumnName, u64>,
+    /// Readings that never were, when clocks were put forward, by column: moved on by as much.
+    pub skipped: BTreeMap<ColumnName, u64>,
     /// Columns of the file that the agreement does not have.
     pub ignored: Vec<String>,
+    /// Parts that were there and stay.
+    pub parts_kept: usize,
     /// Parts written.
     pub parts: usize,
-    /// Bytes of all parts.
+    /// Bytes of the parts written.
     pub bytes: u64,
     /// The new manifest's digest.
     pub manifest: ManifestDigest,
@@ -145,9 +204,24 @@ pub struct SealReport {
     pub consents: Option<Consents>,
 }
 
+/// Consent classes of few people, and what became of these. For the owner's eyes only: it has
+/// exact counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SmallClasses {
+    /// People sealed as of a class with fewer purposes.
+    pub people_moved: u64,
+    /// Their rows.
+    pub rows_moved: u64,
+    /// People left out, as there is no such class.
+    pub people_left_out: u64,
+    /// Their rows.
+    pub rows_left_out: u64,
+}
+
 /// What would come of a file, before anything is written. For the owner's eyes only: it has
 /// exact counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outline {
     /// Rows in the file.
@@ -160,6 +234,8 @@ pub struct Outline {
     pub without_pseudonym: u64,
     /// Rows that would be left out because their person's consent opens no column.
     pub without_consent: u64,
+    /// What would become of classes of few people.
+    pub small_classes: SmallClasses,
 }
 
 /// Why a data set was not sealed. What was sealed before is as it was.
@@ -186,6 +262,9 @@ pub enum SealError {
     /// The manifest was not signed.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// What would have been published is no manifest; a defect of this program.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// The folder cannot be written.
     #[error(transparent)]
     File(#[from] LocalFileError),
@@ -240,9 +319,10 @@ pub fn seal_dataset_keeping(
     keep: impl FnOnce(&Consents) -> Result<(), LocalFileError>,
 ) -> Result<SealReport, SealError> {
     check_job(&job)?;
-    let table = read_table(&mut job)?;
-    let mut rows = Classified::of(table, &job);
-    if !wanted(&outline(&rows)) {
+    append::check(&job)?;
+    let seeds = ChaCha20Rng::from_seed(*seed(rng));
+    let mut rows = read_in_order(&mut job, Some(seeds))?;
+    if !wanted(&rows.outline()) {
         return Err(SealError::Unwanted);
     }
     ring.ensure_purpose_keys(
@@ -252,35 +332,52 @@ pub fn seal_dataset_keeping(
         &rows.purposes(),
         rng,
     )?;
-    let folder = Folder::open(job.out)?;
-    let parts = write_parts(&job, &rows, &folder, ring, rng)?;
-    let body = manifest_body(&job, parts, now);
+    let folder = match rows.folder.take() {
+        Some(folder) => folder,
+        None => Folder::open(job.out)?,
+    };
+    let written = write_parts(&mut job, &rows, &folder, ring, rng)?;
+    let count = written.len();
+    let bytes = written.iter().map(|part| part.bytes).sum();
+    let body = manifest_body(&job, append::beside(&job, written)?, now);
     let signed = sign_message(signer, Format::Manifest, &body)?;
-    let digest = manifest::digest_of(&signed.body);
-    let said = rows.consents.take();
-    let consents = said.map(|people| consents_of(&job, digest, people));
+    // What others would refuse takes nothing's place.
+    let digest = Manifest::parse(&signed.body)?.digest();
+    let consents = rows.said().map(|people| {
+        let (id, epoch) = (job.agreement_id, job.matching_epoch);
+        Consents::of_people(id, epoch, job.spec.name.clone(), digest, people)
+    });
     consents.as_ref().map(keep).transpose()?;
-    folder.publish(&signed, &body.parts)?;
-    Ok(report(rows, &body.parts, digest, consents))
+    folder.publish(&signed)?;
+    Ok(SealReport {
+        parts_kept: body.parts.len() - count,
+        parts: count,
+        bytes,
+        manifest: digest,
+        consents,
+        ..rows.report()
+    })
 }
 
-/// The consents that a data set says, under the manifest that it is sealed with.
-fn consents_of(job: &SealJob<'_>, register: ManifestDigest, people: PersonClasses) -> Consents {
-    let (id, epoch) = (job.agreement_id, job.matching_epoch);
-    Consents::of_people(id, epoch, job.spec.name.clone(), register, people)
+/// For work on another core.
+fn seed(rng: &mut impl CryptoRng) -> Zeroizing<[u8; 32]> {
+    let mut seed = Zeroizing::new([0; 32]);
+    rng.fill_bytes(seed.as_mut_slice());
+    seed
 }
 
 /// The register whose consents decide what is sealed; none where none does.
-fn register(job: &SealJob<'_>) -> Option<ManifestDigest> {
+pub(crate) fn register(job: &SealJob<'_>) -> Option<ManifestDigest> {
     match job.consent {
         Consent::ByPerson(consents) if !job.spec.public => Some(consents.register()),
         _ => None,
     }
 }
 
+/// Files are written on all cores, keys wrapped on this one: a ring may be a token.
 fn write_parts(
-    job: &SealJob<'_>,
-    rows: &Classified,
+    job: &mut SealJob<'_>,
+    rows: &Ordered,
     folder: &Folder,
     ring: &KeyRing,
     rng: &mut impl CryptoRng,
@@ -292,12 +389,58 @@ fn write_parts(
         key_epoch: job.key_epoch,
         ring,
     };
-    let mut parts = Vec::new();
-    for slice in rows.slices(job.partitions) {
-        let rows = rows.part(job.spec, &slice).map_err(|_| PartError::Encode)?;
-        parts.push(writer::write_part(folder.parts(), &scope, &rows, rng)?);
+    let limit = PartLimit {
+        rows: job.limits.part_rows.max(1),
+        bytes: MAX_PART_BYTES / 2,
+    };
+    let mut units = Units {
+        left: rows.units().into_iter(),
+        scope,
+        rng,
+        parts: Vec::new(),
+        sealed: 0,
+        of: rows.outline().sealed,
+        progress: &mut *job.progress,
+        rows: PhantomData,
+    };
+    lanes::in_order(&mut units, |(unit, seed): (Unit, Zeroizing<[u8; 32]>)| {
+        let mut rng = ChaCha20Rng::from_seed(*seed);
+        let written = rows.write(folder.parts(), &unit, limit, &mut rng)?;
+        Ok((written, unit.rows))
+    })?;
+    Ok(units.parts)
+}
+
+/// What is written, unit by unit. Files are of rows that live for `'w`.
+struct Units<'u, 'w, R> {
+    left: std::vec::IntoIter<Unit>,
+    scope: PartScope<'u>,
+    rng: &'u mut R,
+    parts: Vec<wire::Part>,
+    sealed: u64,
+    of: u64,
+    progress: &'u mut dyn FnMut(Step),
+    rows: PhantomData<&'w ()>,
+}
+
+impl<'w, R: CryptoRng> Feed for Units<'_, 'w, R> {
+    type Item = (Unit, Zeroizing<[u8; 32]>);
+    type Done = Result<(Vec<WrittenPart<'w>>, u64), SealError>;
+    type Error = SealError;
+
+    fn next(&mut self) -> Result<Option<Self::Item>, SealError> {
+        Ok(self.left.next().map(|unit| (unit, seed(self.rng))))
     }
-    Ok(parts)
+
+    fn take(&mut self, done: Self::Done) -> Result<(), SealError> {
+        let (written, rows) = done?;
+        for part in written {
+            self.parts.push(part.wrapped(&self.scope, self.rng)?);
+        }
+        self.sealed += rows;
+        (self.progress)(Step::Sealed(self.sealed.min(self.of), self.of));
+        Ok(())
+    }
 }
 
 fn manifest_body(job: &SealJob<'_>, parts: Vec<wire::Part>, now: UnixTime) -> wire::Manifest {
@@ -320,43 +463,14 @@ fn manifest_body(job: &SealJob<'_>, parts: Vec<wire::Part>, now: UnixTime) -> wi
         parts,
         register: bytes(register(job)),
         own_consents: !job.spec.public && matches!(job.consent, Consent::Column),
-        change: Change::Sealed.to_string(),
+        change: match job.append_to {
+            Some(_) => Change::Appended.to_string(),
+            None => Change::Sealed.to_string(),
+        },
         revoked: (job.inherits.revoked.iter())
             .map(ToString::to_string)
             .collect(),
         removals: job.inherits.removals.iter().map(Into::into).collect(),
-    }
-}
-
-pub(crate) fn outline(rows: &Classified) -> Outline {
-    Outline {
-        rows: rows.counts.rows,
-        sealed: rows.len() as u64,
-        people: rows.people(),
-        without_pseudonym: rows.counts.without_pseudonym,
-        without_consent: rows.without_consent,
-    }
-}
-
-fn report(
-    rows: Classified,
-    parts: &[wire::Part],
-    manifest: ManifestDigest,
-    consents: Option<Consents>,
-) -> SealReport {
-    SealReport {
-        rows: rows.counts.rows,
-        sealed: rows.len() as u64,
-        without_pseudonym: rows.counts.without_pseudonym,
-        without_consent: rows.without_consent,
-        repeats: rows.repeats,
-        clamped: rows.counts.clamped,
-        replaced: rows.counts.replaced,
-        ignored: rows.counts.ignored,
-        parts: parts.len(),
-        bytes: parts.iter().map(|part| part.bytes).sum(),
-        manifest,
-        consents,
     }
 }
 
@@ -403,7 +517,7 @@ pub(crate) fn check_job(job: &SealJob<'_>) -> Result<(), SealError> {
     }
 }
 
-fn job_error(job: &SealJob<'_>, reason: &'static str) -> SealError {
+pub(crate) fn job_error(job: &SealJob<'_>, reason: &'static str) -> SealError {
     SealError::Job {
         dataset: job.spec.name.to_string(),
         reason,
@@ -417,14 +531,4 @@ fn consents_fit(job: &SealJob<'_>) -> bool {
         }
         _ => true,
     }
-}
-
-pub(crate) fn read_table(job: &mut SealJob<'_>) -> Result<Table, SourceError> {
-    let reading = Reading {
-        spec: job.spec,
-        id_column: job.id_column,
-        people: job.people,
-        purposes: job.purposes,
-    };
-    source::read(job.source, &reading, job.progress)
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use incamera_keys::DataKey;
 use incamera_types::limits::MAX_PART_BYTES;
 use incamera_types::{
@@ -87,6 +88,26 @@ struct NewKey<'a> {
     key: DataKey,
 }
 
+/// What goes into the name, the keys and the pages of a part.
+#[derive(Clone, Copy)]
+pub(crate) struct PartPlace<'a> {
+    pub(crate) agreement_id: &'a AgreementId,
+    pub(crate) dataset: &'a DatasetName,
+    pub(crate) version: u64,
+    pub(crate) class: &'a ConsentClass,
+    pub(crate) partition: u32,
+}
+
+/// A part whose file is written and whose keys are not wrapped yet.
+pub(crate) struct WrittenPart<'a> {
+    class: &'a ConsentClass,
+    partition: u32,
+    file_id: FileId,
+    keys: Vec<NewKey<'a>>,
+    bytes: u64,
+    digest: PartDigest,
+}
+
 /// Writes `rows` to `folder` under a new file id and gives what the manifest says of it.
 pub(crate) fn write_part(
     folder: &Path,
@@ -94,39 +115,83 @@ pub(crate) fn write_part(
     rows: &PartRows<'_>,
     rng: &mut impl CryptoRng,
 ) -> Result<wire::Part, PartError> {
+    let place = PartPlace {
+        agreement_id: scope.agreement_id,
+        dataset: scope.dataset,
+        version: scope.version,
+        class: rows.class,
+        partition: rows.partition,
+    };
+    let count = rows.batch.num_rows();
+    let slice = |start| rows.batch.slice(start, SLICE_ROWS.min(count - start));
+    let slices = (0..count).step_by(SLICE_ROWS).map(|start| Ok(slice(start)));
+    let schema = rows.batch.schema();
+    let written = write_rows::<PartError>(folder, place, rows.keys, schema, slices, rng)?;
+    written.wrapped(scope, rng)
+}
+
+/// Writes the file of a part: `batches`, of some thousand rows each, under a new file id and new
+/// keys. Asks the ring for nothing, so that parts can be written on all cores.
+pub(crate) fn write_rows<'a, E: From<PartError>>(
+    folder: &Path,
+    place: PartPlace<'a>,
+    keys: &'a [KeyPlan],
+    schema: SchemaRef,
+    batches: impl Iterator<Item = Result<RecordBatch, E>>,
+    rng: &mut impl CryptoRng,
+) -> Result<WrittenPart<'a>, E> {
     let file_id = new_file_id(rng);
-    let keys: Vec<NewKey<'_>> = rows.keys.iter().map(|plan| new_key(plan, rng)).collect();
+    let keys: Vec<NewKey<'_>> = keys.iter().map(|plan| new_key(plan, rng)).collect();
     let aad = part_aad(
-        scope.agreement_id,
-        scope.dataset,
+        place.agreement_id,
+        place.dataset,
         &file_id,
-        scope.version,
-        rows.class,
+        place.version,
+        place.class,
     );
     let properties = properties(&keys, aad, |column| {
         key_metadata(&KeyReference {
-            agreement_id: *scope.agreement_id,
-            dataset: scope.dataset.clone(),
+            agreement_id: *place.agreement_id,
+            dataset: place.dataset.clone(),
             file_id,
             column: column.cloned(),
         })
     })?;
     let path = folder.join(file_name(&file_id));
-    let (bytes, digest) = write_file(&path, properties, &rows.batch)?;
+    let (bytes, digest) = write_file(&path, properties, schema, batches)?;
     if bytes > MAX_PART_BYTES {
-        return Err(PartError::TooLarge);
+        return Err(PartError::TooLarge.into());
     }
-    let sealed = keys.iter().map(|new| seal_key(scope, &file_id, new, rng));
-    Ok(wire::Part {
-        file_id: file_id.as_bytes().to_vec(),
-        class: rows.class.iter().map(ToString::to_string).collect(),
-        partition: rows.partition,
+    Ok(WrittenPart {
+        class: place.class,
+        partition: place.partition,
+        file_id,
+        keys,
         bytes,
-        digest: digest.as_bytes().to_vec(),
-        keys: sealed.collect::<Result<_, _>>()?,
-        version: scope.version,
-        absent: Vec::new(),
+        digest,
     })
+}
+
+impl WrittenPart<'_> {
+    /// Wraps the part's keys, and gives what the manifest says of it.
+    pub(crate) fn wrapped(
+        self,
+        scope: &PartScope<'_>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<wire::Part, PartError> {
+        let keys = self.keys.iter();
+        let sealed = keys.map(|new| seal_key(scope, &self.file_id, new, rng));
+        Ok(wire::Part {
+            keys: sealed.collect::<Result<_, _>>()?,
+            file_id: self.file_id.as_bytes().to_vec(),
+            class: self.class.iter().map(ToString::to_string).collect(),
+            partition: self.partition,
+            bytes: self.bytes,
+            digest: self.digest.as_bytes().to_vec(),
+            version: scope.version,
+            absent: Vec::new(),
+        })
+    }
 }
 
 /// The name of a part's file.
@@ -192,11 +257,12 @@ fn encryption(
 }
 
 /// Writes and synchronises the file; gives its length and SHA-256.
-fn write_file(
+fn write_file<E: From<PartError>>(
     path: &Path,
     properties: WriterProperties,
-    batch: &RecordBatch,
-) -> Result<(u64, PartDigest), PartError> {
+    schema: SchemaRef,
+    batches: impl Iterator<Item = Result<RecordBatch, E>>,
+) -> Result<(u64, PartDigest), E> {
     let io = |source| PartError::Io {
         path: path.into(),
         source,
@@ -204,18 +270,14 @@ fn write_file(
     let encrypted = properties.file_encryption_properties().is_some();
     let file = File::create_new(path).map_err(io)?;
     let mut sink = Sink::new(&file);
-    if let Err(error) = write_batch(&mut sink, properties, batch) {
-        return Err(match sink.failed.take() {
-            Some(source) => io(source),
-            None => {
-                drop(error);
-                PartError::Encode
-            }
-        });
+    if let Err(error) = write_batches(&mut sink, properties, schema, batches) {
+        // Why the disk refused says more than that the encoder could not go on.
+        let failed = sink.failed.take().map(|source| E::from(io(source)));
+        return Err(failed.unwrap_or(error));
     }
     sink.out.flush().map_err(io)?;
     if encrypted && !(sink.first == *ENCRYPTED_MAGIC && sink.last == *ENCRYPTED_MAGIC) {
-        return Err(PartError::Encode);
+        return Err(PartError::Encode.into());
     }
     let written = (
         sink.bytes,
@@ -225,17 +287,18 @@ fn write_file(
     Ok(written)
 }
 
-fn write_batch(
+fn write_batches<E: From<PartError>>(
     sink: &mut Sink<'_>,
     properties: WriterProperties,
-    batch: &RecordBatch,
-) -> Result<(), ParquetError> {
-    let mut writer = ArrowWriter::try_new(sink, batch.schema(), Some(properties))?;
-    let rows = batch.num_rows();
-    for start in (0..rows).step_by(SLICE_ROWS) {
-        writer.write(&batch.slice(start, SLICE_ROWS.min(rows - start)))?;
+    schema: SchemaRef,
+    batches: impl Iterator<Item = Result<RecordBatch, E>>,
+) -> Result<(), E> {
+    let encode = |_: ParquetError| PartError::Encode;
+    let mut writer = ArrowWriter::try_new(sink, schema, Some(properties)).map_err(encode)?;
+    for batch in batches {
+        writer.write(&batch?).map_err(encode)?;
     }
-    writer.close()?;
+    writer.close().map_err(encode)?;
     Ok(())
 }
 

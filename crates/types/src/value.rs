@@ -176,7 +176,9 @@ impl FromStr for Decimal {
         if scale > Self::MAX_SCALE || whole.len() > 18 {
             return Err(ValueError::Range);
         }
-        let magnitude: i128 = format!("{whole}{fraction}").parse().map_err(|_| form())?;
+        // At most 36 digits: 128 bits hold them.
+        let digits = whole.bytes().chain(fraction.bytes());
+        let magnitude = digits.fold(0i128, |sum, digit| sum * 10 + i128::from(digit - b'0'));
         let unscaled = if text.starts_with('-') {
             -magnitude
         } else {

@@ -1,7 +1,7 @@
 //! The version of a data set that a new one follows: the one that is sealed here or, where that
 //! is damaged or lost, the newest that the party's service knows.
 
-use incamera_seal::{Inherited, KeyRing, count_rows};
+use incamera_seal::{Inherited, KeyRing, SignedManifest, count_rows};
 use incamera_types::{Digest as _, ManifestDigest};
 
 use super::data::read_manifest;
@@ -22,6 +22,8 @@ pub struct Before {
     pub inherits: Inherited,
     /// Its rows, where they can still be counted.
     pub rows: Option<u64>,
+    /// Its manifest, if it is here.
+    pub manifest: Option<SignedManifest>,
 }
 
 impl Before {
@@ -56,6 +58,7 @@ impl Before {
             key_epoch: manifest.key_epoch(),
             inherits: Inherited::from(manifest.manifest()),
             rows: count_rows(&sealed, &manifest, ring),
+            manifest: Some(manifest),
         }))
     }
 
@@ -91,6 +94,7 @@ impl Before {
             key_epoch: key_epoch(home, ring),
             inherits: Inherited::default(),
             rows: None,
+            manifest: None,
         }))
     }
 

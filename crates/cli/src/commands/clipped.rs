@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::agreement::refused;
 use super::data::own_dataset;
-use super::seal::Home;
+use super::seal::{Home, show_step};
 use super::{block_on, parameters};
 use crate::agreement_error;
 use crate::args::DataClipped;
@@ -74,17 +74,20 @@ fn read(
         agreement_id: home.agreement.id,
         version: 1,
         previous: None,
+        append_to: None,
         key_epoch: 1,
         inherits: Inherited::default(),
         matching_epoch: home.agreement.matching.epoch,
         partitions: home.agreement.matching.partitions,
         purposes: &home.agreement.leaf_purposes(),
+        branches: &home.branches(),
         source: &source,
         id_column: arguments.file.id_column.as_deref(),
         people: &people,
         consent: consents.as_consent(),
         out: Path::new(""),
-        progress: &mut |rows| bar.set_position(rows),
+        limits: home.folder.config.sealing.limits(),
+        progress: &mut |step| show_step(&bar, step),
     };
     let rows = own_rows(job, purpose);
     bar.finish_and_clear();

@@ -132,7 +132,7 @@ fn read_ids(
     for path in &arguments.data {
         let what = format!("the ids in `{}` were not read", path.display());
         let mut source = Source::of(path).or_fail(&what)?;
-        if matches!(source, Source::Parquet(_)) {
+        if source.is_parquet() {
             let unlocked = source.unlock(&folder.ring()?, &agreement.id, None);
             source = unlocked
                 .or_fail(&what)

@@ -1,15 +1,19 @@
 //! `data seal`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use incamera_agreement::{Agreement, ConsentSource};
 use incamera_matching::ids;
+use incamera_party::Sealing;
 use incamera_seal::{
-    Consent, Consents, Crosswalk, Inherited, KeyRing, Outline, SealError, SealJob, SealReport,
-    Source, SourceError, seal_dataset_keeping,
+    Consent, Consents, Crosswalk, Inherited, KeyRing, LocalFileError, Outline, PartError,
+    SealError, SealJob, SealLimits, SealReport, SignedManifest, Source, SourceError, Step,
+    seal_dataset_keeping,
 };
 use incamera_types::limits::{PEOPLE_FACTOR, PEOPLE_SLACK};
-use incamera_types::{ColumnName, DatasetName, DatasetSpec, IdKind, PurposeName};
+use incamera_types::{ColumnName, DatasetName, DatasetSpec, IdKind, PurposeName, PurposeSet};
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::before::Before;
@@ -67,6 +71,9 @@ fn objection(outline: &Outline, before: Option<&Before>) -> Option<String> {
             (rows, without) if rows == without => {
                 "nothing would be sealed: no row's id has a pseudonym".to_owned()
             }
+            _ if outline.small_classes.rows_left_out > 0 => {
+                "nothing would be sealed: too few people agreed to the same purposes (`[sealing] class_people` in party.toml)".to_owned()
+            }
             _ => "nothing would be sealed: no row's person is known and agreed to a purpose of its columns".to_owned(),
         });
     }
@@ -115,8 +122,9 @@ impl<'a> Home<'a> {
         let consents = self.consents()?;
         let mut ring = self.folder.ring()?;
         let source = self.source(&arguments.file.data, &ring, &what)?;
-        let before = Before::read(self, &ring, arguments.yes, printer)?;
+        let before = Before::read(self, &ring, arguments.yes && !arguments.append, printer)?;
         let (key_epoch, inherits) = self.goes_on(before.as_ref(), &arguments.restore, printer)?;
+        let append_to = append_to(arguments, before.as_ref(), &what)?;
         let bar = printer.progress("sealing", None);
         let out = self.folder.sealed(&self.agreement.id, &arguments.dataset);
         let job = SealJob {
@@ -124,22 +132,26 @@ impl<'a> Home<'a> {
             agreement_id: self.agreement.id,
             version: before.as_ref().map_or(0, |before| before.version) + 1,
             previous: before.as_ref().map(|before| before.digest),
+            append_to,
             key_epoch,
             inherits,
             matching_epoch: self.agreement.matching.epoch,
             partitions: self.agreement.matching.partitions,
             purposes: &self.agreement.leaf_purposes(),
+            branches: &self.branches(),
             source: &source,
             id_column: arguments.file.id_column.as_deref(),
             people: &people,
             consent: consents.as_consent(),
             out: &out,
-            progress: &mut |rows| bar.set_position(rows),
+            limits: self.limits(arguments),
+            progress: &mut |step| show_step(&bar, step),
         };
         let mut objected = None;
         let key = self.folder.service_key()?;
         let wanted = |outline: &Outline| {
-            let objection = objection(outline, before.as_ref()).or_else(|| self.too_many(outline));
+            let replaced = before.as_ref().filter(|_| !arguments.append);
+            let objection = objection(outline, replaced).or_else(|| self.too_many(outline));
             objected = objection.filter(|_| !arguments.yes);
             objected.is_none()
         };
@@ -197,6 +209,26 @@ impl<'a> Home<'a> {
         Ok((epoch + u32::from(!restore.is_empty()), inherits))
     }
 
+    fn limits(&self, arguments: &DataSeal) -> SealLimits {
+        let sealing = Sealing {
+            memory_mib: arguments
+                .memory_mib
+                .unwrap_or(self.folder.config.sealing.memory_mib),
+            ..self.folder.config.sealing
+        };
+        sealing.limits()
+    }
+
+    /// The leaves of each purpose that is none itself.
+    pub fn branches(&self) -> BTreeMap<PurposeName, PurposeSet> {
+        let purposes = self.agreement.purposes.iter();
+        let branches = purposes.filter(|(_, purpose)| !purpose.leaf);
+        let leaves = |name: &PurposeName| self.agreement.leaves_of(name);
+        branches
+            .map(|(name, _)| (name.clone(), leaves(name)))
+            .collect()
+    }
+
     /// The crosswalk of the data set's kind of id; none for a data set without people.
     pub fn crosswalk(&self) -> Result<Option<People>, Failure> {
         let Some(column) = self.spec.pseudonym_column() else {
@@ -238,6 +270,38 @@ impl<'a> Home<'a> {
     }
 }
 
+/// The version that rows are added to.
+fn append_to<'b>(
+    arguments: &DataSeal,
+    before: Option<&'b Before>,
+    what: &str,
+) -> Result<Option<&'b SignedManifest>, Failure> {
+    if !arguments.append {
+        return Ok(None);
+    }
+    let manifest = before.and_then(|before| before.manifest.as_ref());
+    manifest.map(Some).ok_or_else(|| {
+        Failure::failed(what)
+            .why("nothing sealed is here to add rows to")
+            .hint(
+                "seal all rows, without `--append`; or put the sealed data set back from a backup",
+            )
+    })
+}
+
+/// Shows how far it is.
+pub fn show_step(bar: &ProgressBar, step: Step) {
+    match step {
+        Step::Read(rows) => bar.set_position(rows),
+        Step::Sealed(rows, of) => {
+            bar.set_message("writing");
+            bar.set_length(of);
+            bar.set_position(rows);
+        }
+        _ => {}
+    }
+}
+
 const UNWANTED: &str = "nothing was sealed: check that it is the right file, whole, and that `incamera match run` has its ids; say `--yes` if it is meant so";
 
 /// What to do about an encrypted file that does not open.
@@ -245,9 +309,9 @@ pub const ENCRYPTED: &str = "nothing was read: write the file with the client in
 
 /// The owner's file, by its ending.
 fn source(path: &Path, what: &str) -> Result<Source, Failure> {
-    Source::of(path)
-        .or_fail(what)
-        .map_err(|failure| failure.hint("give a file that ends in .csv or .parquet"))
+    Source::of(path).or_fail(what).map_err(|failure| {
+        failure.hint("give a file that ends in .csv or .parquet, or a folder of such")
+    })
 }
 
 /// What to do about a file that was refused.
@@ -256,8 +320,17 @@ pub fn mend_and_seal(error: &SealError) -> &'static str {
         SealError::Source(SourceError::MissingColumns { .. }) => {
             "nothing was sealed: mend the file, or name the column with raw ids with `--id-column`"
         }
+        SealError::Source(SourceError::WiderThanTagged { .. }) => {
+            "nothing was sealed: take the purposes out of the agreement's column in a new version, or have the data collected for them; a tag says what was promised to people, and is not changed here"
+        }
         SealError::Source(_) => {
             "nothing was sealed: mend the file, or the agreement, and seal again"
+        }
+        SealError::Part(PartError::Io { source, .. })
+        | SealError::File(LocalFileError::Io { source, .. })
+            if source.kind() == std::io::ErrorKind::StorageFull =>
+        {
+            "nothing was sealed, and what was sealed before is as it was: make room on the disk and seal again"
         }
         _ => "nothing was sealed: run the command again once that is mended",
     }
@@ -326,11 +399,16 @@ fn show(
         sealed.display()
     );
     if let Some(before) = before {
+        let (version, before) = (before.version + 1, before.text());
+        let what = match report.parts_kept {
+            0 => format!("replaces {before}: {} rows", report.sealed),
+            kept => format!(
+                "adds {} rows to {before}, whose {kept} parts stay",
+                report.sealed
+            ),
+        };
         text.push_str(&format!(
-            "\n  version {} replaces {}: {} rows; questions asked before count as new, and cost again, once it is pushed",
-            before.version + 1,
-            before.text(),
-            report.sealed
+            "\n  version {version} {what}; questions asked before count as new, and cost again, once it is pushed"
         ));
     }
     for (what, counts) in [
@@ -342,6 +420,16 @@ fn show(
             "without consent to any purpose, left out",
             number(report.without_consent),
         ),
+        (
+            "people of consent classes that few have, sealed for fewer purposes",
+            number(report.small_classes.people_moved),
+        ),
+        ("their rows", number(report.small_classes.rows_moved)),
+        (
+            "people of such classes left out, as no class has fewer purposes",
+            number(report.small_classes.people_left_out),
+        ),
+        ("their rows", number(report.small_classes.rows_left_out)),
         ("people named more than once", number(report.repeats.people)),
         (
             "of these, with different consents: what all of a person's rows allow counts",
@@ -349,6 +437,14 @@ fn show(
         ),
         ("clamped", counts(&report.clamped)),
         ("not in the agreement's list", counts(&report.replaced)),
+        (
+            "clock readings that came twice, taken as the first",
+            counts(&report.twice),
+        ),
+        (
+            "clock readings that never were, moved on",
+            counts(&report.skipped),
+        ),
         (
             "columns not in the agreement, ignored",
             report.ignored.join(", "),
@@ -376,6 +472,14 @@ fn show(
         "without_consent": report.without_consent,
         "people_named_again": report.repeats.people,
         "people_with_different_consents": report.repeats.conflicting, "clamped": report.clamped,
+        "parts_kept": report.parts_kept,
+        "small_classes": {
+            "people_moved": report.small_classes.people_moved,
+            "rows_moved": report.small_classes.rows_moved,
+            "people_left_out": report.small_classes.people_left_out,
+            "rows_left_out": report.small_classes.rows_left_out,
+        },
+        "clock_readings_twice": report.twice, "clock_readings_skipped": report.skipped,
         "replaced": report.replaced, "ignored": report.ignored, "manifest": report.manifest,
     });
     printer.result(text, "incamera-sealed/1", &document);

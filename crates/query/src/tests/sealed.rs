@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use incamera_keys::SigningKey;
 use incamera_release::OpenedGrants;
 use incamera_seal::{
-    Consent, Consents, Inherited, KeyRing, MANIFEST_FILE, SealJob, SignedManifest, Source,
-    granted_parts, open_manifest, part_path, read_manifest_file, seal_dataset, unwrap_keys,
+    Consent, Consents, Inherited, KeyRing, MANIFEST_FILE, SealJob, SealLimits, SignedManifest,
+    Source, granted_parts, open_manifest, part_path, read_manifest_file, seal_dataset, unwrap_keys,
 };
 use incamera_types::{
     Digest, FileId, PrivacyLoss, Pseudonym, RequestDigest, Rho, Transcript, UnixTime, Value,
@@ -170,16 +170,22 @@ impl Room {
             agreement_id: agreement.id,
             version: 1,
             previous: None,
+            append_to: None,
             key_epoch: 1,
             inherits: Inherited::default(),
             matching_epoch: agreement.matching.epoch,
             partitions: agreement.matching.partitions,
             purposes: &agreement.leaf_purposes(),
-            source: &Source::Csv(csv),
+            branches: &std::collections::BTreeMap::new(),
+            source: &Source::of(&csv).unwrap(),
             id_column: (!spec.public).then_some("email"),
             people: &pseudonym_of,
             consent,
             out: &self.folder.join(name),
+            limits: SealLimits {
+                class_people: 1,
+                ..SealLimits::default()
+            },
             progress: &mut |_| {},
         };
         let report = seal_dataset(

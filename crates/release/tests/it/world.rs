@@ -15,8 +15,8 @@ use incamera_release::{
     Request, Reserved, VerifiedRequest, open_grants, room_keys, verify_request,
 };
 use incamera_seal::{
-    Consent, Consents, Inherited, KeyRing, MANIFEST_FILE, SealJob, SignedManifest, Source,
-    open_manifest, read_manifest_file, seal_dataset,
+    Consent, Consents, Inherited, KeyRing, MANIFEST_FILE, SealJob, SealLimits, SignedManifest,
+    Source, open_manifest, read_manifest_file, seal_dataset,
 };
 use incamera_types::{
     AnalystRef, Budget, DatasetName, Delta, Digest as _, Epsilon, ManifestDigest, Measurement,
@@ -194,16 +194,22 @@ impl World {
             agreement_id: agreement.id,
             version: before.map_or(1, |before| before.version() + 1),
             previous: before.map(|before| before.digest()),
+            append_to: None,
             key_epoch: 1,
             inherits: Inherited::default(),
             matching_epoch: agreement.matching.epoch,
             partitions: agreement.matching.partitions,
             purposes: &agreement.leaf_purposes(),
+            branches: &std::collections::BTreeMap::new(),
             source: &Source::of(path).unwrap(),
             id_column,
             people: &pseudonym,
             consent,
             out: &out,
+            limits: SealLimits {
+                class_people: 1,
+                ..SealLimits::default()
+            },
             progress: &mut |_| {},
         };
         let (ring, at) = (&mut owner.ring, self.sealing);

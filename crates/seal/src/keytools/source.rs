@@ -132,24 +132,21 @@ impl Source {
     /// # Errors
     /// [`SourceError::Encrypted`] says why a file that is encrypted cannot be opened.
     pub fn unlock(
-        self,
+        mut self,
         ring: &KeyRing,
         agreement_id: &AgreementId,
         dataset: Option<&DatasetName>,
     ) -> Result<Self, SourceError> {
-        let Self::Parquet(path) = &self else {
-            return Ok(self);
-        };
         let unwrapping = Unwrapping {
             ring,
             agreement_id,
             dataset,
         };
-        let keys = unwrapping.keys(path)?;
-        Ok(match keys.0.is_empty() {
-            true => self,
-            false => Self::EncryptedParquet(path.clone(), keys),
-        })
+        for (path, keys) in self.parquet_files() {
+            let found = unwrapping.keys(path)?;
+            *keys = (!found.0.is_empty()).then_some(found);
+        }
+        Ok(self)
     }
 }
 

@@ -130,9 +130,9 @@ pub fn propose(
     let stem = path.file_stem().and_then(|stem| stem.to_str());
     let dataset = stem.and_then(|stem| stem.to_ascii_lowercase().parse().ok());
     let dataset = dataset.ok_or_else(|| ProposeError::Name { path: path.into() })?;
-    let seen = match Source::of(path)? {
-        Source::Csv(_) => csv_columns(path, hints, progress)?,
-        _ => parquet_columns(path, hints, progress)?,
+    let seen = match Source::of(path)?.is_parquet() {
+        false => csv_columns(path, hints, progress)?,
+        true => parquet_columns(path, hints, progress)?,
     };
     let mut columns: Vec<ProposedColumn> = seen.into_iter().map(Seen::proposed).collect();
     one_pseudonym(&mut columns);

@@ -203,7 +203,7 @@ pub fn rewrite(
     // A manifest that its readers refuse never takes the place of one that they take.
     let new = Manifest::parse(&signed.body)?;
     keep(new.digest())?;
-    folder.publish(&signed, &body.parts)?;
+    folder.publish(&signed)?;
     let destroyed = destroy_superseded(ring, &new);
     let keys_destroyed = destroyed.map_err(|source| RewriteError::NotDestroyed {
         dataset: old.dataset().clone(),

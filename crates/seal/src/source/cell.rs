@@ -4,12 +4,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Int64Builder, StringBuilder,
-    TimestampMicrosecondBuilder,
+    Array, ArrayRef, BooleanArray, BooleanBuilder, Date32Array, Date32Builder, Decimal128Array,
+    Decimal128Builder, Int64Array, Int64Builder, StringArray, StringBuilder,
+    TimestampMicrosecondArray, TimestampMicrosecondBuilder,
 };
+use arrow::compute::{max, min};
 use arrow::error::ArrowError;
 use incamera_types::limits::MAX_TEXT_BYTES;
 use incamera_types::{ColumnSpec, ColumnType, Date, Decimal, OtherText, ValueError};
+use jiff::civil::DateTime;
+use jiff::tz::AmbiguousOffset;
 
 /// Why a value is not taken. Never holds the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,14 +54,13 @@ pub enum CellError {
     #[error("the value is not UTF-8: save the file as UTF-8")]
     NotUtf8,
     /// A moment without its offset from UTC.
-    #[error("the moment has no offset from UTC: write it with `Z` or an offset such as `+01:00`")]
+    #[error(
+        "the moment has no offset from UTC: write it with `Z` or an offset such as `+01:00`, or let the agreement say `time_zone`"
+    )]
     NoOffset,
     /// A consent that names an unknown purpose.
     #[error("a purpose is named that the agreement does not have")]
     UnknownPurpose,
-    /// More text in a column than one data set may hold.
-    #[error("the column's texts are larger than 2 GiB together: split the file")]
-    TooMuchText,
 }
 
 /// A value, typed.
@@ -73,6 +76,18 @@ pub(crate) enum Cell<'a> {
     Date(i32),
     /// Microseconds since 1970-01-01 UTC.
     Timestamp(i64),
+    /// A reading of the clocks of the column's zone.
+    Local(DateTime),
+}
+
+/// A column of a file that is typed already.
+pub(crate) enum Typed<'a> {
+    Bool(&'a BooleanArray),
+    Int(&'a Int64Array),
+    Decimal(&'a Decimal128Array),
+    Date(&'a Date32Array),
+    Timestamp(&'a TimestampMicrosecondArray),
+    Text(&'a StringArray),
 }
 
 /// Reads a field of a text file as a value of `ty`. Nothing between the separators is no value.
@@ -97,7 +112,7 @@ pub(crate) fn parse(text: &str, ty: ColumnType) -> Result<Cell<'_>, CellError> {
             .parse::<Date>()
             .map(|date| Cell::Date(date.days()))
             .map_err(|_| form),
-        ColumnType::Timestamp => timestamp_of(text).map(Cell::Timestamp),
+        ColumnType::Timestamp => timestamp_of(text),
         _ => Err(form),
     }
 }
@@ -129,16 +144,13 @@ fn decimal_of(text: &str, scale: u8, expected: ColumnType) -> Result<Cell<'stati
     }
 }
 
-fn timestamp_of(text: &str) -> Result<i64, CellError> {
+fn timestamp_of(text: &str) -> Result<Cell<'static>, CellError> {
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
-        return Ok(moment.as_microsecond());
+        return Ok(Cell::Timestamp(moment.as_microsecond()));
     }
-    Err(match text.parse::<jiff::civil::DateTime>() {
-        Ok(_) => CellError::NoOffset,
-        Err(_) => CellError::Form {
-            expected: ColumnType::Timestamp,
-        },
-    })
+    let expected = ColumnType::Timestamp;
+    let local = text.parse().map_err(|_| CellError::Form { expected });
+    local.map(Cell::Local)
 }
 
 enum Values {
@@ -157,11 +169,20 @@ pub(crate) struct ColumnBuilder<'a> {
     min: Option<i128>,
     max: Option<i128>,
     allowed: Option<HashSet<&'a str>>,
-    text_bytes: usize,
+    pub(crate) changed: Changed,
+}
+
+/// How many values of a column were changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changed {
     /// Numbers brought into the agreement's range.
     pub(crate) clamped: u64,
     /// Texts outside the agreement's list, made null or replaced.
     pub(crate) replaced: u64,
+    /// Readings that the zone's clocks showed twice, taken as the first time.
+    pub(crate) twice: u64,
+    /// Readings that the zone's clocks left out, moved on by as much as these were.
+    pub(crate) skipped: u64,
 }
 
 impl<'a> ColumnBuilder<'a> {
@@ -186,9 +207,7 @@ impl<'a> ColumnBuilder<'a> {
             min: min.map(|min| min.clamp(lowest, highest)),
             max: max.map(|max| max.clamp(lowest, highest)),
             allowed: values_listed.map(|list| list.iter().map(String::as_str).collect()),
-            text_bytes: 0,
-            clamped: 0,
-            replaced: 0,
+            changed: Changed::default(),
         })
     }
 
@@ -202,6 +221,7 @@ impl<'a> ColumnBuilder<'a> {
         match cell {
             Cell::Null => return self.push_null(),
             Cell::Text(text) => return self.push_text(text),
+            Cell::Local(reading) => return self.push_local(reading),
             _ => {}
         }
         let form = CellError::Form {
@@ -258,15 +278,7 @@ impl<'a> ColumnBuilder<'a> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(CellError::TooLong);
         }
-        self.text_bytes = self.text_bytes.saturating_add(text.len());
-        if i32::try_from(self.text_bytes).is_err() {
-            return Err(CellError::TooMuchText);
-        }
-        let listed = self
-            .allowed
-            .as_ref()
-            .is_none_or(|allowed| allowed.contains(text));
-        if listed {
+        if self.listed(text) {
             return self.append(Cell::Text(text));
         }
         let spec = self.spec;
@@ -275,8 +287,74 @@ impl<'a> ColumnBuilder<'a> {
             OtherText::Becomes(other) => self.append(Cell::Text(other))?,
             _ => return Err(CellError::NotListed),
         }
-        self.replaced += 1;
+        self.changed.replaced += 1;
         Ok(())
+    }
+
+    fn listed(&self, text: &str) -> bool {
+        let allowed = self.allowed.as_ref();
+        allowed.is_none_or(|allowed| allowed.contains(text))
+    }
+
+    /// A reading of the clocks: of two moments that it may mean the first, and where the clocks
+    /// left it out, the moment as far after as they were moved.
+    fn push_local(&mut self, reading: DateTime) -> Result<(), CellError> {
+        let expected = self.spec.ty;
+        let zone = self.spec.time_zone.as_ref().ok_or(CellError::NoOffset)?;
+        let moment = zone.zone().to_ambiguous_timestamp(reading);
+        let offset = moment.offset();
+        let moment = moment.compatible();
+        let moment = moment.map_err(|_| CellError::Range { expected })?;
+        self.append(Cell::Timestamp(moment.as_microsecond()))?;
+        self.changed.twice += u64::from(matches!(offset, AmbiguousOffset::Fold { .. }));
+        self.changed.skipped += u64::from(matches!(offset, AmbiguousOffset::Gap { .. }));
+        Ok(())
+    }
+
+    /// Whether numbers of this range are taken without a change.
+    fn takes_range(&self, range: Option<(i128, i128)>) -> bool {
+        let (lowest, highest) = natural_range(self.spec.ty);
+        let (low, high) = (self.min.unwrap_or(lowest), self.max.unwrap_or(highest));
+        range.is_none_or(|(least, most)| low <= least && most <= high)
+    }
+
+    /// The whole of a typed column, if every value of it is taken as it is.
+    pub(crate) fn as_it_is(&self, column: &Typed<'_>) -> Option<ArrayRef> {
+        let nulls = |array: &dyn Array| array.null_count() == 0 || self.spec.nullable;
+        match (column, self.spec.ty) {
+            (Typed::Bool(array), ColumnType::Bool) if nulls(*array) => {
+                Some(Arc::new((*array).clone()))
+            }
+            (Typed::Int(array), ColumnType::Int) if nulls(*array) => {
+                let range = min(*array).zip(max(*array));
+                let range = range.map(|(a, b)| (i128::from(a), i128::from(b)));
+                self.takes_range(range)
+                    .then(|| Arc::new((*array).clone()) as ArrayRef)
+            }
+            (Typed::Decimal(array), ColumnType::Decimal { precision, scale }) if nulls(*array) => {
+                let same = i16::from(scale) == i16::from(array.scale());
+                let fits = same && self.takes_range(min(*array).zip(max(*array)));
+                let scale = i8::try_from(scale).ok()?;
+                let typed = || (*array).clone().with_precision_and_scale(precision, scale);
+                fits.then(typed)?
+                    .ok()
+                    .map(|array| Arc::new(array) as ArrayRef)
+            }
+            (Typed::Date(array), ColumnType::Date) if nulls(*array) => {
+                Some(Arc::new((*array).clone()))
+            }
+            (Typed::Timestamp(array), ColumnType::Timestamp) if nulls(*array) => {
+                Some(Arc::new((*array).clone().with_timezone("UTC")))
+            }
+            (Typed::Text(array), ColumnType::Text) if nulls(*array) => {
+                // An empty text is no value.
+                let fits = |text: &str| (1..=MAX_TEXT_BYTES).contains(&text.len());
+                let fits = |text: &str| fits(text) && self.listed(text);
+                let all = array.iter().flatten().all(fits);
+                all.then(|| Arc::new((*array).clone()) as ArrayRef)
+            }
+            _ => None,
+        }
     }
 
     fn clamp(&mut self, value: i128) -> Result<i128, CellError> {
@@ -288,7 +366,7 @@ impl<'a> ColumnBuilder<'a> {
                 expected: self.spec.ty,
             });
         }
-        self.clamped += u64::from(kept != value);
+        self.changed.clamped += u64::from(kept != value);
         Ok(kept)
     }
 

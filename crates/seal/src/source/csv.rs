@@ -1,58 +1,148 @@
 //! Rows of a CSV file.
 
 use std::fs::File;
-use std::io::BufReader;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
+use csv::{ByteRecord, Reader, ReaderBuilder};
 
+use super::blocks::{BLOCK_BYTES, Block, BlockError, Blocks};
 use super::cell::CellError;
-use super::quotes::Quotes;
+use super::refused::Refused;
 use super::rows::{Field, Rows};
-use super::{Place, Reading, SourceError, places};
-
-/// Rows between two calls of the progress function.
-const PROGRESS_ROWS: u64 = 65_536;
+use super::{Place, SourceError, places};
 
 /// What some programs write before the first name.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Reads the file into `rows`; gives the names of columns that nobody asked for.
-pub(super) fn read(
-    path: &Path,
-    reading: &Reading<'_>,
-    rows: &mut Rows<'_>,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Vec<String>, SourceError> {
-    let (mut reader, names) = open(path)?;
-    let (at, ignored) = places(path, &reading.names_in_file(), &names)?;
-    let mut record = ByteRecord::new();
-    while next(path, &mut reader, &mut record)? {
-        let line = record.position().map_or(0, csv::Position::line);
-        rows.push(Place::Line(line), |n| {
-            let bytes = at.get(n).and_then(|at| record.get(*at)).unwrap_or_default();
-            let text = std::str::from_utf8(bytes).map_err(|_| CellError::NotUtf8)?;
-            Ok(Field::Raw(text))
-        })?;
-        if rows.seen().is_multiple_of(PROGRESS_ROWS) {
-            progress(rows.seen());
-        }
-    }
-    progress(rows.seen());
-    Ok(ignored)
+/// A CSV file whose header was read.
+pub(super) struct CsvFile {
+    path: PathBuf,
+    blocks: Blocks<File>,
+    /// The first block, until it is given.
+    first: Option<Block>,
+    /// The columns' names.
+    pub(super) names: Vec<String>,
 }
 
-/// A reader of CSV records that knows of quotation marks left open.
-type Records = Reader<Quotes<BufReader<File>>>;
+/// Where the columns that are read stand in a record.
+pub(super) struct Layout {
+    /// For each, its field.
+    pub(super) at: Vec<usize>,
+    /// Fields of a record.
+    pub(super) width: usize,
+}
 
-/// Opens the file and reads its column names.
-fn open(path: &Path) -> Result<(Records, Vec<String>), SourceError> {
-    let file = File::open(path).map_err(|source| io(path, source))?;
-    let mut reader = ReaderBuilder::new()
-        .has_headers(true)
-        .from_reader(Quotes::new(BufReader::with_capacity(1 << 20, file)));
-    let names = header(path, &mut reader)?;
-    Ok((reader, names))
+impl CsvFile {
+    /// Opens the file and reads its column names.
+    pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
+        let file = File::open(path).map_err(|source| io(path, source))?;
+        let mut blocks = Blocks::new(file, BLOCK_BYTES);
+        let first = blocks.next().map_err(|error| refused(path, error))?;
+        let names = match &first {
+            Some(block) => header(path, block)?,
+            None => Vec::new(),
+        };
+        Ok(Self {
+            path: path.into(),
+            blocks,
+            first,
+            names,
+        })
+    }
+
+    /// The next block of records.
+    pub(super) fn next(&mut self) -> Result<Option<Block>, SourceError> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        self.blocks
+            .next()
+            .map_err(|error| refused(&self.path, error))
+    }
+
+    /// Where the columns `wanted` stand, and the names that nobody wants.
+    pub(super) fn layout(
+        &self,
+        wanted: &[&str],
+    ) -> Result<(Arc<Layout>, Vec<String>), SourceError> {
+        let (at, ignored) = places(&self.path, wanted, &self.names)?;
+        let width = self.names.len();
+        Ok((Arc::new(Layout { at, width }), ignored))
+    }
+}
+
+fn records(block: &Block) -> Reader<&[u8]> {
+    ReaderBuilder::new()
+        .has_headers(block.first)
+        .flexible(true)
+        .buffer_capacity(1 << 16)
+        .from_reader(block.bytes.as_slice())
+}
+
+fn header(path: &Path, block: &Block) -> Result<Vec<String>, SourceError> {
+    let mut reader = records(block);
+    let names = reader.byte_headers().map_err(|_| unreadable(path))?;
+    let name = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        text.trim_start_matches(BYTE_ORDER_MARK).trim().to_owned()
+    };
+    Ok(names.iter().map(name).collect())
+}
+
+/// A record of a block, and where it stands in the file.
+fn next(
+    path: &Path,
+    block: &Block,
+    layout: &Layout,
+    reader: &mut Reader<&[u8]>,
+    record: &mut ByteRecord,
+) -> Result<Option<Place>, SourceError> {
+    if !reader
+        .read_byte_record(record)
+        .map_err(|_| unreadable(path))?
+    {
+        return Ok(None);
+    }
+    let line = record
+        .position()
+        .map_or(1, |start| line_of(&block.bytes, start));
+    let place = Place::Line(block.line + line - 1);
+    if record.len() != layout.width {
+        return Err(SourceError::Ragged {
+            place,
+            found: record.len() as u64,
+            expected: layout.width as u64,
+        });
+    }
+    Ok(Some(place))
+}
+
+/// The line that a record begins on: to the reader it begins where the one before ended, with
+/// the end of that line and with empty lines.
+fn line_of(bytes: &[u8], start: &csv::Position) -> u64 {
+    let from = usize::try_from(start.byte()).unwrap_or(usize::MAX);
+    let rest = bytes.get(from..).unwrap_or_default();
+    let ends = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    start.line() + ends.filter(|byte| **byte == b'\n').count() as u64
+}
+
+/// Reads the rows of a block.
+pub(super) fn read_block(
+    path: &Path,
+    block: &Block,
+    layout: &Layout,
+    rows: &mut Rows<'_>,
+) -> Result<(), SourceError> {
+    let (mut reader, mut record) = (records(block), ByteRecord::new());
+    while let Some(place) = next(path, block, layout, &mut reader, &mut record)? {
+        rows.push(place, |n| {
+            let bytes = layout.at.get(n).and_then(|at| record.get(*at));
+            let text = std::str::from_utf8(bytes.unwrap_or_default());
+            text.map(Field::Raw).map_err(|_| CellError::NotUtf8)
+        });
+    }
+    Ok(())
 }
 
 /// Hands each field of one column to `each`. Gives the number of rows.
@@ -61,69 +151,41 @@ pub(super) fn each_field(
     column: &str,
     each: &mut dyn FnMut(&str),
 ) -> Result<u64, SourceError> {
-    let (mut reader, names) = open(path)?;
-    let (at, _) = places(path, &[column], &names)?;
-    let mut record = ByteRecord::new();
-    let mut rows = 0;
-    while next(path, &mut reader, &mut record)? {
-        let bytes = at
-            .first()
-            .and_then(|at| record.get(*at))
-            .unwrap_or_default();
-        let text = std::str::from_utf8(bytes).map_err(|_| SourceError::Cell {
-            place: Place::Line(record.position().map_or(0, csv::Position::line)),
-            column: column.to_owned(),
-            error: CellError::NotUtf8,
-        })?;
-        each(text);
-        rows += 1;
+    let mut file = CsvFile::open(path)?;
+    let (layout, _) = file.layout(&[column])?;
+    let (mut refused, mut rows) = (Refused::default(), 0);
+    while let Some(block) = file.next()? {
+        let (mut reader, mut record) = (records(&block), ByteRecord::new());
+        while let Some(place) = next(path, &block, &layout, &mut reader, &mut record)? {
+            let bytes = layout.at.first().and_then(|at| record.get(*at));
+            match std::str::from_utf8(bytes.unwrap_or_default()) {
+                Ok(text) => each(text),
+                Err(_) => refused.note(0, 0, place, CellError::NotUtf8),
+            }
+            rows += 1;
+        }
     }
-    Ok(rows)
+    if refused.is_empty() {
+        return Ok(rows);
+    }
+    let columns = refused.columns(|_| column.to_owned(), |_| None);
+    Err(SourceError::Values { columns })
 }
 
-fn header(path: &Path, reader: &mut Records) -> Result<Vec<String>, SourceError> {
-    let names = reader
-        .byte_headers()
-        .map_err(|error| refused(path, error))?
-        .clone();
-    all_closed(reader)?;
-    let name = |bytes: &[u8]| {
-        let text = String::from_utf8_lossy(bytes);
-        text.trim_start_matches(BYTE_ORDER_MARK).trim().to_owned()
-    };
-    Ok(names.iter().map(name).collect())
-}
-
-fn next(path: &Path, reader: &mut Records, record: &mut ByteRecord) -> Result<bool, SourceError> {
-    let read = reader.read_byte_record(record);
-    // First: an open mark is the reason of whatever else is wrong with the record.
-    all_closed(reader)?;
-    read.map_err(|error| refused(path, error))
-}
-
-fn all_closed(reader: &Records) -> Result<(), SourceError> {
-    match reader.get_ref().open_at_end() {
-        Some(line) => Err(SourceError::OpenQuote {
+fn refused(path: &Path, error: BlockError) -> SourceError {
+    match error {
+        BlockError::Io(source) => io(path, source),
+        BlockError::Open(line) => SourceError::OpenQuote {
             place: Place::Line(line),
-        }),
-        None => Ok(()),
+        },
+        BlockError::TooLong(line) => SourceError::TooLongLine {
+            place: Place::Line(line),
+        },
     }
 }
 
-fn refused(path: &Path, error: csv::Error) -> SourceError {
-    match error.into_kind() {
-        ErrorKind::Io(source) => io(path, source),
-        ErrorKind::UnequalLengths {
-            pos,
-            expected_len,
-            len,
-        } => SourceError::Ragged {
-            place: Place::Line(pos.map_or(0, |pos| pos.line())),
-            found: len,
-            expected: expected_len,
-        },
-        _ => io(path, std::io::ErrorKind::InvalidData.into()),
-    }
+fn unreadable(path: &Path) -> SourceError {
+    io(path, std::io::ErrorKind::InvalidData.into())
 }
 
 fn io(path: &Path, source: std::io::Error) -> SourceError {

@@ -1,72 +1,50 @@
-//! An owner's CSV or Parquet file, read against the agreement's declaration.
+//! An owner's CSV or Parquet files, read against the agreement's declaration.
 //!
-//! Every value is checked; an error says line and column and never the value. Rows whose person
-//! has no pseudonym are counted and left out. All rows of one data set are held in memory as
-//! Arrow columns: some 60 bytes a purchase.
+//! Every value is checked; an error says file, line and column and never the value. When a value
+//! is refused, reading goes on to the end without keeping rows, so that the owner hears at once
+//! of every column that must be mended. Rows whose person has no pseudonym are counted and left
+//! out.
+//!
+//! One thread cuts files into blocks of whole records, or batches; all cores parse them; rows
+//! come out in the order of the file.
 
+mod blocks;
 mod cell;
 mod csv;
+mod files;
 mod parquet;
 mod quotes;
+mod refused;
 mod rows;
+mod tags;
 mod texts;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use incamera_types::{ColumnName, ColumnSpec, ColumnType, DatasetSpec, Pseudonym, PurposeSet};
+use incamera_types::{
+    ColumnName, ColumnSpec, ColumnType, ConsentClass, DatasetSpec, Pseudonym, PurposeName,
+    PurposeSet,
+};
 
 pub use cell::CellError;
+pub use files::Source;
+pub(crate) use parquet::PURPOSES_KEY;
+pub use refused::{RefusedColumn, RefusedColumns};
 pub use texts::read_texts;
 
-use crate::consents::Classes;
+use self::csv::{CsvFile, Layout};
+use self::parquet::{Batch, Batches, ParquetFile};
 use crate::keytools::{SourceKeyError, SourceKeys};
-use rows::Rows;
-
-/// A file that rows come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Source {
-    /// Comma-separated, UTF-8, the column names in the first line.
-    Csv(PathBuf),
-    /// Parquet; an encrypted file is opened by [`Source::unlock`].
-    Parquet(PathBuf),
-    /// Parquet, encrypted by another tool, with its keys.
-    EncryptedParquet(PathBuf, SourceKeys),
-}
-
-impl Source {
-    /// The kind of file that the ending of `path` says: `.csv` or `.parquet`.
-    ///
-    /// # Errors
-    /// [`SourceError::Ending`].
-    pub fn of(path: &Path) -> Result<Self, SourceError> {
-        let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
-        match ending.as_ref().and_then(|ending| ending.to_str()) {
-            Some("csv") => Ok(Self::Csv(path.into())),
-            Some("parquet") => Ok(Self::Parquet(path.into())),
-            _ => Err(SourceError::Ending { path: path.into() }),
-        }
-    }
-
-    /// The keys of an encrypted file.
-    fn keys(&self) -> Option<&SourceKeys> {
-        match self {
-            Self::EncryptedParquet(_, keys) => Some(keys),
-            _ => None,
-        }
-    }
-
-    /// The file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::Csv(path) | Self::Parquet(path) | Self::EncryptedParquet(path, _) => path,
-        }
-    }
-}
+use crate::lanes::{self, Feed};
+use blocks::Block;
+use files::Kind;
+use refused::Refused;
+use rows::{Parsed, Rows};
+pub(crate) use tags::Tags;
 
 /// Where in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,19 +151,64 @@ pub enum SourceError {
         /// The column.
         column: String,
     },
-    /// A value that is not taken.
-    #[error("{place}, column `{column}`: {error}")]
-    Cell {
-        /// Where.
+    /// Values that are not taken.
+    #[error("{columns}")]
+    Values {
+        /// In which columns, and where.
+        columns: RefusedColumns,
+    },
+    /// A line that nobody would write.
+    #[error("the record after {place} is longer than 64 MiB: look for lines that do not end")]
+    TooLongLine {
+        /// Where it begins, or just before.
         place: Place,
+    },
+    /// Something is wrong with one file of several.
+    #[error("`{}`: {error}", path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What.
+        error: Box<SourceError>,
+    },
+    /// A folder without files.
+    #[error("the folder `{}` has no .csv and no .parquet files", path.display())]
+    EmptyFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder with files of both kinds.
+    #[error("the folder `{}` has .csv and .parquet files: it must be one of them", path.display())]
+    MixedFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file of a folder with other columns than the first.
+    #[error("`{}` has other columns than the files before it", path.display())]
+    OtherColumns {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An address that is no path.
+    #[error(
+        "`{scheme}://` is not read from: give a path, or `file:///...`; a bucket can be mounted, or copied to an encrypted disk"
+    )]
+    Address {
+        /// What stands before `://`.
+        scheme: String,
+    },
+    /// The agreement uses a column for more than it was collected for.
+    #[error(
+        "column `{column}` was collected for {tagged} (`{PURPOSES_KEY}` in the file), and the agreement also uses it for {wider}"
+    )]
+    WiderThanTagged {
         /// The column.
         column: String,
-        /// Why.
-        error: CellError,
+        /// What the file says.
+        tagged: String,
+        /// The purposes, of those that the agreement gives it, that it was not collected for.
+        wider: PurposeSet,
     },
-    /// More rows than fit one sealing.
-    #[error("the file has more than {} rows: split it", u32::MAX)]
-    TooManyRows,
 }
 
 fn list(names: &[String]) -> String {
@@ -193,14 +216,16 @@ fn list(names: &[String]) -> String {
     quoted.join(", ")
 }
 
-/// How to read a file.
+/// How to read files.
 pub(crate) struct Reading<'a> {
     pub(crate) spec: &'a DatasetSpec,
     /// The column with raw ids, where it is not named like the id kind.
     pub(crate) id_column: Option<&'a str>,
-    pub(crate) people: &'a dyn Fn(&str) -> Option<Pseudonym>,
+    pub(crate) people: &'a (dyn Fn(&str) -> Option<Pseudonym> + Sync),
     /// Every leaf purpose of the agreement.
     pub(crate) purposes: &'a PurposeSet,
+    /// The leaves of each purpose that is none itself.
+    pub(crate) branches: &'a BTreeMap<PurposeName, PurposeSet>,
 }
 
 impl<'a> Reading<'a> {
@@ -220,15 +245,16 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// A file's rows, typed; one entry a row in `people` and `classes` where there are such columns.
+/// Rows of a block, typed; one entry a row in `people` and `row_classes` where there are such
+/// columns.
 pub(crate) struct Table {
     /// In the order of the stored columns; the pseudonym column is in `people` instead.
     pub(crate) columns: Vec<Option<ArrayRef>>,
     pub(crate) people: Vec<Pseudonym>,
+    /// Numbers of `classes`.
     pub(crate) row_classes: Vec<u32>,
-    pub(crate) classes: Classes,
+    pub(crate) classes: Vec<ConsentClass>,
     pub(crate) rows: usize,
-    pub(crate) counts: Counts,
 }
 
 /// What was changed or left out, for the owner's eyes.
@@ -238,23 +264,217 @@ pub(crate) struct Counts {
     pub(crate) without_pseudonym: u64,
     pub(crate) clamped: BTreeMap<ColumnName, u64>,
     pub(crate) replaced: BTreeMap<ColumnName, u64>,
+    pub(crate) twice: BTreeMap<ColumnName, u64>,
+    pub(crate) skipped: BTreeMap<ColumnName, u64>,
     pub(crate) ignored: Vec<String>,
 }
 
-/// Reads all of `source`. `progress` hears of rows now and then.
-pub(crate) fn read(
+impl Counts {
+    fn add(&mut self, more: Self) {
+        self.rows += more.rows;
+        self.without_pseudonym += more.without_pseudonym;
+        for (all, more) in [
+            (&mut self.clamped, more.clamped),
+            (&mut self.replaced, more.replaced),
+            (&mut self.twice, more.twice),
+            (&mut self.skipped, more.skipped),
+        ] {
+            for (name, count) in more {
+                *all.entry(name).or_default() += count;
+            }
+        }
+    }
+}
+
+/// What reading gave besides rows.
+pub(crate) struct Read {
+    pub(crate) counts: Counts,
+    pub(crate) tags: Tags,
+}
+
+/// Reads all of `source`: has `finish` done with the rows of each block, on all cores, and gives
+/// what comes of it to `take`, in the order of the rows. `progress` hears of rows now and then.
+pub(crate) fn read<T: Send, E: From<SourceError>>(
     source: &Source,
     reading: &Reading<'_>,
     progress: &mut dyn FnMut(u64),
-) -> Result<Table, SourceError> {
-    let mut rows = Rows::new(reading);
-    let ignored = match source {
-        Source::Csv(path) => csv::read(path, reading, &mut rows, progress)?,
-        Source::Parquet(_) | Source::EncryptedParquet(..) => {
-            parquet::read(source, reading, &mut rows, progress)?
-        }
+    finish: impl Fn(Table) -> T + Sync,
+    take: impl FnMut(T) -> Result<(), E>,
+) -> Result<Read, E> {
+    let mut feed = Files {
+        source,
+        reading,
+        wanted: reading.names_in_file(),
+        next: 0,
+        open: None,
+        names: None,
+        tags: Tags::default(),
+        counts: Counts::default(),
+        refused: Refused::default(),
+        progress,
+        take,
+        kind: std::marker::PhantomData,
     };
-    rows.finish(ignored)
+    lanes::in_order(&mut feed, |piece: Piece| {
+        parse(source, reading, piece, &finish)
+    })?;
+    if feed.refused.is_empty() {
+        let (counts, tags) = (feed.counts, feed.tags);
+        return Ok(Read { counts, tags });
+    }
+    let names = feed.wanted;
+    let name = |n: usize| names.get(n).map_or("", |name| *name).to_owned();
+    let columns = feed.refused.columns(name, |file| source.which(file));
+    Err(SourceError::Values { columns }.into())
+}
+
+/// A piece of a file that is parsed on one thread.
+struct Piece {
+    file: usize,
+    rows: PieceRows,
+}
+
+enum PieceRows {
+    Block(Block, Arc<Layout>),
+    Batch(Batch),
+}
+
+fn parse<T>(
+    source: &Source,
+    reading: &Reading<'_>,
+    piece: Piece,
+    finish: impl Fn(Table) -> T,
+) -> Result<(Parsed, Option<T>), SourceError> {
+    let mut rows = Rows::new(reading, piece.file);
+    let path = source
+        .files()
+        .get(piece.file)
+        .map_or(Path::new(""), PathBuf::as_path);
+    let read = match &piece.rows {
+        PieceRows::Block(block, layout) => csv::read_block(path, block, layout, &mut rows),
+        PieceRows::Batch(batch) => parquet::read_batch(path, batch, reading, &mut rows),
+    };
+    read.map_err(|error| source.in_file(path, error))?;
+    let mut parsed = rows.finish();
+    let finished = parsed.table.take().map(finish);
+    Ok((parsed, finished))
+}
+
+enum Open {
+    Csv(CsvFile, Arc<Layout>),
+    Parquet(Batches),
+}
+
+/// All files, piece by piece.
+struct Files<'a, T, E, F> {
+    source: &'a Source,
+    reading: &'a Reading<'a>,
+    wanted: Vec<&'a str>,
+    /// The file to open next.
+    next: usize,
+    open: Option<Open>,
+    /// The columns of the first file, in order of name.
+    names: Option<Vec<String>>,
+    tags: Tags,
+    counts: Counts,
+    refused: Refused,
+    progress: &'a mut dyn FnMut(u64),
+    take: F,
+    kind: std::marker::PhantomData<fn(T) -> E>,
+}
+
+impl<T, E, F> Files<'_, T, E, F> {
+    /// Opens the next file, if there is one.
+    fn open(&mut self) -> Result<bool, SourceError> {
+        let source = self.source;
+        let Some(path) = source.files().get(self.next) else {
+            return Ok(false);
+        };
+        self.next += 1;
+        let opened = self.open_file(path, source.keys(self.next - 1));
+        opened.map_err(|error| source.in_file(path, error))?;
+        Ok(true)
+    }
+
+    fn open_file(&mut self, path: &Path, keys: Option<&SourceKeys>) -> Result<(), SourceError> {
+        let (open, names, ignored) = match self.source.kind() {
+            Kind::Csv => {
+                let file = CsvFile::open(path)?;
+                let (layout, ignored) = file.layout(&self.wanted)?;
+                let names = file.names.clone();
+                (Open::Csv(file, layout), names, ignored)
+            }
+            Kind::Parquet => {
+                let file = ParquetFile::open(path, keys)?;
+                let (names, tags) = (file.names.clone(), file.tags());
+                let (batches, ignored) = file.read(&self.wanted)?;
+                self.tags.add(&tags, self.reading)?;
+                (Open::Parquet(batches), names, ignored)
+            }
+        };
+        self.same_columns(path, names)?;
+        self.counts.ignored = ignored;
+        self.open = Some(open);
+        Ok(())
+    }
+
+    fn same_columns(&mut self, path: &Path, mut names: Vec<String>) -> Result<(), SourceError> {
+        names.sort();
+        if *self.names.get_or_insert_with(|| names.clone()) == names {
+            return Ok(());
+        }
+        Err(SourceError::OtherColumns { path: path.into() })
+    }
+
+    fn next_piece(&mut self) -> Result<Option<Piece>, SourceError> {
+        loop {
+            let rows = match &mut self.open {
+                Some(Open::Csv(file, layout)) => {
+                    let block = file.next();
+                    block.map(|block| Some(PieceRows::Block(block?, Arc::clone(layout))))
+                }
+                Some(Open::Parquet(batches)) => {
+                    batches.next().map(|batch| batch.map(PieceRows::Batch))
+                }
+                None => Ok(None),
+            };
+            let file = self.next.saturating_sub(1);
+            let path = self.source.files().get(file);
+            let path = path.map_or(Path::new(""), PathBuf::as_path);
+            if let Some(rows) = rows.map_err(|error| self.source.in_file(path, error))? {
+                return Ok(Some(Piece { file, rows }));
+            }
+            if !self.open()? {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+impl<T, E, F> Feed for Files<'_, T, E, F>
+where
+    T: Send,
+    E: From<SourceError>,
+    F: FnMut(T) -> Result<(), E>,
+{
+    type Item = Piece;
+    type Done = Result<(Parsed, Option<T>), SourceError>;
+    type Error = E;
+
+    fn next(&mut self) -> Result<Option<Piece>, E> {
+        Ok(self.next_piece()?)
+    }
+
+    fn take(&mut self, done: Self::Done) -> Result<(), E> {
+        let (parsed, finished) = done?;
+        self.counts.add(parsed.counts);
+        self.refused.append(parsed.refused);
+        (self.progress)(self.counts.rows);
+        match finished {
+            Some(finished) if self.refused.is_empty() => (self.take)(finished),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Reads all of `source` as sealing it as `spec` would, and keeps nothing: whether it can be
@@ -266,15 +486,18 @@ pub fn check_source(
     source: &Source,
     spec: &DatasetSpec,
     purposes: &PurposeSet,
-    people: &dyn Fn(&str) -> Option<Pseudonym>,
+    people: &(dyn Fn(&str) -> Option<Pseudonym> + Sync),
 ) -> Result<u64, SourceError> {
     let reading = Reading {
         spec,
         id_column: None,
         people,
         purposes,
+        branches: &BTreeMap::new(),
     };
-    Ok(read(source, &reading, &mut |_| {})?.counts.rows)
+    let keep_nothing = |()| Ok::<_, SourceError>(());
+    let read = read(source, &reading, &mut |_| {}, |_| (), keep_nothing)?;
+    Ok(read.counts.rows)
 }
 
 /// For each of `wanted`, its place among `found`; and the names that nobody wants.

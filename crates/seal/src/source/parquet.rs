@@ -6,64 +6,120 @@
 //! | int | integers, whole floating-point numbers, text |
 //! | decimal | decimals and integers exactly, floating point rounded to the scale, text |
 //! | date | dates, moments by calendar day as stored (UTC where they have an offset), text |
-//! | timestamp | moments with an offset, text |
+//! | timestamp | moments with an offset, or without if the agreement says `time_zone`; text |
 //! | text, purposes | text |
 //! | pseudonym (raw id) | text, integers |
 //!
 //! Text is plain, large, view or dictionary, and read as in CSV.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow::array::{
-    Array, ArrayRef, AsArray as _, BooleanArray, Decimal128Array, Float64Array, Int64Array,
-    RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray as _, BooleanArray, Date32Array, Decimal128Array, Float64Array,
+    Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Schema, TimeUnit};
 use incamera_types::{ColumnSpec, ColumnType};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 use parquet::file::reader::ChunkReader;
 
-use super::cell::{Cell, CellError};
-use super::rows::{Field, Rows};
-use super::{Place, Reading, Source, SourceError, places};
+use super::cell::{Cell, CellError, Typed};
+use super::rows::{Columns, Field, Rows};
+use super::{Place, Reading, SourceError, places};
 use crate::guard::guarded;
 use crate::keytools::{SourceKeyError, SourceKeys, has_locked_columns};
 use crate::writer::ENCRYPTED_MAGIC;
 
-const BATCH_ROWS: usize = 8_192;
+const BATCH_ROWS: usize = 16_384;
 const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
+/// The metadata of a field that names the purposes that its values were collected for.
+pub(crate) const PURPOSES_KEY: &str = "incamera.purposes";
 
-/// Opens the file and gives its columns' names.
-pub(super) fn open(
-    source: &Source,
-) -> Result<(ParquetRecordBatchReaderBuilder<File>, Vec<String>), SourceError> {
-    let path = source.path();
-    let file = File::open(path).map_err(|source| SourceError::Io {
-        path: path.into(),
-        source,
-    })?;
-    let locked = || SourceError::Encrypted {
-        path: path.into(),
-        why: SourceKeyError::Locked,
-    };
-    if source.keys().is_none() && has_locked_footer(&file) {
-        return Err(locked());
+/// A Parquet file whose schema was read.
+pub(super) struct ParquetFile {
+    path: PathBuf,
+    builder: ParquetRecordBatchReaderBuilder<File>,
+    /// The columns' names.
+    pub(super) names: Vec<String>,
+}
+
+/// Rows of a Parquet file.
+pub(super) struct Batch {
+    pub(super) batch: RecordBatch,
+    /// Rows of the file before it.
+    pub(super) before: u64,
+}
+
+/// A Parquet file that is read batch by batch.
+pub(super) struct Batches {
+    path: PathBuf,
+    reader: ParquetRecordBatchReader,
+    before: u64,
+}
+
+impl ParquetFile {
+    /// Opens the file and reads its schema.
+    pub(super) fn open(path: &Path, keys: Option<&SourceKeys>) -> Result<Self, SourceError> {
+        let file = File::open(path).map_err(|source| SourceError::Io {
+            path: path.into(),
+            source,
+        })?;
+        let locked = || SourceError::Encrypted {
+            path: path.into(),
+            why: SourceKeyError::Locked,
+        };
+        if keys.is_none() && has_locked_footer(&file) {
+            return Err(locked());
+        }
+        let builder = guarded(|| {
+            let options =
+                keys.map_or_else(|| Ok(ArrowReaderOptions::new()), SourceKeys::options)?;
+            ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+        });
+        let builder = builder.map_err(|_| SourceError::NotParquet { path: path.into() })?;
+        if keys.is_none() && has_locked_columns(builder.metadata()) {
+            return Err(locked());
+        }
+        let fields = builder.schema().fields().iter();
+        Ok(Self {
+            path: path.into(),
+            names: fields.map(|field| field.name().clone()).collect(),
+            builder,
+        })
     }
-    let keys = source.keys();
-    let builder = guarded(|| {
-        let options = keys.map_or_else(|| Ok(ArrowReaderOptions::new()), SourceKeys::options)?;
-        ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-    });
-    let builder = builder.map_err(|_| SourceError::NotParquet { path: path.into() })?;
-    if keys.is_none() && has_locked_columns(builder.metadata()) {
-        return Err(locked());
+
+    /// The purposes that columns say they were collected for.
+    pub(super) fn tags(&self) -> BTreeMap<String, String> {
+        tags(self.builder.schema())
     }
-    let fields = builder.schema().fields().iter();
-    let names = fields.map(|field| field.name().clone()).collect();
-    Ok((builder, names))
+
+    /// The columns `wanted`, and the names that nobody wants.
+    pub(super) fn read(self, wanted: &[&str]) -> Result<(Batches, Vec<String>), SourceError> {
+        let (at, ignored) = places(&self.path, wanted, &self.names)?;
+        let mask = ProjectionMask::roots(self.builder.parquet_schema(), at);
+        let builder = self.builder.with_projection(mask);
+        let builder = builder.with_batch_size(BATCH_ROWS);
+        let reader = guarded(|| builder.build());
+        let path = self.path;
+        match reader {
+            Ok(reader) => {
+                let before = 0;
+                let batches = Batches {
+                    path,
+                    reader,
+                    before,
+                };
+                Ok((batches, ignored))
+            }
+            Err(_) => Err(SourceError::NotParquet { path }),
+        }
+    }
 }
 
 /// Whether the file ends as one with an encrypted footer.
@@ -74,61 +130,48 @@ fn has_locked_footer(file: &File) -> bool {
     magic.is_ok_and(|magic| magic == ENCRYPTED_MAGIC.as_slice())
 }
 
-/// Reads the file into `rows`; gives the names of columns that nobody asked for.
-pub(super) fn read(
-    source: &Source,
-    reading: &Reading<'_>,
-    rows: &mut Rows<'_>,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Vec<String>, SourceError> {
-    let path = source.path();
-    let damaged = || SourceError::NotParquet { path: path.into() };
-    let (builder, names) = open(source)?;
-    let wanted = reading.names_in_file();
-    let (at, ignored) = places(path, &wanted, &names)?;
-    let mask = ProjectionMask::roots(builder.parquet_schema(), at);
-    let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
-    let mut reader = guarded(|| builder.build()).map_err(|_| damaged())?;
-    while let Some(batch) = guarded(|| reader.next().transpose()).map_err(|_| damaged())? {
-        push_batch(&batch, reading, rows)?;
-        progress(rows.seen());
-    }
-    Ok(ignored)
+fn tags(schema: &Schema) -> BTreeMap<String, String> {
+    let tag = |field: &arrow::datatypes::FieldRef| {
+        let purposes = field.metadata().get(PURPOSES_KEY)?;
+        Some((field.name().clone(), purposes.clone()))
+    };
+    schema.fields().iter().filter_map(tag).collect()
 }
 
-fn push_batch(
-    batch: &RecordBatch,
+impl Batches {
+    /// The next rows.
+    pub(super) fn next(&mut self) -> Result<Option<Batch>, SourceError> {
+        let batch = guarded(|| self.reader.next().transpose());
+        let batch = batch.map_err(|_| SourceError::NotParquet {
+            path: self.path.clone(),
+        })?;
+        let before = self.before;
+        self.before += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
+        Ok(batch.map(|batch| Batch { batch, before }))
+    }
+}
+
+/// Reads the rows of a batch.
+pub(super) fn read_batch(
+    path: &Path,
+    batch: &Batch,
     reading: &Reading<'_>,
     rows: &mut Rows<'_>,
 ) -> Result<(), SourceError> {
     let column = |spec: &ColumnSpec| {
-        let name = reading
-            .spec
-            .column(&spec.name)
-            .map(|spec| reading.name_in_file(spec));
-        let name = name.unwrap_or_default();
-        let array = batch
-            .column_by_name(name)
-            .ok_or_else(|| SourceError::MissingColumns {
-                path: Path::new("").into(),
-                names: vec![name.to_owned()],
-            })?;
-        Column::of(array, spec.ty, name)
-    };
-    let columns: Vec<Column> = reading
-        .spec
-        .columns
-        .iter()
-        .map(column)
-        .collect::<Result<_, _>>()?;
-    for at in 0..batch.num_rows() {
-        let place = Place::Row(rows.seen() + 1);
-        rows.push(place, |n| {
-            columns
-                .get(n)
-                .map_or(Ok(Field::Typed(Cell::Null)), |column| column.field(at))
+        let own = reading.spec.column(&spec.name);
+        let name = own.map_or("", |spec| reading.name_in_file(spec));
+        let array = batch.batch.column_by_name(name);
+        let array = array.ok_or_else(|| SourceError::MissingColumns {
+            path: path.into(),
+            names: vec![name.to_owned()],
         })?;
-    }
+        Column::of(array, spec, name)
+    };
+    let columns = reading.spec.columns.iter().map(column);
+    let columns: Vec<Column> = columns.collect::<Result<_, _>>()?;
+    let place = |at: usize| Place::Row(batch.before + at as u64 + 1);
+    rows.push_columns(batch.batch.num_rows(), place, &columns);
     Ok(())
 }
 
@@ -140,15 +183,18 @@ enum Column {
     Float(Float64Array, ColumnType),
     Decimal(Decimal128Array, i8, ColumnType),
     Text(StringArray),
-    Date(arrow::array::Date32Array),
+    Date(Date32Array),
     /// Moments for a date column, as microseconds.
     Day(TimestampMicrosecondArray),
     Timestamp(TimestampMicrosecondArray),
+    /// Readings of a zone's clocks, as microseconds.
+    Local(TimestampMicrosecondArray),
 }
 
 impl Column {
-    fn of(array: &ArrayRef, ty: ColumnType, name: &str) -> Result<Self, SourceError> {
+    fn of(array: &ArrayRef, spec: &ColumnSpec, name: &str) -> Result<Self, SourceError> {
         use DataType as D;
+        let ty = spec.ty;
         let found = array.data_type();
         let wrong = || SourceError::Type {
             column: name.to_owned(),
@@ -186,6 +232,9 @@ impl Column {
             (D::Timestamp(_, Some(zone)), ColumnType::Timestamp) => {
                 Self::Timestamp(micros(Some(zone))?.as_primitive().clone())
             }
+            (D::Timestamp(_, None), ColumnType::Timestamp) if spec.time_zone.is_some() => {
+                Self::Local(micros(None)?.as_primitive().clone())
+            }
             (D::Timestamp(_, None), ColumnType::Timestamp) => {
                 return Err(SourceError::NoOffset {
                     column: name.to_owned(),
@@ -203,11 +252,28 @@ impl Column {
             Self::Decimal(array, _, _) => array,
             Self::Text(array) => array,
             Self::Date(array) => array,
-            Self::Day(array) | Self::Timestamp(array) => array,
+            Self::Day(array) | Self::Timestamp(array) | Self::Local(array) => array,
         }
     }
+}
 
-    fn field(&self, at: usize) -> Result<Field<'_>, CellError> {
+impl<'c> Columns<'c> for Column {
+    fn typed(&'c self) -> Option<Typed<'c>> {
+        Some(match self {
+            Self::Bool(array) => Typed::Bool(array),
+            // What became null in the cast did not fit.
+            Self::Int(array, source, _) if array.null_count() == source.null_count() => {
+                Typed::Int(array)
+            }
+            Self::Decimal(array, ..) => Typed::Decimal(array),
+            Self::Text(array) => Typed::Text(array),
+            Self::Date(array) => Typed::Date(array),
+            Self::Timestamp(array) => Typed::Timestamp(array),
+            _ => return None,
+        })
+    }
+
+    fn field(&'c self, at: usize) -> Result<Field<'c>, CellError> {
         if self.array().is_null(at) {
             return Ok(Field::Typed(Cell::Null));
         }
@@ -227,6 +293,7 @@ impl Column {
                 Cell::Date(i32::try_from(day).map_err(|_| CellError::Range { expected })?)
             }
             Self::Timestamp(array) => Cell::Timestamp(array.value(at)),
+            Self::Local(array) => Cell::Local(reading(array.value(at))?),
         }))
     }
 }
@@ -237,6 +304,14 @@ pub(super) fn is_text(ty: &DataType) -> bool {
         DataType::Dictionary(_, values) => is_text(values),
         _ => false,
     }
+}
+
+/// A reading of the clocks that is stored as if they were those of UTC.
+fn reading(microseconds: i64) -> Result<jiff::civil::DateTime, CellError> {
+    let expected = ColumnType::Timestamp;
+    let moment = jiff::Timestamp::from_microsecond(microseconds);
+    let moment = moment.map_err(|_| CellError::Range { expected })?;
+    Ok(jiff::tz::Offset::UTC.to_datetime(moment))
 }
 
 fn int_cell(value: i64, ty: ColumnType) -> Result<Cell<'static>, CellError> {

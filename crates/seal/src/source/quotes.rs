@@ -1,7 +1,8 @@
-//! Finds a quotation mark that is never closed: to the CSV reader such a file just ends, with
-//! everything after the mark in one field, or lost.
+//! Follows the quotation marks of a CSV file: where a record ends, and whether a mark is never
+//! closed. To the CSV reader a file with such a mark just ends, with everything after it in one
+//! field, or lost.
 
-use std::io::{self, Read};
+use memchr::{memchr, memchr_iter, memrchr2};
 
 /// Where the bytes so far leave a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,37 +17,79 @@ enum State {
     Mark,
 }
 
-/// Passes bytes on and follows their quotation marks.
-pub(super) struct Quotes<R> {
-    inner: R,
+/// The end of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    /// The bytes before it.
+    pub(super) at: usize,
+    /// The line that begins there.
+    pub(super) line: u64,
+}
+
+/// What the bytes so far were.
+pub(super) struct Quotes {
     state: State,
     line: u64,
     opened: u64,
     /// Bytes of a byte-order mark seen so far; the whole of it is no part of the first field.
     mark: usize,
-    ended: bool,
 }
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
-impl<R> Quotes<R> {
-    pub(super) fn new(inner: R) -> Self {
+impl Quotes {
+    pub(super) fn new() -> Self {
         Self {
-            inner,
             state: State::Start,
             line: 1,
             opened: 0,
             mark: 0,
-            ended: false,
         }
     }
 
-    /// The line with the mark that is open at the file's end, once that was read.
-    pub(super) fn open_at_end(&self) -> Option<u64> {
-        (self.ended && self.state == State::Quoted).then_some(self.opened)
+    /// The line with the mark that is open now.
+    pub(super) fn open(&self) -> Option<u64> {
+        (self.state == State::Quoted).then_some(self.opened)
     }
 
-    fn follow(&mut self, byte: u8) {
+    /// Follows more bytes; gives the last end of a record among them.
+    pub(super) fn follow(&mut self, bytes: &[u8]) -> Option<End> {
+        let plain = matches!(self.state, State::Start | State::Plain);
+        if plain && self.mark == BYTE_ORDER_MARK.len() && memchr(b'"', bytes).is_none() {
+            return self.follow_plain(bytes);
+        }
+        let mut end = None;
+        for (at, byte) in bytes.iter().enumerate() {
+            self.step(*byte);
+            if self.state == State::Start && matches!(byte, b'\n' | b'\r') {
+                end = Some(End {
+                    at: at + 1,
+                    line: self.line,
+                });
+            }
+        }
+        end
+    }
+
+    /// Bytes without a mark, and none is open.
+    fn follow_plain(&mut self, bytes: &[u8]) -> Option<End> {
+        let last = bytes.last()?;
+        self.state = match last {
+            b',' | b'\n' | b'\r' => State::Start,
+            _ => State::Plain,
+        };
+        let before = self.line;
+        self.line += memchr_iter(b'\n', bytes).count() as u64;
+        let at = memrchr2(b'\n', b'\r', bytes)? + 1;
+        let behind = memchr_iter(b'\n', bytes.get(at..).unwrap_or_default()).count() as u64;
+        debug_assert!(self.line - behind >= before);
+        Some(End {
+            at,
+            line: self.line - behind,
+        })
+    }
+
+    fn step(&mut self, byte: u8) {
         if BYTE_ORDER_MARK.get(self.mark) == Some(&byte) {
             self.mark += 1;
             return;
@@ -66,25 +109,14 @@ impl<R> Quotes<R> {
     }
 }
 
-impl<R: Read> Read for Quotes<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.ended = count == 0 && !buffer.is_empty();
-        for byte in buffer.iter().take(count) {
-            self.follow(*byte);
-        }
-        Ok(count)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn open(text: &[u8]) -> Option<u64> {
-        let mut quotes = Quotes::new(text);
-        io::copy(&mut quotes, &mut io::sink()).unwrap();
-        quotes.open_at_end()
+        let mut quotes = Quotes::new();
+        quotes.follow(text);
+        quotes.open()
     }
 
     #[test]
@@ -124,6 +156,21 @@ mod tests {
             let after = fields(&format!("{text}\nEND"));
             let apart = after.last().and_then(|last| last.first()).is_some_and(|field| field == "END");
             proptest::prop_assert_eq!(open(text.as_bytes()).is_none(), apart, "{:?}", after);
+        }
+
+        /// However the bytes come, the ends of records are the same.
+        #[test]
+        fn pieces_make_no_difference(text in "[ab\",\r\n]{0,40}", cut in 0usize..40) {
+            let cut = cut.min(text.len());
+            let whole = {
+                let mut quotes = Quotes::new();
+                (quotes.follow(text.as_bytes()), quotes.open())
+            };
+            let mut quotes = Quotes::new();
+            let first = quotes.follow(&text.as_bytes()[..cut]);
+            let second = quotes.follow(&text.as_bytes()[cut..]);
+            let second = second.map(|end| End { at: end.at + cut, ..end });
+            proptest::prop_assert_eq!((second.or(first), quotes.open()), whole);
         }
     }
 }

@@ -1,11 +1,16 @@
-//! Rows on their way into columns.
+//! Rows on their way into columns: one block of a file, on one thread.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
+use arrow::array::{Array as _, ArrayRef, BooleanArray};
+use arrow::compute::filter;
+use arrow::error::ArrowError;
 use incamera_types::{ColumnSpec, ColumnType, ConsentClass, Pseudonym, PurposeName};
 
-use super::cell::{self, Cell, CellError, ColumnBuilder};
-use super::{Counts, Place, Reading, SourceError, Table};
+use super::cell::{self, Cell, CellError, Changed, ColumnBuilder, Typed};
+use super::refused::Refused;
+use super::{Counts, Place, Reading, Table};
 use crate::consents::Classes;
 
 /// A value as the file has it.
@@ -18,77 +23,165 @@ pub(crate) enum Field<'a> {
 }
 
 enum Target<'a> {
-    Person(&'a ColumnSpec),
-    Purposes(&'a ColumnSpec),
+    Person,
+    Purposes,
     Values(Box<ColumnBuilder<'a>>),
+    /// A column that was taken as a whole.
+    Taken(ArrayRef),
 }
 
 /// Columns that grow row by row.
 pub(crate) struct Rows<'a> {
     reading: &'a Reading<'a>,
+    file: usize,
     targets: Vec<Target<'a>>,
     person_at: Option<usize>,
     purposes_at: Option<usize>,
     people: Vec<Pseudonym>,
+    /// The id looked up last: many files have a person's rows together.
+    last: RefCell<(String, Option<Pseudonym>)>,
     row_classes: Vec<u32>,
     classes: Classes,
     /// Texts of consent seen before.
     consents: HashMap<String, u32>,
     kept: usize,
     counts: Counts,
+    refused: Refused,
+}
+
+/// What came of a block.
+pub(crate) struct Parsed {
+    /// Its rows; none if a value was refused.
+    pub(super) table: Option<Table>,
+    pub(super) counts: Counts,
+    pub(super) refused: Refused,
 }
 
 impl<'a> Rows<'a> {
-    pub(crate) fn new(reading: &'a Reading<'a>) -> Self {
+    /// For rows of the file of this number.
+    pub(super) fn new(reading: &'a Reading<'a>, file: usize) -> Self {
         let targets: Vec<Target<'a>> = reading.spec.columns.iter().map(target).collect();
         Self {
             reading,
-            person_at: targets.iter().position(|t| matches!(t, Target::Person(_))),
-            purposes_at: targets
-                .iter()
-                .position(|t| matches!(t, Target::Purposes(_))),
+            file,
+            person_at: targets.iter().position(|t| matches!(t, Target::Person)),
+            purposes_at: targets.iter().position(|t| matches!(t, Target::Purposes)),
             targets,
             people: Vec::new(),
+            last: RefCell::default(),
             row_classes: Vec::new(),
             classes: Classes::default(),
             consents: HashMap::new(),
             kept: 0,
             counts: Counts::default(),
+            refused: Refused::default(),
         }
-    }
-
-    /// Rows seen so far.
-    pub(crate) fn seen(&self) -> u64 {
-        self.counts.rows
     }
 
     /// Appends one row; `field(n)` gives the value of the agreement's n-th column.
-    pub(crate) fn push<'f>(
+    pub(super) fn push<'f>(
         &mut self,
         place: Place,
         field: impl Fn(usize) -> Result<Field<'f>, CellError>,
-    ) -> Result<(), SourceError> {
+    ) {
+        if !self.take_row(place, &field) {
+            return;
+        }
+        for n in 0..self.targets.len() {
+            let pushed = field(n).and_then(|field| self.push_field(n, field));
+            self.note(n, place, pushed);
+        }
+    }
+
+    /// Appends rows that are there as columns; `place` gives the place of each.
+    pub(super) fn push_columns<'c, C: Columns<'c>>(
+        &mut self,
+        rows: usize,
+        place: impl Fn(usize) -> Place,
+        columns: &'c [C],
+    ) {
+        let field = |n: usize, at: usize| match columns.get(n) {
+            Some(column) => column.field(at),
+            None => Ok(Field::Typed(Cell::Null)),
+        };
+        let mut keep = Vec::with_capacity(rows);
+        for at in 0..rows {
+            keep.push(self.take_row(place(at), &|n| field(n, at)));
+        }
+        let keep = BooleanArray::from(keep);
+        for (n, column) in columns.iter().enumerate() {
+            if self.take_column(n, column, &keep) {
+                continue;
+            }
+            for at in (0..rows).filter(|at| keep.value(*at)) {
+                let pushed = column.field(at).and_then(|field| self.push_field(n, field));
+                self.note(n, place(at), pushed);
+            }
+        }
+    }
+
+    /// Takes the rows `keep` of a column as a whole, if each of its values is taken as it is.
+    fn take_column<'c, C: Columns<'c>>(
+        &mut self,
+        n: usize,
+        column: &'c C,
+        keep: &BooleanArray,
+    ) -> bool {
+        let Some(Target::Values(builder)) = self.targets.get(n) else {
+            return true;
+        };
+        let whole = column.typed().and_then(|typed| builder.as_it_is(&typed));
+        let taken = whole.and_then(|whole| match keep.true_count() == whole.len() {
+            true => Some(whole),
+            false => filter(&whole, keep).ok(),
+        });
+        let Some(taken) = taken else { return false };
+        if let Some(target) = self.targets.get_mut(n) {
+            *target = Target::Taken(taken);
+        }
+        true
+    }
+
+    /// Takes the person and the consent of one row; says whether its values are wanted.
+    fn take_row<'f>(
+        &mut self,
+        place: Place,
+        field: &impl Fn(usize) -> Result<Field<'f>, CellError>,
+    ) -> bool {
         self.counts.rows += 1;
         // Before the person is looked up: what nobody knows is an error in any row.
-        let class = self.class_of(place, &field)?;
+        let class = self.purposes_at.map(|at| {
+            let class = field(at).and_then(|field| self.class(field));
+            self.noted(at, place, class).unwrap_or_default()
+        });
         if let Some(at) = self.person_at {
             let person = field(at).and_then(|field| self.person(field));
-            let Some(person) = person.map_err(|error| self.cell_error(place, at, error))? else {
-                self.counts.without_pseudonym += 1;
-                return Ok(());
-            };
-            self.people.push(person);
-        }
-        if self.kept >= u32::MAX as usize {
-            return Err(SourceError::TooManyRows);
+            match self.noted(at, place, person) {
+                Some(Some(person)) => self.people.push(person),
+                Some(None) => {
+                    self.counts.without_pseudonym += 1;
+                    return false;
+                }
+                None => return false,
+            }
         }
         self.kept += 1;
         self.row_classes.extend(class);
-        for n in 0..self.targets.len() {
-            let pushed = field(n).and_then(|field| self.push_field(n, field));
-            pushed.map_err(|error| self.cell_error(place, n, error))?;
+        true
+    }
+
+    fn noted<T>(&mut self, n: usize, place: Place, result: Result<T, CellError>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.refused.note(n, self.file, place, error);
+                None
+            }
         }
-        Ok(())
+    }
+
+    fn note(&mut self, n: usize, place: Place, result: Result<(), CellError>) {
+        let _ = self.noted(n, place, result);
     }
 
     fn push_field(&mut self, n: usize, field: Field<'_>) -> Result<(), CellError> {
@@ -104,30 +197,24 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// The consent class of a row, where the data set says it.
-    fn class_of<'f>(
-        &mut self,
-        place: Place,
-        field: &impl Fn(usize) -> Result<Field<'f>, CellError>,
-    ) -> Result<Option<u32>, SourceError> {
-        let Some(at) = self.purposes_at else {
-            return Ok(None);
-        };
-        let class = field(at).and_then(|field| self.class(field));
-        class
-            .map(Some)
-            .map_err(|error| self.cell_error(place, at, error))
-    }
-
     fn person(&self, field: Field<'_>) -> Result<Option<Pseudonym>, CellError> {
         match field {
             Field::Raw("") | Field::Typed(Cell::Null) => Ok(None),
-            Field::Raw(id) | Field::Typed(Cell::Text(id)) => Ok((self.reading.people)(id)),
+            Field::Raw(id) | Field::Typed(Cell::Text(id)) => Ok(self.pseudonym(id)),
             Field::Typed(Cell::Int(id)) => Ok((self.reading.people)(&id.to_string())),
             Field::Typed(_) => Err(CellError::Form {
                 expected: ColumnType::Text,
             }),
         }
+    }
+
+    fn pseudonym(&self, id: &str) -> Option<Pseudonym> {
+        let mut last = self.last.borrow_mut();
+        if last.0 != id {
+            id.clone_into(&mut last.0);
+            last.1 = (self.reading.people)(id);
+        }
+        last.1
     }
 
     fn class(&mut self, field: Field<'_>) -> Result<u32, CellError> {
@@ -162,62 +249,73 @@ impl<'a> Rows<'a> {
             .collect()
     }
 
-    fn cell_error(&self, place: Place, at: usize, error: CellError) -> SourceError {
-        let spec = match self.targets.get(at) {
-            Some(Target::Values(builder)) => Some(builder.spec()),
-            Some(Target::Person(spec) | Target::Purposes(spec)) => Some(*spec),
-            None => None,
-        };
-        let name = spec.map_or("", |spec| self.reading.name_in_file(spec));
-        SourceError::Cell {
-            place,
-            column: name.to_owned(),
-            error,
-        }
-    }
-
-    pub(crate) fn finish(mut self, ignored: Vec<String>) -> Result<Table, SourceError> {
-        self.counts.ignored = ignored;
-        let mut columns = Vec::new();
+    pub(super) fn finish(mut self) -> Parsed {
+        let mut columns = Some(Vec::new());
         for target in &mut self.targets {
-            match target {
-                Target::Person(_) => columns.push(None),
-                Target::Purposes(_) => {}
+            let column = match target {
+                Target::Person => Ok(None),
+                Target::Purposes => continue,
+                Target::Taken(column) => Ok(Some(column.clone())),
                 Target::Values(builder) => {
-                    let column = builder.finish().map_err(|_| SourceError::TooManyRows)?;
-                    columns.push(Some(column));
-                    let name = &builder.spec().name;
-                    note(&mut self.counts.clamped, name, builder.clamped);
-                    note(&mut self.counts.replaced, name, builder.replaced);
+                    self.counts.changed(builder.spec(), builder.changed);
+                    builder.finish().map(Some)
                 }
-            }
+            };
+            columns = grown(columns, column);
         }
-        Ok(Table {
-            columns,
-            people: self.people,
-            row_classes: self.row_classes,
-            classes: self.classes,
-            rows: self.kept,
+        let columns = columns.filter(|_| self.refused.is_empty());
+        Parsed {
+            table: columns.map(|columns| Table {
+                columns,
+                people: self.people,
+                row_classes: self.row_classes,
+                classes: self.classes.list,
+                rows: self.kept,
+            }),
             counts: self.counts,
-        })
+            refused: self.refused,
+        }
     }
 }
 
-fn note(
-    counts: &mut std::collections::BTreeMap<incamera_types::ColumnName, u64>,
-    name: &incamera_types::ColumnName,
-    count: u64,
-) {
-    if count > 0 {
-        counts.insert(name.clone(), count);
+/// The columns with one more, unless one could not be built: a decimal whose precision the
+/// agreement would not have let through.
+fn grown(
+    columns: Option<Vec<Option<ArrayRef>>>,
+    column: Result<Option<ArrayRef>, ArrowError>,
+) -> Option<Vec<Option<ArrayRef>>> {
+    let (mut columns, column) = (columns?, column.ok()?);
+    columns.push(column);
+    Some(columns)
+}
+
+/// A column of a file that has columns.
+pub(super) trait Columns<'c> {
+    /// The value in row `at`.
+    fn field(&'c self, at: usize) -> Result<Field<'c>, CellError>;
+    /// The whole column, if it is of a type that may be taken as it is.
+    fn typed(&'c self) -> Option<Typed<'c>>;
+}
+
+impl Counts {
+    fn changed(&mut self, spec: &ColumnSpec, changed: Changed) {
+        for (counts, count) in [
+            (&mut self.clamped, changed.clamped),
+            (&mut self.replaced, changed.replaced),
+            (&mut self.twice, changed.twice),
+            (&mut self.skipped, changed.skipped),
+        ] {
+            if count > 0 {
+                *counts.entry(spec.name.clone()).or_default() += count;
+            }
+        }
     }
 }
 
 fn target(spec: &ColumnSpec) -> Target<'_> {
     match spec.ty {
-        ColumnType::Purposes => Target::Purposes(spec),
-        _ => ColumnBuilder::new(spec).map_or(Target::Person(spec), |builder| {
-            Target::Values(Box::new(builder))
-        }),
+        ColumnType::Purposes => Target::Purposes,
+        _ => ColumnBuilder::new(spec)
+            .map_or(Target::Person, |builder| Target::Values(Box::new(builder))),
     }
 }

@@ -1,45 +1,49 @@
 //! One column of a file as texts: what `match run` reads ids from.
 
+use std::path::Path;
+
 use arrow::array::{Array as _, AsArray as _};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use parquet::arrow::ProjectionMask;
-
-use super::{Source, SourceError, csv, places};
-use crate::guard::guarded;
 use incamera_types::ColumnType;
+
+use super::files::Kind;
+use super::parquet::ParquetFile;
+use super::{Source, SourceError, csv};
+use crate::keytools::SourceKeys;
 
 /// Hands each value of the column `column` to `each`, in order; an empty text where there is
 /// none. Whole numbers are written as digits. Gives the number of rows.
 ///
 /// # Errors
-/// [`SourceError`], as sealing the same file would give; never the value.
+/// [`SourceError`], as sealing the same files would give; never the value.
 pub fn read_texts(
     source: &Source,
     column: &str,
     each: &mut dyn FnMut(&str),
 ) -> Result<u64, SourceError> {
-    match source {
-        Source::Csv(path) => csv::each_field(path, column, each),
-        Source::Parquet(_) | Source::EncryptedParquet(..) => read_parquet(source, column, each),
+    let mut rows = 0;
+    for (number, path) in source.files().iter().enumerate() {
+        let read = match source.kind() {
+            Kind::Csv => csv::each_field(path, column, each),
+            Kind::Parquet => read_parquet(path, source.keys(number), column, each),
+        };
+        rows += read.map_err(|error| source.in_file(path, error))?;
     }
+    Ok(rows)
 }
 
 fn read_parquet(
-    source: &Source,
+    path: &Path,
+    keys: Option<&SourceKeys>,
     column: &str,
     each: &mut dyn FnMut(&str),
 ) -> Result<u64, SourceError> {
-    let path = source.path();
     let damaged = || SourceError::NotParquet { path: path.into() };
-    let (builder, names) = super::parquet::open(source)?;
-    let (at, _) = places(path, &[column], &names)?;
-    let mask = ProjectionMask::roots(builder.parquet_schema(), at);
+    let (mut batches, _) = ParquetFile::open(path, keys)?.read(&[column])?;
     let mut rows = 0;
-    let reader = guarded(|| builder.with_projection(mask).build());
-    let mut reader = reader.map_err(|_| damaged())?;
-    while let Some(batch) = guarded(|| reader.next().transpose()).map_err(|_| damaged())? {
-        let array = batch.columns().first().ok_or_else(damaged)?;
+    while let Some(batch) = batches.next()? {
+        let array = batch.batch.columns().first().ok_or_else(damaged)?;
         let texts = match array.data_type() {
             ty if ty.is_integer() || super::parquet::is_text(ty) => cast(array, &DataType::Utf8),
             found => {

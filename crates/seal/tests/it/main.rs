@@ -7,6 +7,8 @@
 )]
 
 mod absent;
+mod append;
+mod classes;
 mod crash;
 mod golden;
 mod i3;
@@ -22,7 +24,9 @@ mod replacing;
 mod rewriting;
 mod ring;
 mod source_csv;
+mod source_files;
 mod source_parquet;
+mod spilling;
 mod throughput;
 #[cfg(feature = "pkcs11")]
 mod token;

@@ -1,6 +1,6 @@
 //! CSV files: what is taken and what is refused, and that no error holds a value.
 
-use incamera_seal::{CellError, Place, SealError, SealReport, Source, SourceError};
+use incamera_seal::{CellError, Place, RefusedColumn, SealError, SealReport, Source, SourceError};
 use incamera_types::{DatasetSpec, OtherText};
 
 use crate::world::{World, all_text, column, customers, dataset, name, purchases};
@@ -42,23 +42,23 @@ fn taken(ty: &str, values: &[&str]) -> Vec<String> {
 }
 
 fn cell(ty: &str, value: &str) -> CellError {
-    match refused(&one(ty), format!("email,c\na@x,{value}\n")) {
-        SourceError::Cell { error, .. } => error,
+    let error = refused(&one(ty), format!("email,c\na@x,{value}\n"));
+    first(&error).error.clone()
+}
+
+/// The first column with refused values.
+fn first(error: &SourceError) -> &RefusedColumn {
+    match error {
+        SourceError::Values { columns } => columns.iter().next().unwrap(),
         other => panic!("{other:?}"),
     }
 }
 
 /// The error is of this cell, and this one.
 fn assert_cell(error: &SourceError, at: Place, of: &str, why: &CellError) {
-    let SourceError::Cell {
-        place,
-        column,
-        error,
-    } = error
-    else {
-        panic!("{error:?}")
-    };
-    assert_eq!((*place, column.as_str(), error), (at, of, why));
+    let first = first(error);
+    let found = (first.place, first.column.as_str(), &first.error);
+    assert_eq!(found, (at, of, why));
 }
 
 #[test]
@@ -164,15 +164,11 @@ fn errors_say_line_and_column_and_never_the_value() {
     ];
     for (column, csv, line, word) in cases {
         let error = refused(&purchases(), csv);
-        let SourceError::Cell {
-            place,
-            column: found,
-            ..
-        } = &error
-        else {
-            panic!("{error:?}")
-        };
-        assert_eq!((*place, found.as_str()), (Place::Line(line), column));
+        let first = first(&error);
+        assert_eq!(
+            (first.place, first.column.as_str()),
+            (Place::Line(line), column)
+        );
         let text = all_text(&error);
         assert!(!text.contains(mark), "{text}");
         assert!(
@@ -270,14 +266,7 @@ fn texts_outside_the_list_follow_the_agreement() {
     };
     let csv = "email,c\np@x,a\np@x,SECRET\n";
     let error = refused(&listed(OtherText::Refuse), csv);
-    assert!(matches!(
-        &error,
-        SourceError::Cell {
-            error: CellError::NotListed,
-            place: Place::Line(3),
-            ..
-        }
-    ));
+    assert_cell(&error, Place::Line(3), "c", &CellError::NotListed);
     assert!(!all_text(&error).contains("SECRET"));
     let (world, report) = seal(&listed(OtherText::Null), csv);
     assert_eq!(report.unwrap().replaced, [(name("c"), 1)].into());
@@ -292,26 +281,14 @@ fn missing_values_need_nullable() {
     let mut spec = one("int");
     spec.columns[1].nullable = false;
     let error = refused(&spec, "email,c\na@x,\n");
-    assert!(matches!(
-        error,
-        SourceError::Cell {
-            error: CellError::Missing,
-            ..
-        }
-    ));
+    assert_eq!(first(&error).error, CellError::Missing);
     // Also where the list of values makes it missing.
     let mut spec = one("text");
     spec.columns[1].nullable = false;
     spec.columns[1].values = Some(vec!["a".into()]);
     spec.columns[1].other = OtherText::Null;
     let error = refused(&spec, "email,c\na@x,z\n");
-    assert!(matches!(
-        error,
-        SourceError::Cell {
-            error: CellError::Missing,
-            ..
-        }
-    ));
+    assert_eq!(first(&error).error, CellError::Missing);
 }
 
 #[test]
@@ -411,9 +388,11 @@ fn unknown_purposes_are_found_in_any_row() {
     for id in ["nobody@x", "", "a@x"] {
         let csv = format!("email,consent\na@x,ads\n{id},ads;SECRET\n");
         let error = refused(&customers(), csv);
-        assert!(
-            matches!(&error, SourceError::Cell { place: Place::Line(3), column, error: CellError::UnknownPurpose } if column == "consent"),
-            "{error:?}"
+        assert_cell(
+            &error,
+            Place::Line(3),
+            "consent",
+            &CellError::UnknownPurpose,
         );
         assert!(!all_text(&error).contains("SECRET"));
     }

@@ -80,7 +80,10 @@ fn numbers() {
 #[test]
 fn numbers_that_do_not_fit() {
     let error = |ty: &str, values: ArrayRef| match taken(ty, values).unwrap_err() {
-        SourceError::Cell { place, error, .. } => (place, error),
+        SourceError::Values { columns } => {
+            let first = columns.iter().next().unwrap();
+            (first.place, first.error.clone())
+        }
         other => panic!("{other:?}"),
     };
     let range = |ty: &str| CellError::Range {
@@ -213,13 +216,10 @@ fn bad_files_are_refused_without_their_values() {
     let error = world
         .seal(&purchases(), &Source::of(&path).unwrap())
         .unwrap_err();
-    assert!(matches!(
-        &error,
-        SealError::Source(SourceError::Cell {
-            place: Place::Row(1),
-            ..
-        })
-    ));
+    let SealError::Source(SourceError::Values { columns }) = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(columns.iter().next().unwrap().place, Place::Row(1));
     assert!(!all_text(&error).contains("SECRET"));
 
     let path = parquet(&world, vec![("email", text("a@x"))]);

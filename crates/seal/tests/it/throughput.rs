@@ -1,18 +1,28 @@
-//! A long run, by hand: `cargo test -p incamera-seal --release -- --ignored --nocapture throughput`.
+//! A long run, by hand; `ROWS` and `MEMORY_MIB` say how long and in how much memory:
+//! `ROWS=10000000 cargo test -p incamera-seal --release -- --ignored --nocapture throughput`.
 
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
 use std::time::Instant;
 
-use incamera_seal::{Bound, Bounds, Part, Source, load_part, part_path, read_part_within};
+use incamera_seal::{
+    Bound, Bounds, Crosswalk, CrosswalkScope, Part, Source, load_part, part_path, read_part_within,
+};
 
-use crate::world::{World, names, pseudonym, purchases};
+use crate::world::{EPOCH, World, agreement_id, names, pseudonym, purchases};
 
-#[test]
-#[ignore = "a measurement; see the module"]
-fn throughput_of_a_million_purchases() {
-    let mut csv = "email,day,amount,category\n".to_owned();
-    for n in 0..1_000_000u64 {
-        let person = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 100_000;
+fn setting(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.map_or(default, |text| text.parse().unwrap())
+}
+
+fn write_csv(path: &Path, rows: u64, people: u64) {
+    let mut csv = BufWriter::new(File::create(path).unwrap());
+    writeln!(csv, "email,day,amount,category").unwrap();
+    for n in 0..rows {
+        let person = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % people;
         let (day, amount) = (n % 28 + 1, n * 7_919 % 20_000);
         let category = ["food", "home", "toys"][(n % 3) as usize];
         let (whole, cents) = (amount / 100, amount % 100);
@@ -22,34 +32,68 @@ fn throughput_of_a_million_purchases() {
         )
         .unwrap();
     }
-    let scope = incamera_seal::CrosswalkScope {
-        agreement_id: crate::world::agreement_id(),
-        epoch: crate::world::EPOCH,
+    csv.flush().unwrap();
+}
+
+/// A figure of this process, as Linux gives it.
+fn status(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(field));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number.map_or(0, |number| number.parse().unwrap())
+}
+
+/// CPU seconds of all threads so far.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let ticks = |at: usize| {
+        fields
+            .get(at)
+            .map_or(0.0, |ticks| ticks.parse::<f64>().unwrap())
+    };
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+#[test]
+#[ignore = "a measurement; see the module"]
+fn throughput_of_purchases() {
+    let rows = setting("ROWS", 1_000_000);
+    let people = (rows / 10).max(1);
+    let mut world = World::new();
+    world.limits.memory_bytes = setting("MEMORY_MIB", 1024) << 20;
+    let path = world.folder.path().join("purchases.csv");
+    write_csv(&path, rows, people);
+    let scope = CrosswalkScope {
+        agreement_id: agreement_id(),
+        epoch: EPOCH,
         id_kind: "email".parse().unwrap(),
     };
-    let ids = (0..100_000).map(|n| format!("p{n}@example.com"));
-    let rows = ids.map(|id| (id.clone(), pseudonym(&id).unwrap()));
-    let crosswalk = incamera_seal::Crosswalk::new(scope, rows);
-    let mut world = World::new();
-    let source = incamera_seal::Source::of(&world.file("purchases.csv", csv)).unwrap();
-    let start = Instant::now();
+    let ids = (0..people).map(|n| format!("p{n}@example.com"));
+    let crosswalk = Crosswalk::new(scope, ids.map(|id| (id.clone(), pseudonym(&id).unwrap())));
+    let source = Source::of(&path).unwrap();
+    println!("before: {} MiB resident", status("VmRSS:") / 1024);
+    let (start, cpu) = (Instant::now(), cpu_seconds());
     let people = |id: &str| crosswalk.lookup(id);
     let report = world.seal_people(&purchases(), &source, &people).unwrap();
-    let sealed = start.elapsed();
-    assert_eq!(report.sealed, 1_000_000);
+    println!(
+        "sealed {rows} rows in {:?}, {:.2} CPU s, {} bytes; peak {} MiB resident",
+        start.elapsed(),
+        cpu_seconds() - cpu,
+        report.bytes,
+        status("VmHWM:") / 1024
+    );
+    assert_eq!(report.sealed, rows);
     let start = Instant::now();
     let read = world.read("purchases", "measurement", &["person", "day", "amount"]);
-    assert_eq!(
-        read.iter()
-            .map(|(_, batch)| batch.num_rows())
-            .sum::<usize>(),
-        1_000_000
-    );
-    println!(
-        "sealed in {sealed:?}, {} bytes, read back in {:?}",
-        report.bytes,
-        start.elapsed()
-    );
+    let read: usize = read.iter().map(|(_, batch)| batch.num_rows()).sum();
+    assert_eq!(read as u64, rows);
+    println!("read back in {:?}", start.elapsed());
 }
 
 /// What a row costs that is hashed alone, left out, and read: conditions on days leave out the

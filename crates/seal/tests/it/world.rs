@@ -10,9 +10,9 @@ use arrow::datatypes::DataType;
 use incamera_keys::{SecretString, SigningKey, sign_message};
 use incamera_seal::{
     Consent, Consents, Inherited, KeyRing, LocalFileError, MANIFEST_FILE, Manifest, Outline,
-    OwnRows, Part, PartKeys, SealError, SealJob, SealReport, SignedManifest, Source, granted_parts,
-    open_manifest, own_rows, part_path, read_manifest_file, read_part, seal_dataset_keeping,
-    unwrap_keys,
+    OwnRows, Part, PartKeys, SealError, SealJob, SealLimits, SealReport, SignedManifest, Source,
+    granted_parts, open_manifest, own_rows, part_path, read_manifest_file, read_part,
+    seal_dataset_keeping, unwrap_keys,
 };
 use incamera_types::{
     AgreementDigest, AgreementId, ColumnName, ColumnSpec, DatasetSpec, FileId, ManifestDigest,
@@ -32,6 +32,10 @@ pub struct World {
     pub signer: SigningKey,
     pub rng: ChaCha20Rng,
     pub partitions: u32,
+    /// See [`limits`].
+    pub limits: SealLimits,
+    /// Whether what is sealed is added to the version before.
+    pub append: bool,
     pub consents: Option<Consents>,
 }
 
@@ -66,6 +70,19 @@ pub fn set(names: &[&str]) -> PurposeSet {
 
 pub fn purposes() -> PurposeSet {
     set(&["ads", "measurement", "safety"])
+}
+
+/// Small classes stay as they are: the tests' have a person or two.
+pub fn limits() -> SealLimits {
+    SealLimits {
+        class_people: 1,
+        ..SealLimits::default()
+    }
+}
+
+/// One branch of the tree, besides the leaves.
+pub fn branches() -> BTreeMap<PurposeName, PurposeSet> {
+    std::iter::once((purpose("marketing"), set(&["ads", "measurement"]))).collect()
 }
 
 /// What stands for matching here. `nobody...` has no pseudonym.
@@ -163,6 +180,8 @@ impl World {
             signer,
             rng,
             partitions: 4,
+            limits: limits(),
+            append: false,
             consents: None,
         }
     }
@@ -209,7 +228,7 @@ impl World {
         &mut self,
         spec: &DatasetSpec,
         source: &Source,
-        people: &dyn Fn(&str) -> Option<Pseudonym>,
+        people: &(dyn Fn(&str) -> Option<Pseudonym> + Sync),
     ) -> Result<SealReport, SealError> {
         self.seal_if(spec, source, people, |_| true)
     }
@@ -225,16 +244,19 @@ impl World {
             agreement_id: agreement_id(),
             version: 1,
             previous: None,
+            append_to: None,
             key_epoch: 1,
             inherits: Inherited::default(),
             matching_epoch: EPOCH,
             partitions: 1,
             purposes: &purposes(),
+            branches: &branches(),
             source,
             id_column: None,
             people: &pseudonym,
             consent,
             out: Path::new("nowhere"),
+            limits: self.limits,
             progress: &mut |_| {},
         };
         own_rows(job, &purpose(to)).unwrap()
@@ -244,7 +266,7 @@ impl World {
         &mut self,
         spec: &DatasetSpec,
         source: &Source,
-        people: &dyn Fn(&str) -> Option<Pseudonym>,
+        people: &(dyn Fn(&str) -> Option<Pseudonym> + Sync),
         wanted: impl FnOnce(&Outline) -> bool,
     ) -> Result<SealReport, SealError> {
         self.seal_keeping(spec, source, people, wanted, |_| Ok(()))
@@ -254,7 +276,7 @@ impl World {
         &mut self,
         spec: &DatasetSpec,
         source: &Source,
-        people: &dyn Fn(&str) -> Option<Pseudonym>,
+        people: &(dyn Fn(&str) -> Option<Pseudonym> + Sync),
         wanted: impl FnOnce(&Outline) -> bool,
         keep: impl FnOnce(&Consents) -> Result<(), LocalFileError>,
     ) -> Result<SealReport, SealError> {
@@ -273,17 +295,20 @@ impl World {
             spec,
             agreement_id: agreement_id(),
             version: before.as_ref().map_or(1, |before| before.version() + 1),
-            previous: before.map(|before| before.digest()),
+            previous: before.as_ref().map(|before| before.digest()),
+            append_to: before.as_ref().filter(|_| self.append),
             key_epoch: 1,
             inherits: Inherited::default(),
             matching_epoch: EPOCH,
             partitions: self.partitions,
             purposes: &purposes,
+            branches: &branches(),
             source,
             id_column: None,
             people,
             consent,
             out: &out,
+            limits: self.limits,
             progress: &mut |_| {},
         };
         let now = UnixTime(1_000);

@@ -178,6 +178,10 @@ fn an_owner_sees_what_clamps_hide() {
         stranger@mail.example,2026-04-01,499.00\n";
     std::fs::write(world.path("own.csv"), rows).unwrap();
     let shop = world.path("shop");
+    // A handful of people, whose sums are known: as if each class were large enough.
+    let config = world.path("shop/party.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text + "\n[sealing]\nclass_people = 1\n").unwrap();
     let asked = |dataset: &str, query: &str, file: &str| {
         let own = world.path(file);
         let mut arguments = vec!["data", "clipped", dataset, "--party", &shop];

@@ -100,6 +100,8 @@ fn child() {
         signer: SigningKey::from_openssh(&key, None).unwrap(),
         rng: rng(u64::from(std::process::id())),
         partitions: 16,
+        limits: crate::world::limits(),
+        append: false,
         consents: None,
         folder: temporary,
     };

@@ -1,0 +1,228 @@
+//! The files that rows come from.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::SourceError;
+use crate::keytools::SourceKeys;
+
+/// What the files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Csv,
+    Parquet,
+}
+
+/// Where rows come from: a file, or all files of a folder, of one kind and with the same
+/// columns, in order of name.
+///
+/// `.csv` is comma-separated UTF-8 with the column names in the first line; `.parquet` is
+/// Parquet; encrypted files are opened by [`Source::unlock`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    kind: Kind,
+    files: Vec<PathBuf>,
+    /// The keys of each file that is encrypted: see [`Source::unlock`].
+    keys: Vec<Option<SourceKeys>>,
+}
+
+impl Source {
+    /// The files at `path`: one that ends in `.csv` or `.parquet`, or a folder of such. A folder's
+    /// hidden files and its folders do not count. `file:///...` is a path too.
+    ///
+    /// # Errors
+    /// [`SourceError`]: an ending that is neither, a folder of both or of none, an address of
+    /// another kind.
+    pub fn of(path: &Path) -> Result<Self, SourceError> {
+        let path = local(path)?;
+        if !path.is_dir() {
+            let kind = kind(&path)?;
+            return Ok(Self::new(kind, vec![path]));
+        }
+        let files = files_in(&path)?;
+        let kinds = files.iter().map(|file| kind(file));
+        let kinds: Vec<Kind> = kinds.collect::<Result<_, _>>()?;
+        match kinds.split_first() {
+            None => Err(SourceError::EmptyFolder { path }),
+            Some((first, rest)) if rest.iter().any(|kind| kind != first) => {
+                Err(SourceError::MixedFolder { path })
+            }
+            Some((kind, _)) => Ok(Self::new(*kind, files)),
+        }
+    }
+
+    /// Whether it is Parquet, which may be encrypted.
+    #[must_use]
+    pub fn is_parquet(&self) -> bool {
+        self.kind == Kind::Parquet
+    }
+
+    fn new(kind: Kind, files: Vec<PathBuf>) -> Self {
+        let keys = vec![None; files.len()];
+        Self { kind, files, keys }
+    }
+
+    /// The files that may be encrypted, and where their keys go.
+    pub(crate) fn parquet_files(
+        &mut self,
+    ) -> impl Iterator<Item = (&Path, &mut Option<SourceKeys>)> {
+        let parquet = self.kind == Kind::Parquet;
+        let files = self.files.iter().map(PathBuf::as_path).zip(&mut self.keys);
+        files.filter(move |_| parquet)
+    }
+
+    /// The keys of the file of this number, if it is encrypted.
+    pub(super) fn keys(&self, file: usize) -> Option<&SourceKeys> {
+        self.keys.get(file)?.as_ref()
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// The path of a file, where there are several and it must be said which.
+    pub(super) fn which(&self, file: usize) -> Option<PathBuf> {
+        self.files
+            .get(file)
+            .filter(|_| self.files.len() > 1)
+            .cloned()
+    }
+
+    /// An error of one of the files, which says which one where there are several.
+    pub(super) fn in_file(&self, path: &Path, error: SourceError) -> SourceError {
+        let named = matches!(
+            error,
+            SourceError::Io { .. }
+                | SourceError::NotParquet { .. }
+                | SourceError::Encrypted { .. }
+                | SourceError::MissingColumns { .. }
+                | SourceError::DuplicateColumn { .. }
+                | SourceError::OtherColumns { .. }
+        );
+        if named || self.files.len() == 1 {
+            return error;
+        }
+        SourceError::InFile {
+            path: path.into(),
+            error: Box::new(error),
+        }
+    }
+}
+
+fn kind(path: &Path) -> Result<Kind, SourceError> {
+    let ending = path.extension().map(OsStr::to_ascii_lowercase);
+    match ending.as_ref().and_then(|ending| ending.to_str()) {
+        Some("csv") => Ok(Kind::Csv),
+        Some("parquet") => Ok(Kind::Parquet),
+        _ => Err(SourceError::Ending { path: path.into() }),
+    }
+}
+
+/// The files of a folder, in order of name.
+fn files_in(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
+    let io = |source| SourceError::Io {
+        path: path.into(),
+        source,
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && entry.path().is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The path that is meant: itself, or that of a `file:` address.
+fn local(path: &Path) -> Result<PathBuf, SourceError> {
+    let Some((scheme, rest)) = path.to_str().and_then(|text| text.split_once("://")) else {
+        return Ok(path.into());
+    };
+    let address = || SourceError::Address {
+        scheme: scheme.chars().filter(|c| !c.is_control()).collect(),
+    };
+    // A name that has `://` in it and is no address.
+    if path.exists() {
+        return Ok(path.into());
+    }
+    let rest = rest.strip_prefix("localhost").unwrap_or(rest);
+    if scheme != "file" || !rest.starts_with('/') {
+        return Err(address());
+    }
+    unescaped(rest).map(PathBuf::from).ok_or_else(address)
+}
+
+/// A text with its `%20` and the like undone.
+fn unescaped(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if *byte != b'%' {
+            bytes.push(*byte);
+            continue;
+        }
+        let (digits, after) = after.split_at_checked(2)?;
+        bytes.extend(hex::decode(digits).ok()?);
+        rest = after;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            std::fs::write(folder.path().join(file), "a\n").unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn a_folder_is_its_files_in_order() {
+        let folder = folder(&["b.csv", "a.CSV", "c.csv", ".hidden.parquet"]);
+        std::fs::create_dir(folder.path().join("d.csv")).unwrap();
+        let source = Source::of(folder.path()).unwrap();
+        let names = source.files().iter().map(|file| file.file_name().unwrap());
+        assert_eq!(names.collect::<Vec<_>>(), ["a.CSV", "b.csv", "c.csv"]);
+    }
+
+    #[test]
+    fn a_folder_of_other_files_is_refused() {
+        let of = |files: &[&str]| Source::of(folder(files).path()).unwrap_err();
+        assert!(matches!(of(&[]), SourceError::EmptyFolder { .. }));
+        let mixed = of(&["a.csv", "b.parquet"]);
+        assert!(matches!(mixed, SourceError::MixedFolder { .. }));
+        assert!(matches!(
+            of(&["a.csv", "notes.txt"]),
+            SourceError::Ending { .. }
+        ));
+    }
+
+    #[test]
+    fn addresses_are_paths_or_refused() {
+        let folder = folder(&["a b.csv"]);
+        let url = format!("file://{}/a%20b.csv", folder.path().display());
+        let source = Source::of(url.as_ref()).unwrap();
+        assert_eq!(source.files(), [folder.path().join("a b.csv")]);
+        for bad in [
+            "s3://bucket/a.csv",
+            "file://host/a.csv",
+            "file:///a%zz.csv",
+            "file:///%2",
+        ] {
+            let error = Source::of(bad.as_ref()).unwrap_err();
+            assert!(matches!(error, SourceError::Address { .. }), "{bad}");
+        }
+    }
+}

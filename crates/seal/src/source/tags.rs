@@ -1,0 +1,85 @@
+//! What a file says that its columns were collected for.
+//!
+//! The field metadata `incamera.purposes` names purposes, separated by commas; a purpose that is
+//! a branch of the agreement's tree means its leaves, and a name that the agreement does not have
+//! grants nothing. An agreement that uses a column for more is refused.
+
+use std::collections::BTreeMap;
+
+use incamera_types::{ColumnName, ColumnSpec, ColumnType, PurposeName, PurposeSet};
+
+use super::{Reading, SourceError};
+
+/// What sealed columns were collected for, as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tags(BTreeMap<ColumnName, String>);
+
+impl Tags {
+    /// What `column` was collected for.
+    pub(crate) fn of(&self, column: &ColumnName) -> Option<&str> {
+        self.0.get(column).map(String::as_str)
+    }
+
+    /// Takes the tags of a file, by the file's names. Of several files, what all of them allow
+    /// counts.
+    pub(super) fn add(
+        &mut self,
+        tags: &BTreeMap<String, String>,
+        reading: &Reading<'_>,
+    ) -> Result<(), SourceError> {
+        for column in reading.spec.stored_columns() {
+            let name = reading.name_in_file(column);
+            let Some(tag) = tags.get(name) else { continue };
+            let allowed = leaves(tag, reading);
+            let wanted = used_for(column, reading);
+            if !wanted.is_subset(&allowed) {
+                let wider = wanted.iter().filter(|one| !allowed.contains(one));
+                return Err(SourceError::WiderThanTagged {
+                    column: name.to_owned(),
+                    tagged: shown(tag),
+                    wider: wider.cloned().collect(),
+                });
+            }
+            self.note(column, tag, reading);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, column: &ColumnSpec, tag: &str, reading: &Reading<'_>) {
+        let both = match self.0.get(&column.name) {
+            Some(known) if known != tag => leaves(known, reading)
+                .intersection(&leaves(tag, reading))
+                .to_string(),
+            _ => tag.to_owned(),
+        };
+        self.0.insert(column.name.clone(), both);
+    }
+}
+
+/// The leaves that a tag allows.
+fn leaves(tag: &str, reading: &Reading<'_>) -> PurposeSet {
+    let names = tag.split(',').filter_map(|name| name.trim().parse().ok());
+    names.fold(
+        PurposeSet::default(),
+        |all, name: PurposeName| match reading.branches.get(&name) {
+            Some(leaves) => all.union(leaves),
+            None if reading.purposes.contains(&name) => all.union(&std::iter::once(name).collect()),
+            None => all,
+        },
+    )
+}
+
+/// The purposes that may open a column, whatever the consents.
+fn used_for(column: &ColumnSpec, reading: &Reading<'_>) -> PurposeSet {
+    match column.ty {
+        // Sealed for nobody: open to every purpose.
+        _ if reading.spec.public => reading.purposes.clone(),
+        ColumnType::Pseudonym => reading.spec.openable(column, reading.purposes),
+        _ => column.purposes.clone(),
+    }
+}
+
+/// A tag as an error may show it.
+fn shown(tag: &str) -> String {
+    tag.chars().filter(|c| !c.is_control()).take(200).collect()
+}
