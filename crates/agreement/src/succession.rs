@@ -105,6 +105,14 @@ impl Terms {
         names
     }
 
+    /// The old names among [`Self::consent_names`].
+    #[must_use]
+    pub fn renamed_purposes(&self) -> BTreeMap<PurposeName, PurposeName> {
+        let mut names = self.consent_names();
+        names.retain(|old, new| old != new);
+        names
+    }
+
     /// What `replaces` says that is not so, of the version before: a clause each.
     ///
     /// A purpose that stood already cannot replace another: who agreed to the one has not

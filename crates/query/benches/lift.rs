@@ -81,6 +81,7 @@ impl World<'_> {
             partitions: self.agreement.matching.partitions,
             purposes: &self.agreement.leaf_purposes(),
             branches: &std::collections::BTreeMap::new(),
+            renamed: &std::collections::BTreeMap::new(),
             source: &Source::of(&self.folder.join(format!("{name}.csv"))).unwrap(),
             id_column: Some("email"),
             people: &pseudonym,

@@ -236,6 +236,7 @@ impl World {
             partitions,
             purposes: &set(&["ads", "measurement"]),
             branches: &std::collections::BTreeMap::new(),
+            renamed: &std::collections::BTreeMap::new(),
             source: &Source::of(source).unwrap(),
             id_column: Some("person"),
             people,

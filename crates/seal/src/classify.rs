@@ -1,12 +1,12 @@
 //! The consent class of each row, and the classes that parts are written for.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use incamera_types::{ColumnType, ConsentClass, DatasetSpec, Pseudonym, PurposeSet};
+use incamera_types::{ColumnType, ConsentClass, DatasetSpec, Pseudonym, PurposeName, PurposeSet};
 
 use crate::plan::{self, KeyPlan};
 use crate::sealing::Consent;
@@ -38,11 +38,19 @@ pub(crate) struct Marking<'a> {
 }
 
 impl<'a> Marking<'a> {
-    pub(crate) fn new(spec: &'a DatasetSpec, consent: Consent<'a>, purposes: &PurposeSet) -> Self {
+    /// `renamed` has the old names of purposes that consents may still have.
+    pub(crate) fn new(
+        spec: &'a DatasetSpec,
+        consent: Consent<'a>,
+        purposes: &PurposeSet,
+        renamed: &BTreeMap<PurposeName, PurposeName>,
+    ) -> Self {
+        let leaf = |purpose: &PurposeName| renamed.get(purpose).unwrap_or(purpose).clone();
+        let today = |class: &ConsentClass| class.iter().map(leaf).collect();
         let classes = match consent {
             _ if spec.public => vec![ConsentClass::default()],
             Consent::Everyone => vec![purposes.clone()],
-            Consent::ByPerson(consents) => consents.people().classes().to_vec(),
+            Consent::ByPerson(consents) => consents.people().classes().iter().map(today).collect(),
             Consent::Column => Vec::new(),
         };
         Self {

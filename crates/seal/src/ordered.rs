@@ -63,7 +63,7 @@ pub(crate) fn read_in_order<'a>(
 ) -> Result<Ordered<'a>, SealError> {
     let spec = job.spec;
     let opening = plan::without(spec.clone(), &job.inherits.revoked);
-    let marking = Marking::new(&opening, job.consent, job.purposes);
+    let marking = Marking::new(&opening, job.consent, job.purposes, job.renamed);
     let own_classes = !spec.public && matches!(job.consent, Consent::Column);
     let overflow = seeds.map(|rng| Overflow {
         out: job.out,
@@ -79,6 +79,7 @@ pub(crate) fn read_in_order<'a>(
         people: job.people,
         purposes: job.purposes,
         branches: job.branches,
+        renamed: job.renamed,
     };
     let progress = &mut |rows| (job.progress)(Step::Read(rows));
     let mark = |table| marking.mark(table).map_err(|_| PartError::Encode);

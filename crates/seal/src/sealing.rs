@@ -116,6 +116,8 @@ pub struct SealJob<'a> {
     pub purposes: &'a PurposeSet,
     /// The leaves of each purpose that is none itself: for what files say of their columns.
     pub branches: &'a BTreeMap<PurposeName, PurposeSet>,
+    /// Old names of purposes, and the leaves that consents to them count for.
+    pub renamed: &'a BTreeMap<PurposeName, PurposeName>,
     /// The owner's files.
     pub source: &'a Source,
     /// The column with raw ids, where it is not named like the pseudonym column's id kind.

@@ -81,6 +81,7 @@ fn read(
         partitions: home.agreement.matching.partitions,
         purposes: &home.agreement.leaf_purposes(),
         branches: &home.branches(),
+        renamed: &home.agreement.renamed_purposes(),
         source: &source,
         id_column: arguments.file.id_column.as_deref(),
         people: &people,

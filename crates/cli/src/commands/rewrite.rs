@@ -11,7 +11,7 @@ mod one;
 mod people;
 mod show;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
 
 use incamera_agreement::{Agreement, ConsentSource, SignedAgreement};
@@ -376,11 +376,4 @@ pub fn forget(arguments: &DataForget, printer: &Printer) -> Done {
         arguments.options.dry_run,
     );
     Ok(())
-}
-
-/// Old names of purposes, and the new ones.
-fn renamed(agreement: &Agreement) -> BTreeMap<PurposeName, PurposeName> {
-    let mut names = agreement.consent_names();
-    names.retain(|old, new| old != new);
-    names
 }

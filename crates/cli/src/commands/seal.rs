@@ -139,6 +139,7 @@ impl<'a> Home<'a> {
             partitions: self.agreement.matching.partitions,
             purposes: &self.agreement.leaf_purposes(),
             branches: &self.branches(),
+            renamed: &self.agreement.renamed_purposes(),
             source: &source,
             id_column: arguments.file.id_column.as_deref(),
             people: &people,

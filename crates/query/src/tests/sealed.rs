@@ -177,6 +177,7 @@ impl Room {
             partitions: agreement.matching.partitions,
             purposes: &agreement.leaf_purposes(),
             branches: &std::collections::BTreeMap::new(),
+            renamed: &std::collections::BTreeMap::new(),
             source: &Source::of(&csv).unwrap(),
             id_column: (!spec.public).then_some("email"),
             people: &pseudonym_of,

@@ -201,6 +201,7 @@ impl World {
             partitions: agreement.matching.partitions,
             purposes: &agreement.leaf_purposes(),
             branches: &std::collections::BTreeMap::new(),
+            renamed: &std::collections::BTreeMap::new(),
             source: &Source::of(path).unwrap(),
             id_column,
             people: &pseudonym,

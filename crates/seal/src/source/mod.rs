@@ -226,9 +226,19 @@ pub(crate) struct Reading<'a> {
     pub(crate) purposes: &'a PurposeSet,
     /// The leaves of each purpose that is none itself.
     pub(crate) branches: &'a BTreeMap<PurposeName, PurposeSet>,
+    /// Old names of leaves.
+    pub(crate) renamed: &'a BTreeMap<PurposeName, PurposeName>,
 }
 
 impl<'a> Reading<'a> {
+    /// The leaf that a file means by `name`; none for what the agreement does not have.
+    fn leaf<'n>(&'n self, name: &'n PurposeName) -> Option<&'n PurposeName> {
+        match self.purposes.contains(name) {
+            true => Some(name),
+            false => self.renamed.get(name),
+        }
+    }
+
     /// The name that `column` has in the file.
     fn name_in_file(&self, column: &'a ColumnSpec) -> &'a str {
         if column.ty != ColumnType::Pseudonym {
@@ -494,6 +504,7 @@ pub fn check_source(
         people,
         purposes,
         branches: &BTreeMap::new(),
+        renamed: &BTreeMap::new(),
     };
     let keep_nothing = |()| Ok::<_, SourceError>(());
     let read = read(source, &reading, &mut |_| {}, |_| (), keep_nothing)?;

@@ -242,7 +242,7 @@ impl<'a> Rows<'a> {
             .filter(|name| !name.is_empty());
         let known = |name: &str| {
             let purpose: PurposeName = name.parse().ok()?;
-            self.reading.purposes.contains(&purpose).then_some(purpose)
+            self.reading.leaf(&purpose).cloned()
         };
         names
             .map(|name| known(name).ok_or(CellError::UnknownPurpose))

@@ -1,8 +1,8 @@
 //! What a file says that its columns were collected for.
 //!
 //! The field metadata `incamera.purposes` names purposes, separated by commas; a purpose that is
-//! a branch of the agreement's tree means its leaves, and a name that the agreement does not have
-//! grants nothing. An agreement that uses a column for more is refused.
+//! a branch of the agreement's tree means its leaves, a leaf's old name the leaf, and a name that
+//! the agreement does not have grants nothing. An agreement that uses a column for more is refused.
 
 use std::collections::BTreeMap;
 
@@ -63,8 +63,7 @@ fn leaves(tag: &str, reading: &Reading<'_>) -> PurposeSet {
         PurposeSet::default(),
         |all, name: PurposeName| match reading.branches.get(&name) {
             Some(leaves) => all.union(leaves),
-            None if reading.purposes.contains(&name) => all.union(&std::iter::once(name).collect()),
-            None => all,
+            None => all.union(&reading.leaf(&name).cloned().into_iter().collect()),
         },
     )
 }

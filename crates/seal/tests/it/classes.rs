@@ -133,3 +133,34 @@ proptest::proptest! {
         proptest::prop_assert!(sizes.values().all(|people| *people >= least));
     }
 }
+
+/// `advertising` was another name of `ads`: who agreed to the one agreed to the other, whether
+/// the file that says so is sealed now or was before.
+#[test]
+fn an_old_name_of_a_purpose_counts_for_the_new_one() {
+    let mut world = World::new();
+    let csv = "email,consent\nold@x,advertising;safety\nnew@x,ads\nnobody-knows@x,safety\n";
+    let report = world.seal_csv(&customers(), csv).unwrap();
+    let consents = report.consents.unwrap();
+    let said =
+        |consents: &incamera_seal::Consents, id| consents.class(&pseudonym(id).unwrap()).cloned();
+    assert_eq!(said(&consents, "old@x"), Some(set(&["ads", "safety"])));
+    let before = consents.changed(|_, class| {
+        let old = |purpose: &incamera_types::PurposeName| match purpose.as_str() {
+            "ads" => "advertising".parse().unwrap(),
+            _ => purpose.clone(),
+        };
+        Some(class.iter().map(old).collect())
+    });
+    assert_eq!(said(&before, "new@x"), Some(set(&["advertising"])));
+    world.consents = Some(before);
+    let lines =
+        "email,day,amount,category\nold@x,2026-03-01,1.00,food\nnew@x,2026-03-02,2.00,toys\n";
+    world.seal_csv(&purchases(), lines).unwrap();
+    assert_eq!(
+        world.texts("purchases", "ads", "category"),
+        ["food", "toys"]
+    );
+    let split = world.seal_csv(&customers(), "email,consent\nold@x,marketing\n");
+    assert!(matches!(split, Err(incamera_seal::SealError::Source(_))));
+}

@@ -85,6 +85,11 @@ pub fn branches() -> BTreeMap<PurposeName, PurposeSet> {
     std::iter::once((purpose("marketing"), set(&["ads", "measurement"]))).collect()
 }
 
+/// One leaf had another name before.
+pub fn renamed() -> BTreeMap<PurposeName, PurposeName> {
+    std::iter::once((purpose("advertising"), purpose("ads"))).collect()
+}
+
 /// What stands for matching here. `nobody...` has no pseudonym.
 pub fn pseudonym(id: &str) -> Option<Pseudonym> {
     if id.starts_with("nobody") {
@@ -251,6 +256,7 @@ impl World {
             partitions: 1,
             purposes: &purposes(),
             branches: &branches(),
+            renamed: &renamed(),
             source,
             id_column: None,
             people: &pseudonym,
@@ -303,6 +309,7 @@ impl World {
             partitions: self.partitions,
             purposes: &purposes,
             branches: &branches(),
+            renamed: &renamed(),
             source,
             id_column: None,
             people,

@@ -12,7 +12,7 @@ use incamera_types::{
 };
 
 use super::show::Told;
-use super::{Task, Work, own_manifest, renamed};
+use super::{Task, Work, own_manifest};
 use crate::clock::now;
 use crate::failure::{Context, Failure};
 
@@ -68,7 +68,7 @@ fn consent_after(
 impl Work<'_> {
     fn renamed(&self, task: &Task<'_>) -> BTreeMap<PurposeName, PurposeName> {
         match task.declared {
-            true => renamed(self.agreement()),
+            true => self.agreement().renamed_purposes(),
             false => BTreeMap::new(),
         }
     }

@@ -1,8 +1,12 @@
 //! I3 against running services: what a column is tagged for and what a query declares, and the
 //! same of rows, by what their people agreed to.
 
+use std::collections::BTreeSet;
+use std::slice;
+
 use incamera_seal::{NoKey, unwrap_keys};
 use incamera_testkit::stage::Outcome;
+use incamera_types::ColumnName;
 
 use super::support::{Holdings, purpose};
 use crate::world::{AGREEMENT, Data, World};
@@ -296,6 +300,31 @@ fn later(world: &World) {
     assert_eq!(told.text("/datasets/0/dataset"), "customers");
     assert_eq!(told.text("/datasets/0/needs"), "re-encrypt");
     assert_eq!(told.text("/datasets/0/command"), "data retag");
+    sealed_by_old_names(world);
+}
+
+/// The owner's file still says `measurement`: who agreed to that agreed to `counting`.
+fn sealed_by_old_names(world: &World) {
+    let (shop, data) = (world.path("shop"), world.path("data/customers.csv"));
+    let third = world.path("shop/agreements/third.toml");
+    let under = ["--party", &shop, "--agreement", &third];
+    let mut seal = vec!["data", "seal", "customers", "--data", &data];
+    seal.extend(under);
+    let sealed = world.done(&seal);
+    assert_eq!(sealed.number("/sealed"), 3 * PEOPLE as u64);
+    let holdings = Holdings(world.root());
+    let manifest = holdings.manifest("shop", "customers");
+    let campaign: ColumnName = "campaign".parse().unwrap();
+    let names = |class: &incamera_types::ConsentClass| class.to_string();
+    let classes: BTreeSet<String> = manifest.parts().iter().map(|p| names(&p.class)).collect();
+    assert_eq!(
+        classes.into_iter().collect::<Vec<_>>(),
+        ["ads,counting", "ads,counting,research,safety", "safety"]
+    );
+    let ring = holdings.ring("shop");
+    let opens =
+        |name: &str| unwrap_keys(&manifest, &purpose(name), slice::from_ref(&campaign), &ring);
+    assert!(opens("counting").is_ok() && opens("measurement").is_err());
 }
 
 #[test]

@@ -91,6 +91,7 @@ fn seal_without_bounds(world: &World, csv: &str) {
         partitions: agreement.matching.partitions,
         purposes: &agreement.leaf_purposes(),
         branches: &std::collections::BTreeMap::new(),
+        renamed: &std::collections::BTreeMap::new(),
         source: &Source::of(&source).unwrap(),
         id_column: None,
         people: &people,
