@@ -475,6 +475,13 @@ pub struct DataPush {
     pub under: UnderAgreement,
     /// The data sets; all sealed ones where none is named.
     pub datasets: Vec<DatasetName>,
+    /// Refuse a version that leaves out a part of the newest one that was pushed.
+    #[arg(long, conflicts_with = "replace")]
+    pub append: bool,
+    /// Let the version take the place of the one before, whatever it leaves out: what is done
+    /// if nothing is said.
+    #[arg(long)]
+    pub replace: bool,
 }
 
 /// Arguments of `data inspect`.

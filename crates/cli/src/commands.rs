@@ -9,6 +9,7 @@ mod data;
 #[cfg(feature = "simulated")]
 mod demo;
 mod init;
+mod keeping;
 mod kept_until;
 mod matching;
 mod parameters;

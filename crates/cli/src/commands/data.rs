@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
+use super::keeping::Newest;
 use super::room_client::{self, status_failure};
 use super::{block_on, kept_until};
 use crate::args::{DataInspect, DataPush};
@@ -98,7 +99,12 @@ pub fn push(arguments: &DataPush, printer: &Printer) -> Done {
         ))?;
         whole(&folder, &agreement, manifest)?;
     }
-    let pushed = block_on(push_all(&folder, &agreement, &manifests, printer))?;
+    let newest = match arguments.append {
+        true => Some(Newest::ask(&folder, agreement.agreement(), &manifests)?),
+        false => None,
+    };
+    let pushed = push_all(&folder, &agreement, &manifests, newest.as_ref(), printer);
+    let pushed = block_on(pushed)?;
     let text: Vec<String> = pushed.iter().map(Pushed::text).collect();
     let sets: Vec<_> = pushed.iter().map(Pushed::document).collect();
     printer.result(
@@ -191,10 +197,16 @@ async fn push_all(
     folder: &Folder,
     agreement: &SignedAgreement,
     manifests: &[SignedManifest],
+    add_to: Option<&Newest>,
     printer: &Printer,
 ) -> Result<Vec<Pushed>, Failure> {
     let broker = room_client::own_service(folder, agreement).await?;
     let room = room_client::attested(agreement, Some(&folder.service_key()?), printer).await?;
+    if let Some(newest) = add_to {
+        for manifest in manifests {
+            newest.kept_by(manifest, folder, room.channel()).await?;
+        }
+    }
     let mut pushed = Vec::new();
     for manifest in manifests {
         register(OwnerClient::new(broker.clone()), manifest).await?;

@@ -19,6 +19,7 @@ mod help;
 mod invariants;
 mod keys;
 mod propose;
+mod pushing;
 mod pyarrow;
 mod rewriting;
 mod ring_serve;
