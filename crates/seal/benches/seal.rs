@@ -323,18 +323,20 @@ fn in_turns(mut one: impl FnMut(), mut other: impl FnMut()) -> (f64, f64) {
     (ones / RUNS as f64, others / RUNS as f64)
 }
 
+/// The id of the `person`-th of `people`, which says both.
+fn id(person: u64, people: u64) -> String {
+    format!("{person:010}.{people}")
+}
+
 /// The pseudonym that an id says.
 fn said(id: &str) -> Option<Pseudonym> {
-    let mut bytes = [0; Pseudonym::BYTES];
-    hex::decode_to_slice(id, &mut bytes).ok()?;
-    Some(Pseudonym::from_bytes(bytes))
+    let (person, people) = id.split_once('.')?;
+    Some(pseudonym(person.parse().ok()?, people.parse().ok()?))
 }
 
 fn seal_in_order(world: &mut World, people: u64) {
     let (source, again) = (world.path("ordered.parquet"), world.path("again.parquet"));
-    write(&source, &|row| {
-        hex::encode(pseudonym(row / ROWS_A_PERSON, people).as_bytes())
-    });
+    write(&source, &|row| id(row / ROWS_A_PERSON, people));
     let seal = || {
         let report = world.seal(&source, "sealed", PARTITIONS, &said, Consent::Everyone);
         assert_eq!(report.sealed, rows());
@@ -416,8 +418,8 @@ fn seal_with_sort(world: &mut World, people: u64) {
 /// Gives every column one purpose more, in a data set of as many parts as there may be slices.
 fn retag(world: &mut World, people: u64) {
     let source = world.path("some.parquet");
-    let id = |row: u64| hex::encode(pseudonym(row * people / SOME_ROWS, people).as_bytes());
-    write_rows(&source, SOME_ROWS, &id);
+    let some = |row: u64| id(row * people / SOME_ROWS, people);
+    write_rows(&source, SOME_ROWS, &some);
     world.seal(&source, "many", MAX_PARTITIONS, &said, Consent::Everyone);
     let mut declared = purchases();
     for column in &mut declared.columns {
