@@ -10,12 +10,12 @@
 //! | condition | bound |
 //! |---|---|
 //! | column = < <= > >= literal, in the column's own type | a range, or a text |
-//! | a column of true or false, or NOT of one | 1, or 0 |
+//! | a column of true or false, also IS TRUE; NOT of one, also IS FALSE | 1; 0 |
 //! | AND | what keeps to both |
 //! | OR of conditions on the same column, IN | what keeps to one |
 //! | anything else, IS NULL and <> among it | none |
 //!
-//! None of these is true of null. A range that reaches the end of a column's declared range goes
+//! None of these is true of null, and the engine is asked whether that is so. A range that reaches the end of a column's declared range goes
 //! on for ever: values beyond the end are clamped to it. A text that clamping would have made
 //! null is none at all.
 
@@ -24,9 +24,9 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::array::{Array, AsArray, BooleanArray, new_null_array};
 use arrow::compute::prep_null_mask_filter;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion::logical_expr::execution_props::ExecutionProps;
@@ -38,6 +38,7 @@ use incamera_seal::{Bound, Bounds};
 use incamera_types::{ColumnName, ColumnSpec, ColumnType, DatasetSpec};
 
 use crate::clamp::{ends, is_sound};
+use crate::tables::field;
 
 /// The conditions of a plan on one data set.
 #[derive(Clone, Default)]
@@ -188,6 +189,11 @@ impl Known {
         let Some((column, values)) = values(spec, condition) else {
             return;
         };
+        // The rules above say so already; if one of them were wrong, one person's value would
+        // decide whether rows of others are read.
+        if true_of_null(spec, condition) != Some(false) {
+            return;
+        }
         let values = match self.0.remove(&column) {
             Some(before) => before.and(values),
             None => values,
@@ -202,6 +208,27 @@ impl Known {
         };
         self.0.into_iter().filter_map(bound).collect()
     }
+}
+
+/// Whether the engine takes a row of nothing but nulls for one that passes.
+fn true_of_null(spec: &DatasetSpec, condition: &Expr) -> Option<bool> {
+    let named = |column: &&ColumnSpec| {
+        let mut read = condition.column_refs().into_iter();
+        read.any(|read| read.name == column.name.as_str())
+    };
+    let nullable = |column| field(column).with_nullable(true);
+    let fields: Vec<Field> = spec.stored_columns().filter(named).map(nullable).collect();
+    let nulls = fields
+        .iter()
+        .map(|field| new_null_array(field.data_type(), 1));
+    let (nulls, schema) = (nulls.collect(), Arc::new(Schema::new(fields)));
+    let row = RecordBatch::try_new(Arc::clone(&schema), nulls).ok()?;
+    let filter = Filter {
+        conditions: vec![condition.clone()],
+        bounds: Arc::default(),
+    };
+    let passes = filter.over(&schema).ok()??.passes(&row)?;
+    Some(passes.true_count() > 0)
 }
 
 type ColumnValues = Option<(ColumnName, Values)>;
@@ -242,7 +269,9 @@ fn values(spec: &DatasetSpec, condition: &Expr) -> ColumnValues {
             let first = each.next()?;
             each.try_fold(first, either)
         }
-        Expr::Column(_) | Expr::IsTrue(_) => truth(spec, condition, 1),
+        Expr::Column(_) => truth(spec, condition, 1),
+        Expr::IsTrue(inner) => truth(spec, inner, 1),
+        // Of a column alone: NOT of more can be true of null.
         Expr::Not(inner) | Expr::IsFalse(inner) => truth(spec, inner, 0),
         _ => None,
     }
@@ -266,10 +295,6 @@ fn stored<'s>(spec: &'s DatasetSpec, expr: &Expr) -> Option<&'s ColumnSpec> {
 
 /// A column of true or false that must be one of them.
 fn truth(spec: &DatasetSpec, expr: &Expr, is: i128) -> ColumnValues {
-    let expr = match expr {
-        Expr::IsTrue(inner) => inner,
-        other => other,
-    };
     let column = stored(spec, expr).filter(|column| column.ty == ColumnType::Bool)?;
     Some((column.name.clone(), Values::Numbers(vec![is..=is])))
 }

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{
-    Array as _, AsArray as _, Date32Array, Decimal128Array, Int64Array, StringArray,
+    Array as _, AsArray as _, BooleanArray, Date32Array, Decimal128Array, Int64Array, StringArray,
 };
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int64Type};
 use incamera_seal::{Bound, Bounds};
@@ -81,6 +81,7 @@ fn within(batch: &RecordBatch, row: usize, columns: &[ColumnName], bounds: &Boun
             DataType::Int64 => array.as_primitive::<Int64Type>().value(row).into(),
             DataType::Date32 => array.as_primitive::<Date32Type>().value(row).into(),
             DataType::Decimal128(..) => array.as_primitive::<Decimal128Type>().value(row),
+            DataType::Boolean => array.as_boolean().value(row).into(),
             _ => 0,
         };
         match bound {
@@ -98,6 +99,7 @@ struct Row {
     items: Option<i64>,
     points: Option<i64>,
     category: Option<&'static str>,
+    gift: Option<bool>,
 }
 
 fn memory(rows: &[Row], partitions: u32, step: usize) -> Memory {
@@ -143,6 +145,10 @@ fn made(rows: &[Row]) -> RecordBatch {
             "category",
             Arc::new(rows.iter().map(|row| row.category).collect::<StringArray>()),
         ),
+        (
+            "gift",
+            Arc::new(rows.iter().map(|row| row.gift).collect::<BooleanArray>()),
+        ),
     ])
 }
 
@@ -159,6 +165,9 @@ enum Condition {
     Between(Side, Side),
     In(Vec<Side>),
     Null(&'static str, bool),
+    Gift,
+    /// The condition is, or is not, one of true, false and unknown.
+    Is(Box<Condition>, bool, Option<bool>),
     Both(Box<Condition>, Box<Condition>),
     Either(Box<Condition>, Box<Condition>),
     Not(Box<Condition>),
@@ -222,6 +231,16 @@ impl Condition {
             Self::Null(column, is) => {
                 format!("{column} IS {}NULL", if *is { "" } else { "NOT " })
             }
+            Self::Gift => "gift".to_owned(),
+            Self::Is(inner, is, what) => {
+                let what = match what {
+                    Some(true) => "TRUE",
+                    Some(false) => "FALSE",
+                    None => "UNKNOWN",
+                };
+                let not = if *is { "" } else { "NOT " };
+                format!("({}) IS {not}{what}", inner.sql())
+            }
             Self::Both(a, b) => format!("({} AND {})", a.sql(), b.sql()),
             Self::Either(a, b) => format!("({} OR {})", a.sql(), b.sql()),
             Self::Not(inner) => format!("NOT ({})", inner.sql()),
@@ -253,10 +272,13 @@ impl Condition {
             Self::Null(column, is) => {
                 let null = match *column {
                     "category" => category(row).is_none(),
+                    "gift" => row.gift.is_none(),
                     column => seen(row, column).is_none(),
                 };
                 Some(null == *is)
             }
+            Self::Gift => row.gift,
+            Self::Is(inner, is, what) => Some((inner.of(row) == *what) == *is),
             Self::Both(a, b) => match (a.of(row), b.of(row)) {
                 (Some(false), _) | (_, Some(false)) => Some(false),
                 (Some(true), Some(true)) => Some(true),
@@ -278,7 +300,7 @@ fn checked(condition: &str, cap: usize) -> CheckedQuery {
         "SELECT COUNT(DISTINCT person) AS people, SUM(points) AS points, COUNT(*) AS n
 FROM purchases WHERE {condition}"
     );
-    let columns = ["day", "amount", "items", "category"];
+    let columns = ["day", "amount", "items", "category", "gift"];
     let read = columns.iter().filter(|column| condition.contains(*column));
     let read: String = read
         .map(|column| format!(", \"purchases.{column}\""))
@@ -294,7 +316,8 @@ FROM purchases WHERE {condition}"
         ),
     ];
     let category = "category = { type = \"text\", ";
-    let listed = format!("{category}values = [\"food\", \"home\"], other = \"null\", ");
+    let gift = "gift = { type = \"bool\", nullable = true, purposes = [\"measurement\"] }\n";
+    let listed = format!("{gift}{category}values = [\"food\", \"home\"], other = \"null\", ");
     let base = DATASETS.replacen(category, &listed, 1);
     let agreement = agreement_of(&base, &sql, &settings);
     prove(&agreement, query(&agreement)).unwrap()
@@ -343,15 +366,19 @@ fn row() -> impl Strategy<Value = Row> {
         maybe(one(&ITEMS)),
         maybe(-9i64..9),
         maybe(one(&TEXTS)),
+        prop::option::weighted(0.5, any::<bool>()),
     );
-    (0u8..9, values).prop_map(|(person, (day, amount, items, points, category))| Row {
-        person,
-        day,
-        amount,
-        items,
-        points,
-        category,
-    })
+    (0u8..9, values).prop_map(
+        |(person, (day, amount, items, points, category, gift))| Row {
+            person,
+            day,
+            amount,
+            items,
+            points,
+            category,
+            gift,
+        },
+    )
 }
 
 fn side() -> impl Strategy<Value = Side> {
@@ -383,13 +410,16 @@ fn condition() -> impl Strategy<Value = Condition> {
             Condition::In(sides)
         }),
         1 => (side(), any::<bool>()).prop_map(|(side, is)| Condition::Null(side.column(), is)),
+        2 => Just(Condition::Gift),
     ];
     leaf.prop_recursive(3, 8, 2, |inner| {
         let two = (inner.clone().prop_map(Box::new), inner.prop_map(Box::new));
         prop_oneof![
             2 => two.clone().prop_map(|(a, b)| Condition::Both(a, b)),
             2 => two.clone().prop_map(|(a, b)| Condition::Either(a, b)),
-            1 => two.0.prop_map(Condition::Not),
+            1 => two.0.clone().prop_map(Condition::Not),
+            2 => (two.0, any::<bool>(), any::<Option<bool>>())
+                .prop_map(|(inner, is, what)| Condition::Is(inner, is, what)),
         ]
     })
 }
@@ -414,6 +444,34 @@ proptest! {
         prop_assert_eq!(found[1], points.unwrap_or(found[1]));
         prop_assert_eq!(&found, &raw(Pruning::new(memory(&rows, 3, steps.1))));
         prop_assert_eq!(&found, &raw(Arc::new(memory(&rows, 2, steps.1))), "nothing left out");
+    }
+}
+
+/// What is true of null bounds nothing: one person's value must not decide whether others who
+/// have none are read.
+#[test]
+fn i8_a_condition_that_is_true_of_null_leaves_nothing_out() {
+    let row = |(person, gift)| Row {
+        person,
+        gift,
+        ..Row::default()
+    };
+    for condition in [
+        "NOT (gift IS TRUE)",
+        "(gift IS TRUE) IS FALSE",
+        "gift IS NOT TRUE",
+        "NOT (gift IS FALSE)",
+        "(gift IS FALSE) IS FALSE",
+    ] {
+        let false_or_true =
+            condition.matches("FALSE").count() == 2 || condition.contains("NOT (gift IS FALSE");
+        for first in [Some(true), Some(false)] {
+            let people = [(1, first), (2, None), (3, None), (4, None)];
+            let source = Pruning::new(memory(&people.map(row), 1, 100));
+            let found = try_raw(&checked(condition, 9), source, 5).unwrap().totals;
+            let passes = first == Some(false_or_true);
+            assert_eq!(found[0], 3 + i128::from(passes), "{condition}, {first:?}");
+        }
     }
 }
 
