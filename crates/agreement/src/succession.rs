@@ -113,33 +113,81 @@ impl Terms {
         names
     }
 
-    /// What `replaces` says that is not so, of the version before: a clause each.
+    /// What the version says of purposes that is not so, by the versions before it: a clause
+    /// each. `before` is the one that it follows, `earlier` are those before that one.
     ///
     /// A purpose that stood already cannot replace another: who agreed to the one has not
-    /// agreed to the other. Nor can one that never stood be replaced. What the version before
-    /// said already was looked at then.
+    /// agreed to the other. Nor can one that never stood be replaced, or one that another
+    /// replaced already. And a name that is gone does not stand again: files and sealed data
+    /// that say it would count for what it means now. What the version before said already was
+    /// looked at then.
     #[must_use]
-    pub fn false_successions(&self, before: &Terms) -> Vec<String> {
-        let mut claims = Vec::new();
+    pub fn false_successions<'a>(
+        &self,
+        before: &Terms,
+        earlier: impl IntoIterator<Item = &'a Terms>,
+    ) -> Vec<String> {
+        let mut claims: Vec<String> = Vec::new();
         for (name, purpose) in &self.purposes {
-            let stood = before.purposes.get(name);
-            for gone in &purpose.replaces {
-                if stood.is_some_and(|stood| stood.replaces.contains(gone)) {
-                    continue;
-                }
-                let version = before.version;
-                if stood.is_some() {
-                    claims.push(format!(
-                        "purpose `{name}` stood in version {version} already, so it cannot replace `{gone}`: who agreed to `{gone}` has not agreed to it; give what takes the place of both a new name"
-                    ));
-                } else if !before.purposes.contains_key(gone) && !before.replaced(gone) {
-                    claims.push(format!(
-                        "purpose `{name}` is said to replace `{gone}`, which is no purpose of version {version}"
-                    ));
-                }
+            let of = |gone| self.false_claim(name, gone, before);
+            claims.extend(purpose.replaces.iter().filter_map(of));
+        }
+        let mut all: Vec<&Terms> = earlier.into_iter().collect();
+        all.push(before);
+        let new = self.purposes.keys();
+        for name in new.filter(|name| !before.purposes.contains_key(*name)) {
+            let knew = |terms: &&&Terms| terms.purposes.contains_key(name) || terms.replaced(name);
+            if let Some(knew) = all.iter().find(knew) {
+                claims.push(format!(
+                    "the name `{name}` is used again: version {} knows a purpose of that name, which is gone since, and who agreed to that one would count as having agreed to this; give it a new name",
+                    knew.version
+                ));
             }
         }
         claims
+    }
+
+    /// Why `name` cannot replace `gone`.
+    fn false_claim(
+        &self,
+        name: &PurposeName,
+        gone: &PurposeName,
+        before: &Terms,
+    ) -> Option<String> {
+        let version = before.version;
+        let told = before.succession(gone);
+        let stood = before.purposes.get(name);
+        if stood.is_some_and(|stood| stood.replaces.contains(gone)) {
+            let now = self.succession(gone)?;
+            let carries = now.renamed().is_some();
+            return told.filter(|told| carries && told.renamed().is_none()).map(|told| {
+                format!(
+                    "purpose `{name}` is said to be `{gone}` under a new name, but {told}: nobody agreed to it by agreeing to `{gone}`; let `replaces` say what it said, or nothing"
+                )
+            });
+        }
+        if stood.is_some() {
+            return Some(format!(
+                "purpose `{name}` stood in version {version} already, so it cannot replace `{gone}`: who agreed to `{gone}` has not agreed to it; give what takes the place of both a new name"
+            ));
+        }
+        if before.purposes.contains_key(gone) {
+            return None;
+        }
+        let Some(told) = told else {
+            return Some(format!(
+                "purpose `{name}` is said to replace `{gone}`, which is no purpose of version {version}"
+            ));
+        };
+        // Only what replaces all that took its place can go on from it.
+        let takes_over = |heir: &PurposeName| {
+            !self.purposes.contains_key(heir) && self.replaced_by(name).any(|one| one == heir)
+        };
+        (!told.successors.iter().all(takes_over)).then(|| {
+            format!(
+                "purpose `{name}` is said to replace `{gone}`, but {told}: who agreed to `{gone}` has not agreed to `{name}`; take `{gone}` out of its `replaces`"
+            )
+        })
     }
 
     fn replaced(&self, gone: &PurposeName) -> bool {

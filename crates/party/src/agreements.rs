@@ -276,7 +276,11 @@ fn follows(agreement: &Agreement, good: &[SignedAgreement]) -> Result<(), NotOur
         return Ok(());
     }
     let before = good.iter().find(before).ok_or(NotOurs::Follows)?;
-    match agreement.false_successions(before.agreement()).is_empty() {
+    let earlier = good.iter().map(SignedAgreement::agreement);
+    let earlier = earlier
+        .filter(|known| known.id == agreement.id && known.version < before.agreement().version);
+    let claims = agreement.false_successions(before.agreement(), earlier.map(|known| &**known));
+    match claims.is_empty() {
         true => Ok(()),
         false => Err(NotOurs::Successions),
     }
@@ -434,6 +438,35 @@ mod tests {
         );
         let second = put(folder.path(), "b.toml", &renamed, &signers);
         assert!(known.active(&second).is_ok());
+        // It is renamed once: another does not take the old name over later, and no new purpose
+        // takes it up.
+        let version = format!("version = 3\nid = \"{first}\"\nfollows = \"{second}\"\n");
+        let next = text.replacen("version = 1\n", &version, 1);
+        let third = |purposes: &str| {
+            let text = next
+                .replace("\"ads\"", "\"looks\"")
+                .replacen(ads, purposes, 1);
+            known.admit(&Agreement::parse(text.as_bytes()).unwrap())
+        };
+        let looks = "looks = { label = \"x\" }";
+        for claimed in [
+            format!("{looks}\nselling = {{ label = \"y\", replaces = [\"ads\"] }}"),
+            format!("{looks}\n{ads}"),
+        ] {
+            assert_eq!(third(&claimed), Err(NotOurs::Successions), "{claimed}");
+        }
+        assert_eq!(third(looks), Ok(()));
+        // What version 2 says nothing of, version 1 does.
+        let version = format!("version = 2\nid = \"{first}\"\nfollows = \"{first}\"\n");
+        let other = text.replacen("version = 1\n", &version, 1);
+        let other = other
+            .replace("\"ads\"", "\"looks\"")
+            .replacen(ads, looks, 1);
+        let second = put(folder.path(), "b.toml", &other, &signers);
+        let version = format!("version = 3\nid = \"{first}\"\nfollows = \"{second}\"\n");
+        let again = text.replacen("version = 1\n", &version, 1);
+        let again = known.admit(&Agreement::parse(again.as_bytes()).unwrap());
+        assert_eq!(again, Err(NotOurs::Successions));
     }
 
     /// The newer file or its signature is taken away or damaged: the older stays superseded.

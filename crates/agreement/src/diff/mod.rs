@@ -85,7 +85,7 @@ fn lineage(old: &Agreement, new: &Agreement) -> Vec<String> {
             new.name, new.version, old.name, old.version
         ));
     }
-    let false_claims = new.false_successions(old).into_iter();
+    let false_claims = new.false_successions(old, []).into_iter();
     sentences.extend(false_claims.map(|claim| format!("CAUTION: {claim}")));
     sentences
 }

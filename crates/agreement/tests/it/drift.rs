@@ -312,7 +312,7 @@ fn purposes_come_go_and_move() {
 /// A purpose that stood already, or one that never did, takes over nobody's consent.
 #[test]
 fn i3_replaces_says_only_what_is_so() {
-    let claims = |new: &Agreement| new.false_successions(&parse(LIFT)).join("; ");
+    let claims = |new: &Agreement| new.false_successions(&parse(LIFT), []).join("; ");
     assert_eq!(claims(&renamed()), "");
     let absorbed = second(&[
         (
@@ -350,5 +350,120 @@ fn i3_replaces_says_only_what_is_so() {
             .unwrap()
             .replacen("epsilon = 1.0", "epsilon = 1.5", 1),
     );
-    assert_eq!(kept.false_successions(&renamed()), Vec::<String>::new());
+    assert_eq!(kept.false_successions(&renamed(), []), Vec::<String>::new());
+}
+
+/// The version after `before`, with other purposes than the lift's, of which no column speaks.
+fn after(before: &Agreement, purposes: &str) -> Agreement {
+    let id = parse(LIFT).digest;
+    let (version, digest) = (before.version + 1, before.digest);
+    let lines = format!("version = {version}\nid = \"{id}\"\nfollows = \"{digest}\"");
+    let text = LIFT.replacen("version = 1", &lines, 1);
+    parse(
+        &text
+            .replace("[\"ads\", \"measurement\"]", "[\"measurement\"]")
+            .replace("[\"ads\"]", "[\"measurement\"]")
+            .replace(ADS, purposes),
+    )
+}
+
+const LOOKS_FOR_ADS: &str = "looks = { label = \"x\", replaces = [\"ads\"] }";
+
+/// Who agreed to a purpose agreed to its one successor, and to nothing that claims the name later.
+#[test]
+fn i3_a_purpose_is_replaced_once() {
+    let second = after(&parse(LIFT), LOOKS_FOR_ADS);
+    let third = |purposes: &str| after(&second, purposes);
+    let claims = |new: &Agreement| new.false_successions(&second, []).join("; ");
+    let selling = |replaces: &str| format!("selling = {{ label = \"y\", replaces = {replaces} }}");
+
+    let twice = third(&format!(
+        "looks = {{ label = \"x\" }}\n{}",
+        selling("[\"ads\"]")
+    ));
+    let why = "purpose `selling` is said to replace `ads`, but purpose `ads` is now `looks` since version 2";
+    assert!(claims(&twice).starts_with(why), "{}", claims(&twice));
+    let cautions = diff(&second, &twice).lineage;
+    assert!(
+        cautions[1].starts_with(&format!("CAUTION: {why}")),
+        "{cautions:?}"
+    );
+    // Also where both claim it, and where the successor went without one.
+    let both = third(&format!("{LOOKS_FOR_ADS}\n{}", selling("[\"ads\"]")));
+    assert!(claims(&both).starts_with(why), "{}", claims(&both));
+    assert!(claims(&third(&selling("[\"ads\"]"))).starts_with(why));
+    // Renamed once more: what replaces the successor replaces what that one replaced.
+    for replaces in ["[\"looks\"]", "[\"ads\", \"looks\"]"] {
+        assert_eq!(claims(&third(&selling(replaces))), "", "{replaces}");
+    }
+}
+
+/// A split or merge does not become a rename by saying less of it later.
+#[test]
+fn i3_a_split_or_merge_stays_one() {
+    let tv = "tv = { label = \"z\" }";
+    let first = parse(&LIFT.replacen(ADS, &format!("{ADS}\n{tv}"), 1));
+    let merged = after(
+        &first,
+        "x = { label = \"x\", replaces = [\"ads\", \"tv\"] }",
+    );
+    assert_eq!(merged.false_successions(&first, []), Vec::<String>::new());
+    let less = after(&merged, "x = { label = \"x\", replaces = [\"ads\"] }");
+    let claims = less.false_successions(&merged, []).join("; ");
+    assert!(
+        claims.contains("but purpose `ads` is merged with `tv` into `x`"),
+        "{claims}"
+    );
+
+    let profiles = "profiles = { label = \"p\", replaces = [\"ads\"] }";
+    let split = after(&parse(LIFT), &format!("{LOOKS_FOR_ADS}\n{profiles}"));
+    let less = after(
+        &split,
+        &format!("{LOOKS_FOR_ADS}\nprofiles = {{ label = \"p\" }}"),
+    );
+    let claims = less.false_successions(&split, []).join("; ");
+    assert!(
+        claims.contains("is split into `looks` and `profiles`"),
+        "{claims}"
+    );
+    let silent = "looks = { label = \"x\" }\nprofiles = { label = \"p\" }";
+    assert!(
+        after(&split, silent)
+            .false_successions(&split, [])
+            .is_empty()
+    );
+    assert!(
+        after(&split, &format!("{LOOKS_FOR_ADS}\n{profiles}"))
+            .false_successions(&split, [])
+            .is_empty()
+    );
+}
+
+/// Old consents and sealed data say the old name, so it never means something else.
+#[test]
+fn i3_a_name_that_is_gone_does_not_stand_again() {
+    let again = "the name `ads` is used again: version";
+    let first = parse(LIFT);
+    let second = after(&first, LOOKS_FOR_ADS);
+    let third = after(&second, &format!("{ADS}\nlooks = {{ label = \"x\" }}"));
+    let cautions = diff(&second, &third).lineage;
+    assert!(
+        cautions[1].starts_with(&format!("CAUTION: {again} 2")),
+        "{cautions:?}"
+    );
+    // The version before says nothing of it: those before that one do.
+    let second = after(&first, "");
+    let third = after(&second, ADS);
+    assert!(third.false_successions(&second, []).is_empty());
+    let claims = third.false_successions(&second, [&*first]);
+    assert!(claims[0].starts_with(&format!("{again} 1")), "{claims:?}");
+    // Nor as the new name of another.
+    let tv = "tv = { label = \"z\" }";
+    let second = after(&first, tv);
+    let third = after(&second, "ads = { label = \"z\", replaces = [\"tv\"] }");
+    let claims = third.false_successions(&second, [&*first]);
+    assert!(claims[0].starts_with(again), "{claims:?}");
+    // One that stands throughout is the same purpose.
+    let fourth = after(&second, tv);
+    assert!(fourth.false_successions(&second, [&*first]).is_empty());
 }

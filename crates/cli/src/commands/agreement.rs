@@ -18,6 +18,7 @@ use crate::folder::Folder;
 use crate::printer::Printer;
 use crate::{newer, spending};
 
+use super::agreement_diff::{beside, false_claims, succeeds};
 use super::status;
 
 /// Checks the file, and proves that each query reads just what it declares.
@@ -33,6 +34,7 @@ pub fn check(arguments: &AgreementFile, printer: &Printer) -> Done {
     let warnings: Vec<String> = warnings
         .chain(concerns(&agreement, Some(now())))
         .chain(doubts(&agreement))
+        .chain(false_claims(&agreement, &[beside(&arguments.file)]))
         .collect();
     for warning in &warnings {
         printer.warn(warning);
@@ -149,7 +151,7 @@ pub fn sign(arguments: &AgreementSign, printer: &Printer) -> Done {
         incamera_query::prove(&agreement, query)
             .map_err(|refusal| refused(&arguments.file, &agreement, query, &refusal))?;
     }
-    super::agreement_diff::succeeds(&agreement, &arguments.file, &folder)?;
+    succeeds(&agreement, &arguments.file, &folder)?;
     let what = "the agreement was not signed";
     let signature = incamera_agreement::sign(agreement.bytes(), &key).or_fail(what)?;
     let path = files::signature_path(&arguments.file, folder.name());

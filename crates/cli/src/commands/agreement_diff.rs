@@ -1,6 +1,6 @@
 //! `agreement diff`: what a new version changes, and what it asks of sealed data.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use incamera_agreement::{
     Agreement, DatasetImpact, Differences, PurposeChange, Remedy, diff, files,
@@ -17,7 +17,16 @@ use crate::printer::Printer;
 pub fn run(arguments: &AgreementDiff, printer: &Printer) -> Done {
     let old = agreement_error::read(&arguments.old)?;
     let new = agreement_error::read(&arguments.new)?;
-    let differences = diff(&old, &new);
+    let mut differences = diff(&old, &new);
+    if !differences.is_empty() {
+        let places = [beside(&arguments.new), beside(&arguments.old)];
+        for claim in false_claims(&new, &places) {
+            let caution = format!("CAUTION: {claim}");
+            if !differences.lineage.contains(&caution) {
+                differences.lineage.push(caution);
+            }
+        }
+    }
     let document = json!({
         "changes": differences.sentences().collect::<Vec<_>>(),
         "purposes": differences.purposes.iter().map(purpose).collect::<Vec<_>>(),
@@ -65,25 +74,44 @@ fn dataset(impact: &DatasetImpact) -> Value {
     })
 }
 
-/// Refuses to sign a version that says of purposes what is not so, where the version before it
-/// lies beside it or in the party's folder.
+/// The folder that a file lies in.
+pub fn beside(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// What the agreement says of purposes that is not so, by as many versions before it as lie in
+/// these folders one after the other; nothing where none does.
+pub fn false_claims(agreement: &Agreement, folders: &[PathBuf]) -> Vec<String> {
+    let files = folders
+        .iter()
+        .flat_map(|folder| agreement_files(folder).unwrap_or_default());
+    let mut known: Vec<Agreement> = files.filter_map(|path| files::read(&path).ok()).collect();
+    known.retain(|other| other.id == agreement.id);
+    let mut chain: Vec<&Agreement> = Vec::new();
+    let mut follows = agreement.follows;
+    while let Some(before) = known.iter().find(|other| Some(other.digest) == follows) {
+        chain.push(before);
+        follows = before.follows;
+    }
+    match chain.split_first() {
+        None => Vec::new(),
+        Some((before, earlier)) => {
+            agreement.false_successions(before, earlier.iter().map(|terms| &***terms))
+        }
+    }
+}
+
+/// Refuses to sign a version that says of purposes what is not so, where the versions before it
+/// lie beside it or in the party's folder.
 pub fn succeeds(agreement: &Agreement, file: &Path, folder: &Folder) -> Done {
-    let beside = file.parent().unwrap_or(Path::new("."));
-    let beside = match beside.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => beside,
-    };
-    let known = [beside, folder.agreements()].into_iter();
-    let mut known = known.flat_map(|folder| agreement_files(folder).unwrap_or_default());
-    let before = known.find_map(|path| {
-        let before = files::read(&path).ok()?;
-        (Some(before.digest) == agreement.follows).then_some(before)
-    });
-    let claims = before.map_or(Vec::new(), |before| agreement.false_successions(&before));
+    let claims = false_claims(agreement, &[beside(file), folder.agreements().to_owned()]);
     match claims.first() {
         None => Ok(()),
         Some(claim) => Err(Failure::new(Exit::Refused, "the agreement was not signed")
             .why(claim.clone())
-            .hint("let `replaces` name what a new purpose takes the place of, and nothing else: `incamera agreement diff` shows what consents become")),
+            .hint("let `replaces` name what a new purpose takes the place of, and nothing else, and give what is new a name that no version had: `incamera agreement diff` shows what consents become")),
     }
 }

@@ -248,4 +248,54 @@ fn i3_no_version_is_signed_that_passes_consents_on_falsely() {
         [needs(0), needs(1), needs(2)],
         ["re-encrypt", "nothing", "nothing"]
     );
+    // The version after that: nothing else takes the name over, and nothing takes it up again.
+    let second = home.stage.done(&["agreement", "check", &file]).unwrap();
+    let follows = second.text("/digest");
+    let version = format!("version = 3\nid = \"{digest}\"\nfollows = \"{follows}\"");
+    let renamed = text
+        .replacen(&lineage, &version, 1)
+        .replace("\"ads\"", "\"looks\"");
+    let third = home.path("third.toml");
+    let looks = "looks = { label = \"Choosing audiences\" }";
+    for (purposes, why) in [
+        (
+            format!("{looks}\nselling = {{ label = \"y\", replaces = [\"ads\"] }}"),
+            "purpose `selling` is said to replace `ads`, but purpose `ads` is now `looks`",
+        ),
+        (format!("{looks}\n{ads}"), "the name `ads` is used again"),
+    ] {
+        std::fs::write(&third, renamed.replacen(ads, &purposes, 1)).unwrap();
+        let refused = ["agreement", "sign", &third, "--party", &shop];
+        let refused = home.stage.command(&refused).unwrap();
+        assert_eq!(refused.code, 3, "{}", refused.document);
+        assert!(refused.failure().contains(why), "{}", refused.document);
+        let told = home
+            .stage
+            .done(&["agreement", "diff", &file, &third])
+            .unwrap();
+        assert!(told.text("/changes").contains(&format!("CAUTION: {why}")));
+        let told = home.stage.done(&["agreement", "check", &third]).unwrap();
+        assert!(told.text("/warnings").contains(why), "{}", told.document);
+    }
+    // What the version before says nothing of, the one before that does.
+    std::fs::copy(&first, home.path("first.toml")).unwrap();
+    let gone = "looks = { label = \"Choosing audiences\" }";
+    std::fs::write(
+        &file,
+        text.replace("\"ads\"", "\"looks\"").replacen(ads, gone, 1),
+    )
+    .unwrap();
+    let second = home.stage.done(&["agreement", "check", &file]).unwrap();
+    let version = version.replace(&follows, &second.text("/digest"));
+    std::fs::write(&third, text.replacen(&lineage, &version, 1)).unwrap();
+    let told = home
+        .stage
+        .done(&["agreement", "diff", &file, &third])
+        .unwrap();
+    assert!(
+        told.text("/changes")
+            .contains("CAUTION: the name `ads` is used again: version 1"),
+        "{}",
+        told.document
+    );
 }
