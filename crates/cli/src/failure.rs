@@ -44,6 +44,20 @@ pub struct Failure {
     pub picture: Option<String>,
 }
 
+/// Whether an error comes of a disk, a quota or a limit that takes no more.
+pub fn disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let io: Option<&std::io::Error> = error.downcast_ref();
+        if io.is_some_and(|io| matches!(io.kind(), StorageFull | QuotaExceeded | FileTooLarge)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 /// What commands return.
 pub type Done = Result<(), Failure>;
 
@@ -89,9 +103,12 @@ impl Failure {
         Self::usage(what).hint(format!("{usage}`--help` says more"))
     }
 
-    /// Adds why: an error and all its sources.
+    /// Adds why: an error and all its sources. Of a full disk it is known what to do.
     #[must_use]
     pub fn because(mut self, error: &(dyn std::error::Error + 'static)) -> Self {
+        if disk_full(error) {
+            self = self.or_hint("make room on the disk and run the command again");
+        }
         let mut next = Some(error);
         while let Some(error) = next {
             let text = error.to_string();

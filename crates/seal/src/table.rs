@@ -1,6 +1,7 @@
 //! Small plain Parquet files in the owner's own folder.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -79,7 +80,10 @@ pub(crate) fn write(
     local::replace(path, |file| {
         write_batch(file, properties, batch).map_err(|error| match error {
             ParquetError::External(source) => {
-                io_error("write", path)(std::io::Error::other(source))
+                let source = source
+                    .downcast()
+                    .map_or_else(io::Error::other, |source| *source);
+                io_error("write", path)(source)
             }
             _ => form(path, format, "it could not be encoded"),
         })

@@ -324,6 +324,12 @@ impl<'a> Sink<'a> {
         }
     }
 
+    /// Remembers why, which the encoder does not hand on.
+    fn fails(&mut self, error: io::Error) -> io::Error {
+        self.failed = Some(io::Error::from(error.kind()));
+        error
+    }
+
     fn note(&mut self, written: &[u8]) {
         self.hash.update(written);
         for byte in written.iter().take(4) {
@@ -349,15 +355,12 @@ impl Write for Sink<'_> {
                 self.note(bytes.get(..count).unwrap_or(bytes));
                 Ok(count)
             }
-            Err(error) => {
-                self.failed = Some(io::Error::from(error.kind()));
-                Err(error)
-            }
+            Err(error) => Err(self.fails(error)),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        self.out.flush().map_err(|error| self.fails(error))
     }
 }
 

@@ -7,9 +7,8 @@ use incamera_agreement::{Agreement, ConsentSource};
 use incamera_matching::ids;
 use incamera_party::Sealing;
 use incamera_seal::{
-    Consent, Consents, Crosswalk, Inherited, KeyRing, LocalFileError, Outline, PartError,
-    SealError, SealJob, SealLimits, SealReport, SignedManifest, Source, SourceError, Step,
-    seal_dataset_keeping,
+    Consent, Consents, Crosswalk, Inherited, KeyRing, Outline, SealError, SealJob, SealLimits,
+    SealReport, SignedManifest, Source, SourceError, Step, seal_dataset_keeping,
 };
 use incamera_types::limits::{PEOPLE_FACTOR, PEOPLE_SLACK};
 use incamera_types::{ColumnName, DatasetName, DatasetSpec, IdKind, PurposeName, PurposeSet};
@@ -22,7 +21,7 @@ use super::matching::damaged_crosswalk;
 use super::{kept_until, register, room_client};
 use crate::args::DataSeal;
 use crate::clock::now;
-use crate::failure::{Context, Done, Failure};
+use crate::failure::{Context, Done, Failure, disk_full};
 use crate::folder::Folder;
 use crate::printer::Printer;
 
@@ -327,10 +326,7 @@ pub fn mend_and_seal(error: &SealError) -> &'static str {
         SealError::Source(_) => {
             "nothing was sealed: mend the file, or the agreement, and seal again"
         }
-        SealError::Part(PartError::Io { source, .. })
-        | SealError::File(LocalFileError::Io { source, .. })
-            if source.kind() == std::io::ErrorKind::StorageFull =>
-        {
+        full if disk_full(full) => {
             "nothing was sealed, and what was sealed before is as it was: make room on the disk and seal again"
         }
         _ => "nothing was sealed: run the command again once that is mended",

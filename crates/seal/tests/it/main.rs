@@ -10,6 +10,7 @@ mod absent;
 mod append;
 mod classes;
 mod crash;
+mod cut_short;
 mod golden;
 mod i3;
 mod in_clear;

@@ -225,6 +225,6 @@ fn failure(name: &DatasetName, error: &RewriteError) -> Failure {
         RewriteError::NoPurposeKey { .. } => failed.hint(format!(
             "put the key ring back that the data set was sealed with, or seal it again: {again}"
         )),
-        _ => failed.hint("run the command again once that is mended: it does what is left"),
+        _ => failed.or_hint("run the command again once that is mended: it does what is left"),
     }
 }
