@@ -5,11 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use incamera_types::{
-    AgreementId, ColumnName, ColumnType, ConsentClass, DatasetSpec, Digest as _, ManifestDigest,
-    PurposeSet,
+    AgreementId, ColumnType, ConsentClass, DatasetSpec, Digest as _, ManifestDigest, PurposeSet,
 };
 use rand_chacha::ChaCha20Rng;
 
@@ -22,7 +21,7 @@ use crate::plan;
 use crate::repeats::Repeats;
 use crate::runs::{Gathering, Lot, Overflow, Rows, Stretch};
 use crate::sealing::{Consent, Outline, SealError, SealJob, SealReport, Step};
-use crate::source::{self, PURPOSES_KEY, Read, Reading};
+use crate::source::{self, Read, Reading};
 use crate::table;
 use crate::tally::{People, Tally};
 use crate::writer::{self, PartError, PartPlace, WrittenPart};
@@ -314,7 +313,7 @@ impl Layout {
                 .map(|column| (&column.name, column.ty, column.nullable)),
         );
         Self {
-            schema: tagged(&schema, tags),
+            schema: tags.onto(&schema),
             person_at: stored
                 .iter()
                 .position(|column| column.ty == ColumnType::Pseudonym),
@@ -339,19 +338,4 @@ impl Layout {
         let options = RecordBatchOptions::new().with_row_count(Some(lot.people.len()));
         RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
     }
-}
-
-fn tagged(schema: &Schema, tags: &source::Tags) -> SchemaRef {
-    let tagged = |field: &Arc<Field>| {
-        let name: Option<ColumnName> = field.name().parse().ok();
-        match name.and_then(|name| Some(tags.of(&name)?.to_owned())) {
-            Some(tag) => {
-                let metadata = std::iter::once((PURPOSES_KEY.to_owned(), tag));
-                Arc::new(field.as_ref().clone().with_metadata(metadata.collect()))
-            }
-            None => Arc::clone(field),
-        }
-    };
-    let fields: Vec<Arc<Field>> = schema.fields().iter().map(tagged).collect();
-    Arc::new(Schema::new(fields))
 }

@@ -34,6 +34,7 @@ use crate::bounds::Bounds;
 use crate::guard::{Damaged, guarded};
 use crate::labels::part_aad;
 use crate::manifest::{Manifest, Part};
+use crate::source::Tags;
 use crate::stretch::{Groups, Shared, Stretch};
 use crate::unwrap::PartKeys;
 use crate::writer::ENCRYPTED_MAGIC;
@@ -172,6 +173,7 @@ pub struct PartReader {
     /// What is left to read, in order of rows.
     stretches: VecDeque<Stretch>,
     schema: SchemaRef,
+    tags: Tags,
     rows: Option<RowCheck>,
     left_out_rows: u64,
     error: ReadError,
@@ -190,6 +192,11 @@ impl PartReader {
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()
+    }
+
+    /// What the part says that its columns were collected for.
+    pub(crate) fn tags(&self) -> &Tags {
+        &self.tags
     }
 
     /// How many rows lie in row groups that the bounds leave out.
@@ -215,7 +222,7 @@ impl PartReader {
         if let (Some(check), Some(people)) = (&mut self.rows, stretch.people) {
             check.batch(batch.columns().get(people)?)?;
         }
-        // Without what a column's field may say besides: see `PURPOSES_KEY`.
+        // Without what a column's field may say besides: see `Tags`.
         let (schema, columns) = (stretch.schema.clone(), batch.columns().to_vec());
         let same = same_columns(&batch.schema(), &schema);
         same.then(|| RecordBatch::try_new(schema, columns).ok())
@@ -415,6 +422,7 @@ impl Opening<'_> {
         let may = self
             .bounds
             .may_hold(metadata.metadata(), &stored, self.columns);
+        let tags = Tags::of(metadata.schema());
         let groups = Groups {
             file: Shared::new(file),
             stored: &stored,
@@ -424,6 +432,7 @@ impl Opening<'_> {
         Some(PartReader {
             stretches: groups.stretches(&may, &wanted, people)?,
             schema: Arc::new(stored.project(&wanted).ok()?),
+            tags,
             rows: people.map(|_| self.row_check()),
             left_out_rows: groups.left_out_rows(&may),
             error: ReadError::of(self.manifest, self.part),

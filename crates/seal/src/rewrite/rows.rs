@@ -18,6 +18,7 @@ use super::{RewriteError, RewriteJob};
 use crate::manifest::Part;
 use crate::plan::KeyPlan;
 use crate::ring::KeyRing;
+use crate::source::Tags;
 use crate::table;
 use crate::writer::{self, PartError, PartRows, PartScope};
 
@@ -27,6 +28,9 @@ struct Group {
     batches: Vec<RecordBatch>,
 }
 
+/// Rows that were collected for different purposes are never in one part.
+type Groups = BTreeMap<(Shape, Tags), Group>;
+
 /// New parts under way.
 pub(super) struct Writing<'a> {
     job: &'a RewriteJob<'a>,
@@ -35,7 +39,7 @@ pub(super) struct Writing<'a> {
     opener: Opener<'a>,
     folder: &'a Path,
     /// Rows that moved out of the parts of one partition.
-    moved: BTreeMap<Shape, Group>,
+    moved: Groups,
     parts: Vec<wire::Part>,
     written: usize,
 }
@@ -124,8 +128,10 @@ impl<'a> Writing<'a> {
         let class = self.rules.class(&part.class);
         let has = self.still_there(part);
         let names: Vec<ColumnName> = has.iter().map(|name| (*name).clone()).collect();
-        let mut stay: BTreeMap<Shape, Group> = BTreeMap::new();
-        for batch in people::open(self.job, part, &keys, &names)? {
+        let mut stay = Groups::new();
+        let reader = people::open(self.job, part, &keys, &names)?;
+        let tags = reader.tags().clone();
+        for batch in reader {
             let batch = batch?;
             for (target, batch) in self.sorted_out(&batch, &class)? {
                 let Some((shape, keys)) = self.rules.shape(&target, &has.iter().copied().collect())
@@ -141,11 +147,12 @@ impl<'a> Writing<'a> {
                     keys,
                     batches: Vec::new(),
                 };
-                groups.entry(shape).or_insert_with(new).batches.push(batch);
+                let key = (shape, tags.clone());
+                groups.entry(key).or_insert_with(new).batches.push(batch);
             }
         }
-        for (shape, group) in stay {
-            self.write(part.partition, &shape, &group, rng)?;
+        for (key, group) in stay {
+            self.write(part.partition, &key, &group, rng)?;
         }
         Ok(())
     }
@@ -200,8 +207,8 @@ impl<'a> Writing<'a> {
         partition: u32,
         rng: &mut impl CryptoRng,
     ) -> Result<(), RewriteError> {
-        for (shape, group) in std::mem::take(&mut self.moved) {
-            self.write(partition, &shape, &group, rng)?;
+        for (key, group) in std::mem::take(&mut self.moved) {
+            self.write(partition, &key, &group, rng)?;
         }
         Ok(())
     }
@@ -209,7 +216,7 @@ impl<'a> Writing<'a> {
     fn write(
         &mut self,
         partition: u32,
-        shape: &Shape,
+        (shape, tags): &(Shape, Tags),
         group: &Group,
         rng: &mut impl CryptoRng,
     ) -> Result<(), RewriteError> {
@@ -217,6 +224,9 @@ impl<'a> Writing<'a> {
             return Ok(());
         };
         let all = concat_batches(&first.schema(), &group.batches).map_err(encode)?;
+        let all = all
+            .with_schema(tags.onto(&first.schema()))
+            .map_err(encode)?;
         let old = self.job.manifest.manifest();
         let scope = PartScope {
             agreement_id: old.agreement_id(),

@@ -32,7 +32,7 @@ use incamera_types::{
 
 pub use cell::CellError;
 pub use files::Source;
-pub(crate) use parquet::PURPOSES_KEY;
+use parquet::PURPOSES_KEY;
 pub use refused::{RefusedColumn, RefusedColumns};
 pub use texts::read_texts;
 

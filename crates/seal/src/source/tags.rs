@@ -5,19 +5,41 @@
 //! the agreement does not have grants nothing. An agreement that uses a column for more is refused.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use incamera_types::{ColumnName, ColumnSpec, ColumnType, PurposeName, PurposeSet};
 
-use super::{Reading, SourceError};
+use super::{PURPOSES_KEY, Reading, SourceError};
 
 /// What sealed columns were collected for, as text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tags(BTreeMap<ColumnName, String>);
 
 impl Tags {
-    /// What `column` was collected for.
-    pub(crate) fn of(&self, column: &ColumnName) -> Option<&str> {
-        self.0.get(column).map(String::as_str)
+    /// What the fields of a sealed part say.
+    pub(crate) fn of(schema: &Schema) -> Self {
+        let tag = |field: &Arc<Field>| {
+            let tag = field.metadata().get(PURPOSES_KEY)?;
+            Some((field.name().parse().ok()?, tag.clone()))
+        };
+        Self(schema.fields().iter().filter_map(tag).collect())
+    }
+
+    /// `schema` with fields that say so.
+    pub(crate) fn onto(&self, schema: &Schema) -> SchemaRef {
+        let tagged = |field: &Arc<Field>| {
+            let name: Option<ColumnName> = field.name().parse().ok();
+            match name.and_then(|name| self.0.get(&name)) {
+                Some(tag) => {
+                    let metadata = std::iter::once((PURPOSES_KEY.to_owned(), tag.clone()));
+                    Arc::new(field.as_ref().clone().with_metadata(metadata.collect()))
+                }
+                None => Arc::clone(field),
+            }
+        };
+        let fields: Vec<Arc<Field>> = schema.fields().iter().map(tagged).collect();
+        Arc::new(Schema::new(fields))
     }
 
     /// Takes the tags of a file, by the file's names. Of several files, what all of them allow

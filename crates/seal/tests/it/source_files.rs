@@ -9,12 +9,16 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema};
-use incamera_seal::{CellError, Place, SealError, Source, SourceError, read_texts, unwrap_keys};
-use incamera_types::DatasetSpec;
+use incamera_seal::{
+    Anew, CellError, Change, Movement, Place, SealError, Source, SourceError, read_texts,
+    unwrap_keys,
+};
+use incamera_types::{ConsentClass, DatasetSpec, Pseudonym};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::encryption::decrypt::FileDecryptionProperties;
 
+use crate::rewriting::{Want, remade};
 use crate::world::{
     PURCHASES_CSV, World, all_text, column, contains, dataset, files_below, name, purchases, set,
 };
@@ -280,15 +284,8 @@ fn i3_an_agreement_wider_than_what_was_collected_for_is_refused() {
     assert!(matches!(error, SourceError::WiderThanTagged { .. }));
 }
 
-/// What a column was collected for stands in the part's own schema, where no one sees it
-/// without the footer's key.
-#[test]
-fn what_a_column_was_collected_for_travels_along() {
-    let mut world = World::sealed();
-    let path = tagged(&world, None, Some("marketing,none-that-is-known"));
-    world
-        .seal(&purchases(), &Source::of(&path).unwrap())
-        .unwrap();
+/// What the parts that `measurement` opens say that `column` was collected for.
+fn tags(world: &World, column: &str) -> Vec<Option<String>> {
     let manifest = world.manifest("purchases");
     let columns: Vec<_> = manifest
         .columns()
@@ -302,33 +299,73 @@ fn what_a_column_was_collected_for_travels_along() {
         &world.ring,
     )
     .unwrap();
-    for part in manifest.parts() {
+    let of = |part: &incamera_seal::Part| {
         let key = |column: Option<&str>| {
             let column = column.map(name);
             let mut keys = keys.iter().filter(|key| key.file_id == part.file_id);
-            keys.find(|key| key.column == column)
-                .unwrap()
-                .key
-                .expose()
-                .to_vec()
+            let key = keys.find(|key| key.column == column)?;
+            Some(key.key.expose().to_vec())
         };
-        let mut properties = FileDecryptionProperties::builder(key(None));
+        let mut properties = FileDecryptionProperties::builder(key(None)?);
         for column in &columns {
-            properties = properties.with_column_key(column.as_str(), key(Some(column.as_str())));
+            properties = properties.with_column_key(column.as_str(), key(Some(column.as_str()))?);
         }
         let options =
             ArrowReaderOptions::new().with_file_decryption_properties(properties.build().unwrap());
         let file = world.part_file(&manifest, part);
         let metadata = ArrowReaderMetadata::load(&file, options).unwrap();
-        let tag = |column: &str| {
-            let field = metadata.schema().field_with_name(column).unwrap();
-            field.metadata().get("incamera.purposes").cloned()
-        };
+        let field = metadata.schema().field_with_name(column).unwrap();
+        Some(field.metadata().get("incamera.purposes").cloned())
+    };
+    manifest.parts().iter().filter_map(of).collect()
+}
+
+/// What a column was collected for stands in the part's own schema, where no one sees it
+/// without the footer's key; and in what is made of the part later.
+#[test]
+fn what_a_column_was_collected_for_travels_along() {
+    let mut world = World::sealed();
+    let said = "marketing,none-that-is-known";
+    let path = tagged(&world, None, Some(said));
+    world
+        .seal(&purchases(), &Source::of(&path).unwrap())
+        .unwrap();
+    // Beside rows that say nothing, and that could be in one part with them.
+    let rows = "email,day,amount,category\nall@x,2026-03-03,3,food\n";
+    world.append = true;
+    world.seal_csv(&purchases(), rows).unwrap();
+    let gone = |_: &Pseudonym, class: &ConsentClass| {
+        let left = class.iter().filter(|one| one.as_str() != "safety");
+        Some(left.cloned().collect())
+    };
+    let movement = Movement {
+        among: None,
+        class: &gone,
+    };
+    let rotated = Want {
+        anew: Anew::DataKeys,
+        change: Change::Rotated,
+        ..Want::default()
+    };
+    let withdrawn = Want {
+        movement: Some(movement),
+        change: Change::ConsentRemoved,
+        ..Want::default()
+    };
+    for want in [None, Some(rotated), Some(withdrawn)] {
+        let written = want.map(|want| remade(&mut world, "purchases", &want).unwrap());
+        assert!(written.is_none_or(|(counts, _)| counts.rewritten > 0));
+        let all = tags(&world, "amount");
+        let saying = all.iter().filter(|tag| tag.as_deref() == Some(said));
+        let silent = all.iter().filter(|tag| tag.is_none());
         assert_eq!(
-            tag("amount").as_deref(),
-            Some("marketing,none-that-is-known")
+            (saying.count(), silent.count(), all.len()),
+            (2, 1, 3),
+            "{all:?}"
         );
-        assert_eq!(tag("day"), None);
+        assert!(tags(&world, "day").iter().all(Option::is_none));
+        let amounts = world.texts("purchases", "measurement", "amount");
+        assert_eq!(amounts, ["1.00", "2.00", "3.00"]);
     }
     for file in files_below(&world.out("purchases")) {
         let content = fs::read(&file).unwrap();
