@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use incamera_keys::{KeyError, SigningKey};
 use incamera_party::{LockError, PartyConfig, RingLock};
-use incamera_seal::KeyRing;
+use incamera_seal::{KeyRing, RingError};
 use incamera_types::{AgreementId, DatasetName, IdKind, PartyName};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -227,11 +227,14 @@ fn ring_hint(lock: &RingLock, error: &LockError) -> &'static str {
         (_, LockError::SshKey { .. }) => {
             "a key with a passphrase needs `INCAMERA_KEY_PASSPHRASE_FILE`, a file that holds it"
         }
+        (_, LockError::Ring(RingError::Forged { .. })) => {
+            "restore the ring's file from a backup, and find out who could write it: sealing under what lies there would hand the keys to whoever wrote it"
+        }
         (RingLock::PassphraseFile(_), _) => {
-            "check `passphrase_file` in `party.toml`; if the passphrase is lost, `incamera ring recover` opens the recovery file"
+            "check `passphrase_file` under `[keys]` in `party.toml`; if the passphrase is lost, `incamera ring recover` opens the recovery file"
         }
         (RingLock::Identity(_) | RingLock::SshKey(_), _) => {
-            "check `ring_identity` or `ring_ssh_key` in `party.toml`; if it is lost, `incamera ring recover` opens the recovery file"
+            "check `ring_identity` or `ring_ssh_key` under `[keys]` in `party.toml`; if it is lost, `incamera ring recover` opens the recovery file"
         }
         (RingLock::Token(_), _) => {
             "check `[keys.token]` in `party.toml`, and that the token is plugged in"

@@ -8,6 +8,7 @@ use ssh_key::private::{Ed25519Keypair, KeypairData, PrivateKey};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::public::PublicKey;
+use crate::secret::Secret32;
 use crate::sshsig::{SshSig, signed_data};
 
 /// What the PKCS#8 form of an Ed25519 key starts with (RFC 8410, without attributes).
@@ -119,6 +120,13 @@ impl SigningKey {
         let key = KeypairData::Ed25519(self.pair.clone());
         let key = PrivateKey::try_from(key).map_err(|_| KeyError::Unusable)?;
         sign_with(&key, message).ok_or(KeyError::Unusable)
+    }
+
+    /// A secret of its own for `label` and a list of fields, as [`Secret32::derive_for`] of the
+    /// key's 32 secret bytes.
+    #[must_use]
+    pub fn derive_for(&self, label: &str, fields: &[&[u8]]) -> Secret32 {
+        Secret32::from_bytes(self.pair.private.to_bytes()).derive_for(label, fields)
     }
 
     /// The key as a DER PKCS#8 document, for TLS.

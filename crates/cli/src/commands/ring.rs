@@ -173,22 +173,31 @@ struct Made {
     kind: &'static str,
     lost: Vec<Keys>,
     recovery_recipients: Vec<String>,
+    old_ring: Option<String>,
+    old_recovery_file: Option<String>,
 }
 
 /// Makes a new, empty ring.
 pub fn new(arguments: &RingNew, printer: &Printer) -> Done {
     let (lock, lines) = new_lock(&arguments.lock)?;
     let made = lock.create(&arguments.out, key_passphrase()?.as_ref(), &mut rand::rng());
-    let made = made.or_fail("the ring was not made");
-    let ring = made.map_err(|failure| failure.hint("name another file with `--out`"))?;
-    say_made(&ring, Vec::new(), &lines, printer);
+    let ring = made.map_err(|error| {
+        let hint = match &error {
+            LockError::Ring(error) => new_ring_hint(error),
+            _ => "name another file with `--out`",
+        };
+        Failure::failed("the ring was not made")
+            .because(&error)
+            .hint(hint)
+    })?;
+    say_made(&ring, Vec::new(), &lines, None, printer);
     Ok(())
 }
 
 /// Makes a new ring of the recovery file.
 pub fn recover(arguments: &RingRecover, printer: &Printer) -> Done {
     let folder = Folder::open(&arguments.of.party)?;
-    let beside = || folder.config.keys.ring.with_extension("recovery.age");
+    let beside = || KeyRing::recovery_file_of(&folder.config.keys.ring);
     let from = arguments.from.clone().unwrap_or_else(beside);
     let what = format!("the ring was not recovered from `{}`", from.display());
     let passphrase = key_passphrase()?;
@@ -202,7 +211,7 @@ pub fn recover(arguments: &RingRecover, printer: &Printer) -> Done {
             .because(&error)
             .hint(new_ring_hint(&error))
     })?;
-    say_made(&ring, keys(lost.iter()), &lines, printer);
+    say_made(&ring, keys(lost.iter()), &lines, None, printer);
     Ok(())
 }
 
@@ -218,13 +227,16 @@ pub fn change(arguments: &RingChange, printer: &Printer) -> Done {
             .because(&error)
             .hint(new_ring_hint(&error))
     })?;
-    say_made(&made, Vec::new(), &lines, printer);
+    say_made(&made, Vec::new(), &lines, Some(&ring), printer);
     Ok(())
 }
 
 fn new_ring_hint(error: &RingError) -> &'static str {
     match error {
-        RingError::Exists { .. } => "name another file with `--out`",
+        RingError::Exists { .. } | RingError::Name { .. } => "name another file with `--out`",
+        RingError::RecoveryExists { .. } => {
+            "`incamera ring recover --from` that file makes the ring of it; if it is of no use any more, move it elsewhere, or name another file with `--out`"
+        }
         RingError::WrongIdentity { .. } => {
             "name the identity of one of the recovery recipients with `--identity`"
         }
@@ -235,9 +247,15 @@ fn new_ring_hint(error: &RingError) -> &'static str {
     }
 }
 
-fn say_made(ring: &KeyRing, lost: Vec<Keys>, lines: &str, printer: &Printer) {
+fn say_made(
+    ring: &KeyRing,
+    lost: Vec<Keys>,
+    lines: &str,
+    old: Option<&KeyRing>,
+    printer: &Printer,
+) {
     let mut text = format!(
-        "a new key ring is at {} ({})\n  put into `party.toml` under [keys], in place of the old lines:\n    ring = {}\n    {lines}\n  then start the service anew; an old ring with the same keys is best removed",
+        "a new key ring is at {} ({})\n  put into `party.toml` under [keys], in place of the old lines:\n    ring = {}\n    {lines}\n  then start the service anew",
         ring.path().display(),
         ring.kind(),
         quoted(ring.path()),
@@ -250,11 +268,26 @@ fn say_made(ring: &KeyRing, lost: Vec<Keys>, lines: &str, printer: &Printer) {
             keys.key_epoch
         );
     }
+    for recipient in ring.recovery_recipients() {
+        text += &format!("\n  can be recovered by {recipient}: look whether you know that key");
+    }
+    let old_ring = old.map(|old| old.path().display().to_string());
+    let old_file = old.map(KeyRing::recovery_file).filter(|file| file.exists());
+    let old_file = old_file.map(|file| file.display().to_string());
+    if let Some(path) = &old_ring {
+        let recovery = old_file.iter().map(|file| format!(" and {file}"));
+        text += &format!(
+            "\n  the old ring stays, opens as before and keeps keys that are destroyed from now on: delete {path}{} and every copy once the new one is in use",
+            recovery.collect::<String>()
+        );
+    }
     let made = Made {
         ring: ring.path().display().to_string(),
         kind: ring.kind(),
         lost,
         recovery_recipients: ring.recovery_recipients().to_vec(),
+        old_ring,
+        old_recovery_file: old_file,
     };
     printer.result(text, "incamera-ring-made/1", &made);
 }

@@ -176,7 +176,12 @@ fn a_lost_passphrase_is_recovered_with_an_openssh_key() {
         "--ring-ssh-key",
         &key,
     ];
-    world.done(&change);
+    let made = world.done(&change);
+    assert_eq!(made.text("/old_ring"), out);
+    assert_eq!(
+        made.text("/old_recovery_file"),
+        world.path("shop/ring2.age.recovery.age")
+    );
     assert_eq!(
         world.stage.command(&change).unwrap().code,
         1,
@@ -184,6 +189,12 @@ fn a_lost_passphrase_is_recovered_with_an_openssh_key() {
     );
     use_ring(&world, &format!("ring = {third:?}\nring_ssh_key = {key:?}"));
     assert_eq!(world.done(&show).text("/kind"), "age file (OpenSSH key)");
+    // What was only encrypted for that key, as its recovery file is, is no ring.
+    fs::copy(world.path("shop/ring3.age.recovery.age"), &third).unwrap();
+    let refused = world.stage.command(&show).unwrap();
+    assert_eq!(refused.code, 1);
+    let said = refused.document.to_string();
+    assert!(said.contains("did not write it") && said.contains("from a backup"));
 }
 
 const INSIDE: &str = "INCAMERA_TOKEN_TEST";

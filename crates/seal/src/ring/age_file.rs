@@ -1,11 +1,20 @@
 //! A key ring in an age file: the document holds every key, and a passphrase, an age identity
 //! or an OpenSSH key opens it.
+//!
+//! Anybody can encrypt for a public key. So under an identity or an OpenSSH key the document is
+//! followed by a line feed and a *check* that only the holder of the private key can make: 64
+//! hexadecimal digits of HKDF-SHA256 over 32 bytes of the key (SHA-256 of the identity's text;
+//! the OpenSSH key's secret bytes), with `incamera-ring/2 check` and the document's SHA-256 as
+//! info. A passphrase makes such a check by itself.
 
 use std::fmt;
 use std::str::FromStr;
 
-use incamera_keys::{DataKey, ExposeSecret as _, PurposeKey, SecretString, SigningKey, aead};
+use incamera_keys::{
+    DataKey, ExposeSecret as _, PurposeKey, Secret32, SecretString, SigningKey, aead,
+};
 use rand_core::CryptoRng;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::backend::{Backend, BackendError, KeptKey, PurposeSlot};
@@ -17,6 +26,9 @@ pub const DEFAULT_WORK_FACTOR: u8 = 16;
 
 /// The largest work factor that is opened: some 20 s.
 pub(super) const MAX_WORK_FACTOR: u8 = 22;
+
+/// What the check of a document is derived for.
+const CHECK: &str = "incamera-ring/2 check";
 
 /// The back end of a ring in an age file.
 pub struct AgeFile(Lock);
@@ -31,6 +43,7 @@ enum Lock {
     SshKey {
         identity: Box<age::ssh::Identity>,
         recipient: age::ssh::Recipient,
+        key: SigningKey,
     },
 }
 
@@ -92,10 +105,63 @@ impl AgeFile {
             (Ok(identity), Ok(recipient)) => Ok(Self(Lock::SshKey {
                 identity: Box::new(identity),
                 recipient,
+                key: key.duplicate(),
             })),
             _ => Err(RingError::Identity),
         }
     }
+
+    /// Opens what was encrypted for this lock, by whomever.
+    pub(super) fn decrypt(&mut self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, BackendError> {
+        let opened = match &mut self.0 {
+            Lock::Passphrase {
+                passphrase,
+                work_factor,
+            } => {
+                let mut identity = age::scrypt::Identity::new(age_passphrase(passphrase));
+                identity.set_max_work_factor(MAX_WORK_FACTOR);
+                let opened = age::decrypt(&identity, sealed);
+                *work_factor = used_work_factor(sealed).unwrap_or(*work_factor);
+                opened.map_err(|error| age_error(&error, BackendError::WrongPassphrase))
+            }
+            Lock::Identity(identity) => age::decrypt(identity, sealed)
+                .map_err(|error| age_error(&error, BackendError::WrongIdentity)),
+            Lock::SshKey { identity, .. } => age::decrypt(identity.as_ref(), sealed)
+                .map_err(|error| age_error(&error, BackendError::WrongIdentity)),
+        };
+        opened.map(Zeroizing::new)
+    }
+
+    /// What only the holder of the private key can say of `document`; none under a passphrase.
+    fn check(&self, document: &[u8]) -> Option<Secret32> {
+        let digest = Sha256::digest(document);
+        match &self.0 {
+            Lock::Passphrase { .. } => None,
+            Lock::Identity(identity) => {
+                let text = identity.to_string();
+                let secret = Zeroizing::new(Sha256::digest(text.expose_secret()).into());
+                Some(Secret32::from_bytes(*secret).derive_for(CHECK, &[&digest]))
+            }
+            Lock::SshKey { key, .. } => Some(key.derive_for(CHECK, &[&digest])),
+        }
+    }
+
+    /// `document` and its check, as [`Backend::open_document`] takes them apart.
+    fn with_check(&self, document: &[u8]) -> Zeroizing<Vec<u8>> {
+        let Some(check) = self.check(document) else {
+            return Zeroizing::new(document.to_vec());
+        };
+        let line = format!("\n{}", hex::encode(check.expose()));
+        Zeroizing::new([document, line.as_bytes()].concat())
+    }
+}
+
+/// The document in front of its check, and the check.
+fn apart(opened: &[u8]) -> Option<(&[u8], Secret32)> {
+    let at = opened.iter().rposition(|byte| *byte == b'\n')?;
+    let (document, line) = opened.split_at_checked(at)?;
+    let check = hex::decode(line.get(1..)?).ok()?;
+    Some((document, Secret32::from_slice(&check)?))
 }
 
 /// Shows the kind only.
@@ -119,6 +185,7 @@ impl Backend for AgeFile {
     }
 
     fn seal_document(&self, document: &[u8]) -> Result<Vec<u8>, BackendError> {
+        let whole = self.with_check(document);
         let sealed = match &self.0 {
             Lock::Passphrase {
                 passphrase,
@@ -126,32 +193,24 @@ impl Backend for AgeFile {
             } => {
                 let mut recipient = age::scrypt::Recipient::new(age_passphrase(passphrase));
                 recipient.set_work_factor(*work_factor);
-                age::encrypt(&recipient, document)
+                age::encrypt(&recipient, &whole)
             }
-            Lock::Identity(identity) => age::encrypt(&identity.to_public(), document),
-            Lock::SshKey { recipient, .. } => age::encrypt(recipient, document),
+            Lock::Identity(identity) => age::encrypt(&identity.to_public(), &whole),
+            Lock::SshKey { recipient, .. } => age::encrypt(recipient, &whole),
         };
         sealed.map_err(|_| BackendError::Damaged)
     }
 
     fn open_document(&mut self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, BackendError> {
-        let opened = match &mut self.0 {
-            Lock::Passphrase {
-                passphrase,
-                work_factor,
-            } => {
-                let mut identity = age::scrypt::Identity::new(age_passphrase(passphrase));
-                identity.set_max_work_factor(MAX_WORK_FACTOR);
-                let opened = age::decrypt(&identity, sealed);
-                *work_factor = used_work_factor(sealed).unwrap_or(*work_factor);
-                opened.map_err(|error| age_error(&error, BackendError::WrongPassphrase))
-            }
-            Lock::Identity(identity) => age::decrypt(identity, sealed)
-                .map_err(|error| age_error(&error, BackendError::WrongIdentity)),
-            Lock::SshKey { identity, .. } => age::decrypt(identity.as_ref(), sealed)
-                .map_err(|error| age_error(&error, BackendError::WrongIdentity)),
-        };
-        opened.map(Zeroizing::new)
+        let opened = self.decrypt(sealed)?;
+        if matches!(self.0, Lock::Passphrase { .. }) {
+            return Ok(opened);
+        }
+        let (document, said) = apart(&opened).ok_or(BackendError::Forged)?;
+        match self.check(document) {
+            Some(check) if check.same(&said) => Ok(Zeroizing::new(document.to_vec())),
+            _ => Err(BackendError::Forged),
+        }
     }
 
     fn make_key(

@@ -64,6 +64,9 @@ pub enum BackendError {
     /// The bytes are no ring of this kind, or were changed. Asking again changes nothing.
     #[error("it is not a key ring of this kind, or it is damaged")]
     Damaged,
+    /// The bytes open, but nobody who can open them wrote them.
+    #[error("the key ring was not written by the holder of its identity")]
+    Forged,
     /// A version of the file's format that is not known yet.
     #[error("the file is `{found}`: a newer version of incamera may read it")]
     Version {
@@ -141,7 +144,7 @@ pub trait Backend: Send + Sync {
     ///
     /// # Errors
     /// [`BackendError::WrongPassphrase`], [`BackendError::WrongIdentity`],
-    /// [`BackendError::Damaged`], or the back end's own.
+    /// [`BackendError::Forged`], [`BackendError::Damaged`], or the back end's own.
     fn open_document(&mut self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, BackendError>;
 
     /// Makes the key of `slot`, durably, and gives what the document keeps of it.

@@ -48,6 +48,24 @@ pub enum RingError {
         /// The file.
         path: PathBuf,
     },
+    /// A file that somebody else encrypted for the ring's public key.
+    #[error("`{}` opens, but the holder of its identity did not write it: somebody else did, or it is a recovery file", path.display())]
+    Forged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A recovery file lies where a new ring would write its own.
+    #[error("there is a recovery file at `{}` already, of a ring that was here; it is not overwritten", path.display())]
+    RecoveryExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A name that recovery files have.
+    #[error("`{}` is the name of a recovery file, not of a key ring", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another version of the format.
     #[error("the key ring `{}` is `{found}`: a newer version of incamera may read it", path.display())]
     Version {
@@ -99,6 +117,7 @@ impl RingError {
             BackendError::WrongIdentity => Self::WrongIdentity { path },
             BackendError::Version { found } => Self::Version { path, found },
             BackendError::Damaged => Self::Damaged { path },
+            BackendError::Forged => Self::Forged { path },
             BackendError::NoKey => Self::NoPurposeKey,
             source => Self::Backend { path, source },
         }

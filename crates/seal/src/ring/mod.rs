@@ -7,7 +7,7 @@
 //! method, reveals) with a count of runs, and the key under which noise seeds are stored.
 //!
 //! # Recovery
-//! A ring may have recovery recipients: each write then first writes `NAME.recovery.age`, the
+//! A ring may have recovery recipients: each write then first writes its recovery file, the
 //! same document for their public keys, and then the ring's own file, which is the one that
 //! counts.
 //!
@@ -131,24 +131,27 @@ impl KeyRing {
     /// none.
     ///
     /// # Errors
-    /// [`RingError::Exists`], [`RingError::File`] and [`RingError::Backend`].
+    /// [`RingError::Exists`], [`RingError::RecoveryExists`], [`RingError::Name`],
+    /// [`RingError::File`] and [`RingError::Backend`].
     pub fn create_in(
         path: &Path,
         backend: Box<dyn Backend>,
         rng: &mut impl CryptoRng,
     ) -> Result<Self, RingError> {
-        Self::create_of(path, backend, Contents::new(SeedKey::generate(rng)))
+        Self::create_of(path, backend, Contents::new(SeedKey::generate(rng)), None)
     }
 
     fn create_of(
         path: &Path,
         backend: Box<dyn Backend>,
         contents: Contents,
+        made_of: Option<&Path>,
     ) -> Result<Self, RingError> {
         let _lock = lock(path)?;
         if path.exists() {
             return Err(RingError::Exists { path: path.into() });
         }
+        recovery::check_new(path, made_of)?;
         let mut ring = Self {
             path: path.into(),
             backend,
@@ -173,11 +176,13 @@ impl KeyRing {
             });
         }
         let contents = self.contents.duplicate();
-        Self::create_of(path, backend, contents)
+        Self::create_of(path, backend, contents, None)
     }
 
     /// Makes a new ring at `path` in `backend` of the recovery file `file`, which `identity`
-    /// opens. Gives it with the slots whose keys are lost, because they lie in a token.
+    /// opens. Gives it with the slots whose keys are lost, because they lie in a token. The
+    /// recovery file may be anybody's, who knows the identity's public key: whoever recovers
+    /// looks at [`KeyRing::recovery_recipients`], and whether sealed data open.
     ///
     /// # Errors
     /// [`RingError::WrongIdentity`], [`RingError::Damaged`], [`RingError::Version`] about the
@@ -189,7 +194,7 @@ impl KeyRing {
         backend: Box<dyn Backend>,
     ) -> Result<(Self, Vec<PurposeSlot>), RingError> {
         let sealed = local::read(file)?;
-        let json = identity.open_document(&sealed);
+        let json = identity.decrypt(&sealed);
         let json = json.map_err(|error| RingError::of(file, error))?;
         let formats = [RING_FORMAT, TOKEN_RING_FORMAT];
         let (mut contents, format) = Contents::from_json(file, &formats, &json)?;
@@ -197,7 +202,7 @@ impl KeyRing {
         if format == TOKEN_RING_FORMAT {
             lost.extend(std::mem::take(&mut contents.purposes).into_keys());
         }
-        Ok((Self::create_of(path, backend, contents)?, lost))
+        Ok((Self::create_of(path, backend, contents, Some(file))?, lost))
     }
 
     /// Opens the ring at `path` with a passphrase.
@@ -272,7 +277,13 @@ impl KeyRing {
     /// Where the recovery file lies, if there are recipients.
     #[must_use]
     pub fn recovery_file(&self) -> PathBuf {
-        recovery::file_of(&self.path)
+        Self::recovery_file_of(&self.path)
+    }
+
+    /// Where the recovery file of a ring at `path` lies, if it has recipients.
+    #[must_use]
+    pub fn recovery_file_of(path: &Path) -> PathBuf {
+        recovery::file_of(path)
     }
 
     /// Writes the recovery file for one more public key, now and at each change; false if it

@@ -2,10 +2,11 @@
 //!
 //! An age file under a passphrase admits no other recipient, and a token's file none at all. So
 //! each write of a ring that has recovery recipients also writes the document for them, to
-//! `NAME.recovery.age`. The ring's own file counts; the recovery file is written before it, so
-//! that after a crash it holds every key that anything was wrapped under, and no key that was
-//! said to be destroyed.
+//! `NAME.recovery.age` (`ring.recovery.age` for `ring.age`). The ring's own file counts; the
+//! recovery file is written before it, so that after a crash it holds every key that anything
+//! was wrapped under, and no key that was said to be destroyed.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -49,9 +50,37 @@ impl Recipient {
     }
 }
 
-/// Where the recovery file of the ring at `path` lies.
+/// How every recovery file ends.
+const SUFFIX: &str = ".recovery.age";
+
+/// Where the recovery file of the ring at `path` lies: never where that of a ring of another
+/// name lies. `ring.age`, as most rings are called, has the short name that a ring `ring` would
+/// have; that one has the long name.
 pub(super) fn file_of(path: &Path) -> PathBuf {
-    path.with_extension("recovery.age")
+    let named = |name| path.file_name() == Some(OsStr::new(name));
+    match () {
+        () if named("ring.age") => path.with_file_name("ring.recovery.age"),
+        () if named("ring") => path.with_file_name("ring.age.recovery.age"),
+        () => local::with_suffix(path, SUFFIX),
+    }
+}
+
+/// Sees to it that a new ring at `path` neither is nor overwrites a recovery file: only the one
+/// that it is made of.
+///
+/// # Errors
+/// [`RingError::Name`], [`RingError::RecoveryExists`].
+pub(super) fn check_new(path: &Path, made_of: Option<&Path>) -> Result<(), RingError> {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    if name.ends_with(SUFFIX.as_bytes()) {
+        return Err(RingError::Name { path: path.into() });
+    }
+    let file = file_of(path);
+    let own = || Some(fs::canonicalize(made_of?).ok()? == fs::canonicalize(&file).ok()?);
+    match file.exists() && own() != Some(true) {
+        true => Err(RingError::RecoveryExists { path: file }),
+        false => Ok(()),
+    }
 }
 
 /// Writes the recovery file of the ring at `path`; without recipients there is none, and what a

@@ -217,6 +217,145 @@ fn without_its_recovery_file_a_ring_does_not_change() {
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
+/// A ring's recovery file is its own, whatever other rings lie beside it.
+#[test]
+fn no_ring_takes_the_recovery_file_of_another() {
+    let folder = tempdir().unwrap();
+    let (_, public) = identity();
+    let names = [
+        "ring.age",
+        "ring.token",
+        "ring",
+        "ring.age.age",
+        "ring2.age",
+    ];
+    let mut files = Vec::new();
+    for name in names {
+        let mut ring = ring_at(&folder.path().join(name));
+        ring.add_recovery(&public).unwrap();
+        let file = ring.recovery_file();
+        let text = fs::read(&file).unwrap();
+        files.push((file, text));
+    }
+    assert_eq!(files[0].0, folder.path().join("ring.recovery.age"));
+    assert_eq!(files[1].0, folder.path().join("ring.token.recovery.age"));
+    // Nor does one without recipients, and one that gives up its own.
+    let mut bare = ring_at(&folder.path().join("ring.old"));
+    ensure(&mut bare, &key_slot(1, "ads"), 2).unwrap();
+    for (at, name) in names.into_iter().enumerate() {
+        for (file, before) in &files[at..] {
+            assert_eq!(&fs::read(file).unwrap(), before, "{}", file.display());
+        }
+        let mut ring = KeyRing::open(&folder.path().join(name), &passphrase()).unwrap();
+        ring.remove_recovery(&public).unwrap();
+        assert!(!files[at].0.exists());
+    }
+}
+
+/// Where a ring was lost, its recovery file is all that is left of it.
+#[test]
+fn a_new_ring_keeps_the_recovery_file_of_a_lost_one() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("ring.age");
+    let (mine, public) = identity();
+    let ads = key_slot(1, "ads");
+    let mut ring = ring_at(&path);
+    ring.add_recovery(&public).unwrap();
+    ensure(&mut ring, &ads, 2).unwrap();
+    let file = ring.recovery_file();
+    let elsewhere = folder.path().join("a copy");
+    fs::copy(&file, &elsewhere).unwrap();
+    fs::remove_file(&path).unwrap();
+    let left = fs::read(&file).unwrap();
+
+    let refused = KeyRing::create_in(&path, weak(), &mut rng(9));
+    assert!(matches!(refused, Err(RingError::RecoveryExists { .. })));
+    let opener = || AgeFile::identity(&mine).unwrap();
+    let refused = KeyRing::recover(&elsewhere, opener(), &path, weak());
+    assert!(matches!(refused, Err(RingError::RecoveryExists { .. })));
+    assert!(!path.exists());
+    assert_eq!(fs::read(&file).unwrap(), left);
+
+    let (ring, _) = KeyRing::recover(&file, opener(), &path, weak()).unwrap();
+    assert!(has(&ring, &ads));
+    // And no ring is where another one's recovery file may come to lie.
+    let taken = folder.path().join("other.age.recovery.age");
+    let refused = KeyRing::create_in(&taken, weak(), &mut rng(9));
+    assert!(matches!(refused, Err(RingError::Name { .. })));
+}
+
+/// The check at the end of what `own` opens in a ring's file.
+fn check_of(path: &Path, own: &str) -> String {
+    let own: age::x25519::Identity = own.parse().unwrap();
+    let opened = age::decrypt(&own, &fs::read(path).unwrap()).unwrap();
+    let (_, check) = std::str::from_utf8(&opened)
+        .unwrap()
+        .rsplit_once('\n')
+        .unwrap();
+    assert_eq!(check.len(), 64);
+    check.to_owned()
+}
+
+/// Everybody can encrypt for a public key: a ring counts only if the holder of the private key
+/// wrote it.
+#[test]
+fn a_ring_that_somebody_else_wrote_does_not_open() {
+    let ((mine, public), (evil, evil_public)) = (identity(), identity());
+    let key = SigningKey::generate(&mut rng(3));
+    let to_identity: age::x25519::Recipient = public.parse().unwrap();
+    let to_key: age::ssh::Recipient = key.public().to_string().parse().unwrap();
+    for at in 0..2 {
+        let encrypted = |text: String| match at {
+            0 => age::encrypt(&to_identity, text.as_bytes()).unwrap(),
+            _ => age::encrypt(&to_key, text.as_bytes()).unwrap(),
+        };
+        let backend = || match at {
+            0 => Box::new(AgeFile::identity(&mine).unwrap()),
+            _ => Box::new(AgeFile::ssh_key(&key).unwrap()),
+        };
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("ring.age");
+        let ads = key_slot(1, "ads");
+        let mut ring = KeyRing::create_in(&path, backend(), &mut rng(1)).unwrap();
+        ring.add_recovery(&public).unwrap();
+        let honest = fs::read(&path).unwrap();
+        let own: age::x25519::Identity = mine.parse().unwrap();
+        let document = age::decrypt(&own, &fs::read(ring.recovery_file()).unwrap()).unwrap();
+        let document = String::from_utf8(document).unwrap();
+        let forged = document.replace(&public, &evil_public);
+        assert_ne!(forged, document);
+        let mut forgeries = vec![
+            // The recovery file in the ring's place is one, too.
+            document,
+            forged.clone(),
+            format!("{forged}\n"),
+            format!("{forged}\n{}", "00".repeat(32)),
+        ];
+        let other = folder.path().join("other.age");
+        let theirs = Box::new(AgeFile::identity(&evil).unwrap());
+        let mut ring_of_thief = KeyRing::create_in(&other, theirs, &mut rng(1)).unwrap();
+        ring_of_thief.add_recovery(&evil_public).unwrap();
+        forgeries.push(format!("{forged}\n{}", check_of(&other, &evil)));
+        if at == 0 {
+            forgeries.push(format!("{forged}\n{}", check_of(&path, &mine)));
+        }
+        for text in forgeries {
+            fs::write(&path, encrypted(text)).unwrap();
+            let refused = KeyRing::open_in(&path, backend());
+            assert!(matches!(refused, Err(RingError::Forged { .. })));
+            // Nor does a ring that is open take it over.
+            assert!(matches!(ring.refresh(), Err(RingError::Forged { .. })));
+            let changed = ensure(&mut ring, &ads, 2);
+            assert!(matches!(changed, Err(RingError::Forged { .. })));
+        }
+        // What the holder wrote opens again, from wherever it is restored.
+        fs::write(&path, &honest).unwrap();
+        let mut ring = KeyRing::open_in(&path, backend()).unwrap();
+        ensure(&mut ring, &ads, 2).unwrap();
+        assert_eq!(ring.recovery_recipients(), [public.clone()]);
+    }
+}
+
 const KILLED: &str = "INCAMERA_RING_KILLED";
 
 /// Changes a ring without end: a new key epoch, then the old one's key destroyed.

@@ -112,8 +112,9 @@ impl Told {
 fn backups(work: &Work<'_>) -> String {
     let ring = work.ring.path();
     format!(
-        "whoever kept old files and old manifests opens nothing of them with the keys that are left; copies of `{}` made before now still do, and so does `ring.recovery.age` with all its copies if it was made before: make them anew, and destroy the old ones",
-        ring.display()
+        "whoever kept old files and old manifests opens nothing of them with the keys that are left; copies of `{}` made before now still do, and so does `{}` with all its copies if it was made before: make them anew, and destroy the old ones",
+        ring.display(),
+        work.ring.recovery_file().display()
     )
 }
 
