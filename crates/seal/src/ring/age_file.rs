@@ -43,7 +43,7 @@ enum Lock {
     SshKey {
         identity: Box<age::ssh::Identity>,
         recipient: age::ssh::Recipient,
-        key: SigningKey,
+        key: Box<SigningKey>,
     },
 }
 
@@ -105,7 +105,7 @@ impl AgeFile {
             (Ok(identity), Ok(recipient)) => Ok(Self(Lock::SshKey {
                 identity: Box::new(identity),
                 recipient,
-                key: key.duplicate(),
+                key: Box::new(key.duplicate()),
             })),
             _ => Err(RingError::Identity),
         }

@@ -352,7 +352,7 @@ fn a_ring_that_somebody_else_wrote_does_not_open() {
         fs::write(&path, &honest).unwrap();
         let mut ring = KeyRing::open_in(&path, backend()).unwrap();
         ensure(&mut ring, &ads, 2).unwrap();
-        assert_eq!(ring.recovery_recipients(), [public.clone()]);
+        assert_eq!(ring.recovery_recipients(), std::slice::from_ref(&public));
     }
 }
 
