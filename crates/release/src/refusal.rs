@@ -141,7 +141,10 @@ impl Refusal {
             | Self::NotPermitted
             | Self::OtherAgreement
             | Self::NoKey(
-                NoKey::NotWrapped { .. } | NoKey::NoColumn { .. } | NoKey::Revoked { .. },
+                NoKey::NotWrapped { .. }
+                | NoKey::NoColumn { .. }
+                | NoKey::Revoked { .. }
+                | NoKey::NoPurposeKey { .. },
             ) => RefusalKind::Policy,
             Self::Challenge
             | Self::NoEvidence

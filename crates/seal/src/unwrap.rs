@@ -66,7 +66,7 @@ pub enum NoKey {
     },
     /// The key ring has no key of the purpose.
     #[error(
-        "the key ring has no key of `{dataset}` for the purpose `{purpose}` in key epoch {key_epoch}: it was destroyed, or this is another party's ring"
+        "the key ring has no key of `{dataset}` for the purpose `{purpose}` in key epoch {key_epoch}: it was destroyed (what took its place is pushed with `incamera data push`), or this is another party's ring"
     )]
     NoPurposeKey {
         /// The data set.

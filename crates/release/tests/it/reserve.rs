@@ -258,6 +258,9 @@ fn i4_a_missing_key_costs_nobody() {
         refusal,
         Refusal::NoKey(NoKey::NoPurposeKey { .. })
     ));
+    // Told to whoever asks: an owner that took something away has yet to push.
+    assert_eq!(refusal.kind(), RefusalKind::Policy);
+    assert!(refusal.to_string().contains("data push"));
     costs_nothing(&world);
 }
 
