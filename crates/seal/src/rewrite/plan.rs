@@ -281,8 +281,19 @@ impl<'a> Rules<'a> {
         let old = self.job.manifest.manifest();
         let removes = judged.iter().any(|one| one.removes);
         let renewed = removes || self.job.anew != Anew::Nothing;
+        let next = || {
+            let ring = opener.ring;
+            ring.next_key_epoch(old.agreement_id(), old.dataset(), old.key_epoch())
+        };
+        let key_epoch = match renewed {
+            true => next(),
+            false => Some(old.key_epoch()),
+        };
         let mut plan = RewritePlan {
-            key_epoch: old.key_epoch() + u32::from(renewed),
+            key_epoch: key_epoch.ok_or_else(|| RewriteError::Unfit {
+                dataset: old.dataset().clone(),
+                what: "no key epoch is left",
+            })?,
             fates: Vec::with_capacity(judged.len()),
             removes,
             changed: renewed || self.declares_other(),

@@ -373,6 +373,21 @@ impl KeyRing {
         slots.filter(of_dataset).cloned().collect()
     }
 
+    /// The key epoch after `newest`, of which the ring has no key yet: what was made for one that
+    /// never came to be, or stands in for one that was, wraps nothing new. None if none is left.
+    #[must_use]
+    pub fn next_key_epoch(
+        &self,
+        agreement_id: &AgreementId,
+        dataset: &DatasetName,
+        newest: u32,
+    ) -> Option<u32> {
+        let slots = self.purpose_slots(agreement_id, dataset);
+        let known = slots.iter().map(|slot| slot.key_epoch).max();
+        let next = known.unwrap_or_default().max(newest).checked_add(1)?;
+        (next < SOURCE_EPOCH).then_some(next)
+    }
+
     /// Sees to it that there is a key of each of `purposes`, durably.
     ///
     /// # Errors

@@ -467,6 +467,28 @@ fn a_renamed_purpose_takes_its_consents_along() {
     assert!(matches!(old, Err(NoKey::NotWrapped { .. })));
 }
 
+/// What lies in the ring of a later key epoch may have wrapped something that is taken away now:
+/// of a version that an older copy of the folder took the place of, say.
+#[test]
+fn i3_a_new_key_epoch_has_keys_that_wrapped_nothing() {
+    let mut world = World::sealed();
+    let newest = world.manifest("purchases");
+    let (id, dataset) = (agreement_id(), newest.dataset().clone());
+    let (ring, rng) = (&mut world.ring, &mut world.rng);
+    ring.ensure_purpose_keys(&id, &dataset, 2, &set(&["ads"]), rng)
+        .unwrap();
+    let want = Want {
+        anew: Anew::PurposeKeys,
+        change: Change::Rotated,
+        ..Want::default()
+    };
+    let (_, done) = remade(&mut world, "purchases", &want).unwrap();
+    assert_eq!(done.key_epoch, 3);
+    let slots = world.ring.purpose_slots(&id, &dataset);
+    assert!(slots.iter().all(|slot| slot.key_epoch == 3), "{slots:?}");
+    assert_eq!(world.ring.next_key_epoch(&id, &dataset, u32::MAX - 2), None);
+}
+
 /// Keys that a crash left are destroyed by the next call, and keys of a version under way are
 /// not.
 #[test]
