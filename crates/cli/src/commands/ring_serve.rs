@@ -13,7 +13,7 @@ use incamera_types::{DatasetSpec, PurposeName};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use super::{block_on, room_client};
+use super::{block_on, kept_until, room_client};
 use crate::args::RingServe;
 use crate::clock::now;
 use crate::endpoint::{self, AccessLog, ENDPOINT_FORMAT, Endpoint, Token};
@@ -37,7 +37,7 @@ pub fn run(arguments: &RingServe, printer: &Printer) -> Done {
     let agreement = room_client::own_agreement(&folder, &file)?;
     check_purpose(&agreement, &arguments.purpose)?;
     let _lock = endpoint_lock(&folder)?;
-    let keys = own_keys(&folder, &agreement, &arguments.purpose)?;
+    let keys = own_keys(&folder, &agreement, &arguments.purpose, printer)?;
     let (token_file, log) = (token_file(arguments, &folder), folder.access_log());
     let access = AccessLog::open(&log, arguments.purpose.clone())
         .or_fail(format!("`{}` was not opened", log.display()))?;
@@ -90,7 +90,10 @@ fn own_keys(
     folder: &Folder,
     agreement: &Agreement,
     purpose: &PurposeName,
+    printer: &Printer,
 ) -> Result<OwnKeys, Failure> {
+    let mut ring = folder.ring()?;
+    kept_until::enforce(folder, agreement, &mut ring, printer)?;
     let register = |spec: &DatasetSpec| match agreement.consent_of(spec) {
         ConsentSource::Dataset(register) if register.name != spec.name => {
             Some(register.name.clone())
@@ -100,13 +103,18 @@ fn own_keys(
     let own = agreement.datasets.values();
     let own = own.filter(|spec| &spec.owner == folder.name() && !spec.public);
     let own = own.map(|spec| {
-        let folder = folder.sealed(&agreement.id, &spec.name);
-        let register = register(spec);
-        (spec.name.clone(), OwnDataset { folder, register })
+        let own = OwnDataset {
+            spec: spec.clone(),
+            folder: folder.sealed(&agreement.id, &spec.name),
+            register: register(spec),
+        };
+        (spec.name.clone(), own)
     });
     Ok(OwnKeys {
-        ring: folder.ring()?,
+        ring,
         agreement_id: agreement.id,
+        matching_epoch: agreement.matching.epoch,
+        partitions: agreement.matching.partitions,
         purpose: purpose.clone(),
         owner: folder.service_key()?.public(),
         datasets: own.collect(),

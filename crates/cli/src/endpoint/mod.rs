@@ -184,7 +184,7 @@ impl Endpoint {
         if request.master_key_id != reference.dataset.as_str() {
             return Err(Refusal::new(400, "the file's key metadata was changed"));
         }
-        let key = self.keys().open(&reference)?;
+        let key = self.keys().open(&reference, (self.now)())?;
         Ok(Granted::Key(STANDARD.encode(key.expose())))
     }
 

@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use incamera_keys::{DataKey, PublicKey};
-use incamera_types::{AgreementId, DatasetName, FileId, PurposeName};
+use incamera_types::{
+    AgreementId, DatasetName, DatasetSpec, Date, FileId, MatchingEpoch, PurposeName, UnixTime,
+};
 use rand_core::CryptoRng;
 
 use super::reference::KeyReference;
@@ -44,6 +46,24 @@ pub enum OwnKeyError {
         dataset: DatasetName,
         /// The data set that says the consents.
         register: DatasetName,
+    },
+    /// The last day is over.
+    #[error("`{dataset}` is not kept any longer: {day} (UTC) was its last day")]
+    NotKept {
+        /// The data set.
+        dataset: DatasetName,
+        /// The last day.
+        day: Date,
+    },
+    /// Sealed for what an older version of the agreement said.
+    #[error(
+        "`{dataset}` is sealed for another version of the agreement ({what}): bring it to this one with `incamera data retag`, or seal it again"
+    )]
+    Unfit {
+        /// The data set.
+        dataset: DatasetName,
+        /// What differs.
+        what: &'static str,
     },
     /// No column of the part is sealed for the purpose.
     #[error("no column of this part of `{dataset}` is sealed for the purpose `{purpose}`")]
@@ -87,6 +107,8 @@ impl OwnKeyError {
 /// One of the party's data sets, at home.
 #[derive(Clone, Debug)]
 pub struct OwnDataset {
+    /// What the agreement says of it.
+    pub spec: DatasetSpec,
     /// The folder of the sealed data set.
     pub folder: PathBuf,
     /// The party's data set whose consents it follows, where it is another.
@@ -99,6 +121,10 @@ pub struct OwnKeys {
     pub ring: KeyRing,
     /// The agreement's id.
     pub agreement_id: AgreementId,
+    /// The agreement's matching epoch.
+    pub matching_epoch: MatchingEpoch,
+    /// The agreement's number of partitions.
+    pub partitions: u32,
     /// The one purpose.
     pub purpose: PurposeName,
     /// The party's service key, which signs manifests.
@@ -114,15 +140,21 @@ impl fmt::Debug for OwnKeys {
 }
 
 impl OwnKeys {
-    /// The key that `reference` names, if the newest manifest wraps it for the purpose and the
-    /// ring still opens it. Manifest and ring are looked at anew each time.
+    /// The key that `reference` names, if the newest manifest is what the agreement has, wraps
+    /// it for the purpose and the ring still opens it, `now` on a day on which the data set is
+    /// kept. Manifest and ring are looked at anew each time.
     ///
     /// # Errors
     /// [`OwnKeyError`].
-    pub fn open(&mut self, reference: &KeyReference) -> Result<DataKey, OwnKeyError> {
+    pub fn open(
+        &mut self,
+        reference: &KeyReference,
+        now: UnixTime,
+    ) -> Result<DataKey, OwnKeyError> {
         if reference.agreement_id != self.agreement_id {
             return Err(OwnKeyError::OtherAgreement);
         }
+        self.kept(&reference.dataset, now)?;
         let manifest = self.manifest(&reference.dataset)?;
         let part = manifest.parts().iter();
         let part = part.clone().find(|part| part.file_id == reference.file_id);
@@ -130,6 +162,7 @@ impl OwnKeys {
             dataset: reference.dataset.clone(),
             file_id: reference.file_id,
         })?;
+        self.agreed(&manifest)?;
         self.newest_consents(&manifest)?;
         if !part.opens_for(&self.purpose) {
             return Err(OwnKeyError::NotForPurpose {
@@ -168,6 +201,37 @@ impl OwnKeys {
         own.ok_or_else(|| OwnKeyError::NoDataset(name.clone()))
     }
 
+    /// Past its last day the keys are on their way out; until somebody destroys them, none is
+    /// given.
+    fn kept(&self, dataset: &DatasetName, now: UnixTime) -> Result<(), OwnKeyError> {
+        let day = self.dataset(dataset)?.spec.keep_until;
+        match day.filter(|day| day.end() < now) {
+            None => Ok(()),
+            Some(day) => Err(OwnKeyError::NotKept {
+                dataset: dataset.clone(),
+                day,
+            }),
+        }
+    }
+
+    /// What a newer version of the agreement takes from a purpose is not given for it.
+    fn agreed(&self, manifest: &SignedManifest) -> Result<(), OwnKeyError> {
+        let dataset = manifest.dataset();
+        let spec = &self.dataset(dataset)?.spec;
+        let (epoch, partitions) = (self.matching_epoch, self.partitions);
+        match manifest.fits(spec, &self.agreement_id, epoch, partitions) {
+            Ok(()) => Ok(()),
+            Err(ManifestError::Unfit { what }) => Err(OwnKeyError::Unfit {
+                dataset: dataset.clone(),
+                what,
+            }),
+            Err(source) => Err(OwnKeyError::Manifest {
+                dataset: dataset.clone(),
+                source,
+            }),
+        }
+    }
+
     /// The newest manifest of a data set, checked: signed by the owner, of this data set and
     /// agreement.
     fn manifest(&self, dataset: &DatasetName) -> Result<SignedManifest, OwnKeyError> {
@@ -188,15 +252,14 @@ impl OwnKeys {
         Ok(manifest)
     }
 
-    /// Data follow their register: a consent withdrawn there must not live on here.
+    /// Data follow their register: a consent withdrawn there must not live on here, and data
+    /// sealed for everybody, before there was a register, follow none.
     fn newest_consents(&self, manifest: &SignedManifest) -> Result<(), OwnKeyError> {
         let dataset = manifest.dataset();
-        let (Some(sealed_by), Some(register)) =
-            (manifest.register(), &self.dataset(dataset)?.register)
-        else {
+        let Some(register) = &self.dataset(dataset)?.register else {
             return Ok(());
         };
-        match self.manifest(register)?.digest() == sealed_by {
+        match manifest.register() == Some(self.manifest(register)?.digest()) {
             true => Ok(()),
             false => Err(OwnKeyError::OldConsents {
                 dataset: dataset.clone(),

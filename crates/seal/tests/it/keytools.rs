@@ -13,7 +13,7 @@ use incamera_seal::{
     KeyReference, KeyRing, MANIFEST_FILE, MasterKeyId, NoKey, OwnDataset, OwnKeyError, OwnKeys,
     SealError, Source, SourceError, SourceKeyError, SourceWrap, WrapError, part_path, read_texts,
 };
-use incamera_types::{AgreementDigest, AgreementId, DatasetName, DatasetSpec};
+use incamera_types::{AgreementDigest, AgreementId, DatasetName, DatasetSpec, UnixTime};
 use parquet::arrow::ArrowWriter;
 use parquet::encryption::encrypt::FileEncryptionProperties;
 use parquet::file::properties::WriterProperties;
@@ -21,9 +21,12 @@ use rand_core::Rng as _;
 use serde_json::{Value, json};
 
 use crate::world::{
-    CUSTOMERS_CSV, PURCHASES_CSV, World, agreement_id, column, column_texts, customers, dataset,
-    name, passphrase, purchases, purpose, set,
+    CUSTOMERS_CSV, EPOCH, PURCHASES_CSV, World, agreement_id, column, column_texts, customers,
+    dataset, name, passphrase, purchases, purpose, set,
 };
+
+/// 1 March 2026, 12:00.
+const NOW: UnixTime = UnixTime(1_772_366_400);
 
 fn other_agreement() -> AgreementId {
     AgreementDigest::of_file(b"another agreement").into()
@@ -31,19 +34,22 @@ fn other_agreement() -> AgreementId {
 
 /// The owner's keys for a purpose, as the endpoint has them.
 fn own_keys(world: &World, to: &str) -> OwnKeys {
-    let own = |name: &str, register: Option<&str>| {
+    let own = |spec: DatasetSpec, register: Option<&str>| {
         let own = OwnDataset {
-            folder: world.out(name),
+            folder: world.out(spec.name.as_str()),
             register: register.map(|name| name.parse().unwrap()),
+            spec,
         };
-        (name.parse::<DatasetName>().unwrap(), own)
+        (own.spec.name.clone(), own)
     };
     OwnKeys {
         ring: KeyRing::open(world.ring.path(), &passphrase()).unwrap(),
         agreement_id: agreement_id(),
+        matching_epoch: EPOCH,
+        partitions: world.partitions,
         purpose: purpose(to),
         owner: world.signer.public(),
-        datasets: [own("customers", None), own("purchases", Some("customers"))].into(),
+        datasets: [own(customers(), None), own(purchases(), Some("customers"))].into(),
     }
 }
 
@@ -66,12 +72,15 @@ fn i3_a_reference_leads_to_the_wraps_of_one_purpose() {
     let mut ads = own_keys(&world, "ads");
     let mut measurement = own_keys(&world, "measurement");
     for of in [None, Some("person"), Some("category")] {
-        assert!(ads.open(&reference(&world, "ads", of)).is_ok(), "{of:?}");
+        assert!(
+            ads.open(&reference(&world, "ads", of), NOW).is_ok(),
+            "{of:?}"
+        );
     }
     // `amount` serves measurement alone.
     let amount = |to| reference(&world, to, Some("amount"));
-    assert!(measurement.open(&amount("measurement")).is_ok());
-    let refused = ads.open(&amount("ads")).unwrap_err();
+    assert!(measurement.open(&amount("measurement"), NOW).is_ok());
+    let refused = ads.open(&amount("ads"), NOW).unwrap_err();
     assert!(matches!(
         refused,
         OwnKeyError::NoKey(NoKey::NotWrapped { .. })
@@ -88,15 +97,15 @@ fn i3_a_reference_leads_to_the_wraps_of_one_purpose() {
             file_id: part.file_id,
             ..reference(&world, "measurement", of)
         };
-        assert!(measurement.open(&one).is_ok());
-        let refused = ads.open(&one).unwrap_err();
+        assert!(measurement.open(&one, NOW).is_ok());
+        let refused = ads.open(&one, NOW).unwrap_err();
         assert!(
             matches!(refused, OwnKeyError::NotForPurpose { .. }),
             "{refused}"
         );
     }
     let mut safety = own_keys(&world, "safety");
-    let refused = safety.open(&amount("measurement")).unwrap_err();
+    let refused = safety.open(&amount("measurement"), NOW).unwrap_err();
     assert!(refused.is_refusal(), "{refused}");
 }
 
@@ -105,18 +114,18 @@ fn only_the_newest_manifest_counts() {
     let mut world = World::sealed();
     let mut keys = own_keys(&world, "measurement");
     let old = reference(&world, "measurement", Some("amount"));
-    assert!(keys.open(&old).is_ok());
+    assert!(keys.open(&old, NOW).is_ok());
     let kept = std::fs::read(world.out("purchases").join(MANIFEST_FILE)).unwrap();
     world.seal_csv(&purchases(), PURCHASES_CSV).unwrap();
-    let refused = keys.open(&old).unwrap_err();
+    let refused = keys.open(&old, NOW).unwrap_err();
     assert!(matches!(refused, OwnKeyError::Replaced { .. }), "{refused}");
     assert!(
-        keys.open(&reference(&world, "measurement", Some("amount")))
+        keys.open(&reference(&world, "measurement", Some("amount")), NOW)
             .is_ok()
     );
     // The consents that it was sealed by are not the newest any more.
     world.seal_csv(&customers(), CUSTOMERS_CSV).unwrap();
-    let refused = keys.open(&reference(&world, "measurement", Some("amount")));
+    let refused = keys.open(&reference(&world, "measurement", Some("amount")), NOW);
     assert!(matches!(refused, Err(OwnKeyError::OldConsents { .. })));
     // Another's signature, another data set's manifest, none.
     let path = world.out("purchases").join(MANIFEST_FILE);
@@ -128,7 +137,7 @@ fn only_the_newest_manifest_counts() {
         if let Some(other) = bytes {
             std::fs::copy(other, &path).unwrap();
         }
-        let refused = keys.open(&old).unwrap_err();
+        let refused = keys.open(&old, NOW).unwrap_err();
         assert!(matches!(refused, OwnKeyError::Manifest { .. }), "{refused}");
         assert!(!refused.is_refusal());
     }
@@ -137,14 +146,75 @@ fn only_the_newest_manifest_counts() {
         ..old.clone()
     };
     assert!(matches!(
-        keys.open(&elsewhere),
+        keys.open(&elsewhere, NOW),
         Err(OwnKeyError::OtherAgreement)
     ));
     let other = KeyReference {
         dataset: "mailing".parse().unwrap(),
         ..old
     };
-    assert!(matches!(keys.open(&other), Err(OwnKeyError::NoDataset(_))));
+    assert!(matches!(
+        keys.open(&other, NOW),
+        Err(OwnKeyError::NoDataset(_))
+    ));
+}
+
+/// The purchases as the endpoint has them, changed as a newer version of the agreement may.
+fn under(world: &World, change: impl FnOnce(&mut OwnKeys, &DatasetName)) -> OwnKeys {
+    let mut keys = own_keys(world, "ads");
+    change(&mut keys, &"purchases".parse().unwrap());
+    keys
+}
+
+/// What the endpoint gives is what the newest agreement leaves, not what was sealed before it.
+#[test]
+fn i3_the_endpoint_keeps_to_the_newest_agreement() {
+    let world = World::sealed();
+    let one = reference(&world, "ads", Some("category"));
+    let mut same = under(&world, |_, _| ());
+    assert!(same.open(&one, NOW).is_ok());
+    let mut less = under(&world, |keys, purchases| {
+        let columns = &mut keys.datasets.get_mut(purchases).unwrap().spec.columns;
+        let category = columns.iter_mut().find(|one| one.name == name("category"));
+        category.unwrap().purposes = set(&["measurement"]);
+    });
+    let mut epoch = under(&world, |keys, _| keys.matching_epoch.0 += 1);
+    for keys in [&mut less, &mut epoch] {
+        let refused = keys.open(&one, NOW).unwrap_err();
+        assert!(matches!(refused, OwnKeyError::Unfit { .. }), "{refused}");
+        assert!(refused.is_refusal());
+    }
+}
+
+#[test]
+fn past_its_last_day_the_endpoint_gives_no_key() {
+    let world = World::sealed();
+    let one = reference(&world, "ads", Some("category"));
+    let mut keys = under(&world, |keys, name| {
+        let own = keys.datasets.get_mut(name).unwrap();
+        own.spec.keep_until = Some("2026-03-01".parse().unwrap());
+    });
+    assert!(keys.open(&one, NOW).is_ok());
+    let refused = keys.open(&one, UnixTime(NOW.0 + 86_400)).unwrap_err();
+    assert!(matches!(refused, OwnKeyError::NotKept { .. }), "{refused}");
+    assert!(refused.is_refusal());
+}
+
+/// Sealed for everybody before the agreement had a register, data follow nobody's consents.
+#[test]
+fn i3_data_sealed_before_there_was_a_register_give_no_key() {
+    let mut world = World::sealed();
+    world.consents = None;
+    world.seal_csv(&purchases(), PURCHASES_CSV).unwrap();
+    assert!(world.manifest("purchases").register().is_none());
+    let one = reference(&world, "ads", Some("category"));
+    let mut before = under(&world, |keys, name| {
+        keys.datasets.get_mut(name).unwrap().register = None;
+    });
+    assert!(before.open(&one, NOW).is_ok());
+    let refused = own_keys(&world, "ads").open(&one, NOW).unwrap_err();
+    let old = matches!(refused, OwnKeyError::OldConsents { .. });
+    assert!(old, "{refused}");
 }
 
 #[test]
@@ -152,11 +222,11 @@ fn a_destroyed_purpose_ends_at_the_endpoint_and_leaves_sources() {
     let mut world = World::sealed();
     let mut keys = own_keys(&world, "ads");
     let one = reference(&world, "ads", Some("category"));
-    assert!(keys.open(&one).is_ok());
+    assert!(keys.open(&one, NOW).is_ok());
     let master: MasterKeyId = "purchases".parse().unwrap();
     let wrap = keys.wrap(&master, &[7; 16], &mut world.rng).unwrap();
     world.ring.destroy_purpose_keys(|_| true).unwrap();
-    let refused = keys.open(&one).unwrap_err();
+    let refused = keys.open(&one, NOW).unwrap_err();
     assert!(matches!(
         refused,
         OwnKeyError::NoKey(NoKey::NoPurposeKey { .. })
