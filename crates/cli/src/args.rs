@@ -304,9 +304,9 @@ pub struct AgreementNew {
     /// What the agreement is for.
     #[arg(long = "for", value_enum, required_unless_present = "data")]
     pub template: Option<Template>,
-    /// Propose columns, types and bounds from CSV or Parquet files, each a data set named after
-    /// it. Shows no value of a file.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// Propose columns, types and bounds from CSV or Parquet files, or folders of such, each a
+    /// data set named after it. Shows no value of a file.
+    #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Where to write it; standard output where not named.
     #[arg(long, short, value_name = "FILE")]

@@ -118,7 +118,7 @@ pub struct ProposedColumn {
     pub why: Vec<String>,
 }
 
-/// Proposes what an agreement could say of a CSV or Parquet file.
+/// Proposes what an agreement could say of a CSV or Parquet file, or of a folder of such as one.
 ///
 /// # Errors
 /// [`ProposeError`].
@@ -130,10 +130,25 @@ pub fn propose(
     let stem = path.file_stem().and_then(|stem| stem.to_str());
     let dataset = stem.and_then(|stem| stem.to_ascii_lowercase().parse().ok());
     let dataset = dataset.ok_or_else(|| ProposeError::Name { path: path.into() })?;
-    let seen = match Source::of(path)?.is_parquet() {
-        false => csv_columns(path, hints, progress)?,
-        true => parquet_columns(path, hints, progress)?,
-    };
+    let source = Source::of(path)?;
+    let (mut seen, mut rows, mut before) = (Vec::new(), 0, 0);
+    for file in source.files() {
+        let first = Some(seen).filter(|seen| !seen.is_empty());
+        let names = Names {
+            path: file,
+            hints,
+            first,
+        };
+        let progress = &mut |now| {
+            rows = before + now;
+            progress(rows);
+        };
+        seen = match source.is_parquet() {
+            false => csv_columns(names, progress)?,
+            true => parquet_columns(names, progress)?,
+        };
+        before = rows;
+    }
     let mut columns: Vec<ProposedColumn> = seen.into_iter().map(Seen::proposed).collect();
     one_pseudonym(&mut columns);
     Ok(Proposal { dataset, columns })
@@ -170,12 +185,32 @@ fn io(path: &Path, source: std::io::Error) -> SourceError {
     }
 }
 
+/// A file, and what the files before it say of its columns.
+struct Names<'p, 'h> {
+    path: &'p Path,
+    hints: &'h Hints,
+    first: Option<Vec<Seen<'h>>>,
+}
+
+/// The columns in the order of another file, if it has the same.
+fn reordered<'h>(mut seen: Vec<Seen<'h>>, names: &[String]) -> Option<Vec<Seen<'h>>> {
+    let mut column = |name: &String| {
+        let at = seen.iter().position(|seen| seen.name == *name)?;
+        Some(seen.swap_remove(at))
+    };
+    let columns = names.iter().map(&mut column).collect::<Option<Vec<_>>>()?;
+    seen.is_empty().then_some(columns)
+}
+
 /// The columns by their names, which are not to be somebody's values.
 fn named<'h>(
-    path: &Path,
+    Names { path, hints, first }: Names<'_, 'h>,
     names: Vec<String>,
-    hints: &'h Hints,
 ) -> Result<Vec<Seen<'h>>, ProposeError> {
+    if let Some(first) = first {
+        let other = || SourceError::OtherColumns { path: path.into() };
+        return Ok(reordered(first, &names).ok_or_else(other)?);
+    }
     if names.len() > MAX_COLUMNS {
         return Err(ProposeError::Columns { path: path.into() });
     }
@@ -189,10 +224,10 @@ fn named<'h>(
 }
 
 fn csv_columns<'h>(
-    path: &Path,
-    hints: &'h Hints,
+    file: Names<'_, 'h>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<Seen<'h>>, ProposeError> {
+    let (path, before) = (file.path, file);
     let file = File::open(path).map_err(|error| io(path, error))?;
     let mut reader = csv::Reader::from_reader(BufReader::with_capacity(1 << 20, file));
     let names = reader.byte_headers().map_err(|error| of_csv(path, error))?;
@@ -200,7 +235,7 @@ fn csv_columns<'h>(
         let text = String::from_utf8_lossy(bytes);
         text.trim_start_matches('\u{feff}').trim().to_owned()
     };
-    let mut seen = named(path, names.iter().map(text).collect(), hints)?;
+    let mut seen = named(before, names.iter().map(text).collect())?;
     let (mut record, mut rows) = (ByteRecord::new(), 0u64);
     while reader
         .read_byte_record(&mut record)
@@ -235,17 +270,17 @@ fn of_csv(path: &Path, error: csv::Error) -> SourceError {
 }
 
 fn parquet_columns<'h>(
-    path: &Path,
-    hints: &'h Hints,
+    file: Names<'_, 'h>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<Seen<'h>>, ProposeError> {
+    let (path, before) = (file.path, file);
     let damaged = || SourceError::NotParquet { path: path.into() };
     let file = File::open(path).map_err(|error| io(path, error))?;
     let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file));
     let builder = builder.map_err(|_| damaged())?;
     let fields = builder.schema().fields();
     let names = fields.iter().map(|field| field.name().clone()).collect();
-    let mut seen = named(path, names, hints)?;
+    let mut seen = named(before, names)?;
     let builder = builder.with_batch_size(BATCH_ROWS);
     let mut reader = guarded(|| builder.build()).map_err(|_| damaged())?;
     let mut rows = 0;

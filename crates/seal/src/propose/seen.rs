@@ -20,7 +20,7 @@ const CONSENTS: [&str; 4] = ["consent", "consents", "purposes", "opt_in"];
 
 /// What has been seen of a column.
 pub(super) struct Seen<'h> {
-    name: String,
+    pub(super) name: String,
     hints: &'h Hints,
     /// Some value is missing.
     pub(super) empty: bool,

@@ -8,7 +8,7 @@ use arrow::array::{
     Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::Int8Type;
-use incamera_seal::{Hints, Proposal, ProposeError, propose};
+use incamera_seal::{Hints, Proposal, ProposeError, SourceError, propose};
 use incamera_types::ColumnType;
 use parquet::arrow::ArrowWriter;
 use proptest::prelude::*;
@@ -261,4 +261,32 @@ proptest! {
             prop_assert_eq!(tables.count(), 2);
         }
     }
+}
+
+/// A folder is one data set: what is proposed is outside of the values of all its files.
+#[test]
+fn a_folder_is_one_data_set() {
+    let all = "email,n\na@x.example,1\nb@x.example,2\nc@x.example,\nd@x.example,9000\n";
+    let folder = tempfile::tempdir().unwrap();
+    let visits = folder.path().join("visits");
+    std::fs::create_dir(&visits).unwrap();
+    csv(&visits, "a.csv", "email,n\na@x.example,1\nb@x.example,2\n");
+    csv(
+        &visits,
+        "b.csv",
+        "n,email\n,c@x.example\n9000,d@x.example\n",
+    );
+    let mut rows = Vec::new();
+    let proposal = propose(&visits, &Hints::default(), &mut |now| rows.push(now)).unwrap();
+    assert_eq!(proposal.dataset.as_str(), "visits");
+    let (mut columns, mut whole) = (short(&proposal), short(&of(all)));
+    columns.sort();
+    whole.sort();
+    assert_eq!(columns, whole);
+    assert_eq!(rows, [2, 4]);
+    let other = csv(&visits, "c.csv", "email,m\nd@x.example,1\n");
+    let Err(ProposeError::Source(SourceError::OtherColumns { path })) = read(&visits) else {
+        panic!("it was taken")
+    };
+    assert_eq!(path, other);
 }
