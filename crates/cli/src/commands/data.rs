@@ -62,8 +62,20 @@ pub fn read_manifest(
     let what = format!("the manifest of `{dataset}` was not read");
     let key = folder.service_key()?.public();
     let signed = read_manifest_file(&path).or_fail(&what);
-    let opened = signed.and_then(|signed| open_manifest(&signed, &key).or_fail(what));
-    opened.map(Some).map_err(|failure| {
+    let opened = signed.and_then(|signed| open_manifest(&signed, &key).or_fail(&what));
+    let fitting = opened.and_then(|manifest| {
+        let other = manifest.dataset() != dataset || *manifest.agreement_id() != agreement.id;
+        match other {
+            true => Err(Failure::failed(&what).why(format!(
+                "`{}` is the manifest of `{}`, under agreement {}",
+                path.display(),
+                manifest.dataset(),
+                manifest.agreement_id()
+            ))),
+            false => Ok(manifest),
+        }
+    });
+    fitting.map(Some).map_err(|failure| {
         failure.hint(format!(
             "put `{}` back from a backup, or seal the data set again with `--yes`, with the party's service running: it knows which version comes next",
             path.display()

@@ -30,6 +30,7 @@ pub const CASES: &[Case] = &[
     ("wrong passphrase", wrong_passphrase),
     ("unknown keys in a configuration", unknown_configuration_key),
     ("a data set of somebody else", foreign_data_set),
+    ("the manifest of another data set", another_manifest),
 ];
 
 /// Parquet files say row and column.
@@ -398,4 +399,25 @@ fn foreign_data_set(world: &World) {
         2,
         &["`purchases` is no data set of `mailer`", "`mailing`"],
     );
+}
+
+/// One data set's manifest in the folder of another: nothing is sent, and nothing made of it.
+fn another_manifest(world: &World) {
+    let agreement = Path::new(&world.path("shop/sealed")).read_dir().unwrap();
+    let agreement = agreement.map(|entry| entry.unwrap().path()).next().unwrap();
+    let manifest = |dataset: &str| agreement.join(dataset).join("manifest");
+    let other = std::fs::read(manifest("customers")).unwrap();
+    let ours = manifest("purchases");
+    with_file(ours.to_str().unwrap(), Some(&other), || {
+        let shop = world.path("shop");
+        for verb in [
+            &["data", "push", "purchases"][..],
+            &["data", "rotate"],
+            &["data", "rotate", "--dry-run"],
+        ] {
+            let outcome = run(world, &[verb, &["--party", &shop]].concat());
+            let says = ["purchases/manifest", "is the manifest of `customers`"];
+            refused(&outcome, 1, &says);
+        }
+    });
 }
