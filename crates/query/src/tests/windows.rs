@@ -77,3 +77,40 @@ fn an_agreement_is_checked_whatever_its_ranges() {
     let refused = check(&agreement, query(&agreement), &params).unwrap_err();
     assert_eq!(refused.kind(), RefusalKind::Params);
 }
+
+/// What is dropped before the cut is said; a condition that needs another data set's rows, or
+/// null where a LEFT JOIN finds none, drops nothing before it.
+#[test]
+fn the_explanation_names_the_conditions() {
+    let explained = |condition: &str| {
+        let sql = format!(
+            "SELECT COUNT(DISTINCT customers.person) AS people, COUNT(*) AS n
+FROM customers JOIN mailing ON mailing.person = customers.person
+LEFT JOIN purchases ON purchases.person = customers.person AND purchases.day >= $from
+WHERE {condition}"
+        );
+        let reads = "[\"customers.person\", \"mailing.person\", \"mailing.mailed\", \"purchases.person\", \"purchases.day\", \"purchases.items\"]";
+        let settings = [
+            ("reads", reads),
+            ("rows", "{ purchases = 3, mailing = 1 }"),
+            ("params", "{ from = { type = \"date\" } }"),
+            ("per_person", "{ groups = 1, n = [0, 9] }"),
+        ];
+        let agreement = agreement(&sql, &settings);
+        let from = incamera_types::Value::Date(Date::from_days(20_000));
+        let checked = crate::check(&agreement, query(&agreement), &params(&[("from", from)]));
+        checked.unwrap().explain(&agreement).steps
+    };
+    let place = |steps: &[String], part: &str| steps.iter().position(|step| step.contains(part));
+    let steps = explained("mailing.mailed AND (purchases.items = 3 OR purchases.items IS NULL)");
+    let drops = place(&steps, "drop those without purchases.day >= 2024-10-04");
+    let cut = place(&steps, "keep at most 3 rows");
+    assert!(drops.is_some() && drops < cut, "{steps:#?}");
+    assert!(
+        place(&steps, "drop those without mailing.mailed").is_some(),
+        "{steps:#?}"
+    );
+    assert!(place(&steps, "purchases.items").is_none(), "{steps:#?}");
+    let steps = explained("mailing.mailed OR purchases.items = 3");
+    assert!(place(&steps, "without mailing").is_none(), "{steps:#?}");
+}
