@@ -1,5 +1,7 @@
 //! Ranges the wrong way round.
 
+use incamera_types::Date;
+
 use super::*;
 use crate::{RefusalKind, check};
 
