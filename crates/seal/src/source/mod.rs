@@ -209,6 +209,18 @@ pub enum SourceError {
         /// The purposes, of those that the agreement gives it, that it was not collected for.
         wider: PurposeSet,
     },
+    /// A column was collected for a branch, which stands for other purposes from time to time.
+    #[error(
+        "column `{column}` was collected for `{branch}` (`{PURPOSES_KEY}` in the file), which is no purpose of its own and stands for {leaves} today: name the leaves that people were told of"
+    )]
+    TaggedWithBranch {
+        /// The column.
+        column: String,
+        /// The branch.
+        branch: PurposeName,
+        /// The leaves below it in the agreement.
+        leaves: PurposeSet,
+    },
 }
 
 fn list(names: &[String]) -> String {

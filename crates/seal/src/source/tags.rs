@@ -1,8 +1,10 @@
 //! What a file says that its columns were collected for.
 //!
-//! The field metadata `incamera.purposes` names purposes, separated by commas; a purpose that is
-//! a branch of the agreement's tree means its leaves, a leaf's old name the leaf, and a name that
-//! the agreement does not have grants nothing. An agreement that uses a column for more is refused.
+//! The field metadata `incamera.purposes` names leaf purposes, separated by commas; a leaf's old
+//! name means the leaf, and a name that the agreement does not have grants nothing. An agreement
+//! that uses a column for more is refused. So is a tag that names a branch of the agreement's
+//! tree: what a branch stands for can change after people were told, and a leaf that was promised
+//! can become a branch.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,6 +54,13 @@ impl Tags {
         for column in reading.spec.stored_columns() {
             let name = reading.name_in_file(column);
             let Some(tag) = tags.get(name) else { continue };
+            if let Some((branch, leaves)) = branch(tag, reading) {
+                return Err(SourceError::TaggedWithBranch {
+                    column: name.to_owned(),
+                    branch,
+                    leaves: leaves.clone(),
+                });
+            }
             let allowed = leaves(tag, reading);
             let wanted = used_for(column, reading);
             if !wanted.is_subset(&allowed) {
@@ -78,16 +87,20 @@ impl Tags {
     }
 }
 
+fn names(tag: &str) -> impl Iterator<Item = PurposeName> {
+    tag.split(',').filter_map(|name| name.trim().parse().ok())
+}
+
+/// A branch that a tag names, and what it stands for today.
+fn branch<'a>(tag: &str, reading: &Reading<'a>) -> Option<(PurposeName, &'a PurposeSet)> {
+    names(tag).find_map(|name| Some((name.clone(), reading.branches.get(&name)?)))
+}
+
 /// The leaves that a tag allows.
 fn leaves(tag: &str, reading: &Reading<'_>) -> PurposeSet {
-    let names = tag.split(',').filter_map(|name| name.trim().parse().ok());
-    names.fold(
-        PurposeSet::default(),
-        |all, name: PurposeName| match reading.branches.get(&name) {
-            Some(leaves) => all.union(leaves),
-            None => all.union(&reading.leaf(&name).cloned().into_iter().collect()),
-        },
-    )
+    names(tag)
+        .filter_map(|name| reading.leaf(&name).cloned())
+        .collect()
 }
 
 /// The purposes that may open a column, whatever the consents.

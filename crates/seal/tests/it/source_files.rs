@@ -259,13 +259,8 @@ fn i3_an_agreement_wider_than_what_was_collected_for_is_refused() {
         assert!(error.to_string().contains(wider));
     }
     assert!(fs::read(world.out("purchases").join("manifest")).unwrap() == before);
-    // A branch means its leaves, a name that nobody knows grants nothing and harms nothing.
-    for amount in [
-        "measurement",
-        " ads , measurement",
-        "marketing",
-        "research,marketing",
-    ] {
+    // A name that nobody knows grants nothing and harms nothing.
+    for amount in ["measurement", " ads , measurement", "research,measurement"] {
         let path = tagged(&world, None, Some(amount));
         world
             .seal(&purchases(), &Source::of(&path).unwrap())
@@ -279,9 +274,37 @@ fn i3_an_agreement_wider_than_what_was_collected_for_is_refused() {
     let mut public = purchases();
     public.public = true;
     public.columns.remove(0);
-    let path = tagged(&world, None, Some("marketing"));
+    let path = tagged(&world, None, Some("measurement"));
     let error = refused(&mut world, &public, &path);
     assert!(matches!(error, SourceError::WiderThanTagged { .. }));
+}
+
+/// A branch has other leaves from one version to the next, and a leaf can become a branch: what
+/// people were told then does not grow with it.
+#[test]
+fn i3_a_tag_names_leaves_alone() {
+    let mut world = World::sealed();
+    let before = fs::read(world.out("purchases").join("manifest")).unwrap();
+    for amount in [
+        "marketing",
+        "measurement, marketing",
+        "ads,measurement,marketing",
+    ] {
+        let path = tagged(&world, None, Some(amount));
+        let error = refused(&mut world, &purchases(), &path);
+        let SourceError::TaggedWithBranch {
+            column,
+            branch,
+            leaves,
+        } = &error
+        else {
+            panic!("{error:?}")
+        };
+        assert_eq!((column.as_str(), branch.as_str()), ("amount", "marketing"));
+        assert_eq!(leaves, &set(&["ads", "measurement"]));
+        assert!(error.to_string().contains("name the leaves"), "{error}");
+    }
+    assert!(fs::read(world.out("purchases").join("manifest")).unwrap() == before);
 }
 
 /// What the parts that `measurement` opens say that `column` was collected for.
@@ -325,7 +348,7 @@ fn tags(world: &World, column: &str) -> Vec<Option<String>> {
 #[test]
 fn what_a_column_was_collected_for_travels_along() {
     let mut world = World::sealed();
-    let said = "marketing,none-that-is-known";
+    let said = "ads,measurement,none-that-is-known";
     let path = tagged(&world, None, Some(said));
     world
         .seal(&purchases(), &Source::of(&path).unwrap())
