@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use incamera_types::PurposeName;
+use incamera_types::{PurposeName, PurposeSet};
 
 use crate::Terms;
 use crate::page::and;
@@ -111,6 +111,15 @@ impl Terms {
         let mut names = self.consent_names();
         names.retain(|old, new| old != new);
         names
+    }
+
+    /// Purposes of this version or earlier ones by the names of this one: a leaf that was renamed
+    /// by its new name, all else as it is.
+    #[must_use]
+    pub fn named_now(&self, purposes: &PurposeSet) -> PurposeSet {
+        let names = self.renamed_purposes();
+        let now = |name: &PurposeName| names.get(name).unwrap_or(name).clone();
+        purposes.iter().map(now).collect()
     }
 
     /// What the version says of purposes that is not so, by the versions before it: a clause

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use incamera_agreement::Agreement;
+use incamera_agreement::{Agreement, SignedAgreement};
 use incamera_ledger::{LedgerError, NewManifest, NewestManifest, Removed, to_wire};
 use incamera_net::server::caller;
 use incamera_net::services::owner_server::Owner as OwnerService;
@@ -81,8 +81,8 @@ fn register(state: &State, message: &RegisterManifestRequest) -> Result<u64, Pro
         .hint("seal the data set again in the folder that the service runs from")
         .detail(error)
     })?;
-    let agreement_digest = check_fit(state, &manifest)?;
-    check_keys(state, &manifest)?;
+    let agreement = check_fit(state, &manifest)?;
+    check_keys(state, &manifest, agreement.agreement())?;
     let bytes = encode(&signed);
     let removals = manifest.removals().iter().map(|removal| Removed {
         version: removal.version,
@@ -90,7 +90,7 @@ fn register(state: &State, message: &RegisterManifestRequest) -> Result<u64, Pro
     });
     let removals: Vec<Removed<'_>> = removals.collect();
     let new = NewManifest {
-        agreement_digest,
+        agreement_digest: agreement.agreement().digest,
         removals: &removals,
         agreement: *manifest.agreement_id(),
         dataset: manifest.dataset(),
@@ -109,8 +109,8 @@ fn register(state: &State, message: &RegisterManifestRequest) -> Result<u64, Pro
 }
 
 /// The manifest must be of a data set of this party in a signed agreement, as declared there;
-/// gives the version of the agreement.
-fn check_fit(state: &State, manifest: &SignedManifest) -> Result<AgreementDigest, Problem> {
+/// gives the newest version of the agreement.
+fn check_fit(state: &State, manifest: &SignedManifest) -> Result<SignedAgreement, Problem> {
     let signed = state
         .agreements
         .newest(manifest.agreement_id())?
@@ -138,12 +138,17 @@ fn check_fit(state: &State, manifest: &SignedManifest) -> Result<AgreementDigest
                 "bring it to the agreement with `incamera data retag`, or seal the data set again",
             )
         })?;
-    Ok(agreement.digest)
+    Ok(signed)
 }
 
 /// Keys only grow newer, and a purpose that was revoked comes back with new ones alone: a
-/// manifest made without the one before it at hand would bring it back unseen.
-fn check_keys(state: &State, manifest: &SignedManifest) -> Result<(), Problem> {
+/// manifest made without the one before it at hand would bring it back unseen. One that has a
+/// new name is revoked under that.
+fn check_keys(
+    state: &State,
+    manifest: &SignedManifest,
+    agreement: &Agreement,
+) -> Result<(), Problem> {
     let (id, dataset) = (manifest.agreement_id(), manifest.dataset());
     let newest = state.ledger().newest_manifest(id, dataset);
     let Some(newest) = newest.map_err(|error| ledger_problem(&error))? else {
@@ -163,8 +168,8 @@ fn check_keys(state: &State, manifest: &SignedManifest) -> Result<(), Problem> {
         )
         .hint("go on from the newest sealed version, or put it back from a backup"));
     }
-    let kept = newest.revoked().is_subset(manifest.revoked());
-    if kept || new > old {
+    let still = agreement.named_now(newest.revoked());
+    if still.is_subset(manifest.revoked()) || new > old {
         return Ok(());
     }
     Err(refused(

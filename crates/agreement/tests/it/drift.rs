@@ -229,6 +229,9 @@ fn a_rename_keeps_consents_and_wants_parts_encrypted_anew() {
         "purpose `ads` is renamed `looks`: who agreed to `ads` agreed to `looks`, and files may go on saying `ads`"
     );
     assert_eq!(new.consent_names().get("ads").unwrap().as_str(), "looks");
+    let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+    let now = new.named_now(&names(&["ads", "measurement", "tv"]));
+    assert_eq!(now, names(&["looks", "measurement", "tv"]));
     // A rename that changes the meaning says so.
     let looks = "looks = { label = \"Anything\", replaces = [\"ads\"] }";
     let other = told(&second(&[LOOKS, (ADS, looks)]));

@@ -190,10 +190,12 @@ impl<'a> Work<'a> {
         if leaves.is_empty() {
             let known = self.agreement().purposes.keys();
             let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
-            return Err(
-                Failure::usage(format!("the agreement has no purpose `{name}`"))
-                    .hint(format!("it has {}", known.join(", "))),
-            );
+            let failure = Failure::usage(format!("the agreement has no purpose `{name}`"))
+                .hint(format!("it has {}", known.join(", ")));
+            return Err(match self.agreement().succession(name) {
+                Some(succession) => failure.why(succession.to_string()),
+                None => failure,
+            });
         }
         Ok(leaves)
     }
@@ -296,7 +298,7 @@ pub fn revoke(arguments: &DataRevoke, printer: &Printer) -> Done {
 /// People withdraw their consent to a purpose.
 pub fn consent(arguments: &DataConsent, printer: &Printer) -> Done {
     let mut work = Work::open(&arguments.options, printer)?;
-    let withdrawn = work.leaves(&arguments.remove)?;
+    let withdrawn = work.also_as_before(&work.leaves(&arguments.remove)?);
     if work.register().is_none() {
         return Err(Failure::usage("nobody's consents are kept here")
             .why("no data set of this party has a column of type `purposes`")

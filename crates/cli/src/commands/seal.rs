@@ -193,6 +193,7 @@ impl<'a> Home<'a> {
             || (1, Inherited::default()),
             |before| (before.key_epoch, before.inherits.clone()),
         );
+        inherits.revoked = self.agreement.named_now(&inherits.revoked);
         if let Some(other) = restore.iter().find(|one| !inherits.revoked.contains(one)) {
             return Err(Failure::usage(format!("`{}` was not sealed", self.spec.name))
                 .why(format!("`{other}` is no revoked purpose of it"))

@@ -2,6 +2,7 @@
 //! running services.
 
 mod killed;
+mod renamed;
 
 use std::collections::BTreeMap;
 use std::fs;

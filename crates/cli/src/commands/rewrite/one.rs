@@ -1,5 +1,6 @@
 //! One data set, and the consents that go with it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -105,17 +106,28 @@ impl Work<'_> {
                 .hint(first));
         }
         let renamed = self.renamed(task);
-        let people = old.changed(|person, class| consent_after(task, &renamed, person, class));
-        let mut among = task.people.iter().flat_map(|people| people.among);
-        let moved = among.any(|person| old.class(person) != people.class(person));
+        let moved = Cell::new(false);
+        let people = old.changed(|person, class| {
+            let after = consent_after(task, &renamed, person, class);
+            moved.set(moved.get() || after.as_ref() != Some(class));
+            after
+        });
         Ok(Some(NewConsents {
             people,
             before: newest,
             after: newest,
-            changed: moved,
+            changed: moved.get(),
             resumed,
             path,
         }))
+    }
+
+    /// These purposes, and their old names: consents and classes say those until they are
+    /// retagged.
+    pub(super) fn also_as_before(&self, purposes: &PurposeSet) -> PurposeSet {
+        let renamed = self.agreement().renamed_purposes().into_iter();
+        let old = renamed.filter(|(_, new)| purposes.contains(new));
+        purposes.union(&old.map(|(old, _)| old).collect())
     }
 
     /// What the data set's columns are after the task.
@@ -125,6 +137,22 @@ impl Work<'_> {
             Some(spec) => spec.clone(),
             None => manifest.declared(),
         }
+    }
+
+    /// What is revoked after the task, by the names that the columns have then.
+    fn revoked(&self, task: &Task<'_>, manifest: &SignedManifest) -> PurposeSet {
+        if task.declared {
+            return self.agreement().named_now(manifest.revoked());
+        }
+        let mut purposes: Vec<PurposeName> = task.revoke.iter().cloned().collect();
+        for column in manifest.declared().columns {
+            let old = |name: &&PurposeName| {
+                let name: PurposeSet = std::iter::once((*name).clone()).collect();
+                self.agreement().named_now(&name).is_subset(&task.revoke)
+            };
+            purposes.extend(column.purposes.iter().filter(old).cloned());
+        }
+        manifest.revoked().union(&purposes.into_iter().collect())
     }
 
     /// Does the task to one data set.
@@ -165,7 +193,7 @@ impl Work<'_> {
             manifest,
             folder: &self.folder.sealed(&self.agreement().id, &name),
             spec: &self.declared(task, manifest),
-            revoked: manifest.revoked().union(&task.revoke),
+            revoked: self.revoked(task, manifest),
             renamed: self.renamed(task),
             register: match (new, is_register) {
                 (Some(new), false) => Some(new.after),
