@@ -319,6 +319,7 @@ mod tests {
     use incamera_types::{Digest as _, Measurement};
 
     use super::*;
+    use crate::owner::stay_revoked;
 
     struct Party {
         signs: SigningKey,
@@ -438,6 +439,12 @@ mod tests {
         );
         let second = put(folder.path(), "b.toml", &renamed, &signers);
         assert!(known.active(&second).is_ok());
+        // What was revoked is so under the new name, and not under the old one, which opens nothing.
+        let renamed = Agreement::parse(renamed.as_bytes()).unwrap();
+        let names = |name: &str| std::iter::once(name.parse().unwrap()).collect();
+        let stay = |before, now| stay_revoked(&names(before), &names(now), &renamed);
+        assert!(stay("ads", "looks") && stay("looks", "looks"));
+        assert!(!stay("ads", "ads") && !stay("ads", "measurement"));
         // It is renamed once: another does not take the old name over later, and no new purpose
         // takes it up.
         let version = format!("version = 3\nid = \"{first}\"\nfollows = \"{second}\"\n");

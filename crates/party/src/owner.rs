@@ -12,7 +12,7 @@ use incamera_net::services::{
 use incamera_net::status::{Problem, ProblemKind};
 use incamera_seal::{SignedManifest, open_manifest};
 use incamera_types::limits::MAX_MANIFEST_BYTES;
-use incamera_types::{AgreementDigest, Digest as _, PartyName};
+use incamera_types::{AgreementDigest, Digest as _, PartyName, PurposeSet};
 use incamera_wire::v1::{DataVersion, Loss};
 use incamera_wire::{decode, encode};
 use tonic::{Request, Response, Status};
@@ -168,8 +168,7 @@ fn check_keys(
         )
         .hint("go on from the newest sealed version, or put it back from a backup"));
     }
-    let still = agreement.named_now(newest.revoked());
-    if still.is_subset(manifest.revoked()) || new > old {
+    if stay_revoked(newest.revoked(), manifest.revoked(), agreement) || new > old {
         return Ok(());
     }
     Err(refused(
@@ -177,6 +176,11 @@ fn check_keys(
         "the manifest opens for a purpose that was revoked",
     )
     .hint("seal the data set with `--restore PURPOSE` if the purpose is meant to come back"))
+}
+
+/// Whether all that was revoked still is, by the names that it has now.
+pub(crate) fn stay_revoked(before: &PurposeSet, now: &PurposeSet, agreement: &Agreement) -> bool {
+    agreement.named_now(before).is_subset(now)
 }
 
 fn status(state: &State) -> Result<StatusReply, Problem> {
