@@ -289,3 +289,29 @@ fn a_person_with_more_rows_than_a_part_has_several() {
     let read: usize = read.iter().map(|(_, batch)| batch.num_rows()).sum();
     assert_eq!(read, 1_000);
 }
+
+/// A person whose rows say different classes is sealed, with all rows, for what all of them
+/// allow, beside people of these classes: no row is there twice, and none where a purpose opens
+/// it that one of the rows refuses.
+#[test]
+fn i3_different_answers_of_one_person_count_in_every_row() {
+    for memory_bytes in [1 << 30, 1 << 16] {
+        let mut world = world(memory_bytes);
+        let mut csv = "email,consent\n".to_owned();
+        for n in 0..3_000 {
+            writeln!(csv, "torn@x,ads;measurement\ntorn@x,measurement").unwrap();
+            writeln!(csv, "both{n}@x,ads;measurement\none{n}@x,measurement").unwrap();
+        }
+        let report = world.seal_csv(&crate::world::customers(), csv).unwrap();
+        assert_eq!(report.sealed, 12_000);
+        let torn = hex::encode(crate::world::pseudonym("torn@x").unwrap().as_bytes());
+        let people = |purpose| world.texts("customers", purpose, "person");
+        let rows = |purpose| {
+            let people = people(purpose);
+            let of_torn = people.iter().filter(|person| **person == torn).count();
+            (people.len(), of_torn)
+        };
+        assert_eq!(rows("ads"), (3_000, 0), "{memory_bytes}");
+        assert_eq!(rows("measurement"), (12_000, 6_000), "{memory_bytes}");
+    }
+}
