@@ -7,6 +7,7 @@
 //! that the consents allow, whatever was meant to happen. So a command that was killed is run
 //! again, and does the rest.
 
+mod left;
 mod one;
 mod people;
 mod show;
@@ -25,6 +26,7 @@ use crate::args::{DataConsent, DataForget, DataRetag, DataRevoke, DataRotate, Re
 use crate::failure::{Context, Done, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
+use left::Left;
 use people::Ids;
 use show::Told;
 
@@ -237,7 +239,18 @@ pub fn retag(arguments: &DataRetag, printer: &Printer) -> Done {
         people: None,
     };
     let told = work.all(&task, &chosen, arguments.options.dry_run)?;
-    show::all(&work, "retag", &told, None, &[], arguments.options.dry_run);
+    let left = match arguments.datasets.is_empty() {
+        true => work.leave(None, arguments.options.dry_run)?,
+        false => Left::default(),
+    };
+    show::all(
+        &work,
+        "retag",
+        &told,
+        (None, &left),
+        &[],
+        arguments.options.dry_run,
+    );
     Ok(())
 }
 
@@ -257,7 +270,15 @@ pub fn rotate(arguments: &DataRotate, printer: &Printer) -> Done {
         people: None,
     };
     let told = work.all(&task, &chosen, arguments.options.dry_run)?;
-    show::all(&work, "rotate", &told, None, &[], arguments.options.dry_run);
+    let left = Left::default();
+    show::all(
+        &work,
+        "rotate",
+        &told,
+        (None, &left),
+        &[],
+        arguments.options.dry_run,
+    );
     Ok(())
 }
 
@@ -288,7 +309,7 @@ pub fn revoke(arguments: &DataRevoke, printer: &Printer) -> Done {
         &work,
         "revoke",
         &told,
-        None,
+        (None, &Left::default()),
         &further,
         arguments.options.dry_run,
     );
@@ -309,9 +330,10 @@ pub fn consent(arguments: &DataConsent, printer: &Printer) -> Done {
     let ids = Ids::read(&work, &arguments.ids)?;
     let chosen = work.chosen(&[])?;
     let what = format!(
-        "{} people withdraw their consent to `{}`, and old keys will be destroyed",
+        "{} people withdraw their consent to `{}`, and old keys will be destroyed{}",
         ids.known.len(),
-        arguments.remove
+        arguments.remove,
+        work.and_dropped()
     );
     confirm(&arguments.options, arguments.yes, &what)?;
     let task = Task {
@@ -325,6 +347,7 @@ pub fn consent(arguments: &DataConsent, printer: &Printer) -> Done {
         }),
     };
     let told = work.all(&task, &chosen, arguments.options.dry_run)?;
+    let left = work.leave(Some(&ids.kind), arguments.options.dry_run)?;
     let further = [
         "change it in your own source file too: the next `incamera data seal` takes the consents from there",
         "not undone: answers that have left the room",
@@ -333,7 +356,7 @@ pub fn consent(arguments: &DataConsent, printer: &Printer) -> Done {
         &work,
         "consent",
         &told,
-        Some(&ids),
+        (Some(&ids), &left),
         &further,
         arguments.options.dry_run,
     );
@@ -346,8 +369,9 @@ pub fn forget(arguments: &DataForget, printer: &Printer) -> Done {
     let ids = Ids::read(&work, &arguments.ids)?;
     let chosen = work.chosen(&[])?;
     let what = format!(
-        "{} people will be forgotten, and old keys destroyed",
-        ids.known.len()
+        "{} people will be forgotten, and old keys destroyed{}",
+        ids.known.len(),
+        work.and_dropped()
     );
     confirm(&arguments.options, arguments.yes, &what)?;
     let task = Task {
@@ -361,6 +385,7 @@ pub fn forget(arguments: &DataForget, printer: &Printer) -> Done {
         }),
     };
     let told = work.all(&task, &chosen, arguments.options.dry_run)?;
+    let left = work.leave(Some(&ids.kind), arguments.options.dry_run)?;
     if !arguments.options.dry_run {
         // Last, so that a command that was killed still finds their pseudonyms.
         ids.leave_crosswalk()?;
@@ -373,7 +398,7 @@ pub fn forget(arguments: &DataForget, printer: &Printer) -> Done {
         &work,
         "forget",
         &told,
-        Some(&ids),
+        (Some(&ids), &left),
         &further,
         arguments.options.dry_run,
     );

@@ -2,6 +2,7 @@
 //! running services.
 
 mod killed;
+mod left;
 mod renamed;
 
 use std::collections::BTreeMap;

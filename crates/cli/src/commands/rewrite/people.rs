@@ -14,6 +14,8 @@ use crate::failure::{Context, Done, Failure};
 
 /// Ids read from a file, looked up in the crosswalk.
 pub struct Ids {
+    /// Their kind.
+    pub kind: IdKind,
     /// The pseudonyms of those who have one.
     pub known: BTreeSet<Pseudonym>,
     /// Ids without a pseudonym: of nobody in the sealed data.
@@ -53,6 +55,7 @@ impl Ids {
                 .hint("name the column with `--column`, and the kind of id with `--id`; a person who was forgotten already is not known any more"));
         }
         Ok(Self {
+            kind,
             known,
             unknown,
             invalid: prepared.invalid,

@@ -5,6 +5,7 @@ use incamera_types::DatasetName;
 use serde_json::{Value, json};
 
 use super::Work;
+use super::left::Left;
 use super::people::Ids;
 
 /// What became of one data set.
@@ -123,7 +124,7 @@ pub(super) fn all(
     work: &Work<'_>,
     command: &str,
     told: &[Told],
-    ids: Option<&Ids>,
+    (ids, left): (Option<&Ids>, &Left),
     further: &[&str],
     dry_run: bool,
 ) {
@@ -142,7 +143,9 @@ pub(super) fn all(
             }
         }
     }
-    let destroyed = told.iter().any(|one| one.destroyed() > 0);
+    lines.extend(left.lines(dry_run));
+    let of_dropped = !dry_run && left.destroyed() > 0;
+    let destroyed = of_dropped || told.iter().any(|one| one.destroyed() > 0);
     let changed = told.iter().any(|one| one.done.is_some());
     let backups = destroyed.then(|| backups(work));
     lines.extend(backups.clone());
@@ -156,7 +159,7 @@ pub(super) fn all(
         "people": ids.map(|ids| json!({
             "known": ids.known.len(), "unknown": ids.unknown, "invalid": ids.invalid,
         })),
-        "backups": backups, "notes": further,
+        "beside": left.document(), "backups": backups, "notes": further,
     });
     let printer = work.printer;
     printer.result(lines.join("\n"), "incamera-rewritten/1", &document);
