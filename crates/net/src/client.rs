@@ -338,6 +338,12 @@ pub fn owner(channel: Channel) -> OwnerClient<Channel> {
     OwnerClient::new(channel).max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
+/// An owner's client that takes a manifest.
+#[must_use]
+pub fn owner_of_manifests(channel: Channel) -> OwnerClient<Channel> {
+    OwnerClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES + FRAME_BYTES)
+}
+
 /// A meeting point's client with its size limits.
 #[must_use]
 pub fn meeting(channel: Channel) -> MeetingClient<Channel> {

@@ -7,13 +7,16 @@ use incamera_ledger::{LedgerError, NewManifest, NewestManifest, Removed, to_wire
 use incamera_net::server::caller;
 use incamera_net::services::owner_server::Owner as OwnerService;
 use incamera_net::services::{
-    AgreementStatus, RegisterManifestReply, RegisterManifestRequest, StatusReply, StatusRequest,
+    AgreementStatus, NewestManifestReply, NewestManifestRequest, RegisterManifestReply,
+    RegisterManifestRequest, StatusReply, StatusRequest,
 };
 use incamera_net::status::{Problem, ProblemKind};
 use incamera_seal::{SignedManifest, open_manifest};
 use incamera_types::limits::MAX_MANIFEST_BYTES;
-use incamera_types::{AgreementDigest, Digest as _, PartyName, PurposeSet};
-use incamera_wire::v1::{DataVersion, Loss};
+use incamera_types::{
+    AgreementDigest, AgreementId, DatasetName, Digest as _, PartyName, PurposeSet,
+};
+use incamera_wire::v1::{DataVersion, Loss, Signed};
 use incamera_wire::{decode, encode};
 use tonic::{Request, Response, Status};
 
@@ -65,6 +68,28 @@ impl OwnerService for Owner {
         let state = self.state.clone();
         Ok(Response::new(blocking(move || status(&state)).await?))
     }
+
+    async fn newest_manifest(
+        &self,
+        request: Request<NewestManifestRequest>,
+    ) -> Result<Response<NewestManifestReply>, Status> {
+        self.admit(&request)?;
+        let state = self.state.clone();
+        let message = request.into_inner();
+        let manifest = blocking(move || registered(&state, &message)).await?;
+        Ok(Response::new(NewestManifestReply { manifest }))
+    }
+}
+
+/// The newest manifest that was registered, as its owner signed it.
+fn registered(state: &State, message: &NewestManifestRequest) -> Result<Option<Signed>, Problem> {
+    let unknown = || refused("dataset-unknown", "the request names no data set");
+    let id = AgreementId::from_slice(&message.agreement_id).map_err(|_| unknown())?;
+    let dataset: DatasetName = message.dataset.parse().map_err(|_| unknown())?;
+    let newest = state.ledger().newest_manifest(&id, &dataset);
+    let newest = newest.map_err(|error| ledger_problem(&error))?;
+    let signed = newest.map(|newest| decode(&newest.signed, MAX_MANIFEST_BYTES + 4096));
+    signed.transpose().map_err(Problem::internal)
 }
 
 fn refused(code: &str, text: &str) -> Problem {

@@ -271,6 +271,29 @@ impl PersonClasses {
         rows.get(at).map(|row| row.1)
     }
 
+    /// How many people agree to a purpose that `before` does not have of them, old names of
+    /// purposes taken for the new ones.
+    pub(crate) fn more_than(
+        &self,
+        before: &Self,
+        renamed: &BTreeMap<PurposeName, PurposeName>,
+    ) -> u64 {
+        let name = |purpose: &PurposeName| renamed.get(purpose).unwrap_or(purpose).clone();
+        let named = |classes: &[ConsentClass]| -> Vec<ConsentClass> {
+            let class = |class: &ConsentClass| class.iter().map(name).collect();
+            classes.iter().map(class).collect()
+        };
+        let (now, then) = (named(&self.classes), named(&before.classes));
+        let nothing = ConsentClass::default();
+        let at = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let more = |(person, class): &&(Pseudonym, u32)| {
+            let had = before.number(person).and_then(|class| then.get(at(class)));
+            let has = now.get(at(*class)).unwrap_or(&nothing);
+            !has.is_subset(had.unwrap_or(&nothing))
+        };
+        self.rows.iter().filter(more).count() as u64
+    }
+
     /// The classes, numbered from 0.
     pub(crate) fn classes(&self) -> &[ConsentClass] {
         &self.classes

@@ -46,6 +46,7 @@ mod repeats;
 mod rewrite;
 mod ring;
 mod runs;
+mod said;
 mod sealing;
 mod source;
 mod spill;
@@ -88,6 +89,7 @@ pub use ring::{
 };
 #[cfg(feature = "pkcs11")]
 pub use ring::{TokenError, TokenName, TokenPlace, TokenRing};
+pub use said::Said;
 pub use sealing::{
     Consent, Inherited, MANIFEST_FILE, Outline, PARTS_FOLDER, SealError, SealJob, SealLimits,
     SealReport, SmallClasses, Step, part_path, seal_dataset, seal_dataset_if, seal_dataset_keeping,

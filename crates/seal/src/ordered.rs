@@ -175,6 +175,8 @@ impl Ordered<'_> {
             parts_kept: 0,
             parts: 0,
             bytes: 0,
+            keys_destroyed: 0,
+            key_epoch: 0,
             manifest: ManifestDigest::from_bytes([0; ManifestDigest::BYTES]),
             consents: None,
         }

@@ -10,12 +10,19 @@
 //! 5. Write parts, several at once, cut at the partitions' fixed borders and at a stated size,
 //!    each encrypted under a new random file id.
 //! 6. Sign the manifest, have the consents kept, rename it into its place; then remove parts that
-//!    it does not name.
+//!    it does not name, and destroy the purpose keys of key epochs before.
+//!
+//! # Keys
+//! A sealing that takes the version before's place starts a new key epoch, whatever it takes
+//! away or adds: an old copy of parts and manifest opens under nothing that the ring still has,
+//! and keys that somebody took along wrap nothing of the new version. Only added rows are wrapped
+//! under the keys at hand.
 //!
 //! # What a crash leaves
 //! The manifest is the one thing that is replaced, and it is replaced at once: before step 6
 //! the folder is the old version with some unnamed ciphertext beside it, which the next sealing
-//! removes. No plaintext is ever written.
+//! removes. No plaintext is ever written. Keys that were to be destroyed are destroyed by the
+//! next command on the data set ([`destroy_superseded`]).
 //!
 //! # Appending
 //! The parts of the version before stay as they are, byte for byte, and the new manifest names
@@ -29,8 +36,8 @@ use std::path::{Path, PathBuf};
 use incamera_keys::{KeyError, SigningKey, sign_message};
 use incamera_types::limits::{MAX_PART_BYTES, MAX_PARTITIONS};
 use incamera_types::{
-    AgreementId, ColumnName, ColumnType, DatasetSpec, Digest as _, FileId, ManifestDigest,
-    MatchingEpoch, Pseudonym, PurposeName, PurposeSet, UnixTime,
+    AgreementId, ColumnName, ColumnType, DatasetName, DatasetSpec, Digest as _, FileId,
+    ManifestDigest, MatchingEpoch, Pseudonym, PurposeName, PurposeSet, UnixTime,
 };
 use incamera_wire::{Format, v1 as wire};
 use rand_chacha::ChaCha20Rng;
@@ -46,7 +53,9 @@ use crate::manifest::{self, Change, Manifest, ManifestError, Removal, SignedMani
 use crate::merge::PartLimit;
 use crate::ordered::{Ordered, Unit, read_in_order};
 use crate::repeats::Repeats;
+use crate::rewrite::destroy_superseded;
 use crate::ring::{KeyRing, RingError};
+use crate::said::Said;
 use crate::source::{Source, SourceError};
 use crate::writer::{self, PartError, PartScope, WrittenPart};
 
@@ -104,7 +113,8 @@ pub struct SealJob<'a> {
     pub previous: Option<ManifestDigest>,
     /// The version before, where its parts stay and what is sealed is added to them.
     pub append_to: Option<&'a SignedManifest>,
-    /// The generation of purpose keys to wrap with.
+    /// The generation of purpose keys to wrap with. Where rows are not added to the version
+    /// before but take its rows' place, the ring's next one if that is later: keys are new then.
     pub key_epoch: u32,
     /// What the version before hands on.
     pub inherits: Inherited,
@@ -199,6 +209,10 @@ pub struct SealReport {
     pub parts: usize,
     /// Bytes of the parts written.
     pub bytes: u64,
+    /// Purpose keys of earlier key epochs destroyed.
+    pub keys_destroyed: usize,
+    /// The new version's key epoch.
+    pub key_epoch: u32,
     /// The new manifest's digest.
     pub manifest: ManifestDigest,
     /// The consents that the data set's `purposes` column holds, where it has one: for the
@@ -270,6 +284,15 @@ pub enum SealError {
     /// The folder cannot be written.
     #[error(transparent)]
     File(#[from] LocalFileError),
+    /// The new version is in its place, and purpose keys of the one before are still in the ring.
+    #[error("the new version of `{dataset}` is in its place, but old purpose keys are still there")]
+    NotDestroyed {
+        /// The data set.
+        dataset: DatasetName,
+        /// Why.
+        #[source]
+        source: RingError,
+    },
     /// Whoever seals did not want what would come of it.
     #[error("what would be sealed of the file was not wanted")]
     Unwanted,
@@ -278,7 +301,8 @@ pub enum SealError {
 /// Seals a data set. See the module for the steps.
 ///
 /// # Errors
-/// [`SealError`]; the folder then still holds what it held.
+/// [`SealError`]; the folder then still holds what it held, but for
+/// [`SealError::NotDestroyed`].
 pub fn seal_dataset(
     job: SealJob<'_>,
     ring: &mut KeyRing,
@@ -302,6 +326,7 @@ pub fn seal_dataset_if(
     rng: &mut impl CryptoRng,
     wanted: impl FnOnce(&Outline) -> bool,
 ) -> Result<SealReport, SealError> {
+    let wanted = |outline: &Outline, _: Said<'_>| wanted(outline);
     seal_dataset_keeping(job, ring, signer, now, rng, wanted, |_| Ok(()))
 }
 
@@ -317,14 +342,15 @@ pub fn seal_dataset_keeping(
     signer: &SigningKey,
     now: UnixTime,
     rng: &mut impl CryptoRng,
-    wanted: impl FnOnce(&Outline) -> bool,
+    wanted: impl FnOnce(&Outline, Said<'_>) -> bool,
     keep: impl FnOnce(&Consents) -> Result<(), LocalFileError>,
 ) -> Result<SealReport, SealError> {
     check_job(&job)?;
+    job.key_epoch = key_epoch(&job, ring)?;
     append::check(&job)?;
     let seeds = ChaCha20Rng::from_seed(*seed(rng));
     let mut rows = read_in_order(&mut job, Some(seeds))?;
-    if !wanted(&rows.outline()) {
+    if !wanted(&rows.outline(), Said::new(&rows, job.renamed)) {
         return Err(SealError::Unwanted);
     }
     ring.ensure_purpose_keys(
@@ -344,14 +370,22 @@ pub fn seal_dataset_keeping(
     let body = manifest_body(&job, append::beside(&job, written)?, now);
     let signed = sign_message(signer, Format::Manifest, &body)?;
     // What others would refuse takes nothing's place.
-    let digest = Manifest::parse(&signed.body)?.digest();
+    let new = Manifest::parse(&signed.body)?;
+    let digest = new.digest();
     let consents = rows.said().map(|people| {
         let (id, epoch) = (job.agreement_id, job.matching_epoch);
         Consents::of_people(id, epoch, job.spec.name.clone(), digest, people)
     });
     consents.as_ref().map(keep).transpose()?;
     folder.publish(&signed)?;
+    let destroyed = destroy_superseded(ring, &new);
+    let keys_destroyed = destroyed.map_err(|source| SealError::NotDestroyed {
+        dataset: job.spec.name.clone(),
+        source,
+    })?;
     Ok(SealReport {
+        keys_destroyed,
+        key_epoch: new.key_epoch(),
         parts_kept: body.parts.len() - count,
         parts: count,
         bytes,
@@ -359,6 +393,17 @@ pub fn seal_dataset_keeping(
         consents,
         ..rows.report()
     })
+}
+
+/// The key epoch of the new version: what takes the place of other rows is wrapped under keys
+/// that the ring does not have yet.
+fn key_epoch(job: &SealJob<'_>, ring: &KeyRing) -> Result<u32, SealError> {
+    if job.append_to.is_some() {
+        return Ok(job.key_epoch);
+    }
+    let before = job.key_epoch.saturating_sub(1);
+    ring.next_key_epoch(&job.agreement_id, &job.spec.name, before)
+        .ok_or_else(|| job_error(job, "no key epoch is left"))
 }
 
 /// For work on another core.

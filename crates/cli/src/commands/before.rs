@@ -2,12 +2,12 @@
 //! is damaged or lost, the newest that the party's service knows.
 
 use incamera_seal::{Inherited, KeyRing, SignedManifest, count_rows};
-use incamera_types::{Digest as _, ManifestDigest};
+use incamera_types::ManifestDigest;
 
 use super::data::read_manifest;
 use super::seal::Home;
 use super::status;
-use crate::failure::{Context, Failure};
+use crate::failure::Failure;
 use crate::printer::Printer;
 
 /// The version that a new one replaces.
@@ -18,7 +18,7 @@ pub struct Before {
     pub digest: ManifestDigest,
     /// The generation of its purpose keys.
     pub key_epoch: u32,
-    /// What it hands on; nothing where its manifest is not here.
+    /// What it hands on.
     pub inherits: Inherited,
     /// Its rows, where they can still be counted.
     pub rows: Option<u64>,
@@ -44,7 +44,7 @@ impl Before {
         // Another machine's version is not followed unseen: only where nothing is here.
         match here {
             Some(here) => Ok(Some(here)),
-            None => Self::at_service(home, ring, printer),
+            None => Self::at_service(home, printer),
         }
     }
 
@@ -63,13 +63,9 @@ impl Before {
     }
 
     /// The newest version that was pushed, if the party's service runs and can be asked.
-    fn at_service(
-        home: &Home<'_>,
-        ring: &KeyRing,
-        printer: &Printer,
-    ) -> Result<Option<Self>, Failure> {
+    fn at_service(home: &Home<'_>, printer: &Printer) -> Result<Option<Self>, Failure> {
         let name = &home.spec.name;
-        let newest = match status::newest(home.folder, &home.agreement.id, name) {
+        let newest = match status::newest_manifest(home.folder, &home.agreement.id, name) {
             Ok(newest) => newest,
             Err(failure) => {
                 printer.note(format!(
@@ -82,17 +78,15 @@ impl Before {
         let Some(newest) = newest else {
             return Ok(None);
         };
-        let digest = ManifestDigest::from_slice(&newest.manifest)
-            .or_fail("the party's service names a manifest that is none")?;
         printer.note(format!(
             "`{name}` goes on from version {}, the newest that was pushed: nothing sealed is here to go on from",
-            newest.version
+            newest.version()
         ));
         Ok(Some(Self {
-            version: newest.version,
-            digest,
-            key_epoch: key_epoch(home, ring),
-            inherits: Inherited::default(),
+            version: newest.version(),
+            digest: newest.digest(),
+            key_epoch: newest.key_epoch(),
+            inherits: Inherited::from(newest.manifest()),
             rows: None,
             manifest: None,
         }))
@@ -106,12 +100,4 @@ impl Before {
             None => format!("version {version}"),
         }
     }
-}
-
-/// The newest generation of purpose keys of the data set that the ring holds: older ones were
-/// destroyed, and are not begun again.
-fn key_epoch(home: &Home<'_>, ring: &KeyRing) -> u32 {
-    let slots = ring.purpose_slots(&home.agreement.id, &home.spec.name);
-    let epochs = slots.iter().map(|slot| slot.key_epoch);
-    epochs.max().unwrap_or(1)
 }

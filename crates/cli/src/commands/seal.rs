@@ -7,8 +7,9 @@ use incamera_agreement::{Agreement, ConsentSource};
 use incamera_matching::ids;
 use incamera_party::Sealing;
 use incamera_seal::{
-    Consent, Consents, Crosswalk, Inherited, KeyRing, Outline, SealError, SealJob, SealLimits,
-    SealReport, SignedManifest, Source, SourceError, Step, seal_dataset_keeping,
+    Change, Consent, Consents, Crosswalk, Inherited, KeyRing, Outline, Removal, Said, SealError,
+    SealJob, SealLimits, SealReport, SignedManifest, Source, SourceError, Step, destroy_superseded,
+    seal_dataset_keeping,
 };
 use incamera_types::limits::{PEOPLE_FACTOR, PEOPLE_SLACK};
 use incamera_types::{ColumnName, DatasetName, DatasetSpec, IdKind, PurposeName, PurposeSet};
@@ -110,6 +111,37 @@ impl<'a> Home<'a> {
         })
     }
 
+    /// Whether a register's file may bring back what people took back in the sealed data alone:
+    /// it gives some a purpose that the consents kept here do not have. Other data sets are
+    /// sealed by those consents.
+    fn brings_back(&self, before: &Before, said: &Said<'_>) -> Option<String> {
+        self.spec.purposes_column()?;
+        let taken = |removal: &&Removal| {
+            matches!(removal.change, Change::ConsentRemoved | Change::Forgotten)
+        };
+        let removal = before.inherits.removals.iter().rev().find(taken)?;
+        // A version that was sealed since was asked about already.
+        let sealed = before.manifest.as_ref();
+        if sealed.is_some_and(|sealed| sealed.change() == Change::Sealed) {
+            return None;
+        }
+        let what = match removal.change {
+            Change::Forgotten => "forgot people",
+            _ => "took consents away",
+        };
+        let version = removal.version;
+        let kept = Consents::read(&self.folder.consents(&self.agreement.id));
+        match kept.map(|kept| said.people_who_gain(&kept)) {
+            Ok(0) => None,
+            Ok(people) => Some(format!(
+                "version {version} {what}, and the file gives {people} people a purpose that they have not agreed to by the consents kept here: make sure that the file knows what was taken back"
+            )),
+            Err(_) => Some(format!(
+                "version {version} {what}, and the consents kept here do not read: make sure that the file knows what was taken back"
+            )),
+        }
+    }
+
     fn seal(
         &self,
         arguments: &DataSeal,
@@ -122,7 +154,8 @@ impl<'a> Home<'a> {
         let mut ring = self.folder.ring()?;
         let source = self.source(&arguments.file.data, &ring, &what)?;
         let before = Before::read(self, &ring, arguments.yes && !arguments.append, printer)?;
-        let (key_epoch, inherits) = self.goes_on(before.as_ref(), &arguments.restore, printer)?;
+        destroy_left(&mut ring, before.as_ref())?;
+        let (key_epoch, inherits) = self.goes_on(arguments, before.as_ref(), printer)?;
         let append_to = append_to(arguments, before.as_ref(), &what)?;
         let bar = printer.progress("sealing", None);
         let out = self.folder.sealed(&self.agreement.id, &arguments.dataset);
@@ -149,9 +182,11 @@ impl<'a> Home<'a> {
         };
         let mut objected = None;
         let key = self.folder.service_key()?;
-        let wanted = |outline: &Outline| {
+        let wanted = |outline: &Outline, said: Said<'_>| {
             let replaced = before.as_ref().filter(|_| !arguments.append);
-            let objection = objection(outline, replaced).or_else(|| self.too_many(outline));
+            let objection = objection(outline, replaced)
+                .or_else(|| self.too_many(outline))
+                .or_else(|| self.brings_back(replaced?, &said));
             objected = objection.filter(|_| !arguments.yes);
             objected.is_none()
         };
@@ -164,6 +199,7 @@ impl<'a> Home<'a> {
             (Err(SealError::Unwanted), Some(why)) => {
                 Err(Failure::failed(what).why(why).hint(UNWANTED))
             }
+            (Err(error @ SealError::NotDestroyed { .. }), _) => Err(not_destroyed(&error)),
             (sealed, _) => sealed.map(|report| (report, before)).map_err(|error| {
                 Failure::failed(what)
                     .because(&error)
@@ -181,18 +217,20 @@ impl<'a> Home<'a> {
             .map_err(|failure| failure.hint(ENCRYPTED))
     }
 
-    /// The key epoch, and what the version before hands on. A purpose that is restored gets new
-    /// keys: those of its key epoch were destroyed, and are destroyed wherever they turn up.
+    /// The key epoch, and what the version before hands on. What takes the rows' place gets new
+    /// keys, so that old copies of the rows open no more; only added rows keep those at hand. A
+    /// purpose that is restored needs new ones too: those of its key epoch were destroyed, and
+    /// are destroyed wherever they turn up.
     fn goes_on(
         &self,
+        arguments: &DataSeal,
         before: Option<&Before>,
-        restore: &[PurposeName],
         printer: &Printer,
     ) -> Result<(u32, Inherited), Failure> {
-        let (epoch, mut inherits) = before.map_or_else(
-            || (1, Inherited::default()),
-            |before| (before.key_epoch, before.inherits.clone()),
-        );
+        let restore = &arguments.restore;
+        let (before, mut inherits) = before.map_or_else(Default::default, |before| {
+            (before.key_epoch, before.inherits.clone())
+        });
         inherits.revoked = self.agreement.named_now(&inherits.revoked);
         if let Some(other) = restore.iter().find(|one| !inherits.revoked.contains(one)) {
             return Err(Failure::usage(format!("`{}` was not sealed", self.spec.name))
@@ -207,7 +245,12 @@ impl<'a> Home<'a> {
                 self.spec.name
             ));
         }
-        Ok((epoch + u32::from(!restore.is_empty()), inherits))
+        let anew = !arguments.append || !restore.is_empty();
+        let epoch = before.checked_add(u32::from(anew)).ok_or_else(|| {
+            Failure::failed(format!("`{}` was not sealed", self.spec.name))
+                .why("no key epoch is left")
+        })?;
+        Ok((epoch, inherits))
     }
 
     fn limits(&self, arguments: &DataSeal) -> SealLimits {
@@ -269,6 +312,24 @@ impl<'a> Home<'a> {
         register::consents(self.folder, self.agreement, register, self.spec)
             .map(ConsentFrom::People)
     }
+}
+
+/// Destroys old keys that a command which was cut short has left.
+fn destroy_left(ring: &mut KeyRing, before: Option<&Before>) -> Done {
+    let Some(manifest) = before.and_then(|before| before.manifest.as_ref()) else {
+        return Ok(());
+    };
+    let destroyed = destroy_superseded(ring, manifest);
+    let what = format!("old keys of `{}` were not destroyed", manifest.dataset());
+    destroyed.or_fail(what).map(drop)
+}
+
+fn not_destroyed(error: &SealError) -> Failure {
+    Failure::failed("it is sealed, and old keys are not destroyed yet")
+        .because(error)
+        .hint(
+            "run `incamera data push` once that is mended: any command on the data set destroys them",
+        )
 }
 
 /// The version that rows are added to.
@@ -409,6 +470,12 @@ fn show(
             "\n  version {version} {what}; questions asked before count as new, and cost again, once it is pushed"
         ));
     }
+    if report.keys_destroyed > 0 {
+        text.push_str(&format!(
+            "\n  key epoch {}: {} old purpose keys destroyed, so that old copies open under nothing here (copies of the key ring made before still open them); queries wait until it is pushed: `incamera data push {dataset}`",
+            report.key_epoch, report.keys_destroyed
+        ));
+    }
     for (what, counts) in [
         (
             "without a pseudonym, left out",
@@ -471,6 +538,7 @@ fn show(
         "people_named_again": report.repeats.people,
         "people_with_different_consents": report.repeats.conflicting, "clamped": report.clamped,
         "parts_kept": report.parts_kept,
+        "key_epoch": report.key_epoch, "keys_destroyed": report.keys_destroyed,
         "small_classes": {
             "people_moved": report.small_classes.people_moved,
             "rows_moved": report.small_classes.rows_moved,

@@ -5,19 +5,23 @@ use std::time::Duration;
 
 use incamera_agreement::{Agreement, Ceiling, files};
 use incamera_net::client;
-use incamera_net::services::{AgreementStatus, StatusReply, StatusRequest};
+use incamera_net::services::{
+    AgreementStatus, NewestManifestReply, NewestManifestRequest, StatusReply, StatusRequest,
+};
 use incamera_net::tls::TlsOptions;
+use incamera_seal::{SignedManifest, open_manifest};
 use incamera_types::{
     AgreementDigest, AgreementId, DatasetName, Date, Digest, PartyName, PrivacyLoss,
 };
 use incamera_wire::v1::{DataVersion, Loss};
 use serde_json::{Value, json};
+use tonic::transport::Channel;
 
 use super::block_on;
 use super::room_client::{connect_failure, status_failure};
 use crate::args::PartyFolder;
 use crate::clock::now;
-use crate::failure::{Done, Failure};
+use crate::failure::{Context, Done, Failure};
 use crate::folder::{Folder, agreement_files};
 use crate::printer::Printer;
 use crate::spending;
@@ -45,28 +49,50 @@ pub fn run(arguments: &PartyFolder, printer: &Printer) -> Done {
     Ok(())
 }
 
-async fn ask(folder: &Folder) -> Result<StatusReply, Failure> {
+/// What the party's own service answers, if it does in time.
+async fn in_time<T>(answer: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let silent = || {
         Failure::failed("the party's service did not answer")
             .why(format!("it said nothing for {} s", PATIENCE.as_secs()))
             .hint("look at its log, or start it anew: `incamera party serve`")
     };
-    let answer = tokio::time::timeout(PATIENCE, ask_long(folder)).await;
+    let answer = tokio::time::timeout(PATIENCE, answer).await;
     answer.map_err(|_| silent())?
 }
 
-async fn ask_long(folder: &Folder) -> Result<StatusReply, Failure> {
+async fn ask(folder: &Folder) -> Result<StatusReply, Failure> {
+    in_time(async {
+        let mut owner = client::owner(connected(folder).await?);
+        refusal(owner.status(StatusRequest {}).await)
+    })
+    .await
+}
+
+async fn ask_manifest(
+    folder: &Folder,
+    request: NewestManifestRequest,
+) -> Result<NewestManifestReply, Failure> {
+    in_time(async {
+        let mut owner = client::owner_of_manifests(connected(folder).await?);
+        refusal(owner.newest_manifest(request).await)
+    })
+    .await
+}
+
+fn refusal<T>(reply: Result<tonic::Response<T>, tonic::Status>) -> Result<T, Failure> {
+    let reply = reply.map_err(|status| status_failure("the party's service refused", &status));
+    reply.map(tonic::Response::into_inner)
+}
+
+async fn connected(folder: &Folder) -> Result<Channel, Failure> {
     let key = folder.service_key()?;
     let address = folder.config.listen.to_string();
-    let channel = client::connect(&address, &key.public(), Some(&key), &TlsOptions::default())
-        .await
-        .map_err(|error| {
-            connect_failure("the party's service was not reached", &error)
-                .hint("start it with `incamera party serve`")
-        })?;
-    let reply = client::owner(channel).status(StatusRequest {}).await;
-    let reply = reply.map_err(|status| status_failure("the party's service refused", &status))?;
-    Ok(reply.into_inner())
+    let (service, options) = (key.public(), TlsOptions::default());
+    let channel = client::connect(&address, &service, Some(&key), &options);
+    channel.await.map_err(|error| {
+        connect_failure("the party's service was not reached", &error)
+            .hint("start it with `incamera party serve`")
+    })
 }
 
 /// How long the party's own service has to answer.
@@ -107,6 +133,32 @@ pub fn newest(
     let known = known.find(|known| known.id == id);
     let mut data = known.into_iter().flat_map(|known| known.data);
     Ok(data.find(|data| data.dataset == dataset.as_str()))
+}
+
+/// The newest manifest of a data set that the party's own service has, signed by the party.
+pub fn newest_manifest(
+    folder: &Folder,
+    agreement: &AgreementId,
+    dataset: &DatasetName,
+) -> Result<Option<SignedManifest>, Failure> {
+    let request = NewestManifestRequest {
+        agreement_id: agreement.as_bytes().to_vec(),
+        dataset: dataset.to_string(),
+    };
+    let reply = block_on(ask_manifest(folder, request))?;
+    let key = folder.service_key()?.public();
+    let open = |signed| open_manifest(&signed, &key);
+    let manifest = reply.manifest.map(open).transpose();
+    let manifest = manifest.or_fail("the manifest that the party's service has does not count")?;
+    let asked =
+        |found: &SignedManifest| found.agreement_id() == agreement && found.dataset() == dataset;
+    match manifest.as_ref().is_none_or(asked) {
+        true => Ok(manifest),
+        false => Err(
+            Failure::failed("the manifest that the party's service has does not count")
+                .why("it is another data set's"),
+        ),
+    }
 }
 
 /// What is left of the party's own ceiling over all agreements.

@@ -4,6 +4,7 @@
 mod killed;
 mod left;
 mod renamed;
+mod sealed_again;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -310,7 +311,7 @@ fn again_and_older(world: &World, ids: &str, old: &Path) {
         Holdings(world.root())
             .manifest("shop", "customers")
             .key_epoch(),
-        2
+        3
     );
     // The version before comes back: no broker takes it.
     let folder = Holdings(world.root()).sealed("shop", "purchases");
@@ -512,14 +513,15 @@ fn i3_a_revoked_purpose_comes_back_only_when_it_is_named() {
     good(data(&world, &["push"]));
     refused("sealed again");
     let folder = Holdings(world.root()).sealed("shop", "purchases");
-    let kept = tempfile::tempdir().unwrap();
-    copy_folder(&folder, kept.path());
     fs::remove_dir_all(&folder).unwrap();
-    world.seal_one("shop", "purchases");
-    bad(&data(&world, &["push"]), 3, &["revoked", "--restore"]);
-    fs::remove_dir_all(&folder).unwrap();
-    copy_folder(kept.path(), &folder);
     let source = world.path("data/purchases.csv");
+    good(data(
+        &world,
+        &["seal", "purchases", "--yes", "--data", &source],
+    ));
+    good(data(&world, &["push"]));
+    refused("lost and sealed again");
+    fs::remove_dir_all(&folder).unwrap();
     good(data(
         &world,
         &[

@@ -47,6 +47,20 @@ pub struct RegisterManifestReply {
     #[prost(uint64, tag = "1")]
     pub version: u64,
 }
+/// What a sealing goes on from where nothing sealed is at hand.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NewestManifestRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    pub agreement_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub dataset: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NewestManifestReply {
+    /// none if none is registered
+    #[prost(message, optional, tag = "1")]
+    pub manifest: ::core::option::Option<::incamera_wire::v1::Signed>,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StatusRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -776,6 +790,30 @@ pub mod owner_client {
                 .insert(GrpcMethod::new("incamera.services.v1.Owner", "Status"));
             self.inner.unary(req, path, codec).await
         }
+        pub async fn newest_manifest(
+            &mut self,
+            request: impl tonic::IntoRequest<super::NewestManifestRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::NewestManifestReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/incamera.services.v1.Owner/NewestManifest",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("incamera.services.v1.Owner", "NewestManifest"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -802,6 +840,13 @@ pub mod owner_server {
             &self,
             request: tonic::Request<super::StatusRequest>,
         ) -> std::result::Result<tonic::Response<super::StatusReply>, tonic::Status>;
+        async fn newest_manifest(
+            &self,
+            request: tonic::Request<super::NewestManifestRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::NewestManifestReply>,
+            tonic::Status,
+        >;
     }
     /// A party's own people; called with the party's own service key.
     #[derive(Debug)]
@@ -953,6 +998,51 @@ pub mod owner_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/incamera.services.v1.Owner/NewestManifest" => {
+                    #[allow(non_camel_case_types)]
+                    struct NewestManifestSvc<T: Owner>(pub Arc<T>);
+                    impl<
+                        T: Owner,
+                    > tonic::server::UnaryService<super::NewestManifestRequest>
+                    for NewestManifestSvc<T> {
+                        type Response = super::NewestManifestReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::NewestManifestRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Owner>::newest_manifest(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = NewestManifestSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

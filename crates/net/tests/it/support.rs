@@ -9,7 +9,8 @@ use incamera_net::server::{self, caller};
 use incamera_net::services::owner_client::OwnerClient;
 use incamera_net::services::owner_server::Owner;
 use incamera_net::services::{
-    RegisterManifestReply, RegisterManifestRequest, StatusReply, StatusRequest,
+    NewestManifestReply, NewestManifestRequest, RegisterManifestReply, RegisterManifestRequest,
+    StatusReply, StatusRequest,
 };
 use incamera_net::status::{Problem, ProblemKind};
 use incamera_net::tls::{self, TlsOptions};
@@ -45,6 +46,13 @@ impl Owner for Echo {
             party,
             ..Default::default()
         }))
+    }
+
+    async fn newest_manifest(
+        &self,
+        _: Request<NewestManifestRequest>,
+    ) -> Result<Response<NewestManifestReply>, Status> {
+        Ok(Response::new(NewestManifestReply::default()))
     }
 
     async fn register_manifest(

@@ -1,6 +1,7 @@
 //! New versions without the owner's files: other purposes, consent withdrawn, people forgotten,
 //! purposes revoked, new keys.
 
+mod anew;
 mod cut_short;
 mod refused;
 

@@ -10,8 +10,8 @@ use arrow::datatypes::DataType;
 use incamera_keys::{SecretString, SigningKey, sign_message};
 use incamera_seal::{
     Consent, Consents, Inherited, KeyRing, LocalFileError, MANIFEST_FILE, Manifest, Outline,
-    OwnRows, Part, PartKeys, SealError, SealJob, SealLimits, SealReport, SignedManifest, Source,
-    granted_parts, open_manifest, own_rows, part_path, read_manifest_file, read_part,
+    OwnRows, Part, PartKeys, Said, SealError, SealJob, SealLimits, SealReport, SignedManifest,
+    Source, granted_parts, open_manifest, own_rows, part_path, read_manifest_file, read_part,
     seal_dataset_keeping, unwrap_keys,
 };
 use incamera_types::{
@@ -303,7 +303,7 @@ impl World {
             version: before.as_ref().map_or(1, |before| before.version() + 1),
             previous: before.as_ref().map(|before| before.digest()),
             append_to: before.as_ref().filter(|_| self.append),
-            key_epoch: 1,
+            key_epoch: before.as_ref().map_or(1, |before| before.key_epoch()),
             inherits: Inherited::default(),
             matching_epoch: EPOCH,
             partitions: self.partitions,
@@ -320,6 +320,7 @@ impl World {
         };
         let now = UnixTime(1_000);
         let (ring, rng) = (&mut self.ring, &mut self.rng);
+        let wanted = |outline: &Outline, _: Said<'_>| wanted(outline);
         seal_dataset_keeping(job, ring, &self.signer, now, rng, wanted, keep)
     }
 

@@ -149,7 +149,9 @@ pub(super) fn all(
     let changed = told.iter().any(|one| one.done.is_some());
     let backups = destroyed.then(|| backups(work));
     lines.extend(backups.clone());
-    if changed {
+    if destroyed {
+        lines.push("queries wait until `incamera data push`: what the broker and the room have opens no more".to_owned());
+    } else if changed {
         lines.push("the room and the broker go on with the versions before until `incamera data push`; it sends the parts that are new".to_owned());
     }
     lines.extend(further.iter().map(|one| (*one).to_owned()));

@@ -20,9 +20,7 @@ const CHILD: &str = "INCAMERA_TEST_REWRITING";
 fn many() -> World {
     let mut world = World::new();
     world.partitions = 16;
-    let ids = 0..200;
-    let register: String = ids
-        .clone()
+    let register: String = (0..200)
         .map(|at| format!("p{at}@x,ads;measurement\n"))
         .collect();
     let report = world.seal_csv(
@@ -30,17 +28,20 @@ fn many() -> World {
         format!("email,consent\n{register}"),
     );
     world.consents = report.unwrap().consents;
-    let rows: String = ids
-        .map(|at| format!("p{at}@x,2026-03-01,{at},food\n"))
-        .collect();
+    world.seal_csv(&purchases(), many_purchases()).unwrap();
     world
-        .seal_csv(&purchases(), format!("email,day,amount,category\n{rows}"))
-        .unwrap();
-    world
+}
+
+fn many_purchases() -> String {
+    let rows = (0..200).map(|at| format!("p{at}@x,2026-03-01,{at},food\n"));
+    format!("email,day,amount,category\n{}", rows.collect::<String>())
 }
 
 /// What the child does, again and again, in the folder that it is given.
 fn rewrite_for_ever(world: &mut World, what: &str) {
+    while what == "seal" {
+        world.seal_csv(&purchases(), many_purchases()).unwrap();
+    }
     let forgotten: Vec<String> = (0..100).map(|at| format!("p{at}@x")).collect();
     for at in 0.. {
         let one = [forgotten[at % 100].as_str()];
@@ -208,4 +209,9 @@ fn i3_killed_while_consent_is_removed() {
 #[test]
 fn i3_killed_while_rotating() {
     killed("rotate", 200..=200);
+}
+
+#[test]
+fn i3_killed_while_sealing_again() {
+    killed("seal", 200..=200);
 }

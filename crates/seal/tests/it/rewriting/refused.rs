@@ -149,11 +149,11 @@ fn declarations_that_need_sealing_again_are_refused() {
 fn a_version_sealed_meanwhile_is_not_overwritten() {
     let mut world = World::sealed();
     let manifest = world.manifest("purchases");
-    world.seal_csv(&purchases(), PURCHASES_CSV).unwrap();
     let spec = tagged("amount", &["ads", "measurement"]);
+    let folder = world.out("purchases");
     let job = RewriteJob {
         manifest: &manifest,
-        folder: &world.out("purchases"),
+        folder: &folder,
         spec: &spec,
         revoked: PurposeSet::default(),
         renamed: BTreeMap::new(),
@@ -164,6 +164,7 @@ fn a_version_sealed_meanwhile_is_not_overwritten() {
         progress: &|_| {},
     };
     let plan = plan_rewrite(&job, &world.ring).unwrap();
+    world.seal_csv(&purchases(), PURCHASES_CSV).unwrap();
     let (ring, signer, rng) = (&mut world.ring, &world.signer, &mut world.rng);
     let error = rewrite(&job, &plan, ring, signer, NOW, rng, |_| Ok(())).unwrap_err();
     assert!(matches!(error, RewriteError::Overtaken { .. }));
