@@ -67,7 +67,7 @@ fn a_lost_ring_ends_the_sealed_data_and_sealing_again_goes_on() {
     world.start_party("shop", &[]);
     // What was sealed under the old keys opens under nothing, and nothing is charged for it.
     let refused = world.query(&[]);
-    assert_eq!(refused.code, 1, "{}", refused.failure());
+    assert_eq!(refused.code, 3, "{}", refused.failure());
     assert_eq!(world.spent("shop"), once);
     // The ids that were matched before have other pseudonyms under a new matching secret.
     let (customers, mailing) = (
