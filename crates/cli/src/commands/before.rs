@@ -41,11 +41,41 @@ impl Before {
             }
             (here, _) => here?,
         };
-        // Another machine's version is not followed unseen: only where nothing is here.
-        match here {
-            Some(here) => Ok(Some(here)),
-            None => Self::at_service(home, printer),
+        // Another machine's version is not followed unseen: only where nothing is here, or when
+        // whoever seals says so.
+        let Some(here) = here else {
+            return Self::at_service(home, printer);
+        };
+        match Self::pushed_later(home, &here) {
+            None => Ok(Some(here)),
+            Some(newest) if anew => {
+                printer.note(format!(
+                    "`{}` goes on from version {newest}, the newest that was pushed: version {} is left behind",
+                    home.spec.name, here.version
+                ));
+                Self::at_service(home, printer)
+            }
+            Some(newest) => Err(here.overtaken(home, newest)),
         }
+    }
+
+    /// The number of the newest version that was pushed, if it comes after the one that is here
+    /// and the party's service says so.
+    fn pushed_later(home: &Home<'_>, here: &Self) -> Option<u64> {
+        let newest = status::newest_manifest(home.folder, &home.agreement.id, &home.spec.name);
+        let newest = newest.ok()??.version();
+        (newest > here.version).then_some(newest)
+    }
+
+    fn overtaken(&self, home: &Home<'_>, newest: u64) -> Failure {
+        let (name, here) = (&home.spec.name, self.version);
+        Failure::failed(format!("`{name}` was not sealed"))
+            .why(format!(
+                "version {here} is sealed here, and version {newest} was pushed already: this folder is an older one, or another machine's is newer"
+            ))
+            .hint(format!(
+                "put the `sealed` folder of version {newest} back; or say `--yes` to go on from version {newest} with this file's rows"
+            ))
     }
 
     fn here(home: &Home<'_>, ring: &KeyRing) -> Result<Option<Self>, Failure> {

@@ -63,17 +63,13 @@ pub fn read_manifest(
     let key = folder.service_key()?.public();
     let signed = read_manifest_file(&path).or_fail(&what);
     let opened = signed.and_then(|signed| open_manifest(&signed, &key).or_fail(&what));
-    let fitting = opened.and_then(|manifest| {
-        let other = manifest.dataset() != dataset || *manifest.agreement_id() != agreement.id;
-        match other {
-            true => Err(Failure::failed(&what).why(format!(
-                "`{}` is the manifest of `{}`, under agreement {}",
-                path.display(),
-                manifest.dataset(),
-                manifest.agreement_id()
-            ))),
-            false => Ok(manifest),
-        }
+    let fitting = opened.and_then(|manifest| match manifest.dataset() != dataset {
+        true => Err(Failure::failed(&what).why(format!(
+            "`{}` is the manifest of `{}`",
+            path.display(),
+            manifest.dataset()
+        ))),
+        false => Ok(manifest),
     });
     fitting.map(Some).map_err(|failure| {
         failure.hint(format!(

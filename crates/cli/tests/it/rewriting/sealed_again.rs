@@ -119,3 +119,26 @@ fn i3_consents_taken_back_do_not_come_back_unseen() {
     good(data(&world, &seal));
     assert_eq!(agrees(), all);
 }
+
+/// An older folder put back is no version to go on from: what is sealed on it could never be
+/// pushed.
+#[test]
+fn an_older_folder_put_back_is_told_from_the_newest() {
+    let world = World::ready();
+    let sealed = Holdings(world.root()).sealed("shop", "purchases");
+    let old = fs::read(sealed.join("manifest")).unwrap();
+    let purchases = world.path("data/purchases.csv");
+    let seal = ["seal", "purchases", "--data", &purchases];
+    good(data(&world, &seal));
+    good(data(&world, &["push", "purchases"]));
+    fs::write(sealed.join("manifest"), old).unwrap();
+    bad(
+        &data(&world, &seal),
+        1,
+        &["version 1 is sealed here", "version 2 was pushed", "--yes"],
+    );
+    good(data(&world, &[&seal[..], &["--yes"]].concat()));
+    let newest = Holdings(world.root()).manifest("shop", "purchases");
+    assert_eq!(newest.version(), 3);
+    good(data(&world, &["push", "purchases"]));
+}
