@@ -122,10 +122,11 @@ pub fn template_own_data(inputs: &OwnData) -> String {
     text.push_str(&room(&inputs.room));
     let method = match parties {
         [_] => MATCHING_ALONE,
-        _ => MATCHING_TWO,
+        _ => MATCHING,
     };
     text.push_str(&method.replace("@IDS", &or(inputs.ids.as_ref(), "plain")));
     text.push_str(PURPOSES);
+    text.push_str(NO_PURPOSES);
     inputs
         .data
         .iter()
@@ -171,6 +172,7 @@ pub fn template_ad_measurement(inputs: &AdMeasurement) -> String {
         ),
         room(&inputs.room()),
         MATCHING.replace("@IDS", &or(inputs.ids.as_ref(), "email")),
+        format!("{PURPOSES}{CAMPAIGN_PURPOSES}"),
         data(inputs)
             .replace("@SHOP", &shop)
             .replace("@MAILER", &mailer),
@@ -304,12 +306,9 @@ max_ids = 500_000           # in one run
 max_runs = 12
 partitions = 4              # slices that sealed data are cut into
 
-# What data may be used for. Keys exist for these and for nothing else. A purpose may stand under
-# another (parent = "marketing"), which then means all below it; and may point to a term that a
-# vocabulary defines, such as one of the W3C's Data Privacy Vocabulary:
-#   marketing = { label = "Marketing", iri = "https://w3id.org/dpv#Marketing" }
-[purposes]
-measurement = { label = "Measuring campaigns" }
+"#;
+
+const CAMPAIGN_PURPOSES: &str = r#"measurement = { label = "Measuring campaigns" }
 ads = { label = "Choosing audiences" }
 
 "#;
@@ -398,23 +397,14 @@ partitions = 4              # slices that sealed data are cut into
 
 "#;
 
-const MATCHING_TWO: &str = r#"# How ids become pseudonyms: neither party learns who else is in the other's list.
-[matching]
-method = "commutative"
-ids = ["@IDS"]              # email, phone, or plain
-reveals = "nothing"
-max_ids = 500_000           # in one run
-max_runs = 12
-partitions = 4              # slices that sealed data are cut into
-
-"#;
-
 const PURPOSES: &str = r#"# What data may be used for. Keys exist for these and for nothing else. A purpose may stand under
 # another (parent = "marketing"), which then means all below it; and may point to a term that a
 # vocabulary defines, such as one of the W3C's Data Privacy Vocabulary:
 #   marketing = { label = "Marketing", iri = "https://w3id.org/dpv#Marketing" }
 [purposes]
-measurement = { label = "FILL IN: what data may be used for, in words" }
+"#;
+
+const NO_PURPOSES: &str = r#"measurement = { label = "FILL IN: what data may be used for, in words" }
 
 "#;
 

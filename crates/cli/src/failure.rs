@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
+use incamera_net::disk_full;
 
 use crate::printer::Printer;
 
@@ -42,20 +43,6 @@ pub struct Failure {
     pub hint: Option<String>,
     /// A text with a place in it, already drawn.
     pub picture: Option<String>,
-}
-
-/// Whether an error comes of a disk, a quota or a limit that takes no more.
-pub fn disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
-    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let io: Option<&std::io::Error> = error.downcast_ref();
-        if io.is_some_and(|io| matches!(io.kind(), StorageFull | QuotaExceeded | FileTooLarge)) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
 }
 
 /// What commands return.

@@ -10,10 +10,12 @@
 //! | [`config`] | one TOML file, unknown keys refused, errors with line and column |
 //! | [`telemetry`] | tracing to standard error, the end on a signal |
 //! | [`health`] | `/healthz` on the loopback |
+//! | [`disk_full()`] | whether a disk takes no more |
 //! | [`harden()`] | no core dumps, no inspection, panics without their message |
 
 pub mod client;
 pub mod config;
+mod disk;
 mod harden;
 pub mod health;
 mod peer;
@@ -22,6 +24,7 @@ pub mod status;
 pub mod telemetry;
 pub mod tls;
 
+pub use disk::disk_full;
 pub use harden::harden;
 
 /// The gRPC services and their messages, version 1.

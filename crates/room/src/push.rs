@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use incamera_agreement::Agreement;
 use incamera_keys::PublicKey;
+use incamera_net::disk_full;
 use incamera_net::services::{PushFrame, PushReply, push_frame::Frame};
 use incamera_net::status::{Problem, ProblemKind};
 use incamera_seal::{SignedManifest, open_manifest, peek_manifest};
@@ -197,7 +198,7 @@ impl From<StoreError> for Problem {
                     .hint("the owner runs `incamera data push` again")
             }
             StoreError::TooLong | StoreError::UnknownPart => invalid(&text),
-            StoreError::Io(error) if full(&error) => {
+            StoreError::Io(error) if disk_full(&error) => {
                 let text = "the room's disk is full; what it had is as it was";
                 let hint = "its operator makes room on the disk; then push again";
                 Problem::new(ProblemKind::Unavailable, "disk-full", text).hint(hint)
@@ -205,12 +206,6 @@ impl From<StoreError> for Problem {
             StoreError::Io(_) => Problem::internal(text),
         }
     }
-}
-
-/// Whether a write failed for want of room.
-fn full(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 fn invalid(text: &str) -> Problem {

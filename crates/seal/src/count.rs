@@ -10,7 +10,7 @@ use crate::manifest::{Manifest, Part};
 use crate::reader::decryption;
 use crate::ring::KeyRing;
 use crate::sealing::part_path;
-use crate::unwrap::{PartKeys, unwrap_keys};
+use crate::unwrap::{GrantedKey, PartKeys, unwrap_key};
 
 /// The rows of the sealed data set in `folder`; nothing if a part is not there or does not open.
 #[must_use]
@@ -34,8 +34,11 @@ fn part_rows(folder: &Path, manifest: &Manifest, part: &Part, ring: &KeyRing) ->
 fn footer_keys(manifest: &Manifest, part: &Part, ring: &KeyRing) -> Option<PartKeys> {
     let footer = part.key(None)?;
     footer.wraps.iter().find_map(|wrap| {
-        let keys = unwrap_keys(manifest, &wrap.purpose, &[], ring).ok()?;
-        let own = keys.into_iter().filter(|key| key.file_id == part.file_id);
-        PartKeys::check(part, own).ok()
+        let key = GrantedKey {
+            file_id: part.file_id,
+            column: None,
+            key: unwrap_key(manifest, &wrap.purpose, part, None, ring).ok()?,
+        };
+        PartKeys::check(part, [key]).ok()
     })
 }

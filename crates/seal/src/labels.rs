@@ -6,6 +6,8 @@ use incamera_types::{
     Transcript,
 };
 
+use crate::ring::PurposeSlot;
+
 /// A label and length-prefixed fields, readable by anyone: the encoding of
 /// [`Transcript`], not hashed.
 struct Labelled(Vec<u8>);
@@ -55,6 +57,16 @@ pub(crate) struct WrapPlace<'a> {
 }
 
 impl WrapPlace<'_> {
+    /// Which purpose key wraps it.
+    pub(crate) fn slot(&self) -> PurposeSlot {
+        PurposeSlot {
+            agreement_id: *self.agreement_id,
+            dataset: self.dataset.clone(),
+            key_epoch: self.key_epoch,
+            purpose: self.purpose.clone(),
+        }
+    }
+
     /// The associated data of the wrap.
     pub(crate) fn aad(&self) -> Vec<u8> {
         Labelled::new("incamera-wrap/1")

@@ -243,7 +243,8 @@ impl<'a> Unwrap<'a> {
     }
 }
 
-fn committed(part: &Part, sealed: &SealedKey, key: &DataKey) -> bool {
+/// Whether the manifest commits to `key` as this key of the part.
+pub(crate) fn committed(part: &Part, sealed: &SealedKey, key: &DataKey) -> bool {
     key_commitment(&part.file_id, sealed.column.as_ref(), key) == sealed.commitment
 }
 

@@ -28,7 +28,7 @@ use sha2::{Digest as _, Sha256};
 use crate::keytools::{KeyReference, key_metadata};
 use crate::labels::{WrapPlace, key_commitment, part_aad};
 use crate::plan::KeyPlan;
-use crate::ring::{KeyRing, PurposeSlot, RingError};
+use crate::ring::{KeyRing, RingError};
 use crate::table::zstd;
 
 /// Rows of a row group.
@@ -383,15 +383,11 @@ fn seal_key(
             column,
             purpose,
         };
-        let slot = PurposeSlot {
-            agreement_id: *scope.agreement_id,
-            dataset: scope.dataset.clone(),
-            key_epoch: scope.key_epoch,
-            purpose: purpose.clone(),
-        };
         wraps.push(wire::Wrap {
             purpose: purpose.to_string(),
-            wrapped: scope.ring.wrap(&slot, &place.aad(), &new.key, rng)?,
+            wrapped: scope
+                .ring
+                .wrap(&place.slot(), &place.aad(), &new.key, rng)?,
         });
     }
     Ok(wire::DataKey {

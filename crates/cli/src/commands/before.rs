@@ -41,30 +41,27 @@ impl Before {
             }
             (here, _) => here?,
         };
+        let newest = status::newest_manifest(home.folder, &home.agreement.id, &home.spec.name);
         // Another machine's version is not followed unseen: only where nothing is here, or when
         // whoever seals says so.
         let Some(here) = here else {
-            return Self::at_service(home, printer);
+            return Ok(Self::at_service(home, newest, printer));
         };
-        match Self::pushed_later(home, &here) {
-            None => Ok(Some(here)),
-            Some(newest) if anew => {
+        match newest {
+            Ok(Some(newest)) if newest.version() > here.version => {
+                if !anew {
+                    return Err(here.overtaken(home, newest.version()));
+                }
                 printer.note(format!(
-                    "`{}` goes on from version {newest}, the newest that was pushed: version {} is left behind",
-                    home.spec.name, here.version
+                    "`{}` goes on from version {}, the newest that was pushed: version {} is left behind",
+                    home.spec.name,
+                    newest.version(),
+                    here.version
                 ));
-                Self::at_service(home, printer)
+                Ok(Some(Self::pushed(&newest)))
             }
-            Some(newest) => Err(here.overtaken(home, newest)),
+            _ => Ok(Some(here)),
         }
-    }
-
-    /// The number of the newest version that was pushed, if it comes after the one that is here
-    /// and the party's service says so.
-    fn pushed_later(home: &Home<'_>, here: &Self) -> Option<u64> {
-        let newest = status::newest_manifest(home.folder, &home.agreement.id, &home.spec.name);
-        let newest = newest.ok()??.version();
-        (newest > here.version).then_some(newest)
     }
 
     fn overtaken(&self, home: &Home<'_>, newest: u64) -> Failure {
@@ -92,34 +89,41 @@ impl Before {
         }))
     }
 
-    /// The newest version that was pushed, if the party's service runs and can be asked.
-    fn at_service(home: &Home<'_>, printer: &Printer) -> Result<Option<Self>, Failure> {
+    /// The newest version that was pushed, if the party's service could be asked and knows one.
+    fn at_service(
+        home: &Home<'_>,
+        newest: Result<Option<SignedManifest>, Failure>,
+        printer: &Printer,
+    ) -> Option<Self> {
         let name = &home.spec.name;
-        let newest = match status::newest_manifest(home.folder, &home.agreement.id, name) {
-            Ok(newest) => newest,
+        match newest {
             Err(failure) => {
                 printer.note(format!(
                     "version 1 of `{name}`: nothing sealed is here, and the party's service was not asked ({}); if the data set was pushed before, see that the service runs (`incamera party serve`) and seal once more",
                     failure.causes.first().unwrap_or(&failure.what)
                 ));
-                return Ok(None);
+                None
             }
-        };
-        let Some(newest) = newest else {
-            return Ok(None);
-        };
-        printer.note(format!(
-            "`{name}` goes on from version {}, the newest that was pushed: nothing sealed is here to go on from",
-            newest.version()
-        ));
-        Ok(Some(Self {
+            Ok(newest) => newest.map(|newest| {
+                printer.note(format!(
+                    "`{name}` goes on from version {}, the newest that was pushed: nothing sealed is here to go on from",
+                    newest.version()
+                ));
+                Self::pushed(&newest)
+            }),
+        }
+    }
+
+    /// A version whose parts are not here.
+    fn pushed(newest: &SignedManifest) -> Self {
+        Self {
             version: newest.version(),
             digest: newest.digest(),
             key_epoch: newest.key_epoch(),
             inherits: Inherited::from(newest.manifest()),
             rows: None,
             manifest: None,
-        }))
+        }
     }
 
     /// `version 1 (16,915 rows)`.

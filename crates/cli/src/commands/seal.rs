@@ -5,6 +5,7 @@ use std::path::Path;
 
 use incamera_agreement::{Agreement, ConsentSource};
 use incamera_matching::ids;
+use incamera_net::disk_full;
 use incamera_party::Sealing;
 use incamera_seal::{
     Change, Consent, Consents, Crosswalk, Inherited, KeyRing, Outline, Removal, Said, SealError,
@@ -22,7 +23,7 @@ use super::matching::damaged_crosswalk;
 use super::{kept_until, register, room_client};
 use crate::args::DataSeal;
 use crate::clock::now;
-use crate::failure::{Context, Done, Failure, disk_full};
+use crate::failure::{Context, Done, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
 

@@ -6,11 +6,11 @@ use incamera_wire::v1 as wire;
 use rand_core::CryptoRng;
 
 use super::RewriteError;
-use crate::labels::{WrapPlace, key_commitment};
+use crate::labels::WrapPlace;
 use crate::manifest::{Manifest, Part, SealedKey, Wrap};
 use crate::plan::KeyPlan;
-use crate::ring::{KeyRing, PurposeSlot, UnwrapError};
-use crate::unwrap::{GrantedKey, PartKeys};
+use crate::ring::{KeyRing, UnwrapError};
+use crate::unwrap::{GrantedKey, PartKeys, committed};
 
 /// Opens the data keys of an own data set.
 pub(super) struct Opener<'a> {
@@ -25,7 +25,7 @@ impl Opener<'_> {
         for wrap in &sealed.wraps {
             match self.unwrap(part, sealed, wrap) {
                 Err(UnwrapError::NoKey) => {}
-                Ok(key) if fits(part, sealed, &key) => return Ok(Some(key)),
+                Ok(key) if committed(part, sealed, &key) => return Ok(Some(key)),
                 Ok(_) | Err(UnwrapError::Refused) => return Err(self.tampered(part)),
                 Err(UnwrapError::Ring(error)) => return Err(error.into()),
             }
@@ -40,8 +40,7 @@ impl Opener<'_> {
         let epoch = self.manifest.key_epoch();
         let column = sealed.column.as_ref();
         let place = place(self.manifest, epoch, &part.file_id, column, &wrap.purpose);
-        let slot = slot(self.manifest, epoch, &wrap.purpose);
-        self.ring.unwrap(&slot, &place.aad(), &wrap.wrapped)
+        self.ring.unwrap(&place.slot(), &place.aad(), &wrap.wrapped)
     }
 
     /// Every key of the part that some purpose still opens: the footer's and those of columns.
@@ -140,26 +139,12 @@ impl Opener<'_> {
             let opened = key.as_ref().ok_or_else(|| self.no_key())?;
             let column = sealed.column.as_ref();
             let place = place(self.manifest, key_epoch, &part.file_id, column, purpose);
-            let slot = slot(self.manifest, key_epoch, purpose);
             wraps.push(Wrap {
                 purpose: purpose.clone(),
-                wrapped: self.ring.wrap(&slot, &place.aad(), opened, rng)?,
+                wrapped: self.ring.wrap(&place.slot(), &place.aad(), opened, rng)?,
             });
         }
         Ok(wraps)
-    }
-}
-
-fn fits(part: &Part, sealed: &SealedKey, key: &DataKey) -> bool {
-    key_commitment(&part.file_id, sealed.column.as_ref(), key) == sealed.commitment
-}
-
-fn slot(manifest: &Manifest, key_epoch: u32, purpose: &PurposeName) -> PurposeSlot {
-    PurposeSlot {
-        agreement_id: *manifest.agreement_id(),
-        dataset: manifest.dataset().clone(),
-        key_epoch,
-        purpose: purpose.clone(),
     }
 }
 

@@ -7,7 +7,7 @@ mod refused;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use incamera_seal::{
     Anew, Change, Consents, Counts, Coverage, KeyRing, MANIFEST_FILE, Manifest, Movement, NoKey,
@@ -46,19 +46,18 @@ impl Default for Want<'_> {
     }
 }
 
-pub fn planned(
-    world: &World,
-    dataset: &str,
-    want: &Want<'_>,
-    then: impl FnOnce(&RewriteJob<'_>, Result<RewritePlan, RewriteError>),
-) {
-    let manifest = world.manifest(dataset);
-    let declared = manifest.declared();
+/// The job of a want.
+fn job<'a>(
+    manifest: &'a SignedManifest,
+    folder: &'a Path,
+    declared: &'a DatasetSpec,
+    want: &'a Want<'_>,
+) -> RewriteJob<'a> {
     let renamed = want.renamed.iter();
-    let job = RewriteJob {
-        manifest: &manifest,
-        folder: &world.out(dataset),
-        spec: want.spec.as_ref().unwrap_or(&declared),
+    RewriteJob {
+        manifest,
+        folder,
+        spec: want.spec.as_ref().unwrap_or(declared),
         revoked: set(want.revoked),
         renamed: renamed
             .map(|(old, new)| (purpose(old), purpose(new)))
@@ -68,7 +67,18 @@ pub fn planned(
         anew: want.anew,
         change: want.change,
         progress: &|_| {},
-    };
+    }
+}
+
+pub fn planned(
+    world: &World,
+    dataset: &str,
+    want: &Want<'_>,
+    then: impl FnOnce(&RewriteJob<'_>, Result<RewritePlan, RewriteError>),
+) {
+    let (manifest, folder) = (world.manifest(dataset), world.out(dataset));
+    let declared = manifest.declared();
+    let job = job(&manifest, &folder, &declared, want);
     let plan = plan_rewrite(&job, &world.ring);
     then(&job, plan);
 }
@@ -79,23 +89,9 @@ pub fn remade(
     dataset: &str,
     want: &Want<'_>,
 ) -> Result<(Counts, Rewritten), RewriteError> {
-    let manifest = world.manifest(dataset);
+    let (manifest, folder) = (world.manifest(dataset), world.out(dataset));
     let declared = manifest.declared();
-    let renamed = want.renamed.iter();
-    let job = RewriteJob {
-        manifest: &manifest,
-        folder: &world.out(dataset),
-        spec: want.spec.as_ref().unwrap_or(&declared),
-        revoked: set(want.revoked),
-        renamed: renamed
-            .map(|(old, new)| (purpose(old), purpose(new)))
-            .collect(),
-        register: manifest.register(),
-        movement: want.movement,
-        anew: want.anew,
-        change: want.change,
-        progress: &|_| {},
-    };
+    let job = job(&manifest, &folder, &declared, want);
     let plan = plan_rewrite(&job, &world.ring)?;
     let (ring, signer, rng) = (&mut world.ring, &world.signer, &mut world.rng);
     let done = rewrite(&job, &plan, ring, signer, NOW, rng, |_| Ok(()))?;
