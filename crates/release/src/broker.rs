@@ -123,6 +123,19 @@ impl CurrentData {
         Ok(current)
     }
 
+    /// What was the newest in the first round still is: a version that was replaced between the
+    /// rounds may have lost its keys, and is refused for what it is.
+    pub(crate) fn still_newest(&self, ledger: &Ledger) -> Result<(), Refusal> {
+        let agreement = &self.request.agreement().id;
+        for OwnData { read, manifest } in &self.data {
+            let newest = ledger.newest_manifest(agreement, &read.dataset)?;
+            if newest.is_none_or(|newest| newest.digest != manifest.digest()) {
+                return Err(not_newest(read));
+            }
+        }
+        Ok(())
+    }
+
     /// Whoever withdrew consent in the register may still have keys in what was sealed by its
     /// older versions: that opens no more until it is sealed by the newest.
     pub(crate) fn follow_consents(&self, ledger: &Ledger) -> Result<(), Refusal> {
@@ -223,9 +236,7 @@ fn newest(
     ledger: &Ledger,
 ) -> Result<OwnData, Refusal> {
     let agreement = request.agreement();
-    let not_newest = || Refusal::NotNewest {
-        dataset: read.dataset.clone(),
-    };
+    let not_newest = || not_newest(&read);
     let newest = ledger.newest_manifest(&agreement.id, &read.dataset)?;
     let newest = newest.ok_or_else(not_newest)?;
     if request.request().manifest(&read.dataset) != Some(newest.digest) {
@@ -254,6 +265,12 @@ fn opened(
     let signed: Signed = decode(&newest.signed, MAX_MANIFEST_BYTES)
         .map_err(|error| unfit(&newest.dataset, error.into()))?;
     open_manifest(&signed, key).map_err(|error| unfit(&newest.dataset, error))
+}
+
+fn not_newest(read: &DatasetRead) -> Refusal {
+    Refusal::NotNewest {
+        dataset: read.dataset.clone(),
+    }
 }
 
 fn unfit(dataset: &DatasetName, source: ManifestError) -> Refusal {

@@ -43,10 +43,9 @@ pub struct Committed<'a> {
 }
 
 impl Reserved {
-    /// Step 7: the agreement is still in force, the owner's rules still permit, its data are still kept, consents are those that were
-    /// sealed under, every owner
-    /// read has reserved for the same request and room key with time left, the keys unwrap;
-    /// then, in one durable transaction, charge, seed and log entry. May be asked again until
+    /// Step 7: the agreement is still in force, the owner's rules still permit, its data are still
+    /// kept and the newest, consents are those that were sealed under, every owner read has
+    /// reserved for the same request and room key with time left, the keys unwrap; then, in one durable transaction, charge, seed and log entry. May be asked again until
     /// the reservation ends: a repeat is free.
     ///
     /// # Errors
@@ -68,6 +67,7 @@ impl Reserved {
         }
         self.permit_again(broker.rules)?;
         still_kept(request, self.owner(), now)?;
+        self.attested.current.still_newest(broker.ledger)?;
         self.attested.current.follow_consents(broker.ledger)?;
         let room_key = self.room_key();
         let all = AllReserved::check(request, room_key, reservations, now, MIN_LEFT_S)?;

@@ -138,8 +138,8 @@ fn i4_the_second_round_looks_again() {
     let paused = with_reservations(|world, _| world.owner("shop").rules.paused = true);
     assert!(matches!(paused, Refusal::Paused));
     let sealed = with_reservations(|world, _| world.seal("purchases", crate::world::PURCHASES));
-    assert!(matches!(sealed, Refusal::Ledger(_)));
-    assert_eq!(sealed.kind(), RefusalKind::Retry);
+    assert!(matches!(sealed, Refusal::NotNewest { .. }), "{sealed:?}");
+    assert_eq!(sealed.kind(), RefusalKind::Policy);
     let poor = with_reservations(|world, _| {
         world.owner("shop").population = PrivacyLoss::default();
     });
