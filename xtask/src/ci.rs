@@ -28,6 +28,23 @@ const STEPS: &[Step] = &[
         ],
         &[],
     ),
+    // What people run: code that only a simulated TEE uses must not be left over in it.
+    (
+        "clippy of the production build",
+        &[
+            "clippy",
+            "--package",
+            "incamera-cli",
+            "--no-default-features",
+            "--features",
+            "pkcs11",
+            "--locked",
+            "--",
+            "--deny",
+            "warnings",
+        ],
+        &[],
+    ),
     (
         "documents",
         &["doc", "--workspace", "--no-deps", "--locked"],
