@@ -285,11 +285,52 @@ fn no_runs_left(runs: u32, limit: u32) -> Failure {
 }
 
 /// What to do about a crosswalk that cannot be read.
-pub fn damaged_crosswalk(path: &Path) -> String {
+fn damaged_crosswalk(path: &Path) -> String {
     format!(
         "put it back from a backup, or move `{}` away and run `incamera match run` again, on both sides, with all ids: each gets the pseudonym that it had, by the secret in the key ring",
         path.display()
     )
+}
+
+/// The crosswalk of the agreement's matching epoch; `what` is said of one that there is not.
+pub fn crosswalk(
+    folder: &Folder,
+    agreement: &Agreement,
+    kind: &IdKind,
+    what: &str,
+) -> Result<Crosswalk, Failure> {
+    let path = folder.crosswalk(&agreement.id, kind);
+    let crosswalk = Crosswalk::read(&path).map_err(|error| {
+        Failure::failed(what)
+            .because(&error)
+            .hint(match path.exists() {
+                true => damaged_crosswalk(&path),
+                false => "run `incamera match run` first: it makes the crosswalk".to_owned(),
+            })
+    })?;
+    let scope = CrosswalkScope {
+        agreement_id: agreement.id,
+        epoch: agreement.matching.epoch,
+        id_kind: kind.clone(),
+    };
+    if crosswalk.scope() == &scope {
+        return Ok(crosswalk);
+    }
+    // Pseudonyms of another epoch join with nobody's, and nothing would say so.
+    let why = match crosswalk.scope() {
+        found if found.agreement_id == scope.agreement_id && found.id_kind == scope.id_kind => {
+            format!(
+                "`{}` is of matching epoch {}, and the agreement is in epoch {}",
+                path.display(),
+                found.epoch,
+                scope.epoch
+            )
+        }
+        _ => format!("`{}` is of something else", path.display()),
+    };
+    Err(Failure::failed(what).why(why).hint(
+        "run `incamera match run` under this version, on both sides, with all ids; then seal every data set again",
+    ))
 }
 
 /// What earlier runs gave: compared with what this one gives.

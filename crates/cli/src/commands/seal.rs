@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::before::Before;
 use super::data::own_dataset;
-use super::matching::damaged_crosswalk;
+use super::matching;
 use super::{kept_until, register, room_client};
 use crate::args::DataSeal;
 use crate::clock::now;
@@ -286,18 +286,8 @@ impl<'a> Home<'a> {
         let Some(kind) = kind else {
             return Ok(None);
         };
-        let path = self.folder.crosswalk(&self.agreement.id, &kind);
-        let crosswalk = Crosswalk::read(&path).map_err(|error| {
-            Failure::failed(format!(
-                "`{}` has no crosswalk to read it with",
-                self.spec.name
-            ))
-            .because(&error)
-            .hint(match path.exists() {
-                true => damaged_crosswalk(&path),
-                false => "run `incamera match run` first: it makes the crosswalk".to_owned(),
-            })
-        })?;
+        let what = format!("`{}` has no crosswalk to read it with", self.spec.name);
+        let crosswalk = matching::crosswalk(self.folder, self.agreement, &kind, &what)?;
         Ok(Some(People { kind, crosswalk }))
     }
 

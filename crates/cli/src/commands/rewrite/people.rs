@@ -9,7 +9,7 @@ use incamera_types::{IdKind, Pseudonym};
 
 use super::Work;
 use crate::args::People;
-use crate::commands::matching::damaged_crosswalk;
+use crate::commands::matching;
 use crate::failure::{Context, Done, Failure};
 
 /// Ids read from a file, looked up in the crosswalk.
@@ -33,14 +33,8 @@ impl Ids {
         let kind = kind(work, people)?;
         let prepared = ids::collect(texts(people, &kind)?, &kind);
         let path = work.folder.crosswalk(&work.agreement().id, &kind);
-        let crosswalk = Crosswalk::read(&path).map_err(|error| {
-            Failure::failed("the ids cannot be looked up")
-                .because(&error)
-                .hint(match path.exists() {
-                    true => damaged_crosswalk(&path),
-                    false => "run `incamera match run` first: it makes the crosswalk".to_owned(),
-                })
-        })?;
+        let what = "the ids cannot be looked up";
+        let crosswalk = matching::crosswalk(&work.folder, work.agreement(), &kind, what)?;
         let found = prepared.ids.iter().filter_map(|id| crosswalk.lookup(id));
         let known: BTreeSet<Pseudonym> = found.collect();
         let unknown = (prepared.ids.len() - known.len()) as u64;
