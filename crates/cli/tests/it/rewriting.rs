@@ -20,7 +20,7 @@ use incamera_types::{ColumnName, Pseudonym};
 use incamera_wire::v1::LogEntry;
 
 use crate::invariants::support::{Holdings, copy_folder, files_below, purpose};
-use crate::world::{AGREEMENT, World};
+use crate::world::World;
 
 /// `p1` has one purchase, `P2` two; the others nobody knows.
 const IDS: &str = "p1@mail.example\n  P2@Mail.example\nunknown@x.example\nno id at all\n\n";
@@ -360,20 +360,6 @@ fn i3_consent_withdrawn_at_home_holds_everywhere() {
     assert!(!rows(&world, "purchases", "measurement").contains_key(one.as_bytes()));
 }
 
-/// Version 2 of the agreement, changed by `edit`, in the place of version 1.
-fn second(world: &World, edit: impl FnOnce(String) -> String) {
-    let first = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
-    let digest = run(world, &["agreement", "check", &first]).text("/digest");
-    world.agree("second", |text| {
-        let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
-        let text = text.replacen("\"second\"", &format!("\"{AGREEMENT}\""), 1);
-        edit(text.replacen("version = 1", &head, 1))
-    });
-    world.stage.stop("room");
-    world.write_room("second");
-    world.start_room();
-}
-
 /// Under the newest version, at one party.
 fn under_second(world: &World, party: &str, arguments: &[&str]) -> Outcome {
     let folder = world.path(party);
@@ -385,7 +371,7 @@ fn under_second(world: &World, party: &str, arguments: &[&str]) -> Outcome {
 #[test]
 fn i3_purposes_follow_the_agreement() {
     let world = World::ready();
-    second(&world, |text| {
+    world.second(|text| {
         let more = "max = 500, purposes = [\"ads\", \"measurement\"]";
         let text = text.replacen("max = 500, purposes = [\"measurement\"]", more, 1);
         let fewer = "\"pseudonym\", purposes = [\"measurement\"]";
@@ -430,7 +416,7 @@ fn i3_purposes_follow_the_agreement() {
 #[test]
 fn i3_data_kept_no_longer_lose_their_keys() {
     let world = World::ready();
-    second(&world, |text| {
+    world.second(|text| {
         let customers = "[datasets.customers]\nowner = \"shop\"";
         assert!(text.contains(customers));
         text.replacen(

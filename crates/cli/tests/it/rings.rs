@@ -1,10 +1,120 @@
 //! Key rings of every kind, lost and found again, with the real programs: docs/keys.md.
 
+mod epoch;
+mod lost;
+mod stolen;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use incamera_testkit::stage::Outcome;
+use serde_json::Value;
+
 use crate::world::{AGREEMENT, Data, World};
+
+/// The window of another question.
+const ELSEWHEN: [&str; 2] = ["from=2026-03-02", "until=2026-05-30"];
+
+#[track_caller]
+fn good(outcome: Outcome) -> Outcome {
+    assert_eq!(outcome.code, 0, "{}\n{}", outcome.failure(), outcome.errors);
+    outcome
+}
+
+#[track_caller]
+fn bad(outcome: &Outcome, code: i32, says: &str) {
+    let text = format!("{} {}", outcome.failure(), outcome.text("/error/hint"));
+    assert_eq!(outcome.code, code, "{text}");
+    assert!(text.contains(says), "`{says}`: {text}");
+}
+
+/// Changes the document of a ring behind everybody's back: a part of it is lost.
+fn edit_ring(world: &World, party: &str, edit: impl FnOnce(&mut Value)) {
+    let path = world.path(&format!("{party}/ring.age"));
+    let passphrase = fs::read_to_string(world.path(&format!("{party}/passphrase.txt"))).unwrap();
+    let passphrase = || passphrase.trim_end().to_owned().into();
+    let opened = age::decrypt(
+        &age::scrypt::Identity::new(passphrase()),
+        &fs::read(&path).unwrap(),
+    );
+    let mut document: Value = serde_json::from_slice(&opened.unwrap()).unwrap();
+    edit(&mut document);
+    let mut recipient = age::scrypt::Recipient::new(passphrase());
+    recipient.set_work_factor(1);
+    let sealed = age::encrypt(&recipient, document.to_string().as_bytes());
+    fs::write(&path, sealed.unwrap()).unwrap();
+}
+
+/// Keys as `init` makes them, in a folder beside.
+fn fresh_keys(world: &World, name: &str) -> String {
+    let folder = world.path(name);
+    world.done(&["init", &folder, "--name", name, "--analyst", "ana"]);
+    folder
+}
+
+/// Puts a key of `fresh` (`service` or `signs`) in the place of the shop's own, and into the
+/// files that name it.
+fn take_over(world: &World, fresh: &str, key: &str) {
+    let name = match key {
+        "signs" => "signing_key",
+        _ => "service_key",
+    };
+    for file in [name.to_owned(), format!("{name}.pub")] {
+        let to = world.path(&format!("shop/{file}"));
+        fs::copy(format!("{fresh}/{file}"), to).unwrap();
+    }
+    let line = |file: &str| -> Option<(String, String)> {
+        let text = fs::read_to_string(file).unwrap();
+        let line = text.lines().find(|line| line.starts_with(key))?.to_owned();
+        Some((text, line))
+    };
+    for file in ["public.toml", "party.toml"] {
+        let own = world.path(&format!("shop/{file}"));
+        if let (Some((text, old)), Some((_, new))) = (line(&own), line(&format!("{fresh}/{file}")))
+        {
+            fs::write(&own, text.replace(&old, &new)).unwrap();
+        }
+    }
+}
+
+/// A new agreement in the place of the one before, up to pushed data; both services run.
+fn agree_anew(world: &World) {
+    world.stage.stop("room");
+    for folder in ["shop/agreements", "mailer/agreements", "room"] {
+        fs::remove_dir_all(world.path(folder)).unwrap();
+        fs::create_dir(world.path(folder)).unwrap();
+    }
+    world.agree(AGREEMENT, |text| text);
+    world.write_room(AGREEMENT);
+    world.start_room();
+    world.match_people();
+    world.seal();
+    world.push();
+}
+
+/// `match run` of both, of which each may fail.
+fn match_both(world: &World) -> [Outcome; 2] {
+    let run = |party: &str, data: &str| {
+        let (party, data) = (world.path(party), world.path(data));
+        let arguments = [
+            "match", "run", "--party", &party, "--data", &data, "--wait", "20",
+        ];
+        world.stage.command(&arguments).unwrap()
+    };
+    std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| run("mailer", "data/mailing.csv"));
+        [run("shop", "data/customers.csv"), theirs.join().unwrap()]
+    })
+}
+
+/// Another matching secret would give ids that were matched before other pseudonyms.
+fn matching_is_refused(world: &World) {
+    let both = match_both(world);
+    assert!(both.iter().any(|run| run.code != 0));
+    let said: Vec<String> = both.iter().map(Outcome::failure).collect();
+    assert!(said.iter().any(|run| run.contains("earlier")), "{said:?}");
+}
 
 /// A pair of OpenSSH keys; none where there is no `ssh-keygen`.
 fn ssh_key(world: &World, name: &str) -> Option<String> {
@@ -32,76 +142,6 @@ fn use_ring(world: &World, said: &str) {
     let kept: Vec<&str> = text.lines().filter(old).collect();
     let keys = format!("[keys]\n{}", lines.join("\n"));
     fs::write(&file, kept.join("\n").replace("[keys]", &keys)).unwrap();
-}
-
-#[test]
-fn a_lost_ring_ends_the_sealed_data_and_sealing_again_goes_on() {
-    let world = World::ready();
-    assert_eq!(world.query(&[]).code, 0);
-    let once = world.spent("shop");
-    assert!(once > 0);
-    world.stage.stop("shop");
-    let (shop, ring) = (world.path("shop"), world.path("shop/ring.age"));
-    fs::remove_file(&ring).unwrap();
-    let refused = world
-        .stage
-        .command(&["ring", "show", "--party", &shop])
-        .unwrap();
-    assert_eq!(refused.code, 1);
-
-    let passphrase = world.path("shop/passphrase.txt");
-    let new = [
-        "ring",
-        "new",
-        "--out",
-        &ring,
-        "--passphrase-file",
-        &passphrase,
-    ];
-    world.done(&new);
-    assert_eq!(
-        world.stage.command(&new).unwrap().code,
-        1,
-        "a ring was overwritten"
-    );
-    world.start_party("shop", &[]);
-    // What was sealed under the old keys opens under nothing, and nothing is charged for it.
-    let refused = world.query(&[]);
-    assert_eq!(refused.code, 3, "{}", refused.failure());
-    assert_eq!(world.spent("shop"), once);
-    // The ids that were matched before have other pseudonyms under a new matching secret.
-    let (customers, mailing) = (
-        world.path("data/customers.csv"),
-        world.path("data/mailing.csv"),
-    );
-    let mailer = world.path("mailer");
-    let [ours, theirs] = std::thread::scope(|scope| {
-        let run = |party: &str, data: &str| {
-            let arguments = [
-                "match", "run", "--party", party, "--data", data, "--wait", "20",
-            ];
-            world.stage.command(&arguments).unwrap()
-        };
-        let (shop, customers, mailer, mailing) = (&shop, &customers, &mailer, &mailing);
-        let theirs = scope.spawn(move || run(mailer, mailing));
-        [run(shop, customers), theirs.join().unwrap()]
-    });
-    assert_ne!((ours.code, theirs.code), (0, 0));
-    assert!(
-        [&ours, &theirs]
-            .iter()
-            .any(|run| run.failure().contains("earlier")),
-        "{} {}",
-        ours.failure(),
-        theirs.failure()
-    );
-
-    world.seal_one("shop", "customers");
-    world.seal_one("shop", "purchases");
-    world.push_one("shop");
-    let answered = world.query(&[]);
-    assert_eq!(answered.code, 0, "{}", answered.failure());
-    assert_eq!(world.spent("shop"), 2 * once, "charged anew");
 }
 
 #[test]
@@ -286,93 +326,4 @@ fn all_the_way(folder: &Path) {
     world.start_party("shop", &[]);
     assert_eq!(world.query(&[]).code, 0);
     assert_eq!(world.spent("shop"), once);
-}
-
-/// Keys as `init` makes them, in a folder beside.
-fn fresh_keys(world: &World, name: &str) -> String {
-    let folder = world.path(name);
-    world.done(&["init", &folder, "--name", name, "--analyst", "ana"]);
-    folder
-}
-
-/// An agreement names the keys that speak for a party, so with another service key the old one
-/// counts no more. A new agreement, matched and sealed anew, goes on; what was spent stays.
-#[test]
-fn a_lost_service_key_ends_its_agreements_and_a_new_one_goes_on() {
-    let world = World::ready();
-    assert_eq!(world.query(&[]).code, 0);
-    let once = world.spent("shop");
-    let fresh = fresh_keys(&world, "fresh");
-    world.stage.stop("shop");
-    for file in ["service_key", "service_key.pub"] {
-        fs::copy(
-            format!("{fresh}/{file}"),
-            world.path(&format!("shop/{file}")),
-        )
-        .unwrap();
-    }
-    let service = |file: &str| {
-        let text = fs::read_to_string(file).unwrap();
-        let line = text
-            .lines()
-            .find(|line| line.starts_with("service"))
-            .unwrap();
-        (text.clone(), line.to_owned())
-    };
-    let (public, old) = service(&world.path("shop/public.toml"));
-    let (_, new) = service(&format!("{fresh}/public.toml"));
-    fs::write(world.path("shop/public.toml"), public.replace(&old, &new)).unwrap();
-    world.start_party("shop", &[]);
-    let refused = world.query(&[]);
-    assert_ne!(refused.code, 0);
-    assert_eq!(world.spent("shop"), once);
-
-    world.stage.stop("room");
-    for folder in ["shop/agreements", "mailer/agreements", "room"] {
-        fs::remove_dir_all(world.path(folder)).unwrap();
-        fs::create_dir(world.path(folder)).unwrap();
-    }
-    world.agree(AGREEMENT, |text| text);
-    world.write_room(AGREEMENT);
-    world.start_room();
-    world.match_people();
-    world.seal();
-    world.push();
-    let answered = world.query(&[]);
-    assert_eq!(answered.code, 0, "{}", answered.failure());
-    assert_eq!(world.spent("shop"), 2 * once);
-}
-
-/// An analyst whose key is lost has another in the next version, and the lost one asks no more.
-#[test]
-fn a_lost_analyst_key_is_replaced_by_the_next_version() {
-    let world = World::ready();
-    let fresh = fresh_keys(&world, "fresh");
-    let first = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
-    let digest = world.done(&["agreement", "check", &first]).text("/digest");
-    let public = |folder: &str| {
-        let file = format!("{folder}/analysts/ana.pub");
-        let text = fs::read_to_string(file).unwrap();
-        text.rsplit_once(' ').unwrap().0.to_owned()
-    };
-    let (old, new) = (public(&world.path("mailer")), public(&fresh));
-    world.agree("second", |text| {
-        let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
-        let text = text.replacen("\"second\"", &format!("\"{AGREEMENT}\""), 1);
-        assert!(text.contains(&old));
-        text.replacen("version = 1", &head, 1).replace(&old, &new)
-    });
-    world.stage.stop("room");
-    world.write_room("second");
-    world.start_room();
-    let refused = world.query_under("second", &[]);
-    assert_ne!(refused.code, 0, "the lost key still asks");
-    assert_eq!(world.spent("shop"), 0);
-    fs::copy(
-        format!("{fresh}/analysts/ana"),
-        world.path("mailer/analysts/ana"),
-    )
-    .unwrap();
-    let answered = world.query_under("second", &[]);
-    assert_eq!(answered.code, 0, "{}", answered.failure());
 }

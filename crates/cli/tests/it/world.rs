@@ -197,6 +197,21 @@ impl World {
         }
     }
 
+    /// Version 2 of the agreement, changed by `edit`, in the place of version 1: its file is
+    /// called `second`.
+    pub fn second(&self, edit: impl FnOnce(String) -> String) {
+        let first = self.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
+        let digest = self.done(&["agreement", "check", &first]).text("/digest");
+        self.agree("second", |text| {
+            let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
+            let text = text.replacen("\"second\"", &format!("\"{AGREEMENT}\""), 1);
+            edit(text.replacen("version = 1", &head, 1))
+        });
+        self.stage.stop("room");
+        self.write_room("second");
+        self.start_room();
+    }
+
     pub fn write_room(&self, agreement: &str) {
         let text = format!(
             "format = \"incamera-room/1\"\nlisten = \"{}\"\nagreement = \"{agreement}.toml\"\nstorage = \"storage\"\ninsecure_simulated_tee = true\n",

@@ -1,6 +1,8 @@
 use incamera_keys::SeedKey;
-use incamera_ledger::{LedgerError, seed_commitment};
+use incamera_ledger::{Ledger, LedgerError, seed_commitment};
 use incamera_types::RequestDigest;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
 
 use crate::fixture::{Fixture, LIFETIME_S, NOW, Want, d, rho, shop};
 
@@ -74,6 +76,47 @@ fn superseded_seeds_are_erased() {
     assert!(!in_file(&owner));
     assert_eq!(owner.spent(), rho(100));
     assert!(owner.reserve(Want::default()).is_err());
+}
+
+/// With the seed key and a copy of the ledger a thief has the owner's share of the noise of past
+/// answers. Once the data are sealed anew the ledger holds those seeds no more; those of later
+/// answers lie under the same key.
+#[test]
+fn a_stolen_seed_key_opens_no_seed_of_data_that_were_sealed_anew() {
+    let mut owner = Fixture::on_disk();
+    let (charged, _) = owner.spend(Want::default()).unwrap();
+    let stolen = |owner: &Fixture| {
+        let copy = owner.path().with_file_name("copy.sqlite");
+        std::fs::copy(owner.path(), &copy).unwrap();
+        let mut thief = Fixture::new();
+        thief.ledger = Ledger::open(&copy, &shop()).unwrap();
+        thief.seed_key = SeedKey::from_bytes(*owner.seed_key.expose());
+        thief.rng = ChaCha20Rng::seed_from_u64(8);
+        thief.manifests.clone_from(&owner.manifests);
+        let connection = rusqlite::Connection::open(copy).unwrap();
+        let seeds = connection.query_row("SELECT count(*) FROM seeds", [], |row| row.get(0));
+        (thief, seeds.unwrap())
+    };
+    let (mut thief, seeds): (_, i64) = stolen(&owner);
+    let opened = thief.reserve(Want::default()).unwrap();
+    assert_eq!(
+        (opened.seed().expose(), seeds),
+        (charged.seed().expose(), 1)
+    );
+
+    owner.register(1, 2, 51).unwrap();
+    owner.manifests = vec![("customers".parse().unwrap(), d(51))];
+    let (mut thief, seeds): (_, i64) = stolen(&owner);
+    let anew = thief.reserve(Want::default()).unwrap();
+    assert_ne!(anew.seed().expose(), charged.seed().expose());
+    assert_eq!(seeds, 0);
+    let later = Want {
+        request: 11,
+        ..Want::default()
+    };
+    let (charged, _) = owner.spend(later).unwrap();
+    let opened = stolen(&owner).0.reserve(later).unwrap();
+    assert_eq!(opened.seed().expose(), charged.seed().expose());
 }
 
 /// Another owner has newer data: seen when a request over them is committed, with that

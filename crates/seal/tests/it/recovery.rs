@@ -148,6 +148,67 @@ fn a_recipient_that_is_taken_away_opens_no_later_file() {
     assert!(!ring.recovery_file().exists() && !left.exists());
 }
 
+/// With its identity and its file a thief has the ring of that day. Keys made once it is taken
+/// away are not its own.
+#[test]
+fn a_stolen_recovery_identity_opens_what_was_and_nothing_later() {
+    let folder = tempdir().unwrap();
+    let (old, new) = (key_slot(1, "ads"), key_slot(2, "ads"));
+    let ((thief, thief_public), (mine, public)) = (identity(), identity());
+    let mut ring = ring_at(&folder.path().join("ring.age"));
+    ensure(&mut ring, &old, 2).unwrap();
+    ring.add_recovery(&thief_public).unwrap();
+    let stolen = folder.path().join("stolen.age");
+    let opener = || AgeFile::identity(&thief).unwrap();
+    let (taken, _) = KeyRing::recover(&ring.recovery_file(), opener(), &stolen, weak()).unwrap();
+    let was = wrapped(&ring, &old);
+    assert!(opens(&taken, &old, &was));
+
+    assert!(ring.remove_recovery(&thief_public).unwrap());
+    ring.add_recovery(&public).unwrap();
+    ensure(&mut ring, &new, 3).unwrap();
+    ring.destroy_purpose_keys(|slot| slot.key_epoch == 1)
+        .unwrap();
+    assert!(!has(&taken, &new) && has(&taken, &old));
+    let at = folder.path().join("again.age");
+    let refused = KeyRing::recover(&ring.recovery_file(), opener(), &at, weak());
+    assert!(matches!(refused, Err(RingError::WrongIdentity { .. })));
+    let keeper = AgeFile::identity(&mine).unwrap();
+    let (found, _) = KeyRing::recover(&ring.recovery_file(), keeper, &at, weak()).unwrap();
+    assert!(has(&found, &new) && !has(&found, &old));
+}
+
+/// Whoever can write the recovery file may put one of its own there: it counts for whoever
+/// recovers, and the recipients tell whose it is.
+#[test]
+fn a_recovery_file_of_somebody_else_counts_and_shows_its_recipients() {
+    let folder = tempdir().unwrap();
+    let ads = key_slot(1, "ads");
+    let ((mine, public), (_, evil)) = (identity(), identity());
+    let mut ring = ring_at(&folder.path().join("ring.age"));
+    ring.add_recovery(&public).unwrap();
+    ensure(&mut ring, &ads, 2).unwrap();
+    let wrap = wrapped(&ring, &ads);
+    let mut theirs = ring_at(&folder.path().join("theirs.age"));
+    theirs.add_recovery(&evil).unwrap();
+    theirs.add_recovery(&public).unwrap();
+    ensure(&mut theirs, &ads, 3).unwrap();
+    fs::copy(theirs.recovery_file(), ring.recovery_file()).unwrap();
+
+    let opener = || AgeFile::identity(&mine).unwrap();
+    let at = folder.path().join("found.age");
+    let (found, _) = KeyRing::recover(&ring.recovery_file(), opener(), &at, weak()).unwrap();
+    assert!(!opens(&found, &ads, &wrap));
+    assert_eq!(found.recovery_recipients(), [evil, public.clone()]);
+    // The ring is what it was, and its next change writes its own file again.
+    ring.refresh().unwrap();
+    ensure(&mut ring, &key_slot(2, "ads"), 4).unwrap();
+    let at = folder.path().join("again.age");
+    let (found, _) = KeyRing::recover(&ring.recovery_file(), opener(), &at, weak()).unwrap();
+    assert!(opens(&found, &ads, &wrap));
+    assert_eq!(found.recovery_recipients(), [public]);
+}
+
 #[test]
 fn a_lost_recovery_file_is_written_by_the_next_change() {
     let folder = tempdir().unwrap();
@@ -440,7 +501,7 @@ fn a_ring_is_copied_under_other_protection() {
     let backend = || Box::new(AgeFile::passphrase_with_work_factor(&other, 1).unwrap());
     let copy = ring.copy_to(&new, backend()).unwrap();
     assert!(opens(&copy, &ads, &wrap));
-    let copy = KeyRing::open(&new, &other).unwrap();
+    let mut copy = KeyRing::open(&new, &other).unwrap();
     assert!(opens(&copy, &ads, &wrap));
     let key = |ring: &KeyRing| *ring.matching_secret(&slot).unwrap().key().expose();
     assert_eq!(key(&copy), key(&ring));
@@ -448,4 +509,10 @@ fn a_ring_is_copied_under_other_protection() {
         ring.copy_to(&new, backend()),
         Err(RingError::Exists { .. })
     ));
+    // The old ring opens as before, keeps what the new one destroys, and learns nothing later.
+    ensure(&mut copy, &key_slot(2, "ads"), 5).unwrap();
+    copy.destroy_purpose_keys(|slot| *slot == ads).unwrap();
+    let old = KeyRing::open(&path, &passphrase()).unwrap();
+    assert!(opens(&old, &ads, &wrap));
+    assert!(!has(&old, &key_slot(2, "ads")) && !has(&copy, &ads));
 }

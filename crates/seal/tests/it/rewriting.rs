@@ -4,6 +4,7 @@
 mod anew;
 mod cut_short;
 mod refused;
+mod stolen;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -140,6 +140,19 @@ fn a_wrong_passphrase_is_told_from_damage() {
     ));
 }
 
+/// What each try at the passphrase of a stolen ring costs stands in the file's header.
+#[test]
+fn a_try_at_a_new_ring_s_passphrase_costs_two_to_the_sixteenth() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("ring");
+    KeyRing::create(&path, &passphrase(), &mut rng(1)).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let header = String::from_utf8_lossy(&bytes[..200]).into_owned();
+    let stanza = header.lines().nth(1).unwrap();
+    let words: Vec<&str> = stanza.split(' ').collect();
+    assert_eq!((words[1], words[3]), ("scrypt", "16"), "{stanza}");
+}
+
 #[test]
 fn an_unknown_version_is_refused() {
     let folder = tempdir().unwrap();

@@ -1,6 +1,8 @@
 //! A key ring in a real PKCS#11 token: SoftHSM. Each test runs in a process of its own, because
 //! the module's state and its configuration are the process's.
 
+mod pin;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

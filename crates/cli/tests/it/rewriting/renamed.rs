@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use incamera_testkit::stage::Outcome;
 use incamera_types::PurposeSet;
 
-use super::{consents, data, good, person, rows, second, under_second, write_ids};
+use super::{consents, data, good, person, rows, under_second, write_ids};
 use crate::invariants::support::{Holdings, purpose};
 use crate::world::World;
 
 /// A second version in which a purpose has another name.
 fn rename(world: &World, old: &str, new: &str) {
-    second(world, |text| {
+    world.second(|text| {
         let text = text.replace(&format!("\"{old}\""), &format!("\"{new}\""));
         let (before, after) = (
             format!("\n{old} = {{"),
