@@ -2,6 +2,7 @@
 
 mod ci;
 mod codegen;
+mod keys_page;
 mod tidy;
 
 use std::path::Path;
