@@ -180,6 +180,7 @@ fn no_key_comes_out_of_the_token() {
                 .wrap_key(&Mechanism::AesKeyWrap, loose, loose)
                 .is_ok()
         );
+        assert!(session.copy_object(loose, &[]).is_ok());
         for key in keys {
             assert!(value(key).is_empty(), "CKA_VALUE was given out");
             assert!(
@@ -199,6 +200,10 @@ fn no_key_comes_out_of_the_token() {
             );
             let set = session.update_attributes(key, &[Attribute::Extractable(true)]);
             assert!(set.is_err());
+            // Nor is anything else of it changed, or a second one made of it.
+            let other = [Attribute::Label(b"mine".to_vec())];
+            assert!(session.update_attributes(key, &other).is_err());
+            assert!(session.copy_object(key, &[]).is_err());
         }
         let file = fs::read(ring.path()).unwrap();
         assert!(!contains(
@@ -527,6 +532,8 @@ fn data_sealed_under_a_token_open_under_it_for_their_purpose_alone() {
             world.seal_both();
             let manifest = world.manifest("purchases");
             assert!(!world.texts("purchases", "measurement", "amount").is_empty());
+            let slots = world.ring.all_purpose_slots().count();
+            assert_eq!(secret_keys(&insider()).len(), 1 + slots, "a key each");
             let amount = names(&["amount"]);
             let refused = unwrap_keys(&manifest, &purpose("ads"), &amount, &world.ring);
             assert!(
