@@ -37,6 +37,7 @@ mod lanes;
 mod local;
 mod manifest;
 mod merge;
+mod order;
 mod ordered;
 mod own;
 mod plan;

@@ -10,7 +10,6 @@
 
 use std::ops::Range;
 use std::path::Path;
-use std::thread;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::interleave;
@@ -21,7 +20,7 @@ use rand_chacha::ChaCha20Rng;
 
 use crate::classify::Marked;
 use crate::folder::Folder;
-use crate::lanes;
+use crate::order::{Order, Picked, Places};
 use crate::sealing::SealError;
 use crate::spill::{Piece, Spill};
 use crate::tally::Tally;
@@ -29,27 +28,14 @@ use crate::writer::PartError;
 
 /// Rows that are handed on at once.
 pub(crate) const BATCH_ROWS: usize = 16_384;
-/// Rows that lie together, from which on they are not copied.
-const STRETCH_ROWS: usize = 1_024;
-/// Rows from which on sorting them is worth a second thread.
-const PARALLEL_ROWS: usize = 1 << 16;
 /// Bytes that a row needs besides its columns: person, class, place, and what sorting needs.
 const ROW_BYTES: u64 = 64;
-
-/// A row: sorted, it is the order in which rows are written.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
-    class: u32,
-    person: Pseudonym,
-    batch: u32,
-    row: u32,
-}
 
 /// Rows that lie in memory, in order.
 pub(crate) struct Run {
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
-    order: Vec<Entry>,
+    order: Order,
 }
 
 /// Rows of one class and one slice, in one run.
@@ -75,57 +61,14 @@ pub(crate) struct Lot {
 
 impl Run {
     fn new(schema: SchemaRef, gathered: Vec<Marked>, partitions: u32) -> (Self, Vec<Stretch>) {
-        let rows = gathered.iter().map(|marked| marked.people.len()).sum();
-        let mut order = Vec::with_capacity(rows);
-        let mut batches = Vec::with_capacity(gathered.len());
-        for (batch, marked) in (0u32..).zip(gathered) {
-            let rows = marked.people.iter().zip(&marked.classes);
-            order.extend((0u32..).zip(rows).map(|(row, (person, class))| Entry {
-                class: *class,
-                person: *person,
-                batch,
-                row,
-            }));
-            batches.push(marked.values);
-        }
-        sort(&mut order);
+        let (order, batches) = Order::of(gathered);
+        let stretches = order.stretches(partitions);
         let run = Self {
             schema,
             batches,
             order,
         };
-        let stretches = run.stretches(partitions);
         (run, stretches)
-    }
-
-    fn stretches(&self, partitions: u32) -> Vec<Stretch> {
-        let place = |row: &Entry| (row.class, row.person.partition(partitions));
-        let mut stretches = Vec::new();
-        let mut start = 0;
-        for rows in self.order.chunk_by(|a, b| place(a) == place(b)) {
-            let Some((class, partition)) = rows.first().map(place) else {
-                continue;
-            };
-            let end = start + rows.len();
-            stretches.push(Stretch {
-                class,
-                partition,
-                rows: rows.len() as u64,
-                at: Lying::Memory(start..end),
-            });
-            start = end;
-        }
-        stretches
-    }
-
-    /// Tells `tally` of every person.
-    fn note(&self, tally: &mut Tally) {
-        let same = |a: &Entry, b: &Entry| (a.class, a.person) == (b.class, b.person);
-        for rows in self.order.chunk_by(same) {
-            if let Some(first) = rows.first() {
-                tally.note(first.person, first.class, rows.len() as u64);
-            }
-        }
     }
 
     pub(crate) fn schema(&self) -> &SchemaRef {
@@ -134,52 +77,32 @@ impl Run {
 
     /// The first rows of `range`, at most [`BATCH_ROWS`], of the columns `columns`.
     pub(crate) fn lot(&self, range: Range<usize>, columns: &[usize]) -> Result<Lot, ArrowError> {
-        let rows = self.order.get(range).unwrap_or_default();
-        let next = |a: &Entry, b: &Entry| a.batch == b.batch && b.row == a.row.wrapping_add(1);
-        let together = rows.chunk_by(next).next().map_or(0, <[Entry]>::len);
-        let most = match together {
-            STRETCH_ROWS.. => together,
-            _ => rows.len(),
-        };
-        let rows = rows.get(..most.min(BATCH_ROWS)).unwrap_or(rows);
-        let people = rows.iter().map(|row| row.person).collect();
-        let values = match (together >= STRETCH_ROWS, rows.first()) {
-            (true, Some(first)) => self.slice(first, rows.len(), columns)?,
-            _ => self.gather(rows, columns)?,
+        let Picked { people, at } = self.order.first(range);
+        let values = match at {
+            Places::Together { batch, first } => self.slice(batch, first, people.len(), columns)?,
+            Places::Apart(places) => gather(&self.schema, &self.batches, &places, columns)?,
         };
         Ok(Lot { people, values })
     }
 
     /// The rows `range`, all columns.
     pub(crate) fn exactly(&self, range: Range<usize>) -> Result<Lot, ArrowError> {
-        let rows = self.order.get(range).unwrap_or_default();
+        let (people, places) = self.order.all(range);
         let columns: Vec<usize> = (0..self.schema.fields().len()).collect();
-        Ok(Lot {
-            people: rows.iter().map(|row| row.person).collect(),
-            values: self.gather(rows, &columns)?,
-        })
+        let values = gather(&self.schema, &self.batches, &places, &columns)?;
+        Ok(Lot { people, values })
     }
 
     fn slice(
         &self,
-        first: &Entry,
+        batch: usize,
+        first: usize,
         rows: usize,
         columns: &[usize],
     ) -> Result<RecordBatch, ArrowError> {
         let gone = || ArrowError::InvalidArgumentError("no such row".to_owned());
-        let batch = usize::try_from(first.batch).map_err(|_| gone())?;
-        let start = usize::try_from(first.row).map_err(|_| gone())?;
         let batch = self.batches.get(batch).ok_or_else(gone)?;
-        batch.slice(start, rows).project(columns)
-    }
-
-    fn gather(&self, rows: &[Entry], columns: &[usize]) -> Result<RecordBatch, ArrowError> {
-        let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-        let places: Vec<(usize, usize)> = rows
-            .iter()
-            .map(|row| (number(row.batch), number(row.row)))
-            .collect();
-        gather(&self.schema, &self.batches, &places, columns)
+        batch.slice(first, rows).project(columns)
     }
 }
 
@@ -202,23 +125,6 @@ pub(crate) fn gather<'b>(
     let options = RecordBatchOptions::new().with_row_count(Some(places.len()));
     let schema = std::sync::Arc::new(schema.project(columns)?);
     RecordBatch::try_new_with_options(schema, arrays, &options)
-}
-
-/// Sorts on all cores: pieces first, which the stable sort then merges.
-fn sort(order: &mut [Entry]) {
-    if order.is_sorted() {
-        return;
-    }
-    if order.len() < PARALLEL_ROWS {
-        return order.sort_unstable();
-    }
-    let piece = order.len().div_ceil(lanes::threads());
-    thread::scope(|scope| {
-        for piece in order.chunks_mut(piece) {
-            scope.spawn(|| piece.sort_unstable());
-        }
-    });
-    order.sort();
 }
 
 /// Where runs go that do not fit into memory.
@@ -333,7 +239,7 @@ impl<'a> Gathering<'a> {
         self.bytes = 0;
         let (run, stretches) = Run::new(self.schema.clone(), gathered, self.partitions);
         if !self.own_classes {
-            run.note(&mut self.tally);
+            run.order.note(&mut self.tally);
         }
         (run, stretches)
     }

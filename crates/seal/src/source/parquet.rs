@@ -220,7 +220,11 @@ impl Column {
             (found, _) if number && found.is_floating() => {
                 Self::Float(to(&D::Float64)?.as_primitive().clone(), ty)
             }
-            (D::Decimal32(_, s) | D::Decimal64(_, s) | D::Decimal128(_, s), _) if number => {
+            (D::Decimal128(_, s), _) if number => {
+                // Not cast, which would copy it.
+                Self::Decimal(array.as_primitive().clone(), *s, ty)
+            }
+            (D::Decimal32(_, s) | D::Decimal64(_, s), _) if number => {
                 Self::Decimal(to(&D::Decimal128(38, *s))?.as_primitive().clone(), *s, ty)
             }
             (D::Date32 | D::Date64, ColumnType::Date) => {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use arrow::array::{Array as _, ArrayRef, BooleanArray};
+use arrow::array::{Array as _, ArrayRef, BooleanArray, StringArray};
 use arrow::compute::filter;
 use arrow::error::ArrowError;
 use incamera_types::{ColumnSpec, ColumnType, ConsentClass, Pseudonym, PurposeName};
@@ -100,40 +100,79 @@ impl<'a> Rows<'a> {
         place: impl Fn(usize) -> Place,
         columns: &'c [C],
     ) {
-        let field = |n: usize, at: usize| match columns.get(n) {
-            Some(column) => column.field(at),
-            None => Ok(Field::Typed(Cell::Null)),
-        };
-        let mut keep = Vec::with_capacity(rows);
-        for at in 0..rows {
-            keep.push(self.take_row(place(at), &|n| field(n, at)));
-        }
-        let keep = BooleanArray::from(keep);
+        let before = self.kept;
+        let keep = self.take_rows(rows, &place, columns);
+        let all = self.kept - before == rows;
+        let keep = (!all).then(|| BooleanArray::from(keep));
         for (n, column) in columns.iter().enumerate() {
-            if self.take_column(n, column, &keep) {
+            if self.take_column(n, column, keep.as_ref()) {
                 continue;
             }
-            for at in (0..rows).filter(|at| keep.value(*at)) {
+            let kept = |at: &usize| keep.as_ref().is_none_or(|keep| keep.value(*at));
+            for at in (0..rows).filter(kept) {
                 let pushed = column.field(at).and_then(|field| self.push_field(n, field));
                 self.note(n, place(at), pushed);
             }
         }
     }
 
-    /// Takes the rows `keep` of a column as a whole, if each of its values is taken as it is.
+    /// Takes people and consents of rows; says of each whether its values are wanted.
+    fn take_rows<'c, C: Columns<'c>>(
+        &mut self,
+        rows: usize,
+        place: &impl Fn(usize) -> Place,
+        columns: &'c [C],
+    ) -> Vec<bool> {
+        let ids = self.person_at.and_then(|at| columns.get(at)?.typed());
+        if let (Some(Typed::Text(ids)), None) = (ids, self.purposes_at) {
+            return self.take_ids(ids);
+        }
+        let field = |n: usize, at: usize| match columns.get(n) {
+            Some(column) => column.field(at),
+            None => Ok(Field::Typed(Cell::Null)),
+        };
+        let take = |at| self.take_row(place(at), &|n| field(n, at));
+        (0..rows).map(take).collect()
+    }
+
+    /// What [`Rows::take_row`] does with each row, where only the ids matter and cannot be
+    /// refused.
+    fn take_ids(&mut self, ids: &StringArray) -> Vec<bool> {
+        let mut last = ("", None);
+        let mut keep = Vec::with_capacity(ids.len());
+        self.people.reserve(ids.len());
+        let before = self.people.len();
+        for id in ids {
+            let id = id.unwrap_or_default();
+            if id != last.0 {
+                let known = (!id.is_empty()).then(|| (self.reading.people)(id));
+                last = (id, known.flatten());
+            }
+            keep.push(last.1.is_some());
+            self.people.extend(last.1);
+        }
+        let kept = self.people.len() - before;
+        self.kept += kept;
+        self.counts.rows += ids.len() as u64;
+        self.counts.without_pseudonym += (ids.len() - kept) as u64;
+        keep
+    }
+
+    /// Takes a column as a whole, of the rows `keep` if not of all, if each of its values is
+    /// taken as it is.
     fn take_column<'c, C: Columns<'c>>(
         &mut self,
         n: usize,
         column: &'c C,
-        keep: &BooleanArray,
+        keep: Option<&BooleanArray>,
     ) -> bool {
         let Some(Target::Values(builder)) = self.targets.get(n) else {
             return true;
         };
         let whole = column.typed().and_then(|typed| builder.as_it_is(&typed));
-        let taken = whole.and_then(|whole| match keep.true_count() == whole.len() {
-            true => Some(whole),
-            false => filter(&whole, keep).ok(),
+        let taken = whole.and_then(|whole| match keep {
+            None => Some(whole),
+            Some(keep) => filter(&whole, keep).ok(),
         });
         let Some(taken) = taken else { return false };
         if let Some(target) = self.targets.get_mut(n) {
@@ -317,5 +356,89 @@ fn target(spec: &ColumnSpec) -> Target<'_> {
         ColumnType::Purposes => Target::Purposes,
         _ => ColumnBuilder::new(spec)
             .map_or(Target::Person, |builder| Target::Values(Box::new(builder))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use incamera_types::{DatasetSpec, PurposeSet};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Ids, as a column or one by one.
+    struct Ids {
+        ids: StringArray,
+        typed: bool,
+    }
+
+    impl<'c> Columns<'c> for Ids {
+        fn field(&'c self, at: usize) -> Result<Field<'c>, CellError> {
+            Ok(match self.ids.is_null(at) {
+                true => Field::Typed(Cell::Null),
+                false => Field::Raw(self.ids.value(at)),
+            })
+        }
+
+        fn typed(&'c self) -> Option<Typed<'c>> {
+            self.typed.then_some(Typed::Text(&self.ids))
+        }
+    }
+
+    /// The people of rows with these ids, and what is counted. An id of one byte is known.
+    fn people(ids: &[Option<String>], typed: bool) -> (Vec<Pseudonym>, usize, Counts) {
+        let person = ColumnSpec {
+            name: "person".parse().unwrap(),
+            ty: ColumnType::Pseudonym,
+            nullable: false,
+            purposes: PurposeSet::default(),
+            unit: None,
+            min: None,
+            max: None,
+            values: None,
+            other: incamera_types::OtherText::Refuse,
+            id_kind: None,
+            time_zone: None,
+        };
+        let spec = DatasetSpec {
+            name: "d".parse().unwrap(),
+            owner: "o".parse().unwrap(),
+            public: false,
+            keep_until: None,
+            columns: vec![person],
+        };
+        let known = |id: &str| match id.as_bytes() {
+            [one] => Some(Pseudonym::from_bytes([*one; 16])),
+            [] => panic!("looked up without an id"),
+            _ => None,
+        };
+        let reading = Reading {
+            spec: &spec,
+            id_column: None,
+            people: &known,
+            purposes: &PurposeSet::default(),
+            branches: &BTreeMap::new(),
+            renamed: &BTreeMap::new(),
+        };
+        let mut rows = Rows::new(&reading, 0);
+        let ids = StringArray::from_iter(ids);
+        let columns = [Ids { ids, typed }];
+        let place = |at| Place::Row(at as u64 + 1);
+        rows.push_columns(columns[0].ids.len(), place, &columns);
+        let parsed = rows.finish();
+        let table = parsed.table.unwrap();
+        (table.people, table.rows, parsed.counts)
+    }
+
+    proptest! {
+        /// A column of ids gives what its ids give one by one.
+        #[test]
+        fn ids_at_once_are_ids_one_by_one(
+            ids in prop::collection::vec(prop::option::of("[ab]{0,2}"), 0..40),
+        ) {
+            prop_assert_eq!(people(&ids, true), people(&ids, false));
+        }
     }
 }
