@@ -146,6 +146,47 @@ fn spilled_rows_come_out_as_those_that_fit() {
     );
 }
 
+/// A file in order of the pseudonym is not sorted; whoever exports it otherwise gets the same.
+#[test]
+fn rows_in_order_come_out_as_those_in_none() {
+    let mut people: Vec<usize> = (0..PEOPLE).collect();
+    let csv = |people: &[usize]| {
+        let mut csv = "email,day,amount,category\n".to_owned();
+        for person in people {
+            for n in 0..person % 200 {
+                let (day, category) = (n % 28 + 1, n % 97);
+                let line = format!("p{person}@x,2026-03-{day:02},{n}.50,{MARK}-{category}");
+                writeln!(csv, "{line}").unwrap();
+            }
+        }
+        csv
+    };
+    let mut sealed = Vec::new();
+    for in_order in [false, true] {
+        if in_order {
+            people.sort_by_key(|person| pseudonym(&format!("p{person}@x")));
+        }
+        for memory_bytes in [1 << 18, 1 << 30] {
+            let mut world = World::new();
+            world.limits.memory_bytes = memory_bytes;
+            let fits = memory_bytes == 1 << 30;
+            let report = seal_looking(&mut world, &purchases(), &csv(&people), |files| {
+                files.is_empty() == fits
+            });
+            let report = report.unwrap();
+            assert!(report.sealed > ROWS as u64 / 2);
+            let columns = &["person", "day", "amount", "category"];
+            let read = world.read("purchases", "measurement", columns).into_iter();
+            let texts = |batch| (0..4).map(|at| column_texts(&batch, at)).collect();
+            let rows = read.map(|(part, batch)| (part.partition, texts(batch)));
+            let rows: Vec<(u32, Vec<Vec<String>>)> = rows.collect();
+            sealed.push((report.sealed, report.parts, rows));
+        }
+    }
+    let (one, rest) = sealed.split_first().unwrap();
+    assert!(rest.iter().all(|other| other == one));
+}
+
 /// A register's classes are known when everything is read: a person who says two things in rows
 /// that are far apart has the class of both.
 #[test]
