@@ -6,6 +6,7 @@
 //! | [`stream`] | the keyed stream that noise is drawn from | no |
 //! | [`sampler`] | Bernoulli(exp(-x)), discrete Laplace, discrete Gaussian | no |
 //! | [`calibration`] | sensitivities, and the variance a share of rho asks for | no |
+//! | [`pld`] | what a fixed composition really costs | yes, rounded to the safe side |
 //! | [`interval`] | what the noise means for a released number | yes: post-processing |
 //!
 //! Everything in the noise path is integers and exact rationals: floating-point noise leaks
@@ -16,6 +17,7 @@ pub mod accounting;
 mod arithmetic;
 pub mod calibration;
 pub mod interval;
+pub mod pld;
 pub mod sampler;
 pub mod stream;
 
@@ -23,6 +25,7 @@ pub use accounting::{epsilon_of, loss_of, rho_of};
 pub use arithmetic::Ratio;
 pub use calibration::{Calibration, Sensitivity, split};
 pub use interval::{Interval, half_width_95};
+pub use pld::{Accountant, Mechanism, Pld};
 pub use sampler::{discrete_gaussian, discrete_laplace};
 pub use stream::{NoiseKey, NoiseStream};
 
@@ -42,4 +45,13 @@ pub enum DpError {
     /// A share of nothing.
     #[error("a measure's share of rho is zero: give it a larger weight")]
     NoShare,
+    /// A scale, variance or sensitivity that is negative, infinite or no number.
+    #[error("noise has a positive scale, and a sensitivity is not negative")]
+    BadScale,
+    /// A probability outside its range.
+    #[error("a probability lies between 0 and 1, and sampling is said once")]
+    BadProbability,
+    /// So little noise that its epsilon is in the hundreds.
+    #[error("the noise is too small to protect anybody: give it a larger scale")]
+    TooLittleNoise,
 }

@@ -12,11 +12,14 @@ use incamera_dp::{epsilon_of, rho_of};
 use incamera_types::{Delta, Epsilon, Rho};
 use serde_json::Value;
 
+mod pld;
+
 struct Row {
     id: String,
     kind: String,
     params: Value,
     delta: Delta,
+    low: Option<f64>,
     high: f64,
     rdp: Option<f64>,
     exact: Option<f64>,
@@ -37,6 +40,7 @@ fn table() -> Vec<Row> {
         kind: record[1].into(),
         params: serde_json::from_str(&record[2]).unwrap(),
         delta: record[3].parse().unwrap(),
+        low: record[4].parse().ok(),
         high: record[5].parse().unwrap_or(f64::NAN),
         rdp: record[6].parse().ok(),
         exact: record[7].parse().ok(),

@@ -1,0 +1,389 @@
+//! Against closed forms and against slow sums over every outcome.
+//!
+//! What is reported must be at least the true value and little more. That these comparisons
+//! can fail is itself tested: with a grid rounded down, with a smaller sensitivity, with one
+//! direction of sampling only.
+
+use num_bigint::BigUint;
+use proptest::prelude::*;
+
+use super::*;
+use crate::Ratio;
+
+fn epsilon(value: f64) -> Epsilon {
+    Epsilon::from_f64(value).unwrap()
+}
+
+fn delta(value: f64) -> Delta {
+    Delta::from_f64(value).unwrap()
+}
+
+fn whole(number: u64) -> BigUint {
+    BigUint::from(number)
+}
+
+fn ratio(n: u64, d: u64) -> Ratio {
+    Ratio::new(n.into(), d.into()).unwrap()
+}
+
+fn gaussian(sigma: f64) -> Mechanism {
+    Mechanism::gaussian(sigma, 1.0).unwrap()
+}
+
+fn laplace(scale: f64) -> Mechanism {
+    Mechanism::laplace(scale, 1.0).unwrap()
+}
+
+fn normal(z: f64) -> f64 {
+    libm::erfc(-z / 2f64.sqrt()) / 2.0
+}
+
+/// Balle and Wang 2018: delta of Gaussian noise, `r` the sensitivity over sigma.
+fn gaussian_delta(r: f64, epsilon: f64) -> f64 {
+    normal(r / 2.0 - epsilon / r) - epsilon.exp() * normal(-r / 2.0 - epsilon / r)
+}
+
+/// Whether a delta is at least the true one, and at most 1/200 more.
+fn is_tight(reported: Delta, truth: f64) -> bool {
+    let reported = reported.to_f64();
+    (truth * (1.0 - 1e-9)..=truth * 1.005 + 2e-18).contains(&reported)
+}
+
+#[test]
+fn gaussians_have_their_closed_form() {
+    for sigma in [0.5, 1.0, 3.0, 40.0] {
+        for count in [1u64, 7, 1000] {
+            // So many runs are one with a larger sensitivity.
+            let r = (count as f64).sqrt() / sigma;
+            for at in [0.5, 2.0, 4.0] {
+                let at = r * at + r * r / 2.0;
+                let truth = gaussian_delta(r, at);
+                if at > 100.0 || truth < 1e-14 {
+                    continue;
+                }
+                let all = Pld::of(&gaussian(sigma)).self_compose(count);
+                let reported = all.delta_at(epsilon(at));
+                let truth = gaussian_delta(r, epsilon(at).to_f64());
+                assert!(
+                    is_tight(reported, truth),
+                    "{sigma} {count} {at}: {reported} {truth}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn small_deltas_are_as_exact_as_large_ones() {
+    for power in [4, 8, 12, 15] {
+        let wanted = 10f64.powi(-power);
+        let all = Pld::of(&gaussian(50.0)).self_compose(10_000);
+        let reported = all.epsilon_at(delta(wanted)).unwrap().to_f64();
+        assert!(gaussian_delta(2.0, reported) <= wanted, "{power}");
+        assert!(gaussian_delta(2.0, reported * 0.999) > wanted, "{power}");
+    }
+}
+
+#[test]
+fn one_laplace_has_its_closed_form() {
+    for scale in [0.3f64, 1.0, 7.0] {
+        let most = 1.0 / scale;
+        for part in [0.0, 0.3, 0.9] {
+            let at = epsilon(most * part);
+            let truth = 1.0 - ((at.to_f64() - most) / 2.0).exp();
+            let reported = Pld::of(&laplace(scale)).delta_at(at);
+            assert!(
+                is_tight(reported, truth),
+                "{scale} {part}: {reported} {truth}"
+            );
+        }
+        let sure = Pld::of(&laplace(scale))
+            .epsilon_at(delta(1e-15))
+            .unwrap()
+            .to_f64();
+        assert!(
+            (most - 1e-5..most * 1.001).contains(&sure),
+            "{scale}: {sure}"
+        );
+    }
+}
+
+#[test]
+fn pure_mechanisms_compose_to_their_sum_and_no_more() {
+    let one = Pld::of(&Mechanism::pure(0.25).unwrap());
+    let all = one
+        .self_compose(8)
+        .epsilon_at(delta(1e-15))
+        .unwrap()
+        .to_f64();
+    assert!((1.99..=2.002).contains(&all), "{all}");
+    assert!(
+        one.self_compose(100)
+            .epsilon_at(delta(1e-6))
+            .unwrap()
+            .to_f64()
+            < 17.0
+    );
+}
+
+/// Delta of a composition of discrete mechanisms by a sum over every outcome: each is a list of
+/// masses under P and under Q.
+fn slow_delta(parts: &[Vec<(f64, f64)>], epsilon: f64) -> f64 {
+    let mut joint = vec![(1.0, 1.0)];
+    for part in parts {
+        let pairs = joint
+            .iter()
+            .flat_map(|&(p, q)| part.iter().map(move |&(a, b)| (p * a, q * b)));
+        joint = pairs.collect();
+    }
+    let excess = |&(p, q): &(f64, f64)| (p - epsilon.exp() * q).max(0.0);
+    joint.iter().map(excess).sum()
+}
+
+/// Masses of discrete noise around the sensitivity and around zero, mixed with probability `q`.
+fn outcomes(mass: impl Fn(f64) -> f64, sensitivity: i32, reach: i32, q: f64) -> Vec<(f64, f64)> {
+    let total: f64 = (-reach..=reach).map(|x| mass(f64::from(x))).sum();
+    let pair = |x: i32| {
+        let (a, b) = (mass(f64::from(x - sensitivity)), mass(f64::from(x)));
+        (((1.0 - q) * b + q * a) / total, b / total)
+    };
+    (-reach..=reach + sensitivity).map(pair).collect()
+}
+
+fn swapped(pairs: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    pairs.iter().map(|&(p, q)| (q, p)).collect()
+}
+
+fn discrete_laplace(b: u64, sensitivity: u64, q: f64) -> (Mechanism, Vec<(f64, f64)>) {
+    let mechanism = Mechanism::discrete_laplace(&ratio(b, 2), &whole(sensitivity)).unwrap();
+    let b = b as f64 / 2.0;
+    let reach = (b * 40.0) as i32;
+    let pairs = outcomes(|x| (-x.abs() / b).exp(), sensitivity as i32, reach, q);
+    (mechanism.sampled(q).unwrap(), pairs)
+}
+
+fn discrete_gaussian(sigma2: u64, sensitivity: u64, q: f64) -> (Mechanism, Vec<(f64, f64)>) {
+    let mechanism = Mechanism::discrete_gaussian(&ratio(sigma2, 1), &whole(sensitivity)).unwrap();
+    let s2 = sigma2 as f64;
+    let reach = (s2.sqrt() * 12.0) as i32 + 2;
+    let pairs = outcomes(
+        |x| (-x * x / (2.0 * s2)).exp(),
+        sensitivity as i32,
+        reach,
+        q,
+    );
+    (mechanism.sampled(q).unwrap(), pairs)
+}
+
+#[test]
+fn discrete_mechanisms_agree_with_a_sum_over_every_outcome() {
+    for q in [1.0, 0.2] {
+        let (one, one_pairs) = discrete_laplace(5, 3, q);
+        let (other, other_pairs) = discrete_gaussian(4, 2, q);
+        let both = Pld::of(&one).compose(&Pld::of(&other));
+        for at in [0.0, 0.1, 0.7, 1.5, 2.5] {
+            let there = slow_delta(&[one_pairs.clone(), other_pairs.clone()], at);
+            let back = slow_delta(&[swapped(&one_pairs), swapped(&other_pairs)], at);
+            let reported = both.delta_at(epsilon(at));
+            assert!(
+                is_tight(reported, there.max(back)),
+                "{q} {at}: {reported} {there} {back}"
+            );
+        }
+    }
+}
+
+#[test]
+fn wide_discrete_gaussians_are_like_continuous_ones() {
+    // Too many values to be taken one by one.
+    let sigma = 1u64 << 20;
+    let sigma2 = Ratio::whole(whole(sigma) * sigma);
+    let discrete = Mechanism::discrete_gaussian(&sigma2, &whole(sigma)).unwrap();
+    for count in [1, 50] {
+        let r = (count as f64).sqrt();
+        let at = epsilon(3.0 * r + r * r / 2.0);
+        let reported = Pld::of(&discrete).self_compose(count).delta_at(at);
+        assert!(
+            is_tight(reported, gaussian_delta(r, at.to_f64())),
+            "{count}"
+        );
+    }
+}
+
+/// Delta of one sampled Gaussian by the trapezoid rule, person removed and person added.
+fn sampled_delta(sigma: f64, q: f64, epsilon: f64) -> (f64, f64) {
+    let density =
+        |x: f64| (-x * x / (2.0 * sigma * sigma)).exp() / (sigma * std::f64::consts::TAU.sqrt());
+    let step = sigma / 2000.0;
+    let mut sums = (0.0, 0.0);
+    for i in -30_000..32_000 {
+        let x = f64::from(i) * step;
+        let without = density(x);
+        let with = (1.0 - q) * without + q * density(x - 1.0);
+        sums.0 += (with - epsilon.exp() * without).max(0.0) * step;
+        sums.1 += (without - epsilon.exp() * with).max(0.0) * step;
+    }
+    sums
+}
+
+#[test]
+fn a_sampled_gaussian_agrees_with_an_integral_in_the_worse_direction() {
+    for (sigma, q, at) in [
+        (1.0, 0.01, 0.05),
+        (2.0, 0.3, 0.2),
+        (0.7, 0.5, 1.0),
+        (1.0, 0.9, 0.5),
+    ] {
+        let (removed, added) = sampled_delta(sigma, q, at);
+        let mechanism = gaussian(sigma).sampled(q).unwrap();
+        let reported = Pld::of(&mechanism).delta_at(epsilon(at)).to_f64();
+        let truth = removed.max(added);
+        // The trapezoid rule is good to some 1e-7.
+        assert!(
+            (truth * 0.9999..truth * 1.001).contains(&reported),
+            "{reported} {truth}"
+        );
+        assert!(
+            added < removed * 0.99,
+            "the directions do not differ: {added} {removed}"
+        );
+    }
+}
+
+#[test]
+fn order_does_not_matter() {
+    let parts = [
+        gaussian(10.0),
+        laplace(9.0),
+        gaussian(20.0).sampled(0.1).unwrap(),
+    ];
+    let compose = |order: [usize; 3]| {
+        let all = order
+            .iter()
+            .fold(Pld::default(), |all, &at| all.compose(&Pld::of(&parts[at])));
+        all.epsilon_at(delta(1e-6)).unwrap().units()
+    };
+    let one = compose([0, 1, 2]);
+    for order in [[2, 1, 0], [1, 0, 2], [1, 2, 0]] {
+        assert!(compose(order).abs_diff(one) <= 1);
+    }
+    let twice = Pld::of(&parts[0]).compose(&Pld::of(&parts[0]));
+    assert_eq!(twice, Pld::of(&parts[0]).self_compose(2));
+}
+
+#[test]
+fn what_is_lost_without_bound_takes_delta() {
+    let lost = Mechanism::lost(1e-6).unwrap();
+    let all = Pld::of(&lost).compose(&Pld::of(&gaussian(5.0)));
+    assert_eq!(all.epsilon_at(delta(1e-6)), Err(DpError::NoDeltaLeft));
+    let with = all.epsilon_at(delta(2e-6)).unwrap();
+    let without = Pld::of(&gaussian(5.0)).epsilon_at(delta(1e-6)).unwrap();
+    assert!(with >= without && with.units() <= without.units() + without.units() / 1000);
+    assert!(all.delta_at(epsilon(50.0)) >= delta(1e-6));
+    let everything = Pld::of(&Mechanism::lost(1.0).unwrap());
+    assert_eq!(everything.epsilon_at(delta(0.5)), Err(DpError::NoDeltaLeft));
+    assert_eq!(everything.delta_at(epsilon(1.0)), delta(1.0));
+}
+
+#[test]
+fn nothing_costs_nothing() {
+    assert_eq!(Pld::default().epsilon_at(delta(1e-9)), Ok(Epsilon::ZERO));
+    let none = [
+        Mechanism::gaussian(1.0, 0.0),
+        Mechanism::laplace(1.0, 0.0),
+        Mechanism::pure(0.0),
+        Mechanism::discrete_laplace(&ratio(1, 2), &whole(0)),
+        Mechanism::discrete_gaussian(&ratio(1, 2), &whole(0)),
+    ];
+    for mechanism in none {
+        let all = Pld::of(&mechanism.unwrap()).self_compose(5);
+        assert!(all.epsilon_at(delta(1e-9)).unwrap() <= epsilon(1e-6));
+    }
+}
+
+#[test]
+fn bad_parameters_are_refused() {
+    assert_eq!(Mechanism::gaussian(0.0, 1.0), Err(DpError::BadScale));
+    assert_eq!(Mechanism::gaussian(f64::NAN, 1.0), Err(DpError::BadScale));
+    assert_eq!(Mechanism::laplace(1.0, -1.0), Err(DpError::BadScale));
+    assert_eq!(Mechanism::gaussian(0.01, 1.0), Err(DpError::TooLittleNoise));
+    assert_eq!(Mechanism::lost(1.1), Err(DpError::BadProbability));
+    assert_eq!(gaussian(1.0).sampled(0.0), Err(DpError::BadProbability));
+    let sampled = gaussian(1.0).sampled(0.5).unwrap();
+    assert_eq!(sampled.sampled(0.5), Err(DpError::BadProbability));
+    let much = Pld::of(&gaussian(0.05)).self_compose(1000);
+    assert_eq!(much.epsilon_at(delta(1e-6)), Err(DpError::TooLittleNoise));
+}
+
+/// The comparisons above notice an accountant that rounds the loss down by a hundredth, one
+/// that takes the sensitivity for 1 % smaller, and one that looks at one direction only.
+#[test]
+fn unsound_accountants_are_noticed() {
+    let truth = gaussian_delta(1.0, 1.0);
+    let less_sensitive = Mechanism::gaussian(1.0, 0.99).unwrap();
+    assert!(!is_tight(
+        Pld::of(&less_sensitive).delta_at(epsilon(1.0)),
+        truth
+    ));
+    assert!(!is_tight(
+        Pld::of(&gaussian(1.0)).delta_at(epsilon(1.01)),
+        truth
+    ));
+    let sampled = gaussian(1.0).sampled(0.3).unwrap();
+    let (removed, added) = sampled_delta(1.0, 0.3, 0.2);
+    let spectrum = Pld::of(&sampled).spectrum(Side::Add, Question::Delta(0.2), Aim::FIRST);
+    let one_side = spectrum.window().delta(0.2);
+    assert!((added * 0.999..added * 1.001).contains(&one_side));
+    assert!(one_side < removed * 0.99);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// More noise costs less, more runs and a smaller delta cost more.
+    #[test]
+    fn monotone(sigma in 2.0f64..50.0, count in 1u64..200, power in 4i32..12) {
+        let cost = |sigma: f64, count, power: i32| {
+            let all = Pld::of(&gaussian(sigma)).self_compose(count);
+            all.epsilon_at(delta(10f64.powi(-power))).unwrap().units()
+        };
+        let here = cost(sigma, count, power);
+        prop_assert!(cost(sigma * 1.05, count, power) <= here);
+        prop_assert!(cost(sigma, count + 1 + count / 20, power) >= here);
+        prop_assert!(cost(sigma, count, power + 1) >= here);
+    }
+
+    /// Any two discrete mechanisms, against the sum over every outcome.
+    #[test]
+    fn never_below_the_truth(b in 1u64..8, d in 1u64..5, s2 in 1u64..20, e in 0u64..3000, q in 0.05f64..1.0) {
+        let (one, one_pairs) = discrete_laplace(b, d, q);
+        let (other, other_pairs) = discrete_gaussian(s2, d, 1.0);
+        let at = epsilon(e as f64 / 1000.0);
+        let parts = [one_pairs, other_pairs];
+        let there = slow_delta(&parts, at.to_f64());
+        let back = slow_delta(&parts.map(|pairs| swapped(&pairs)), at.to_f64());
+        let truth = there.max(back);
+        let reported = Pld::of(&one).compose(&Pld::of(&other)).delta_at(at).to_f64();
+        prop_assert!(reported >= truth * (1.0 - 1e-9), "{} {}", reported, truth);
+        prop_assert!(reported <= truth * 1.01 + 1e-15, "{} {}", reported, truth);
+    }
+
+    /// The running accountant says what the whole composition says, and never less than 0.1 %
+    /// below it.
+    #[test]
+    fn a_running_composition_is_the_composition(sigmas in prop::collection::vec(3.0f64..60.0, 1..12)) {
+        let mut running = Accountant::new(delta(1e-7));
+        let mut all = Pld::default();
+        for &sigma in &sigmas {
+            running.add(&gaussian(sigma), 3);
+            all = all.compose(&Pld::of(&gaussian(sigma)).self_compose(3));
+            let r = all.parts.iter().map(|(m, n)| match m.noise {
+                mechanism::Noise::Gaussian { ratio } => *n as f64 * ratio * ratio,
+                _ => f64::NAN,
+            }).sum::<f64>().sqrt();
+            let reported = running.epsilon().unwrap().to_f64();
+            prop_assert!(gaussian_delta(r, reported) <= 1e-7);
+            prop_assert!(gaussian_delta(r, reported * 0.995) > 1e-7);
+        }
+    }
+}
