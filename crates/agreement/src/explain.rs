@@ -6,7 +6,9 @@ use incamera_dp::interval::thousands;
 use incamera_types::{ColumnSpec, ColumnType, DatasetSpec, OtherText, PurposeSet};
 
 use crate::Agreement;
-use crate::model::{Analysts, ConsentSource, MatchingMethod, Purpose, Query, Reveals};
+use crate::model::{
+    Analysts, ConsentSource, GroupValues, MatchingMethod, PersonBounds, Purpose, Query, Reveals,
+};
 use crate::page::{Page, and};
 use crate::standing::{self, Standing};
 
@@ -254,18 +256,23 @@ fn question(page: &mut Page, agreement: &Agreement, query: &Query) {
         let params = query
             .params
             .iter()
-            .map(|(name, ty)| format!("{name} ({ty})"));
+            .map(|(name, param)| format!("{name} ({param})"));
         page.sub_point(format_args!(
             "the analyst chooses {} freely, in each run: other values are another run, so two spans of days that differ by one day are two runs",
             and(params)
         ));
     }
     for group in &query.groups {
-        page.sub_point(format_args!(
-            "shows a row for each {}: {}",
-            group.name,
-            and(&group.values)
-        ));
+        page.sub_point(match &group.values {
+            GroupValues::Declared(values) => {
+                format!("shows a row for each {}: {}", group.name, and(values))
+            }
+            GroupValues::Discovered => format!(
+                "shows a row for each {} that enough people have, by the noisy count, and no word of the others; a part of delta ({}) is for that",
+                group.name,
+                agreement.cost(query).delta0
+            ),
+        });
     }
     bounds(page, agreement, query);
     page.sub_point(format_args!(
@@ -301,10 +308,8 @@ fn bounds(page: &mut Page, agreement: &Agreement, query: &Query) {
         "one person counts in at most {groups} group{}; in a count of people, once",
         if groups == 1 { "" } else { "s" }
     ));
-    for (measure, (low, high)) in &query.per_person.measures {
-        page.sub_point(format_args!(
-            "one person adds {low} to {high} to {measure} of a group; what is outside is cut off"
-        ));
+    for (measure, bounds) in &query.per_person.measures {
+        page.sub_point(bounds_words(measure, bounds));
     }
     for (dataset, rows) in &query.rows {
         let spec = agreement.datasets.get(dataset);
@@ -319,6 +324,28 @@ fn bounds(page: &mut Page, agreement: &Agreement, query: &Query) {
             ));
         }
     }
+}
+
+fn bounds_words(measure: &str, bounds: &PersonBounds) -> String {
+    match bounds {
+        PersonBounds::Adds(low, high) => format!(
+            "one person adds {low} to {high} to {measure} of a group; what is outside is cut off"
+        ),
+        PersonBounds::Values { low, high, rows } => format!(
+            "{measure} is made from values of {low} to {high}, what is outside brought to the nearer end; one person counts as {} at most in a group",
+            values(*rows)
+        ),
+        PersonBounds::Distinct(most) => format!(
+            "for {measure}, at most {} different {} of one person {} in a group, chosen by lot",
+            most,
+            if *most == 1 { "value" } else { "values" },
+            if *most == 1 { "counts" } else { "count" }
+        ),
+    }
+}
+
+fn values(rows: u32) -> String {
+    format!("{rows} value{}", if rows == 1 { "" } else { "s" })
 }
 
 /// Epsilon in words.

@@ -26,6 +26,7 @@ pub mod files;
 mod impact;
 mod model;
 mod page;
+mod param;
 mod parse;
 mod reader;
 mod signatures;
@@ -40,9 +41,11 @@ pub use error::{AgreementError, Problem, Span};
 pub use explain::{explain, explain_with};
 pub use impact::{DatasetImpact, Remedy, impact};
 pub use model::{
-    Agreement, AnalystKey, Analysts, Ceiling, Compare, ConsentSource, DeclaredGroup, Matching,
-    MatchingMethod, Party, PerPerson, Purpose, Query, Ratio, Reveals, RoomTerms, Terms,
+    Agreement, AnalystKey, Analysts, Ceiling, Compare, ConsentSource, GroupKey, GroupValues,
+    Matching, MatchingMethod, Party, PerPerson, PersonBounds, Purpose, Query, Ratio, Reveals,
+    RoomTerms, Terms,
 };
+pub use param::{Domain, Param};
 pub use signatures::{ActiveAgreement, Expired, NAMESPACE, SignaturesError, SignedAgreement, sign};
 pub use standing::{Spent, Standing, WHY_SO_MANY, concerns, left, runs, shown, shown_at};
 pub use succession::Succession;

@@ -10,10 +10,10 @@ use incamera_keys::PublicKey;
 use incamera_types::{
     AgreementDigest, AgreementId, AnalystName, AnalystRef, Budget, ColumnRef, ColumnSpec,
     ConsentClass, DatasetName, DatasetSpec, Date, Decimal, Delta, Epsilon, IdKind, MatchingEpoch,
-    ParamName, ParamType, PartyName, PrivacyLoss, PurposeName, PurposeSet, QueryName,
+    ParamName, PartyName, PrivacyLoss, PurposeName, PurposeSet, QueryName,
 };
 
-use crate::{Problem, ServiceUrl};
+use crate::{Param, Problem, ServiceUrl};
 
 /// A checked agreement: the terms, and the exact bytes that they were read from.
 ///
@@ -255,14 +255,14 @@ pub struct Query {
     /// the file.
     pub sql_at: usize,
     /// Its parameters.
-    pub params: BTreeMap<ParamName, ParamType>,
+    pub params: BTreeMap<ParamName, Param>,
     /// The most rows a person of each private data set that is read, of those that pass the
     /// conditions on it; of each public one, the most rows in all.
     pub rows: BTreeMap<DatasetName, u64>,
     /// What one person can add.
     pub per_person: PerPerson,
-    /// The declared group keys, in the file's order.
-    pub groups: Vec<DeclaredGroup>,
+    /// The group keys, in the file's order.
+    pub groups: Vec<GroupKey>,
     /// The shares of the loss that measures get, where they are not 1.
     pub weights: BTreeMap<String, u32>,
     /// What each owner read is charged.
@@ -285,6 +285,12 @@ impl Query {
         self.weights.get(measure).copied().unwrap_or(1)
     }
 
+    /// Whether the answer has rows for values that are found in the data.
+    #[must_use]
+    pub fn discovers(&self) -> bool {
+        self.groups.iter().any(|group| group.declared().is_none())
+    }
+
     /// The data sets that the query reads.
     #[must_use]
     pub fn datasets(&self) -> BTreeSet<&DatasetName> {
@@ -298,19 +304,68 @@ impl Query {
 pub struct PerPerson {
     /// To how many groups.
     pub groups: u32,
-    /// To each measure of a group: the least and the most, of equal scale. Counts of people
-    /// are bounded by [0, 1] and stand here only if the agreement says so.
-    pub measures: BTreeMap<String, (Decimal, Decimal)>,
+    /// To each measure of a group. Counts of people are bounded by [0, 1] and stand here only
+    /// if the agreement says so.
+    pub measures: BTreeMap<String, PersonBounds>,
 }
 
-/// A group key whose values are declared: a row each, always.
+/// What bounds one person's part in a measure of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct DeclaredGroup {
+pub enum PersonBounds {
+    /// The least and the most that the person adds in all, of equal scale: counts and sums.
+    Adds(Decimal, Decimal),
+    /// The least and the most of each value, of equal scale, and how many values of a person
+    /// count: averages, spreads and quantiles.
+    Values {
+        /// The least of a value.
+        low: Decimal,
+        /// The most of a value.
+        high: Decimal,
+        /// How many values of one person count.
+        rows: u32,
+    },
+    /// How many different values of one person count.
+    Distinct(u32),
+}
+
+/// A group key of the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GroupKey {
     /// The name of the output column.
     pub name: String,
-    /// Its values, as texts, in the agreement's order.
-    pub values: Vec<String>,
+    /// Its values.
+    pub values: GroupValues,
+}
+
+/// The values of a group key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GroupValues {
+    /// Declared, as texts, in the agreement's order: a row each, always.
+    Declared(Vec<String>),
+    /// Those in the data that have enough people by the noisy count: which exist is paid for
+    /// with a part of delta.
+    Discovered,
+}
+
+impl GroupKey {
+    /// A key with declared values.
+    #[must_use]
+    pub fn of_values(name: String, values: Vec<String>) -> Self {
+        let values = GroupValues::Declared(values);
+        Self { name, values }
+    }
+
+    /// The declared values; nothing of a key whose values are discovered.
+    #[must_use]
+    pub fn declared(&self) -> Option<&[String]> {
+        match &self.values {
+            GroupValues::Declared(values) => Some(values),
+            GroupValues::Discovered => None,
+        }
+    }
 }
 
 /// A quotient of two measures.

@@ -82,6 +82,11 @@ impl<'d> Item<'d> {
         self.value.is_str()
     }
 
+    /// Whether the value is a table.
+    pub(crate) fn is_table(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
+    }
+
     /// The value as something that is written as a text.
     pub(crate) fn parsed<T: FromStr<Err: Display>>(&self, help: impl Display) -> Option<T> {
         match self.text()?.parse() {

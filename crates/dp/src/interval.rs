@@ -82,16 +82,31 @@ impl Noisy {
 /// open and the range would have no end.
 #[must_use]
 pub fn ratio(top: Noisy, bottom: Noisy) -> Option<Interval> {
+    ratio_of(top, bottom, 0.0)
+}
+
+/// [`ratio`] of numbers whose noises have this covariance: both may be made from the same
+/// draws.
+#[must_use]
+pub fn ratio_of(top: Noisy, bottom: Noisy, covariance: f64) -> Option<Interval> {
     let quotient = top.value / bottom.value;
-    let g = Z * Z * bottom.variance() / (bottom.value * bottom.value);
-    if !quotient.is_finite() || g.is_nan() || g >= 1.0 {
+    // The ends q solve (top - q bottom)^2 = Z^2 (var(top) - 2 q cov + q^2 var(bottom)).
+    let share = |variance: f64| Z * Z * variance / (bottom.value * bottom.value);
+    let (of_top, both, of_bottom) = (
+        share(top.variance()),
+        share(covariance),
+        share(bottom.variance()),
+    );
+    let a = 1.0 - of_bottom;
+    if !quotient.is_finite() || a.is_nan() || a <= 0.0 {
         return None;
     }
-    let spread = top.variance() + quotient * quotient * bottom.variance() - g * top.variance();
-    let reach = Z / bottom.value.abs() * spread.max(0.0).sqrt();
+    let spread = of_top - 2.0 * quotient * both + quotient * quotient * of_bottom + both * both
+        - of_top * of_bottom;
+    let (middle, reach) = (quotient - both, spread.max(0.0).sqrt());
     Some(Interval {
-        low: (quotient - reach) / (1.0 - g),
-        high: (quotient + reach) / (1.0 - g),
+        low: (middle - reach) / a,
+        high: (middle + reach) / a,
     })
 }
 

@@ -3,20 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::ParamValues;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
 use datafusion::sql::planner::SqlToRel;
-use incamera_agreement::{Agreement, Query};
+use incamera_agreement::{Agreement, Param, Query};
 use incamera_release::VerifiedRequest;
 use incamera_types::{
-    ColumnName, ColumnRef, DatasetName, DatasetSpec, ParamType, Params, PrivacyLoss, QueryName,
-    RequestDigest,
+    ColumnName, ColumnRef, DatasetName, DatasetSpec, Params, PrivacyLoss, QueryName, RequestDigest,
 };
+use incamera_wire::v1 as wire;
 
-use crate::lineage::{Lineage, Rows, Unit, bare, not_allowed, unit_lost};
-use crate::measure::{self, Draft, Measure};
+use crate::after::{Above, Datum, Output, Step, Term, above};
+use crate::lineage::{Lineage, Rows, Unit, bare, unit_lost};
+use crate::measure::{self, Draft, Made, Measure};
 use crate::params::{parameters, worst_value};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::shape::{Scope, Shape};
@@ -44,7 +46,16 @@ pub struct CheckedQuery {
     pub(crate) query: Query,
     pub(crate) loss: PrivacyLoss,
     pub(crate) measures: Vec<Measure>,
+    /// How aggregates are put together from measures.
+    pub(crate) made: Vec<Made>,
+    /// The measure that counts all people of a group.
     pub(crate) people: Option<usize>,
+    /// The columns of the answer that are no group keys, in order of the SELECT.
+    pub(crate) outputs: Vec<Output>,
+    /// What becomes of the answer's rows.
+    pub(crate) steps: Vec<Step>,
+    /// The group keys as expressions over the answer see them.
+    pub(crate) keys: Vec<KeyColumn>,
     pub(crate) datasets: BTreeMap<DatasetName, DatasetSpec>,
     pub(crate) population: u64,
     /// The people of the largest owner read.
@@ -58,6 +69,28 @@ pub struct CheckedQuery {
     pub(crate) request: Option<RequestDigest>,
     /// One row for each row of the joined data: its person, group keys and values.
     pub(crate) plan: LogicalPlan,
+}
+
+/// A group key of the aggregate.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyColumn {
+    /// Which of the agreement's group keys it is.
+    pub(crate) group: usize,
+    pub(crate) ty: DataType,
+}
+
+impl KeyColumn {
+    /// Its value in a group of the answer.
+    pub(crate) fn datum(&self, group: &wire::Group) -> Datum {
+        let Some(text) = group.key.get(self.group) else {
+            return Datum::Null;
+        };
+        match self.ty {
+            DataType::Boolean => Datum::Bool(text == "true"),
+            DataType::Int64 | DataType::Decimal128(..) => Datum::of_number(text),
+            _ => Datum::Text(text.clone()),
+        }
+    }
 }
 
 impl CheckedQuery {
@@ -181,7 +214,7 @@ fn with_stack<T: Send>(check: impl FnOnce() -> Result<T, Refusal> + Send) -> Res
 /// [`Refusal`]: what, why, and what to write instead.
 pub fn prove(agreement: &Agreement, query: &Query) -> Result<CheckedQuery, Refusal> {
     let worst =
-        |(name, ty): (&incamera_types::ParamName, &ParamType)| (name.clone(), worst_value(*ty));
+        |(name, param): (&incamera_types::ParamName, &Param)| (name.clone(), worst_value(param));
     let params: Params = query.params.iter().map(worst).collect();
     checked(agreement, query, &params, false)
 }
@@ -196,7 +229,12 @@ struct Check<'a> {
 impl Check<'_> {
     fn run(&self, values: ParamValues) -> Result<CheckedQuery, Refusal> {
         let plan = self.plan(values)?;
-        let (outputs, aggregate) = top(&plan)?;
+        let Above {
+            aggregate,
+            outputs,
+            steps,
+            names,
+        } = above(&plan)?;
         let mut lineage = Lineage::new(self.agreement);
         let rows = lineage.rows(&aggregate.input)?;
         let scope = Scope {
@@ -205,10 +243,12 @@ impl Check<'_> {
         };
         let unit = self.unit(&rows, aggregate)?;
         let keys = self.keys(&outputs, aggregate, &scope)?;
-        let drafts = measure::drafts(&outputs, aggregate, &scope, self.agreement)?;
+        let names = self.names(&names, aggregate)?;
+        let drafts = measure::drafts(&names, aggregate, &scope, self.agreement)?;
+        let (measures, made) = measure::calibrate(&drafts, self.query, self.agreement)?;
         let people = drafts.iter().position(|draft| draft.people);
-        let measures = measure::calibrate(&drafts, self.query, self.agreement)?;
-        measure::check_names(&measures, self.query)?;
+        let people = people.and_then(|at| made.get(at)).map(|made| made.first);
+        measure::check_names(&made, &measures, self.query)?;
         self.needs_people(people)?;
         let plan = bounded(aggregate, unit, &keys, &drafts)?;
         self.reads(&plan)?;
@@ -216,7 +256,14 @@ impl Check<'_> {
             query: self.query.clone(),
             loss: self.agreement.cost(self.query),
             measures,
+            made,
             people,
+            keys: self.key_columns(&outputs, aggregate),
+            outputs: outputs
+                .into_iter()
+                .filter(|output| !matches!(output.term, Term::Key(_)))
+                .collect(),
+            steps,
             datasets: self.datasets(),
             population: self.people().min().unwrap_or(0),
             most_people: self
@@ -284,17 +331,18 @@ impl Check<'_> {
         }
         let declared = |name: &str| self.query.groups.iter().any(|group| group.name == name);
         let keys = || {
-            outputs
-                .iter()
-                .filter(|output| output.at < aggregate.group_expr.len())
+            outputs.iter().filter_map(|output| match output.term {
+                Term::Key(at) => Some((output.name.as_str(), at)),
+                _ => None,
+            })
         };
-        if let Some(key) = keys().find(|key| !declared(&key.name)) {
+        if let Some((key, _)) = keys().find(|(key, _)| !declared(key)) {
             return Err(groups(
-                format!("grouping by `{}`", key.name),
+                format!("grouping by `{key}`"),
                 "the agreement does not declare it, and which groups exist would be an answer",
-                "declare groups = { name = [\"value\", ...] } with the values to show",
+                "declare groups = { name = [\"value\", ...] } with the values to show, or { name = \"discovered\" }",
             )
-            .or_at_text(&key.name));
+            .or_at_text(key));
         }
         if aggregate.group_expr.len() != keys().count() {
             return Err(groups(
@@ -305,8 +353,8 @@ impl Check<'_> {
         }
         let find = |name: &String| {
             let key = keys()
-                .find(|key| &key.name == name)
-                .and_then(|key| aggregate.group_expr.get(key.at));
+                .find(|(key, _)| key == name)
+                .and_then(|(_, at)| aggregate.group_expr.get(at));
             let key = key.ok_or_else(|| {
                 groups(
                     format!("the declared group `{name}`"),
@@ -324,14 +372,65 @@ impl Check<'_> {
             .collect()
     }
 
+    /// The group keys as expressions over the answer see them, in the plan's order.
+    fn key_columns(&self, outputs: &[Output], aggregate: &Aggregate) -> Vec<KeyColumn> {
+        let fields = aggregate.schema.fields().iter().enumerate();
+        let column = |(at, field): (usize, &Arc<arrow::datatypes::Field>)| {
+            let named = |output: &&Output| output.term == Term::Key(at);
+            let name = outputs.iter().find(named).map(|output| &output.name)?;
+            let group = self
+                .query
+                .groups
+                .iter()
+                .position(|group| &group.name == name)?;
+            let ty = field.data_type().clone();
+            Some(KeyColumn { group, ty })
+        };
+        let keys = fields.take(aggregate.group_expr.len());
+        keys.filter_map(column).collect()
+    }
+
+    /// What each aggregate is called: the name that the agreement speaks of, or else the
+    /// outermost that the SQL gives it, or else one made from the function and its column.
+    fn names(&self, given: &[Vec<String>], aggregate: &Aggregate) -> Result<Vec<String>, Refusal> {
+        let query = self.query;
+        let of_ratios = query.ratios.iter();
+        let of_ratios = of_ratios.flat_map(|ratio| [&ratio.numerator, &ratio.denominator]);
+        let per_person = query.per_person.measures.keys();
+        let spoken: BTreeSet<&String> = per_person
+            .chain(query.weights.keys())
+            .chain(of_ratios)
+            .collect();
+        let name = |(given, expr): (&Vec<String>, &Expr)| {
+            let known = given.iter().find(|name| spoken.contains(name));
+            known
+                .or(given.last())
+                .cloned()
+                .unwrap_or_else(|| measure::unnamed(expr))
+        };
+        let names: Vec<String> = given.iter().zip(&aggregate.aggr_expr).map(name).collect();
+        let mut seen = BTreeSet::new();
+        match names.iter().find(|name| !seen.insert(*name)) {
+            None => Ok(names),
+            Some(twice) => Err(Refusal::new(
+                RefusalKind::Measures,
+                format!("two aggregates called `{twice}`"),
+                "each has its own bounds and its own noise",
+                "give each its own name with AS",
+            )
+            .or_at_text(twice)),
+        }
+    }
+
     fn needs_people(&self, people: Option<usize>) -> Result<(), Refusal> {
-        if people.is_some() || self.query.min_people == 0 {
+        let withholds = self.query.min_people > 0 || self.query.discovers();
+        if people.is_some() || !withholds {
             return Ok(());
         }
         Err(Refusal::new(
             RefusalKind::Measures,
             "no count of people",
-            "`min_people` withholds by it",
+            "`min_people` withholds by it, and discovered groups are shown by it",
             "add COUNT(DISTINCT person) AS people, of the data set that FROM starts with",
         ))
     }
@@ -405,95 +504,6 @@ fn key_shape(key: &Expr, name: &str, scope: &Scope<'_>) -> Result<(), Refusal> {
         )
         .or_at_text(name)),
     }
-}
-
-/// One column of the answer: its name, and its place in the aggregate's output.
-pub(crate) struct Output {
-    pub(crate) name: String,
-    pub(crate) at: usize,
-}
-
-/// The aggregate at the top, and what its outputs are called.
-fn top(plan: &LogicalPlan) -> Result<(Vec<Output>, &Aggregate), Refusal> {
-    match plan {
-        LogicalPlan::Aggregate(aggregate) => {
-            let names = aggregate
-                .schema
-                .fields()
-                .iter()
-                .map(|field| field.name().clone());
-            Ok((
-                names
-                    .enumerate()
-                    .map(|(at, name)| Output { name, at })
-                    .collect(),
-                aggregate,
-            ))
-        }
-        LogicalPlan::Projection(projection) => match projection.input.as_ref() {
-            LogicalPlan::Aggregate(aggregate) => {
-                let names = projection
-                    .schema
-                    .fields()
-                    .iter()
-                    .map(|field| field.name().as_str());
-                let outputs = projection
-                    .expr
-                    .iter()
-                    .zip(names)
-                    .map(|(expr, name)| output(expr, name, aggregate));
-                Ok((outputs.collect::<Result<_, _>>()?, aggregate))
-            }
-            LogicalPlan::Filter(_) => Err(Refusal::new(
-                RefusalKind::Clause,
-                "HAVING",
-                "rows of the answer are withheld by `min_people` alone",
-                "leave it out, and look at the released values",
-            )
-            .or_at_text("having")),
-            other => Err(no_aggregate(other)),
-        },
-        other => Err(no_aggregate(other)),
-    }
-}
-
-fn no_aggregate(plan: &LogicalPlan) -> Refusal {
-    let rows = matches!(
-        plan,
-        LogicalPlan::TableScan(_)
-            | LogicalPlan::Join(_)
-            | LogicalPlan::Filter(_)
-            | LogicalPlan::SubqueryAlias(_)
-            | LogicalPlan::Projection(_)
-    );
-    if !rows {
-        return not_allowed(plan);
-    }
-    Refusal::new(
-        RefusalKind::NotOneSelect,
-        "a SELECT of rows",
-        "rows never leave the room",
-        "SELECT COUNT(DISTINCT person), COUNT(*) or SUM(...), with GROUP BY",
-    )
-}
-
-fn output(expr: &Expr, name: &str, aggregate: &Aggregate) -> Result<Output, Refusal> {
-    let column = match bare(expr) {
-        Expr::Column(column) => aggregate.schema.maybe_index_of_column(column),
-        _ => None,
-    };
-    let at = column.ok_or_else(|| {
-        Refusal::new(
-            RefusalKind::Measures,
-            format!("`{name}`"),
-            "noise is added to the aggregates themselves",
-            "SELECT plain aggregates and group keys; declare ratios in the agreement",
-        )
-    })?;
-    Ok(Output {
-        name: name.to_owned(),
-        at,
-    })
 }
 
 /// The plan whose rows the room adds up: person, group keys, values.

@@ -29,13 +29,13 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_plan::execute_stream;
 use futures::StreamExt;
-use incamera_agreement::DeclaredGroup;
+use incamera_agreement::GroupKey;
 use incamera_dp::NoiseKey;
 use incamera_types::DatasetName;
 use serde::Serialize;
 
 use crate::check::{CheckedQuery, UNIT, key_name, value_name};
-use crate::fold::{Fold, Odd, Rules};
+use crate::fold::{Fold, Odd, Rules, Totals};
 use crate::lineage::bare;
 use crate::measure::{Kind, Measure};
 use crate::run::{QueryError, session};
@@ -184,11 +184,11 @@ impl CheckedQuery {
 }
 
 /// The totals of all groups together.
-fn by_measure(totals: &[i128], width: usize) -> Vec<i128> {
+fn by_measure(totals: &Totals, width: usize) -> Vec<i128> {
     let mut sums = vec![0i128; width];
-    for group in totals.chunks(width.max(1)) {
-        for (sum, total) in sums.iter_mut().zip(group) {
-            *sum = sum.saturating_add(*total);
+    for (_, group) in totals.iter() {
+        for (at, sum) in sums.iter_mut().enumerate() {
+            *sum = sum.saturating_add(group.of(at));
         }
     }
     sums
@@ -199,7 +199,7 @@ struct Cut<'a> {
     checked: &'a CheckedQuery,
     dataset: &'a DatasetName,
     sums: Vec<&'a Measure>,
-    groups: Vec<DeclaredGroup>,
+    groups: Vec<GroupKey>,
     groups_unknown: Vec<String>,
     applied: Vec<String>,
     left_out: Vec<String>,
@@ -357,8 +357,8 @@ impl<'a> Cut<'a> {
     /// What the sums over columns of the data set add up.
     fn values(&mut self, top: &Projection, kept: &LogicalPlan) -> Vec<Expr> {
         let mut values = Vec::new();
-        for (at, measure) in self.checked.measures.iter().enumerate() {
-            let value = named(top, &value_name(at));
+        for measure in &self.checked.measures {
+            let value = named(top, &value_name(measure.input));
             let value = value.filter(|value| {
                 measure.kind == Kind::Sum && knows(kept, value) && !value.column_refs().is_empty()
             });
@@ -385,7 +385,9 @@ impl<'a> Cut<'a> {
                 ..(*sum).clone()
             })
         });
-        people.into_iter().chain(sums).collect()
+        let measures = people.into_iter().chain(sums).enumerate();
+        let numbered = measures.map(|(input, measure)| Measure { input, ..measure });
+        numbered.collect()
     }
 
     fn figures(self, totals: &[i128], counts: &Counts) -> Result<Clipped, ClippedError> {

@@ -5,12 +5,12 @@ use std::fmt;
 use datafusion::logical_expr::LogicalPlan;
 use incamera_agreement::{Agreement, ConsentSource};
 use incamera_dp::interval::shown;
-use incamera_types::{DatasetSpec, Delta, Epsilon, PartyName, PurposeName};
+use incamera_types::{DatasetSpec, Decimal, Delta, Epsilon, PartyName, PurposeName};
 use serde::Serialize;
 
 use crate::check::CheckedQuery;
-use crate::fold::cells;
-use crate::measure::{Kind, Measure};
+use crate::fold::declared_cells;
+use crate::measure::{Function, Made, Measure};
 use crate::run::optimized;
 
 /// A bounded plan in words. Computed from the agreement alone.
@@ -33,8 +33,8 @@ pub struct Explanation {
     pub measures: Vec<Expected>,
     /// How many people the answer can be about, as declared.
     pub people: u64,
-    /// Rows of the answer.
-    pub rows: usize,
+    /// Rows of the answer, where they are declared.
+    pub rows: Option<usize>,
 }
 
 /// Runs that an owner's ceiling has room for.
@@ -53,8 +53,6 @@ pub struct Expected {
     pub name: String,
     /// What it adds up, in words.
     pub says: String,
-    /// The standard deviation of the noise, in units of the measure.
-    pub sigma: f64,
     /// Half the width of its 95 % range, in units of the measure.
     pub half_width: f64,
     /// The half width divided by a group's people, if all groups were equal: a fraction for
@@ -76,12 +74,12 @@ impl CheckedQuery {
             rho: self.loss.rho.to_f64(),
             runs: runs(self, agreement),
             measures: self
-                .measures
+                .made
                 .iter()
-                .map(|measure| expected(measure, self))
+                .filter_map(|made| expected(made, self))
                 .collect(),
             people: self.population,
-            rows: cells(&self.query.groups),
+            rows: declared_cells(&self.query.groups),
         }
     }
 }
@@ -135,22 +133,22 @@ fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
         steps.push("join them on the person".into());
     }
     for group in &query.groups {
-        steps.push(format!(
-            "group by {}: {}; rows of other values are dropped",
-            group.name,
-            group.values.join(", ")
-        ));
+        steps.push(match group.declared() {
+            Some(values) => format!(
+                "group by {}: {}; rows of other values are dropped",
+                group.name,
+                values.join(", ")
+            ),
+            None => format!("group by {}: whatever values there are", group.name),
+        });
     }
     if !query.groups.is_empty() {
         let most = count(query.per_person.groups.into(), "group");
         steps.push(format!("keep at most {most} of each person's, by lot"));
     }
-    for measure in &checked.measures {
-        steps.push(format!(
-            "per person{}: {}",
-            in_group(checked),
-            clamp(measure)
-        ));
+    for made in &checked.made {
+        let says = clamp(made, checked);
+        steps.push(format!("per person{}: {says}", in_group(checked)));
     }
     steps.push(
         "add up, and add discrete Gaussian noise that every owner's seed has a share in".into(),
@@ -198,34 +196,83 @@ fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-fn clamp(measure: &Measure) -> String {
+/// What of a person counts in an aggregate.
+fn clamp(made: &Made, checked: &CheckedQuery) -> String {
+    let name = &made.name;
+    let Some(measure) = checked.measures.get(made.first) else {
+        return name.clone();
+    };
+    let unit = made.unit.as_ref().map(|unit| format!(" {unit}"));
+    let unit = unit.unwrap_or_default();
+    if let Some(each) = made.each {
+        let text =
+            |value| Decimal::new(value, made.scale).map_or_else(String::new, |n| n.to_string());
+        let (low, high, rows) = (text(each.low), text(each.high), each.rows);
+        let what = match made.function {
+            Function::Spread { .. } => "count, sum and squares",
+            _ => "count and sum",
+        };
+        return format!(
+            "{name} is made from {what} of values brought to {low} .. {high}{unit}; who has more than {rows} counts as {rows} of their average"
+        );
+    }
     let (low, high) = (measure.text(measure.low), measure.text(measure.high));
-    let unit = measure
-        .unit
-        .as_ref()
-        .map_or_else(String::new, |unit| format!(" {unit}"));
-    match measure.kind {
-        Kind::People => format!("{} is 1 or 0", measure.name),
-        Kind::Rows => format!("{} counts rows, clamped to {low} .. {high}", measure.name),
-        Kind::Sum => format!(
-            "{} is a sum, clamped to {low} .. {high}{unit}",
-            measure.name
-        ),
+    match made.function {
+        Function::People => format!("{name} is 1 or 0"),
+        Function::Rows => format!("{name} counts rows, clamped to {low} .. {high}"),
+        Function::Distinct => {
+            format!("{name} counts different values, at most {high} of one person, by lot")
+        }
+        _ => format!("{name} is a sum, clamped to {low} .. {high}{unit}"),
     }
 }
 
-#[allow(clippy::cast_precision_loss)]
-fn expected(measure: &Measure, checked: &CheckedQuery) -> Expected {
-    let half_width = measure.half_width();
-    let people = checked.population as f64 / cells(&checked.query.groups).max(1) as f64;
-    Expected {
-        name: measure.name.clone(),
-        says: clamp(measure),
-        sigma: measure.sigma() / 10f64.powi(measure.scale.into()),
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "what is foretold is for reading"
+)]
+fn expected(made: &Made, checked: &CheckedQuery) -> Option<Expected> {
+    let groups = declared_cells(&checked.query.groups).unwrap_or(1).max(1);
+    let people = checked.population as f64 / groups as f64;
+    let widths: Vec<f64> = checked
+        .measures
+        .iter()
+        .skip(made.first)
+        .map(Measure::half_width)
+        .collect();
+    let (half_width, of_all) = match (made.function, made.each, widths.as_slice()) {
+        (Function::Average, Some(each), [count, sum, ..]) => (
+            of_average(each.reach(made.scale), *count, *sum, people)?,
+            false,
+        ),
+        (Function::Spread { root, .. }, Some(each), [count, _, squares, ..]) => {
+            let reach = each.reach(made.scale);
+            (of_spread(reach, *count, *squares, people, root)?, false)
+        }
+        (_, _, [width, ..]) => (*width, true),
+        _ => return None,
+    };
+    Some(Expected {
+        name: made.name.clone(),
+        says: clamp(made, checked),
         half_width,
-        per_person: (people > 0.0).then_some(half_width / people),
-        unit: measure.unit.clone(),
-    }
+        per_person: (of_all && people > 0.0).then_some(half_width / people),
+        unit: made.unit.clone(),
+    })
+}
+
+/// Of an average over one value a person, if it lies at an end of its bounds: what is foretold
+/// is the worst.
+fn of_average(reach: f64, count: f64, sum: f64, people: f64) -> Option<f64> {
+    (people > 0.0).then(|| (sum * sum + reach * reach * count * count).sqrt() / people)
+}
+
+/// Of a variance, or its root, if the values lie at the ends of their bounds.
+fn of_spread(reach: f64, count: f64, squares: f64, people: f64, root: bool) -> Option<f64> {
+    let most = reach * reach;
+    let width = (squares * squares + most * most * count * count).sqrt() / people;
+    let width = if root { width / (2.0 * reach) } else { width };
+    width.is_finite().then_some(width)
 }
 
 impl fmt::Display for Explanation {
@@ -284,11 +331,11 @@ fn write_expected(
     let Some(per_person) = measure.per_person else {
         return writeln!(f);
     };
-    let groups = format!(
-        "with {} people in {} equal groups",
-        shown(all.people as f64, 0),
-        all.rows
-    );
+    let people = shown(all.people as f64, 0);
+    let groups = match all.rows {
+        Some(rows) => format!("with {people} people in {rows} equal groups"),
+        None => format!("with {people} people in one group"),
+    };
     if unit.is_empty() {
         let percent = per_person * 100.0;
         writeln!(

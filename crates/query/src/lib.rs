@@ -17,6 +17,7 @@
 //! # Reference
 //! Canonne, Kamath, Steinke (2020); Wilson et al. (2020) for bounded contributions in SQL.
 
+mod after;
 mod check;
 mod clamp;
 mod clipped;

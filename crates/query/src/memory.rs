@@ -11,6 +11,8 @@
 //! |---|---|
 //! | a join's left side, in a hash table | people x rows a person of the data sets in it x ([`COPIES`] x its row + [`HASH_BYTES`]) |
 //! | what each person adds, by group | people x groups x [`COPIES`] x ([`PLACE_BYTES`] + 16 a measure) |
+//! | keys of discovered groups | people x groups x [`COPIES`] x ([`KEY_BYTES`] + the longest key) |
+//! | values that are counted apart | people x rows x [`COPIES`] x [`VALUE_BYTES`] a measure |
 //! | a thread's parts | the largest partition's x [`PART_FACTOR`] |
 //! | a thread's batches | [`BASE_BYTES`], and what the row cut holds: the most rows that wait x their width x [`COPIES`] |
 //!
@@ -38,7 +40,8 @@ use incamera_types::{ColumnSpec, ColumnType, DatasetName, DatasetSpec};
 use crate::check::CheckedQuery;
 use crate::clamp::longest_text;
 use crate::cut::MOST_WAITING_ROWS;
-use crate::fold::cells;
+use crate::fold::declared_cells;
+use crate::measure::Kind;
 use crate::run::optimized;
 
 /// Copies of the same rows at a time.
@@ -47,6 +50,10 @@ const COPIES: u64 = 2;
 const HASH_BYTES: u64 = 48;
 /// Of the map of people, a person and group.
 const PLACE_BYTES: u64 = 112;
+/// Of a map of discovered groups, a group.
+const KEY_BYTES: u64 = 96;
+/// Of a value that is counted apart, in a person's set and in the group's.
+const VALUE_BYTES: u64 = 160;
 /// A part while it is read.
 const PART_FACTOR: u64 = 3;
 /// Pages and batches of a thread, whatever the query.
@@ -206,8 +213,30 @@ fn people(checked: &CheckedQuery) -> u64 {
         false => checked.most_rows(&spec.name),
     });
     let rows = rows.fold(1, u64::saturating_mul);
-    let groups = rows.min(cells(&checked.query.groups) as u64);
-    let place = PLACE_BYTES + 16 * checked.measures.len() as u64;
+    let declared = declared_cells(&checked.query.groups).map(|cells| cells as u64);
+    let groups = rows.min(declared.unwrap_or(u64::MAX));
+    let discovered = match declared {
+        Some(_) => 0,
+        None => KEY_BYTES + keys_width(checked),
+    };
+    let apart = checked.measures.iter();
+    let apart = apart
+        .filter(|measure| measure.kind == Kind::Distinct)
+        .count() as u64;
+    let place = PLACE_BYTES + 16 * checked.measures.len() as u64 + discovered;
     let places = checked.most_people.saturating_mul(groups);
-    places.saturating_mul(place * COPIES)
+    let values = checked.most_people.saturating_mul(rows);
+    places
+        .saturating_mul(place * COPIES)
+        .saturating_add(values.saturating_mul(apart * VALUE_BYTES * COPIES))
+}
+
+/// The bytes of the longest key of a discovered group.
+fn keys_width(checked: &CheckedQuery) -> u64 {
+    let keys = checked.keys.iter();
+    keys.map(|key| match key.ty {
+        DataType::LargeUtf8 | DataType::Utf8 => (24 + MAX_TEXT_BYTES) as u64,
+        _ => 48,
+    })
+    .sum()
 }

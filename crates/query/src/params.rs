@@ -1,7 +1,7 @@
 //! A request's parameters, as the planner takes them.
 
 use datafusion::common::{ParamValues, ScalarValue};
-use incamera_agreement::Query;
+use incamera_agreement::{Domain, Param, Query};
 use incamera_types::{Date, Decimal, ParamType, Params, Value};
 
 use crate::refusal::{Refusal, RefusalKind};
@@ -9,8 +9,29 @@ use crate::refusal::{Refusal, RefusalKind};
 /// The most digits of a decimal parameter.
 const DECIMAL_DIGITS: u8 = 18;
 
+/// The allowed value that lets numbers grow most.
+pub(crate) fn worst_value(param: &Param) -> Value {
+    let size = |value: &Value| match value {
+        Value::Int(number) => i128::from(*number).unsigned_abs(),
+        Value::Decimal(number) => number.unscaled().unsigned_abs(),
+        _ => 0,
+    };
+    let worst = worst_of(param.ty);
+    let allowed: Vec<&Value> = match &param.domain {
+        Domain::Values(values) => values.iter().collect(),
+        Domain::Range { min, max } => [min.as_ref(), max.as_ref(), Some(&worst)]
+            .into_iter()
+            .flatten()
+            .filter(|value| param.allows(value))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let largest = allowed.into_iter().max_by_key(|value| size(value));
+    largest.cloned().unwrap_or(worst)
+}
+
 /// The value of a type that lets numbers grow most.
-pub(crate) fn worst_value(ty: ParamType) -> Value {
+fn worst_of(ty: ParamType) -> Value {
     match ty {
         ParamType::Bool => Value::Bool(true),
         ParamType::Int => Value::Int(i64::MIN),
@@ -38,7 +59,7 @@ pub(crate) fn parameters(query: &Query, params: &Params) -> Result<ParamValues, 
         ));
     }
     let mut values = Vec::new();
-    for (name, ty) in &query.params {
+    for (name, param) in &query.params {
         let value = params.get(name).ok_or_else(|| {
             let what = format!("no value for parameter `{name}`");
             params_refusal(
@@ -47,17 +68,32 @@ pub(crate) fn parameters(query: &Query, params: &Params) -> Result<ParamValues, 
                 "give every parameter a value",
             )
         })?;
-        let scalar = scalar(value, *ty).ok_or_else(|| {
-            let what = format!("the value of parameter `{name}`");
+        let what = || format!("the value of parameter `{name}`");
+        let scalar = scalar(value, param.ty).ok_or_else(|| {
             params_refusal(
-                what,
+                what(),
                 "it is not of the declared type",
                 "give a value of that type, a number of at most 18 digits",
             )
         })?;
+        if !param.allows(&rescaled(value, param.ty)) {
+            let why = "the agreement does not allow it";
+            let instead = format!("give a {param}; nothing was asked, and nothing spent");
+            return Err(params_refusal(what(), why, &instead));
+        }
         values.push((name.as_str(), scalar));
     }
     Ok(ParamValues::from(values))
+}
+
+/// A decimal in the digits of its type.
+fn rescaled(value: &Value, ty: ParamType) -> Value {
+    match (value, ty) {
+        (Value::Decimal(number), ParamType::Decimal { scale }) => number
+            .rescale(scale)
+            .map_or_else(|_| value.clone(), Value::Decimal),
+        _ => value.clone(),
+    }
 }
 
 fn scalar(value: &Value, ty: ParamType) -> Option<ScalarValue> {

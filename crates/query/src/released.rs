@@ -11,7 +11,7 @@ use num_bigint::BigInt;
 use num_traits::ToPrimitive;
 
 use crate::check::CheckedQuery;
-use crate::fold::cells;
+use crate::fold::{Key, Total, Totals, declared_cells, declared_key};
 use crate::measure::Measure;
 use crate::run::{Noise, RawAggregate};
 
@@ -43,27 +43,47 @@ pub(crate) fn release_with(
     if raw.request != noise.request {
         return Err(OtherRequest);
     }
-    let (checked, key) = (&raw.checked, noise.key);
-    let width = checked.measures.len().max(1);
-    let exact = raw.totals.chunks(width);
-    let groups = (0..cells(&checked.query.groups))
-        .zip(exact)
-        .map(|(cell, exact)| {
-            let group = group_key(checked, cell);
-            let noisy = |(measure, exact): (&Measure, &i128)| noisy(measure, *exact, &group, key);
-            let values: Vec<i64> = checked.measures.iter().zip(exact).map(noisy).collect();
-            shown(checked, group.clone(), values)
-        });
+    let release = Release {
+        checked: &raw.checked,
+        key: noise.key,
+    };
+    let checked = release.checked;
     let keys = checked.query.groups.iter();
     Ok(Released {
         answer: wire::Answer {
             query: checked.query.name.to_string(),
             keys: keys.map(|group| group.name.clone()).collect(),
             measures: checked.measures.iter().map(described).collect(),
-            groups: groups.collect(),
+            groups: release.groups(&raw.totals),
             simulated,
         },
     })
+}
+
+/// Adds noise to exact totals.
+struct Release<'a> {
+    checked: &'a CheckedQuery,
+    key: &'a NoiseKey,
+}
+
+impl Release<'_> {
+    /// The groups of the answer: the declared ones, in the agreement's order.
+    fn groups(&self, totals: &Totals) -> Vec<wire::Group> {
+        let groups = &self.checked.query.groups;
+        let cells = 0..declared_cells(groups).unwrap_or(0);
+        let keys = cells.map(|cell| declared_key(groups, cell));
+        keys.map(|key| self.group(&key, totals.get(&key))).collect()
+    }
+
+    /// A group with its noise. Nobody in it is a total of zero.
+    fn group(&self, key: &Key, total: Option<&Total>) -> wire::Group {
+        let measures = self.checked.measures.iter().enumerate();
+        let values = measures.map(|(at, measure)| {
+            let exact = total.map_or(0, |total| total.of(at));
+            noisy(measure, exact, key, self.key)
+        });
+        shown(self.checked, key.clone(), values.collect())
+    }
 }
 
 fn noisy(measure: &Measure, exact: i128, group: &[String], key: &NoiseKey) -> i64 {
@@ -89,19 +109,6 @@ fn shown(checked: &CheckedQuery, key: Vec<String>, values: Vec<i64>) -> wire::Gr
         withheld,
         values,
     }
-}
-
-/// The key of a cell: one value a declared group, the last running fastest.
-fn group_key(checked: &CheckedQuery, cell: usize) -> Vec<String> {
-    let mut rest = cell;
-    let mut key: Vec<String> = Vec::new();
-    for group in checked.query.groups.iter().rev() {
-        let count = group.values.len().max(1);
-        key.push(group.values.get(rest % count).cloned().unwrap_or_default());
-        rest /= count;
-    }
-    key.reverse();
-    key
 }
 
 fn described(measure: &Measure) -> wire::Measure {

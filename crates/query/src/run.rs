@@ -29,7 +29,7 @@ use incamera_dp::NoiseKey;
 use incamera_types::{DatasetSpec, RequestDigest};
 
 use crate::check::CheckedQuery;
-use crate::fold::{self, Fold, Odd, Rules, Totals};
+use crate::fold::{Fold, Odd, Rules, Totals};
 use crate::released::OtherRequest;
 use crate::scan::Slice;
 use crate::source::{PartSource, SourceError};
@@ -146,11 +146,11 @@ pub(crate) async fn compute_within(
         tokio::task::spawn_blocking(move || handle.block_on(job.work()))
     };
     let workers: Vec<_> = (0..threads).map(start).collect();
-    let mut totals = vec![0; fold::cells(&checked.query.groups) * checked.measures.len()];
+    let mut totals = Totals::default();
     let mut worst = None;
     for worker in workers {
         match worker.await.unwrap_or(Err(QueryError::Engine)) {
-            Ok(part) => fold::add(&mut totals, &part),
+            Ok(part) => totals.add(part),
             Err(error) => worst = Some(worse(worst, error)),
         }
     }
@@ -259,8 +259,7 @@ impl Drop for StopOnDrop {
 impl Job {
     /// Takes stretch after stretch, to the last one also after an error.
     async fn work(&self) -> Result<Totals, QueryError> {
-        let mut totals =
-            vec![0; fold::cells(&self.checked.query.groups) * self.checked.measures.len()];
+        let mut totals = Totals::default();
         let mut worst = None;
         while let Some(stretch) = self
             .stretches
@@ -268,7 +267,7 @@ impl Job {
             .get(self.next.fetch_add(1, Ordering::Relaxed))
         {
             match self.stretch(stretch).await {
-                Ok(part) => fold::add(&mut totals, &part),
+                Ok(part) => totals.add(part),
                 Err(error) => worst = Some(worse(worst, error)),
             }
             if self.stopped() {

@@ -133,8 +133,8 @@ impl ContextProvider for Tables<'_> {
         &self.planners
     }
 
-    fn get_function_meta(&self, _: &str) -> Option<Arc<ScalarUDF>> {
-        None
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        crate::after::function(name)
     }
 
     fn get_higher_order_meta(&self, _: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -142,11 +142,17 @@ impl ContextProvider for Tables<'_> {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        match name {
-            "count" => Some(datafusion::functions_aggregate::count::count_udaf()),
-            "sum" => Some(datafusion::functions_aggregate::sum::sum_udaf()),
-            _ => None,
-        }
+        use datafusion::functions_aggregate::{average, count, stddev, sum, variance};
+        Some(match name {
+            "count" => count::count_udaf(),
+            "sum" => sum::sum_udaf(),
+            "avg" => average::avg_udaf(),
+            "var" | "variance" | "var_samp" => variance::var_samp_udaf(),
+            "var_pop" => variance::var_pop_udaf(),
+            "stddev" | "stddev_samp" => stddev::stddev_udaf(),
+            "stddev_pop" => stddev::stddev_pop_udaf(),
+            _ => return None,
+        })
     }
 
     fn get_window_meta(&self, _: &str) -> Option<Arc<WindowUDF>> {

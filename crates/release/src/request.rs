@@ -59,6 +59,14 @@ pub enum RequestError {
         /// Its type.
         ty: ParamType,
     },
+    /// A parameter outside the values that the agreement allows it.
+    #[error("the parameter `{name}` must be a {allowed}: nothing was asked, and nothing spent")]
+    ParamDomain {
+        /// The parameter.
+        name: ParamName,
+        /// What the agreement allows.
+        allowed: String,
+    },
     /// A parameter that the query does not have.
     #[error("the query has no such parameter: give just the ones that the agreement names")]
     UnknownParam,
@@ -300,11 +308,15 @@ fn serves(agreement: &Agreement, query: &Query, purpose: &str) -> Result<(), Req
 }
 
 fn check_params(query: &Query, params: &Params) -> Result<(), RequestError> {
-    for (name, ty) in &query.params {
-        let (name, ty) = (name.clone(), *ty);
+    for (name, param) in &query.params {
+        let (name, ty) = (name.clone(), param.ty);
         match params.get(&name) {
             None => return Err(RequestError::MissingParam { name, ty }),
             Some(value) if !fits(value, ty) => return Err(RequestError::ParamType { name, ty }),
+            Some(value) if !param.allows(value) => {
+                let allowed = param.to_string();
+                return Err(RequestError::ParamDomain { name, allowed });
+            }
             Some(_) => {}
         }
     }
@@ -345,7 +357,11 @@ fn read_params(list: &[Parameter], query: &Query) -> Result<Params, RequestError
             .name
             .parse()
             .map_err(|_| RequestError::UnknownParam)?;
-        let ty = *query.params.get(&name).ok_or(RequestError::UnknownParam)?;
+        let ty = query
+            .params
+            .get(&name)
+            .ok_or(RequestError::UnknownParam)?
+            .ty;
         let value = message.value.as_ref().and_then(read_value);
         let value = value.ok_or_else(|| RequestError::ParamType {
             name: name.clone(),

@@ -105,7 +105,9 @@ fn of_query(rest: &[&str]) -> Option<&'static str> {
         ["rows", ..] => "the most rows of one person that count; of a public data set, of all",
         ["per_person", "groups"] => "in how many groups one person counts",
         ["per_person", ..] => "what one person can add to the measure of a group",
-        ["groups", ..] => "the rows that the answer has, always",
+        ["groups", ..] => {
+            "the rows that the answer has, always; discovered: those that enough people have, by the noisy count"
+        }
         ["weights", ..] => "the measure's share of the precision that epsilon buys",
         ["ratios", ..] => "a quotient that the answer shows",
         ["compare", ..] => "the two groups that the answer compares",

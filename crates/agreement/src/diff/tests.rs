@@ -4,7 +4,7 @@ use incamera_types::{ColumnSpec, DatasetSpec};
 
 use super::diff;
 use crate::model::{
-    Agreement, Ceiling, Compare, DeclaredGroup, Matching, Party, PerPerson, Purpose, Query, Ratio,
+    Agreement, Ceiling, Compare, GroupKey, Matching, Party, PerPerson, Purpose, Query, Ratio,
     RoomTerms, Terms,
 };
 
@@ -42,7 +42,7 @@ const FIELDS: &[(&str, &[&str])] = fields! {
         weights, epsilon, delta, min_people, ratios, compare, loss,
     }
     PerPerson { groups, measures }
-    DeclaredGroup { name, values }
+    GroupKey { name, values }
     Ratio { name, numerator, denominator }
     Compare { ratio, group, against }
     Ceiling { budget, loss }
@@ -139,8 +139,8 @@ const CASES: &[Case] = &[
     case(&["Query.rows"], LIFT, "mailing = 1 }", "mailing = 2 }", "query `lift`: `rows.mailing` rises from 1 to 2 (the most rows"),
     case(&["Query.per_person", "PerPerson.measures"], LIFT, "spend = [0, 400]", "spend = [0, 500]", "query `lift`: `per_person.spend` changes from [0, 400] to [0, 500] (what one person can add"),
     case(&["PerPerson.groups"], LIFT, "{ groups = 1, spend", "{ groups = 2, spend", "query `lift`: `per_person.groups` rises from 1 to 2 (in how many groups"),
-    case(&["Query.groups", "DeclaredGroup.values"], LIFT, "[\"mailed\", \"not mailed\"]", "[\"mailed\", \"not mailed\", \"late\"]", "query `lift`: `groups.campaign_group` gains `late` (the rows that the answer has"),
-    case(&["DeclaredGroup.name"], LIFT, "groups = { campaign_group", "groups = { buyers", "query `lift` gains `groups.buyers`: [mailed, not mailed] (the rows"),
+    case(&["Query.groups", "GroupKey.values"], LIFT, "[\"mailed\", \"not mailed\"]", "[\"mailed\", \"not mailed\", \"late\"]", "query `lift`: `groups.campaign_group` gains `late` (the rows that the answer has"),
+    case(&["GroupKey.name"], LIFT, "groups = { campaign_group", "groups = { buyers", "query `lift` gains `groups.buyers`: [mailed, not mailed] (the rows"),
     case(&["Query.weights"], LIFT, "spend = 8", "spend = 4", "query `lift`: `weights.spend` falls from 8 to 4 (the measure's share"),
     case(&["Query.epsilon"], LIFT, "epsilon = 1.0", "epsilon = 2", "query `lift`: `epsilon` rises from 1 to 2 (what a run costs"),
     case(&["Query.delta"], LIFT, "delta = 1e-8", "delta = 1e-9", "query `lift`: `delta` falls from 1e-8 to 1e-9 (the probability"),

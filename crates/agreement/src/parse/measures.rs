@@ -8,17 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use incamera_types::Decimal;
 
-use crate::model::{Compare, DeclaredGroup, PerPerson, Ratio};
+use crate::model::{Compare, GroupKey, GroupValues, PerPerson, PersonBounds, Ratio};
 use crate::reader::{Item, Named, Table};
 
 /// The most rows of an answer.
 const MAX_GROUP_ROWS: u64 = 100_000;
+/// The most groups that one person is in.
+const MAX_GROUPS: u32 = 100_000;
 /// The largest share of one measure.
 const MAX_WEIGHT: u32 = 1000;
 
 pub(super) struct Measures {
     pub(super) per_person: PerPerson,
-    pub(super) groups: Vec<DeclaredGroup>,
+    pub(super) groups: Vec<GroupKey>,
     pub(super) weights: BTreeMap<String, u32>,
     pub(super) ratios: Vec<Ratio>,
     pub(super) compare: Option<Compare>,
@@ -84,7 +86,7 @@ fn output(item: &Item<'_>, name: &str, words: &Words) -> Option<String> {
         );
         return None;
     }
-    if words.as_ref().is_some_and(|words| !words.contains(name)) {
+    if words.as_ref().is_some_and(|words| !occurs(words, name)) {
         item.problem(
             format_args!("`{name}` does not occur in the query's SQL"),
             format_args!("name an output column of the SQL (... AS {name})"),
@@ -94,16 +96,24 @@ fn output(item: &Item<'_>, name: &str, words: &Words) -> Option<String> {
     Some(name.to_owned())
 }
 
-fn groups(item: &Item<'_>, words: &Words) -> Option<Vec<DeclaredGroup>> {
+/// Whether a name is a word of the SQL, or that of an aggregate without a name of its own:
+/// `sum_amount` of `SUM(amount)`, `count_rows` of `COUNT(*)`.
+fn occurs(words: &BTreeSet<String>, name: &str) -> bool {
+    let unnamed = name.split_once('_');
+    words.contains(name)
+        || unnamed.is_some_and(|(function, of)| words.contains(function) && (of == "rows" || words.contains(of)))
+}
+
+fn groups(item: &Item<'_>, words: &Words) -> Option<Vec<GroupKey>> {
     let read = |named: Named<'_, String>| {
-        Some(DeclaredGroup {
+        Some(GroupKey {
             name: output(&named.item, &named.name, words)?,
             values: group_values(&named.item)?,
         })
     };
     let groups: Vec<_> = item.table()?.named().into_iter().map(read).collect();
     let groups = groups.into_iter().collect::<Option<Vec<_>>>()?;
-    if group_rows(&groups) > MAX_GROUP_ROWS {
+    if group_rows(&groups).is_some_and(|rows| rows > MAX_GROUP_ROWS) {
         item.problem(
             format_args!("the declared groups make more than {MAX_GROUP_ROWS} rows"),
             "declare fewer values",
@@ -113,13 +123,29 @@ fn groups(item: &Item<'_>, words: &Words) -> Option<Vec<DeclaredGroup>> {
     Some(groups)
 }
 
-/// The rows of an answer: each combination of declared values.
-fn group_rows(groups: &[DeclaredGroup]) -> u64 {
-    let sizes = groups.iter().map(|group| group.values.len() as u64);
-    sizes.fold(1, u64::saturating_mul)
+/// The rows of an answer: each combination of declared values; nothing where keys are
+/// discovered.
+fn group_rows(groups: &[GroupKey]) -> Option<u64> {
+    let mut sizes = groups.iter().map(|group| group.declared().map(<[_]>::len));
+    sizes.try_fold(1, |rows: u64, size| Some(rows.saturating_mul(size? as u64)))
 }
 
-fn group_values(item: &Item<'_>) -> Option<Vec<String>> {
+/// The text in the place of values that says that they are found in the data.
+const DISCOVERED: &str = "discovered";
+
+fn group_values(item: &Item<'_>) -> Option<GroupValues> {
+    if item.is_text() {
+        if item.text()? == DISCOVERED {
+            return Some(GroupValues::Discovered);
+        }
+        item.problem(
+            format_args!("`{}` is neither a list of values nor \"{DISCOVERED}\"", item.path),
+            format_args!(
+                "write [\"value\", ...] for a row each, always, or \"{DISCOVERED}\" for a row for each value with enough people by the noisy count"
+            ),
+        );
+        return None;
+    }
     let (mut values, mut seen) = (Vec::new(), BTreeSet::new());
     for item in item.list_of_some("value of the group")? {
         let value = item.scalar()?;
@@ -132,16 +158,16 @@ fn group_values(item: &Item<'_>) -> Option<Vec<String>> {
         }
         values.push(value);
     }
-    Some(values)
+    Some(GroupValues::Declared(values))
 }
 
-fn per_person_of(item: &Item<'_>, groups: &[DeclaredGroup], words: &Words) -> Option<PerPerson> {
+fn per_person_of(item: &Item<'_>, groups: &[GroupKey], words: &Words) -> Option<PerPerson> {
     let table = item.table()?;
-    let rows = u32::try_from(group_rows(groups)).ok()?;
+    let rows = group_rows(groups).map_or(u32::MAX, |rows| u32::try_from(rows).unwrap_or(u32::MAX));
     let at_most = table.get("groups");
     let at_most = at_most.map_or(Some(1), |item| {
         let help = "one person cannot be in more groups than there are";
-        let number = item.whole_u32(1, u32::MAX)?;
+        let number = item.whole_u32(1, MAX_GROUPS)?;
         if number > rows {
             item.problem(
                 format_args!(
@@ -157,7 +183,7 @@ fn per_person_of(item: &Item<'_>, groups: &[DeclaredGroup], words: &Words) -> Op
     let bounds = |named: Named<'_, String>| {
         Some((
             output(&named.item, &named.name, words)?,
-            interval(&named.item)?,
+            bounds_of(&named.item)?,
         ))
     };
     let measures: Vec<_> = table.named_but("groups").into_iter().map(bounds).collect();
@@ -165,6 +191,40 @@ fn per_person_of(item: &Item<'_>, groups: &[DeclaredGroup], words: &Words) -> Op
         groups: at_most?,
         measures: measures.into_iter().collect::<Option<_>>()?,
     })
+}
+
+/// The most values of one person that count, of a measure.
+const MAX_VALUES: u32 = 1_000_000;
+
+/// What bounds one person's part: `[least, most]`, or a table that says what is bounded.
+fn bounds_of(item: &Item<'_>) -> Option<PersonBounds> {
+    if !item.is_table() {
+        let (low, high) = interval(item)?;
+        return Some(PersonBounds::Adds(low, high));
+    }
+    const HELP: &str =
+        "write { value = [least, most], rows = ... }, or { distinct = ... }, or [least, most]";
+    let table = item.table()?;
+    let (value, rows) = (table.get("value"), table.get("rows"));
+    let distinct = table.get("distinct");
+    table.close();
+    match (value, rows, distinct) {
+        (Some(value), rows, None) => {
+            let (low, high) = interval(&value)?;
+            let rows = rows.map_or(Some(1), |rows| rows.whole_u32(1, MAX_VALUES))?;
+            Some(PersonBounds::Values { low, high, rows })
+        }
+        (None, None, Some(distinct)) => {
+            Some(PersonBounds::Distinct(distinct.whole_u32(1, MAX_VALUES)?))
+        }
+        _ => {
+            item.problem(
+                format_args!("`{}` does not say what is bounded", item.path),
+                HELP,
+            );
+            None
+        }
+    }
 }
 
 /// Two numbers of equal scale, the first not above the second.
@@ -222,7 +282,7 @@ fn ratios(item: &Item<'_>, words: &Words) -> Option<Vec<Ratio>> {
     ratios.into_iter().collect()
 }
 
-fn compare(item: &Item<'_>, groups: &[DeclaredGroup], ratios: &[&str]) -> Option<Compare> {
+fn compare(item: &Item<'_>, groups: &[GroupKey], ratios: &[&str]) -> Option<Compare> {
     const HELP: &str = "write compare = { ratio = \"...\", group = \"...\", against = \"...\" }";
     let table = item.table()?;
     let [group] = groups else {
@@ -233,7 +293,14 @@ fn compare(item: &Item<'_>, groups: &[DeclaredGroup], ratios: &[&str]) -> Option
         return None;
     };
     let ratio = one_of(&table, "ratio", ratios, HELP);
-    let values: Vec<_> = group.values.iter().map(String::as_str).collect();
+    let Some(values) = group.declared() else {
+        item.problem(
+            "`compare` compares two declared groups, and these are discovered",
+            "declare their values, or leave `compare` out",
+        );
+        return None;
+    };
+    let values: Vec<_> = values.iter().map(String::as_str).collect();
     let first = one_of(&table, "group", &values, HELP);
     let against = one_of(&table, "against", &values, HELP);
     table.close();

@@ -7,6 +7,7 @@
 mod data;
 mod iri;
 mod measures;
+mod params;
 mod parties;
 mod purposes;
 mod query;

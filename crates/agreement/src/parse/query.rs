@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use incamera_types::{
-    AnalystRef, Budget, ColumnRef, ColumnType, DatasetName, DatasetSpec, Delta, ParamName,
-    ParamType, PartyName, PrivacyLoss, PurposeName, QueryName,
+    AnalystRef, Budget, ColumnRef, ColumnType, DatasetName, DatasetSpec, Delta, PartyName,
+    PrivacyLoss, PurposeName, QueryName,
 };
 
 use super::measures::{self, Measures};
+use super::params::params;
 use super::purposes::leaf;
 use super::terms::budget;
 use super::{Known, listed};
@@ -29,14 +30,7 @@ pub(super) fn queries(root: &Table<'_>, known: &Known<'_>) -> BTreeMap<QueryName
 
 fn query(named: &Named<'_, QueryName>, known: &Known<'_>) -> Option<Query> {
     let table = named.item.table()?;
-    table.later(&[
-        "template",
-        "ask",
-        "not_for",
-        "keep_until",
-        "bins",
-        "discover",
-    ]);
+    table.later(&["template", "ask", "not_for", "keep_until"]);
     let purpose = table.need("purpose", "name the leaf purpose that the query serves");
     let purpose = purpose.and_then(|item| leaf(&item, known));
     let analysts = table.need("analysts", "name who may ask, such as [\"mailer/ana\"]");
@@ -56,7 +50,9 @@ fn query(named: &Named<'_, QueryName>, known: &Known<'_>) -> Option<Query> {
     let rows = rows(&table, reads.as_ref(), known);
     let measures = measures::measures(&table, sql.as_ref().map(|(_, sql)| *sql));
     let budget = budget(&table);
-    let loss = budget.and_then(|budget| cost(&table, budget));
+    let discovers = |measures: &Measures| measures.groups.iter().any(|g| g.declared().is_none());
+    let discovers = measures.as_ref().is_some_and(discovers);
+    let loss = budget.and_then(|budget| cost(&table, budget, discovers));
     let min_people = table.need(
         "min_people",
         "write the least noisy count that is shown, such as min_people = 50",
@@ -96,9 +92,13 @@ fn query(named: &Named<'_, QueryName>, known: &Known<'_>) -> Option<Query> {
     })
 }
 
-/// What a run is charged: the design's one conversion, with no thresholds of its own.
-fn cost(table: &Table<'_>, budget: Budget) -> Option<PrivacyLoss> {
-    let delta0 = Delta::ZERO;
+/// What a run is charged: the design's one conversion. Half of delta is for the threshold of
+/// discovered groups, where there are some.
+fn cost(table: &Table<'_>, budget: Budget, discovers: bool) -> Option<PrivacyLoss> {
+    let delta0 = match discovers {
+        true => Delta::from_units(budget.delta.units() / 2),
+        false => Delta::ZERO,
+    };
     match incamera_dp::rho_of(budget.epsilon, budget.delta, delta0) {
         Ok(rho) => Some(PrivacyLoss { rho, delta0 }),
         Err(error) => {
@@ -276,30 +276,6 @@ fn sql<'d>(table: &Table<'d>, known: &Known<'d>) -> Option<(usize, &'d str)> {
         return None;
     }
     Some((at, sql))
-}
-
-fn params(item: &Item<'_>) -> Option<BTreeMap<ParamName, ParamType>> {
-    let read = |named: Named<'_, ParamName>| Some((named.name.clone(), param(&named)?));
-    let params: Vec<_> = item.table()?.named().into_iter().map(read).collect();
-    params.into_iter().collect()
-}
-
-fn param(named: &Named<'_, ParamName>) -> Option<ParamType> {
-    const TYPES: &str =
-        "types of parameters are bool, int, decimal(precision,scale), text and date";
-    let table = named.item.table()?;
-    table.later(&["values", "min", "max"]);
-    let item = table.need("type", TYPES);
-    table.close();
-    let item = item?;
-    let ty = ParamType::of(item.parsed::<ColumnType>(TYPES)?);
-    if ty.is_none() {
-        item.problem(
-            format_args!("`{}` is no type of a parameter", item.path),
-            TYPES,
-        );
-    }
-    ty
 }
 
 /// The most rows a person of each private data set read: said, or 1 where the data set has

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use incamera_agreement::{Agreement, AgreementError, AnalystKey, ConsentSource};
+use incamera_agreement::{Agreement, AgreementError, AnalystKey, ConsentSource, PersonBounds};
 use incamera_types::{AgreementDigest, AgreementId, ColumnType, Digest, OtherText, PartyName};
 
 use crate::{HOUSE, LIFT, parse};
@@ -168,8 +168,13 @@ fn the_terms_of_the_lift() {
     );
     assert_eq!((query.weight("spend"), query.weight("other")), (8, 1));
     assert_eq!(query.ratios[1].name, "spend_per_person");
-    assert_eq!(query.groups[0].values, ["mailed", "not mailed"]);
-    let (low, high) = query.per_person.measures["spend"];
+    assert_eq!(
+        query.groups[0].declared().unwrap(),
+        ["mailed", "not mailed"]
+    );
+    let PersonBounds::Adds(low, high) = query.per_person.measures["spend"] else {
+        panic!("a sum")
+    };
     assert_eq!(
         (low.to_string(), high.to_string()),
         ("0".into(), "400".into())
@@ -240,7 +245,10 @@ fn a_branch_means_its_leaves() {
         }
     );
     assert_eq!(rate.min.unwrap().to_string(), "-0.500");
-    let (low, high) = agreement.queries["counts"].per_person.measures["total"];
+    let PersonBounds::Adds(low, high) = agreement.queries["counts"].per_person.measures["total"]
+    else {
+        panic!("a sum")
+    };
     assert_eq!(
         (low.to_string(), high.to_string()),
         ("-0.5".into(), "10.0".into())

@@ -28,10 +28,10 @@ pub fn read(query: &Query, arguments: &[String]) -> Result<Params, Failure> {
                 .hint("give each parameter one value; nothing was asked, and nothing spent"));
         }
     }
-    for (name, ty) in &query.params {
+    for (name, param) in &query.params {
         if !params.contains_key(name) {
             return Err(Failure::usage(format!("the parameter `{name}` is missing"))
-                .hint(format!("add `{name}=VALUE`, a {ty}")));
+                .hint(format!("add `{name}=VALUE`, a {param}")));
         }
     }
     Ok(params)
@@ -41,7 +41,7 @@ fn pair(query: &Query, argument: &str) -> Result<(ParamName, incamera_types::Val
     let form = || Failure::usage(format!("`{argument}` is no parameter")).hint("write NAME=VALUE");
     let (name, text) = argument.split_once('=').ok_or_else(form)?;
     let name: ParamName = name.parse().map_err(|_| form())?;
-    let ty = query.params.get(&name).ok_or_else(|| {
+    let param = query.params.get(&name).ok_or_else(|| {
         let known: Vec<String> = query
             .params
             .keys()
@@ -50,11 +50,19 @@ fn pair(query: &Query, argument: &str) -> Result<(ParamName, incamera_types::Val
         Failure::usage(format!("the query has no parameter `{name}`"))
             .hint(format!("it has {}", known.join(", ")))
     })?;
+    let ty = &param.ty;
     let value = ty.parse(text).map_err(|error| {
         Failure::usage(format!("`{name}` has no valid value"))
             .because(&error)
-            .hint(format!("give it a {ty}{}", example(ty)))
+            .hint(format!("give it a {param}{}", example(ty)))
     })?;
+    if !param.allows(&value) {
+        return Err(
+            Failure::usage(format!("`{name}` cannot be asked with this value"))
+                .why(format!("the agreement allows a {param}"))
+                .hint("choose such a value; nothing was asked, and nothing spent"),
+        );
+    }
     Ok((name, value))
 }
 

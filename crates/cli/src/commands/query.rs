@@ -311,7 +311,8 @@ fn show(agreement: &SignedAgreement, query: &Query, asked: Asked, printer: &Prin
         place,
     } = asked;
     let terms = agreement.agreement();
-    let shown = table(&report.answer, terms, query).or_fail("the answer was not understood")?;
+    let shown = table(&report.answer, terms, query, report.request.params())
+        .or_fail("the answer was not understood")?;
     let mut text = format!("{shown}\n{}", spending::lines(&report, terms, query));
     let kept = kept::keep(place, &release, &report).map_err(|(path, error)| {
         // Nobody else keeps the answer: it is shown, whatever else went wrong.

@@ -107,7 +107,8 @@ fn release(release: &ReleaseFile, agreement: &SignedAgreement, printer: &Printer
     let query = agreement.agreement().queries.get(asked);
     let query =
         query.ok_or_else(|| Failure::failed(what).why("the agreement has no such query"))?;
-    let shown = table(&report.answer, agreement, query).or_fail("the answer was not understood")?;
+    let shown = table(&report.answer, agreement, query, report.request.params())
+        .or_fail("the answer was not understood")?;
     let text = format!(
         "`{asked}`{}\n\n{shown}\n{}",
         receipt::parameters_text(&report),

@@ -437,7 +437,7 @@ proptest! {
         cap in prop_oneof![Just(2usize), Just(1000)],
     ) {
         let checked = checked(&condition.sql(), cap);
-        let raw = |source: Arc<dyn PartSource>| try_raw(&checked, source, 5).unwrap().totals;
+        let raw = |source: Arc<dyn PartSource>| exact(&try_raw(&checked, source, 5).unwrap());
         let found = raw(Pruning::new(memory(&rows, 1, steps.0)));
         let (people, points, n) = oracle(&rows, &condition, cap);
         prop_assert_eq!((found[0], found[2]), (people, n), "{}", condition.sql());
@@ -465,7 +465,7 @@ fn i8_a_condition_that_is_true_of_null_leaves_nothing_out() {
             });
             rows[0].gift = Some(first);
             let source = Pruning::new(memory(&rows, 1, 100));
-            let found = try_raw(&checked(condition, 9), source, 5).unwrap().totals;
+            let found = exact(&try_raw(&checked(condition, 9), source, 5).unwrap());
             assert_eq!(
                 found[0],
                 3 + i128::from(first == passes),
@@ -517,7 +517,7 @@ fn rows_that_do_not_pass_take_nobodys_place() {
     ] {
         let source = Pruning::new(memory(&rows, 1, 10));
         let found = try_raw(&checked(condition, 4), source.clone(), 1).unwrap();
-        assert_eq!(found.totals[2], passing, "{condition}");
+        assert_eq!(exact(&found)[2], passing, "{condition}");
         assert_eq!(source.seen(), (left_out, 900 - left_out), "{condition}");
     }
 }

@@ -1,5 +1,6 @@
 //! Tests of the whole crate, over an agreement with rows in memory.
 
+mod aggregates;
 mod clipped;
 mod filters;
 mod hostile;
@@ -25,6 +26,7 @@ use incamera_dp::NoiseKey;
 use incamera_types::{DatasetName, Digest as _, Params, RequestDigest};
 
 use crate::check::CheckedQuery;
+use crate::fold::{declared_cells, declared_key};
 use crate::released::release_with;
 use crate::run::{Limits, Noise, QueryError, RawAggregate, compute_over};
 use crate::source::{Memory, PartSource};
@@ -136,7 +138,19 @@ pub(super) fn try_raw(
 
 /// The exact totals.
 pub(super) fn totals(checked: &CheckedQuery, memory: Memory, key: u8) -> Vec<i128> {
-    try_raw(checked, Arc::new(memory), key).unwrap().totals
+    exact(&try_raw(checked, Arc::new(memory), key).unwrap())
+}
+
+/// The exact totals of declared groups, in the agreement's order.
+pub(super) fn exact(raw: &RawAggregate) -> Vec<i128> {
+    let groups = &raw.checked.query.groups;
+    let cells = 0..declared_cells(groups).unwrap();
+    let of = |cell| {
+        let total = raw.totals.get(&declared_key(groups, cell));
+        let measures = 0..raw.checked.measures.len();
+        measures.map(move |at| total.map_or(0, |total| total.of(at)))
+    };
+    cells.flat_map(of).collect()
 }
 
 pub(super) fn params(pairs: &[(&str, incamera_types::Value)]) -> Params {

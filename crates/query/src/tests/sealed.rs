@@ -252,7 +252,7 @@ impl Room {
 
     /// The exact answer.
     pub(super) fn totals(&self) -> Result<Vec<i128>, QueryError> {
-        self.run(self.checked().loss()).map(|raw| raw.totals)
+        self.run(self.checked().loss()).map(|raw| exact(&raw))
     }
 
     fn run(&self, loss: PrivacyLoss) -> Result<RawAggregate, QueryError> {
@@ -286,7 +286,7 @@ fn sealed_data_give_the_answer_of_those_who_consented() {
     let room = Room::new(Made::default());
     let loss = room.checked().loss();
     let raw = room.run(loss).unwrap();
-    assert_eq!(raw.totals, twin());
+    assert_eq!(exact(&raw), twin());
     let released = release(raw, &room.grants(loss)).unwrap();
     let answer = released.answer();
     assert!(answer.simulated);
@@ -344,7 +344,7 @@ fn i6_a_checked_query_takes_the_grants_of_its_own_request_alone() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let run = |checked: &CheckedQuery| {
         let raw = runtime.block_on(compute(checked, &data, &grants, &limits()));
-        raw.map(|raw| raw.totals)
+        raw.map(|raw| exact(&raw))
     };
     assert_eq!(run(&own), Ok(twin()));
     let refused = Err(QueryError::OtherRequest(OtherRequest));
@@ -381,7 +381,7 @@ fn i7_memory_is_refused_by_sizes_and_not_by_rows() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let grants = room.grants(checked.loss());
         let raw = runtime.block_on(compute(&checked, &room.data(), &grants, &little));
-        (refused, raw.map(|raw| raw.totals.iter().sum::<i128>() > 0))
+        (refused, raw.map(|raw| exact(&raw).iter().sum::<i128>() > 0))
     };
     let apart = Made {
         letter: 'q',

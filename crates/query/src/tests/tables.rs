@@ -80,7 +80,13 @@ const OTHERS: [i64; 3] = [48_105, 5_730, 77_449_050];
 #[test]
 fn the_table_of_the_design() {
     let agreement = lift();
-    let table = table(&answer(MAILED, OTHERS), &agreement, query(&agreement)).unwrap();
+    let table = table(
+        &answer(MAILED, OTHERS),
+        &agreement,
+        query(&agreement),
+        &Params::new(),
+    )
+    .unwrap();
     let expected = "\
 campaign group  people        buyers       spend                           rate               spend per person
 mailed          41,930 +- 24  5,612 +- 22  763,000 EUR (754,000 .. 773,000)  13.38 % +- 0.05  18.20 EUR (17.98 .. 18.42)
@@ -112,9 +118,21 @@ fn words(line: &str) -> Vec<&str> {
 #[test]
 fn no_clear_difference_and_noise_beyond_use() {
     let agreement = lift();
-    let same = table(&answer(MAILED, MAILED), &agreement, query(&agreement)).unwrap();
+    let same = table(
+        &answer(MAILED, MAILED),
+        &agreement,
+        query(&agreement),
+        &Params::new(),
+    )
+    .unwrap();
     assert_eq!(same.comparison.unwrap().verdict, "no clear difference");
-    let lost = table(&answer([10, 3, 500], OTHERS), &agreement, query(&agreement)).unwrap();
+    let lost = table(
+        &answer([10, 3, 500], OTHERS),
+        &agreement,
+        query(&agreement),
+        &Params::new(),
+    )
+    .unwrap();
     let open = "hidden by the noise: the range is open";
     let comparison = lost.comparison.unwrap();
     assert_eq!(comparison.text, format!("no clear difference ({open})"));
@@ -127,7 +145,13 @@ fn below_zero_is_said_to_be_noise() {
     let agreement = lift();
     let note = "a number below zero is noise: the true one is zero or more";
     let noted = |values| {
-        let table = table(&answer(values, OTHERS), &agreement, query(&agreement)).unwrap();
+        let table = table(
+            &answer(values, OTHERS),
+            &agreement,
+            query(&agreement),
+            &Params::new(),
+        )
+        .unwrap();
         table.notes.iter().any(|found| found == note)
     };
     let [people, buyers, spend] = MAILED;
@@ -137,12 +161,12 @@ fn below_zero_is_said_to_be_noise() {
     // Where a person can take away, so can everybody.
     let mut both = answer([people, buyers, -1], OTHERS);
     both.measures[2].clamp_low = "-5".into();
-    let table = table(&both, &agreement, query(&agreement)).unwrap();
+    let table = table(&both, &agreement, query(&agreement), &Params::new()).unwrap();
     assert!(!table.notes.iter().any(|found| found == note));
     // Nor is it said of what is not shown.
     let mut withheld = answer([people, -30, spend], OTHERS);
     withheld.groups[0].withheld = true;
-    let table = crate::table(&withheld, &agreement, query(&agreement)).unwrap();
+    let table = crate::table(&withheld, &agreement, query(&agreement), &Params::new()).unwrap();
     assert!(!table.notes.iter().any(|found| found == note));
 }
 
@@ -153,7 +177,7 @@ fn withheld_groups_show_nothing() {
     answer.groups[1].withheld = true;
     answer.groups[1].values.clear();
     answer.simulated = true;
-    let table = table(&answer, &agreement, query(&agreement)).unwrap();
+    let table = table(&answer, &agreement, query(&agreement), &Params::new()).unwrap();
     assert_eq!(table.comparison.as_ref().unwrap().text, "withheld");
     let shown = table.to_string();
     assert!(
@@ -179,7 +203,7 @@ fn the_note_about_consents_is_true() {
             false => "{ customers = 1, purchases = 10, mailing = 1 }",
         };
         let text = lift_of(base, rows);
-        let table = table(&answer(MAILED, OTHERS), &text, query(&text)).unwrap();
+        let table = table(&answer(MAILED, OTHERS), &text, query(&text), &Params::new()).unwrap();
         let mut notes = table.notes.into_iter();
         notes.find(|note| note.contains("consent")).unwrap()
     };
@@ -196,13 +220,13 @@ fn other_answers_are_refused() {
     let mut other = answer(MAILED, OTHERS);
     other.query = "another".into();
     assert_eq!(
-        table(&other, &agreement, query(&agreement)).err(),
+        table(&other, &agreement, query(&agreement), &Params::new()).err(),
         Some(TableError)
     );
     let mut short = answer(MAILED, OTHERS);
     short.groups[0].values.pop();
     assert_eq!(
-        table(&short, &agreement, query(&agreement)).err(),
+        table(&short, &agreement, query(&agreement), &Params::new()).err(),
         Some(TableError)
     );
 }

@@ -1,0 +1,260 @@
+//! The aggregates as the SQL says them.
+
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{Aggregate, Case, Cast, Expr};
+use incamera_agreement::Agreement;
+use incamera_types::{ColumnRef, Decimal};
+
+use super::{ALLOWED, refuse};
+use crate::lineage::{Field, Unit, bare};
+use crate::refusal::Refusal;
+use crate::shape::{Scope, Shape};
+
+/// What an aggregate asks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Function {
+    /// COUNT(DISTINCT person).
+    People,
+    /// COUNT(*), COUNT(column).
+    Rows,
+    /// COUNT(DISTINCT column).
+    Distinct,
+    /// SUM.
+    Sum,
+    /// AVG.
+    Average,
+    /// VARIANCE and STDDEV.
+    Spread {
+        /// Whether it is divided by one less than the number of values.
+        sample: bool,
+        /// Whether it is the square root.
+        root: bool,
+    },
+}
+
+/// An aggregate as the SQL says it.
+pub(crate) struct Draft {
+    pub(crate) name: String,
+    pub(crate) function: Function,
+    /// Whether it counts all people of the group.
+    pub(crate) people: bool,
+    /// What is added up; nothing where the row's presence is enough.
+    pub(crate) value: Option<Expr>,
+    pub(super) scale: u8,
+    pub(super) unit: Option<String>,
+}
+
+/// Reads the aggregates, in the order in which the plan has them; `names` are what they are
+/// called.
+pub(crate) fn drafts(
+    names: &[String],
+    aggregate: &Aggregate,
+    scope: &Scope<'_>,
+    agreement: &Agreement,
+) -> Result<Vec<Draft>, Refusal> {
+    let mut drafts: Vec<Draft> = Vec::new();
+    for (name, expr) in names.iter().zip(&aggregate.aggr_expr) {
+        let Expr::AggregateFunction(function) = bare(expr) else {
+            return Err(refuse(format!("`{name}`"), "it is no aggregate", ALLOWED));
+        };
+        let draft = Reader {
+            name,
+            scope,
+            agreement,
+        }
+        .draft(function);
+        drafts.push(draft.map_err(|refusal| refusal.or_at_text(name))?);
+    }
+    match drafts.is_empty() {
+        true => Err(refuse(
+            "no aggregate",
+            "there is nothing to answer",
+            ALLOWED,
+        )),
+        false => Ok(drafts),
+    }
+}
+
+/// What an aggregate without a name is called: `sum_amount`, `count_rows`.
+pub(crate) fn unnamed(expr: &Expr) -> String {
+    let Expr::AggregateFunction(function) = bare(expr) else {
+        return String::new();
+    };
+    let arguments = function.params.args.iter();
+    let columns = arguments.flat_map(Expr::column_refs);
+    let column = columns.map(|column| column.name.as_str()).min();
+    format!("{}_{}", function.func.name(), column.unwrap_or("rows"))
+}
+
+struct Reader<'a> {
+    name: &'a str,
+    scope: &'a Scope<'a>,
+    agreement: &'a Agreement,
+}
+
+impl Reader<'_> {
+    fn draft(&self, function: &AggregateFunction) -> Result<Draft, Refusal> {
+        let name = self.name;
+        let params = &function.params;
+        if !params.order_by.is_empty() || params.null_treatment.is_some() {
+            return Err(refuse(
+                format!("a clause inside the aggregate `{name}`"),
+                "ORDER BY and NULL clauses are not on the list",
+                "leave it out",
+            ));
+        }
+        let filter = params.filter.as_deref();
+        if let Some(condition) = filter {
+            self.scope.condition(condition)?;
+        }
+        let function = function.func.name();
+        let mut draft = match (function, params.distinct, params.args.as_slice()) {
+            ("count", true, [arg]) => self.different(arg)?,
+            ("count", false, [Expr::Literal(value, _)]) if !value.is_null() => {
+                self.plain(Function::Rows, None)
+            }
+            ("count", false, [arg]) => self.count(arg)?,
+            ("sum", false, [arg]) => self.numbers(Function::Sum, "SUM", arg)?,
+            ("avg", false, [arg]) => self.numbers(Function::Average, "AVG", arg)?,
+            (function, false, [arg]) => match spread(function) {
+                Some(spread) => self.numbers(spread, &function.to_uppercase(), arg)?,
+                None => return Err(self.not_on_list()),
+            },
+            _ => return Err(self.not_on_list()),
+        };
+        if let Some(condition) = filter {
+            draft.only_if(condition);
+        }
+        Ok(draft)
+    }
+
+    fn not_on_list(&self) -> Refusal {
+        refuse(
+            format!("the aggregate `{}`", self.name),
+            "it is not on the list",
+            ALLOWED,
+        )
+    }
+
+    fn plain(&self, function: Function, value: Option<Expr>) -> Draft {
+        Draft {
+            name: self.name.to_owned(),
+            function,
+            people: false,
+            value,
+            scale: 0,
+            unit: None,
+        }
+    }
+
+    fn column(&self, expr: &Expr) -> Option<&Field> {
+        match bare(expr) {
+            Expr::Column(column) => self.scope.field(column).ok(),
+            _ => None,
+        }
+    }
+
+    /// COUNT of a column: the rows that have a value in it.
+    fn count(&self, arg: &Expr) -> Result<Draft, Refusal> {
+        self.scope.shape(arg)?;
+        Ok(self.plain(Function::Rows, Some(arg.clone().is_not_null())))
+    }
+
+    /// COUNT(DISTINCT ...) of people, or of values.
+    fn different(&self, arg: &Expr) -> Result<Draft, Refusal> {
+        let unit = self.column(arg).map(|field| field.unit);
+        match unit {
+            Some(Unit::Certain) => Ok(Draft {
+                people: true,
+                ..self.plain(Function::People, None)
+            }),
+            Some(Unit::Maybe) => Ok(self.plain(Function::People, Some(arg.clone().is_not_null()))),
+            _ => match self.scope.shape(arg)? {
+                Shape::Pseudonym(_) => Err(refuse(
+                    format!("COUNT(DISTINCT ...) in `{}`", self.name),
+                    "people are counted by the pseudonym that the data sets are joined on",
+                    "write COUNT(DISTINCT person)",
+                )),
+                _ => Ok(self.plain(Function::Distinct, Some(arg.clone()))),
+            },
+        }
+    }
+
+    /// An aggregate of numbers.
+    fn numbers(&self, function: Function, called: &str, arg: &Expr) -> Result<Draft, Refusal> {
+        let arg = without_float(arg);
+        let scale = match self.scope.shape(arg)? {
+            Shape::Number { .. } => self.scale_of(arg),
+            _ => None,
+        };
+        let scale = scale.ok_or_else(|| {
+            refuse(
+                format!("{called} in `{}`", self.name),
+                "its argument is no number of at most 18 digits after the point",
+                "use an int or decimal column",
+            )
+        })?;
+        let origin = self.column(arg).and_then(|field| field.origin.clone());
+        let spec = origin.and_then(|(dataset, column)| {
+            self.agreement
+                .column(&ColumnRef { dataset, column })
+                .cloned()
+        });
+        Ok(Draft {
+            scale,
+            unit: spec.and_then(|spec| spec.unit),
+            ..self.plain(function, Some(arg.clone()))
+        })
+    }
+
+    /// The digits after the point in which the engine adds up.
+    fn scale_of(&self, arg: &Expr) -> Option<u8> {
+        use arrow::datatypes::DataType;
+        use datafusion::logical_expr::ExprSchemable;
+        let scale = match arg.get_type(self.scope.schema).ok()? {
+            DataType::Int64 => 0,
+            DataType::Decimal128(_, scale) => u8::try_from(scale).ok()?,
+            _ => return None,
+        };
+        (scale <= Decimal::MAX_SCALE).then_some(scale)
+    }
+}
+
+fn spread(function: &str) -> Option<Function> {
+    let (sample, root) = match function {
+        "var" => (true, false),
+        "var_pop" => (false, false),
+        "stddev" => (true, true),
+        "stddev_pop" => (false, true),
+        _ => return None,
+    };
+    Some(Function::Spread { sample, root })
+}
+
+/// The argument without the cast that the planner puts around it: values are added up as the
+/// whole numbers that they are.
+fn without_float(expr: &Expr) -> &Expr {
+    match bare(expr) {
+        Expr::Cast(Cast { expr: inner, field })
+            if *field.data_type() == arrow::datatypes::DataType::Float64 =>
+        {
+            without_float(inner)
+        }
+        other => other,
+    }
+}
+
+impl Draft {
+    /// FILTER (WHERE condition): rows that do not meet it count as rows without a value.
+    fn only_if(&mut self, condition: &Expr) {
+        let truth = Expr::Literal(ScalarValue::Boolean(Some(true)), None);
+        let then = self.value.take().unwrap_or(truth);
+        self.people = false;
+        self.value = Some(Expr::Case(Case {
+            expr: None,
+            when_then_expr: vec![(Box::new(condition.clone()), Box::new(then))],
+            else_expr: None,
+        }));
+    }
+}

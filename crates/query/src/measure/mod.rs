@@ -1,0 +1,415 @@
+//! The aggregates of a query: what they count, how one person's share is clamped, and the
+//! noise that hides it.
+//!
+//! # What an aggregate is made of
+//! | aggregate | measures, each with its own noise | one person's part in a group |
+//! |---|---|---|
+//! | COUNT(DISTINCT person) | people | 0 or 1 |
+//! | COUNT(*), COUNT(x) | rows | the rows, clamped to [least, most] |
+//! | SUM(x) | a sum | the sum, clamped to [least, most] |
+//! | COUNT(DISTINCT x) | a count of values | at most k values, see [`Kind::Distinct`] |
+//! | AVG(x) | count, sum | see below |
+//! | VARIANCE(x), STDDEV(x) | count, sum, squares | see below |
+//!
+//! With bounds [low, high] of a value and k values a person, c halfway between them and d the
+//! distance from c to the farther end: each value is brought into the bounds and c is taken
+//! from it, so that it lies in [-d, d]. A person with n values adds n to the count, their sum
+//! to the sum and the sum of their squares to the squares; where n is more than k, all three
+//! are multiplied by k/n, rounded towards zero: the person counts as k values of the same
+//! average. So the count lies in [0, k], the sum in [-kd, kd], the squares in [0, kd²],
+//! whatever the person's rows are, and [`Sensitivity::of_clamp`] holds for each. AVG is then
+//! c + sum/count, the variance squares/count - (sum/count)².
+
+mod draft;
+
+use incamera_agreement::{Agreement, PersonBounds, Query};
+use incamera_dp::{Calibration, Sensitivity, half_width_95, split};
+use incamera_types::{Decimal, Delta, Rho};
+
+pub(crate) use draft::{Draft, Function, drafts, unnamed};
+
+use crate::refusal::{Refusal, RefusalKind};
+
+/// What a measure adds up for one person in one group, before the clamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// 1 if the person has a row that counts: COUNT(DISTINCT person).
+    People,
+    /// The person's rows: COUNT(*), COUNT(column).
+    Rows,
+    /// The sum of a column over the person's rows: SUM.
+    Sum,
+    /// How many different values there are among those that are kept, at most so many a
+    /// person, by a lot that the person and the value decide: COUNT(DISTINCT column).
+    ///
+    /// No sum over people. Without a person's kept values, at most k values are gone; with
+    /// others in their place, at most k come: a group changes by at most k, as if the person
+    /// added 0 to k to it. Values that only people with more than k have may be missed.
+    Distinct,
+    /// How many values: the first measure of an average or a spread.
+    Values,
+    /// The sum of values, each between its bounds and taken from the middle.
+    Centred,
+    /// The sum of their squares.
+    Squares,
+}
+
+/// A measure with its clamp and its noise.
+#[derive(Clone, Debug)]
+pub struct Measure {
+    /// Its name in the answer: the aggregate's, or `AGGREGATE.count`, `.sum`, `.squares` where
+    /// that is made of several.
+    pub name: String,
+    /// What it adds up.
+    pub kind: Kind,
+    /// The unit of a sum's column, such as `EUR`.
+    pub unit: Option<String>,
+    /// Digits after the point: values are whole numbers of 10^-scale.
+    pub scale: u8,
+    /// The least that one person adds to a group in which they are.
+    pub low: i128,
+    /// The most that one person adds to a group.
+    pub high: i128,
+    /// This measure's share of the loss.
+    pub share: Rho,
+    /// Which value of the bounded plan it adds up.
+    pub(crate) input: usize,
+    /// Bounds of each value.
+    pub(crate) each: Option<Each>,
+    pub(crate) calibration: Calibration,
+}
+
+/// Bounds of each value, in units of its column's scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Each {
+    pub(crate) low: i128,
+    pub(crate) high: i128,
+    /// The middle, which is taken from each value.
+    pub(crate) centre: i128,
+    /// How many values of a person count.
+    pub(crate) rows: i128,
+    /// The measure that counts them.
+    pub(crate) counted_by: usize,
+}
+
+impl Each {
+    /// How far a value can lie from the middle.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "what is foretold is for reading"
+    )]
+    pub(crate) fn reach(&self, scale: u8) -> f64 {
+        let reach = (self.high - self.centre).max(self.centre - self.low);
+        reach as f64 / 10f64.powi(scale.into())
+    }
+}
+
+/// How an aggregate is put together from measures.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) name: String,
+    pub(crate) function: Function,
+    /// Its first measure.
+    pub(crate) first: usize,
+    pub(crate) each: Option<Each>,
+    pub(crate) scale: u8,
+    pub(crate) unit: Option<String>,
+}
+
+impl Measure {
+    /// The standard deviation of the noise, in units of 10^-scale.
+    #[must_use]
+    pub fn sigma(&self) -> f64 {
+        self.calibration.sigma()
+    }
+
+    /// Half the width of the 95 % range of the noise, in units of the measure.
+    #[must_use]
+    pub fn half_width(&self) -> f64 {
+        half_width_95(self.sigma()) / 10f64.powi(self.scale.into())
+    }
+
+    /// A number of the measure, in words.
+    pub(crate) fn text(&self, value: i128) -> String {
+        Decimal::new(value, self.scale).map_or_else(String::new, |number| number.to_string())
+    }
+}
+
+fn refuse(what: impl Into<String>, why: &str, instead: &str) -> Refusal {
+    Refusal::new(RefusalKind::Measures, what, why, instead)
+}
+
+pub(crate) const ALLOWED: &str =
+    "use COUNT, COUNT(DISTINCT person), SUM, AVG, VARIANCE or STDDEV of numbers";
+
+/// Gives each aggregate its measures, and each measure its clamp and its share of the noise.
+pub(crate) fn calibrate(
+    drafts: &[Draft],
+    query: &Query,
+    agreement: &Agreement,
+) -> Result<(Vec<Measure>, Vec<Made>), Refusal> {
+    if query.delta == Delta::ZERO {
+        return Err(privacy(
+            "delta = 0",
+            "Gaussian noise gives no pure epsilon",
+            "give the query a delta, such as 1e-8",
+        ));
+    }
+    let (mut plain, mut made) = (Vec::new(), Vec::new());
+    for (input, draft) in drafts.iter().enumerate() {
+        let first = plain.len();
+        let parts = parts(draft, query, agreement, first)
+            .map_err(|refusal| refusal.or_at_text(&draft.name))?;
+        made.push(Made {
+            name: draft.name.clone(),
+            function: draft.function,
+            first,
+            each: parts.first().and_then(|part| part.each),
+            scale: draft.scale,
+            unit: draft.unit.clone(),
+        });
+        let weight = query.weight(&draft.name) * WEIGHT_UNITS / parts.len().max(1) as u32;
+        plain.extend(parts.into_iter().map(|part| (input, part, weight)));
+    }
+    let weights: Vec<u32> = plain.iter().map(|(_, _, weight)| *weight).collect();
+    let shares = split(agreement.cost(query).rho, &weights).map_err(|error| {
+        privacy(
+            &format!("weights: {error}"),
+            "every measure needs noise",
+            "give each a weight of at least 1",
+        )
+    })?;
+    let measures = plain.into_iter().zip(shares);
+    let measures = measures.map(|((input, part, _), share)| part.measure(input, share, query));
+    Ok((measures.collect::<Result<_, _>>()?, made))
+}
+
+/// An aggregate's weight is split evenly among its measures, of which there are one to three.
+const WEIGHT_UNITS: u32 = 6;
+
+fn privacy(what: &str, why: &str, instead: &str) -> Refusal {
+    Refusal::new(RefusalKind::Privacy, what, why, instead)
+}
+
+/// A measure before it has its noise.
+struct Part {
+    name: String,
+    kind: Kind,
+    scale: u8,
+    unit: Option<String>,
+    low: i128,
+    high: i128,
+    each: Option<Each>,
+}
+
+impl Part {
+    fn measure(self, input: usize, share: Rho, query: &Query) -> Result<Measure, Refusal> {
+        let noise = Sensitivity::of_clamp(self.low, self.high, query.per_person.groups)
+            .and_then(|sensitivity| Calibration::gaussian(&sensitivity, share));
+        let calibration = noise.map_err(|error| {
+            privacy(
+                &error.to_string(),
+                "there would be no noise",
+                "check bounds and weights",
+            )
+        })?;
+        let Self {
+            name,
+            kind,
+            scale,
+            unit,
+            low,
+            high,
+            each,
+        } = self;
+        Ok(Measure {
+            name,
+            kind,
+            unit,
+            scale,
+            low,
+            high,
+            share,
+            input,
+            each,
+            calibration,
+        })
+    }
+}
+
+/// The measures that an aggregate is made of, `first` the place of the first.
+fn parts(
+    draft: &Draft,
+    query: &Query,
+    agreement: &Agreement,
+    first: usize,
+) -> Result<Vec<Part>, Refusal> {
+    let bounds = query.per_person.measures.get(&draft.name);
+    let one = |kind, (low, high)| Part {
+        name: draft.name.clone(),
+        kind,
+        scale: draft.scale,
+        unit: draft.unit.clone(),
+        low,
+        high,
+        each: None,
+    };
+    match (draft.function, bounds) {
+        (Function::People, bounds) => {
+            people(draft, bounds).map(|()| vec![one(Kind::People, (0, 1))])
+        }
+        (Function::Rows, Some(PersonBounds::Adds(low, high))) => {
+            Ok(vec![one(Kind::Rows, interval(draft, *low, *high)?)])
+        }
+        (Function::Sum, Some(PersonBounds::Adds(low, high))) => {
+            Ok(vec![one(Kind::Sum, interval(draft, *low, *high)?)])
+        }
+        (Function::Distinct, Some(PersonBounds::Distinct(most))) => {
+            Ok(vec![one(Kind::Distinct, (0, i128::from(*most)))])
+        }
+        (
+            Function::Average | Function::Spread { .. },
+            Some(PersonBounds::Values { low, high, rows }),
+        ) => {
+            let (low, high) = interval(draft, *low, *high)?;
+            let each = Each {
+                low,
+                high,
+                centre: low + (high - low) / 2,
+                rows: i128::from(*rows),
+                counted_by: first,
+            };
+            of_values(draft, each, agreement.matching.max_ids)
+        }
+        (function, found) => Err(unbounded(draft, function, found.is_some())),
+    }
+}
+
+/// The measures of an average or a spread.
+fn of_values(draft: &Draft, each: Each, people: u64) -> Result<Vec<Part>, Refusal> {
+    let farthest = (each.high - each.centre).max(each.centre - each.low);
+    let of_all = |each_adds: Option<i128>| {
+        let most = each_adds?.checked_mul(each.rows)?;
+        let all = most.checked_mul(i128::from(people))?;
+        (all <= i128::from(i64::MAX / 4)).then_some(most)
+    };
+    let sum = of_all(Some(farthest));
+    let squares = of_all(farthest.checked_mul(farthest));
+    let spread = matches!(draft.function, Function::Spread { .. });
+    let squares = squares.filter(|_| draft.scale * 2 <= Decimal::MAX_SCALE);
+    let (Some(sum), Some(squares)) = (sum, if spread { squares } else { Some(0) }) else {
+        return Err(refuse(
+            format!("the bounds of `{}`", draft.name),
+            "what all people together could add does not fit into 64 bits",
+            "declare narrower bounds, or round the column to fewer digits",
+        ));
+    };
+    let part = |suffix: &str, kind, scale, unit: &Option<String>, (low, high)| Part {
+        name: format!("{}.{suffix}", draft.name),
+        kind,
+        scale,
+        unit: unit.clone(),
+        low,
+        high,
+        each: Some(each),
+    };
+    let mut parts = vec![
+        part("count", Kind::Values, 0, &None, (0, each.rows)),
+        part("sum", Kind::Centred, draft.scale, &draft.unit, (-sum, sum)),
+    ];
+    if spread {
+        let scale = draft.scale * 2;
+        parts.push(part("squares", Kind::Squares, scale, &None, (0, squares)));
+    }
+    Ok(parts)
+}
+
+fn unbounded(draft: &Draft, function: Function, otherwise: bool) -> Refusal {
+    let name = &draft.name;
+    let (why, instead) = match function {
+        Function::Average | Function::Spread { .. } => (
+            "one person could bring any value, any number of times",
+            format!(
+                "declare per_person = {{ ..., {name} = {{ value = [least, most], rows = ... }} }}: the ends of each value, and how many values of one person count"
+            ),
+        ),
+        Function::Distinct => (
+            "one person could bring any number of values",
+            format!(
+                "declare per_person = {{ ..., {name} = {{ distinct = ... }} }}: how many different values of one person count"
+            ),
+        ),
+        _ => (
+            "one person could add anything",
+            format!("declare per_person = {{ ..., {name} = [least, most] }} for it"),
+        ),
+    };
+    let what = match otherwise {
+        true => format!("the bounds of `{name}`"),
+        false => format!("`{name}` without bounds"),
+    };
+    let why = match otherwise {
+        true => "they are of another kind of aggregate",
+        false => why,
+    };
+    refuse(what, why, &instead)
+}
+
+/// A person counts as one person.
+fn people(draft: &Draft, bounds: Option<&PersonBounds>) -> Result<(), Refusal> {
+    let one = match bounds {
+        None => true,
+        Some(PersonBounds::Adds(low, high)) => interval(draft, *low, *high)? == (0, 1),
+        Some(_) => false,
+    };
+    match one {
+        true => Ok(()),
+        false => Err(refuse(
+            format!("the bounds of `{}`", draft.name),
+            "a person counts as one person",
+            "leave them out, or write [0, 1]",
+        )),
+    }
+}
+
+/// Declared bounds, in units of the aggregate's scale.
+fn interval(draft: &Draft, low: Decimal, high: Decimal) -> Result<(i128, i128), Refusal> {
+    let unscaled = |number: Decimal| number.rescale(draft.scale).ok().map(Decimal::unscaled);
+    unscaled(low).zip(unscaled(high)).ok_or_else(|| {
+        refuse(
+            format!("the bounds of `{}`", draft.name),
+            "they have more digits after the point than the column",
+            "round them to the column's digits",
+        )
+    })
+}
+
+/// Every name that the agreement speaks of is an aggregate's; a ratio's is of one measure.
+pub(crate) fn check_names(
+    made: &[Made],
+    measures: &[Measure],
+    query: &Query,
+) -> Result<(), Refusal> {
+    let known = |name: &&String| made.iter().any(|made| &made.name == *name);
+    let per_person = query.per_person.measures.keys();
+    let mut named = per_person.chain(query.weights.keys());
+    let unknown = named.find(|name| !known(name)).map(|name| {
+        refuse(
+            format!("measure `{name}`"),
+            "the agreement names it, and the SELECT has no aggregate of this name",
+            "name an aggregate so with AS, or take it out of per_person, weights and ratios",
+        )
+    });
+    let is_measure = |name: &&String| measures.iter().any(|measure| &measure.name == *name);
+    let ratios = query.ratios.iter();
+    let mut of_ratios = ratios.flat_map(|ratio| [&ratio.numerator, &ratio.denominator]);
+    let no_measure = of_ratios.find(|name| !is_measure(name)).map(|name| {
+        refuse(
+            format!("measure `{name}`"),
+            "a ratio of the agreement names it, and it is no count or sum of the SELECT",
+            "name an aggregate so with AS, or write the quotient in the SELECT",
+        )
+    });
+    unknown.or(no_measure).map_or(Ok(()), Err)
+}

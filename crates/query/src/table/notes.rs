@@ -1,0 +1,109 @@
+//! What stands under a table: what is counted, and what the ranges are.
+
+use incamera_agreement::{Agreement, ConsentSource, Query};
+use incamera_wire::v1 as wire;
+
+use super::Row;
+use crate::check::CheckedQuery;
+use crate::measure::{Function, Made};
+
+pub(super) fn notes(
+    answer: &wire::Answer,
+    agreement: &Agreement,
+    checked: &CheckedQuery,
+    rows: &[Row],
+) -> Vec<String> {
+    let query = &checked.query;
+    let counted = checked
+        .made
+        .iter()
+        .filter_map(|made| counted(made, checked));
+    let mut notes: Vec<String> = counted.collect();
+    notes.push("ranges are of the noise alone, at 95 %".into());
+    if checked.outputs.iter().any(|output| output.term.chooses()) {
+        notes.push(
+            "where CASE, COALESCE or NULLIF chooses, the range is that of what was chosen".into(),
+        );
+    }
+    let mut cells = rows.iter().flat_map(|row| &row.cells);
+    if cells.any(|cell| cell.text.ends_with("(no range)")) {
+        notes
+            .push("no range: it is made from noisy numbers in a way that none follows from".into());
+    }
+    notes.push(consents(agreement, query));
+    if below_zero(answer) {
+        notes.push("a number below zero is noise: the true one is zero or more".into());
+    }
+    let withheld = answer.groups.iter().filter(|group| group.withheld).count();
+    if withheld > 0 {
+        let least = query.min_people;
+        notes.push(match checked.steps.is_empty() {
+            true => format!("withheld: fewer than {least} people by the noisy count"),
+            false => format!(
+                "not listed, and no part of HAVING, ORDER BY and LIMIT: {withheld} withheld with fewer than {least} people by the noisy count"
+            ),
+        });
+    }
+    notes
+}
+
+/// What of a person counts in an aggregate; nothing for a count of people.
+fn counted(made: &Made, checked: &CheckedQuery) -> Option<String> {
+    let measure = checked.measures.get(made.first)?;
+    let name = &made.name;
+    let unit = made.unit.as_ref().map(|unit| format!(" {unit}"));
+    let unit = unit.unwrap_or_default();
+    let text = |value: i128| {
+        let number = incamera_types::Decimal::new(value, made.scale)?.to_string();
+        Some(trimmed(&number).to_owned())
+    };
+    if let Some(each) = made.each {
+        let (low, high) = (text(each.low)?, text(each.high)?);
+        let rows = each.rows;
+        let values = if rows == 1 { "value" } else { "values" };
+        return Some(format!(
+            "{name} is of values brought to {low} .. {high}{unit}, at most {rows} {values} a person"
+        ));
+    }
+    let (low, high) = (text(measure.low)?, text(measure.high)?);
+    Some(match made.function {
+        Function::People => return None,
+        Function::Distinct => format!(
+            "{name} counts what is among at most {high} different values a person, chosen by lot: values that only people with more have may be missed"
+        ),
+        _ if measure.low == 0 => format!("{name} up to {high}{unit} a person is counted"),
+        _ => format!("{name} from {low} to {high}{unit} a person is counted"),
+    })
+}
+
+/// Who counts, by the consents that the owners read keep.
+fn consents(agreement: &Agreement, query: &Query) -> String {
+    let names = query.datasets().into_iter();
+    let specs = names.filter_map(|name| agreement.datasets.get(name));
+    let mut private = specs.filter(|spec| !spec.public);
+    let keeps = |spec| matches!(agreement.consent_of(spec), ConsentSource::Dataset(_));
+    match private.any(keeps) {
+        true => format!(
+            "counted are people whose consent covers `{}` at every owner read that keeps consents",
+            query.purpose
+        ),
+        false => "no owner read keeps consents: every person counts".into(),
+    }
+}
+
+/// Whether a number is shown that only noise can have made negative.
+fn below_zero(answer: &wire::Answer) -> bool {
+    let cannot = |measure: &wire::Measure| !measure.clamp_low.starts_with('-');
+    let shown = answer.groups.iter().filter(|group| !group.withheld);
+    shown
+        .flat_map(|group| answer.measures.iter().zip(&group.values))
+        .any(|(measure, value)| *value < 0 && cannot(measure))
+}
+
+/// A decimal without zeros at its end.
+fn trimmed(number: &str) -> &str {
+    match number.contains('.') {
+        true => number.trim_end_matches('0').trim_end_matches('.'),
+        false => number,
+    }
+}

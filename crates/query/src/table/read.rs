@@ -1,0 +1,322 @@
+//! From an answer to its table.
+
+use incamera_agreement::{Agreement, Query, Ratio};
+use incamera_dp::half_width_95;
+use incamera_dp::interval::{Interval, Noisy, digits, lift, ratio, shown};
+use incamera_types::Params;
+use incamera_wire::v1 as wire;
+
+use super::notes::notes;
+use super::{Cell, Comparison, Row, Table, TableError};
+use crate::after::{self, Datum, Observed, Range, power_of_ten};
+use crate::check::{CheckedQuery, check};
+
+/// Renders an answer to a request with these parameters.
+///
+/// # Errors
+/// [`TableError`] if the answer is not one of the query.
+pub fn table(
+    answer: &wire::Answer,
+    agreement: &Agreement,
+    query: &Query,
+    params: &Params,
+) -> Result<Table, TableError> {
+    let checked = check(agreement, query, params).map_err(|_| TableError)?;
+    let reader = Reader::new(answer, &checked)?;
+    let rows = reader.rows()?;
+    Ok(Table {
+        columns: reader.columns(),
+        comparison: reader.comparison()?,
+        notes: notes(answer, agreement, &checked, &rows),
+        rows,
+        simulated: answer.simulated,
+    })
+}
+
+struct Reader<'a> {
+    answer: &'a wire::Answer,
+    checked: &'a CheckedQuery,
+    query: &'a Query,
+}
+
+/// A group that is shown, as expressions see it.
+struct Group<'a> {
+    group: &'a wire::Group,
+    key: Vec<Datum>,
+    totals: Vec<Observed>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(answer: &'a wire::Answer, checked: &'a CheckedQuery) -> Result<Self, TableError> {
+        let query = &checked.query;
+        let measures = answer.measures.iter().map(|measure| &measure.name);
+        let expected = checked.measures.iter().map(|measure| &measure.name);
+        let keys = query.groups.iter().map(|group| &group.name);
+        let fits = answer.query == query.name.as_str()
+            && measures.eq(expected)
+            && answer.keys.iter().eq(keys);
+        fits.then_some(Self {
+            answer,
+            checked,
+            query,
+        })
+        .ok_or(TableError)
+    }
+
+    fn columns(&self) -> Vec<String> {
+        let outputs = self.checked.outputs.iter().map(|output| &output.name);
+        let ratios = self.query.ratios.iter().map(|ratio| &ratio.name);
+        let keys = self.answer.keys.iter();
+        keys.chain(outputs).chain(ratios).cloned().collect()
+    }
+
+    /// The rows, after HAVING, ORDER BY and LIMIT. Where there are such, groups that are
+    /// withheld have no part in them.
+    fn rows(&self) -> Result<Vec<Row>, TableError> {
+        let mut rows = Vec::new();
+        for group in &self.answer.groups {
+            let values = group.withheld || group.values.len() == self.answer.measures.len();
+            if !values || group.key.len() != self.answer.keys.len() {
+                return Err(TableError);
+            }
+        }
+        let steps = &self.checked.steps;
+        if steps.is_empty() {
+            for group in &self.answer.groups {
+                rows.push(self.row(group)?);
+            }
+            return Ok(rows);
+        }
+        let shown = self.answer.groups.iter().filter(|group| !group.withheld);
+        let groups: Vec<Group<'_>> = shown.map(|group| self.group(group)).collect();
+        for group in after::run(steps, groups, |group| self.seen(group)) {
+            rows.push(self.row(group.group)?);
+        }
+        Ok(rows)
+    }
+
+    fn group<'g>(&self, group: &'g wire::Group) -> Group<'g> {
+        let measures = self.answer.measures.iter().zip(&group.values);
+        let keys = self.checked.keys.iter();
+        Group {
+            group,
+            key: keys.map(|key| key.datum(group)).collect(),
+            totals: measures.map(|(m, value)| observed(m, *value)).collect(),
+        }
+    }
+
+    fn seen<'g>(&'g self, group: &'g Group<'_>) -> after::Row<'g> {
+        after::Row {
+            key: &group.key,
+            totals: &group.totals,
+            made: &self.checked.made,
+        }
+    }
+
+    fn row(&self, group: &wire::Group) -> Result<Row, TableError> {
+        let mut cells = Vec::new();
+        if !group.withheld {
+            let group = self.group(group);
+            let seen = self.seen(&group);
+            for output in &self.checked.outputs {
+                cells.push(cell(&output.name, &seen.eval(&output.term), &group.totals));
+            }
+            for ratio in &self.query.ratios {
+                cells.push(self.ratio(group.group, ratio)?);
+            }
+        }
+        Ok(Row {
+            key: group.key.clone(),
+            withheld: group.withheld,
+            cells,
+        })
+    }
+
+    /// A measure of a group.
+    fn noisy(
+        &self,
+        group: &wire::Group,
+        name: &str,
+    ) -> Result<(Noisy, &wire::Measure), TableError> {
+        let mut pairs = self.answer.measures.iter().zip(&group.values);
+        let (measure, value) = pairs
+            .find(|(measure, _)| measure.name == name)
+            .ok_or(TableError)?;
+        let unit = unit_of(measure);
+        let noisy = Noisy {
+            value: float(*value) * unit,
+            sigma: measure.sigma * unit,
+        };
+        Ok((noisy, measure))
+    }
+
+    fn ratio(&self, group: &wire::Group, wanted: &Ratio) -> Result<Cell, TableError> {
+        let (top, above) = self.noisy(group, &wanted.numerator)?;
+        let (bottom, below) = self.noisy(group, &wanted.denominator)?;
+        let share = counts_people(above) && counts_people(below);
+        let (factor, unit) = if share {
+            (100.0, "%")
+        } else {
+            (1.0, above.unit.as_str())
+        };
+        let Some(range) = ratio(top, bottom) else {
+            return Ok(open(&wanted.name, unit));
+        };
+        let value = top.value / bottom.value * factor;
+        let range = Interval {
+            low: range.low * factor,
+            high: range.high * factor,
+        };
+        Ok(ranged(&wanted.name, value, range, unit, share))
+    }
+
+    fn comparison(&self) -> Result<Option<Comparison>, TableError> {
+        let Some(compare) = &self.query.compare else {
+            return Ok(None);
+        };
+        let find = |key: &str| {
+            let group = self
+                .answer
+                .groups
+                .iter()
+                .find(|group| group.key.iter().eq([key]));
+            group.ok_or(TableError)
+        };
+        let wanted = self
+            .query
+            .ratios
+            .iter()
+            .find(|ratio| ratio.name == compare.ratio)
+            .ok_or(TableError)?;
+        let (group, against) = (find(&compare.group)?, find(&compare.against)?);
+        let mut comparison = Comparison {
+            ratio: compare.ratio.clone(),
+            group: compare.group.clone(),
+            against: compare.against.clone(),
+            percent: None,
+            low: None,
+            high: None,
+            verdict: "withheld",
+            text: "withheld".into(),
+        };
+        if !group.withheld && !against.withheld {
+            let number = |group, name: &str| self.noisy(group, name).map(|(noisy, _)| noisy);
+            let (above, below) = (&wanted.numerator, &wanted.denominator);
+            let found = lift(
+                number(group, above)?,
+                number(group, below)?,
+                number(against, above)?,
+                number(against, below)?,
+            );
+            comparison.fill(found);
+        }
+        Ok(Some(comparison))
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "released numbers are for showing"
+)]
+fn float(value: i64) -> f64 {
+    value as f64
+}
+
+/// What 1 in the answer stands for.
+fn unit_of(measure: &wire::Measure) -> f64 {
+    1.0 / power_of_ten(measure.scale)
+}
+
+fn counts_people(measure: &wire::Measure) -> bool {
+    measure.clamp_low == "0" && measure.clamp_high == "1" && measure.scale == 0
+}
+
+fn observed(measure: &wire::Measure, value: i64) -> Observed {
+    let unit = unit_of(measure);
+    Observed {
+        value: float(value) * unit,
+        half_width: half_width_95(measure.sigma) * unit,
+        unit: (!measure.unit.is_empty()).then(|| measure.unit.clone()),
+    }
+}
+
+/// A column's value in a row.
+fn cell(name: &str, value: &Datum, totals: &[Observed]) -> Cell {
+    let plain = |value, unit: &str, text| Cell {
+        name: name.to_owned(),
+        value,
+        low: None,
+        high: None,
+        unit: unit.to_owned(),
+        text,
+    };
+    let number = match value {
+        Datum::Null => return plain(None, "", "none".into()),
+        Datum::Bool(truth) => return plain(None, "", truth.to_string()),
+        Datum::Text(text) => return plain(None, "", text.clone()),
+        Datum::Number(number) => number,
+    };
+    let (value, unit) = (number.value(), number.unit().unwrap_or_default());
+    match number.range(totals) {
+        Range::Within(range) => ranged(name, value, range, unit, unit.is_empty()),
+        Range::Open => open(name, unit),
+        Range::Exact => plain(Some(value), unit, in_unit(&figures(value), unit)),
+        Range::Unknown => {
+            let text = format!("{} (no range)", in_unit(&figures(value), unit));
+            plain(Some(value), unit, text)
+        }
+    }
+}
+
+fn in_unit(number: &str, unit: &str) -> String {
+    let space = if unit.is_empty() { "" } else { " " };
+    format!("{number}{space}{unit}")
+}
+
+/// A number without a range: six digits, no zeros at the end.
+fn figures(value: f64) -> String {
+    let places = digits(value.abs() / 1e5).clamp(0, 12);
+    let text = shown(value, places);
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+/// A number that its noise hides.
+fn open(name: &str, unit: &str) -> Cell {
+    Cell {
+        name: name.to_owned(),
+        value: None,
+        low: None,
+        high: None,
+        unit: unit.to_owned(),
+        text: "hidden by the noise: the range is open".to_owned(),
+    }
+}
+
+/// A number with its range: `13.4 % +- 0.1` or `18.20 EUR (17.97 .. 18.43)`, the second also
+/// where the number does not stand in the middle.
+fn ranged(name: &str, value: f64, range: Interval, unit: &str, plus_minus: bool) -> Cell {
+    let width = range.half_width();
+    let places = digits(width);
+    let off_middle = ((range.low + range.high) / 2.0 - value).abs() > width / 20.0;
+    let number = in_unit(&shown(value, places), unit);
+    let text = if plus_minus && !off_middle {
+        format!("{number} +- {}", shown(width, places))
+    } else {
+        format!(
+            "{number} ({} .. {})",
+            shown(range.low, places),
+            shown(range.high, places)
+        )
+    };
+    Cell {
+        name: name.to_owned(),
+        value: Some(value),
+        low: Some(range.low),
+        high: Some(range.high),
+        unit: unit.to_owned(),
+        text,
+    }
+}
