@@ -96,7 +96,8 @@ impl Sealed {
         let limits = Limits::default();
         let computed = compute(&checked, &self.data, &grants, &limits);
         let raw = runtime.block_on(computed).unwrap();
-        table(&release(raw, &grants).unwrap().answer(), agreement, query).unwrap()
+        let answer = release(raw, &grants).unwrap().answer();
+        table(&answer, agreement, query, &params).unwrap()
     }
 
     /// How often, of `runs` answers, each exact value lay in its range: people, buyers, spend,
