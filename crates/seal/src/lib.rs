@@ -96,7 +96,8 @@ pub use sealing::{
     SealReport, SmallClasses, Step, part_path, seal_dataset, seal_dataset_if, seal_dataset_keeping,
 };
 pub use source::{
-    CellError, Place, RefusedColumn, RefusedColumns, Source, SourceError, check_source, read_texts,
+    AddressError, CellError, ObjectError, Place, RefusedColumn, RefusedColumns, Source,
+    SourceError, TagError, check_source, read_texts,
 };
 pub use unwrap::{GrantedKey, KeyMismatch, NoKey, PartKeys, granted_parts, unwrap_keys};
 pub use writer::PartError;

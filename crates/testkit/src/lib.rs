@@ -5,6 +5,7 @@
 //! | [`campaign`] | two companies' made-up data with a known lift, and the exact truth      |
 //! | [`cpu`]      | CPU seconds of this process                                             |
 //! | [`journey`]  | real data, where they are, and the exact truth                          |
+//! | [`objects`]  | an object store on the loopback, with faults                            |
 //! | [`stage`]    | processes of the built program                                          |
 //! | [`wiretap`]  | a recording proxy, a decryptor for what it recorded, a search for marks |
 //!
@@ -13,5 +14,6 @@
 pub mod campaign;
 pub mod cpu;
 pub mod journey;
+pub mod objects;
 pub mod stage;
 pub mod wiretap;

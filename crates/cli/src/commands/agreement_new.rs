@@ -8,10 +8,11 @@ use incamera_agreement::{
 };
 use incamera_attest::TeeKind;
 use incamera_party::PublicFile;
-use incamera_seal::{Hints, Proposal, propose};
+use incamera_seal::{Hints, Proposal, ProposeError, Source, propose};
 use incamera_types::{Date, IdKind, Measurement, PurposeSet};
 use serde_json::json;
 
+use super::seal::mend_address;
 use crate::args::{AgreementNew, Template};
 use crate::clock::now;
 use crate::failure::{Context, Done, Exit, Failure};
@@ -138,14 +139,19 @@ fn proposals(
     let hints = Hints { purposes };
     let mut proposals: Vec<Proposal> = Vec::new();
     for path in &arguments.data {
-        let bar = printer.progress(&format!("reading {}", path.display()), None);
+        let shown = Source::shown(path);
+        let bar = printer.progress(&format!("reading {}", shown.display()), None);
         let proposal = propose(path, &hints, &mut |rows| bar.set_position(rows));
         bar.finish_and_clear();
-        let proposal = proposal
-            .or_fail(format!("nothing is proposed from `{}`", path.display()))
-            .map_err(|failure| {
-                failure.or_hint("give a .csv with a line of names, or a .parquet file")
-            })?;
+        let proposal = proposal.map_err(|error| {
+            let object = match &error {
+                ProposeError::Source(error) => mend_address(error),
+                _ => None,
+            };
+            Failure::failed(format!("nothing is proposed from `{}`", shown.display()))
+                .because(&error)
+                .or_hint(object.unwrap_or("give a .csv with a line of names, or a .parquet file"))
+        })?;
         let same = |other: &Proposal| other.dataset == proposal.dataset;
         if proposals.iter().any(same) {
             return Err(

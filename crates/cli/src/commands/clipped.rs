@@ -6,13 +6,13 @@
 use std::path::Path;
 
 use incamera_query::{Clipped, ClippedError, ClippedSum, check};
-use incamera_seal::{Inherited, OwnRows, SealJob, own_rows};
+use incamera_seal::{Inherited, OwnRows, SealError, SealJob, own_rows};
 use incamera_types::{Params, PurposeName};
 use serde_json::json;
 
 use super::agreement::refused;
 use super::data::own_dataset;
-use super::seal::{Home, show_step};
+use super::seal::{Home, mend_address, not_done, show_step};
 use super::{block_on, parameters};
 use crate::agreement_error;
 use crate::args::DataClipped;
@@ -63,7 +63,7 @@ fn read(
     purpose: &PurposeName,
     printer: &Printer,
 ) -> Result<OwnRows, Failure> {
-    let what = format!("`{}` was not read", arguments.file.data.display());
+    let what = not_done(&arguments.file.data, "read");
     let source = home.source(&arguments.file.data, &home.folder.ring()?, &what)?;
     let crosswalk = home.crosswalk()?;
     let people = |id: &str| crosswalk.as_ref()?.pseudonym(id);
@@ -93,9 +93,13 @@ fn read(
     let rows = own_rows(job, purpose);
     bar.finish_and_clear();
     rows.map_err(|error| {
-        Failure::failed(what)
-            .because(&error)
-            .hint("mend the file, or name the column with raw ids with `--id-column`")
+        let object = match &error {
+            SealError::Source(error) => mend_address(error),
+            _ => None,
+        };
+        Failure::failed(what).because(&error).hint(
+            object.unwrap_or("mend the file, or name the column with raw ids with `--id-column`"),
+        )
     })
 }
 

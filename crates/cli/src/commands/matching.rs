@@ -22,7 +22,7 @@ use tonic::Streaming;
 
 use super::block_on;
 use super::room_client::{self, status_failure};
-use super::seal::ENCRYPTED;
+use super::seal::{ENCRYPTED, mend_address};
 use crate::args::MatchRun;
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::Folder;
@@ -130,8 +130,15 @@ fn read_ids(
     let bar = printer.progress("reading ids", None);
     let mut raw = Vec::new();
     for path in &arguments.data {
-        let what = format!("the ids in `{}` were not read", path.display());
-        let mut source = Source::of(path).or_fail(&what)?;
+        let what = format!(
+            "the ids in `{}` were not read",
+            Source::shown(path).display()
+        );
+        let failed = |error: SourceError| {
+            let failure = Failure::failed(&what).because(&error);
+            failure.hint(mend_and_match(&error))
+        };
+        let mut source = Source::of(path).map_err(failed)?;
         if source.is_parquet() {
             let unlocked = source.unlock(&folder.ring()?, &agreement.id, None);
             source = unlocked
@@ -142,11 +149,7 @@ fn read_ids(
             raw.push(id.to_owned());
             bar.inc(1);
         })
-        .map_err(|error| {
-            Failure::failed(&what)
-                .because(&error)
-                .hint(mend_and_match(&error))
-        })?;
+        .map_err(failed)?;
     }
     bar.finish_and_clear();
     Ok(ids::collect(raw, kind))
@@ -157,7 +160,7 @@ fn mend_and_match(error: &SourceError) -> &'static str {
         SourceError::MissingColumns { .. } => {
             "name the column with `--column` if it is not called like the kind of id"
         }
-        _ => "nothing was sent: mend the file and run it again",
+        _ => mend_address(error).unwrap_or("nothing was sent: mend the file and run it again"),
     }
 }
 

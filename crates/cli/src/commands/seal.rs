@@ -8,9 +8,9 @@ use incamera_matching::ids;
 use incamera_net::disk_full;
 use incamera_party::Sealing;
 use incamera_seal::{
-    Change, Consent, Consents, Crosswalk, Inherited, KeyRing, Outline, Removal, Said, SealError,
-    SealJob, SealLimits, SealReport, SignedManifest, Source, SourceError, Step, destroy_superseded,
-    seal_dataset_keeping,
+    Change, Consent, Consents, Crosswalk, Inherited, KeyRing, ObjectError, Outline, Removal, Said,
+    SealError, SealJob, SealLimits, SealReport, SignedManifest, Source, SourceError, Step,
+    destroy_superseded, seal_dataset_keeping,
 };
 use incamera_types::limits::{PEOPLE_FACTOR, PEOPLE_SLACK};
 use incamera_types::{ColumnName, DatasetName, DatasetSpec, IdKind, PurposeName, PurposeSet};
@@ -148,7 +148,7 @@ impl<'a> Home<'a> {
         arguments: &DataSeal,
         printer: &Printer,
     ) -> Result<(SealReport, Option<Before>), Failure> {
-        let what = format!("`{}` was not sealed", arguments.file.data.display());
+        let what = not_done(&arguments.file.data, "sealed");
         let crosswalk = self.crosswalk()?;
         let people = |id: &str| crosswalk.as_ref()?.pseudonym(id);
         let consents = self.consents()?;
@@ -360,10 +360,37 @@ const UNWANTED: &str = "nothing was sealed: check that it is the right file, who
 /// What to do about an encrypted file that does not open.
 pub const ENCRYPTED: &str = "nothing was read: write the file with the client in `python/` while `incamera ring serve` runs, the data set's name as master key, or write it unencrypted";
 
+/// What was not done with an owner's file. Its address is shown without a signature.
+pub fn not_done(path: &Path, done: &str) -> String {
+    format!("`{}` was not {done}", Source::shown(path).display())
+}
+
 /// The owner's file, by its ending.
 fn source(path: &Path, what: &str) -> Result<Source, Failure> {
-    Source::of(path).or_fail(what).map_err(|failure| {
-        failure.hint("give a file that ends in .csv or .parquet, or a folder of such")
+    Source::of(path).map_err(|error| {
+        let hint = mend_address(&error).unwrap_or(
+            "give a file that ends in .csv or .parquet, a folder of such, or the address of such objects",
+        );
+        Failure::failed(what).because(&error).hint(hint)
+    })
+}
+
+/// What to do about an object that does not read.
+pub fn mend_address(error: &SourceError) -> Option<&'static str> {
+    let why = match error {
+        SourceError::Object { why, .. } => why,
+        SourceError::InFile { error, .. } => return mend_address(error),
+        _ => return None,
+    };
+    Some(match why {
+        ObjectError::Denied | ObjectError::Unauthenticated | ObjectError::Settings { .. } => {
+            "nothing was read: give credentials that may read and list there in the environment, such as `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_REGION`"
+        }
+        ObjectError::Unreachable => {
+            "nothing was read: `AWS_ENDPOINT` names another store that speaks S3, `SSL_CERT_FILE` the certificates to trust"
+        }
+        ObjectError::Changed => "nothing was kept of it: run the command again once it is whole",
+        _ => "nothing was kept of it: run the command again once that is mended",
     })
 }
 
@@ -376,9 +403,11 @@ pub fn mend_and_seal(error: &SealError) -> &'static str {
         SealError::Source(SourceError::WiderThanTagged { .. }) => {
             "nothing was sealed: take the purposes out of the agreement's column in a new version, or have the data collected for them; a tag says what was promised to people, and is not changed here"
         }
-        SealError::Source(_) => {
-            "nothing was sealed: mend the file, or the agreement, and seal again"
+        SealError::Source(SourceError::Tag { .. }) => {
+            "nothing was sealed: mend what the file says of the column where it is written"
         }
+        SealError::Source(error) => mend_address(error)
+            .unwrap_or("nothing was sealed: mend the file, or the agreement, and seal again"),
         full if disk_full(full) => {
             "nothing was sealed, and what was sealed before is as it was: make room on the disk and seal again"
         }

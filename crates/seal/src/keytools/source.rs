@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,7 +21,7 @@ use super::reference::KeyReference;
 use super::wrap::{SourceWrap, WrapError};
 use crate::guard::{Damaged, guarded};
 use crate::ring::KeyRing;
-use crate::source::{Source, SourceError};
+use crate::source::{Source, SourceError, SourceFile};
 
 /// Keys that one file may have: a footer's and some thousands of columns'.
 const MAX_KEYS: usize = 8192;
@@ -142,8 +141,8 @@ impl Source {
             agreement_id,
             dataset,
         };
-        for (path, keys) in self.parquet_files() {
-            let found = unwrapping.keys(path)?;
+        for (file, keys) in self.parquet_files() {
+            let found = unwrapping.keys(file)?;
             *keys = (!found.0.is_empty()).then_some(found);
         }
         Ok(self)
@@ -164,10 +163,11 @@ struct Unwrapping<'a> {
 
 impl Unwrapping<'_> {
     /// Every key of the file: its footer's first, then, with that in hand, its columns'.
-    fn keys(&self, path: &Path) -> Result<SourceKeys, SourceError> {
+    fn keys(&self, file: &SourceFile) -> Result<SourceKeys, SourceError> {
+        let path = file.name();
         let mut keys = SourceKeys::default();
         loop {
-            let look = look(path, &keys)?;
+            let look = look(file, &keys)?;
             let refused = |why| SourceError::Encrypted {
                 path: path.into(),
                 why,
@@ -230,18 +230,16 @@ impl Unwrapping<'_> {
 }
 
 /// Reads the file's metadata with the keys that are there.
-fn look(path: &Path, keys: &SourceKeys) -> Result<Look, SourceError> {
-    let file = File::open(path).map_err(|source| SourceError::Io {
-        path: path.into(),
-        source,
-    })?;
+fn look(file: &SourceFile, keys: &SourceKeys) -> Result<Look, SourceError> {
+    let (path, input) = (file.name(), file.open()?);
+    let watch = input.watch();
     let retriever = Arc::new(Retriever {
         keys: keys.clone(),
         asked: Mutex::default(),
     });
     let loaded = guarded(|| -> Result<_, ParquetError> {
         Ok(ArrowReaderMetadata::load(
-            &file,
+            &input,
             options(retriever.clone())?,
         ))
     });
@@ -251,7 +249,10 @@ fn look(path: &Path, keys: &SourceKeys) -> Result<Look, SourceError> {
             None
         }
         Ok(Err(ParquetError::NYI(_))) => return Err(algorithm(path)),
-        Ok(Err(_)) | Err(Damaged) => Some(SourceKeyError::Damaged),
+        Ok(Err(_)) | Err(Damaged) => match watch.failed(path) {
+            Some(error) => return Err(error),
+            None => Some(SourceKeyError::Damaged),
+        },
     };
     let asked = retriever.asked.lock().map(|asked| asked.clone());
     Ok(Look {

@@ -12,7 +12,6 @@ mod figures;
 mod seen;
 mod words;
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
@@ -21,9 +20,11 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int64Type};
 use csv::ByteRecord;
 use incamera_types::{ColumnType, DatasetName, Decimal, IdKind, PurposeSet};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::guard::guarded;
+use crate::source::{SourceFile, open_text, unreadable};
 use crate::{Place, Source, SourceError};
 use seen::Seen;
 
@@ -127,18 +128,15 @@ pub fn propose(
     hints: &Hints,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Proposal, ProposeError> {
-    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    let shown = Source::shown(path);
+    let stem = shown.file_stem().and_then(|stem| stem.to_str());
     let dataset = stem.and_then(|stem| stem.to_ascii_lowercase().parse().ok());
-    let dataset = dataset.ok_or_else(|| ProposeError::Name { path: path.into() })?;
+    let dataset = dataset.ok_or_else(|| ProposeError::Name { path: shown })?;
     let source = Source::of(path)?;
     let (mut seen, mut rows, mut before) = (Vec::new(), 0, 0);
     for file in source.files() {
         let first = Some(seen).filter(|seen| !seen.is_empty());
-        let names = Names {
-            path: file,
-            hints,
-            first,
-        };
+        let names = Names { file, hints, first };
         let progress = &mut |now| {
             rows = before + now;
             progress(rows);
@@ -178,16 +176,9 @@ fn one_pseudonym(columns: &mut [ProposedColumn]) {
     }
 }
 
-fn io(path: &Path, source: std::io::Error) -> SourceError {
-    SourceError::Io {
-        path: path.into(),
-        source,
-    }
-}
-
 /// A file, and what the files before it say of its columns.
 struct Names<'p, 'h> {
-    path: &'p Path,
+    file: &'p SourceFile,
     hints: &'h Hints,
     first: Option<Vec<Seen<'h>>>,
 }
@@ -204,9 +195,10 @@ fn reordered<'h>(mut seen: Vec<Seen<'h>>, names: &[String]) -> Option<Vec<Seen<'
 
 /// The columns by their names, which are not to be somebody's values.
 fn named<'h>(
-    Names { path, hints, first }: Names<'_, 'h>,
+    Names { file, hints, first }: Names<'_, 'h>,
     names: Vec<String>,
 ) -> Result<Vec<Seen<'h>>, ProposeError> {
+    let path = file.name();
     if let Some(first) = first {
         let other = || SourceError::OtherColumns { path: path.into() };
         return Ok(reordered(first, &names).ok_or_else(other)?);
@@ -227,9 +219,9 @@ fn csv_columns<'h>(
     file: Names<'_, 'h>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<Seen<'h>>, ProposeError> {
-    let (path, before) = (file.path, file);
-    let file = File::open(path).map_err(|error| io(path, error))?;
-    let mut reader = csv::Reader::from_reader(BufReader::with_capacity(1 << 20, file));
+    let (path, before) = (file.file.name(), file);
+    let input = BufReader::with_capacity(1 << 20, open_text(before.file)?);
+    let mut reader = csv::Reader::from_reader(input);
     let names = reader.byte_headers().map_err(|error| of_csv(path, error))?;
     let text = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
@@ -255,7 +247,7 @@ fn csv_columns<'h>(
 
 fn of_csv(path: &Path, error: csv::Error) -> SourceError {
     match error.into_kind() {
-        csv::ErrorKind::Io(source) => io(path, source),
+        csv::ErrorKind::Io(source) => unreadable(path, source),
         csv::ErrorKind::UnequalLengths {
             pos,
             expected_len,
@@ -265,7 +257,7 @@ fn of_csv(path: &Path, error: csv::Error) -> SourceError {
             found: len,
             expected: expected_len,
         },
-        _ => io(path, std::io::ErrorKind::InvalidData.into()),
+        _ => unreadable(path, std::io::ErrorKind::InvalidData.into()),
     }
 }
 
@@ -273,14 +265,16 @@ fn parquet_columns<'h>(
     file: Names<'_, 'h>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<Seen<'h>>, ProposeError> {
-    let (path, before) = (file.path, file);
-    let damaged = || SourceError::NotParquet { path: path.into() };
-    let file = File::open(path).map_err(|error| io(path, error))?;
-    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file));
+    let (path, before) = (file.file.name(), file);
+    let input = before.file.open()?;
+    let watch = input.watch();
+    let damaged = || watch.error(path, SourceError::NotParquet { path: path.into() });
+    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(input));
     let builder = builder.map_err(|_| damaged())?;
     let fields = builder.schema().fields();
     let names = fields.iter().map(|field| field.name().clone()).collect();
     let mut seen = named(before, names)?;
+    watch.expect(builder.metadata(), &ProjectionMask::all());
     let builder = builder.with_batch_size(BATCH_ROWS);
     let mut reader = guarded(|| builder.build()).map_err(|_| damaged())?;
     let mut rows = 0;

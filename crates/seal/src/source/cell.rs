@@ -58,6 +58,11 @@ pub enum CellError {
         "the moment has no offset from UTC: write it with `Z` or an offset such as `+01:00`, or let the agreement say `time_zone`"
     )]
     NoOffset,
+    /// A moment, not at midnight, for a date.
+    #[error(
+        "the moment has a time of day (by UTC, where it has an offset), which a date has not: write the column as dates of the time zone that is meant, or let the agreement say `timestamp`"
+    )]
+    TimeOfDay,
     /// A consent that names an unknown purpose.
     #[error("a purpose is named that the agreement does not have")]
     UnknownPurpose,

@@ -1,13 +1,16 @@
 //! Rows of a CSV file.
 
-use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
+use parquet::file::reader::ChunkReader as _;
 
 use super::blocks::{BLOCK_BYTES, Block, BlockError, Blocks};
 use super::cell::CellError;
+use super::files::SourceFile;
+use super::input::{Bytewise, Input, unreadable};
 use super::refused::Refused;
 use super::rows::{Field, Rows};
 use super::{Place, SourceError, places};
@@ -18,7 +21,7 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 /// A CSV file whose header was read.
 pub(super) struct CsvFile {
     path: PathBuf,
-    blocks: Blocks<File>,
+    blocks: Blocks<Bytewise>,
     /// The first block, until it is given.
     first: Option<Block>,
     /// The columns' names.
@@ -33,11 +36,57 @@ pub(super) struct Layout {
     pub(super) width: usize,
 }
 
+/// How files of another kind begin that are sometimes given the ending `.csv`, and what they are.
+/// None of these is how a line of names begins.
+const OTHER_KINDS: [(&[u8], &str); 5] = [
+    (b"\x1f\x8b", "compressed by gzip"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd"),
+    (b"PK\x03\x04", "a zip file, such as spreadsheets are"),
+    (b"\xff\xfe", "text in UTF-16"),
+    (b"\xfe\xff", "text in UTF-16"),
+];
+/// How Parquet files begin and end, encrypted ones too. A line of names could begin so.
+const PARQUET_MAGIC: [&[u8]; 2] = [b"PAR1", b"PARE"];
+
+/// Opens a file that should be CSV; `csv` readers take anything for it.
+pub(crate) fn open_text(file: &SourceFile) -> Result<Bytewise, SourceError> {
+    let input = file.open()?;
+    let start = start(&input);
+    let ends_so = |magic: &&&[u8]| input.magic().is_some_and(|end| end == **magic);
+    let mut magics = PARQUET_MAGIC
+        .iter()
+        .filter(|magic| start.starts_with(magic));
+    let found = match magics.find(ends_so) {
+        Some(_) => Some("a Parquet file: name it `.parquet`"),
+        None => {
+            let mut kinds = OTHER_KINDS.iter();
+            let kind = kinds.find(|(magic, _)| start.starts_with(magic));
+            kind.map(|(_, kind)| *kind)
+        }
+    };
+    match found {
+        None => Ok(input.through()),
+        Some(found) => Err(SourceError::NotCsv {
+            path: file.name().into(),
+            found,
+        }),
+    }
+}
+
+/// The first bytes of a file; none if it does not read, which is found out anyhow.
+fn start(input: &Input) -> Vec<u8> {
+    let mut start = Vec::new();
+    if let Ok(bytes) = input.get_read(0) {
+        let _ = bytes.take(4).read_to_end(&mut start);
+    }
+    start
+}
+
 impl CsvFile {
     /// Opens the file and reads its column names.
-    pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
-        let file = File::open(path).map_err(|source| io(path, source))?;
-        let mut blocks = Blocks::new(file, BLOCK_BYTES);
+    pub(super) fn open(file: &SourceFile) -> Result<Self, SourceError> {
+        let path = file.name();
+        let mut blocks = Blocks::new(open_text(file)?, BLOCK_BYTES);
         let first = blocks.next().map_err(|error| refused(path, error))?;
         let names = match &first {
             Some(block) => header(path, block)?,
@@ -82,7 +131,7 @@ fn records(block: &Block) -> Reader<&[u8]> {
 
 fn header(path: &Path, block: &Block) -> Result<Vec<String>, SourceError> {
     let mut reader = records(block);
-    let names = reader.byte_headers().map_err(|_| unreadable(path))?;
+    let names = reader.byte_headers().map_err(|_| malformed(path))?;
     let name = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
         text.trim_start_matches(BYTE_ORDER_MARK).trim().to_owned()
@@ -100,7 +149,7 @@ fn next(
 ) -> Result<Option<Place>, SourceError> {
     if !reader
         .read_byte_record(record)
-        .map_err(|_| unreadable(path))?
+        .map_err(|_| malformed(path))?
     {
         return Ok(None);
     }
@@ -147,11 +196,12 @@ pub(super) fn read_block(
 
 /// Hands each field of one column to `each`. Gives the number of rows.
 pub(super) fn each_field(
-    path: &Path,
+    file: &SourceFile,
     column: &str,
     each: &mut dyn FnMut(&str),
 ) -> Result<u64, SourceError> {
-    let mut file = CsvFile::open(path)?;
+    let path = file.name();
+    let mut file = CsvFile::open(file)?;
     let (layout, _) = file.layout(&[column])?;
     let (mut refused, mut rows) = (Refused::default(), 0);
     while let Some(block) = file.next()? {
@@ -174,7 +224,7 @@ pub(super) fn each_field(
 
 fn refused(path: &Path, error: BlockError) -> SourceError {
     match error {
-        BlockError::Io(source) => io(path, source),
+        BlockError::Io(source) => unreadable(path, source),
         BlockError::Open(line) => SourceError::OpenQuote {
             place: Place::Line(line),
         },
@@ -184,13 +234,6 @@ fn refused(path: &Path, error: BlockError) -> SourceError {
     }
 }
 
-fn unreadable(path: &Path) -> SourceError {
-    io(path, std::io::ErrorKind::InvalidData.into())
-}
-
-fn io(path: &Path, source: std::io::Error) -> SourceError {
-    SourceError::Io {
-        path: path.into(),
-        source,
-    }
+fn malformed(path: &Path) -> SourceError {
+    unreadable(path, std::io::ErrorKind::InvalidData.into())
 }

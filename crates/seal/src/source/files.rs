@@ -2,8 +2,11 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::SourceError;
+use super::input::Input;
+use super::object::{Object, masked, objects_at};
+use super::{AddressError, SourceError};
 use crate::keytools::SourceKeys;
 
 /// What the files are.
@@ -14,33 +17,108 @@ pub(super) enum Kind {
 }
 
 /// Where rows come from: a file, or all files of a folder, of one kind and with the same
-/// columns, in order of name.
+/// columns, in order of name; or an object of a store, or all objects below a name.
 ///
 /// `.csv` is comma-separated UTF-8 with the column names in the first line; `.parquet` is
 /// Parquet; encrypted files are opened by [`Source::unlock`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     kind: Kind,
-    files: Vec<PathBuf>,
+    files: Vec<SourceFile>,
     /// The keys of each file that is encrypted: see [`Source::unlock`].
     keys: Vec<Option<SourceKeys>>,
 }
+
+/// A file of a source.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceFile {
+    /// Its path, or its address as it may be shown.
+    name: PathBuf,
+    object: Option<Arc<Object>>,
+}
+
+impl SourceFile {
+    /// A file of this machine.
+    fn local(path: PathBuf) -> Self {
+        Self {
+            name: path,
+            object: None,
+        }
+    }
+
+    /// What to call it.
+    pub(crate) fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// Opens it for reading.
+    pub(crate) fn open(&self) -> Result<Input, SourceError> {
+        match &self.object {
+            None => Input::open(&self.name),
+            Some(object) => {
+                let opened = object.open().map(Input::Object);
+                opened.map_err(|why| SourceError::Object {
+                    path: self.name.clone(),
+                    why,
+                })
+            }
+        }
+    }
+}
+
+impl From<Arc<Object>> for SourceFile {
+    fn from(object: Arc<Object>) -> Self {
+        Self {
+            name: object.shown().clone(),
+            object: Some(object),
+        }
+    }
+}
+
+impl PartialEq for SourceFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+impl Eq for SourceFile {}
 
 impl Source {
     /// The files at `path`: one that ends in `.csv` or `.parquet`, or a folder of such. A folder's
     /// hidden files and its folders do not count. `file:///...` is a path too.
     ///
+    /// `s3://`, `gs://`, `az://` and `abfss://` are addresses of an object, or of all objects below
+    /// a name, also in what looks like folders there; `https://` of one file. What is at the
+    /// address is asked for now.
+    ///
     /// # Errors
     /// [`SourceError`]: an ending that is neither, a folder of both or of none, an address of
-    /// another kind.
+    /// another kind, a store that does not give it.
     pub fn of(path: &Path) -> Result<Self, SourceError> {
-        let path = local(path)?;
-        if !path.is_dir() {
-            let kind = kind(&path)?;
-            return Ok(Self::new(kind, vec![path]));
+        match place(path)? {
+            Place::Objects(text) => {
+                let objects = objects_at(text)?.into_iter();
+                let shown = PathBuf::from(masked(text));
+                Self::of_files(shown, objects.map(SourceFile::from).collect())
+            }
+            Place::File(path) if path.is_dir() => {
+                let files = files_in(&path)?.into_iter();
+                Self::of_files(path, files.map(SourceFile::local).collect())
+            }
+            Place::File(path) => Self::of_files(path.clone(), vec![SourceFile::local(path)]),
         }
-        let files = files_in(&path)?;
-        let kinds = files.iter().map(|file| kind(file));
+    }
+
+    /// `path` as it may be shown: an address without what can be a credential.
+    #[must_use]
+    pub fn shown(path: &Path) -> PathBuf {
+        match path.to_str().filter(|text| text.contains("://")) {
+            Some(text) if !path.exists() => masked(text).into(),
+            _ => path.into(),
+        }
+    }
+
+    fn of_files(path: PathBuf, files: Vec<SourceFile>) -> Result<Self, SourceError> {
+        let kinds = files.iter().map(|file| kind(&file.name));
         let kinds: Vec<Kind> = kinds.collect::<Result<_, _>>()?;
         match kinds.split_first() {
             None => Err(SourceError::EmptyFolder { path }),
@@ -57,7 +135,7 @@ impl Source {
         self.kind == Kind::Parquet
     }
 
-    fn new(kind: Kind, files: Vec<PathBuf>) -> Self {
+    fn new(kind: Kind, files: Vec<SourceFile>) -> Self {
         let keys = vec![None; files.len()];
         Self { kind, files, keys }
     }
@@ -65,9 +143,9 @@ impl Source {
     /// The files that may be encrypted, and where their keys go.
     pub(crate) fn parquet_files(
         &mut self,
-    ) -> impl Iterator<Item = (&Path, &mut Option<SourceKeys>)> {
+    ) -> impl Iterator<Item = (&SourceFile, &mut Option<SourceKeys>)> {
         let parquet = self.kind == Kind::Parquet;
-        let files = self.files.iter().map(PathBuf::as_path).zip(&mut self.keys);
+        let files = self.files.iter().zip(&mut self.keys);
         files.filter(move |_| parquet)
     }
 
@@ -80,16 +158,19 @@ impl Source {
         self.kind
     }
 
-    pub(crate) fn files(&self) -> &[PathBuf] {
+    pub(crate) fn files(&self) -> &[SourceFile] {
         &self.files
+    }
+
+    /// What to call the file of this number.
+    pub(super) fn name(&self, file: usize) -> &Path {
+        self.files.get(file).map_or(Path::new(""), SourceFile::name)
     }
 
     /// The path of a file, where there are several and it must be said which.
     pub(super) fn which(&self, file: usize) -> Option<PathBuf> {
-        self.files
-            .get(file)
-            .filter(|_| self.files.len() > 1)
-            .cloned()
+        let several = self.files.get(file).filter(|_| self.files.len() > 1);
+        several.map(|file| file.name.clone())
     }
 
     /// An error of one of the files, which says which one where there are several.
@@ -97,6 +178,8 @@ impl Source {
         let named = matches!(
             error,
             SourceError::Io { .. }
+                | SourceError::Object { .. }
+                | SourceError::NotCsv { .. }
                 | SourceError::NotParquet { .. }
                 | SourceError::Encrypted { .. }
                 | SourceError::MissingColumns { .. }
@@ -140,23 +223,34 @@ fn files_in(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
     Ok(files)
 }
 
-/// The path that is meant: itself, or that of a `file:` address.
-fn local(path: &Path) -> Result<PathBuf, SourceError> {
-    let Some((scheme, rest)) = path.to_str().and_then(|text| text.split_once("://")) else {
-        return Ok(path.into());
-    };
-    let address = || SourceError::Address {
-        scheme: scheme.chars().filter(|c| !c.is_control()).collect(),
+/// What a path is.
+enum Place<'a> {
+    File(PathBuf),
+    /// The address of objects.
+    Objects(&'a str),
+}
+
+/// What is meant: the path itself, that of a `file:` address, or another address.
+fn place(path: &Path) -> Result<Place<'_>, SourceError> {
+    let text = path.to_str();
+    let Some((text, (scheme, rest))) = text.and_then(|text| Some((text, text.split_once("://")?)))
+    else {
+        return Ok(Place::File(path.into()));
     };
     // A name that has `://` in it and is no address.
     if path.exists() {
-        return Ok(path.into());
+        return Ok(Place::File(path.into()));
+    }
+    if scheme != "file" {
+        return Ok(Place::Objects(text));
     }
     let rest = rest.strip_prefix("localhost").unwrap_or(rest);
-    if scheme != "file" || !rest.starts_with('/') {
-        return Err(address());
-    }
-    unescaped(rest).map(PathBuf::from).ok_or_else(address)
+    let local = rest.starts_with('/').then(|| unescaped(rest)).flatten();
+    let local = local.ok_or_else(|| SourceError::Address {
+        path: masked(text).into(),
+        why: AddressError::Form,
+    })?;
+    Ok(Place::File(local.into()))
 }
 
 /// A text with its `%20` and the like undone.
@@ -193,7 +287,8 @@ mod tests {
         let folder = folder(&["b.csv", "a.CSV", "c.csv", ".hidden.parquet"]);
         std::fs::create_dir(folder.path().join("d.csv")).unwrap();
         let source = Source::of(folder.path()).unwrap();
-        let names = source.files().iter().map(|file| file.file_name().unwrap());
+        let files = source.files().iter();
+        let names = files.map(|file| file.name().file_name().unwrap());
         assert_eq!(names.collect::<Vec<_>>(), ["a.CSV", "b.csv", "c.csv"]);
     }
 
@@ -214,9 +309,10 @@ mod tests {
         let folder = folder(&["a b.csv"]);
         let url = format!("file://{}/a%20b.csv", folder.path().display());
         let source = Source::of(url.as_ref()).unwrap();
-        assert_eq!(source.files(), [folder.path().join("a b.csv")]);
+        assert_eq!(source.files()[0].name(), folder.path().join("a b.csv"));
         for bad in [
-            "s3://bucket/a.csv",
+            "ftp://host/a.csv",
+            "http://host.example/a.csv",
             "file://host/a.csv",
             "file:///a%zz.csv",
             "file:///%2",

@@ -1,4 +1,4 @@
-//! An owner's CSV or Parquet files, read against the agreement's declaration.
+//! An owner's CSV or Parquet files, of a disk or a store, read against the agreement's declaration.
 //!
 //! Every value is checked; an error says file, line and column and never the value. When a value
 //! is refused, reading goes on to the end without keeping rows, so that the owner hears at once
@@ -11,7 +11,10 @@
 mod blocks;
 mod cell;
 mod csv;
+mod error;
 mod files;
+mod input;
+mod object;
 mod parquet;
 mod quotes;
 mod refused;
@@ -20,8 +23,7 @@ mod tags;
 mod texts;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -31,202 +33,26 @@ use incamera_types::{
 };
 
 pub use cell::CellError;
+pub(crate) use csv::open_text;
+pub use error::{Place, SourceError};
 pub use files::Source;
+pub(crate) use files::SourceFile;
+pub(crate) use input::unreadable;
+pub use object::{AddressError, ObjectError};
 use parquet::PURPOSES_KEY;
 pub use refused::{RefusedColumn, RefusedColumns};
 pub use texts::read_texts;
 
 use self::csv::{CsvFile, Layout};
 use self::parquet::{Batch, Batches, ParquetFile};
-use crate::keytools::{SourceKeyError, SourceKeys};
+use crate::keytools::SourceKeys;
 use crate::lanes::{self, Feed};
 use blocks::Block;
 use files::Kind;
 use refused::Refused;
 use rows::{Parsed, Rows};
+pub use tags::TagError;
 pub(crate) use tags::Tags;
-
-/// Where in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Place {
-    /// A line of a text file, from 1; the header is line 1.
-    Line(u64),
-    /// A row of a table, from 1.
-    Row(u64),
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Line(line) => write!(f, "line {line}"),
-            Self::Row(row) => write!(f, "row {row}"),
-        }
-    }
-}
-
-/// Why a file is refused. Never holds a value of it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SourceError {
-    /// Neither `.csv` nor `.parquet`.
-    #[error("`{}` is neither a .csv nor a .parquet file", path.display())]
-    Ending {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file cannot be read.
-    #[error("cannot read `{}`", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Not Parquet, or damaged.
-    #[error("`{}` is not a readable Parquet file, or it is damaged", path.display())]
-    NotParquet {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Encrypted, and not opened.
-    #[error("`{}` is encrypted, and was not opened", path.display())]
-    Encrypted {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        why: SourceKeyError,
-    },
-    /// Columns that the agreement has and the file has not.
-    #[error("`{}` has no column {}: the first line (or the table's schema) must name every column of the data set", path.display(), list(names))]
-    MissingColumns {
-        /// The file.
-        path: PathBuf,
-        /// The columns.
-        names: Vec<String>,
-    },
-    /// One name twice.
-    #[error("`{}` has two columns `{name}`", path.display())]
-    DuplicateColumn {
-        /// The file.
-        path: PathBuf,
-        /// The name.
-        name: String,
-    },
-    /// A line with more or fewer fields than the header.
-    #[error(
-        "{place}: {found} fields where the header has {expected}: look for a stray separator or quotation mark"
-    )]
-    Ragged {
-        /// Where.
-        place: Place,
-        /// Fields of the line.
-        found: u64,
-        /// Fields of the header.
-        expected: u64,
-    },
-    /// A quotation mark that is opened and never closed.
-    #[error(
-        "{place}: a quotation mark is opened and never closed, so the rest of the file would be one field: close it there or before, and write a mark inside a field twice"
-    )]
-    OpenQuote {
-        /// Where the last one is opened.
-        place: Place,
-    },
-    /// A column of a type that does not fit.
-    #[error("column `{column}` is {found} in the file and {expected} in the agreement")]
-    Type {
-        /// The column.
-        column: String,
-        /// The type in the file.
-        found: String,
-        /// The type in the agreement.
-        expected: ColumnType,
-    },
-    /// A column of moments without offset from UTC.
-    #[error("column `{column}` has moments without offset from UTC: write them as UTC")]
-    NoOffset {
-        /// The column.
-        column: String,
-    },
-    /// Values that are not taken.
-    #[error("{columns}")]
-    Values {
-        /// In which columns, and where.
-        columns: RefusedColumns,
-    },
-    /// A line that nobody would write.
-    #[error("the record after {place} is longer than 64 MiB: look for lines that do not end")]
-    TooLongLine {
-        /// Where it begins, or just before.
-        place: Place,
-    },
-    /// Something is wrong with one file of several.
-    #[error("`{}`: {error}", path.display())]
-    InFile {
-        /// The file.
-        path: PathBuf,
-        /// What.
-        error: Box<SourceError>,
-    },
-    /// A folder without files.
-    #[error("the folder `{}` has no .csv and no .parquet files", path.display())]
-    EmptyFolder {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A folder with files of both kinds.
-    #[error("the folder `{}` has .csv and .parquet files: it must be one of them", path.display())]
-    MixedFolder {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A file of a folder with other columns than the first.
-    #[error("`{}` has other columns than the files before it", path.display())]
-    OtherColumns {
-        /// The file.
-        path: PathBuf,
-    },
-    /// An address that is no path.
-    #[error(
-        "`{scheme}://` is not read from: give a path, or `file:///...`; a bucket can be mounted, or copied to an encrypted disk"
-    )]
-    Address {
-        /// What stands before `://`.
-        scheme: String,
-    },
-    /// The agreement uses a column for more than it was collected for.
-    #[error(
-        "column `{column}` was collected for {tagged} (`{PURPOSES_KEY}` in the file), and the agreement also uses it for {wider}"
-    )]
-    WiderThanTagged {
-        /// The column.
-        column: String,
-        /// What the file says.
-        tagged: String,
-        /// The purposes, of those that the agreement gives it, that it was not collected for.
-        wider: PurposeSet,
-    },
-    /// A column was collected for a branch, which stands for other purposes from time to time.
-    #[error(
-        "column `{column}` was collected for `{branch}` (`{PURPOSES_KEY}` in the file), which is no purpose of its own and stands for {leaves} today: name the leaves that people were told of"
-    )]
-    TaggedWithBranch {
-        /// The column.
-        column: String,
-        /// The branch.
-        branch: PurposeName,
-        /// The leaves below it in the agreement.
-        leaves: PurposeSet,
-    },
-}
-
-fn list(names: &[String]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    quoted.join(", ")
-}
 
 /// How to read files.
 pub(crate) struct Reading<'a> {
@@ -368,10 +194,7 @@ fn parse<T>(
     finish: impl Fn(Table) -> T,
 ) -> Result<(Parsed, Option<T>), SourceError> {
     let mut rows = Rows::new(reading, piece.file);
-    let path = source
-        .files()
-        .get(piece.file)
-        .map_or(Path::new(""), PathBuf::as_path);
+    let path = source.name(piece.file);
     let read = match &piece.rows {
         PieceRows::Block(block, layout) => csv::read_block(path, block, layout, &mut rows),
         PieceRows::Batch(batch) => parquet::read_batch(path, batch, reading, &mut rows),
@@ -409,25 +232,30 @@ impl<T, E, F> Files<'_, T, E, F> {
     /// Opens the next file, if there is one.
     fn open(&mut self) -> Result<bool, SourceError> {
         let source = self.source;
-        let Some(path) = source.files().get(self.next) else {
+        let Some(file) = source.files().get(self.next) else {
             return Ok(false);
         };
         self.next += 1;
-        let opened = self.open_file(path, source.keys(self.next - 1));
-        opened.map_err(|error| source.in_file(path, error))?;
+        let opened = self.open_file(file, source.keys(self.next - 1));
+        opened.map_err(|error| source.in_file(file.name(), error))?;
         Ok(true)
     }
 
-    fn open_file(&mut self, path: &Path, keys: Option<&SourceKeys>) -> Result<(), SourceError> {
+    fn open_file(
+        &mut self,
+        file: &SourceFile,
+        keys: Option<&SourceKeys>,
+    ) -> Result<(), SourceError> {
+        let path = file.name();
         let (open, names, ignored) = match self.source.kind() {
             Kind::Csv => {
-                let file = CsvFile::open(path)?;
+                let file = CsvFile::open(file)?;
                 let (layout, ignored) = file.layout(&self.wanted)?;
                 let names = file.names.clone();
                 (Open::Csv(file, layout), names, ignored)
             }
             Kind::Parquet => {
-                let file = ParquetFile::open(path, keys)?;
+                let file = ParquetFile::open(file, keys)?;
                 let (names, tags) = (file.names.clone(), file.tags());
                 let (batches, ignored) = file.read(&self.wanted)?;
                 self.tags.add(&tags, self.reading)?;
@@ -461,8 +289,7 @@ impl<T, E, F> Files<'_, T, E, F> {
                 None => Ok(None),
             };
             let file = self.next.saturating_sub(1);
-            let path = self.source.files().get(file);
-            let path = path.map_or(Path::new(""), PathBuf::as_path);
+            let path = self.source.name(file);
             if let Some(rows) = rows.map_err(|error| self.source.in_file(path, error))? {
                 return Ok(Some(Piece { file, rows }));
             }

@@ -1,11 +1,11 @@
-//! Rows of a plain Parquet file.
+//! Rows of a Parquet file.
 //!
 //! | in the agreement | taken from the file's |
 //! |---|---|
 //! | bool | boolean, integers 0 and 1, text |
 //! | int | integers, whole floating-point numbers, text |
 //! | decimal | decimals and integers exactly, floating point rounded to the scale, text |
-//! | date | dates, moments by calendar day as stored (UTC where they have an offset), text |
+//! | date | dates, moments at midnight as stored (UTC where they have an offset), text |
 //! | timestamp | moments with an offset, or without if the agreement says `time_zone`; text |
 //! | text, purposes | text |
 //! | pseudonym (raw id) | text, integers |
@@ -13,7 +13,6 @@
 //! Text is plain, large, view or dictionary, and read as in CSV.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{
@@ -27,9 +26,10 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use parquet::file::reader::ChunkReader;
 
 use super::cell::{Cell, CellError, Typed};
+use super::files::SourceFile;
+use super::input::{Input, Watch};
 use super::rows::{Columns, Field, Rows};
 use super::{Place, Reading, SourceError, places};
 use crate::guard::guarded;
@@ -44,7 +44,8 @@ pub(crate) const PURPOSES_KEY: &str = "incamera.purposes";
 /// A Parquet file whose schema was read.
 pub(super) struct ParquetFile {
     path: PathBuf,
-    builder: ParquetRecordBatchReaderBuilder<File>,
+    builder: ParquetRecordBatchReaderBuilder<Input>,
+    watch: Watch,
     /// The columns' names.
     pub(super) names: Vec<String>,
 }
@@ -60,29 +61,28 @@ pub(super) struct Batch {
 pub(super) struct Batches {
     path: PathBuf,
     reader: ParquetRecordBatchReader,
+    watch: Watch,
     before: u64,
 }
 
 impl ParquetFile {
     /// Opens the file and reads its schema.
-    pub(super) fn open(path: &Path, keys: Option<&SourceKeys>) -> Result<Self, SourceError> {
-        let file = File::open(path).map_err(|source| SourceError::Io {
-            path: path.into(),
-            source,
-        })?;
+    pub(super) fn open(file: &SourceFile, keys: Option<&SourceKeys>) -> Result<Self, SourceError> {
+        let (path, input) = (file.name(), file.open()?);
+        let watch = input.watch();
         let locked = || SourceError::Encrypted {
             path: path.into(),
             why: SourceKeyError::Locked,
         };
-        if keys.is_none() && has_locked_footer(&file) {
+        if keys.is_none() && has_locked_footer(&input) {
             return Err(locked());
         }
         let builder = guarded(|| {
             let options =
                 keys.map_or_else(|| Ok(ArrowReaderOptions::new()), SourceKeys::options)?;
-            ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+            ParquetRecordBatchReaderBuilder::try_new_with_options(input, options)
         });
-        let builder = builder.map_err(|_| SourceError::NotParquet { path: path.into() })?;
+        let builder = builder.map_err(|_| watch.error(path, damaged(path)))?;
         if keys.is_none() && has_locked_columns(builder.metadata()) {
             return Err(locked());
         }
@@ -91,6 +91,7 @@ impl ParquetFile {
             path: path.into(),
             names: fields.map(|field| field.name().clone()).collect(),
             builder,
+            watch,
         })
     }
 
@@ -103,31 +104,35 @@ impl ParquetFile {
     pub(super) fn read(self, wanted: &[&str]) -> Result<(Batches, Vec<String>), SourceError> {
         let (at, ignored) = places(&self.path, wanted, &self.names)?;
         let mask = ProjectionMask::roots(self.builder.parquet_schema(), at);
+        self.watch.expect(self.builder.metadata(), &mask);
         let builder = self.builder.with_projection(mask);
         let builder = builder.with_batch_size(BATCH_ROWS);
         let reader = guarded(|| builder.build());
-        let path = self.path;
+        let (path, watch) = (self.path, self.watch);
         match reader {
             Ok(reader) => {
-                let before = 0;
                 let batches = Batches {
                     path,
                     reader,
-                    before,
+                    watch,
+                    before: 0,
                 };
                 Ok((batches, ignored))
             }
-            Err(_) => Err(SourceError::NotParquet { path }),
+            Err(_) => Err(watch.error(&path, damaged(&path))),
         }
     }
 }
 
+fn damaged(path: &Path) -> SourceError {
+    SourceError::NotParquet { path: path.into() }
+}
+
 /// Whether the file ends as one with an encrypted footer.
-fn has_locked_footer(file: &File) -> bool {
-    let length = file.metadata().map_or(0, |metadata| metadata.len());
-    let end = length.saturating_sub(ENCRYPTED_MAGIC.len() as u64);
-    let magic = ChunkReader::get_bytes(file, end, ENCRYPTED_MAGIC.len());
-    magic.is_ok_and(|magic| magic == ENCRYPTED_MAGIC.as_slice())
+fn has_locked_footer(input: &Input) -> bool {
+    input
+        .magic()
+        .is_some_and(|magic| magic == ENCRYPTED_MAGIC.as_slice())
 }
 
 fn tags(schema: &Schema) -> BTreeMap<String, String> {
@@ -142,9 +147,7 @@ impl Batches {
     /// The next rows.
     pub(super) fn next(&mut self) -> Result<Option<Batch>, SourceError> {
         let batch = guarded(|| self.reader.next().transpose());
-        let batch = batch.map_err(|_| SourceError::NotParquet {
-            path: self.path.clone(),
-        })?;
+        let batch = batch.map_err(|_| self.watch.error(&self.path, damaged(&self.path)))?;
         let before = self.before;
         self.before += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
         Ok(batch.map(|batch| Batch { batch, before }))
@@ -227,9 +230,8 @@ impl Column {
             (D::Decimal32(_, s) | D::Decimal64(_, s), _) if number => {
                 Self::Decimal(to(&D::Decimal128(38, *s))?.as_primitive().clone(), *s, ty)
             }
-            (D::Date32 | D::Date64, ColumnType::Date) => {
-                Self::Date(to(&D::Date32)?.as_primitive().clone())
-            }
+            (D::Date32, ColumnType::Date) => Self::Date(array.as_primitive().clone()),
+            (D::Date64, ColumnType::Date) => Self::Day(micros(None)?.as_primitive().clone()),
             (D::Timestamp(_, zone), ColumnType::Date) => {
                 Self::Day(micros(zone.as_ref())?.as_primitive().clone())
             }
@@ -292,7 +294,11 @@ impl<'c> Columns<'c> for Column {
             Self::Decimal(array, scale, ty) => decimal_cell(array.value(at), *scale, *ty)?,
             Self::Date(array) => Cell::Date(array.value(at)),
             Self::Day(array) => {
-                let day = array.value(at).div_euclid(MICROSECONDS_A_DAY);
+                let moment = array.value(at);
+                if moment.rem_euclid(MICROSECONDS_A_DAY) != 0 {
+                    return Err(CellError::TimeOfDay);
+                }
+                let day = moment.div_euclid(MICROSECONDS_A_DAY);
                 let expected = ColumnType::Date;
                 Cell::Date(i32::try_from(day).map_err(|_| CellError::Range { expected })?)
             }

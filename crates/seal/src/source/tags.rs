@@ -3,7 +3,7 @@
 //! The field metadata `incamera.purposes` names leaf purposes, separated by commas; a leaf's old
 //! name means the leaf, and a name that the agreement does not have grants nothing. An agreement
 //! that uses a column for more is refused. So is a tag that names a branch of the agreement's
-//! tree: what a branch stands for can change after people were told, and a leaf that was promised
+//! tree, and one that is no list of names: what a branch stands for can change after people were told, and a leaf that was promised
 //! can become a branch.
 
 use std::collections::BTreeMap;
@@ -54,6 +54,10 @@ impl Tags {
         for column in reading.spec.stored_columns() {
             let name = reading.name_in_file(column);
             let Some(tag) = tags.get(name) else { continue };
+            let named = named(tag).map_err(|why| SourceError::Tag {
+                column: name.to_owned(),
+                why,
+            })?;
             if let Some((branch, leaves)) = branch(tag, reading) {
                 return Err(SourceError::TaggedWithBranch {
                     column: name.to_owned(),
@@ -65,10 +69,14 @@ impl Tags {
             let wanted = used_for(column, reading);
             if !wanted.is_subset(&allowed) {
                 let wider = wanted.iter().filter(|one| !allowed.contains(one));
+                let unknown = named
+                    .into_iter()
+                    .filter(|name| reading.leaf(name).is_none());
                 return Err(SourceError::WiderThanTagged {
                     column: name.to_owned(),
                     tagged: shown(tag),
                     wider: wider.cloned().collect(),
+                    unknown: unknown.collect(),
                 });
             }
             self.note(column, tag, reading);
@@ -85,6 +93,40 @@ impl Tags {
         };
         self.0.insert(column.name.clone(), both);
     }
+}
+
+/// Why a tag is no list of purposes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TagError {
+    /// Nothing at all.
+    #[error(
+        "it names no purpose; if the column was collected for none, leave it out of the agreement, and if nobody said for which, take the tag away"
+    )]
+    Empty,
+    /// Nothing between two commas.
+    #[error("a name is missing before or after a comma")]
+    Gap,
+    /// No name of a purpose.
+    #[error("`{name}` is no name of a purpose")]
+    Name {
+        /// What stands there (cut to 200 characters).
+        name: String,
+    },
+}
+
+/// All names of a tag, if each is one.
+fn named(tag: &str) -> Result<Vec<PurposeName>, TagError> {
+    if tag.trim().is_empty() {
+        return Err(TagError::Empty);
+    }
+    let name = |name: &str| match name.trim() {
+        "" => Err(TagError::Gap),
+        name => name
+            .parse()
+            .map_err(|_| TagError::Name { name: shown(name) }),
+    };
+    tag.split(',').map(name).collect()
 }
 
 fn names(tag: &str) -> impl Iterator<Item = PurposeName> {

@@ -1,13 +1,11 @@
 //! One column of a file as texts: what `match run` reads ids from.
 
-use std::path::Path;
-
 use arrow::array::{Array as _, AsArray as _};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use incamera_types::ColumnType;
 
-use super::files::Kind;
+use super::files::{Kind, SourceFile};
 use super::parquet::ParquetFile;
 use super::{Source, SourceError, csv};
 use crate::keytools::SourceKeys;
@@ -23,24 +21,26 @@ pub fn read_texts(
     each: &mut dyn FnMut(&str),
 ) -> Result<u64, SourceError> {
     let mut rows = 0;
-    for (number, path) in source.files().iter().enumerate() {
+    for (number, file) in source.files().iter().enumerate() {
         let read = match source.kind() {
-            Kind::Csv => csv::each_field(path, column, each),
-            Kind::Parquet => read_parquet(path, source.keys(number), column, each),
+            Kind::Csv => csv::each_field(file, column, each),
+            Kind::Parquet => read_parquet(file, source.keys(number), column, each),
         };
-        rows += read.map_err(|error| source.in_file(path, error))?;
+        rows += read.map_err(|error| source.in_file(file.name(), error))?;
     }
     Ok(rows)
 }
 
 fn read_parquet(
-    path: &Path,
+    file: &SourceFile,
     keys: Option<&SourceKeys>,
     column: &str,
     each: &mut dyn FnMut(&str),
 ) -> Result<u64, SourceError> {
-    let damaged = || SourceError::NotParquet { path: path.into() };
-    let (mut batches, _) = ParquetFile::open(path, keys)?.read(&[column])?;
+    let damaged = || SourceError::NotParquet {
+        path: file.name().into(),
+    };
+    let (mut batches, _) = ParquetFile::open(file, keys)?.read(&[column])?;
     let mut rows = 0;
     while let Some(batch) = batches.next()? {
         let array = batch.batch.columns().first().ok_or_else(damaged)?;

@@ -17,6 +17,7 @@ mod in_clear;
 mod keytools;
 mod local_files;
 mod manifests;
+mod objects;
 mod parts;
 mod propose;
 mod pruning;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema};
 use incamera_seal::{
-    Anew, CellError, Change, Movement, Place, SealError, Source, SourceError, read_texts,
-    unwrap_keys,
+    Anew, CellError, Change, Hints, Movement, Place, SealError, Source, SourceError, propose,
+    read_texts, unwrap_keys,
 };
 use incamera_types::{ConsentClass, DatasetSpec, Pseudonym};
 use parquet::arrow::ArrowWriter;
@@ -237,8 +237,7 @@ fn i3_an_agreement_wider_than_what_was_collected_for_is_refused() {
     let before = fs::read(world.out("purchases").join("manifest")).unwrap();
     for (id, amount, column, wider) in [
         (None, "ads", "amount", "measurement"),
-        (None, "", "amount", "measurement"),
-        (None, "research,Measurement", "amount", "measurement"),
+        (None, "research,safety", "amount", "measurement"),
         (Some("measurement"), "measurement", "email", "ads"),
     ] {
         let path = tagged(&world, id, Some(amount));
@@ -257,6 +256,8 @@ fn i3_an_agreement_wider_than_what_was_collected_for_is_refused() {
             "{error}"
         );
         assert!(error.to_string().contains(wider));
+        let unknown = error.to_string().contains("no purpose `research`");
+        assert_eq!(unknown, amount.contains("research"), "{error}");
     }
     assert!(fs::read(world.out("purchases").join("manifest")).unwrap() == before);
     // A name that nobody knows grants nothing and harms nothing.
@@ -277,6 +278,62 @@ fn i3_an_agreement_wider_than_what_was_collected_for_is_refused() {
     let path = tagged(&world, None, Some("measurement"));
     let error = refused(&mut world, &public, &path);
     assert!(matches!(error, SourceError::WiderThanTagged { .. }));
+}
+
+#[test]
+fn i3_a_tag_that_is_no_list_of_purposes_is_refused() {
+    let mut world = World::sealed();
+    for (amount, says) in [
+        ("", "names no purpose"),
+        ("  ", "names no purpose"),
+        ("measurement,,ads", "a name is missing"),
+        ("measurement,ads,", "a name is missing"),
+        (",measurement", "a name is missing"),
+        ("measurement,Ads", "`Ads` is no name"),
+        ("ads measurement", "`ads measurement` is no name"),
+    ] {
+        let path = tagged(&world, None, Some(amount));
+        let error = refused(&mut world, &purchases(), &path);
+        assert!(matches!(&error, SourceError::Tag { column, .. } if column == "amount"));
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[test]
+fn another_kind_of_file_that_is_named_csv_is_told_what_it_is() {
+    let mut world = World::sealed();
+    let parquet = tagged(&world, None, None);
+    let parquet = fs::read(parquet).unwrap();
+    let mut encrypted = parquet.clone();
+    for magic in [0..4, parquet.len() - 4..parquet.len()] {
+        encrypted[magic].copy_from_slice(b"PARE");
+    }
+    let utf16: Vec<u8> = "\u{feff}email"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    for (bytes, says) in [
+        (parquet.as_slice(), "a Parquet file: name it `.parquet`"),
+        (&encrypted, "a Parquet file: name it `.parquet`"),
+        (b"\x1f\x8b\x08\0", "compressed by gzip"),
+        (b"PK\x03\x04\0\0", "a zip file"),
+        (&utf16, "UTF-16"),
+    ] {
+        let path = world.file("wrong.csv", bytes);
+        let error = refused(&mut world, &purchases(), &path);
+        assert!(matches!(error, SourceError::NotCsv { .. }), "{error:?}");
+        assert!(error.to_string().contains(says), "{error}");
+        let error = propose(&path, &Hints::default(), &mut |_| ()).unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    // Names of columns may begin so.
+    let csv = world.file("right.csv", "PAR1,email\n1,a@x\n");
+    let mut ids = Vec::new();
+    read_texts(&Source::of(&csv).unwrap(), "email", &mut |id| {
+        ids.push(id.to_owned())
+    })
+    .unwrap();
+    assert_eq!(ids, ["a@x"]);
 }
 
 /// A branch has other leaves from one version to the next, and a leaf can become a branch: what

@@ -77,15 +77,19 @@ fn numbers() {
     );
 }
 
-#[test]
-fn numbers_that_do_not_fit() {
-    let error = |ty: &str, values: ArrayRef| match taken(ty, values).unwrap_err() {
+/// The first value that is refused.
+fn refused(ty: &str, values: ArrayRef) -> (Place, CellError) {
+    match taken(ty, values).unwrap_err() {
         SourceError::Values { columns } => {
             let first = columns.iter().next().unwrap();
             (first.place, first.error.clone())
         }
         other => panic!("{other:?}"),
-    };
+    }
+}
+
+#[test]
+fn numbers_that_do_not_fit() {
     let range = |ty: &str| CellError::Range {
         expected: ty.parse().unwrap(),
     };
@@ -93,30 +97,30 @@ fn numbers_that_do_not_fit() {
         expected: ty.parse().unwrap(),
     };
     assert_eq!(
-        error("int", array(UInt64Array::from(vec![1, u64::MAX]))),
+        refused("int", array(UInt64Array::from(vec![1, u64::MAX]))),
         (Place::Row(2), range("int"))
     );
     assert_eq!(
-        error("int", array(Float64Array::from(vec![1.0, 1.5]))),
+        refused("int", array(Float64Array::from(vec![1.0, 1.5]))),
         (Place::Row(2), form("int"))
     );
     assert_eq!(
-        error("int", array(Float64Array::from(vec![1e300]))),
+        refused("int", array(Float64Array::from(vec![1e300]))),
         (Place::Row(1), range("int"))
     );
     assert_eq!(
-        error("decimal(4,2)", array(Float64Array::from(vec![100.0]))),
+        refused("decimal(4,2)", array(Float64Array::from(vec![100.0]))),
         (Place::Row(1), range("decimal(4,2)"))
     );
     let digits = Decimal128Array::from(vec![12_501])
         .with_precision_and_scale(10, 3)
         .unwrap();
     assert_eq!(
-        error("decimal(10,2)", array(digits)),
+        refused("decimal(10,2)", array(digits)),
         (Place::Row(1), CellError::Scale { digits: 2 })
     );
     assert_eq!(
-        error("bool", array(Int64Array::from(vec![2]))),
+        refused("bool", array(Int64Array::from(vec![2]))),
         (Place::Row(1), form("bool"))
     );
 }
@@ -127,15 +131,21 @@ fn days_and_moments() {
         taken("date", array(Date32Array::from(vec![Some(0), None]))).unwrap(),
         ["1970-01-01", "null"]
     );
-    // The calendar day as stored, before 1970 too.
+    // The calendar day as stored, before 1970 too; a time of day is never cut off silently.
     let day = 86_400_000;
-    let naive = TimestampMillisecondArray::from(vec![day - 1, day, -1]);
+    let naive = TimestampMillisecondArray::from(vec![0, day, -day]);
     assert_eq!(
         taken("date", array(naive)).unwrap(),
         ["1970-01-01", "1970-01-02", "1969-12-31"]
     );
+    for time in [1, day - 1, -1] {
+        let naive = TimestampMillisecondArray::from(vec![0, time]);
+        let time = (Place::Row(2), CellError::TimeOfDay);
+        assert_eq!(refused("date", array(naive)), time);
+    }
     let utc = TimestampNanosecondArray::from(vec![1_500_000]).with_timezone("UTC");
-    assert_eq!(taken("date", array(utc.clone())).unwrap(), ["1970-01-01"]);
+    let time = (Place::Row(1), CellError::TimeOfDay);
+    assert_eq!(refused("date", array(utc.clone())), time);
     assert_eq!(
         taken("timestamp", array(utc)).unwrap(),
         ["1970-01-01T00:00:00.001500"]

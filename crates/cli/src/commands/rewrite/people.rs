@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use incamera_matching::ids;
-use incamera_seal::{Crosswalk, Source, read_texts};
+use incamera_seal::{Crosswalk, Source, SourceError, read_texts};
 use incamera_types::{IdKind, Pseudonym};
 
 use super::Work;
 use crate::args::People;
 use crate::commands::matching;
+use crate::commands::seal::mend_address;
 use crate::failure::{Context, Done, Failure};
 
 /// Ids read from a file, looked up in the crosswalk.
@@ -45,7 +46,7 @@ impl Ids {
                 (_, ids) => format!("none of its {ids} ids is in the crosswalk"),
             };
             return Err(Failure::failed("nothing was done: nobody is concerned")
-                .why(format!("`{}`: {why}", people.ids.display()))
+                .why(format!("`{}`: {why}", Source::shown(&people.ids).display()))
                 .hint("name the column with `--column`, and the kind of id with `--id`; a person who was forgotten already is not known any more"));
         }
         Ok(Self {
@@ -92,16 +93,27 @@ fn kind(work: &Work<'_>, people: &People) -> Result<IdKind, Failure> {
 /// The texts of the file: a column of a CSV or Parquet file; of any other file its lines.
 fn texts(people: &People, kind: &IdKind) -> Result<Vec<String>, Failure> {
     let path = &people.ids;
-    let what = format!("the ids in `{}` were not read", path.display());
-    let Ok(source) = Source::of(path) else {
-        let text = std::fs::read_to_string(path).or_fail(&what)?;
-        return Ok(text.lines().map(str::to_owned).collect());
+    let what = format!(
+        "the ids in `{}` were not read",
+        Source::shown(path).display()
+    );
+    let source = match Source::of(path) {
+        Ok(source) => source,
+        Err(SourceError::Ending { .. }) if !path.to_string_lossy().contains("://") => {
+            let text = std::fs::read_to_string(path).or_fail(&what)?;
+            return Ok(text.lines().map(str::to_owned).collect());
+        }
+        Err(error) => return Err(unread(what, &error)),
     };
     let column = people.column.as_deref().unwrap_or(kind.as_str());
     let mut texts = Vec::new();
     let read = read_texts(&source, column, &mut |text| texts.push(text.to_owned()));
-    read.or_fail(what).map_err(|failure| {
-        failure.hint("nothing was done: mend the file, or name the column with `--column`")
-    })?;
+    read.map_err(|error| unread(what, &error))?;
     Ok(texts)
+}
+
+fn unread(what: String, error: &SourceError) -> Failure {
+    let hint = mend_address(error)
+        .unwrap_or("nothing was done: mend the file, or name the column with `--column`");
+    Failure::failed(what).because(error).hint(hint)
 }
