@@ -147,7 +147,10 @@ fn i10_a_production_build_does_not_contain_it() {
         ["simulated", "incamera_testkit", "failpoints"].map(|word| tree.contains(word))
     };
     assert_eq!(holds(&tree(&[])), [true; 3], "the default build has it all");
-    let production = tree(&["--no-default-features"]);
-    assert!(production.contains("incamera_attest"));
-    assert_eq!(holds(&production), [false; 3]);
+    for more in [&[][..], &["--features", "pkcs11"]] {
+        let production = tree(&[&["--no-default-features"], more].concat());
+        assert!(production.contains("incamera_attest"));
+        assert_eq!(production.contains("cryptoki"), !more.is_empty());
+        assert_eq!(holds(&production), [false; 3]);
+    }
 }
