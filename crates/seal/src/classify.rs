@@ -80,12 +80,15 @@ impl<'a> Marking<'a> {
             own: table.classes,
             without_consent: 0,
         };
+        if self.spec.public {
+            marked.people = vec![Pseudonym::from_bytes([0; Pseudonym::BYTES]); table.rows];
+        }
         let classes: Vec<Option<u32>> = match self.consent {
-            _ if self.spec.public => {
-                marked.people = vec![Pseudonym::from_bytes([0; Pseudonym::BYTES]); table.rows];
-                vec![Some(0); table.rows]
+            _ if self.spec.public || self.all_kept() => {
+                marked.classes = vec![0; table.rows];
+                return Ok(marked);
             }
-            Consent::Everyone => vec![self.kept(0); table.rows],
+            Consent::Everyone => vec![None; table.rows],
             Consent::ByPerson(consents) => {
                 let consents = consents.people();
                 let number = |person: &Pseudonym| consents.number(person);
@@ -105,6 +108,11 @@ impl<'a> Marking<'a> {
             }
         };
         marked.keep(&classes)
+    }
+
+    /// Whether all rows are kept, and of the one class that there is.
+    fn all_kept(&self) -> bool {
+        matches!(self.consent, Consent::Everyone) && self.kept(0).is_some()
     }
 
     fn kept(&self, class: u32) -> Option<u32> {

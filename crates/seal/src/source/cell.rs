@@ -8,7 +8,6 @@ use arrow::array::{
     Decimal128Builder, Int64Array, Int64Builder, StringArray, StringBuilder,
     TimestampMicrosecondArray, TimestampMicrosecondBuilder,
 };
-use arrow::compute::{max, min};
 use arrow::error::ArrowError;
 use incamera_types::limits::MAX_TEXT_BYTES;
 use incamera_types::{ColumnSpec, ColumnType, Date, Decimal, OtherText, ValueError};
@@ -316,11 +315,11 @@ impl<'a> ColumnBuilder<'a> {
         Ok(())
     }
 
-    /// Whether numbers of this range are taken without a change.
-    fn takes_range(&self, range: Option<(i128, i128)>) -> bool {
+    /// Whether all of these numbers are taken without a change.
+    fn takes_all(&self, mut numbers: impl Iterator<Item = i128>) -> bool {
         let (lowest, highest) = natural_range(self.spec.ty);
-        let (low, high) = (self.min.unwrap_or(lowest), self.max.unwrap_or(highest));
-        range.is_none_or(|(least, most)| low <= least && most <= high)
+        let range = self.min.unwrap_or(lowest)..=self.max.unwrap_or(highest);
+        numbers.all(|number| range.contains(&number))
     }
 
     /// The whole of a typed column, if every value of it is taken as it is.
@@ -331,14 +330,13 @@ impl<'a> ColumnBuilder<'a> {
                 Some(Arc::new((*array).clone()))
             }
             (Typed::Int(array), ColumnType::Int) if nulls(*array) => {
-                let range = min(*array).zip(max(*array));
-                let range = range.map(|(a, b)| (i128::from(a), i128::from(b)));
-                self.takes_range(range)
-                    .then(|| Arc::new((*array).clone()) as ArrayRef)
+                let free = self.min.is_none() && self.max.is_none();
+                let fits = free || self.takes_all(array.iter().flatten().map(i128::from));
+                fits.then(|| Arc::new((*array).clone()) as ArrayRef)
             }
             (Typed::Decimal(array), ColumnType::Decimal { precision, scale }) if nulls(*array) => {
                 let same = i16::from(scale) == i16::from(array.scale());
-                let fits = same && self.takes_range(min(*array).zip(max(*array)));
+                let fits = same && self.takes_all(array.iter().flatten());
                 let scale = i8::try_from(scale).ok()?;
                 let typed = || (*array).clone().with_precision_and_scale(precision, scale);
                 fits.then(typed)?
@@ -420,4 +418,66 @@ fn bound(number: Decimal, scale: u8, is_min: bool) -> i128 {
     let floor = number.unscaled().div_euclid(factor);
     let exact = number.unscaled().rem_euclid(factor) == 0;
     if is_min && !exact { floor + 1 } else { floor }
+}
+
+#[cfg(test)]
+mod tests {
+    use incamera_types::PurposeSet;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn spec(ty: &str, range: Option<(i64, i64)>, nullable: bool) -> ColumnSpec {
+        let number = |number: i64| Decimal::parse(&number.to_string(), 0).unwrap();
+        ColumnSpec {
+            name: "c".parse().unwrap(),
+            ty: ty.parse().unwrap(),
+            nullable,
+            purposes: PurposeSet::default(),
+            unit: None,
+            min: range.map(|(min, _)| number(min)),
+            max: range.map(|(_, max)| number(max)),
+            values: None,
+            other: OtherText::Refuse,
+            id_kind: None,
+            time_zone: None,
+        }
+    }
+
+    /// The column that its values make one by one, if none is refused or changed.
+    fn one_by_one<'c>(
+        spec: &ColumnSpec,
+        cells: impl Iterator<Item = Option<Cell<'c>>>,
+    ) -> Option<ArrayRef> {
+        let mut builder = ColumnBuilder::new(spec).unwrap();
+        for cell in cells {
+            builder.push(cell.unwrap_or(Cell::Null)).ok()?;
+        }
+        (builder.changed == Changed::default()).then(|| builder.finish().unwrap())
+    }
+
+    proptest! {
+        /// A column is taken as it is just where each of its numbers would be.
+        #[test]
+        fn whole_columns_are_taken_as_their_values_would_be(
+            numbers in prop::collection::vec(prop::option::weighted(0.95, -1_100i64..1_100), 0..12),
+            range in prop::option::of((-1_200i64..0, 0i64..1_200)),
+            nullable in any::<bool>(),
+        ) {
+            let ints = spec("int", range, nullable);
+            let array = Int64Array::from(numbers.clone());
+            let whole = ColumnBuilder::new(&ints).unwrap().as_it_is(&Typed::Int(&array));
+            let cells = numbers.iter().map(|number| number.map(Cell::Int));
+            prop_assert_eq!(whole, one_by_one(&ints, cells));
+            // Its own range is narrower than what the array could hold.
+            let range = range.map(|(low, high)| (low / 10, high / 10));
+            let decimals = spec("decimal(3,1)", range, nullable);
+            let unscaled = numbers.iter().map(|number| number.map(i128::from));
+            let array = Decimal128Array::from_iter(unscaled.clone());
+            let array = array.with_precision_and_scale(38, 1).unwrap();
+            let whole = ColumnBuilder::new(&decimals).unwrap().as_it_is(&Typed::Decimal(&array));
+            let cells = unscaled.map(|number| number.map(Cell::Decimal));
+            prop_assert_eq!(whole, one_by_one(&decimals, cells));
+        }
+    }
 }
