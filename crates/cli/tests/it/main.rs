@@ -18,6 +18,7 @@ mod full_disk;
 mod help;
 mod invariants;
 mod keys;
+mod objects;
 mod propose;
 mod pushing;
 mod pyarrow;

@@ -1,8 +1,9 @@
 //! Sources in stores: real HTTP, by the real clients, against a store on the loopback.
 
 use std::error::Error;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -434,4 +435,101 @@ fn credentials_and_settings_come_from_the_environment_alone() {
         &[("GOOGLE_SERVICE_ACCOUNT", "gone.json")],
     );
     assert!(said.contains("missing or wrong: `GOOGLE_...`"), "{said}");
+}
+
+#[test]
+fn a_certificate_is_trusted_or_nothing_is_read() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.unwrap())
+        .unwrap();
+    let store = ObjectStore::start(Some(Arc::new(config))).unwrap();
+    store.put("a.csv", "id\n1\n");
+    let world = World::new();
+    let trusted = world.file("trusted.pem", made.cert.pem());
+    let port = store.address().port();
+    let url = format!("https://localhost:{port}/a.csv?signature={SECRET}");
+    let more = [
+        ("NO_PROXY", "localhost"),
+        ("SSL_CERT_FILE", trusted.to_str().unwrap()),
+    ];
+    assert_eq!(child(&store, &url, &more), "READ 1");
+    let said = child(&store, &url, &more[..1]);
+    assert!(
+        said.contains("no certificate that this machine trusts"),
+        "{said}"
+    );
+    assert!(!said.contains(SECRET), "{said}");
+    let log = store.log();
+    assert!(
+        log.iter().all(|line| line.starts_with("GET a.csv")),
+        "{log:?}"
+    );
+}
+
+/// A store that others wrote.
+const MOTO: &str = r#"
+import logging, sys
+logging.disable(logging.CRITICAL)
+import boto3
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+host, port = server.get_host_and_port()
+s3 = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1",
+    aws_access_key_id="key", aws_secret_access_key="word")
+s3.create_bucket(Bucket="box")
+for n in range(1200):
+    s3.put_object(Bucket="box", Key=f"day/{n:04}.csv", Body=f"id\n{n}\n".encode())
+s3.put_object(Bucket="box", Key="long.csv", Body=open(sys.argv[1], "rb").read())
+print(port, flush=True)
+sys.stdin.read()
+server.stop()
+"#;
+
+#[test]
+fn a_store_that_others_wrote_is_read() {
+    let python = std::env::var_os("INCAMERA_PYTHON").unwrap_or_else(|| "python3".into());
+    let imports = Command::new(&python)
+        .args(["-c", "import boto3, moto.server"])
+        .output();
+    if !imports.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: no Python with moto[server]; INCAMERA_PYTHON may name one");
+        return;
+    }
+    let (world, csv) = (World::new(), long_csv(60_000));
+    let long = world.file("long.csv", &csv);
+    let mut server = Command::new(python)
+        .args(["-c", MOTO])
+        .arg(long)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut port = String::new();
+    let mut said = BufReader::new(server.stdout.take().unwrap());
+    said.read_line(&mut port).unwrap();
+    let endpoint = format!("http://127.0.0.1:{}", port.trim());
+    let more = [
+        ("AWS_ENDPOINT", endpoint.as_str()),
+        ("AWS_REGION", "us-east-1"),
+    ];
+    let unused = store();
+    let numbers: Vec<String> = (0..1200).map(|n| n.to_string()).collect();
+    let read = |name: &str| child(&unused, &format!("s3://box/{name}"), &more);
+    assert!(read("day/") == format!("READ {}", numbers.join(" ")));
+    let ids = csv
+        .lines()
+        .skip(1)
+        .map(|line| line.split_once(',').unwrap().0);
+    assert!(read("long.csv") == format!("READ {}", ids.collect::<Vec<_>>().join(" ")));
+    assert!(read("gone.csv").contains("no such object"));
+    assert!(child(&unused, "s3://other/a.csv", &more).starts_with("ERROR"));
+    drop(server.stdin.take());
+    server.wait().unwrap();
 }
