@@ -48,7 +48,7 @@ pub fn half_width_95(sigma: f64) -> f64 {
     if sigma <= 0.0 {
         return 0.0;
     }
-    let mass = |x: f64| (-x * x / (2.0 * sigma * sigma)).exp();
+    let mass = |x: f64| libm::exp(-x * x / (2.0 * sigma * sigma));
     let total: f64 = 1.0 + (1..=250u8).map(|x| 2.0 * mass(f64::from(x))).sum::<f64>();
     let (mut width, mut inside) = (0.0, 1.0);
     while inside < 0.95 * total {

@@ -6,6 +6,7 @@
 //! | [`stream`] | the keyed stream that noise is drawn from | no |
 //! | [`sampler`] | Bernoulli(exp(-x)), discrete Laplace, discrete Gaussian | no |
 //! | [`calibration`] | sensitivities, and the variance a share of rho asks for | no |
+//! | [`noise`] | which noise to take, its tails, thresholds for groups that the data name | yes, rounded to the safe side; draws no |
 //! | [`pld`] | what a fixed composition really costs | yes, rounded to the safe side |
 //! | [`interval`] | what the noise means for a released number | yes: post-processing |
 //!
@@ -17,6 +18,7 @@ pub mod accounting;
 mod arithmetic;
 pub mod calibration;
 pub mod interval;
+pub mod noise;
 pub mod pld;
 pub mod sampler;
 pub mod stream;
@@ -25,6 +27,7 @@ pub use accounting::{epsilon_of, loss_of, rho_of};
 pub use arithmetic::Ratio;
 pub use calibration::{Calibration, Sensitivity, split};
 pub use interval::{Interval, half_width_95};
+pub use noise::{Allowance, Choice, Noise, Threshold, choose};
 pub use pld::{Accountant, Mechanism, Pld};
 pub use sampler::{discrete_gaussian, discrete_laplace};
 pub use stream::{NoiseKey, NoiseStream};

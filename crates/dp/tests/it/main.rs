@@ -13,6 +13,7 @@ use incamera_types::{Delta, Epsilon, Rho};
 use serde_json::Value;
 
 mod pld;
+mod threshold;
 
 struct Row {
     id: String,
@@ -23,6 +24,8 @@ struct Row {
     high: f64,
     rdp: Option<f64>,
     exact: Option<f64>,
+    tau: Option<u64>,
+    attained: Option<f64>,
 }
 
 /// The table, or nothing where the checkout has no reference folder beside it.
@@ -44,6 +47,8 @@ fn table() -> Vec<Row> {
         high: record[5].parse().unwrap_or(f64::NAN),
         rdp: record[6].parse().ok(),
         exact: record[7].parse().ok(),
+        tau: record[8].parse().ok(),
+        attained: record[9].parse().ok(),
     };
     let rows: Vec<Row> = reader
         .records()

@@ -8,14 +8,14 @@ use serde_json::Value;
 use super::{Row, table};
 
 /// A decimal number of the table, exactly.
-fn exact(value: &Value) -> Ratio {
+pub fn exact(value: &Value) -> Ratio {
     let text = value.to_string();
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
     let numerator: BigUint = format!("{whole}{fraction}").parse().unwrap();
     Ratio::new(numerator, BigUint::from(10u8).pow(fraction.len() as u32)).unwrap()
 }
 
-fn square(ratio: &Ratio) -> Ratio {
+pub fn square(ratio: &Ratio) -> Ratio {
     let (n, d) = (ratio.numerator(), ratio.denominator());
     Ratio::new(n * n, d * d).unwrap()
 }
