@@ -10,6 +10,7 @@
 //! |---|---|
 //! | L2 squared | g · max((hi-lo)², 2·m²) |
 //! | L1 | 2·g·m |
+//! | one value | max(hi-lo, m) |
 //!
 //! *Why*: over the groups, a person is two vectors with at most g entries in [lo, hi] each and
 //! 0 elsewhere. A group in both changes by at most hi-lo; a group in one changes by at most
@@ -31,6 +32,7 @@ use crate::{DpError, Ratio};
 pub struct Sensitivity {
     l1: BigUint,
     l2_squared: BigUint,
+    linf: BigUint,
 }
 
 impl Sensitivity {
@@ -46,10 +48,27 @@ impl Sensitivity {
         let most = BigUint::from(low.unsigned_abs().max(high.unsigned_abs()));
         let moved = &most * &most * 2u8;
         let l2_squared = (&range * &range).max(moved) * groups;
+        let linf = if groups == 0 {
+            BigUint::ZERO
+        } else {
+            range.max(most.clone())
+        };
         Ok(Self {
             l1: most * 2u8 * groups,
             l2_squared,
+            linf,
         })
+    }
+
+    /// Bounds that were derived elsewhere: of the sum of all changes, of the sum of their
+    /// squares, and of the largest change.
+    #[must_use]
+    pub fn of_vector(l1: BigUint, l2_squared: BigUint, linf: BigUint) -> Self {
+        Self {
+            l1,
+            l2_squared,
+            linf,
+        }
     }
 
     /// The L1 sensitivity.
@@ -62,6 +81,12 @@ impl Sensitivity {
     #[must_use]
     pub fn l2_squared(&self) -> &BigUint {
         &self.l2_squared
+    }
+
+    /// How much one value can change.
+    #[must_use]
+    pub fn linf(&self) -> &BigUint {
+        &self.linf
     }
 }
 
@@ -151,7 +176,7 @@ mod tests {
     }
 
     /// Every pair of neighbouring contributions of a person over three groups.
-    fn worst(low: i128, high: i128, groups: usize) -> (u128, u128) {
+    fn worst(low: i128, high: i128, groups: usize) -> (u128, u128, u128) {
         let sides: Vec<[i128; 3]> = (0..27)
             .map(|code| {
                 let digit = |at: u32| match code / 3u32.pow(at) % 3 {
@@ -164,12 +189,13 @@ mod tests {
             .filter(|side| side.iter().map(|(_, used)| used).sum::<usize>() <= groups)
             .map(|side| side.map(|(value, _)| value))
             .collect();
-        let mut most = (0, 0);
+        let mut most = (0, 0, 0);
         for a in &sides {
             for b in &sides {
                 let changes = || a.iter().zip(b).map(|(x, y)| x.abs_diff(*y));
                 most.0 = most.0.max(changes().sum());
                 most.1 = most.1.max(changes().map(|d| d * d).sum());
+                most.2 = most.2.max(changes().max().unwrap_or(0));
             }
         }
         most
@@ -181,9 +207,10 @@ mod tests {
         fn no_neighbour_is_farther(a in -50i128..50, b in -50i128..50, groups in 1usize..=3) {
             let (low, high) = (a.min(b), a.max(b));
             let bound = Sensitivity::of_clamp(low, high, groups as u32).unwrap();
-            let (l1, l2_squared) = worst(low, high, groups);
+            let (l1, l2_squared, linf) = worst(low, high, groups);
             prop_assert!(BigUint::from(l1) <= bound.l1);
             prop_assert!(BigUint::from(l2_squared) <= bound.l2_squared);
+            prop_assert_eq!(BigUint::from(linf), bound.linf);
             if groups == 1 {
                 prop_assert_eq!(BigUint::from(l2_squared), bound.l2_squared);
             }

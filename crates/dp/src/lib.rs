@@ -8,6 +8,7 @@
 //! | [`calibration`] | sensitivities, and the variance a share of rho asks for | no |
 //! | [`noise`] | which noise to take, its tails, thresholds for groups that the data name | yes, rounded to the safe side; draws no |
 //! | [`pld`] | what a fixed composition really costs | yes, rounded to the safe side |
+//! | [`quantile`] | quantiles of bounded values, and how many ranks they may be off | no, but for the ranks |
 //! | [`interval`] | what the noise means for a released number | yes: post-processing |
 //!
 //! Everything in the noise path is integers and exact rationals: floating-point noise leaks
@@ -20,6 +21,7 @@ pub mod calibration;
 pub mod interval;
 pub mod noise;
 pub mod pld;
+pub mod quantile;
 pub mod sampler;
 pub mod stream;
 
@@ -29,6 +31,7 @@ pub use calibration::{Calibration, Sensitivity, split};
 pub use interval::{Interval, half_width_95};
 pub use noise::{Allowance, Choice, Noise, Threshold, choose};
 pub use pld::{Accountant, Mechanism, Pld};
+pub use quantile::{Quantile, QuantilePlan, Quantiles};
 pub use sampler::{discrete_gaussian, discrete_laplace};
 pub use stream::{NoiseKey, NoiseStream};
 
@@ -54,6 +57,9 @@ pub enum DpError {
     /// A probability outside its range.
     #[error("a probability lies between 0 and 1, and sampling is said once")]
     BadProbability,
+    /// A domain of values too wide to be counted.
+    #[error("the values' range is too wide: clamp them to fewer than 2^62 steps")]
+    TooWide,
     /// So little noise that its epsilon is in the hundreds.
     #[error("the noise is too small to protect anybody: give it a larger scale")]
     TooLittleNoise,

@@ -111,12 +111,12 @@ fn one_count_alone_has_laplace_noise_and_many_have_gaussian() {
 #[test]
 fn without_delta_only_laplace_noise_is_private() {
     let epsilon: Epsilon = "1".parse().unwrap();
-    let many = Sensitivity::of_clamp(0, 1, 1000).unwrap();
+    let many = Sensitivity::of_clamp(0, 3, 1000).unwrap();
     let pure = Allowance::Alone {
         epsilon,
         delta: Delta::ZERO,
     };
-    assert_eq!(choose(&many, pure).unwrap().noise, laplace(2000, 1));
+    assert_eq!(choose(&many, pure).unwrap().noise, laplace(6000, 1));
 }
 
 #[test]
