@@ -12,18 +12,21 @@ use datafusion::sql::planner::SqlToRel;
 use incamera_agreement::{Agreement, Param, Query};
 use incamera_release::VerifiedRequest;
 use incamera_types::{
-    ColumnName, ColumnRef, DatasetName, DatasetSpec, Params, PrivacyLoss, QueryName, RequestDigest,
+    ColumnRef, DatasetName, DatasetSpec, Params, PrivacyLoss, QueryName, RequestDigest,
 };
 use incamera_wire::v1 as wire;
 
 use crate::after::{Above, Datum, Output, Step, Term, above};
-use crate::lineage::{Lineage, Rows, Unit, bare, unit_lost};
+use crate::lineage::{Lineage, PublicKeys, Rows, Unit, bare};
 use crate::measure::{self, Draft, Made, Measure};
+use crate::nested;
 use crate::params::{parameters, worst_value};
 use crate::refusal::{Refusal, RefusalKind};
+use crate::refused::unit_lost;
 use crate::shape::{Scope, Shape};
 use crate::sql::{one_select, syntax};
 use crate::tables::Tables;
+use crate::ties;
 use crate::window;
 
 /// The bounded plan's name of the person of a row.
@@ -62,9 +65,9 @@ pub struct CheckedQuery {
     pub(crate) most_people: u64,
     /// The people of each private data set's owner.
     pub(crate) declared: BTreeMap<DatasetName, u64>,
-    /// Of public data sets, the columns that a join sets equal to what a person's row has: no
-    /// two rows may be the same in them.
-    pub(crate) public_keys: BTreeMap<DatasetName, BTreeSet<ColumnName>>,
+    /// Of public data sets, the columns that each join sets equal to what a person's row has:
+    /// no two rows may be the same in them.
+    pub(crate) public_keys: PublicKeys,
     /// The request that it was checked for, in a room.
     pub(crate) request: Option<RequestDigest>,
     /// One row for each row of the joined data: its person, group keys and values.
@@ -130,8 +133,9 @@ impl CheckedQuery {
 
     /// How many rows of a public data set a person's row can meet.
     pub(crate) fn public_matches(&self, spec: &DatasetSpec) -> u64 {
-        let keys = self.public_keys.get(&spec.name);
-        if keys.is_some_and(|keys| !keys.is_empty()) {
+        let mut joins = self.public_keys.get(&spec.name).into_iter().flatten();
+        let any = joins.clone().next().is_some();
+        if any && joins.all(|keys| !keys.is_empty()) {
             return 1;
         }
         self.most_rows(&spec.name)
@@ -235,8 +239,8 @@ impl Check<'_> {
             steps,
             names,
         } = above(&plan)?;
-        let mut lineage = Lineage::new(self.agreement);
-        let rows = lineage.rows(&aggregate.input)?;
+        let mut lineage = Lineage::new(self.agreement, self.query);
+        let rows = lineage.all(&aggregate.input)?;
         let scope = Scope {
             schema: aggregate.input.schema(),
             fields: &rows.fields,
@@ -251,6 +255,7 @@ impl Check<'_> {
         measure::check_names(&made, &measures, self.query)?;
         self.needs_people(people)?;
         let plan = bounded(aggregate, unit, &keys, &drafts)?;
+        let plan = ties::broken(plan).map_err(|e| syntax(&e))?;
         self.reads(&plan)?;
         Ok(CheckedQuery {
             query: self.query.clone(),
@@ -279,7 +284,7 @@ impl Check<'_> {
 
     /// Parses one SELECT and plans it, types coerced, over tables without rows.
     fn plan(&self, values: ParamValues) -> Result<LogicalPlan, Refusal> {
-        let tables = Tables::new(&self.agreement.datasets);
+        let tables = Tables::new(&self.agreement.datasets, values.clone());
         let options = datafusion::logical_expr::planner::ContextProvider::options(&tables).clone();
         let statement = one_select(&self.query.sql)?;
         let plan = SqlToRel::new(&tables)
@@ -289,9 +294,9 @@ impl Check<'_> {
         if self.asked {
             window::not_empty(&plan)?;
         }
-        Analyzer::new()
-            .execute_and_check(plan, &options, |_, _| {})
-            .map_err(|e| syntax(&e))
+        let plan = nested::exact(plan).map_err(|e| syntax(&e))?;
+        let plan = Analyzer::new().execute_and_check(plan, &options, |_, _| {});
+        plan.and_then(nested::joined).map_err(|e| syntax(&e))
     }
 
     /// The column that says whose row it is.

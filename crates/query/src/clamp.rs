@@ -19,10 +19,11 @@ use incamera_types::{ColumnSpec, ColumnType};
 use crate::tables::arrow_type;
 
 /// 0001-01-01, in days since 1970-01-01.
-const FIRST_DAY: i32 = -719_162;
+pub(crate) const FIRST_DAY: i32 = -719_162;
 /// 9999-12-31, in days since 1970-01-01.
-const LAST_DAY: i32 = 2_932_896;
-const DAY_US: i64 = 86_400_000_000;
+pub(crate) const LAST_DAY: i32 = 2_932_896;
+/// Microseconds of a day.
+pub(crate) const DAY_US: i64 = 86_400_000_000;
 
 /// The least and the most of a number column, in units of its scale: as declared, and never
 /// outside its type.

@@ -51,6 +51,14 @@ pub enum ClippedError {
         /// The data set.
         dataset: DatasetName,
     },
+    /// A query that makes rows of its own of people's rows before it adds up.
+    #[error(
+        "the query makes rows of its own of each person's, by an aggregate, DISTINCT, OVER or UNION ALL in a sub-query: what its clamps hide is not told by data set `{dataset}` alone"
+    )]
+    Nested {
+        /// The data set.
+        dataset: DatasetName,
+    },
     /// The rows could not be added up.
     #[error("the rows of the file could not be added up")]
     Engine,
@@ -286,7 +294,11 @@ impl<'a> Cut<'a> {
                 None => None,
             },
             LogicalPlan::Join(join) => self.join(join)?,
-            _ => return Err(ClippedError::Engine),
+            _ => {
+                return Err(ClippedError::Nested {
+                    dataset: self.dataset.clone(),
+                });
+            }
         })
     }
 

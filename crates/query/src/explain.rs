@@ -164,8 +164,8 @@ fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
 }
 
 /// The conditions that drop rows of a data set before they are cut.
-fn conditions(plan: Option<&LogicalPlan>, spec: &DatasetSpec) -> Option<String> {
-    let mut conditions = Vec::new();
+fn conditions(plan: Option<&LogicalPlan>, spec: &DatasetSpec) -> Vec<String> {
+    let mut readings = Vec::new();
     let mut stack: Vec<&LogicalPlan> = plan.into_iter().collect();
     while let Some(node) = stack.pop() {
         stack.extend(node.inputs());
@@ -177,11 +177,18 @@ fn conditions(plan: Option<&LogicalPlan>, spec: &DatasetSpec) -> Option<String> 
                 .filters
                 .iter()
                 .map(|one| one.human_display().to_string());
-            conditions.extend(said);
+            readings.push(said.collect::<Vec<_>>().join(" AND "));
         }
     }
-    let all = conditions.join(" AND ");
-    (!all.is_empty()).then(|| format!("drop those without {all}"))
+    let many = readings.len() > 1;
+    let said = |(at, all): (usize, &String)| {
+        let which = match many {
+            true => format!("in reading {}, ", at + 1),
+            false => String::new(),
+        };
+        (!all.is_empty()).then(|| format!("{which}drop those without {all}"))
+    };
+    readings.iter().enumerate().filter_map(said).collect()
 }
 
 fn in_group(checked: &CheckedQuery) -> &'static str {

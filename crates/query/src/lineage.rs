@@ -14,26 +14,39 @@
 //! # Rules
 //! | node | rule |
 //! |---|---|
-//! | table | its (first) pseudonym column is the unit |
-//! | join of two private sides | INNER or LEFT, with an equality between unit columns of both |
+//! | table | its (first) pseudonym column is the unit; each reading of a data set is cut to the same rows a person |
+//! | join of two private sides | INNER or LEFT, or a semi or anti join (EXISTS, IN), with an equality between unit columns of both |
 //! | join with a public side | the private side stands left, or the join is INNER |
-//! | LEFT JOIN | an owner's data set stands right only if a person's consents at that owner were asked for on the left |
+//! | LEFT JOIN, NOT EXISTS, NOT IN | an owner's data set stands right only if a person's consents at that owner were asked for on the left |
 //! | projection | a unit column passes through as it is |
 //! | filter | any condition on the row |
+//! | aggregate, DISTINCT, OVER ([`person`](crate::person)) | a certain unit column is among the keys, so that a group is of one person's rows |
+//! | UNION ALL | both sides are private, with a certain unit column at the same place; or both are public |
 //! | anything else | refused |
+//!
+//! Rows of public data sets alone are nobody's: among them any of these nodes passes.
+//!
+//! Where a function's result hangs on the order of rows, rows that its ORDER BY leaves equal are
+//! put in order by all their columns ([`ties`](crate::ties)): the engine's order among them
+//! hangs on other people's rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use datafusion::common::{Column, JoinType, NullEquality, TableReference};
+use datafusion::common::{Column, DFSchema, JoinType, NullEquality, TableReference};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, Join, LogicalPlan, Operator, Projection, TableScan,
+    BinaryExpr, Distinct, Expr, Join, LogicalPlan, Operator, Projection, TableScan, Union,
 };
-use incamera_agreement::{Agreement, ConsentSource};
+use incamera_agreement::{Agreement, ConsentSource, Query};
 use incamera_types::{ColumnName, DatasetName, DatasetSpec};
 
+use crate::person;
 use crate::refusal::{Refusal, RefusalKind};
+use crate::refused::{
+    join_type, not_allowed, not_asked, not_everywhere, not_linked, public_left, unit_lost,
+};
 use crate::shape::{Scope, Shape};
+use crate::sql::syntax;
 
 /// Whether a field is the pseudonym of the person whose row it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,33 +68,56 @@ pub(crate) struct Field {
     pub(crate) origin: Option<(DatasetName, ColumnName)>,
 }
 
+impl Field {
+    /// A value that is no column as it is.
+    pub(crate) fn made(shape: Shape) -> Self {
+        Self {
+            shape,
+            unit: Unit::No,
+            origin: None,
+        }
+    }
+}
+
 /// What is known of a plan's rows.
+#[derive(Clone)]
 pub(crate) struct Rows {
     pub(crate) fields: Vec<Field>,
     /// Whether the rows belong to people.
     pub(crate) private: bool,
+    /// How many there are at most of one person, or in all if they are nobody's.
+    pub(crate) most: u64,
     /// The private data sets that have part in the rows, ...
     some: BTreeSet<DatasetName>,
     /// ... and those of them that have part in every row.
     every: BTreeSet<DatasetName>,
-    /// The public data set that the rows are, if they are one's.
+    /// The registers whose owners every row's person has given consent.
+    asked: BTreeSet<DatasetName>,
+    /// The public data sets that have part in the rows, ...
+    public: BTreeSet<DatasetName>,
+    /// ... and the one that they are, if they are one's.
     one_public: Option<DatasetName>,
 }
+
+/// Of each public data set that is joined to people's rows, the columns that each such join sets
+/// equal to theirs: none where nothing holds it to one row.
+pub(crate) type PublicKeys = BTreeMap<DatasetName, BTreeSet<BTreeSet<ColumnName>>>;
 
 /// Walks plans over the data sets of an agreement.
 pub(crate) struct Lineage<'a> {
     agreement: &'a Agreement,
-    scanned: BTreeSet<DatasetName>,
-    public_keys: BTreeMap<DatasetName, BTreeSet<ColumnName>>,
+    /// How many rows of each data set there are, a person's or in all.
+    rows: &'a BTreeMap<DatasetName, u64>,
+    public_keys: PublicKeys,
 }
 
-type Walked = Result<Rows, Refusal>;
+pub(crate) type Walked = Result<Rows, Refusal>;
 
 impl<'a> Lineage<'a> {
-    pub(crate) fn new(agreement: &'a Agreement) -> Self {
+    pub(crate) fn new(agreement: &'a Agreement, query: &'a Query) -> Self {
         Self {
             agreement,
-            scanned: BTreeSet::new(),
+            rows: &query.rows,
             public_keys: BTreeMap::new(),
         }
     }
@@ -89,8 +125,20 @@ impl<'a> Lineage<'a> {
     /// Of each public data set that a join gives to people's rows, the columns that it sets
     /// equal to theirs, if any. Where no two rows of the data set are the same in them, each
     /// row of a person meets one at most.
-    pub(crate) fn public_keys(self) -> BTreeMap<DatasetName, BTreeSet<ColumnName>> {
+    pub(crate) fn public_keys(self) -> PublicKeys {
         self.public_keys
+    }
+
+    /// Checks all that stands below the top aggregate.
+    pub(crate) fn all(&mut self, plan: &LogicalPlan) -> Walked {
+        let rows = self.rows(plan)?;
+        let specs = rows.some.iter();
+        let specs = specs.filter_map(|name| self.agreement.datasets.get(name));
+        let mut registers = specs.filter_map(|spec| Some((spec, self.register(spec)?)));
+        match registers.find(|(_, register)| !rows.asked.contains(&register.name)) {
+            Some((spec, register)) => Err(not_everywhere(spec, register)),
+            None => Ok(rows),
+        }
     }
 
     /// Checks a plan below the aggregate.
@@ -101,15 +149,30 @@ impl<'a> Lineage<'a> {
             LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Filter(filter) => {
                 let rows = self.rows(&filter.input)?;
-                let scope = Scope {
-                    schema: filter.input.schema(),
-                    fields: &rows.fields,
-                };
+                let scope = rows.scope(filter.input.schema());
                 scope.condition(&filter.predicate)?;
                 Ok(rows)
             }
             LogicalPlan::Join(join) => self.join(join),
+            LogicalPlan::Aggregate(aggregate) => {
+                let rows = self.rows(&aggregate.input)?;
+                person::aggregate(aggregate, rows)
+            }
+            LogicalPlan::Window(window) => {
+                let rows = self.rows(&window.input)?;
+                person::window(window, rows)
+            }
+            LogicalPlan::Distinct(Distinct::All(input)) => person::distinct(self.rows(input)?),
+            LogicalPlan::Union(union) => self.union(union),
             other => Err(not_allowed(other)),
+        }
+    }
+
+    /// The owner's data set that says what people consented to, if the owner has one.
+    fn register(&self, spec: &DatasetSpec) -> Option<&'a DatasetSpec> {
+        match self.agreement.consent_of(spec) {
+            ConsentSource::Dataset(register) => self.agreement.datasets.get(&register.name),
+            ConsentSource::Everything(_) => None,
         }
     }
 
@@ -126,15 +189,6 @@ impl<'a> Lineage<'a> {
                 "name one of its data sets",
             ));
         };
-        if !self.scanned.insert(spec.name.clone()) {
-            return Err(Refusal::new(
-                RefusalKind::Join,
-                format!("data set `{}` read twice", spec.name),
-                "its rows a person would multiply with themselves",
-                "read each data set once",
-            )
-            .or_at_text(spec.name.as_str()));
-        }
         let unit = spec
             .pseudonym_column()
             .map(|column| &column.name)
@@ -145,10 +199,12 @@ impl<'a> Lineage<'a> {
                 spec.name
             )));
         }
-        let private: BTreeSet<_> = (!spec.public)
-            .then(|| spec.name.clone())
-            .into_iter()
-            .collect();
+        let one = || BTreeSet::from([spec.name.clone()]);
+        let (private, public) = match spec.public {
+            true => (BTreeSet::new(), one()),
+            false => (one(), BTreeSet::new()),
+        };
+        let register = self.register(spec).filter(|_| !spec.public);
         let field = |column: &incamera_types::ColumnSpec| Field {
             shape: Shape::of(column),
             unit: if Some(&column.name) == unit {
@@ -161,84 +217,119 @@ impl<'a> Lineage<'a> {
         Ok(Rows {
             fields: spec.stored_columns().map(field).collect(),
             private: !spec.public,
+            most: self.rows.get(&spec.name).copied().unwrap_or(1),
             some: private.clone(),
             every: private,
+            asked: register
+                .map(|register| register.name.clone())
+                .into_iter()
+                .collect(),
+            public,
             one_public: spec.public.then(|| spec.name.clone()),
         })
     }
 
     fn projection(&mut self, projection: &Projection) -> Walked {
         let input = self.rows(&projection.input)?;
-        let scope = Scope {
-            schema: projection.input.schema(),
-            fields: &input.fields,
-        };
-        let field = |expr: &Expr| match bare(expr) {
-            Expr::Column(column) => scope.field(column).cloned(),
-            other => Ok(Field {
-                shape: scope.shape(other)?,
-                unit: Unit::No,
-                origin: None,
-            }),
-        };
-        let fields = projection
-            .expr
-            .iter()
-            .map(field)
-            .collect::<Result<Vec<_>, _>>()?;
+        let scope = input.scope(projection.input.schema());
+        let fields = projection.expr.iter().map(|expr| scope.passed(expr));
+        let fields = fields.collect::<Result<Vec<_>, _>>()?;
         Ok(Rows { fields, ..input })
     }
 
     fn join(&mut self, join: &Join) -> Walked {
-        let left_outer = match join.join_type {
-            JoinType::Inner => false,
-            JoinType::Left => true,
-            other => return Err(join_type(other)),
-        };
+        let kind = Kind::of(join.join_type)?;
         let left = self.rows(&join.left)?;
         let right = self.rows(&join.right)?;
         let split = left.fields.len();
-        let private = (left.private, right.private);
-        let public = match private {
-            (true, false) => right.one_public,
-            (false, true) => left.one_public,
-            _ => None,
-        };
-        let mut fields = left.fields;
-        fields.extend(right.fields);
+        let fields: Vec<_> = left.fields.iter().chain(&right.fields).cloned().collect();
+        let schema = join.left.schema().join(join.right.schema());
+        let schema = schema.map_err(|error| syntax(&error))?;
         let scope = Scope {
-            schema: &join.schema,
+            schema: &schema,
             fields: &fields,
         };
         let linked = self.conditions(join, &scope, split)?;
-        if let Some(public) = public {
-            let keys = equalities(join);
-            let keys = keys.filter_map(|(a, b)| key_of(&public, a, b, &scope, split));
-            self.public_keys.insert(public.clone(), keys.collect());
-        }
-        match private {
+        match (left.private, right.private) {
             (true, true) if !linked => return Err(not_linked()),
-            (false, true) if left_outer => return Err(public_left()),
+            (false, true) if kind != Kind::Inner => return Err(public_left()),
             _ => {}
         }
-        let mut every = left.every;
-        if left_outer {
-            self.consents_asked(&every, &right.some)?;
-            for field in fields.iter_mut().skip(split) {
+        if matches!(kind, Kind::Left | Kind::Anti) {
+            self.consents_asked(&left.every, &right.some)?;
+        }
+        let most = self.met(join, kind, (&left, &right), &scope);
+        let inside = matches!(kind, Kind::Inner | Kind::Semi);
+        let mut rows = Rows {
+            most,
+            private: left.private || right.private,
+            one_public: left.one_public.clone().filter(|_| kind.keeps()),
+            ..left
+        };
+        rows.some.extend(right.some);
+        rows.public.extend(right.public);
+        if inside {
+            rows.every.extend(right.every);
+            rows.asked.extend(right.asked);
+        }
+        if !kind.keeps() {
+            rows.fields = fields;
+        }
+        if kind == Kind::Left {
+            for field in rows.fields.iter_mut().skip(split) {
                 if field.unit == Unit::Certain {
                     field.unit = Unit::Maybe;
                 }
             }
-        } else {
-            every.extend(right.every);
         }
-        Ok(Rows {
-            fields,
-            private: private.0 || private.1,
-            some: left.some.into_iter().chain(right.some).collect(),
-            every,
-            one_public: None,
-        })
+        Ok(rows)
+    }
+
+    /// How many rows a join gives at most. Notes by what a public data set is joined to people.
+    fn met(&mut self, join: &Join, kind: Kind, sides: (&Rows, &Rows), scope: &Scope<'_>) -> u64 {
+        let (left, right) = sides;
+        if kind.keeps() {
+            return left.most;
+        }
+        let (private, public) = match (left.private, right.private) {
+            (true, false) => (left, right),
+            (false, true) => (right, left),
+            _ => return left.most.saturating_mul(right.most),
+        };
+        let split = left.fields.len();
+        let keys: BTreeSet<ColumnName> = match &public.one_public {
+            Some(name) => {
+                let keys = equalities(join);
+                keys.filter_map(|(a, b)| key_of(name, a, b, scope, split))
+                    .collect()
+            }
+            None => BTreeSet::new(),
+        };
+        let one = !keys.is_empty();
+        for name in &public.public {
+            self.public_keys
+                .entry(name.clone())
+                .or_default()
+                .insert(keys.clone());
+        }
+        match one {
+            true => private.most,
+            false => private.most.saturating_mul(public.most),
+        }
+    }
+
+    /// Rows of one side after those of another.
+    fn union(&mut self, union: &Union) -> Walked {
+        let mut all: Option<Rows> = None;
+        for input in &union.inputs {
+            let next = self.rows(input)?;
+            let scope = next.scope(input.schema());
+            all = Some(match all.take() {
+                None => next,
+                Some(before) => person::union(before, next.clone(), &scope)?,
+            });
+        }
+        all.ok_or_else(|| unit_lost("a UNION of nothing".into()))
     }
 
     /// Checks that of each data set on the right of a LEFT JOIN, the register of consents that
@@ -263,7 +354,8 @@ impl<'a> Lineage<'a> {
 
     /// Checks a join's conditions; says whether one sets unit columns of both sides equal.
     fn conditions(&self, join: &Join, scope: &Scope<'_>, split: usize) -> Result<bool, Refusal> {
-        if join.null_equality != NullEquality::NullEqualsNothing || join.null_aware {
+        // A person is never null, so that NOT IN asks of one person's rows alone.
+        if join.null_equality != NullEquality::NullEqualsNothing {
             return Err(not_linked());
         }
         let mut linked = false;
@@ -282,6 +374,86 @@ impl<'a> Lineage<'a> {
             linked |= links(left, right, scope, split);
         }
         Ok(linked)
+    }
+}
+
+/// What a join does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Inner,
+    Left,
+    Semi,
+    Anti,
+}
+
+impl Kind {
+    fn of(join: JoinType) -> Result<Self, Refusal> {
+        match join {
+            JoinType::Inner => Ok(Self::Inner),
+            JoinType::Left => Ok(Self::Left),
+            JoinType::LeftSemi => Ok(Self::Semi),
+            JoinType::LeftAnti => Ok(Self::Anti),
+            other => Err(join_type(other)),
+        }
+    }
+
+    /// Whether its rows are rows of the left side, each once at most.
+    fn keeps(self) -> bool {
+        matches!(self, Self::Semi | Self::Anti)
+    }
+}
+
+impl Rows {
+    /// What an expression on these rows may name.
+    pub(crate) fn scope<'s>(&'s self, schema: &'s DFSchema) -> Scope<'s> {
+        Scope {
+            schema,
+            fields: &self.fields,
+        }
+    }
+
+    /// Whether one of these fields says whose rows they are.
+    pub(crate) fn certain(&self) -> bool {
+        self.fields.iter().any(|field| field.unit == Unit::Certain)
+    }
+
+    /// These rows and those of another side of a UNION ALL, with these fields.
+    pub(crate) fn with(self, other: Self, fields: Vec<Field>) -> Self {
+        let both = |a: &BTreeSet<DatasetName>, b: &BTreeSet<DatasetName>| {
+            a.intersection(b).cloned().collect()
+        };
+        let either =
+            |a: BTreeSet<DatasetName>, b: BTreeSet<DatasetName>| a.into_iter().chain(b).collect();
+        Self {
+            fields,
+            private: self.private,
+            most: self.most.saturating_add(other.most),
+            every: both(&self.every, &other.every),
+            asked: both(&self.asked, &other.asked),
+            some: either(self.some, other.some),
+            public: either(self.public, other.public),
+            one_public: None,
+        }
+    }
+
+    /// Rows made of these, with these fields, at most so many.
+    pub(crate) fn made(self, fields: Vec<Field>, most: u64) -> Self {
+        Self {
+            fields,
+            most,
+            one_public: None,
+            ..self
+        }
+    }
+}
+
+impl Scope<'_> {
+    /// An expression that is kept: a column as it is, or a value made of the row.
+    pub(crate) fn passed(&self, expr: &Expr) -> Result<Field, Refusal> {
+        match bare(expr) {
+            Expr::Column(column) => self.field(column).cloned(),
+            other => self.shape(other).map(Field::made),
+        }
     }
 }
 
@@ -344,123 +516,4 @@ pub(crate) fn bare(expr: &Expr) -> &Expr {
         Expr::Alias(alias) => bare(&alias.expr),
         other => other,
     }
-}
-
-/// The refusal of rows that no longer belong to a known person.
-pub(crate) fn unit_lost(what: String) -> Refusal {
-    Refusal::new(
-        RefusalKind::UnitLost,
-        what,
-        "what one person adds could not be bounded",
-        "keep the pseudonym column of a private data set all the way up",
-    )
-}
-
-fn not_linked() -> Refusal {
-    Refusal::new(
-        RefusalKind::Join,
-        "private data sets joined on something else than the person",
-        "one person's row would meet other people's",
-        "JOIN ... ON a.person = b.person, with further conditions after AND",
-    )
-    .or_at_text("join")
-}
-
-fn not_asked(spec: &DatasetSpec, register: &DatasetSpec) -> Refusal {
-    let (name, owner) = (&spec.name, &spec.owner);
-    let instead = if name == &register.name {
-        format!(
-            "start from `{register}` or JOIN it, without LEFT",
-            register = register.name
-        )
-    } else {
-        format!(
-            "JOIN `{register}` before the LEFT JOIN: then those who refused are not counted at all",
-            register = register.name
-        )
-    };
-    Refusal::new(
-        RefusalKind::Join,
-        format!("a LEFT JOIN to `{name}` without the consents that `{owner}` keeps"),
-        "people who refused the purpose there would be counted as people without rows",
-        instead,
-    )
-    .or_at_text(name.as_str())
-}
-
-fn public_left() -> Refusal {
-    Refusal::new(
-        RefusalKind::UnitLost,
-        "a public data set with a LEFT JOIN to a private one",
-        "its unmatched rows would belong to nobody",
-        "start from the private data set",
-    )
-    .or_at_text("left")
-}
-
-fn join_type(found: JoinType) -> Refusal {
-    let instead = match found {
-        JoinType::Right => "exchange the sides and write LEFT JOIN",
-        _ => "write JOIN or LEFT JOIN",
-    };
-    Refusal::new(
-        RefusalKind::Join,
-        format!("a {} join", found.to_string().to_uppercase()),
-        "it is not on the list of joins",
-        instead,
-    )
-    .or_at_text(&found.to_string())
-}
-
-/// The refusal of a plan node, in words of SQL.
-pub(crate) fn not_allowed(plan: &LogicalPlan) -> Refusal {
-    let (what, why, instead) = match plan {
-        LogicalPlan::Aggregate(_) => (
-            "an aggregate inside another",
-            "bounds are set per person and group, once",
-            "aggregate once, at the top",
-        ),
-        LogicalPlan::Window(_) => (
-            "a window function",
-            "it mixes rows of several people",
-            "group by a declared key instead",
-        ),
-        LogicalPlan::Sort(_) => (
-            "ORDER BY",
-            "the answer's rows stand in the agreement's order",
-            "leave it out",
-        ),
-        LogicalPlan::Limit(_) => ("LIMIT", "every declared group has its row", "leave it out"),
-        LogicalPlan::Distinct(_) => (
-            "DISTINCT",
-            "it mixes rows of several people",
-            "COUNT(DISTINCT person) counts people",
-        ),
-        LogicalPlan::Union(_) => (
-            "UNION",
-            "it is not on the list of clauses",
-            "join the data sets on the pseudonym",
-        ),
-        LogicalPlan::Subquery(_) => (
-            "a sub-query in an expression",
-            "it could carry one person's rows into another's",
-            "join the data set on the pseudonym instead",
-        ),
-        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => (
-            "a SELECT without a data set",
-            "there is nothing to ask",
-            "SELECT ... FROM a data set of the agreement",
-        ),
-        _ => (
-            "a clause",
-            "it is not on the list of clauses",
-            "write SELECT, FROM, JOIN, WHERE and GROUP BY",
-        ),
-    };
-    let word = if what.starts_with(|c: char| c.is_ascii_uppercase()) {
-        what
-    } else {
-        ""
-    };
-    Refusal::new(RefusalKind::Clause, what, why, instead).or_at_text(word)
 }

@@ -9,12 +9,17 @@
 //! # How it adds up
 //! | what is held | bytes |
 //! |---|---|
-//! | a join's left side, in a hash table | people x rows a person of the data sets in it x ([`COPIES`] x its row + [`HASH_BYTES`]) |
+//! | a join's left side, in a hash table | people x its rows a person x ([`COPIES`] x its row + [`HASH_BYTES`]) |
+//! | an aggregate below the top, DISTINCT | people x its rows a person x ([`COPIES`] x its row + [`HASH_BYTES`]), and for each COUNT(DISTINCT) people x the rows a person below it x the value and [`HASH_BYTES`] |
+//! | functions with OVER, which sort | people x rows a person x 2 x [`COPIES`] x the row |
 //! | what each person adds, by group | people x groups x [`COPIES`] x ([`PLACE_BYTES`] + 16 a measure) |
 //! | keys of discovered groups | people x groups x [`COPIES`] x ([`KEY_BYTES`] + the longest key) |
 //! | values that are counted apart | people x rows x [`COPIES`] x [`VALUE_BYTES`] a measure |
 //! | a thread's parts | the largest partition's x [`PART_FACTOR`] |
 //! | a thread's batches | [`BASE_BYTES`], and what the row cut holds: the most rows that wait x their width x [`COPIES`] |
+//!
+//! *Rows a person* are those that the query's `rows` allow each data set, at every reading: a
+//! join multiplies them, UNION ALL adds them up, an aggregate by the person alone has one.
 //!
 //! *People* are those of the largest owner read: an owner that declared what it has knows that
 //! a join holds no more of its people than that, whatever the other owners sealed. All
@@ -32,8 +37,11 @@
 //! many, makes the first two lines so much larger: by default a room lets a query use half of
 //! a small machine's memory.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, Field};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::{DFSchema, JoinType};
+use datafusion::logical_expr::{Expr, ExprSchemable, Join, LogicalPlan, TableScan};
 use incamera_types::limits::MAX_TEXT_BYTES;
 use incamera_types::{ColumnSpec, ColumnType, DatasetName, DatasetSpec};
 
@@ -41,8 +49,9 @@ use crate::check::CheckedQuery;
 use crate::clamp::longest_text;
 use crate::cut::MOST_WAITING_ROWS;
 use crate::fold::declared_cells;
+use crate::lineage::bare;
 use crate::measure::Kind;
-use crate::run::optimized;
+use crate::run::{optimized, times_read};
 
 /// Copies of the same rows at a time.
 const COPIES: u64 = 2;
@@ -90,13 +99,18 @@ pub(crate) fn fits(
 /// The most bytes that a run may hold.
 pub(crate) fn needed(checked: &CheckedQuery, parts: PartBytes<'_>, threads: u64) -> u64 {
     let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
-    let of_parts = sum(&mut checked.datasets.keys().map(parts)).saturating_mul(PART_FACTOR);
+    let plan = planned(checked);
+    let times = |name: &DatasetName| times_read(&plan, name).max(1) as u64;
+    let names = checked.datasets.keys();
+    let of_parts = sum(&mut names.map(|name| parts(name).saturating_mul(times(name))));
+    let of_parts = of_parts.saturating_mul(PART_FACTOR);
     let cut_rows = checked.datasets.values().filter(|spec| !spec.public);
-    let of_cuts = sum(&mut cut_rows.map(|spec| cut(checked, spec)));
+    let of_cuts =
+        sum(&mut cut_rows.map(|spec| cut(checked, spec).saturating_mul(times(&spec.name))));
     let of_keys = sum(&mut checked.datasets.values().map(|spec| keys(checked, spec)));
     let of_a_thread = BASE_BYTES.saturating_add(of_parts).saturating_add(of_cuts);
-    of_joins(checked)
-        .saturating_add(people(checked))
+    let (size, held) = gathered(checked, &plan);
+    held.saturating_add(people(checked, size.rows))
         .saturating_add(of_a_thread.saturating_mul(threads))
         .saturating_add(of_keys)
 }
@@ -104,16 +118,26 @@ pub(crate) fn needed(checked: &CheckedQuery, parts: PartBytes<'_>, threads: u64)
 /// The bytes of what is kept of a public data set's rows to find those that are there twice.
 fn keys(checked: &CheckedQuery, spec: &DatasetSpec) -> u64 {
     let keys = checked.public_keys.get(&spec.name).into_iter().flatten();
-    let columns = keys.filter_map(|name| spec.column(name));
+    let columns = keys.flatten().filter_map(|name| spec.column(name));
     let bytes: u64 = columns.map(|column| HASH_BYTES + width(column)).sum();
     bytes.saturating_mul(checked.most_rows(&spec.name))
 }
 
-/// The bytes of all joins: what the engine may reserve.
-pub(crate) fn of_joins(checked: &CheckedQuery) -> u64 {
-    let plan = optimized(checked).unwrap_or_else(|_| checked.plan.clone());
-    let sides = joins(&plan).map(|left| side(checked, left));
-    sides.fold(0, u64::saturating_add)
+fn planned(checked: &CheckedQuery) -> LogicalPlan {
+    optimized(checked).unwrap_or_else(|_| checked.plan.clone())
+}
+
+/// The bytes of all that the engine gathers: what it may reserve.
+#[cfg(test)]
+pub(crate) fn of_plan(checked: &CheckedQuery) -> u64 {
+    gathered(checked, &planned(checked)).1
+}
+
+/// What the top of a plan gives, and the bytes of all that is gathered below.
+fn gathered(checked: &CheckedQuery, plan: &LogicalPlan) -> (Size, u64) {
+    let mut sizes = Sizes { checked, held: 0 };
+    let size = sizes.of(plan);
+    (size, sizes.held)
 }
 
 /// The bytes of the rows that wait for the cut.
@@ -131,67 +155,234 @@ fn row(checked: &CheckedQuery, spec: &DatasetSpec) -> u64 {
     columns.map(width).sum()
 }
 
-/// The left sides of all joins of a plan: what the engine gathers.
-fn joins(plan: &LogicalPlan) -> impl Iterator<Item = &LogicalPlan> {
-    let mut stack = vec![plan];
-    std::iter::from_fn(move || {
-        loop {
-            let node = stack.pop()?;
-            stack.extend(node.inputs());
-            if let LogicalPlan::Join(join) = node {
-                return Some(join.left.as_ref());
-            }
-        }
-    })
+/// How large the rows of a plan are.
+struct Size {
+    private: bool,
+    /// The most rows of a person, or in all if they are nobody's.
+    rows: u64,
+    /// The most that a person's row meets of them.
+    met: u64,
+    /// The bytes of each column.
+    widths: Vec<u64>,
 }
 
-/// The bytes of a join's left side.
-fn side(checked: &CheckedQuery, left: &LogicalPlan) -> u64 {
-    let rows = rows(checked, left);
-    let fields = left.schema().fields().iter();
-    let row: u64 = fields.map(|field| gathered(checked, field)).sum();
-    rows.saturating_mul(HASH_BYTES + row * COPIES)
+impl Size {
+    fn row(&self) -> u64 {
+        self.widths
+            .iter()
+            .fold(0, |sum, width| sum.saturating_add(*width))
+    }
 }
 
-/// The most rows of a join's side.
-fn rows(checked: &CheckedQuery, side: &LogicalPlan) -> u64 {
-    let (mut public, mut met, mut private) = (1_u64, 1_u64, None);
-    let mut stack = vec![side];
-    while let Some(node) = stack.pop() {
-        stack.extend(node.inputs());
-        let LogicalPlan::TableScan(scan) = node else {
-            continue;
-        };
-        let mut specs = checked.datasets.values();
-        let name = scan.table_name.table();
-        let Some(spec) = specs.find(|spec| spec.name.as_str() == name) else {
-            continue;
-        };
-        let most = checked.most_rows(&spec.name);
-        if spec.public {
-            public = public.saturating_mul(most);
-            met = met.saturating_mul(checked.public_matches(spec));
-        } else {
-            let people = private.unwrap_or(checked.most_people);
-            private = Some(people.saturating_mul(most));
+/// Walks a plan from its tables up.
+struct Sizes<'a> {
+    checked: &'a CheckedQuery,
+    held: u64,
+}
+
+impl Sizes<'_> {
+    fn of(&mut self, plan: &LogicalPlan) -> Size {
+        let mut inputs: Vec<Size> = plan
+            .inputs()
+            .into_iter()
+            .map(|input| self.of(input))
+            .collect();
+        match plan {
+            LogicalPlan::TableScan(scan) => self.scan(scan),
+            LogicalPlan::Join(join) => match (inputs.pop(), inputs.pop()) {
+                (Some(right), Some(left)) => self.join(join, left, right),
+                _ => self.unknown(plan),
+            },
+            LogicalPlan::Union(_) => inputs
+                .into_iter()
+                .reduce(|a, b| Size {
+                    rows: a.rows.saturating_add(b.rows),
+                    met: a.met.saturating_add(b.met),
+                    widths: wider(&a.widths, &b.widths),
+                    ..a
+                })
+                .unwrap_or_else(|| self.unknown(plan)),
+            _ => match inputs.pop() {
+                Some(input) => self.made(plan, input),
+                None => self.unknown(plan),
+            },
         }
     }
-    private.map_or(public, |private| private.saturating_mul(met))
+
+    /// A node with one input.
+    fn made(&mut self, plan: &LogicalPlan, input: Size) -> Size {
+        let schema = plan.inputs().into_iter().next().map(LogicalPlan::schema);
+        let widths = |exprs: &[Expr]| -> Vec<u64> {
+            let of = |expr| schema.map_or(MAX_WIDTH, |schema| wide(expr, schema, &input.widths));
+            exprs.iter().map(of).collect()
+        };
+        match plan {
+            LogicalPlan::Projection(projection) => Size {
+                widths: widths(&projection.expr),
+                ..input
+            },
+            LogicalPlan::Aggregate(aggregate) => {
+                let exprs = [&aggregate.group_expr[..], &aggregate.aggr_expr[..]].concat();
+                let keys = aggregate.group_expr.iter();
+                let person = schema.is_some_and(|schema| {
+                    let mut types = keys.map(|key| key.get_type(schema.as_ref()));
+                    types.all(|ty| matches!(ty, Ok(DataType::FixedSizeBinary(_))))
+                });
+                let size = Size {
+                    rows: if person { 1 } else { input.rows },
+                    met: input.rows,
+                    widths: widths(&exprs),
+                    private: input.private,
+                };
+                let apart = aggregate
+                    .aggr_expr
+                    .iter()
+                    .filter(|one| is_distinct(one))
+                    .count();
+                let row = size.row().saturating_mul(COPIES) + HASH_BYTES;
+                self.hold(&size, row);
+                let sets = (HASH_BYTES + input.row()).saturating_mul(apart as u64);
+                self.hold(&input, sets);
+                size
+            }
+            LogicalPlan::Distinct(_) => {
+                self.hold(&input, input.row().saturating_mul(COPIES) + HASH_BYTES);
+                input
+            }
+            LogicalPlan::Window(window) => {
+                let mut all = widths(&window.window_expr);
+                all.splice(0..0, input.widths.iter().copied());
+                let size = Size {
+                    widths: all,
+                    ..input
+                };
+                self.hold(&size, size.row().saturating_mul(2 * COPIES));
+                size
+            }
+            _ => input,
+        }
+    }
+
+    fn scan(&self, scan: &TableScan) -> Size {
+        let mut specs = self.checked.datasets.values();
+        let name = scan.table_name.table();
+        let spec = specs.find(|spec| spec.name.as_str() == name);
+        let fields = scan.projected_schema.fields().iter();
+        let of = |field: &Arc<Field>| {
+            let columns = spec.into_iter().flat_map(|spec| &spec.columns);
+            let mut named = columns.filter(|column| column.name.as_str() == field.name());
+            named.next().map_or(MAX_WIDTH, width)
+        };
+        let rows = spec.map_or(1, |spec| self.checked.most_rows(&spec.name));
+        Size {
+            private: spec.is_some_and(|spec| !spec.public),
+            rows,
+            met: spec
+                .filter(|spec| spec.public)
+                .map_or(rows, |spec| self.checked.public_matches(spec)),
+            widths: fields.map(of).collect(),
+        }
+    }
+
+    /// A join gathers its left side.
+    fn join(&mut self, join: &Join, left: Size, right: Size) -> Size {
+        self.hold(&left, left.row().saturating_mul(COPIES) + HASH_BYTES);
+        if matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti) {
+            return left;
+        }
+        let rows = match (left.private, right.private) {
+            (true, false) => left.rows.saturating_mul(right.met),
+            (false, true) => right.rows.saturating_mul(left.met),
+            _ => left.rows.saturating_mul(right.rows),
+        };
+        Size {
+            private: left.private || right.private,
+            rows,
+            met: left.met.saturating_mul(right.met),
+            widths: [left.widths, right.widths].concat(),
+        }
+    }
+
+    /// So many bytes for each row.
+    fn hold(&mut self, of: &Size, bytes: u64) {
+        let people = if of.private {
+            self.checked.most_people
+        } else {
+            1
+        };
+        let rows = people.saturating_mul(of.rows);
+        self.held = self.held.saturating_add(rows.saturating_mul(bytes));
+    }
+
+    /// A node without rows.
+    fn unknown(&self, plan: &LogicalPlan) -> Size {
+        let (private, rows, met) = (false, 1, 1);
+        let widths = vec![MAX_WIDTH; plan.schema().fields().len()];
+        Size {
+            private,
+            rows,
+            met,
+            widths,
+        }
+    }
 }
 
-/// The bytes of a value of a join's left side.
-fn gathered(checked: &CheckedQuery, field: &Field) -> u64 {
-    match field.data_type() {
+fn wider(a: &[u64], b: &[u64]) -> Vec<u64> {
+    a.iter().zip(b).map(|(a, b)| *a.max(b)).collect()
+}
+
+fn is_distinct(expr: &Expr) -> bool {
+    matches!(bare(expr), Expr::AggregateFunction(function) if function.params.distinct)
+}
+
+/// The longest text, with its length.
+const MAX_WIDTH: u64 = 8 + MAX_TEXT_BYTES as u64;
+
+/// The bytes of what an expression gives.
+fn wide(expr: &Expr, schema: &DFSchema, widths: &[u64]) -> u64 {
+    let of = |expr: &Expr| wide(expr, schema, widths);
+    match bare(expr) {
+        Expr::Column(column) => {
+            let at = schema.maybe_index_of_column(column);
+            at.and_then(|at| widths.get(at).copied())
+                .unwrap_or(MAX_WIDTH)
+        }
+        Expr::AggregateFunction(function) if matches!(function.func.name(), "min" | "max") => {
+            function
+                .params
+                .args
+                .iter()
+                .map(of)
+                .max()
+                .unwrap_or(MAX_WIDTH)
+        }
+        Expr::WindowFunction(function) if function.fun.name() == "first_value" => function
+            .params
+            .args
+            .iter()
+            .map(of)
+            .max()
+            .unwrap_or(MAX_WIDTH),
+        Expr::Literal(value, _) => value.size() as u64,
+        Expr::Case(case) => {
+            let results = case.when_then_expr.iter().map(|(_, then)| then);
+            let results = results.chain(&case.else_expr);
+            results.map(|result| of(result)).max().unwrap_or(0)
+        }
+        other => match other.get_type(schema) {
+            Ok(ty) => typed(&ty),
+            Err(_) => MAX_WIDTH,
+        },
+    }
+}
+
+fn typed(ty: &DataType) -> u64 {
+    match ty {
         DataType::Boolean => 1,
         DataType::Date32 => 4,
-        DataType::Int64 | DataType::Timestamp(..) => 8,
-        DataType::LargeUtf8 | DataType::Utf8 => {
-            let columns = checked.datasets.values().flat_map(|spec| &spec.columns);
-            let named = columns.filter(|column| column.name.as_str() == field.name());
-            let texts = named.filter(|column| column.ty == ColumnType::Text);
-            8 + texts.map(longest_text).max().unwrap_or(MAX_TEXT_BYTES) as u64
-        }
-        _ => 16,
+        DataType::Int64 | DataType::UInt64 | DataType::Timestamp(..) => 8,
+        DataType::Decimal128(..) | DataType::FixedSizeBinary(_) | DataType::Null => 16,
+        _ => MAX_WIDTH,
     }
 }
 
@@ -206,13 +397,8 @@ fn width(column: &ColumnSpec) -> u64 {
     }
 }
 
-/// The bytes of what each person adds to each group.
-fn people(checked: &CheckedQuery) -> u64 {
-    let rows = checked.datasets.values().map(|spec| match spec.public {
-        true => checked.public_matches(spec),
-        false => checked.most_rows(&spec.name),
-    });
-    let rows = rows.fold(1, u64::saturating_mul);
+/// The bytes of what each person adds to each group, by so many rows.
+fn people(checked: &CheckedQuery, rows: u64) -> u64 {
     let declared = declared_cells(&checked.query.groups).map(|cells| cells as u64);
     let groups = rows.min(declared.unwrap_or(u64::MAX));
     let discovered = match declared {

@@ -11,7 +11,7 @@
 //! Of private data sets the people are counted while they are read, before any condition: what
 //! was too many shows by their owner's rows alone, whatever an analyst asks.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -97,31 +97,45 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// What rows of a public data set have in the columns that a join goes by.
+/// What rows of a public data set have in the columns that joins go by.
 struct Seen<'a> {
     spec: &'a DatasetSpec,
-    columns: Vec<&'a ColumnName>,
+    joins: Vec<Joined<'a>>,
+}
+
+/// The columns that one join goes by.
+struct Joined<'a> {
+    columns: &'a BTreeSet<ColumnName>,
     rows: HashSet<Box<[u8]>>,
 }
 
 impl<'a> Seen<'a> {
     fn new(checked: &'a CheckedQuery, spec: &'a DatasetSpec) -> Self {
-        let columns = checked.public_keys.get(&spec.name).into_iter().flatten();
+        let joins = checked.public_keys.get(&spec.name).into_iter().flatten();
+        let joins = joins.filter(|columns| !columns.is_empty());
+        let joins = joins.map(|columns| Joined {
+            columns,
+            rows: HashSet::new(),
+        });
         Self {
             spec,
-            columns: columns.collect(),
-            rows: HashSet::new(),
+            joins: joins.collect(),
         }
     }
 
     fn add(&mut self, batch: &RecordBatch) -> Result<(), SourceError> {
-        let column = |name: &&ColumnName| batch.column_by_name(name.as_str()).cloned();
+        self.joins
+            .iter_mut()
+            .try_for_each(|join| join.add(batch, self.spec))
+    }
+}
+
+impl Joined<'_> {
+    fn add(&mut self, batch: &RecordBatch, spec: &DatasetSpec) -> Result<(), SourceError> {
+        let column = |name: &ColumnName| batch.column_by_name(name.as_str()).cloned();
         let columns: Vec<ArrayRef> = self.columns.iter().filter_map(column).collect();
-        if columns.is_empty() {
-            return Ok(());
-        }
         let unsealed = SourceError::Unsealed {
-            dataset: self.spec.name.clone(),
+            dataset: spec.name.clone(),
         };
         let fields = columns.iter().map(|column| column.data_type().clone());
         let converter = RowConverter::new(fields.map(SortField::new).collect());
@@ -131,16 +145,16 @@ impl<'a> Seen<'a> {
             // What is null equals nothing.
             let null = columns.iter().any(|column| column.is_null(at));
             if !null && !self.rows.insert(row.data().into()) {
-                return Err(self.twice());
+                return Err(self.twice(spec));
             }
         }
         Ok(())
     }
 
-    fn twice(&self) -> SourceError {
+    fn twice(&self, spec: &DatasetSpec) -> SourceError {
         let columns = self.columns.iter().map(|column| format!("`{column}`"));
         SourceError::Twice {
-            dataset: self.spec.name.clone(),
+            dataset: spec.name.clone(),
             columns: columns.collect::<Vec<_>>().join(" and "),
         }
     }

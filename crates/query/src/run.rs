@@ -9,6 +9,7 @@
 //! and of all errors in all stretches one is reported, the same whichever came first: so that
 //! an owner who seals damage learns nothing from where its rows met another owner's.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
 use futures::{FutureExt as _, StreamExt as _};
 use incamera_dp::NoiseKey;
-use incamera_types::{DatasetSpec, RequestDigest};
+use incamera_types::{DatasetName, DatasetSpec, RequestDigest};
 
 use crate::check::CheckedQuery;
 use crate::fold::{Fold, Odd, Rules, Totals};
@@ -131,6 +132,7 @@ pub(crate) async fn compute_within(
     let threads = threads.clamp(1, stretches.list.len().max(1));
     let job = Arc::new(Job {
         checked: Arc::clone(checked),
+        readings: readings(checked, &plan),
         source,
         key,
         state,
@@ -237,8 +239,30 @@ fn stretches(checked: &CheckedQuery, source: &dyn PartSource) -> Result<Stretche
     })
 }
 
+/// The data sets, once for each time that the plan reads them. One that it does not come to is
+/// read nevertheless: what is wrong with it must not show by what the others hold.
+fn readings(checked: &CheckedQuery, plan: &LogicalPlan) -> Vec<DatasetSpec> {
+    let times = |spec: &DatasetSpec| times_read(plan, &spec.name).max(1);
+    let specs = checked.datasets.values();
+    specs
+        .flat_map(|spec| std::iter::repeat_n(spec.clone(), times(spec)))
+        .collect()
+}
+
+/// How often a plan reads a data set.
+pub(crate) fn times_read(plan: &LogicalPlan, dataset: &DatasetName) -> usize {
+    let own = match plan {
+        LogicalPlan::TableScan(scan) => usize::from(scan.table_name.table() == dataset.as_str()),
+        _ => 0,
+    };
+    let below = plan.inputs().into_iter();
+    own + below.map(|input| times_read(input, dataset)).sum::<usize>()
+}
+
 struct Job {
     checked: Arc<CheckedQuery>,
+    /// The data sets, as often as the plan reads them.
+    readings: Vec<DatasetSpec>,
     source: Arc<dyn PartSource>,
     key: Arc<NoiseKey>,
     state: SessionState,
@@ -282,7 +306,7 @@ impl Job {
     }
 
     async fn stretch(&self, partitions: &Range<u32>) -> Result<Totals, QueryError> {
-        let specs = self.checked.datasets.values();
+        let specs = self.readings.iter();
         let slices: Vec<Slice> = specs.map(|spec| self.slice(spec, partitions)).collect();
         let totals = AssertUnwindSafe(self.totals(&slices)).catch_unwind().await;
         let drain = |slice: &Slice| {
@@ -321,18 +345,20 @@ impl Job {
         Ok(fold.finish())
     }
 
-    /// The plan over the rows of these slices.
+    /// The plan over the rows of these slices: each reading has its own, in order of the plan.
     fn bind(&self, slices: &[Slice]) -> Result<LogicalPlan, QueryError> {
+        let mut taken = BTreeSet::new();
         let bind = |node: LogicalPlan| {
             let LogicalPlan::TableScan(scan) = node else {
                 return Ok(Transformed::no(node));
             };
             let table = scan.table_name.table();
-            let slice = slices
-                .iter()
-                .find(|slice| slice.spec.name.as_str() == table);
+            let mut free = slices.iter().enumerate();
             let slice =
+                free.find(|(at, slice)| slice.spec.name.as_str() == table && !taken.contains(at));
+            let (at, slice) =
                 slice.ok_or_else(|| DataFusionError::Plan("a table of no data set".into()))?;
+            taken.insert(at);
             let source = provider_as_source(Arc::new(slice.clone()));
             Ok(Transformed::yes(LogicalPlan::TableScan(TableScan {
                 source,

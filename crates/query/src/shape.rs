@@ -5,8 +5,8 @@
 //! An expression that passes cannot fail on any row, and never wraps around (I7): every
 //! number is bounded from the columns' declared ranges, which the scan enforces, and must fit
 //! the type in which the engine computes it. Days and moments lie in the years 1 to 9999,
-//! which the scan enforces too: moments beyond could not be made days. Division, casts that can lose something, floats
-//! and every function are refused.
+//! which the scan enforces too: moments beyond could not be made days. Casts that can lose
+//! something, floats and functions that are not on the [list](crate::functions) are refused.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{DFSchema, ScalarValue};
@@ -54,7 +54,7 @@ impl Shape {
         }
     }
 
-    fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool => "true or false",
@@ -120,12 +120,15 @@ impl Scope<'_> {
             Expr::IsNull(inner) | Expr::IsNotNull(inner) => self.shape(inner).map(|_| Shape::Bool),
             Expr::Negative(inner) => {
                 let shape = self.number(inner, "-")?;
+                self.signed(expr, "-")?;
                 self.fits(expr, shape)
             }
             Expr::Between(between) => self.between(between),
             Expr::InList(list) => self.in_list(list),
             Expr::Case(case) => self.case(case, expr),
             Expr::Cast(cast) => self.cast(cast),
+            Expr::ScalarFunction(call) => self.call(call, expr),
+            Expr::Like(like) => self.like(like),
             other => Err(not_allowed(other)),
         }
     }
@@ -167,14 +170,9 @@ impl Scope<'_> {
                 let operator = binary.op.to_string();
                 let left = self.number(&binary.left, &operator)?;
                 let right = self.number(&binary.right, &operator)?;
+                self.signed(whole, &operator)?;
                 self.fits(whole, arithmetic(binary.op, left, right))
             }
-            Operator::Divide | Operator::Modulo => Err(refuse(
-                format!("`{}`", binary.op),
-                "a quotient of rows has no bound",
-                "ask for both measures and declare ratios = { name = \"above / below\" }",
-            )
-            .or_at_text(&binary.op.to_string())),
             other => Err(refuse(
                 format!("`{other}`"),
                 "it is not on the list of operators",
@@ -236,17 +234,18 @@ impl Scope<'_> {
             .chain(&case.else_expr);
         let mut all = Shape::Null;
         for result in results {
-            all = self.either(all, self.shape(result)?)?;
+            all = self.either(all, self.shape(result)?, "CASE")?;
         }
         self.fits(whole, all)
     }
 
-    fn either(&self, a: Shape, b: Shape) -> Checked {
+    /// What is one of two things, by this name.
+    pub(crate) fn either(&self, a: Shape, b: Shape, what: &str) -> Checked {
         match (a, b) {
             (Shape::Pseudonym(_), _) | (_, Shape::Pseudonym(_)) => Err(refuse(
-                "a CASE that gives a pseudonym",
+                format!("a {what} that gives a pseudonym"),
                 "it would no longer be known whose it is",
-                "count it outside CASE, or test it for NULL",
+                "count it outside, or test it for NULL",
             )),
             (Shape::Null, other) | (other, Shape::Null) => Ok(other),
             (
@@ -262,15 +261,29 @@ impl Scope<'_> {
             }
             (a, b) if a == b => Ok(a),
             (a, b) => Err(refuse(
-                format!("a CASE that gives {} or {}", a.word(), b.word()),
+                format!("a {what} that gives {} or {}", a.word(), b.word()),
                 "its results are of different types",
-                "give every branch one type",
+                "give all of them one type",
+            )),
+        }
+    }
+
+    /// Refuses to take away from numbers that the engine keeps without a sign.
+    fn signed(&self, expr: &Expr, operator: &str) -> Result<(), Refusal> {
+        let signed = !matches!(expr.get_type(self.schema), Ok(DataType::UInt64));
+        match signed || operator != "-" {
+            true => Ok(()),
+            false => Err(Refusal::new(
+                RefusalKind::Numbers,
+                "`-` on places of rows",
+                "the engine keeps them without a sign",
+                "write CAST(... AS BIGINT) - ...",
             )),
         }
     }
 
     /// Whether a number fits the type in which the engine computes `expr`.
-    fn fits(&self, expr: &Expr, shape: Shape) -> Checked {
+    pub(crate) fn fits(&self, expr: &Expr, shape: Shape) -> Checked {
         let Shape::Number { most, scale } = &shape else {
             return Ok(shape);
         };
@@ -298,6 +311,10 @@ impl Scope<'_> {
             | (Shape::Date, DataType::Date32)
             | (Shape::Time, DataType::Timestamp(TimeUnit::Microsecond, _)) => Ok(shape),
             (Shape::Time, DataType::Date32) => Ok(Shape::Date),
+            (Shape::Date, DataType::Timestamp(TimeUnit::Microsecond, _)) => Ok(Shape::Time),
+            (Shape::Bool | Shape::Date | Shape::Number { .. }, DataType::LargeUtf8) => {
+                Ok(Shape::Text)
+            }
             (Shape::Number { most, scale }, DataType::Int64) if *scale == 0 => {
                 if holds(to, most, 0) {
                     Ok(shape)
@@ -324,7 +341,7 @@ impl Scope<'_> {
     }
 }
 
-const OPERATORS: &str = "use = <> < <= > >= AND OR NOT BETWEEN IN IS NULL CASE + - *";
+const OPERATORS: &str = "use = <> < <= > >= AND OR NOT BETWEEN IN LIKE IS NULL CASE + - * / % || and the functions of docs/sql.md";
 
 fn not_allowed(expr: &Expr) -> Refusal {
     let (what, why, instead) = match expr {
@@ -334,12 +351,12 @@ fn not_allowed(expr: &Expr) -> Refusal {
         | Expr::SetComparison(_) => (
             "a sub-query in an expression".to_owned(),
             "it could carry one person's rows into another's",
-            "join the data set on the pseudonym instead",
+            "join the data set on the pseudonym, or write EXISTS (... WHERE b.person = a.person) or person IN (...) as a condition of WHERE joined to others by AND",
         ),
         Expr::WindowFunction(_) => (
             "a window function".to_owned(),
-            "it mixes rows of several people",
-            "group by a declared key instead",
+            "it stands where conditions and values of a row stand",
+            "give it a name in a sub-query of FROM, with PARTITION BY person",
         ),
         Expr::AggregateFunction(function) => (
             format!("{} inside an expression", function.func.name()),
@@ -351,10 +368,10 @@ fn not_allowed(expr: &Expr) -> Refusal {
             "the agreement does not declare it",
             "add it to the query's `params`",
         ),
-        Expr::Like(_) | Expr::SimilarTo(_) => (
-            "LIKE".to_owned(),
+        Expr::SimilarTo(_) => (
+            "SIMILAR TO".to_owned(),
             "it is not on the list of operators",
-            "compare with the texts that you want, by IN (...)",
+            "write LIKE, or compare with the texts that you want, by IN (...)",
         ),
         other => (
             format!("{} `{other}`", other.variant_name()),
@@ -366,7 +383,7 @@ fn not_allowed(expr: &Expr) -> Refusal {
     refuse(what, why, instead).or_at_text(&first)
 }
 
-fn overflow() -> Refusal {
+pub(crate) fn overflow() -> Refusal {
     Refusal::new(
         RefusalKind::Numbers,
         "a number that could grow too large",
@@ -384,7 +401,7 @@ fn bad_cast(to: &DataType) -> Refusal {
     )
 }
 
-fn scaled(most: BigUint, digits: u32) -> BigUint {
+pub(crate) fn scaled(most: BigUint, digits: u32) -> BigUint {
     most * BigUint::from(10u8).pow(digits)
 }
 
@@ -407,9 +424,11 @@ fn arithmetic(operator: Operator, left: Shape, right: Shape) -> Shape {
 }
 
 /// Whether every number up to `most` (in units of 10^-scale) is held by the type as it is.
-fn holds(ty: &DataType, most: &BigUint, scale: u32) -> bool {
+pub(crate) fn holds(ty: &DataType, most: &BigUint, scale: u32) -> bool {
     match ty {
-        DataType::Int64 => scale == 0 && most <= &BigUint::from(i64::MAX.unsigned_abs()),
+        DataType::Int64 | DataType::UInt64 => {
+            scale == 0 && most <= &BigUint::from(i64::MAX.unsigned_abs())
+        }
         DataType::Decimal128(precision, digits) => {
             let Some(wider) = u32::try_from(*digits)
                 .ok()
@@ -432,6 +451,10 @@ fn literal(value: &ScalarValue) -> Checked {
         ScalarValue::TimestampMicrosecond(..) => Shape::Time,
         ScalarValue::Int64(Some(number)) => Shape::Number {
             most: number.unsigned_abs().into(),
+            scale: 0,
+        },
+        ScalarValue::UInt64(Some(number)) => Shape::Number {
+            most: (*number).into(),
             scale: 0,
         },
         ScalarValue::Decimal128(Some(number), _, digits) if *digits >= 0 => Shape::Number {

@@ -28,15 +28,59 @@ pub(crate) fn one_select(sql: &str) -> Result<Statement, Refusal> {
     if !statements.is_empty() {
         return Err(refuse("more than one statement"));
     }
-    match &first {
-        Statement::Statement(statement)
+    match first {
+        Statement::Statement(mut statement)
             if matches!(statement.as_ref(), ast::Statement::Query(_)) =>
         {
-            Ok(first)
+            pieces(&mut statement);
+            Ok(Statement::Statement(statement))
         }
         _ => Err(refuse("a statement that is no SELECT")
             .or_at_text(sql.split_whitespace().next().unwrap_or(""))),
     }
+}
+
+/// Writes SUBSTRING(text FROM from FOR length) as the function that it is: without features
+/// that are not wanted, the planner does not know it.
+fn pieces(statement: &mut ast::Statement) {
+    let piece = |expr: &mut ast::Expr| {
+        if let ast::Expr::Substring {
+            expr: text,
+            substring_from,
+            substring_for,
+            ..
+        } = expr
+        {
+            let first = || {
+                Box::new(ast::Expr::Value(
+                    ast::Value::Number("1".into(), false).into(),
+                ))
+            };
+            let from = substring_from.take().unwrap_or_else(first);
+            let args = [Some(text.clone()), Some(from), substring_for.take()];
+            *expr = call("substr", args.into_iter().flatten().map(|arg| *arg));
+        }
+        std::ops::ControlFlow::<()>::Continue(())
+    };
+    let _ = ast::visit_expressions_mut(statement, piece);
+}
+
+fn call(name: &str, args: impl Iterator<Item = ast::Expr>) -> ast::Expr {
+    let args = args.map(|arg| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(arg)));
+    ast::Expr::Function(ast::Function {
+        name: ast::Ident::new(name).into(),
+        uses_odbc_syntax: false,
+        parameters: ast::FunctionArguments::None,
+        args: ast::FunctionArguments::List(ast::FunctionArgumentList {
+            duplicate_treatment: None,
+            args: args.collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
 }
 
 /// The longest SQL, in bytes.
@@ -85,16 +129,20 @@ fn short(sql: &str) -> Result<(), Refusal> {
 /// How deep expressions can nest, at most: what stands between two commas or clauses,
 /// together with the brackets around it.
 fn nesting(tokens: &[Token]) -> usize {
-    use Keyword::{FROM, GROUP, JOIN, NoKeyword, ON, SELECT, WHERE};
+    use Keyword::{
+        FROM, GROUP, HAVING, JOIN, LIMIT, NoKeyword, ON, ORDER, PARTITION, SELECT, UNION, WHERE,
+        WITH,
+    };
+    const CLAUSES: [Keyword; 12] = [
+        SELECT, FROM, WHERE, GROUP, JOIN, ON, HAVING, LIMIT, ORDER, PARTITION, UNION, WITH,
+    ];
     let (mut deepest, mut here, mut outside) = (0, 0, Vec::new());
     for token in tokens {
         let base = outside.last().copied().unwrap_or(0);
         match token {
             Token::Comma => here = base,
             Token::Word(word) if word.keyword == NoKeyword => {}
-            Token::Word(word) if [SELECT, FROM, WHERE, GROUP, JOIN, ON].contains(&word.keyword) => {
-                here = base
-            }
+            Token::Word(word) if CLAUSES.contains(&word.keyword) => here = base,
             Token::Period
             | Token::Whitespace(_)
             | Token::Number(..)
@@ -117,7 +165,7 @@ fn nesting(tokens: &[Token]) -> usize {
 
 /// A planner's or parser's error: it saw the SQL and the data sets' columns, no rows.
 pub(crate) fn syntax(error: &DataFusionError) -> Refusal {
-    let text = error.strip_backtrace();
+    let text = error.find_root().strip_backtrace();
     let text = text.lines().next().unwrap_or_default();
     let plain = [
         "SQL error: ParserError(",
@@ -136,7 +184,7 @@ pub(crate) fn syntax(error: &DataFusionError) -> Refusal {
         RefusalKind::Syntax
     };
     let instead = if function {
-        "use COUNT(*), COUNT(DISTINCT person), SUM and CASE"
+        "use the functions of docs/sql.md"
     } else {
         "correct the SQL"
     };

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::functions::{self, Operators, Types};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion::common::{DataFusionError, TableReference, plan_err};
+use datafusion::common::{DataFusionError, ParamValues, TableReference, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
+use datafusion::functions_aggregate::{average, count, min_max, stddev, sum, variance};
+use datafusion::functions_window::{lead_lag, nth_value, rank, row_number};
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion::logical_expr::{
     AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableProviderFilterPushDown, TableSource,
     WindowUDF,
@@ -89,23 +92,61 @@ impl fmt::Debug for Shell {
     }
 }
 
-/// What the planner may look up: the agreement's data sets, COUNT and SUM. There is no other
-/// function to find, so no other can be called.
+/// Functions by their names.
+type Named<T> = &'static [(&'static str, fn() -> Arc<T>)];
+
+/// The aggregates.
+const AGGREGATES: Named<AggregateUDF> = &[
+    ("count", count::count_udaf),
+    ("sum", sum::sum_udaf),
+    ("min", min_max::min_udaf),
+    ("max", min_max::max_udaf),
+    ("avg", average::avg_udaf),
+    ("var", variance::var_samp_udaf),
+    ("variance", variance::var_samp_udaf),
+    ("var_samp", variance::var_samp_udaf),
+    ("var_pop", variance::var_pop_udaf),
+    ("stddev", stddev::stddev_udaf),
+    ("stddev_samp", stddev::stddev_udaf),
+    ("stddev_pop", stddev::stddev_pop_udaf),
+];
+
+/// What else may stand before OVER.
+const WINDOWS: Named<WindowUDF> = &[
+    ("row_number", row_number::row_number_udwf),
+    ("rank", rank::rank_udwf),
+    ("dense_rank", rank::dense_rank_udwf),
+    ("lag", lead_lag::lag_udwf),
+    ("lead", lead_lag::lead_udwf),
+    ("first_value", nth_value::first_value_udwf),
+];
+
+/// What the planner may look up: the agreement's data sets, and the functions on the lists.
+/// There is no other function to find, so no other can be called.
 pub(crate) struct Tables<'a> {
     datasets: &'a BTreeMap<DatasetName, DatasetSpec>,
     planners: Vec<Arc<dyn ExprPlanner>>,
+    types: Arc<dyn TypePlanner>,
     options: ConfigOptions,
 }
 
 impl<'a> Tables<'a> {
-    pub(crate) fn new(datasets: &'a BTreeMap<DatasetName, DatasetSpec>) -> Self {
+    /// The tables, and the parameters by which operators on them are told apart.
+    pub(crate) fn new(
+        datasets: &'a BTreeMap<DatasetName, DatasetSpec>,
+        params: ParamValues,
+    ) -> Self {
         let mut options = ConfigOptions::new();
         options.sql_parser.parse_float_as_decimal = true;
         options.sql_parser.collect_spans = true;
         options.sql_parser.map_string_types_to_utf8view = false;
         Self {
             datasets,
-            planners: vec![Arc::new(AggregateFunctionPlanner)],
+            planners: vec![
+                Arc::new(AggregateFunctionPlanner),
+                Arc::new(Operators::new(params)),
+            ],
+            types: Arc::new(Types),
             options,
         }
     }
@@ -133,8 +174,12 @@ impl ContextProvider for Tables<'_> {
         &self.planners
     }
 
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::clone(&self.types))
+    }
+
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        crate::after::function(name)
+        functions::named(name).or_else(|| crate::after::function(name))
     }
 
     fn get_higher_order_meta(&self, _: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -142,21 +187,13 @@ impl ContextProvider for Tables<'_> {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        use datafusion::functions_aggregate::{average, count, stddev, sum, variance};
-        Some(match name {
-            "count" => count::count_udaf(),
-            "sum" => sum::sum_udaf(),
-            "avg" => average::avg_udaf(),
-            "var" | "variance" | "var_samp" => variance::var_samp_udaf(),
-            "var_pop" => variance::var_pop_udaf(),
-            "stddev" | "stddev_samp" => stddev::stddev_udaf(),
-            "stddev_pop" => stddev::stddev_pop_udaf(),
-            _ => return None,
-        })
+        let (_, function) = AGGREGATES.iter().find(|(known, _)| *known == name)?;
+        Some(function())
     }
 
-    fn get_window_meta(&self, _: &str) -> Option<Arc<WindowUDF>> {
-        None
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        let (_, function) = WINDOWS.iter().find(|(known, _)| *known == name)?;
+        Some(function())
     }
 
     fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
@@ -168,7 +205,7 @@ impl ContextProvider for Tables<'_> {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        Vec::new()
+        functions::names().map(str::to_owned).collect()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
@@ -176,10 +213,10 @@ impl ContextProvider for Tables<'_> {
     }
 
     fn udaf_names(&self) -> Vec<String> {
-        vec!["count".into(), "sum".into()]
+        AGGREGATES.iter().map(|(name, _)| (*name).into()).collect()
     }
 
     fn udwf_names(&self) -> Vec<String> {
-        Vec::new()
+        WINDOWS.iter().map(|(name, _)| (*name).into()).collect()
     }
 }

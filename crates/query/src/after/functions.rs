@@ -8,23 +8,18 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, internal_err};
-use datafusion::functions::core;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-/// The function of this name, if it may stand above the aggregate.
+/// The function of this name, if it may stand above the aggregate alone: those that rows know
+/// too are [there](crate::functions).
 pub(crate) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
-    match name {
-        "coalesce" => return Some(core::coalesce()),
-        "nullif" => return Some(core::nullif()),
-        _ => {}
-    }
     let name = NUMERIC.iter().find(|known| **known == name)?;
     Some(Arc::new(ScalarUDF::from(Numeric::new(name))))
 }
 
-const NUMERIC: [&str; 6] = ["round", "trunc", "floor", "ceil", "sqrt", "abs"];
+const NUMERIC: [&str; 2] = ["trunc", "sqrt"];
 
 /// A function of a number, and perhaps of a number of digits.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -39,7 +34,7 @@ impl Numeric {
         let one = datafusion::logical_expr::TypeSignature::Exact(float.clone());
         let two =
             datafusion::logical_expr::TypeSignature::Exact([float, vec![DataType::Int64]].concat());
-        let takes_digits = matches!(name, "round" | "trunc");
+        let takes_digits = name == "trunc";
         let signature = match takes_digits {
             true => Signature::one_of(vec![one, two], Volatility::Immutable),
             false => Signature::one_of(vec![one], Volatility::Immutable),

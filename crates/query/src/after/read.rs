@@ -11,8 +11,9 @@ use incamera_types::Date;
 use super::quantity::Quantity;
 use super::term::{Arithmetic, Call, Compare, unscaled};
 use super::{By, Datum, Output, Step, Term};
-use crate::lineage::{bare, not_allowed};
+use crate::lineage::bare;
 use crate::refusal::{Refusal, RefusalKind};
+use crate::refused::not_allowed;
 
 /// A plan, split at its top aggregate.
 pub(crate) struct Above<'p> {
@@ -295,6 +296,10 @@ impl Reader<'_> {
 
     fn call(&self, function: &ScalarFunction) -> Read {
         let name = function.func.name();
+        if let ("/", [above, below]) = (name, function.args.as_slice()) {
+            let (above, below) = (self.boxed(above)?, self.boxed(below)?);
+            return Ok(Term::Arithmetic(above, Arithmetic::Over, below));
+        }
         let (call, arguments) = match (name, function.args.as_slice()) {
             ("round", args) => (Call::Round(digits(args)?), first(args)),
             ("trunc", args) => (Call::Trunc(digits(args)?), first(args)),

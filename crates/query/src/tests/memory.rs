@@ -84,7 +84,7 @@ fn run_within(checked: &CheckedQuery, bytes: u64) -> Result<RawAggregate, QueryE
 fn the_engine_keeps_to_the_estimate() {
     let mut checked = checked(&[], "", "");
     checked.most_people = PEOPLE.into();
-    let estimate = memory::of_joins(&checked);
+    let estimate = memory::of_plan(&checked);
     let raw = run_within(&checked, estimate).unwrap();
     assert_eq!(exact(&raw)[0], PEOPLE.into());
     // Most of it is needed when everybody has all rows: the pool is the engine's.
@@ -104,23 +104,23 @@ fn the_estimate_follows_what_is_declared() {
         ..plain.clone()
     };
     assert_eq!(
-        memory::of_joins(&twice),
-        2 * memory::of_joins(&plain),
+        memory::of_plan(&twice),
+        2 * memory::of_plan(&plain),
         "people"
     );
     let rows = "{ purchases = 30, mailing = 1 }";
     let more = checked(&[("rows", rows)], "", "");
     assert_eq!(
-        memory::of_joins(&more),
-        3 * memory::of_joins(&plain),
+        memory::of_plan(&more),
+        3 * memory::of_plan(&plain),
         "rows a person"
     );
     assert_eq!(needed(&plain, 1000), base + 2 * 3 * 3 * 1000, "parts");
     let category = ", \"purchases.category\"";
     let pushed = checked(&[], category, "AND purchases.category = 'food'");
     assert_eq!(
-        memory::of_joins(&pushed),
-        memory::of_joins(&plain),
+        memory::of_plan(&pushed),
+        memory::of_plan(&plain),
         "a text that no join gathers"
     );
     let columns = ", \"purchases.category\", \"mailing.campaign\"";

@@ -3,12 +3,15 @@
 mod aggregates;
 mod clipped;
 mod filters;
+mod functions;
 mod hostile;
 mod invariants;
 mod memory;
+mod nested;
 mod public;
 mod real;
 mod refusals;
+mod rows;
 mod sealed;
 mod swapped;
 mod tables;

@@ -126,7 +126,7 @@ fn i7_a_row_meets_one_row_at_most_of_a_public_data_set_with_keys() {
 
 #[test]
 fn what_may_meet_many_rows_is_counted_as_many() {
-    let of_joins = |on: &str, rows| memory::of_joins(&joined(on, rows, ""));
+    let of_joins = |on: &str, rows| memory::of_plan(&joined(on, rows, ""));
     assert_eq!(
         of_joins(EQUAL, 1),
         of_joins(EQUAL, 1_000),
@@ -135,7 +135,7 @@ fn what_may_meet_many_rows_is_counted_as_many() {
     // The engine puts what has no key last, but where the join is a LEFT one.
     let checked = |rows| {
         let sql = ABOVE.replacen("JOIN regions", "LEFT JOIN regions", 1);
-        memory::of_joins(&joined(&sql, rows, ""))
+        memory::of_plan(&joined(&sql, rows, ""))
     };
     let (few, many) = (checked(1), checked(1_000));
     assert!(many - few > 999 * 5 * 100_000 * 48, "{few} {many}");

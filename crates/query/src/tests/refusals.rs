@@ -59,8 +59,8 @@ fn run(file: &str, text: &str) {
             .map(|(a, b)| (a.as_str(), b.as_str()))
             .collect();
         let agreement = agreement(case.sql.trim_end(), &settings);
-        let (said, at) = match prove(&agreement, query(&agreement)) {
-            Ok(_) => ("accepted".to_owned(), None),
+        let (said, at, why) = match prove(&agreement, query(&agreement)) {
+            Ok(_) => ("accepted".to_owned(), None, String::new()),
             Err(refusal) => {
                 let at = refusal
                     .span()
@@ -69,13 +69,14 @@ fn run(file: &str, text: &str) {
                 (
                     format!("refused {}: {}", refusal.kind(), refusal.what()),
                     at,
+                    refusal.why().to_owned(),
                 )
             }
         };
         let place_wrong = case.at.is_some() && at != case.at;
         if said != case.expected || place_wrong {
             wrong.push(format!(
-                "{}\n{}expected {} {:?}\nfound    {said} {at:?}",
+                "{}\n{}expected {} {:?}\nfound    {said} {at:?} {why}",
                 case.place, case.sql, case.expected, case.at
             ));
         }
@@ -93,7 +94,7 @@ macro_rules! files {
     )*};
 }
 
-files! { accepted clauses joins expressions answers }
+files! { accepted clauses joins expressions answers nested }
 
 #[test]
 fn kinds_have_distinct_words() {
