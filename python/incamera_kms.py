@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import urllib.parse
+import warnings
 
 import pyarrow
 import pyarrow.parquet
@@ -29,7 +30,15 @@ class EndpointError(Exception):
 
 
 class Refused(EndpointError):
-    """There is no such key to give: the reason says why."""
+    """There is no such key to give: the reason says why.
+
+    `kind` is `not-for-purpose` for a part that no column of is sealed for the purpose, `replaced`
+    for one that the newest version does not have, and None for every other reason.
+    """
+
+    def __init__(self, reason, kind=None):
+        super().__init__(reason)
+        self.kind = kind
 
 
 def _document(path):
@@ -78,8 +87,10 @@ def _ask(path, verb, question):
         raise EndpointError(f"the answer ({status}) is not JSON") from error
     if status == 200:
         return answer
-    kind = Refused if status == 403 else EndpointError
-    raise kind(answer.get("error", f"the endpoint answered {status}"))
+    reason = answer.get("error", f"the endpoint answered {status}")
+    if status == 403:
+        raise Refused(reason, answer.get("kind"))
+    raise EndpointError(reason)
 
 
 class KmsClient(encryption.KmsClient):
@@ -128,26 +139,57 @@ def factory():
 def open_parts(folder, endpoint):
     """Opens each part of a sealed data set that has a column for the endpoint's purpose.
 
-    Parts of people who did not agree to the purpose are passed over: they have no key for it.
-    Gives pairs of a `ParquetFile` and the factory that must outlive it.
+    Parts of people who did not agree to the purpose are passed over: they have no key for it. So
+    are files that the newest version does not have, beside those that it has. Every other
+    refusal is raised, and so is the last one where no part opens. Gives pairs of a `ParquetFile`
+    and the factory that must outlive it.
     """
+    refused, opened = None, False
     for path in sorted(pathlib.Path(folder, "parts").glob("*.parquet")):
         crypto = factory()
         properties = crypto.file_decryption_properties(connection(endpoint))
         try:
-            yield pyarrow.parquet.ParquetFile(path, decryption_properties=properties), crypto
-        except Refused:
+            part = pyarrow.parquet.ParquetFile(path, decryption_properties=properties)
+        except Refused as refusal:
+            if refusal.kind is None:
+                raise
+            if refused is None or refusal.kind == "replaced":
+                refused = refusal
             continue
+        opened = True
+        yield part, crypto
+    if not opened:
+        raise refused or EndpointError(f"`{folder}` has no parts: is it a sealed data set?")
 
 
 def read_columns(folder, columns, endpoint):
-    """Reads `columns` of a sealed data set from every part that the purpose opens.
+    """Reads `columns` of a sealed data set, in this order, from every part that the purpose opens.
 
-    Raises `Refused` for a column that is not sealed for the purpose.
+    Parts that were sealed before the data set had one of the columns are left out, as the room
+    leaves them out of a query that reads it; a warning says how many. Raises `Refused` for a
+    column that is not sealed for the purpose, and for one that no part has. Where `columns` is
+    None, all are read, and all parts must have the same.
     """
-    tables = [part.read(columns=columns) for part, _crypto in open_parts(folder, endpoint)]
+    tables, lacking, without = [], set(), 0
+    for part, _crypto in open_parts(folder, endpoint):
+        missing = set(columns or ()) - set(part.schema_arrow.names)
+        if missing:
+            lacking |= missing
+            without += 1
+            continue
+        table = part.read(columns=columns)
+        tables.append(table if columns is None else table.select(columns))
+    names = ", ".join(f"`{name}`" for name in sorted(lacking))
     if not tables:
-        raise Refused("no part of the data set is sealed for the purpose")
+        raise Refused(f"no part that opens for the purpose has the column {names}")
+    if without:
+        warnings.warn(
+            f"{without} of {without + len(tables)} parts were sealed without {names}: their rows "
+            "are left out until the data set is sealed again",
+            stacklevel=2,
+        )
+    if any(table.schema.names != tables[0].schema.names for table in tables):
+        raise ValueError("parts have different columns: name those to read")
     return pyarrow.concat_tables(tables)
 
 

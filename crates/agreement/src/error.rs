@@ -26,14 +26,17 @@ pub struct Problem {
     pub help: String,
 }
 
+impl Problem {
+    /// `line 60, column 19`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("line {}, column {}", self.line, self.column)
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, column, .. } = self;
-        write!(
-            f,
-            "line {line}, column {column}: {}: {}",
-            self.what, self.help
-        )
+        write!(f, "{}: {}: {}", self.place(), self.what, self.help)
     }
 }
 

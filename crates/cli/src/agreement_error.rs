@@ -25,7 +25,11 @@ fn invalid(path: &Path, error: &AgreementError) -> Failure {
     let text = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let mut failure = Failure::failed(format!("`{}` is not a valid agreement", path.display()));
     for problem in error.problems().take(MAX_SHOWN) {
-        failure = failure.why(problem.to_string());
+        failure = failure.why(match problem == error.first() {
+            // What to do about the first one is the hint.
+            true => format!("{}: {}", problem.place(), problem.what),
+            false => problem.to_string(),
+        });
     }
     failure.hint = Some(error.first().help.clone());
     // A file that is something else (somebody's data, say) is not shown.

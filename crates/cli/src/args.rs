@@ -7,7 +7,7 @@ mod sealing;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use incamera_types::{
     AnalystName, AnalystRef, DatasetName, IdKind, PartyName, PurposeName, QueryName,
 };
@@ -300,9 +300,10 @@ pub enum Template {
 
 /// Arguments of `agreement new`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("from").args(["template", "data"]).required(true).multiple(true)))]
 pub struct AgreementNew {
     /// What the agreement is for.
-    #[arg(long = "for", value_enum, required_unless_present = "data")]
+    #[arg(long = "for", value_enum)]
     pub template: Option<Template>,
     /// Propose columns, types and bounds from CSV or Parquet files, or folders of such, each a
     /// data set named after it. Shows no value of a file.

@@ -4,14 +4,17 @@ mod agreement;
 mod agreement_diff;
 mod agreement_new;
 mod before;
+mod behind;
 mod clipped;
 mod data;
 #[cfg(feature = "simulated")]
 mod demo;
+mod home;
 mod init;
 mod keeping;
 mod kept_until;
 mod matching;
+mod own_data;
 mod parameters;
 mod query;
 mod register;

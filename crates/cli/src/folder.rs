@@ -81,11 +81,17 @@ impl Folder {
     pub fn sealing_lock(&self, agreement: &AgreementId) -> Result<std::fs::File, Failure> {
         let path = self.consents(agreement).with_extension("lock");
         let opened = || {
+            // A backup may leave out an empty folder.
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
             let file = std::fs::File::create(&path)?;
             file.lock()?;
             Ok::<_, std::io::Error>(file)
         };
-        opened().or_fail(format!("`{}` was not locked", path.display()))
+        opened()
+            .or_fail(format!("`{}` was not locked", path.display()))
+            .map_err(|failure| failure.or_hint("see that the party's folder can be written"))
     }
 
     /// Held by the party's service for as long as it runs: a second one would share its ledger

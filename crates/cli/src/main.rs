@@ -4,6 +4,7 @@
 
 mod agreement_error;
 mod args;
+mod ask;
 mod clock;
 mod commands;
 mod endpoint;
@@ -14,6 +15,7 @@ mod newer;
 mod printer;
 mod receipt;
 mod spending;
+mod words;
 
 use std::process::ExitCode;
 

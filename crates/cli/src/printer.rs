@@ -82,6 +82,14 @@ impl Printer {
         }
     }
 
+    /// What a person may do next, for the end of a result; `--quiet` drops it.
+    pub fn guide(&self, lines: String) -> String {
+        match self.quiet {
+            true => String::new(),
+            false => lines,
+        }
+    }
+
     /// A note beside the result.
     pub fn note(&self, text: impl AsRef<str>) {
         if !self.quiet {

@@ -8,7 +8,7 @@ use incamera_wire::v1 as wire;
 
 use crate::manifest::{Part, SealedColumn, SignedManifest, sealed_column};
 use crate::plan;
-use crate::sealing::{Consent, SealError, SealJob, job_error, register};
+use crate::sealing::{Consent, SealError, SealJob, register};
 
 /// The classes that the version before has: a few more rows of them say nothing new of anybody.
 pub(crate) fn classes(job: &SealJob<'_>) -> BTreeSet<ConsentClass> {
@@ -25,7 +25,7 @@ pub(crate) fn check(job: &SealJob<'_>) -> Result<(), SealError> {
     let rules = [
         (
             !matches!(job.consent, Consent::Column) || spec.public,
-            "it says its people's consents, and a person's new row may take back what an older one allows: seal all of it again with `--replace`",
+            "it says its people's consents, and a person's new row may take back what an older one allows",
         ),
         (
             Some(before.digest()) == job.previous,
@@ -39,43 +39,50 @@ pub(crate) fn check(job: &SealJob<'_>) -> Result<(), SealError> {
         ),
         (
             before.public() == spec.public,
-            "`public` has changed since the version before: seal all of it again with `--replace`",
+            "`public` has changed since the version before",
         ),
         (
             before.key_epoch() == job.key_epoch,
-            "the version before has another generation of purpose keys: seal all of it again with `--replace`",
+            "the version before has another key epoch",
         ),
         (
             before.matching_epoch() == job.matching_epoch && before.partitions() == job.partitions,
-            "the matching epoch or the number of partitions has changed since the version before: seal all of it again with `--replace`",
+            "the matching epoch or the number of partitions has changed since the version before",
         ),
         (
             before.register() == register(job),
-            "the consents have changed since the version before: seal all of it again with `--replace`",
+            "the consents have changed since the version before",
         ),
         (
             before.own_consents() == spec.purposes_column().is_some(),
-            "the source of consents has changed since the version before: seal all of it again with `--replace`",
+            "the source of consents has changed since the version before",
         ),
         (
             before
                 .columns()
                 .iter()
                 .all(|old| same(old, spec.column(&old.name))),
-            "a column has another type or other purposes than in the version before, or is gone: seal all of it again with `--replace`",
+            "a column has another type or other purposes than in the version before, or is gone",
         ),
         (
             in_order(job, before),
-            "the columns stand in another order than in the version before: seal all of it again with `--replace`",
+            "the columns stand in another order than in the version before",
         ),
         (
             !spec.public || before.columns().len() == spec.stored_columns().count(),
-            "a public data set has no columns that only some of its rows have: seal all of it again with `--replace`",
+            "a public data set has no columns that only some of its rows have",
         ),
     ];
     match rules.into_iter().find(|(holds, _)| !holds) {
-        Some((_, reason)) => Err(job_error(job, reason)),
+        Some((_, reason)) => Err(not_added(job, reason)),
         None => Ok(()),
+    }
+}
+
+fn not_added(job: &SealJob<'_>, reason: &'static str) -> SealError {
+    SealError::NotAdded {
+        dataset: job.spec.name.clone(),
+        reason,
     }
 }
 
@@ -113,7 +120,7 @@ pub(crate) fn beside(
         return Ok(written);
     };
     let mut parts =
-        parts_of(before).ok_or_else(|| job_error(job, "the version before does not read"))?;
+        parts_of(before).ok_or_else(|| not_added(job, "the version before does not read"))?;
     for (part, checked) in parts.iter_mut().zip(before.parts()) {
         if !job.spec.public {
             part.absent = absent(job, checked);
@@ -121,9 +128,8 @@ pub(crate) fn beside(
     }
     parts.extend(written);
     if parts.len() > MAX_PARTS {
-        let reason =
-            "it would have more parts than a data set may: seal all of it again with `--replace`";
-        return Err(job_error(job, reason));
+        let reason = "it would have more parts than a data set may";
+        return Err(not_added(job, reason));
     }
     Ok(parts)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use incamera_types::{ConsentClass, UnixTime};
+use incamera_types::{ColumnType, ConsentClass, UnixTime};
 use serde::Serialize;
 
 use crate::manifest::Manifest;
@@ -29,7 +29,7 @@ pub struct Inspection {
     pub register: Option<String>,
     /// Whether it was sealed by the consents of its own `purposes` column.
     pub own_consents: bool,
-    /// The generation of purpose keys.
+    /// The key epoch.
     pub key_epoch: u32,
     /// The matching epoch of its pseudonyms.
     pub matching_epoch: u32,
@@ -54,7 +54,8 @@ pub struct InspectedColumn {
     pub name: String,
     /// Its type.
     pub ty: String,
-    /// The purposes that it serves.
+    /// The purposes that it is declared for; a pseudonym also opens for those of the other
+    /// columns of its class.
     pub purposes: Vec<String>,
 }
 
@@ -152,8 +153,7 @@ impl fmt::Display for Inspection {
             writeln!(f, "public      sealed for nobody")?;
         }
         for column in &self.columns {
-            let purposes = column.purposes.join(", ");
-            writeln!(f, "column      {} {} [{purposes}]", column.name, column.ty)?;
+            writeln!(f, "column      {column}")?;
         }
         if !self.revoked.is_empty() {
             writeln!(f, "revoked     {}", self.revoked.join(", "))?;
@@ -165,6 +165,21 @@ impl fmt::Display for Inspection {
             writeln!(f, "class       {class}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for InspectedColumn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} [{}", self.name, self.ty, self.purposes.join(", "))?;
+        // People open beside whatever is known of them.
+        match (
+            self.ty == ColumnType::Pseudonym.to_string(),
+            self.purposes.is_empty(),
+        ) {
+            (true, true) => f.write_str("for any purpose that a column of its class opens for]"),
+            (true, false) => f.write_str("; and any that another column of its class opens for]"),
+            (false, _) => f.write_str("]"),
+        }
     }
 }
 

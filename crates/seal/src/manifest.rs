@@ -411,7 +411,7 @@ impl Manifest {
     pub fn version(&self) -> u64 {
         self.version
     }
-    /// Which generation of purpose keys wraps the data keys.
+    /// The key epoch whose purpose keys wrap the data keys.
     #[must_use]
     pub fn key_epoch(&self) -> u32 {
         self.key_epoch

@@ -44,7 +44,7 @@ use crate::writer::ENCRYPTED_MAGIC;
 #[non_exhaustive]
 pub enum PartFileError {
     /// The file cannot be read.
-    #[error("part `{file_id}` of `{dataset}` cannot be read: push the data set again")]
+    #[error("part `{file_id}` of `{dataset}` cannot be read")]
     Io {
         /// The data set.
         dataset: DatasetName,
@@ -55,7 +55,7 @@ pub enum PartFileError {
         source: io::Error,
     },
     /// Another length or digest.
-    #[error("part `{file_id}` of `{dataset}` was changed or cut off: push the data set again")]
+    #[error("part `{file_id}` of `{dataset}` was changed or cut off")]
     Changed {
         /// The data set.
         dataset: DatasetName,

@@ -113,7 +113,7 @@ pub struct SealJob<'a> {
     pub previous: Option<ManifestDigest>,
     /// The version before, where its parts stay and what is sealed is added to them.
     pub append_to: Option<&'a SignedManifest>,
-    /// The generation of purpose keys to wrap with. Where rows are not added to the version
+    /// The key epoch to wrap with. Where rows are not added to the version
     /// before but take its rows' place, the ring's next one if that is later: keys are new then.
     pub key_epoch: u32,
     /// What the version before hands on.
@@ -264,6 +264,14 @@ pub enum SealError {
         /// The data set.
         dataset: String,
         /// What is wrong.
+        reason: &'static str,
+    },
+    /// The rows cannot stand beside those of the version before.
+    #[error("no rows can be added to `{dataset}` as it is sealed: {reason}")]
+    NotAdded {
+        /// The data set.
+        dataset: DatasetName,
+        /// What is in the way.
         reason: &'static str,
     },
     /// The owner's file is refused.

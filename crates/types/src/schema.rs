@@ -17,9 +17,7 @@ pub const MAX_PRECISION: u8 = 18;
 #[non_exhaustive]
 pub enum TypeError {
     /// Not one of the types.
-    #[error(
-        "`{found}` is not a type: use bool, int, decimal(precision,scale), text, date, timestamp, pseudonym or purposes"
-    )]
+    #[error("`{found}` is not a type")]
     Unknown {
         /// The text found.
         found: String,

@@ -38,6 +38,12 @@ pub enum FormatError {
         /// What the bytes say they are (cut to 64 characters).
         found: String,
     },
+    /// Nothing says what it is.
+    #[error("this does not say what it is, and `{expected}` does: it is empty or damaged")]
+    Nameless {
+        /// The kind that was wanted.
+        expected: Format,
+    },
     /// More bytes than this kind may have.
     #[error("{found} bytes are more than the {limit} that are read")]
     TooLarge {
@@ -83,10 +89,13 @@ impl Format {
     /// Accepts `found` if it names this kind and version.
     ///
     /// # Errors
-    /// [`FormatError::Unknown`].
+    /// [`FormatError::Unknown`] or [`FormatError::Nameless`].
     pub fn expect(self, found: &str) -> Result<(), FormatError> {
         if found == self.as_str() {
             return Ok(());
+        }
+        if found.is_empty() {
+            return Err(FormatError::Nameless { expected: self });
         }
         Err(FormatError::Unknown {
             expected: self,
@@ -132,6 +141,12 @@ mod tests {
         let error = Format::Grant.expect("incamera-grant/2").unwrap_err();
         assert!(error.to_string().contains("incamera-grant/2"));
         assert_eq!(Format::Grant.namespace(), "incamera-grant");
+        // An empty file is no later version.
+        let error = Format::Grant.expect("").unwrap_err().to_string();
+        assert!(
+            error.contains("empty or damaged") && !error.contains("newer"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -101,7 +101,9 @@ fn output(item: &Item<'_>, name: &str, words: &Words) -> Option<String> {
 fn occurs(words: &BTreeSet<String>, name: &str) -> bool {
     let unnamed = name.split_once('_');
     words.contains(name)
-        || unnamed.is_some_and(|(function, of)| words.contains(function) && (of == "rows" || words.contains(of)))
+        || unnamed.is_some_and(|(function, of)| {
+            words.contains(function) && (of == "rows" || words.contains(of))
+        })
 }
 
 fn groups(item: &Item<'_>, words: &Words) -> Option<Vec<GroupKey>> {

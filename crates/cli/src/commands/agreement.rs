@@ -163,11 +163,11 @@ pub fn sign(arguments: &AgreementSign, printer: &Printer) -> Done {
     }
     std::fs::write(&path, signature.to_armor()).or_fail(what)?;
     let text = format!(
-        "`{}` has signed version {} of `{}`\n  give the others  {}\n  digest           {}",
+        "`{}` has signed version {} of `{}`{}\n  digest           {}",
         folder.name(),
         agreement.version,
         agreement.name,
-        path.display(),
+        printer.guide(format!("\n  give the others  {}", path.display())),
         agreement.digest
     );
     let document = json!({ "party": folder.name(), "signature": path, "digest": agreement.digest });

@@ -47,7 +47,8 @@ pub fn run(arguments: &AgreementNew, printer: &Printer) -> Done {
         1 => "1 place says FILL IN; then: incamera agreement check".to_owned(),
         some => format!("{some} places say FILL IN; then: incamera agreement check"),
     };
-    let shown = format!("a starting file is in {}\n  next  {next}", out.display());
+    let guide = printer.guide(format!("\n  next  {next}"));
+    let shown = format!("a starting file is in {}{guide}", out.display());
     printer.result(
         shown,
         "incamera-agreement-draft/1",

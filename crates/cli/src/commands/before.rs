@@ -5,7 +5,7 @@ use incamera_seal::{Inherited, KeyRing, SignedManifest, count_rows};
 use incamera_types::ManifestDigest;
 
 use super::data::read_manifest;
-use super::seal::Home;
+use super::home::Home;
 use super::status;
 use crate::failure::Failure;
 use crate::printer::Printer;
@@ -16,7 +16,7 @@ pub struct Before {
     pub version: u64,
     /// The digest of its manifest.
     pub digest: ManifestDigest,
-    /// The generation of its purpose keys.
+    /// Its key epoch.
     pub key_epoch: u32,
     /// What it hands on.
     pub inherits: Inherited,

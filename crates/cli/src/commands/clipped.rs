@@ -3,22 +3,22 @@
 //! The numbers are exact. They go to the owner's terminal and nowhere else: nothing is sent,
 //! written or logged.
 
-use std::path::Path;
-
 use incamera_query::{Clipped, ClippedError, ClippedSum, check};
-use incamera_seal::{Inherited, OwnRows, SealError, SealJob, own_rows};
+use incamera_seal::{OwnRows, SealError, own_rows};
 use incamera_types::{Params, PurposeName};
 use serde_json::json;
 
 use super::agreement::refused;
 use super::data::own_dataset;
-use super::seal::{Home, mend_address, not_done, show_step};
+use super::home::{Home, Reading};
+use super::seal::{mend_address, not_done, show_step};
 use super::{block_on, parameters};
 use crate::agreement_error;
 use crate::args::DataClipped;
 use crate::failure::{Done, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
+use crate::words::people;
 
 /// Reads the file, adds up person by person, and says what lies outside the clamps.
 pub fn run(arguments: &DataClipped, printer: &Printer) -> Done {
@@ -30,11 +30,7 @@ pub fn run(arguments: &DataClipped, printer: &Printer) -> Done {
     let params = parameters::read(query, &arguments.params)?;
     let checked = check(&agreement, query, &params)
         .map_err(|refusal| refused(&file, &agreement, query, &refusal))?;
-    let home = Home {
-        folder: &folder,
-        agreement: &agreement,
-        spec,
-    };
+    let home = Home::new(&folder, &agreement, spec);
     let rows = read(&home, arguments, &query.purpose, printer)?;
     let clipped = block_on(async {
         let clipped = checked.clipped(&spec.name, &rows.batches).await;
@@ -69,27 +65,14 @@ fn read(
     let people = |id: &str| crosswalk.as_ref()?.pseudonym(id);
     let consents = home.consents()?;
     let bar = printer.progress("reading", None);
-    let job = SealJob {
-        spec: home.spec,
-        agreement_id: home.agreement.id,
-        version: 1,
-        previous: None,
-        append_to: None,
-        key_epoch: 1,
-        inherits: Inherited::default(),
-        matching_epoch: home.agreement.matching.epoch,
-        partitions: home.agreement.matching.partitions,
-        purposes: &home.agreement.leaf_purposes(),
-        branches: &home.branches(),
-        renamed: &home.agreement.renamed_purposes(),
+    let mut progress = |step| show_step(&bar, step);
+    let job = home.job(Reading {
         source: &source,
         id_column: arguments.file.id_column.as_deref(),
         people: &people,
-        consent: consents.as_consent(),
-        out: Path::new(""),
-        limits: home.folder.config.sealing.limits(),
-        progress: &mut |step| show_step(&bar, step),
-    };
+        consents: &consents,
+        progress: &mut progress,
+    });
     let rows = own_rows(job, purpose);
     bar.finish_and_clear();
     rows.map_err(|error| {
@@ -121,7 +104,8 @@ fn show(
     lines.extend(clipped.sums.iter().flat_map(sum));
     if let (Some(cap), above @ 1..) = (clipped.rows_a_person, clipped.people_above_rows) {
         lines.push(format!(
-            "  {above} people have more than {cap} rows that pass the conditions below: only {cap} of them count in an answer, by lot; here all do"
+            "  with more than {cap} rows that pass the conditions below: {}; only {cap} of each one's count in an answer, by lot; here all do",
+            people(above)
         ));
     }
     lines.extend(filters(clipped));

@@ -9,7 +9,7 @@ use incamera_net::services::{
     PartHeader, PushFrame, PushReply, RegisterManifestRequest, push_frame,
 };
 use incamera_seal::{
-    MANIFEST_FILE, PartFileError, SignedManifest, check_part_file, destroy_superseded,
+    MANIFEST_FILE, SignedManifest, check_part_file, destroy_superseded,
     inspect as inspect_manifest, open_manifest, part_path, peek_manifest, read_manifest_file,
 };
 use incamera_types::limits::CHUNK_BYTES;
@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
+use super::behind::{self, Behind};
 use super::keeping::Newest;
 use super::room_client::{self, status_failure};
 use super::{block_on, kept_until};
@@ -113,13 +114,15 @@ pub fn push(arguments: &DataPush, printer: &Printer) -> Done {
     };
     let pushed = push_all(&folder, &agreement, &manifests, newest.as_ref(), printer);
     let pushed = block_on(pushed)?;
+    let behind = behind::after_push(&folder, agreement.agreement(), &manifests);
     let text: Vec<String> = pushed.iter().map(Pushed::text).collect();
     let sets: Vec<_> = pushed.iter().map(Pushed::document).collect();
-    printer.result(
-        text.join("\n"),
-        "incamera-pushed/1",
-        &json!({ "datasets": sets }),
-    );
+    let waiting: Vec<_> = behind.iter().map(Behind::document).collect();
+    let document = json!({ "datasets": sets, "opens_nothing": waiting });
+    printer.result(text.join("\n"), "incamera-pushed/1", &document);
+    for one in behind {
+        printer.warn(one.text());
+    }
     Ok(())
 }
 
@@ -157,14 +160,11 @@ fn whole(folder: &Folder, agreement: &Agreement, manifest: &SignedManifest) -> D
     for part in manifest.parts() {
         let path = part_path(&sealed, &part.file_id);
         check_part_file(&path, manifest, part).map_err(|error| {
-            let why = match error {
-                PartFileError::Changed { .. } => "is not as it was sealed",
-                _ => "cannot be read",
-            };
             Failure::failed(format!("`{name}` is damaged here: nothing was pushed"))
-                .why(format!("the part `{}` {why}", path.display()))
+                .because(&error)
                 .hint(format!(
-                    "put the file back, or seal the data set again: `incamera data seal {name} --data FILE`"
+                    "put `{}` back from a backup, or seal the data set again: `incamera data seal {name} --data FILE`",
+                    path.display()
                 ))
         })?;
     }
@@ -328,11 +328,12 @@ pub fn inspect(arguments: &DataInspect, printer: &Printer) -> Done {
         false => arguments.path.clone(),
     };
     let what = format!("`{}` was not read", path.display());
-    let signed = read_manifest_file(&path).or_fail(&what)?;
-    let manifest = peek_manifest(&signed).or_fail(&what).map_err(|failure| {
+    let read = read_manifest_file(&path).or_fail(&what);
+    let manifest = read.and_then(|signed| peek_manifest(&signed).or_fail(&what));
+    let manifest = manifest.map_err(|failure| {
         failure
             .exit(Exit::Failed)
-            .hint("name a sealed data set's folder, or its manifest")
+            .hint("name a sealed data set's folder, or the `manifest` in it; a damaged one is put back from a backup, or made anew by `incamera data seal`")
     })?;
     let inspection = inspect_manifest(&manifest);
     let text = format!("{inspection}\n{UNCHECKED}");

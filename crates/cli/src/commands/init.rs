@@ -281,10 +281,14 @@ fn simulated(_arguments: &Init) -> &'static str {
 
 fn show(arguments: &Init, public: &PublicFile, protection: &Protection, printer: &Printer) {
     let folder = arguments.folder.display();
-    let text = format!(
-        "`{}` is ready in {folder}\n  give the others  {folder}/public.toml\n  keep to yourself everything else, and {}\n  next             incamera agreement new --for ad-measurement --with {folder} --with OTHER/public.toml",
-        public.name,
+    let guide = format!(
+        "\n  give the others  {folder}/public.toml\n  keep to yourself everything else, and {}\n  next             incamera agreement new --for ad-measurement --with {folder} --with OTHER/public.toml",
         protection.back_up()
+    );
+    let text = format!(
+        "`{}` is ready in {folder}{}",
+        public.name,
+        printer.guide(guide)
     );
     printer.result(text, "incamera-init/1", public);
 }

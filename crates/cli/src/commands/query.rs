@@ -1,7 +1,6 @@
 //! `query explain | run`.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use incamera_agreement::{Agreement, Query, SignedAgreement};
@@ -24,7 +23,7 @@ use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::read_key;
 use crate::kept::{self, Place};
 use crate::printer::Printer;
-use crate::{receipt, spending};
+use crate::{ask, receipt, spending};
 
 /// How long a signed request is good for, in seconds.
 const REQUEST_LIFETIME_S: u64 = 600;
@@ -110,22 +109,18 @@ fn confirm(arguments: &QueryRun, query: &Query) -> Done {
         "`{}` costs each owner epsilon {} (a repeat costs nothing)",
         query.name, query.epsilon
     );
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("nothing was asked")
+    let nobody = || {
+        Failure::usage("nothing was asked")
             .why(format!(
                 "{cost}, and nobody is at a terminal to agree to it"
             ))
-            .hint("say `--yes` to spend it"));
-    }
-    let mut errors = std::io::stderr().lock();
-    let _ = write!(errors, "{cost}. Ask? [y/N] ");
-    let _ = errors.flush();
-    let mut line = String::new();
-    let _ = std::io::stdin().read_line(&mut line);
-    match line.trim() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::usage("nothing was asked, and nothing spent")),
-    }
+            .hint("say `--yes` to spend it")
+    };
+    ask::agreed(
+        &format!("{cost}. Ask?"),
+        "nothing was asked, and nothing spent",
+        nobody,
+    )
 }
 
 /// What came back.

@@ -10,7 +10,7 @@ use crate::failure::{Context, Failure};
 use crate::folder::Folder;
 
 /// The register that `spec` is sealed by; none if every purpose is open, or for public data.
-fn register_of<'a>(agreement: &'a Agreement, spec: &DatasetSpec) -> Option<&'a DatasetSpec> {
+pub fn register_of<'a>(agreement: &'a Agreement, spec: &DatasetSpec) -> Option<&'a DatasetSpec> {
     match agreement.consent_of(spec) {
         ConsentSource::Dataset(register) if !spec.public => Some(register),
         _ => None,

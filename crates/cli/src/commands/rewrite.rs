@@ -13,7 +13,6 @@ mod people;
 mod show;
 
 use std::collections::BTreeSet;
-use std::io::{IsTerminal as _, Write as _};
 
 use incamera_agreement::{Agreement, ConsentSource, SignedAgreement};
 use incamera_keys::SigningKey;
@@ -23,9 +22,11 @@ use incamera_types::{DatasetName, DatasetSpec, Pseudonym, PurposeName, PurposeSe
 use super::data::{own_dataset, own_manifest, read_manifest};
 use super::{kept_until, room_client};
 use crate::args::{DataConsent, DataForget, DataRetag, DataRevoke, DataRotate, Rewriting};
+use crate::ask;
 use crate::failure::{Context, Done, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
+use crate::words::people;
 use left::Left;
 use people::Ids;
 use show::Told;
@@ -208,22 +209,18 @@ fn confirm(options: &Rewriting, yes: bool, what: &str) -> Done {
     if yes || options.dry_run {
         return Ok(());
     }
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("nothing was done")
+    let nobody = || {
+        Failure::usage("nothing was done")
             .why(format!(
                 "{what}; it cannot be undone, and nobody is at a terminal to agree to it"
             ))
-            .hint("say `--yes`; `--dry-run` shows what it would do"));
-    }
-    let mut errors = std::io::stderr().lock();
-    let _ = write!(errors, "{what}; it cannot be undone. Go on? [y/N] ");
-    let _ = errors.flush();
-    let mut line = String::new();
-    let _ = std::io::stdin().read_line(&mut line);
-    match line.trim() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::usage("nothing was done")),
-    }
+            .hint("say `--yes`; `--dry-run` shows what it would do")
+    };
+    ask::agreed(
+        &format!("{what}; it cannot be undone. Go on?"),
+        "nothing was done",
+        nobody,
+    )
 }
 
 /// Brings sealed data sets to the agreement's newest purposes.
@@ -330,8 +327,8 @@ pub fn consent(arguments: &DataConsent, printer: &Printer) -> Done {
     let ids = Ids::read(&work, &arguments.ids)?;
     let chosen = work.chosen(&[])?;
     let what = format!(
-        "{} people withdraw their consent to `{}`, and old keys will be destroyed{}",
-        ids.known.len(),
+        "the consent of {} to `{}` will be withdrawn, and old keys destroyed{}",
+        people(ids.known.len() as u64),
         arguments.remove,
         work.and_dropped()
     );
@@ -369,8 +366,8 @@ pub fn forget(arguments: &DataForget, printer: &Printer) -> Done {
     let ids = Ids::read(&work, &arguments.ids)?;
     let chosen = work.chosen(&[])?;
     let what = format!(
-        "{} people will be forgotten, and old keys destroyed{}",
-        ids.known.len(),
+        "{} will be forgotten, and old keys destroyed{}",
+        people(ids.known.len() as u64),
         work.and_dropped()
     );
     confirm(&arguments.options, arguments.yes, &what)?;

@@ -11,6 +11,7 @@ use crate::args::{NewLock, PartyFolder, RingChange, RingNew, RingRecipients, Rin
 use crate::failure::{Context, Done, Failure};
 use crate::folder::{Folder, key_passphrase, strong_passphrase};
 use crate::printer::Printer;
+use crate::words::counted;
 
 /// What a ring holds, without a key.
 #[derive(Serialize)]
@@ -82,13 +83,17 @@ fn text(shown: &Shown) -> String {
             keys.dataset,
             keys.agreement_id.get(..16).unwrap_or(&keys.agreement_id),
             keys.key_epoch,
-            count(keys.purposes.len(), "purpose key"),
+            counted(keys.purposes.len() as u64, "purpose key", "purpose keys"),
             keys.purposes.join(", ")
         ));
     }
     lines.push(format!(
         "  {} and the key of noise seeds",
-        count(shown.matching_secrets, "matching secret")
+        counted(
+            shown.matching_secrets as u64,
+            "matching secret",
+            "matching secrets"
+        )
     ));
     lines.extend(recovery(shown));
     lines.join("\n")
@@ -117,11 +122,6 @@ fn recovery(shown: &Shown) -> Vec<String> {
     lines
 }
 
-fn count(number: usize, what: &str) -> String {
-    let s = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{s}")
-}
-
 /// Who can recover the ring.
 #[derive(Serialize)]
 struct Recipients {
@@ -132,19 +132,23 @@ struct Recipients {
 /// Adds and removes recovery recipients, and lists them.
 pub fn recipients(arguments: &RingRecipients, printer: &Printer) -> Done {
     let mut ring = Folder::open(&arguments.of.party)?.ring()?;
+    for key in &arguments.remove {
+        if !ring.is_recovery(key).map_err(not_changed)? {
+            return Err(Failure::failed("the recovery recipients were not changed")
+                .why(format!("`{key}` is none of them"))
+                .hint("`incamera ring recipients` lists them"));
+        }
+    }
     for key in &arguments.add {
         if !ring.add_recovery(key).map_err(not_changed)? {
             printer.note(format!("{key} is a recipient already"));
         }
     }
     for key in &arguments.remove {
-        if ring.remove_recovery(key).map_err(not_changed)? {
-            printer.note(
-                "copies of the recovery file made before still open for the key that was removed",
-            );
-        } else {
-            printer.note(format!("{key} is no recipient"));
-        }
+        ring.remove_recovery(key).map_err(not_changed)?;
+        printer.note(
+            "copies of the recovery file made before still open for the key that was removed",
+        );
     }
     let shown = shown(&ring);
     let document = Recipients {
@@ -157,13 +161,15 @@ pub fn recipients(arguments: &RingRecipients, printer: &Printer) -> Done {
 }
 
 fn not_changed(error: RingError) -> Failure {
-    let failure = match error {
-        RingError::Recipient => Failure::usage("the recovery recipients were not changed"),
-        _ => Failure::failed("the recovery recipients were not changed"),
-    };
-    failure
-        .because(&error)
-        .hint("give a public key, as `age-keygen -y FILE` or `cat KEY.pub` shows it")
+    let what = "the recovery recipients were not changed";
+    match error {
+        RingError::Recipient => Failure::usage(what)
+            .because(&error)
+            .hint("give a public key, as `age-keygen -y FILE` or `cat KEY.pub` shows it"),
+        _ => Failure::failed(what).because(&error).or_hint(
+            "see that the folder of the key ring and the files in it can be written, and run the command again",
+        ),
+    }
 }
 
 /// A ring that was made of another.

@@ -1,31 +1,29 @@
 //! `data seal`.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use incamera_agreement::{Agreement, ConsentSource};
-use incamera_matching::ids;
 use incamera_net::disk_full;
 use incamera_party::Sealing;
 use incamera_seal::{
-    Change, Consent, Consents, Crosswalk, Inherited, KeyRing, ObjectError, Outline, Removal, Said,
-    SealError, SealJob, SealLimits, SealReport, SignedManifest, Source, SourceError, Step,
-    destroy_superseded, seal_dataset_keeping,
+    Change, Consents, Inherited, KeyRing, ObjectError, Outline, Removal, Said, SealError, SealJob,
+    SealLimits, SealReport, SignedManifest, Source, SourceError, Step, destroy_superseded,
+    seal_dataset_keeping,
 };
 use incamera_types::limits::{PEOPLE_FACTOR, PEOPLE_SLACK};
-use incamera_types::{ColumnName, DatasetName, DatasetSpec, IdKind, PurposeName, PurposeSet};
+use incamera_types::{ColumnName, DatasetName};
 use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::before::Before;
 use super::data::own_dataset;
-use super::matching;
+use super::home::{Home, Reading};
 use super::{kept_until, register, room_client};
 use crate::args::DataSeal;
 use crate::clock::now;
 use crate::failure::{Context, Done, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
+use crate::words;
 
 /// Seals a file as one of the party's data sets.
 pub fn run(arguments: &DataSeal, printer: &Printer) -> Done {
@@ -33,11 +31,7 @@ pub fn run(arguments: &DataSeal, printer: &Printer) -> Done {
     let file = folder.agreement_file(arguments.under.agreement.as_deref())?;
     let agreement = room_client::own_agreement(&folder, &file)?;
     let spec = own_dataset(&folder, &agreement, &arguments.dataset)?;
-    let home = Home {
-        folder: &folder,
-        agreement: &agreement,
-        spec,
-    };
+    let home = Home::new(&folder, &agreement, spec);
     kept_until::check(spec)?;
     let _lock = folder.sealing_lock(&agreement.id)?;
     let (report, before) = home.seal(arguments, printer)?;
@@ -52,16 +46,6 @@ pub fn run(arguments: &DataSeal, printer: &Printer) -> Done {
         printer,
     );
     Ok(())
-}
-
-/// A data set at its owner's: the folder, the agreement and what it declares.
-pub struct Home<'a> {
-    /// The owner's folder.
-    pub folder: &'a Folder,
-    /// The agreement.
-    pub agreement: &'a Agreement,
-    /// The data set.
-    pub spec: &'a DatasetSpec,
 }
 
 /// Why a file is not sealed without `--yes`.
@@ -99,7 +83,7 @@ fn beyond(people: u64, declared: u64) -> bool {
     people > (most - most / 8).saturating_add(PEOPLE_SLACK)
 }
 
-impl<'a> Home<'a> {
+impl Home<'_> {
     fn too_many(&self, outline: &Outline) -> Option<String> {
         let declared = match self.agreement.parties.get(&self.spec.owner)?.people {
             0 => self.agreement.matching.max_ids,
@@ -135,7 +119,8 @@ impl<'a> Home<'a> {
         match kept.map(|kept| said.people_who_gain(&kept)) {
             Ok(0) => None,
             Ok(people) => Some(format!(
-                "version {version} {what}, and the file gives {people} people a purpose that they have not agreed to by the consents kept here: make sure that the file knows what was taken back"
+                "version {version} {what}, and the file gives {} a purpose not agreed to by the consents kept here: make sure that the file knows what was taken back",
+                words::people(people)
             )),
             Err(_) => Some(format!(
                 "version {version} {what}, and the consents kept here do not read: make sure that the file knows what was taken back"
@@ -160,26 +145,22 @@ impl<'a> Home<'a> {
         let append_to = append_to(arguments, before.as_ref(), &what)?;
         let bar = printer.progress("sealing", None);
         let out = self.folder.sealed(&self.agreement.id, &arguments.dataset);
+        let mut progress = |step| show_step(&bar, step);
         let job = SealJob {
-            spec: self.spec,
-            agreement_id: self.agreement.id,
             version: before.as_ref().map_or(0, |before| before.version) + 1,
             previous: before.as_ref().map(|before| before.digest),
             append_to,
             key_epoch,
             inherits,
-            matching_epoch: self.agreement.matching.epoch,
-            partitions: self.agreement.matching.partitions,
-            purposes: &self.agreement.leaf_purposes(),
-            branches: &self.branches(),
-            renamed: &self.agreement.renamed_purposes(),
-            source: &source,
-            id_column: arguments.file.id_column.as_deref(),
-            people: &people,
-            consent: consents.as_consent(),
             out: &out,
             limits: self.limits(arguments),
-            progress: &mut |step| show_step(&bar, step),
+            ..self.job(Reading {
+                source: &source,
+                id_column: arguments.file.id_column.as_deref(),
+                people: &people,
+                consents: &consents,
+                progress: &mut progress,
+            })
         };
         let mut objected = None;
         let key = self.folder.service_key()?;
@@ -262,46 +243,6 @@ impl<'a> Home<'a> {
             ..self.folder.config.sealing
         };
         sealing.limits()
-    }
-
-    /// The leaves of each purpose that is none itself.
-    pub fn branches(&self) -> BTreeMap<PurposeName, PurposeSet> {
-        let purposes = self.agreement.purposes.iter();
-        let branches = purposes.filter(|(_, purpose)| !purpose.leaf);
-        let leaves = |name: &PurposeName| self.agreement.leaves_of(name);
-        branches
-            .map(|(name, _)| (name.clone(), leaves(name)))
-            .collect()
-    }
-
-    /// The crosswalk of the data set's kind of id; none for a data set without people.
-    pub fn crosswalk(&self) -> Result<Option<People>, Failure> {
-        let Some(column) = self.spec.pseudonym_column() else {
-            return Ok(None);
-        };
-        let kind = column
-            .id_kind
-            .clone()
-            .or_else(|| self.agreement.matching.ids.first().cloned());
-        let Some(kind) = kind else {
-            return Ok(None);
-        };
-        let what = format!("`{}` has no crosswalk to read it with", self.spec.name);
-        let crosswalk = matching::crosswalk(self.folder, self.agreement, &kind, &what)?;
-        Ok(Some(People { kind, crosswalk }))
-    }
-
-    /// Where the consents of the data set's rows come from.
-    pub fn consents(&self) -> Result<ConsentFrom, Failure> {
-        let register = match self.agreement.consent_of(self.spec) {
-            ConsentSource::Dataset(register) => register,
-            ConsentSource::Everything(_) => return Ok(ConsentFrom::Everyone),
-        };
-        if register.name == self.spec.name {
-            return Ok(ConsentFrom::Column);
-        }
-        register::consents(self.folder, self.agreement, register, self.spec)
-            .map(ConsentFrom::People)
     }
 }
 
@@ -406,46 +347,15 @@ pub fn mend_and_seal(error: &SealError) -> &'static str {
         SealError::Source(SourceError::Tag { .. }) => {
             "nothing was sealed: mend what the file says of the column where it is written"
         }
+        SealError::NotAdded { .. } => {
+            "nothing was sealed: seal all rows again, those that are sealed and the new ones, without `--append`"
+        }
         SealError::Source(error) => mend_address(error)
             .unwrap_or("nothing was sealed: mend the file, or the agreement, and seal again"),
         full if disk_full(full) => {
             "nothing was sealed, and what was sealed before is as it was: make room on the disk and seal again"
         }
         _ => "nothing was sealed: run the command again once that is mended",
-    }
-}
-
-/// Raw ids of one kind and their pseudonyms.
-pub struct People {
-    kind: IdKind,
-    crosswalk: Crosswalk,
-}
-
-impl People {
-    /// The pseudonym of a raw id.
-    pub fn pseudonym(&self, id: &str) -> Option<incamera_types::Pseudonym> {
-        self.crosswalk.lookup(&ids::normalise(id, &self.kind).ok()?)
-    }
-}
-
-/// Where consents come from, with what must stay in memory for it.
-pub enum ConsentFrom {
-    /// The file itself says them.
-    Column,
-    /// Another data set of the owner said them.
-    People(Consents),
-    /// Nobody says them.
-    Everyone,
-}
-
-impl ConsentFrom {
-    /// What sealing wants to know.
-    pub fn as_consent(&self) -> Consent<'_> {
-        match self {
-            Self::Column => Consent::Column,
-            Self::People(consents) => Consent::ByPerson(consents),
-            Self::Everyone => Consent::Everyone,
-        }
     }
 }
 

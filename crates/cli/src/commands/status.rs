@@ -10,21 +10,20 @@ use incamera_net::services::{
 };
 use incamera_net::tls::TlsOptions;
 use incamera_seal::{SignedManifest, open_manifest};
-use incamera_types::{
-    AgreementDigest, AgreementId, DatasetName, Date, Digest, PartyName, PrivacyLoss,
-};
+use incamera_types::{AgreementDigest, AgreementId, DatasetName, Digest, PartyName, PrivacyLoss};
 use incamera_wire::v1::{DataVersion, Loss};
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
 use super::block_on;
+use super::own_data::{self, OwnData};
 use super::room_client::{connect_failure, status_failure};
 use crate::args::PartyFolder;
-use crate::clock::now;
 use crate::failure::{Context, Done, Failure};
 use crate::folder::{Folder, agreement_files};
 use crate::printer::Printer;
 use crate::spending;
+use crate::words::counted;
 
 /// Asks the party's own service.
 pub fn run(arguments: &PartyFolder, printer: &Printer) -> Done {
@@ -182,6 +181,7 @@ struct Known<'a> {
     status: &'a AgreementStatus,
     own_left: PrivacyLoss,
     terms: Option<Agreement>,
+    data: Vec<OwnData>,
 }
 
 impl<'a> Known<'a> {
@@ -189,10 +189,12 @@ impl<'a> Known<'a> {
         let files = agreement_files(folder.agreements()).unwrap_or_default();
         let read = |path: PathBuf| files::read(&path).ok();
         let ours = |terms: &Agreement| AsRef::<[u8]>::as_ref(&terms.digest) == status.digest;
+        let terms = files.into_iter().filter_map(read).find(ours);
         Self {
             status,
             own_left,
-            terms: files.into_iter().filter_map(read).find(ours),
+            data: own_data::all(folder, &status.data, terms.as_ref()),
+            terms,
         }
     }
 
@@ -243,7 +245,7 @@ impl<'a> Known<'a> {
             "name": status.name, "version": status.version,
             "state": status.state, "in_force": self.in_force(),
             "expires": self.terms.as_ref().map(|terms| terms.expires.to_string()),
-            "data": self.data_document(),
+            "data": self.data.iter().map(OwnData::document).collect::<Vec<_>>(),
             "digest": AgreementDigest::from_slice(&status.digest).ok(),
             "missing_signatures": status.missing,
             "spent": loss(status.spent.as_ref()),
@@ -265,10 +267,7 @@ impl<'a> Known<'a> {
             .filter(|_| self.in_force())
             .map(|(query, runs)| format!("; room for {runs} runs of {query}"))
             .collect();
-        let entries = match status.log_entries {
-            1 => "1 log entry".to_owned(),
-            some => format!("{some} log entries"),
-        };
+        let entries = counted(status.log_entries, "log entry", "log entries");
         [
             format!(
                 "agreement {} version {}: {}",
@@ -278,39 +277,6 @@ impl<'a> Known<'a> {
             ),
             format!("  spent {spent}{left}; {entries}"),
         ]
-    }
-
-    /// The data sets of the agreement, under the last of its versions that is listed.
-    fn data_lines(&self) -> impl Iterator<Item = String> {
-        let data = self.status.data.iter();
-        data.map(|data| {
-            let until = match self.keep_until(data) {
-                Some(day) if day.end() < now() => {
-                    format!("; NO LONGER KEPT: {day} (UTC) was its last day, and no key of it is released")
-                }
-                Some(day) => format!("; kept until the end of {day} (UTC)"),
-                None => String::new(),
-            };
-            format!("  data set {}: version {}{until}", data.dataset, data.version)
-        })
-    }
-
-    /// The last day of a data set, where the agreement names one.
-    fn keep_until(&self, data: &DataVersion) -> Option<Date> {
-        let dataset: DatasetName = data.dataset.parse().ok()?;
-        self.terms.as_ref()?.dataset(&dataset)?.keep_until
-    }
-
-    fn data_document(&self) -> Vec<Value> {
-        let one = |data: &DataVersion| {
-            let until = self.keep_until(data);
-            json!({
-                "dataset": data.dataset, "version": data.version,
-                "keep_until": until.map(|day| day.to_string()),
-                "kept": until.is_none_or(|day| day.end() >= now()),
-            })
-        };
-        self.status.data.iter().map(one).collect()
     }
 }
 
@@ -331,7 +297,7 @@ fn text(folder: &Folder, status: &StatusReply, known: &[Known<'_>]) -> String {
         lines.extend(known.lines(folder.name()));
         let next = ordered.get(at + 1);
         if next.is_none_or(|next| next.status.id != known.status.id) {
-            lines.extend(known.data_lines());
+            lines.extend(known.data.iter().map(OwnData::line));
         }
     }
     lines.push(spending::why());

@@ -92,7 +92,7 @@ async fn respond(
     };
     match granted {
         Ok(document) => response(200, document),
-        Err(refusal) => response(refusal.status, json!({ "error": refusal.why })),
+        Err(refusal) => response(refusal.status, refusal.document()),
     }
 }
 

@@ -5,6 +5,9 @@
 //! | `POST /v1/unwrap` | `wrapped_key`, `master_key_id` as a Parquet file has them | `key`: base64 |
 //! | `POST /v1/wrap` | `key` (base64), `master_key_id` | `wrapped_key` |
 //!
+//! A refusal has `error`, and a `kind` where a client that reads many parts may go on:
+//! `not-for-purpose` or `replaced`.
+//!
 //! HTTP/1 and JSON on a loopback address, with a bearer token that is made at each start and
 //! lies in a private file.
 //!
@@ -31,6 +34,7 @@ use base64::engine::general_purpose::STANDARD;
 use incamera_seal::{KeyReference, MasterKeyId, OwnKeyError, OwnKeys, SourceWrap};
 use incamera_types::UnixTime;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -65,6 +69,8 @@ impl Token {
 struct Refusal {
     status: u16,
     why: String,
+    /// A word for what a client may pass over.
+    kind: Option<&'static str>,
 }
 
 impl Refusal {
@@ -72,7 +78,17 @@ impl Refusal {
         Self {
             status,
             why: why.into(),
+            kind: None,
         }
+    }
+
+    /// What a client reads.
+    fn document(&self) -> Value {
+        let mut document = json!({ "error": self.why });
+        if let (Some(kind), Some(fields)) = (self.kind, document.as_object_mut()) {
+            fields.insert("kind".into(), json!(kind));
+        }
+        document
     }
 }
 
@@ -88,7 +104,12 @@ impl From<OwnKeyError> for Refusal {
             }
             next = cause.source();
         }
-        Self { status, why }
+        let kind = match error {
+            OwnKeyError::NotForPurpose { .. } => Some("not-for-purpose"),
+            OwnKeyError::Replaced { .. } => Some("replaced"),
+            _ => None,
+        };
+        Self { status, why, kind }
     }
 }
 

@@ -25,4 +25,5 @@ mod pyarrow;
 mod rewriting;
 mod ring_serve;
 mod rings;
+mod told;
 mod world;

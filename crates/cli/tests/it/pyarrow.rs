@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 use crate::ring_serve::{Serving, access_log, sealed, sealed_folder};
-use crate::world::{MARKED_AMOUNT, World};
+use crate::world::{AGREEMENT, MARKED_AMOUNT, World};
 
 const HELPERS: &str = r#"
 import json, os, sys, pathlib
@@ -229,6 +229,135 @@ out([t(folder), error(lambda: t(old))])
     assert!(
         after[1][1].as_str().unwrap().contains("was replaced"),
         "{after}"
+    );
+}
+
+/// A new version of the agreement: purchases have a column more.
+fn with_a_column_more(world: &World) {
+    let first = world.path(&format!("shop/agreements/{AGREEMENT}.toml"));
+    let digest = world.done(&["agreement", "check", &first]).text("/digest");
+    let category = |text: &str| {
+        text.lines()
+            .find(|line| line.starts_with("category"))
+            .unwrap()
+            .to_owned()
+    };
+    let before = category(&std::fs::read_to_string(&first).unwrap());
+    world.agree("second", |text| {
+        let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
+        let amount = text
+            .lines()
+            .find(|line| line.starts_with("amount"))
+            .unwrap()
+            .to_owned();
+        let more = "branch = { type = \"int\", purposes = [\"measurement\"] }";
+        text.replacen("\"second\"", &format!("\"{AGREEMENT}\""), 1)
+            .replacen("version = 1", &head, 1)
+            .replacen(&amount, &format!("{amount}\n{before}\n{more}"), 1)
+    });
+}
+
+#[test]
+fn parts_without_a_new_column_are_left_out_and_said_to_be() {
+    let Some(python) = python() else { return };
+    let world = sealed();
+    let script = Script {
+        python,
+        world: &world,
+        dataset: "purchases",
+    };
+    with_a_column_more(&world);
+    let rows: String = (0..240)
+        .map(|at| format!("p{at}@mail.example,2026-05-02,1.50,food,{at}\n"))
+        .collect();
+    let (shop, more) = (world.path("shop"), world.path("data/more.csv"));
+    std::fs::write(&more, format!("email,day,amount,category,branch\n{rows}")).unwrap();
+    let file = world.path("shop/agreements/second.toml");
+    world.done(&["data", "retag", "--party", &shop, "--agreement", &file]);
+    let sealed = world.done(&[
+        "data",
+        "seal",
+        "purchases",
+        "--append",
+        "--party",
+        &shop,
+        "--data",
+        &more,
+        "--agreement",
+        &file,
+    ]);
+    assert!(sealed.number("/parts_kept") > 0, "{}", sealed.document);
+    let _serving = Serving::start_under(&world, "measurement", "second");
+    let said = script.says(
+        r#"
+import warnings
+def read(columns):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        table = kms.read_columns(folder, columns, party)
+        return [table.num_rows, table.schema.names, [str(w.message) for w in told]]
+out([read(["branch", "amount"]), read(["amount", "day"]),
+     error(lambda: read(["nosuch"])), error(lambda: read(["amount", "nosuch"])), error(lambda: read(None))])
+"#,
+    );
+    // Nobody refuses `measurement` but every tenth person.
+    assert_eq!(said[0][0], 216 - 1, "{said}");
+    assert_eq!(said[0][1], serde_json::json!(["branch", "amount"]));
+    let told = said[0][2][0].as_str().unwrap();
+    assert!(told.contains("sealed without `branch`"), "{told}");
+    let before: usize = purchases(&world, true).values().sum();
+    assert_eq!(said[1][0], 215 + before, "{said}");
+    assert_eq!(said[1][1], serde_json::json!(["amount", "day"]));
+    assert_eq!(said[1][2], serde_json::json!([]));
+    for refused in [&said[2], &said[3]] {
+        assert_eq!(refused[0], "Refused", "{said}");
+        assert!(
+            refused[1].as_str().unwrap().contains("the column `nosuch`"),
+            "{said}"
+        );
+    }
+    assert!(
+        said[4][1].as_str().unwrap().contains("different columns"),
+        "{said}"
+    );
+}
+
+/// What the endpoint's log says of a refusal, whoever reads in Python hears too.
+#[test]
+fn pyarrow_hears_why_no_key_is_given() {
+    let Some(python) = python() else { return };
+    let world = sealed();
+    let script = Script {
+        python,
+        world: &world,
+        dataset: "purchases",
+    };
+    let shop = world.path("shop");
+    let read = "out(error(lambda: kms.read_columns(folder, ['amount'], party)))";
+    let folder = sealed_folder(&world, "purchases").join("manifest");
+    let manifest = std::fs::read(&folder).unwrap();
+    world.done(&["data", "rotate", "purchases", "--party", &shop]);
+    // The wraps of before, whose keys were destroyed.
+    std::fs::write(&folder, manifest).unwrap();
+    let serving = Serving::start(&world, "measurement");
+    let said = script.says(read);
+    serving.stop();
+    let log = access_log(&world);
+    let why = log.last().unwrap()["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("destroyed"), "{why}");
+    assert_eq!(said, serde_json::json!(["Refused", why]));
+    // Of a purpose that was ended nothing is sealed.
+    world.seal_one("shop", "purchases");
+    world.done(&["data", "revoke", "ads", "--yes", "--party", &shop]);
+    let _serving = Serving::start(&world, "ads");
+    let said = script.says("out(error(lambda: kms.read_columns(folder, ['category'], party)))");
+    let log = access_log(&world);
+    assert_eq!(said[0], "Refused", "{said}");
+    assert_eq!(said[1], log.last().unwrap()["why"], "{said}");
+    let nowhere = script.says("out(error(lambda: kms.read_columns(party, ['category'], party)))");
+    assert!(
+        nowhere[1].as_str().unwrap().contains("has no parts"),
+        "{nowhere}"
     );
 }
 

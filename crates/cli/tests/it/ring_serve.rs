@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use incamera_testkit::stage::free_address;
 use serde_json::{Value, json};
 
-use crate::world::{Data, World};
+use crate::world::{AGREEMENT, Data, World};
 
 const AMOUNT: &str = "amount = { type = \"decimal(10,2)\", unit = \"EUR\", min = 0, max = 500, purposes = [\"measurement\"] }";
 /// A column that serves a second purpose.
@@ -42,6 +42,12 @@ pub struct Serving<'a> {
 
 impl<'a> Serving<'a> {
     pub fn start(world: &'a World, purpose: &str) -> Self {
+        Self::start_under(world, purpose, AGREEMENT)
+    }
+
+    /// The same, where there are several agreements.
+    pub fn start_under(world: &'a World, purpose: &str, agreement: &str) -> Self {
+        let file = world.path(&format!("shop/agreements/{agreement}.toml"));
         let at = free_address().unwrap();
         let (shop, listen) = (world.path("shop"), at.to_string());
         let arguments = [
@@ -53,6 +59,8 @@ impl<'a> Serving<'a> {
             purpose,
             "--listen",
             &listen,
+            "--agreement",
+            &file,
         ];
         let log = world.root().join("endpoint.log");
         world

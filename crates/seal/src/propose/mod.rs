@@ -24,8 +24,8 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::guard::guarded;
-use crate::source::{SourceFile, open_text, unreadable};
-use crate::{Place, Source, SourceError};
+use crate::source::{Refused, SourceFile, open_text, unreadable};
+use crate::{CellError, Place, Source, SourceError};
 use seen::Seen;
 
 const BATCH_ROWS: usize = 8_192;
@@ -228,13 +228,17 @@ fn csv_columns<'h>(
         text.trim_start_matches('\u{feff}').trim().to_owned()
     };
     let mut seen = named(before, names.iter().map(text).collect())?;
-    let (mut record, mut rows) = (ByteRecord::new(), 0u64);
+    let (mut record, mut rows, mut refused) = (ByteRecord::new(), 0u64, Refused::default());
     while reader
         .read_byte_record(&mut record)
         .map_err(|error| of_csv(path, error))?
     {
-        for (column, bytes) in seen.iter_mut().zip(record.iter()) {
-            column.see(&String::from_utf8_lossy(bytes));
+        let place = Place::Line(record.position().map_or(1, csv::Position::line));
+        for (at, (column, bytes)) in seen.iter_mut().zip(record.iter()).enumerate() {
+            match std::str::from_utf8(bytes) {
+                Ok(text) => column.see(text),
+                Err(_) => refused.note(at, 0, place, CellError::NotUtf8),
+            }
         }
         rows += 1;
         if rows.is_multiple_of(PROGRESS_ROWS) {
@@ -242,6 +246,15 @@ fn csv_columns<'h>(
         }
     }
     progress(rows);
+    // What sealing would refuse is not proposed.
+    if !refused.is_empty() {
+        let name = |at: usize| {
+            seen.get(at)
+                .map_or(String::new(), |column| column.name.clone())
+        };
+        let columns = refused.columns(name, |_| None);
+        return Err(SourceError::Values { columns }.into());
+    }
     Ok(seen)
 }
 

@@ -96,8 +96,8 @@ impl ProposedColumn {
         let option = match kind.is_some_and(|kind| kind.as_str() == self.name) {
             true => String::new(),
             false => format!(
-                "# Sealed and matched with `--id-column {}`.\n",
-                said(&self.name)
+                "# Sealed with `--id-column {0}`, matched with `--column {0}`.\n",
+                argument(&self.name)
             ),
         };
         format!("{option}{PERSON} = {{ {} }}\n", fields.join(", "))
@@ -115,6 +115,19 @@ fn plain(figure: &incamera_types::Decimal) -> String {
 
 /// A name from a file, fit for a line of a comment.
 fn said(name: &str) -> String {
+    format!("`{}`", shown(name))
+}
+
+/// A name from a file, as it is typed into a shell.
+fn argument(name: &str) -> String {
+    let name = shown(name);
+    match name.contains(' ') {
+        true => format!("'{name}'"),
+        false => name,
+    }
+}
+
+fn shown(name: &str) -> String {
     let plain = |c: char| {
         if c.is_alphanumeric() || " -_.".contains(c) {
             c
@@ -122,6 +135,5 @@ fn said(name: &str) -> String {
             '?'
         }
     };
-    let short: String = name.chars().take(60).map(plain).collect();
-    format!("`{short}`")
+    name.chars().take(60).map(plain).collect()
 }

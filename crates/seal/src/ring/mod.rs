@@ -286,6 +286,15 @@ impl KeyRing {
         recovery::file_of(path)
     }
 
+    /// Whether the recovery file is written for a public key.
+    ///
+    /// # Errors
+    /// [`RingError::Recipient`].
+    pub fn is_recovery(&self, recipient: &str) -> Result<bool, RingError> {
+        let text = Recipient::parse(recipient)?.text();
+        Ok(self.contents.recovery.contains(&text))
+    }
+
     /// Writes the recovery file for one more public key, now and at each change; false if it
     /// was for it already.
     ///

@@ -40,6 +40,7 @@ pub(crate) use files::SourceFile;
 pub(crate) use input::unreadable;
 pub use object::{AddressError, ObjectError};
 use parquet::PURPOSES_KEY;
+pub(crate) use refused::Refused;
 pub use refused::{RefusedColumn, RefusedColumns};
 pub use texts::read_texts;
 
@@ -49,7 +50,6 @@ use crate::keytools::SourceKeys;
 use crate::lanes::{self, Feed};
 use blocks::Block;
 use files::Kind;
-use refused::Refused;
 use rows::{Parsed, Rows};
 pub use tags::TagError;
 pub(crate) use tags::Tags;

@@ -66,7 +66,7 @@ impl fmt::Display for RefusedColumns {
 
 /// What is refused so far, by number of the agreement's column.
 #[derive(Default)]
-pub(super) struct Refused(Vec<(usize, First)>);
+pub(crate) struct Refused(Vec<(usize, First)>);
 
 struct First {
     file: usize,
@@ -76,12 +76,12 @@ struct First {
 }
 
 impl Refused {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Notes a value; places come in order.
-    pub(super) fn note(&mut self, column: usize, file: usize, place: Place, error: CellError) {
+    pub(crate) fn note(&mut self, column: usize, file: usize, place: Place, error: CellError) {
         let first = First {
             file,
             place,
@@ -106,7 +106,7 @@ impl Refused {
     }
 
     /// The columns, by their names; `file` gives a file's path where it must be said.
-    pub(super) fn columns(
+    pub(crate) fn columns(
         mut self,
         name: impl Fn(usize) -> String,
         file: impl Fn(usize) -> Option<PathBuf>,

@@ -103,7 +103,7 @@ fn what_would_change_old_parts_is_refused() {
     for (spec, why) in changed {
         let error = append(&mut world, &spec, MORE_CSV).unwrap_err();
         assert!(
-            matches!(&error, SealError::Job { reason, .. } if reason.contains(why)),
+            matches!(&error, SealError::NotAdded { reason, .. } if reason.contains(why)),
             "{error}"
         );
     }

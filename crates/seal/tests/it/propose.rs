@@ -223,6 +223,25 @@ fn names_that_are_values_are_refused_and_others_harm_nothing() {
     assert!(section.contains("`Amount EUR` is left out"), "{section}");
     let long = csv(folder.path(), "A b.csv", "email\na@x.example\n");
     assert!(matches!(read(&long), Err(ProposeError::Name { .. })));
+    // What sealing would refuse.
+    let latin = folder.path().join("l.csv");
+    std::fs::write(
+        &latin,
+        b"email,name\na@x.example,Ann\nb@x.example,M\xfcller\n",
+    )
+    .unwrap();
+    let error = read(&latin).unwrap_err().to_string();
+    assert!(
+        error.contains("line 3, column `name`: the value is not UTF-8"),
+        "{error}"
+    );
+    let named = of("E-mail of,n\na@x.example,1\n").section("shop", None);
+    assert!(
+        named.contains(
+            "Sealed with `--id-column 'E-mail of'`, matched with `--column 'E-mail of'`."
+        ),
+        "{named}"
+    );
     let ragged = csv(folder.path(), "b.csv", "email,a\na@x.example\n");
     assert!(matches!(read(&ragged), Err(ProposeError::Source(_))));
 }

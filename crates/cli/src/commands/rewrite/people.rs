@@ -93,6 +93,7 @@ fn kind(work: &Work<'_>, people: &People) -> Result<IdKind, Failure> {
 /// The texts of the file: a column of a CSV or Parquet file; of any other file its lines.
 fn texts(people: &People, kind: &IdKind) -> Result<Vec<String>, Failure> {
     let path = &people.ids;
+    let column = people.column.as_deref().unwrap_or(kind.as_str());
     let what = format!(
         "the ids in `{}` were not read",
         Source::shown(path).display()
@@ -100,20 +101,32 @@ fn texts(people: &People, kind: &IdKind) -> Result<Vec<String>, Failure> {
     let source = match Source::of(path) {
         Ok(source) => source,
         Err(SourceError::Ending { .. }) if !path.to_string_lossy().contains("://") => {
-            let text = std::fs::read_to_string(path).or_fail(&what)?;
+            let text = std::fs::read_to_string(path).or_fail(&what);
+            let text = text.map_err(|failure| failure.hint(NO_FILE))?;
             return Ok(text.lines().map(str::to_owned).collect());
         }
-        Err(error) => return Err(unread(what, &error)),
+        Err(error) => return Err(unread(what, column, &error)),
     };
-    let column = people.column.as_deref().unwrap_or(kind.as_str());
     let mut texts = Vec::new();
     let read = read_texts(&source, column, &mut |text| texts.push(text.to_owned()));
-    read.map_err(|error| unread(what, &error))?;
+    read.map_err(|error| unread(what, column, &error))?;
     Ok(texts)
 }
 
-fn unread(what: String, error: &SourceError) -> Failure {
-    let hint = mend_address(error)
-        .unwrap_or("nothing was done: mend the file, or name the column with `--column`");
-    Failure::failed(what).because(error).hint(hint)
+fn unread(what: String, column: &str, error: &SourceError) -> Failure {
+    let failed = Failure::failed(what);
+    if let SourceError::MissingColumns { .. } = error {
+        return failed
+            .why(format!("its first line (or the table's schema) names no column `{column}`"))
+            .hint("nothing was done: name the column that has the ids with `--column`, and their kind with `--id`; a file of another ending than .csv and .parquet has one id a line");
+    }
+    let hint = mend_address(error).unwrap_or(match error {
+        SourceError::Io { .. }
+        | SourceError::EmptyFolder { .. }
+        | SourceError::MixedFolder { .. } => NO_FILE,
+        _ => "nothing was done: mend the file, and run the command again",
+    });
+    failed.because(error).hint(hint)
 }
+
+const NO_FILE: &str = "nothing was done: name a file with `--ids`: a .csv or .parquet one with a column of ids, or a text file with one id a line";
