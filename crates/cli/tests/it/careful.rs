@@ -240,7 +240,7 @@ fn damaged_at_home_is_mended_at_home() {
     let says = [
         "damaged here",
         "nothing was pushed",
-        "not as it was sealed",
+        "was changed or cut off",
         "seal the data set again",
     ];
     refused(&push(), 1, &says);
