@@ -4,7 +4,7 @@
 //! * *sampled*: 10,000 steps on a Poisson sample, both directions.
 //! * *incremental*: one mechanism of a new kind added to the 10,000 of 100 kinds, and epsilon
 //!   asked again; the median of eleven.
-//! * *distinct*: 10,000 mechanisms of which no two are the same, no part of a target.
+//! * *distinct*: 1,000 mechanisms of which no two are the same, no part of a target.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 use std::time::Instant;
@@ -62,12 +62,12 @@ fn main() {
 
     let start = Instant::now();
     let mut distinct = Accountant::new(delta);
-    for run in 0..10_000 {
+    for run in 0..1000 {
         distinct.add(&kind(run), 1);
     }
     distinct.epsilon().unwrap();
     figure(
-        "accountant_distinct_10000_s",
+        "accountant_distinct_1000_s",
         start.elapsed().as_secs_f64(),
         "s",
     );

@@ -46,7 +46,7 @@ use incamera_types::{Delta, Epsilon};
 
 use crate::DpError;
 use discrete::{Discrete, Side};
-use plan::{Aim, Cumulants, NO_EPSILON, Plan, Question};
+use plan::{Aim, Cumulants, Plan, Question};
 use spectrum::Spectrum;
 
 /// Added before an epsilon is rounded up to units: more than the roundings of its logarithm.
@@ -93,9 +93,10 @@ impl Pld {
     /// The smallest epsilon that is sure at `delta`, rounded up.
     ///
     /// # Errors
-    /// [`DpError::NoDeltaLeft`] if what is lost without bound takes all of delta;
+    /// [`DpError::NoDeltaLeft`] if delta is zero or what is lost without bound takes all of it;
     /// [`DpError::TooLittleNoise`] if epsilon is out of range.
     pub fn epsilon_at(&self, delta: Delta) -> Result<Epsilon, DpError> {
+        some(delta)?;
         let mut worst = 0.0;
         for &side in sides(&self.parts) {
             worst = f64::max(worst, self.epsilon_on(side, delta.to_f64())?);
@@ -106,7 +107,7 @@ impl Pld {
     fn epsilon_on(&self, side: Side, delta: f64) -> Result<f64, DpError> {
         let mut aim = Aim::FIRST;
         loop {
-            let spectrum = self.spectrum(side, Question::Epsilon(delta), aim);
+            let spectrum = self.spectrum(side, Question::Epsilon(delta), aim)?;
             let found = found(&spectrum, delta)?;
             match aim.again(spectrum.plan(), found) {
                 Some(nearer) => aim = nearer,
@@ -120,25 +121,24 @@ impl Pld {
     pub fn delta_at(&self, epsilon: Epsilon) -> Delta {
         let epsilon = epsilon.to_f64();
         let question = Question::Delta(epsilon);
-        let deltas = sides(&self.parts).iter().map(|&side| {
-            self.spectrum(side, question, Aim::FIRST)
-                .window()
-                .delta(epsilon)
-        });
-        delta_up(deltas.fold(0.0, f64::max))
+        let on = |side: &Side| {
+            let spectrum = self.spectrum(*side, question, Aim::FIRST);
+            spectrum.map_or(1.0, |spectrum| spectrum.window().delta(epsilon))
+        };
+        delta_up(sides(&self.parts).iter().map(on).fold(0.0, f64::max))
     }
 
-    fn spectrum(&self, side: Side, question: Question, aim: Aim) -> Spectrum {
+    fn spectrum(&self, side: Side, question: Question, aim: Aim) -> Result<Spectrum, DpError> {
         let mut cumulants = Cumulants::none();
         for (mechanism, count) in &self.parts {
             cumulants.add(&Cumulants::of(mechanism, side), *count as f64);
         }
-        let plan = Plan::new(&cumulants, question, aim, count(&self.parts), 1.0);
+        let plan = Plan::new(&cumulants, question, aim, count(&self.parts), 1.0)?;
         let mut spectrum = Spectrum::new(plan);
         for (mechanism, count) in &self.parts {
             spectrum.multiply(&Discrete::of(mechanism, side, plan.grid), *count);
         }
-        spectrum
+        Ok(spectrum)
     }
 }
 
@@ -170,10 +170,16 @@ fn sides(parts: &[(Mechanism, u64)]) -> &'static [Side] {
     }
 }
 
-fn found(spectrum: &Spectrum, delta: f64) -> Result<f64, DpError> {
-    if spectrum.plan().epsilon > NO_EPSILON {
-        return Err(DpError::TooLittleNoise);
+/// Without any delta nothing is said: what is beyond reach is counted as lost.
+fn some(delta: Delta) -> Result<(), DpError> {
+    if delta == Delta::ZERO {
+        Err(DpError::NoDeltaLeft)
+    } else {
+        Ok(())
     }
+}
+
+fn found(spectrum: &Spectrum, delta: f64) -> Result<f64, DpError> {
     spectrum.window().epsilon(delta).ok_or(DpError::NoDeltaLeft)
 }
 

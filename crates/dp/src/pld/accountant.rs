@@ -5,7 +5,7 @@ use incamera_types::{Delta, Epsilon};
 use super::discrete::{Discrete, Side};
 use super::plan::{Aim, Cumulants, Plan, Question};
 use super::spectrum::Spectrum;
-use super::{Mechanism, add, count, epsilon_up, found, sides};
+use super::{Mechanism, add, count, epsilon_up, found, sides, some};
 use crate::DpError;
 
 /// A window is planned for a composition this much larger, and made anew when it is outgrown:
@@ -61,6 +61,7 @@ impl Accountant {
     /// [`DpError::NoDeltaLeft`] if what is lost without bound takes all of delta;
     /// [`DpError::TooLittleNoise`] if epsilon is out of range.
     pub fn epsilon(&mut self) -> Result<Epsilon, DpError> {
+        some(self.delta)?;
         let mut worst = 0.0;
         for &side in sides(&self.parts) {
             let direction = match side {
@@ -91,7 +92,7 @@ impl Direction {
 
     fn epsilon(&mut self, parts: &[(Mechanism, u64)], delta: f64) -> Result<f64, DpError> {
         loop {
-            let spectrum = self.brought_up(parts, delta);
+            let spectrum = self.brought_up(parts, delta)?;
             let found = found(spectrum, delta);
             let plan = *spectrum.plan();
             match found
@@ -109,7 +110,7 @@ impl Direction {
     }
 
     /// The product of everything.
-    fn brought_up(&mut self, parts: &[(Mechanism, u64)], delta: f64) -> &Spectrum {
+    fn brought_up(&mut self, parts: &[(Mechanism, u64)], delta: f64) -> Result<&Spectrum, DpError> {
         let waiting = std::mem::take(&mut self.waiting);
         for (mechanism, count) in &waiting {
             let own = Cumulants::of(mechanism, self.side);
@@ -119,23 +120,18 @@ impl Direction {
         let held = held.filter(|s| s.plan().holds(&self.cumulants, self.aim, delta));
         let (mut spectrum, missing) = match held {
             Some(spectrum) => (spectrum, waiting.as_slice()),
-            None => (self.planned(count(parts), delta), parts),
+            None => (self.planned(count(parts), delta)?, parts),
         };
         for (mechanism, count) in missing {
             let loss = Discrete::of(mechanism, self.side, spectrum.grid());
             spectrum.multiply(&loss, *count);
         }
-        self.spectrum.insert(spectrum)
+        Ok(self.spectrum.insert(spectrum))
     }
 
-    fn planned(&self, count: f64, delta: f64) -> Spectrum {
+    fn planned(&self, count: f64, delta: f64) -> Result<Spectrum, DpError> {
         let question = Question::Epsilon(delta);
-        Spectrum::new(Plan::new(
-            &self.cumulants,
-            question,
-            self.aim,
-            count,
-            GROWTH,
-        ))
+        let plan = Plan::new(&self.cumulants, question, self.aim, count, GROWTH)?;
+        Ok(Spectrum::new(plan))
     }
 }

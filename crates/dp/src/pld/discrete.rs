@@ -11,6 +11,10 @@
 use super::fft::UNIT_ROUNDOFF;
 use super::mechanism::{Masses, Mechanism};
 
+/// How far an atom's mass can be off, relatively: an exponent of at most (12 + 25)²/2, rounded
+/// some times, in units of 10^-16.
+const ATOM_ERROR: f64 = 1e-12;
+
 /// Grid points are whole multiples of 2^-`0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Grid(pub i32);
@@ -135,8 +139,8 @@ impl Discrete {
             let masses = Masses {
                 a: atom.a,
                 b: atom.b,
-                a_error: 16.0 * UNIT_ROUNDOFF * atom.a,
-                b_error: 16.0 * UNIT_ROUNDOFF * atom.b,
+                a_error: ATOM_ERROR * atom.a,
+                b_error: ATOM_ERROR * atom.b,
             };
             let (p, p_error, _, _) = side.masses(sampled, &masses);
             let loss = side.loss(sampled, atom.loss);

@@ -340,9 +340,9 @@ fn gaussian_between(low: f64, high: f64, ratio: f64) -> Masses {
     }
 }
 
-/// Masses that are right but for a few roundings.
-fn relative(a: f64, b: f64) -> Masses {
-    let error = 64.0 * UNIT_ROUNDOFF;
+/// Masses that are right but for a few roundings, of exponents up to `exponent` too.
+fn relative(a: f64, b: f64, exponent: f64) -> Masses {
+    let error = (64.0 + 8.0 * exponent) * UNIT_ROUNDOFF;
     Masses {
         a,
         b,
@@ -358,7 +358,7 @@ fn laplace_between(low: f64, high: f64, epsilon: f64) -> Masses {
     let half = libm::expm1((high - low) / 2.0) / 2.0;
     let a = libm::exp((low - epsilon) / 2.0) * half;
     let b = libm::exp(-(high + epsilon) / 2.0) * half;
-    let mut masses = relative(a, b);
+    let mut masses = relative(a, b, epsilon);
     // The ends of a narrow interval are off by their own rounding.
     let narrow = 4.0 * UNIT_ROUNDOFF * epsilon.max(1.0) / (high - low);
     masses.a_error += a * narrow;
@@ -379,7 +379,7 @@ fn discrete_laplace_between(low: f64, high: f64, scale: f64, sensitivity: f64) -
     let sum = -libm::expm1(-count / scale) / (1.0 + libm::exp(-1.0 / scale));
     let a = libm::exp(-(sensitivity - last) / scale) * sum;
     let b = libm::exp(-first / scale) * sum;
-    relative(a, b)
+    relative(a, b, sensitivity / scale)
 }
 
 fn one_by_one(sigma: f64, sensitivity: f64) -> bool {
@@ -394,7 +394,8 @@ fn gaussian_atoms(sigma: f64, sensitivity: f64) -> Vec<Atom> {
     };
     // Small numbers first.
     let tails: f64 = steps(-reach, -1.0).map(mass).sum();
-    let total = 1.0 + 2.0 * tails;
+    // No more than the sum, whose terms are each rounded once.
+    let total = (1.0 + 2.0 * tails) * (1.0 - 2.0 * UNIT_ROUNDOFF * reach);
     let atom = |x: f64| {
         let size = sensitivity * (2.0 * x.abs() + sensitivity) / (2.0 * sigma * sigma);
         Atom {

@@ -4,6 +4,7 @@
 
 use super::discrete::{Discrete, Grid, Side, losses};
 use super::mechanism::Mechanism;
+use crate::DpError;
 
 /// The grid is this much finer than epsilon.
 const FINER_THAN_EPSILON: f64 = 4000.0;
@@ -14,6 +15,7 @@ const ROUGH_POINTS: f64 = 2048.0;
 const MAX_ROUGH_POINTS: f64 = 32_768.0;
 /// The longest transform is 2^20.
 const MAX_LOG_LENGTH: u32 = 20;
+const MAX_LENGTH: f64 = 1_048_576.0;
 const MIN_LOG_LENGTH: u32 = 8;
 /// The most masses of one mechanism.
 const MAX_POINTS: f64 = 2_097_152.0;
@@ -179,8 +181,9 @@ pub(super) struct Plan {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Aim(f64);
 
-/// An epsilon that nobody asks about.
-pub(super) const NO_EPSILON: f64 = 5000.0;
+/// An epsilon that nobody asks about, and the step of a grid that only such a one needs.
+const NO_EPSILON: f64 = 5000.0;
+const NO_STEP: f64 = 8.0;
 
 impl Aim {
     /// What is tried first.
@@ -212,13 +215,16 @@ fn amounts(cumulants: &Cumulants, question: Question, aim: Aim) -> (f64, f64) {
 
 impl Plan {
     /// A plan for a composition of `count` mechanisms, with room to grow by a factor.
+    ///
+    /// # Errors
+    /// [`DpError::TooLittleNoise`] for a composition that protects nobody.
     pub fn new(
         cumulants: &Cumulants,
         question: Question,
         aim: Aim,
         count: f64,
         growth: f64,
-    ) -> Self {
+    ) -> Result<Self, DpError> {
         let grown = cumulants.times(growth);
         let (epsilon, ln_delta) = amounts(&grown, question, aim);
         let noise = libm::log(ROUNDING * count * growth);
@@ -235,7 +241,12 @@ impl Plan {
         let bottom = grown.bottom(LN_WRAPPED, tilt);
         let bottom = bottom.min(cumulants.bottom(LN_WRAPPED, tilt));
         let bottom = bottom.min(epsilon - 0.5 * size).max(-1e5);
-        let mut grid = grid_of(fine.max(grown.widest / MAX_POINTS));
+        let step = fine.max(grown.widest / MAX_POINTS);
+        let step = step.max((top - bottom) / MAX_LENGTH);
+        if !(epsilon <= NO_EPSILON && step <= NO_STEP) {
+            return Err(DpError::TooLittleNoise);
+        }
+        let mut grid = grid_of(step);
         let mut log_length = length_of(top - bottom, grid);
         while log_length > MAX_LOG_LENGTH {
             grid = Grid(grid.0 - 1);
@@ -250,7 +261,7 @@ impl Plan {
             log_length,
         };
         plan.order_above = grown.saddle(grid.at(plan.last())).0;
-        plan
+        Ok(plan)
     }
 
     /// The index of the window's highest point.

@@ -311,8 +311,36 @@ fn bad_parameters_are_refused() {
     assert_eq!(gaussian(1.0).sampled(0.0), Err(DpError::BadProbability));
     let sampled = gaussian(1.0).sampled(0.5).unwrap();
     assert_eq!(sampled.sampled(0.5), Err(DpError::BadProbability));
-    let much = Pld::of(&gaussian(0.05)).self_compose(1000);
-    assert_eq!(much.epsilon_at(delta(1e-6)), Err(DpError::TooLittleNoise));
+}
+
+#[test]
+fn extremes_are_answered() {
+    for count in [1000, u64::MAX] {
+        let much = Pld::of(&gaussian(0.05)).self_compose(count);
+        assert_eq!(much.epsilon_at(delta(1e-6)), Err(DpError::TooLittleNoise));
+        assert_eq!(much.delta_at(epsilon(1.0)), delta(1.0));
+        let mut running = Accountant::new(delta(1e-6));
+        running.add(&gaussian(0.05), count);
+        assert_eq!(running.epsilon(), Err(DpError::TooLittleNoise));
+    }
+    let one = Pld::of(&gaussian(1.0));
+    assert_eq!(one.epsilon_at(Delta::ZERO), Err(DpError::NoDeltaLeft));
+    assert_eq!(
+        Accountant::new(Delta::ZERO).epsilon(),
+        Err(DpError::NoDeltaLeft)
+    );
+    assert_eq!(one.delta_at(epsilon(1000.0)), Delta::from_units(1));
+    // A part of a millionth of the people, and hardly any noise: epsilon is small all the same.
+    let rare = gaussian(0.05).sampled(1e-6).unwrap();
+    assert!(Pld::of(&rare).epsilon_at(delta(1e-5)).unwrap() <= epsilon(1e-5));
+    assert!(Pld::of(&rare).epsilon_at(delta(1e-7)).unwrap() > epsilon(100.0));
+    // A million runs with little loss each: sigma 2,000 of a million is one of 2.
+    let many = Pld::of(&gaussian(2000.0)).self_compose(1_000_000);
+    let at = many.epsilon_at(delta(1e-6)).unwrap().to_f64();
+    assert!(
+        gaussian_delta(0.5, at) <= 1e-6 && gaussian_delta(0.5, at * 0.99) > 1e-6,
+        "{at}"
+    );
 }
 
 /// The comparisons above notice an accountant that rounds the loss down by a hundredth, one
@@ -331,7 +359,9 @@ fn unsound_accountants_are_noticed() {
     ));
     let sampled = gaussian(1.0).sampled(0.3).unwrap();
     let (removed, added) = sampled_delta(1.0, 0.3, 0.2);
-    let spectrum = Pld::of(&sampled).spectrum(Side::Add, Question::Delta(0.2), Aim::FIRST);
+    let spectrum = Pld::of(&sampled)
+        .spectrum(Side::Add, Question::Delta(0.2), Aim::FIRST)
+        .unwrap();
     let one_side = spectrum.window().delta(0.2);
     assert!((added * 0.999..added * 1.001).contains(&one_side));
     assert!(one_side < removed * 0.99);
