@@ -3,11 +3,13 @@
 mod aggregates;
 mod clipped;
 mod filters;
+mod fit;
 mod functions;
 mod hostile;
 mod invariants;
 mod memory;
 mod nested;
+mod pages;
 mod public;
 mod real;
 mod refusals;
