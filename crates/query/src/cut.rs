@@ -13,6 +13,11 @@
 //! otherwise could let one person count as several, so its rows are refused. All rows are
 //! looked at, and their people counted, before conditions drop any: an error must not tell how
 //! many rows pass (I7).
+//!
+//! # Several readings
+//! A row's lot hangs on its place among all of the person's rows, also those that do not pass: a
+//! query that reads a data set several times, each time under conditions of its own, keeps the
+//! same rows wherever it can choose.
 
 use std::sync::Arc;
 
@@ -231,9 +236,11 @@ impl Lane {
             let same =
                 (start..self.people.len()).take_while(|&at| value(&self.people, at) == run.person);
             let rows = same.count();
-            if let Some(piece) = self.rows.slice(start, rows) {
-                run.push(piece)?;
-            }
+            run.push(
+                self.rows.slice(start, rows),
+                self.rows.places(start, rows),
+                rows,
+            )?;
             if self.skip(rows, rule)? {
                 return Ok(true);
             }
@@ -300,6 +307,17 @@ impl Passing {
         let (start, end) = (place(start)?, place(start + rows)?);
         (end > start).then(|| batch.slice(start, end - start))
     }
+
+    /// Which of so many rows pass, counted from the first.
+    fn places(&self, start: usize, rows: usize) -> impl Iterator<Item = u64> {
+        let passes = move |at: usize| {
+            let Some(before) = &self.before else {
+                return true;
+            };
+            before.get(start + at) < before.get(start + at + 1)
+        };
+        (0..rows).filter(move |at| passes(*at)).map(|at| at as u64)
+    }
 }
 
 /// The next batch that has rows.
@@ -356,9 +374,15 @@ struct Run<'a> {
     person: Person,
     pieces: Vec<RecordBatch>,
     rows: usize,
+    /// How many rows there were so far, also those that do not pass, ...
+    seen: u64,
+    /// ... and the place among them of each row that is held.
+    places: Vec<u64>,
     /// A random number for each row so far, once there are more than the cap: the smallest
     /// are kept.
     lots: Vec<u64>,
+    /// How many numbers were drawn: one a place.
+    drawn: u64,
     stream: Option<NoiseStream>,
 }
 
@@ -369,14 +393,27 @@ impl<'a> Run<'a> {
             person,
             pieces: Vec::new(),
             rows: 0,
+            seen: 0,
+            places: Vec::new(),
             lots: Vec::new(),
+            drawn: 0,
             stream: None,
         }
     }
 
-    fn push(&mut self, piece: RecordBatch) -> Result<(), SourceError> {
-        self.rows += piece.num_rows();
-        self.pieces.push(piece);
+    /// Takes those that pass of so many rows, with their places among these.
+    fn push(
+        &mut self,
+        piece: Option<RecordBatch>,
+        places: impl Iterator<Item = u64>,
+        rows: usize,
+    ) -> Result<(), SourceError> {
+        if let Some(piece) = piece {
+            self.rows += piece.num_rows();
+            self.pieces.push(piece);
+            self.places.extend(places.map(|at| self.seen + at));
+        }
+        self.seen += rows as u64;
         if self.rows > self.rule.cap.saturating_add(SLACK_ROWS) {
             self.cut()?;
         }
@@ -394,21 +431,25 @@ impl<'a> Run<'a> {
     fn cut(&mut self) -> Result<(), SourceError> {
         let (rule, person) = (self.rule, self.person);
         let stream = self.stream.get_or_insert_with(|| rule.stream(&person));
-        while self.lots.len() < self.rows {
-            self.lots.push(stream.bits());
+        for place in self.places.iter().skip(self.lots.len()) {
+            let mut lot = stream.bits();
+            while self.drawn < *place {
+                lot = stream.bits();
+                self.drawn += 1;
+            }
+            self.drawn += 1;
+            self.lots.push(lot);
         }
         let mut order: Vec<(u64, u64)> = self.lots.iter().copied().zip(0..).collect();
         order.sort_unstable();
         order.truncate(rule.cap);
         let mut kept: Vec<u64> = order.into_iter().map(|(_, at)| at).collect();
         kept.sort_unstable();
-        let lots = |at: &u64| {
-            usize::try_from(*at)
-                .ok()
-                .and_then(|at| self.lots.get(at))
-                .copied()
+        let of = |all: &[u64]| -> Vec<u64> {
+            let one = |at: &u64| all.get(usize::try_from(*at).ok()?).copied();
+            kept.iter().filter_map(one).collect()
         };
-        self.lots = kept.iter().filter_map(lots).collect();
+        (self.lots, self.places) = (of(&self.lots), of(&self.places));
         self.rows = kept.len();
         let kept = UInt64Array::from(kept);
         let all = self
