@@ -71,13 +71,16 @@ impl Data {
     }
 }
 
+/// What one person adds.
+type Adds = fn(&Data) -> Option<Vec<i128>>;
+
 /// A query, and what one person adds to each of its measures after the count of people: nothing
 /// if the person has no row.
 struct Case {
     name: &'static str,
     sql: &'static str,
     reads: &'static str,
-    adds: fn(&Data) -> Option<Vec<i128>>,
+    adds: Adds,
 }
 
 fn days(data: &Data) -> Vec<Option<i128>> {
@@ -370,7 +373,7 @@ fn equal_rows_are_put_in_order_by_themselves() {
         let two = by_day(data).into_iter().take(2);
         Some(vec![two.filter_map(|(_, points)| points).sum()])
     };
-    let cases: [(_, _, fn(&Data) -> Option<Vec<i128>>); 2] = [
+    let cases: [(_, _, Adds); 2] = [
         (
             "SELECT COUNT(DISTINCT person) AS people, SUM(points) AS a FROM
             (SELECT person, points, ROW_NUMBER() OVER (PARTITION BY person ORDER BY day) AS place FROM purchases) t
