@@ -120,7 +120,6 @@ impl Scope<'_> {
             Expr::IsNull(inner) | Expr::IsNotNull(inner) => self.shape(inner).map(|_| Shape::Bool),
             Expr::Negative(inner) => {
                 let shape = self.number(inner, "-")?;
-                self.signed(expr, "-")?;
                 self.fits(expr, shape)
             }
             Expr::Between(between) => self.between(between),
@@ -170,7 +169,6 @@ impl Scope<'_> {
                 let operator = binary.op.to_string();
                 let left = self.number(&binary.left, &operator)?;
                 let right = self.number(&binary.right, &operator)?;
-                self.signed(whole, &operator)?;
                 self.fits(whole, arithmetic(binary.op, left, right))
             }
             other => Err(refuse(
@@ -264,20 +262,6 @@ impl Scope<'_> {
                 format!("a {what} that gives {} or {}", a.word(), b.word()),
                 "its results are of different types",
                 "give all of them one type",
-            )),
-        }
-    }
-
-    /// Refuses to take away from numbers that the engine keeps without a sign.
-    fn signed(&self, expr: &Expr, operator: &str) -> Result<(), Refusal> {
-        let signed = !matches!(expr.get_type(self.schema), Ok(DataType::UInt64));
-        match signed || operator != "-" {
-            true => Ok(()),
-            false => Err(Refusal::new(
-                RefusalKind::Numbers,
-                "`-` on places of rows",
-                "the engine keeps them without a sign",
-                "write CAST(... AS BIGINT) - ...",
             )),
         }
     }

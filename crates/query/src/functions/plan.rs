@@ -6,9 +6,11 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ParamValues, ScalarValue};
-use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, TypePlanner};
+use datafusion::logical_expr::planner::{
+    ExprPlanner, PlannerResult, RawBinaryExpr, RawWindowExpr, TypePlanner,
+};
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator};
 
@@ -50,6 +52,27 @@ impl ExprPlanner for Operators {
             Some(call) => PlannerResult::Planned(call),
             None => PlannerResult::Original(RawBinaryExpr { op, left, right }),
         })
+    }
+
+    /// Places of rows as whole numbers like others: the engine has them without a sign, and what
+    /// is taken from such a number can leave its type.
+    fn plan_window(&self, raw: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        if !matches!(raw.func_def.name(), "row_number" | "rank" | "dense_rank") {
+            return Ok(PlannerResult::Original(raw));
+        }
+        let params = WindowFunctionParams {
+            args: raw.args,
+            partition_by: raw.partition_by,
+            order_by: raw.order_by,
+            window_frame: raw.window_frame,
+            filter: raw.filter,
+            null_treatment: raw.null_treatment,
+            distinct: raw.distinct,
+        };
+        let fun = raw.func_def;
+        let place = Expr::WindowFunction(Box::new(WindowFunction { fun, params }));
+        let place = Cast::new(Box::new(place), DataType::Int64);
+        Ok(PlannerResult::Planned(Expr::Cast(place)))
     }
 
     fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {

@@ -16,14 +16,14 @@ use crate::source::{Batches, SourceError};
 
 /// Leaves out every batch without a row within the bounds, as a part whose row groups are these
 /// batches and whose statistics say all there is to say.
-struct Pruning {
+pub(super) struct Pruning {
     memory: Memory,
     left_out: AtomicUsize,
     read: AtomicUsize,
 }
 
 impl Pruning {
-    fn new(memory: Memory) -> Arc<Self> {
+    pub(super) fn new(memory: Memory) -> Arc<Self> {
         Arc::new(Self {
             memory,
             left_out: AtomicUsize::new(0),
@@ -104,6 +104,8 @@ enum Condition {
     In(Vec<Side>),
     Null(&'static str, bool),
     Gift,
+    /// One with functions, and what it is of a row.
+    Made(&'static str, fn(&Row) -> Option<bool>),
     /// The condition is, or is not, one of true, false and unknown.
     Is(Box<Condition>, bool, Option<bool>),
     Both(Box<Condition>, Box<Condition>),
@@ -154,6 +156,7 @@ impl Condition {
                 format!("{column} IS {}NULL", if *is { "" } else { "NOT " })
             }
             Self::Gift => "gift".to_owned(),
+            Self::Made(sql, _) => (*sql).to_owned(),
             Self::Is(inner, is, what) => {
                 let what = match what {
                     Some(true) => "TRUE",
@@ -200,6 +203,7 @@ impl Condition {
                 Some(null == *is)
             }
             Self::Gift => row.gift,
+            Self::Made(_, of) => of(row),
             Self::Is(inner, is, what) => Some((inner.of(row) == *what) == *is),
             Self::Both(a, b) => match (a.of(row), b.of(row)) {
                 (Some(false), _) | (_, Some(false)) => Some(false),
@@ -258,6 +262,47 @@ fn oracle(rows: &[Row], condition: &Condition, cap: usize) -> (i128, Option<i128
     (passing.len() as i128, all.then_some(points), counted.sum())
 }
 
+/// Conditions with functions on the list.
+const MADE: [Condition; 11] = [
+    Condition::Made("abs(points) > 4", |row| Some(row.points?.abs() > 4)),
+    Condition::Made("items % 3 = 1", |row| Some(seen(row, "items")? % 3 == 1)),
+    Condition::Made("amount / items > 2", |row| {
+        let (amount, items) = (seen(row, "amount")?, seen(row, "items")?);
+        // Four digits more than cents, the rest cut off.
+        Some((amount * 10_000).checked_div(items)? > 2_000_000)
+    }),
+    Condition::Made("date_part('year', day) = 2024", |row| {
+        Some((19_723..=20_088).contains(&seen(row, "day")?))
+    }),
+    Condition::Made("date_trunc('month', day) < DATE '2024-10-01'", |row| {
+        Some(seen(row, "day")? < 19_997)
+    }),
+    Condition::Made("day + 1 > DATE '2024-10-05'", |row| {
+        Some((seen(row, "day")? + 1).min(2_932_896) > 20_001)
+    }),
+    Condition::Made("category LIKE '%o%e'", |row| Some(category(row)? == "home")),
+    Condition::Made("starts_with(upper(category), 'F')", |row| {
+        Some(category(row)? == "food")
+    }),
+    Condition::Made("coalesce(items, 7) < 8", |row| {
+        Some(seen(row, "items").unwrap_or(7) < 8)
+    }),
+    Condition::Made("nullif(items, 0) >= 0", |row| {
+        Some(seen(row, "items").filter(|items| *items != 0)? >= 0)
+    }),
+    Condition::Made(
+        "CASE WHEN gift THEN points / 0 ELSE points END > 0",
+        |row| {
+            let points = if row.gift == Some(true) {
+                None
+            } else {
+                row.points
+            };
+            Some(points? > 0)
+        },
+    ),
+];
+
 fn side() -> impl Strategy<Value = Side> {
     // A query names days of the years 1 to 9999, and amounts that are not negative.
     prop_oneof![
@@ -288,6 +333,7 @@ fn condition() -> impl Strategy<Value = Condition> {
         }),
         1 => (side(), any::<bool>()).prop_map(|(side, is)| Condition::Null(side.column(), is)),
         2 => Just(Condition::Gift),
+        3 => one(&MADE),
     ];
     leaf.prop_recursive(3, 8, 2, |inner| {
         let two = (inner.clone().prop_map(Box::new), inner.prop_map(Box::new));

@@ -232,6 +232,41 @@ fn i7_damage_is_found_whatever_a_join_reads() {
     }
 }
 
+/// The same of sides that a plan reads for their being there alone, or twice.
+#[test]
+fn i7_damage_is_found_in_every_reading() {
+    let [one, two] = pair();
+    for condition in [
+        "EXISTS (SELECT 1 FROM purchases WHERE purchases.person = mailing.person AND day > DATE '2020-01-01')",
+        "person IN (SELECT person FROM purchases GROUP BY person, day HAVING COUNT(*) > 1)",
+        "person IN (SELECT a.person FROM purchases a JOIN purchases b ON a.person = b.person AND a.day < b.day)",
+        "person IN (SELECT person FROM (SELECT person, RANK() OVER (PARTITION BY person ORDER BY day) AS n FROM purchases) t WHERE n = 2)",
+    ] {
+        let sql = format!(
+            "SELECT COUNT(DISTINCT person) AS people FROM mailing WHERE mailed AND {condition}"
+        );
+        let settings = [
+            (
+                "reads",
+                "[\"mailing.person\", \"mailing.mailed\", \"purchases.person\", \"purchases.day\"]",
+            ),
+            ("rows", "{ purchases = 9, mailing = 1 }"),
+        ];
+        let agreement = agreement(&sql, &settings);
+        let checked = prove(&agreement, query(&agreement)).unwrap();
+        for mailed in [vec![one, two], vec![one], vec![two], vec![]] {
+            for of in ["purchases", "mailing"] {
+                let memory = memory(&mailed, &[&[bought(one), bought(two)]]);
+                let found = try_raw(&checked, Arc::new(Breaks { memory, of }), 1);
+                let expected = QueryError::Source(damage(of, 0));
+                assert_eq!(found.err(), Some(expected), "{of} {condition}");
+            }
+            let sound = memory(&mailed, &[&[bought(one), bought(two)]]);
+            assert!(try_raw(&checked, Arc::new(sound), 1).is_ok(), "{condition}");
+        }
+    }
+}
+
 /// With damage in several stretches and data sets, the same one is reported each time.
 #[test]
 fn i7_one_error_is_reported_whichever_came_first() {

@@ -135,3 +135,34 @@ fn the_estimate_follows_what_is_declared() {
         "{text}"
     );
 }
+
+/// Rows made of each person's: numbered, grouped again by their numbers, each kind counted.
+#[test]
+fn the_engine_keeps_to_the_estimate_of_nested_rows() {
+    let numbered = "SELECT person, amount, ROW_NUMBER() OVER (PARTITION BY person ORDER BY amount) AS n FROM purchases";
+    for sql in [
+        format!("SELECT COUNT(DISTINCT person) AS people, SUM(n) AS spend FROM ({numbered}) t"),
+        format!("SELECT COUNT(DISTINCT person) AS people, SUM(s) AS spend FROM
+            (SELECT person, n, SUM(amount) AS s, COUNT(DISTINCT amount) AS k FROM ({numbered}) t GROUP BY person, n) u WHERE k > 0"),
+        format!("SELECT COUNT(DISTINCT person) AS people, COUNT(*) AS spend FROM (SELECT DISTINCT person, n, amount FROM ({numbered}) t) u"),
+        "SELECT COUNT(DISTINCT a.person) AS people, COUNT(*) AS spend FROM purchases a JOIN purchases b ON a.person = b.person
+            WHERE EXISTS (SELECT 1 FROM purchases c WHERE c.person = a.person AND c.amount = b.amount)".to_owned(),
+        "SELECT COUNT(DISTINCT person) AS people, SUM(k) AS spend FROM (SELECT person, COUNT(DISTINCT amount) AS k FROM
+            (SELECT person, amount FROM purchases UNION ALL SELECT person, amount + 1 FROM purchases) u GROUP BY person) t".to_owned(),
+    ] {
+        let settings = [
+            ("reads", "[\"purchases.person\", \"purchases.amount\"]"),
+            ("rows", "{ purchases = 10 }"),
+            ("per_person", "{ groups = 1, spend = [0, 400] }"),
+        ];
+        let agreement = agreement(&sql, &settings);
+        let mut checked = prove(&agreement, query(&agreement)).unwrap();
+        checked.most_people = PEOPLE.into();
+        let estimate = memory::of_plan(&checked);
+        let raw = run_within(&checked, estimate);
+        let raw = raw.unwrap_or_else(|error| panic!("{sql}\n{estimate}: {error}"));
+        assert_eq!(exact(&raw)[0], PEOPLE.into(), "{sql}");
+        let short = run_within(&checked, estimate / 50);
+        assert_eq!(short.err(), Some(QueryError::Engine), "{sql}");
+    }
+}
