@@ -218,7 +218,8 @@ pub fn shown(spent: &PrivacyLoss, ceiling: &Ceiling) -> String {
 #[must_use]
 pub fn shown_at(spent: &PrivacyLoss, delta: incamera_types::Delta) -> String {
     const HUNDREDTH: u64 = Epsilon::UNITS_PER_ONE / 100;
-    let epsilon = incamera_dp::epsilon_of(spent.rho, delta);
+    let left = delta.checked_sub(spent.delta0).unwrap_or_default();
+    let epsilon = incamera_dp::epsilon_of(spent.rho, left);
     let hundredths = epsilon.units().div_ceil(HUNDREDTH);
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }

@@ -512,6 +512,10 @@ pub struct QueryExplain {
     /// Parameters: NAME=VALUE.
     #[arg(value_name = "NAME=VALUE")]
     pub params: Vec<String>,
+    /// Tell also the epsilon that this error would need: the aggregate's name, and half the
+    /// width of its 95 % range.
+    #[arg(long, value_name = "NAME=HALF_WIDTH")]
+    pub error: Vec<String>,
 }
 
 /// Arguments of `query run`.

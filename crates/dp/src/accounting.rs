@@ -123,14 +123,22 @@ fn up(epsilon: f64) -> Epsilon {
 
 /// A ceiling, or a query's epsilon and delta, as what is added up.
 ///
-/// Both are converted alike. No query has thresholds yet, so all of delta goes into rho and
-/// `delta0` is zero; too small a ceiling allows nothing.
+/// A ceiling keeps a part of its delta for thresholds, whether or not a query has some: what
+/// fits under it must not change with the queries that come later. Too small a ceiling allows
+/// nothing.
 #[must_use]
 pub fn loss_of(budget: &Budget) -> PrivacyLoss {
-    PrivacyLoss {
-        rho: rho_of(budget.epsilon, budget.delta, Delta::ZERO).unwrap_or_default(),
-        delta0: Delta::ZERO,
-    }
+    let delta0 = for_thresholds(budget.delta);
+    let rho = rho_of(budget.epsilon, budget.delta, delta0);
+    rho.map_or_else(|_| PrivacyLoss::default(), |rho| PrivacyLoss { rho, delta0 })
+}
+
+/// The part of a delta that is for thresholds, a hundredth: of a query that has some, and of
+/// every ceiling. As many runs then fit by it as by all of delta, and rho is smaller by less
+/// than one in a thousand; thresholds grow with its logarithm alone.
+#[must_use]
+pub fn for_thresholds(delta: Delta) -> Delta {
+    Delta::from_units(delta.units() / 100)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
 use datafusion::sql::planner::SqlToRel;
 use incamera_agreement::{Agreement, Param, Query};
+use incamera_dp::Threshold;
 use incamera_release::VerifiedRequest;
 use incamera_types::{
     ColumnRef, DatasetName, DatasetSpec, Params, PrivacyLoss, QueryName, RequestDigest,
@@ -53,6 +54,8 @@ pub struct CheckedQuery {
     pub(crate) made: Vec<Made>,
     /// The measure that counts all people of a group.
     pub(crate) people: Option<usize>,
+    /// From how many people, by the noisy count, a group is listed; where keys are discovered.
+    pub(crate) threshold: Option<Threshold>,
     /// The columns of the answer that are no group keys, in order of the SELECT.
     pub(crate) outputs: Vec<Output>,
     /// What becomes of the answer's rows.
@@ -260,6 +263,7 @@ impl Check<'_> {
         Ok(CheckedQuery {
             query: self.query.clone(),
             loss: self.agreement.cost(self.query),
+            threshold: self.threshold(people.and_then(|at| measures.get(at)))?,
             measures,
             made,
             people,
@@ -425,6 +429,14 @@ impl Check<'_> {
             )
             .or_at_text(twice)),
         }
+    }
+
+    /// The threshold of discovered groups, where there are some.
+    fn threshold(&self, people: Option<&Measure>) -> Result<Option<Threshold>, Refusal> {
+        let people = people.filter(|_| self.query.discovers());
+        let most = self.agreement.cost(self.query).delta0;
+        let threshold = people.map(|people| measure::threshold(people, self.query, most));
+        threshold.transpose()
     }
 
     fn needs_people(&self, people: Option<usize>) -> Result<(), Refusal> {

@@ -49,7 +49,7 @@ mod window;
 
 pub use check::{CheckedQuery, check, check_request, prove};
 pub use clipped::{Clipped, ClippedError, ClippedSum};
-pub use explain::{Expected, Explanation, Runs};
+pub use explain::{Expected, Explanation, Needed, NoEpsilon, Runs};
 pub use measure::{Kind, Measure};
 pub use memory::TooLarge;
 pub use refusal::{Refusal, RefusalKind};

@@ -1,11 +1,11 @@
 //! Noise, and what may leave the room.
 //!
 //! # Claim
-//! Each measure of each group has its own discrete Gaussian draw, whatever groups exist, so a
+//! Each measure of each group has its own draw, whatever groups exist, so a
 //! value shown is the exact one plus noise of the declared variance, and a group withheld
 //! differs from one shown only by post-processing of the noisy count of people.
 
-use incamera_dp::{NoiseKey, discrete_gaussian};
+use incamera_dp::{Noise as Distribution, NoiseKey, Threshold};
 use incamera_wire::v1 as wire;
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;
@@ -14,6 +14,9 @@ use crate::check::CheckedQuery;
 use crate::fold::{Key, Total, Totals, declared_cells, declared_key};
 use crate::measure::Measure;
 use crate::run::{Noise, RawAggregate};
+
+/// How an answer names noise that is not Gaussian.
+pub(crate) const LAPLACE: &str = "laplace";
 
 /// An answer with its noise: the only thing of a query that can be sent (I6).
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +59,7 @@ pub(crate) fn release_with(
             measures: checked.measures.iter().map(described).collect(),
             groups: release.groups(&raw.totals),
             simulated,
+            threshold: checked.threshold.as_ref().map_or(0, Threshold::tau),
         },
     })
 }
@@ -67,12 +71,28 @@ struct Release<'a> {
 }
 
 impl Release<'_> {
-    /// The groups of the answer: the declared ones, in the agreement's order.
+    /// The groups of the answer: the declared ones, in the agreement's order; where keys are
+    /// discovered those that are listed, in order of their keys.
     fn groups(&self, totals: &Totals) -> Vec<wire::Group> {
         let groups = &self.checked.query.groups;
+        if let Some(threshold) = &self.checked.threshold {
+            let found = totals
+                .iter()
+                .map(|(key, total)| self.group(key, Some(total)));
+            return found
+                .filter(|group| self.listed(threshold, group))
+                .collect();
+        }
         let cells = 0..declared_cells(groups).unwrap_or(0);
         let keys = cells.map(|cell| declared_key(groups, cell));
         keys.map(|key| self.group(&key, totals.get(&key))).collect()
+    }
+
+    /// Whether a discovered group is listed. One that is withheld is not: that it exists would
+    /// be an answer that no threshold guards.
+    fn listed(&self, threshold: &Threshold, group: &wire::Group) -> bool {
+        let people = self.checked.people.and_then(|at| group.values.get(at));
+        people.is_some_and(|people| threshold.shows(&BigInt::from(*people)))
     }
 
     /// A group with its noise. Nobody in it is a total of zero.
@@ -88,8 +108,7 @@ impl Release<'_> {
 
 fn noisy(measure: &Measure, exact: i128, group: &[String], key: &NoiseKey) -> i64 {
     let mut stream = key.stream(&measure.name, group);
-    let noise = discrete_gaussian(measure.calibration.sigma2(), &mut stream);
-    let value: BigInt = noise + exact;
+    let value: BigInt = measure.noise.draw(&mut stream) + exact;
     // Out of range: the nearest end, which is post-processing.
     let end = if value.sign() == num_bigint::Sign::Minus {
         i64::MIN
@@ -117,6 +136,14 @@ fn described(measure: &Measure) -> wire::Measure {
         unit: measure.unit.clone().unwrap_or_default(),
         scale: measure.scale.into(),
         sigma: measure.sigma(),
+        noise: match measure.noise {
+            Distribution::Gaussian { .. } => String::new(),
+            Distribution::Laplace { .. } => LAPLACE.to_owned(),
+        },
+        half_width: match measure.noise {
+            Distribution::Gaussian { .. } => 0.0,
+            Distribution::Laplace { .. } => measure.noise.half_width_95(),
+        },
         clamp_low: measure.text(measure.low),
         clamp_high: measure.text(measure.high),
     }

@@ -49,7 +49,7 @@ fn query(named: &Named<'_, QueryName>, known: &Known<'_>) -> Option<Query> {
     };
     let rows = rows(&table, reads.as_ref(), known);
     let measures = measures::measures(&table, sql.as_ref().map(|(_, sql)| *sql));
-    let budget = budget(&table);
+    let budget = budget(&table, 0);
     let discovers = |measures: &Measures| measures.groups.iter().any(|g| g.declared().is_none());
     let discovers = measures.as_ref().is_some_and(discovers);
     let loss = budget.and_then(|budget| cost(&table, budget, discovers));
@@ -92,11 +92,11 @@ fn query(named: &Named<'_, QueryName>, known: &Known<'_>) -> Option<Query> {
     })
 }
 
-/// What a run is charged: the design's one conversion. Half of delta is for the threshold of
+/// What a run is charged: the design's one conversion. A part of delta is for the threshold of
 /// discovered groups, where there are some.
 fn cost(table: &Table<'_>, budget: Budget, discovers: bool) -> Option<PrivacyLoss> {
     let delta0 = match discovers {
-        true => Delta::from_units(budget.delta.units() / 2),
+        true => incamera_dp::for_thresholds(budget.delta),
         false => Delta::ZERO,
     };
     match incamera_dp::rho_of(budget.epsilon, budget.delta, delta0) {

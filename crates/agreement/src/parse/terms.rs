@@ -213,7 +213,7 @@ pub(super) fn budgets(root: &Table<'_>, known: &Known<'_>) -> BTreeMap<PartyName
 
 fn ceiling(named: &Named<'_, PartyName>) -> Option<Ceiling> {
     let table = named.item.table()?;
-    let budget = budget(&table);
+    let budget = budget(&table, 1);
     if let Some(item) = table.get("renews")
         && item.text().is_some_and(|text| text != "never")
     {
@@ -227,8 +227,8 @@ fn ceiling(named: &Named<'_, PartyName>) -> Option<Ceiling> {
     })
 }
 
-/// The fields `epsilon` and `delta`, both above zero.
-pub(super) fn budget(table: &Table<'_>) -> Option<Budget> {
+/// The fields `epsilon` and `delta`, both above zero; a query may do without a delta.
+pub(super) fn budget(table: &Table<'_>, least_delta: u64) -> Option<Budget> {
     const EPSILON: &str = "write a number above 0 and at most 1000, such as epsilon = 1.0";
     const DELTA: &str = "write a number above 0 and below 1, such as delta = 1e-8";
     let epsilon = table.need("epsilon", EPSILON).and_then(|item| {
@@ -237,7 +237,7 @@ pub(super) fn budget(table: &Table<'_>) -> Option<Budget> {
         refuse_none(&item, epsilon, EPSILON)
     });
     let delta = table.need("delta", DELTA).and_then(|item| {
-        let inside = |delta: &Delta| (1..Delta::UNITS_PER_ONE).contains(&delta.units());
+        let inside = |delta: &Delta| (least_delta..Delta::UNITS_PER_ONE).contains(&delta.units());
         let delta = item.number()?.parse().ok().filter(inside);
         refuse_none(&item, delta, DELTA)
     });

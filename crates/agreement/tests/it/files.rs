@@ -359,3 +359,51 @@ fn an_analyst_without_an_answer_is_a_warning() {
     );
     assert!(LIFT[warning.span.clone()].starts_with("lift"), "{warning}");
 }
+
+/// What a query may say of its parameters, of one person's values and of groups that are found.
+#[test]
+fn domains_bounds_and_discovered_groups_are_read() {
+    use incamera_agreement::{Domain, GroupValues};
+    use incamera_types::Value;
+    let file = include_str!("../agreements/more.toml");
+    let agreement = Agreement::parse(file.as_bytes()).unwrap();
+    let query = &agreement.queries["lift"];
+    let param = |name: &str| &query.params[&name.parse::<incamera_types::ParamName>().unwrap()];
+    let day = |text: &str| Value::Date(text.parse().unwrap());
+    assert!(param("from").allows(&day("2026-01-01")) && param("from").allows(&day("2026-12-31")));
+    assert!(!param("from").allows(&day("2025-12-31")) && !param("from").allows(&day("2027-01-01")));
+    assert!(param("until").allows(&day("1999-01-01")));
+    assert_eq!(param("until").domain, Domain::Any);
+    let text = |text: &str| Value::Text(text.to_owned());
+    assert!(param("kind").allows(&text("a")) && !param("kind").allows(&text("c")));
+    let number = |text: &str| param("least").ty.parse(text).unwrap();
+    assert!(param("least").allows(&number("0.5")) && !param("least").allows(&number("0.49")));
+    assert!(!param("least").allows(&Value::Int(7)), "another type");
+    assert_eq!(
+        query.per_person.measures["buyers"],
+        PersonBounds::Distinct(3)
+    );
+    let PersonBounds::Values { rows, .. } = query.per_person.measures["people"] else {
+        panic!("values")
+    };
+    assert_eq!(rows, 4);
+    assert_eq!(query.groups[0].values, GroupValues::Discovered);
+    assert!(query.discovers());
+    let cost = agreement.cost(query);
+    assert_eq!(cost.delta0, incamera_dp::for_thresholds(query.delta));
+    let ceiling = agreement
+        .ceiling(&"shop".parse::<PartyName>().unwrap())
+        .unwrap();
+    assert!(cost.within(&ceiling) && ceiling.delta0 > cost.delta0);
+    let words = incamera_agreement::explain(&agreement);
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "from (date from 2026-01-01 to 2026-12-31)",
+        "kind (text: a or b)",
+        "a row for each campaign_group that enough people have",
+        "at most 3 different values of one person count",
+        "one person counts as 4 values at most",
+    ] {
+        assert!(words.contains(part), "{part}\n{words}");
+    }
+}

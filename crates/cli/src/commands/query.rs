@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use incamera_agreement::{Agreement, Query, SignedAgreement};
 use incamera_net::client;
 use incamera_net::services::{ManifestsRequest, RunRequest, run_event::Event};
-use incamera_query::{check, table};
+use incamera_query::{CheckedQuery, Needed, check, table};
 use incamera_release::{ReceiptReport, Request, verify_release};
 use incamera_seal::{SignedManifest, open_manifest};
 use incamera_types::{AnalystRef, DatasetName, ManifestDigest, RequestDigest};
@@ -35,13 +35,27 @@ pub fn explain(arguments: &QueryExplain, printer: &Printer) -> Done {
     let params = parameters::read(query, &arguments.params)?;
     let checked = check(&agreement, query, &params)
         .map_err(|refusal| refused(&arguments.agreement, &agreement, query, &refusal))?;
-    let explanation = checked.explain(&agreement);
+    let needed = arguments.error.iter().map(|error| needed(&checked, error));
+    let needed = needed.collect::<Result<Vec<_>, _>>()?;
+    let explanation = checked.explain(&agreement).with_needed(needed);
     printer.result(
         explanation.to_string(),
         "incamera-explanation/1",
         &explanation,
     );
     Ok(())
+}
+
+/// The epsilon that an error would need: `NAME=HALF_WIDTH`.
+fn needed(checked: &CheckedQuery, argument: &str) -> Result<Needed, Failure> {
+    let form = || {
+        Failure::usage(format!("`{argument}` names no error"))
+            .hint("write `--error NAME=HALF_WIDTH`, such as `--error spend=1000`")
+    };
+    let (name, half_width) = argument.split_once('=').ok_or_else(form)?;
+    let half_width: f64 = half_width.parse().map_err(|_| form())?;
+    let needed = checked.epsilon_for(name, half_width);
+    needed.map_err(|error| Failure::usage("no epsilon can be told").because(&error))
 }
 
 /// Asks: attests the room, signs the request, shows the answer and keeps the receipt.

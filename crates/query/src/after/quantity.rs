@@ -72,7 +72,11 @@ impl Sum {
     /// The covariance of the noise of two sums, with the standard deviation that a normal
     /// noise with the same 95 % range would have.
     fn covariance(&self, other: &Self, totals: &[Observed]) -> f64 {
-        let sigma = |at: &usize| totals.get(*at).map_or(0.0, |total| total.half_width / Z);
+        let sigma = |at: &usize| {
+            totals
+                .get(*at)
+                .map_or(0.0, |total| total.half_width / NORMAL_95)
+        };
         let parts = self.of.iter().map(|(at, weight)| {
             let others = other.of.get(at).copied().unwrap_or(0.0);
             weight * others * sigma(at) * sigma(at)
@@ -92,12 +96,12 @@ impl Sum {
         if let [(at, weight)] = self.of.iter().collect::<Vec<_>>().as_slice() {
             return totals.get(**at).map_or(0.0, |total| total.half_width) * weight.abs();
         }
-        Z * self.covariance(self, totals).sqrt()
+        NORMAL_95 * self.covariance(self, totals).sqrt()
     }
 }
 
 /// The normal quantile of a two-sided 95 % range.
-const Z: f64 = 1.959_963_984_540_054;
+pub(crate) const NORMAL_95: f64 = 1.959_963_984_540_054;
 
 /// What is known of a number's range.
 #[derive(Clone, Debug, PartialEq)]
@@ -219,8 +223,14 @@ impl Quantity {
 
     /// `self + other`.
     pub(crate) fn plus(&self, other: &Self) -> Option<Self> {
-        let unit = self.unit.clone().or_else(|| other.unit.clone());
-        Self::new(self.value + other.value, unit, sum(self, other))
+        let unit = match (&self.unit, &other.unit) {
+            (Some(unit), other) if Some(unit) == other.as_ref() => Some(unit),
+            (Some(unit), None) if other.known().is_some() => Some(unit),
+            (None, Some(unit)) if self.known().is_some() => Some(unit),
+            _ => None,
+        };
+        let value = self.value + other.value;
+        Self::new(value, unit.cloned(), sum(self, other))
     }
 
     /// `self - other`.
@@ -384,7 +394,7 @@ pub(crate) fn variance(
         q.half_width / n.value,
     ];
     let width = by.iter().map(|part| part * part).sum::<f64>().sqrt() * factor;
-    let clear = n.value > 10.0 * n.half_width / Z;
+    let clear = n.value > 10.0 * n.half_width / NORMAL_95;
     let ends = clear.then(|| Interval {
         low: (value - width).max(0.0),
         high: (value + width).max(0.0),

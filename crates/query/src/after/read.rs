@@ -273,7 +273,7 @@ impl Reader<'_> {
         let text = |ty: &DataType| ty.is_string();
         if text(&from) == text(to) || from == *to {
             return Ok(match to {
-                DataType::Decimal128(_, digits) if !from.is_integer() => {
+                DataType::Decimal128(_, digits) if narrows(&from, *digits) => {
                     Term::Call(Call::Round((*digits).into()), vec![term])
                 }
                 to if to.is_integer() && !from.is_integer() && from.is_numeric() => {
@@ -323,6 +323,15 @@ impl Reader<'_> {
             ascending: by.asc,
             nulls_first: by.nulls_first,
         })
+    }
+}
+
+/// Whether so many digits after the point are fewer than before. The planner's own casts only
+/// widen, and what is computed here has more digits than its type says.
+fn narrows(from: &DataType, digits: i8) -> bool {
+    match from {
+        DataType::Decimal128(_, before) => digits < *before,
+        other => other.is_floating(),
     }
 }
 

@@ -23,8 +23,8 @@
 mod draft;
 
 use incamera_agreement::{Agreement, PersonBounds, Query};
-use incamera_dp::{Calibration, Sensitivity, half_width_95, split};
-use incamera_types::{Decimal, Delta, Rho};
+use incamera_dp::{Allowance, Noise, Sensitivity, Threshold, choose, split};
+use incamera_types::{Decimal, Delta, Epsilon, Rho};
 
 pub(crate) use draft::{Draft, Function, drafts, unnamed};
 
@@ -77,7 +77,7 @@ pub struct Measure {
     pub(crate) input: usize,
     /// Bounds of each value.
     pub(crate) each: Option<Each>,
-    pub(crate) calibration: Calibration,
+    pub(crate) noise: Noise,
 }
 
 /// Bounds of each value, in units of its column's scale.
@@ -121,13 +121,13 @@ impl Measure {
     /// The standard deviation of the noise, in units of 10^-scale.
     #[must_use]
     pub fn sigma(&self) -> f64 {
-        self.calibration.sigma()
+        self.noise.deviation()
     }
 
     /// Half the width of the 95 % range of the noise, in units of the measure.
     #[must_use]
     pub fn half_width(&self) -> f64 {
-        half_width_95(self.sigma()) / 10f64.powi(self.scale.into())
+        self.noise.half_width_95() / 10f64.powi(self.scale.into())
     }
 
     /// A number of the measure, in words.
@@ -149,13 +149,6 @@ pub(crate) fn calibrate(
     query: &Query,
     agreement: &Agreement,
 ) -> Result<(Vec<Measure>, Vec<Made>), Refusal> {
-    if query.delta == Delta::ZERO {
-        return Err(privacy(
-            "delta = 0",
-            "Gaussian noise gives no pure epsilon",
-            "give the query a delta, such as 1e-8",
-        ));
-    }
     let (mut plain, mut made) = (Vec::new(), Vec::new());
     for (input, draft) in drafts.iter().enumerate() {
         let first = plain.len();
@@ -173,13 +166,7 @@ pub(crate) fn calibrate(
         plain.extend(parts.into_iter().map(|part| (input, part, weight)));
     }
     let weights: Vec<u32> = plain.iter().map(|(_, _, weight)| *weight).collect();
-    let shares = split(agreement.cost(query).rho, &weights).map_err(|error| {
-        privacy(
-            &format!("weights: {error}"),
-            "every measure needs noise",
-            "give each a weight of at least 1",
-        )
-    })?;
+    let shares = shares(query, agreement.cost(query).rho, &weights)?;
     let measures = plain.into_iter().zip(shares);
     let measures = measures.map(|((input, part, _), share)| part.measure(input, share, query));
     Ok((measures.collect::<Result<_, _>>()?, made))
@@ -187,6 +174,47 @@ pub(crate) fn calibrate(
 
 /// An aggregate's weight is split evenly among its measures, of which there are one to three.
 const WEIGHT_UNITS: u32 = 6;
+
+/// Splits what the query may spend. Without a delta that is epsilon, which adds up, and each
+/// measure has pure noise; otherwise it is rho.
+fn shares(query: &Query, rho: Rho, weights: &[u32]) -> Result<Vec<Allowance>, Refusal> {
+    let pure = query.delta == Delta::ZERO;
+    let all = match pure {
+        true => Rho::from_units(query.epsilon.units()),
+        false => rho,
+    };
+    let shares = split(all, weights).map_err(|error| {
+        privacy(
+            &format!("weights: {error}"),
+            "every measure needs noise",
+            "give each a weight of at least 1",
+        )
+    })?;
+    let share = |share: Rho| match pure {
+        true => Allowance::Alone {
+            epsilon: Epsilon::from_units(share.units()),
+            delta: Delta::ZERO,
+        },
+        false => Allowance::Zcdp(share),
+    };
+    Ok(shares.into_iter().map(share).collect())
+}
+
+/// From how many people, by the noisy count, a discovered group is listed.
+pub(crate) fn threshold(
+    people: &Measure,
+    query: &Query,
+    most: Delta,
+) -> Result<Threshold, Refusal> {
+    let threshold = Threshold::smallest(&people.noise, query.per_person.groups, 1, most);
+    threshold.map_err(|error| {
+        privacy(
+            &error.to_string(),
+            "a group that is listed tells that somebody is in it",
+            "give the query a delta, or declare the values of its groups",
+        )
+    })
+}
 
 fn privacy(what: &str, why: &str, instead: &str) -> Refusal {
     Refusal::new(RefusalKind::Privacy, what, why, instead)
@@ -204,10 +232,10 @@ struct Part {
 }
 
 impl Part {
-    fn measure(self, input: usize, share: Rho, query: &Query) -> Result<Measure, Refusal> {
-        let noise = Sensitivity::of_clamp(self.low, self.high, query.per_person.groups)
-            .and_then(|sensitivity| Calibration::gaussian(&sensitivity, share));
-        let calibration = noise.map_err(|error| {
+    fn measure(self, input: usize, share: Allowance, query: &Query) -> Result<Measure, Refusal> {
+        let choice = Sensitivity::of_clamp(self.low, self.high, query.per_person.groups)
+            .and_then(|sensitivity| choose(&sensitivity, share));
+        let choice = choice.map_err(|error| {
             privacy(
                 &error.to_string(),
                 "there would be no noise",
@@ -230,10 +258,10 @@ impl Part {
             scale,
             low,
             high,
-            share,
+            share: choice.cost,
             input,
             each,
-            calibration,
+            noise: choice.noise,
         })
     }
 }

@@ -34,6 +34,12 @@ pub(super) fn notes(
     if below_zero(answer) {
         notes.push("a number below zero is noise: the true one is zero or more".into());
     }
+    if answer.threshold > 0 {
+        let least = answer.threshold.max(query.min_people);
+        notes.push(format!(
+            "listed are groups with at least {least} people by the noisy count; whether there are others is not said"
+        ));
+    }
     let withheld = answer.groups.iter().filter(|group| group.withheld).count();
     if withheld > 0 {
         let least = query.min_people;

@@ -8,7 +8,7 @@ use incamera_wire::v1 as wire;
 
 use super::notes::notes;
 use super::{Cell, Comparison, Row, Table, TableError};
-use crate::after::{self, Datum, Observed, Range, power_of_ten};
+use crate::after::{self, Datum, NORMAL_95, Observed, Range, power_of_ten};
 use crate::check::{CheckedQuery, check};
 
 /// Renders an answer to a request with these parameters.
@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
         let unit = unit_of(measure);
         let noisy = Noisy {
             value: float(*value) * unit,
-            sigma: measure.sigma * unit,
+            sigma: normal_sigma(measure) * unit,
         };
         Ok((noisy, measure))
     }
@@ -231,11 +231,27 @@ fn counts_people(measure: &wire::Measure) -> bool {
     measure.clamp_low == "0" && measure.clamp_high == "1" && measure.scale == 0
 }
 
+/// Half the width of the noise's 95 % range.
+fn half_width(measure: &wire::Measure) -> f64 {
+    match measure.noise.is_empty() {
+        true => half_width_95(measure.sigma),
+        false => measure.half_width,
+    }
+}
+
+/// The standard deviation of normal noise with that range.
+fn normal_sigma(measure: &wire::Measure) -> f64 {
+    match measure.noise.is_empty() {
+        true => measure.sigma,
+        false => measure.half_width / NORMAL_95,
+    }
+}
+
 fn observed(measure: &wire::Measure, value: i64) -> Observed {
     let unit = unit_of(measure);
     Observed {
         value: float(value) * unit,
-        half_width: half_width_95(measure.sigma) * unit,
+        half_width: half_width(measure) * unit,
         unit: (!measure.unit.is_empty()).then(|| measure.unit.clone()),
     }
 }

@@ -110,6 +110,7 @@ fn noiseless(raw: &RawAggregate) -> wire::Answer {
         sigma: 0.0,
         clamp_low: measure.low.to_string(),
         clamp_high: measure.high.to_string(),
+        ..wire::Measure::default()
     };
     let exact = exact(raw);
     let values = exact.chunks(checked.measures.len());
@@ -132,6 +133,7 @@ fn noiseless(raw: &RawAggregate) -> wire::Answer {
         measures: checked.measures.iter().map(measure).collect(),
         groups: groups.collect(),
         simulated: false,
+        threshold: 0,
     }
 }
 

@@ -1,10 +1,12 @@
 //! Tests of the whole crate, over an agreement with rows in memory.
 
+mod above;
 mod aggregates;
 mod clipped;
 mod filters;
 mod fit;
 mod functions;
+mod groups;
 mod hostile;
 mod invariants;
 mod memory;

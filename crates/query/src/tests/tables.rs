@@ -51,6 +51,7 @@ fn measure(name: &str, unit: &str, scale: u32, sigma: f64, clamp: (&str, &str)) 
         sigma,
         clamp_low: clamp.0.into(),
         clamp_high: clamp.1.into(),
+        ..wire::Measure::default()
     }
 }
 
@@ -71,6 +72,7 @@ fn answer(mailed: [i64; 3], others: [i64; 3]) -> wire::Answer {
         ],
         groups: vec![group("mailed", mailed), group("not mailed", others)],
         simulated: false,
+        threshold: 0,
     }
 }
 

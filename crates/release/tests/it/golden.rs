@@ -71,6 +71,7 @@ fn answer() -> Answer {
             values: vec![-7],
         }],
         simulated: true,
+        ..Answer::default()
     }
 }
 

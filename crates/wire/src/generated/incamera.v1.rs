@@ -405,6 +405,9 @@ pub struct Answer {
     pub groups: ::prost::alloc::vec::Vec<Group>,
     #[prost(bool, tag = "5")]
     pub simulated: bool,
+    /// of discovered groups: the least noisy count of people that is listed
+    #[prost(uint64, tag = "6")]
+    pub threshold: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Measure {
@@ -422,6 +425,12 @@ pub struct Measure {
     pub clamp_low: ::prost::alloc::string::String,
     #[prost(string, tag = "6")]
     pub clamp_high: ::prost::alloc::string::String,
+    /// empty: discrete Gaussian; "laplace"
+    #[prost(string, tag = "7")]
+    pub noise: ::prost::alloc::string::String,
+    /// of other noise than Gaussian: half of its 95 % range, in units of 10^-scale
+    #[prost(double, tag = "8")]
+    pub half_width: f64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Group {

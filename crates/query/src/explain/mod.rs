@@ -1,17 +1,22 @@
 //! What a query will do, cost and be off by, before anything is spent.
 
+mod expected;
+
 use std::fmt;
 
 use datafusion::logical_expr::LogicalPlan;
 use incamera_agreement::{Agreement, ConsentSource};
-use incamera_dp::interval::shown;
 use incamera_types::{DatasetSpec, Decimal, Delta, Epsilon, PartyName, PurposeName};
 use serde::Serialize;
 
+use crate::after::Step;
 use crate::check::CheckedQuery;
 use crate::fold::declared_cells;
-use crate::measure::{Function, Made, Measure};
+use crate::measure::{Function, Made};
+
 use crate::run::optimized;
+pub use expected::{Expected, Needed, NoEpsilon};
+use expected::{expected, write_expected};
 
 /// A bounded plan in words. Computed from the agreement alone.
 #[derive(Clone, Debug, Serialize)]
@@ -35,6 +40,8 @@ pub struct Explanation {
     pub people: u64,
     /// Rows of the answer, where they are declared.
     pub rows: Option<usize>,
+    /// What smaller errors would cost, where that was asked.
+    pub needed: Vec<Needed>,
 }
 
 /// Runs that an owner's ceiling has room for.
@@ -44,22 +51,6 @@ pub struct Runs {
     pub owner: PartyName,
     /// Runs, if nothing else were asked; none where the agreement sets no ceiling.
     pub runs: Option<u64>,
-}
-
-/// The noise to expect on a measure.
-#[derive(Clone, Debug, Serialize)]
-pub struct Expected {
-    /// The measure.
-    pub name: String,
-    /// What it adds up, in words.
-    pub says: String,
-    /// Half the width of its 95 % range, in units of the measure.
-    pub half_width: f64,
-    /// The half width divided by a group's people, if all groups were equal: a fraction for
-    /// counts of people, an amount a person otherwise.
-    pub per_person: Option<f64>,
-    /// The unit, such as `EUR`.
-    pub unit: Option<String>,
 }
 
 impl CheckedQuery {
@@ -80,7 +71,16 @@ impl CheckedQuery {
                 .collect(),
             people: self.population,
             rows: declared_cells(&self.query.groups),
+            needed: Vec::new(),
         }
+    }
+}
+
+impl Explanation {
+    /// The same with what smaller errors would cost.
+    #[must_use]
+    pub fn with_needed(self, needed: Vec<Needed>) -> Self {
+        Self { needed, ..self }
     }
 }
 
@@ -146,18 +146,37 @@ fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
         let most = count(query.per_person.groups.into(), "group");
         steps.push(format!("keep at most {most} of each person's, by lot"));
     }
+    let pure = query.delta == Delta::ZERO;
+    let noise = if pure { "Laplace" } else { "Gaussian" };
     for made in &checked.made {
         let says = clamp(made, checked);
         steps.push(format!("per person{}: {says}", in_group(checked)));
     }
-    steps.push(
-        "add up, and add discrete Gaussian noise that every owner's seed has a share in".into(),
-    );
-    if let Some(people) = checked.people.and_then(|at| checked.measures.get(at)) {
+    steps.push(format!(
+        "add up, and add discrete {noise} noise that every owner's seed has a share in"
+    ));
+    if let Some(threshold) = &checked.threshold {
+        let least = threshold.tau().max(query.min_people);
+        steps.push(format!(
+            "list groups with at least {least} people by the noisy count, in order of their keys, and say nothing of others"
+        ));
+    } else if let Some(people) = checked.people.and_then(|at| checked.measures.get(at)) {
         let least = query.min_people;
         steps.push(format!(
             "withhold rows with noisy {} below {least}",
             people.name
+        ));
+    }
+    let above = checked.steps.iter().map(|step| match step {
+        Step::Keep(_) => "keep the rows that meet a condition",
+        Step::Sort(_) => "sort them",
+        Step::Limit { .. } => "keep the first of them",
+    });
+    let above: Vec<&str> = above.collect();
+    if !above.is_empty() {
+        let above = above.join(", ");
+        steps.push(format!(
+            "of the noisy rows, without looking at data again: {above}"
         ));
     }
     steps
@@ -234,54 +253,6 @@ fn clamp(made: &Made, checked: &CheckedQuery) -> String {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "what is foretold is for reading"
-)]
-fn expected(made: &Made, checked: &CheckedQuery) -> Option<Expected> {
-    let groups = declared_cells(&checked.query.groups).unwrap_or(1).max(1);
-    let people = checked.population as f64 / groups as f64;
-    let widths: Vec<f64> = checked
-        .measures
-        .iter()
-        .skip(made.first)
-        .map(Measure::half_width)
-        .collect();
-    let (half_width, of_all) = match (made.function, made.each, widths.as_slice()) {
-        (Function::Average, Some(each), [count, sum, ..]) => (
-            of_average(each.reach(made.scale), *count, *sum, people)?,
-            false,
-        ),
-        (Function::Spread { root, .. }, Some(each), [count, _, squares, ..]) => {
-            let reach = each.reach(made.scale);
-            (of_spread(reach, *count, *squares, people, root)?, false)
-        }
-        (_, _, [width, ..]) => (*width, true),
-        _ => return None,
-    };
-    Some(Expected {
-        name: made.name.clone(),
-        says: clamp(made, checked),
-        half_width,
-        per_person: (of_all && people > 0.0).then_some(half_width / people),
-        unit: made.unit.clone(),
-    })
-}
-
-/// Of an average over one value a person, if it lies at an end of its bounds: what is foretold
-/// is the worst.
-fn of_average(reach: f64, count: f64, sum: f64, people: f64) -> Option<f64> {
-    (people > 0.0).then(|| (sum * sum + reach * reach * count * count).sqrt() / people)
-}
-
-/// Of a variance, or its root, if the values lie at the ends of their bounds.
-fn of_spread(reach: f64, count: f64, squares: f64, people: f64, root: bool) -> Option<f64> {
-    let most = reach * reach;
-    let width = (squares * squares + most * most * count * count).sqrt() / people;
-    let width = if root { width / (2.0 * reach) } else { width };
-    width.is_finite().then_some(width)
-}
-
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "query `{}`", self.query)?;
@@ -306,51 +277,14 @@ impl fmt::Display for Explanation {
         writeln!(f, "noise to expect, 19 times in 20:")?;
         self.measures
             .iter()
-            .try_for_each(|measure| write_expected(f, measure, self))
-    }
-}
-
-/// A number in two digits: what is foretold is to be compared, not only read.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the places of a double are few"
-)]
-fn two_digits(value: f64) -> String {
-    let leading = if value > 0.0 {
-        value.log10().floor()
-    } else {
-        0.0
-    };
-    shown(value, 1 - leading as i32)
-}
-
-fn write_expected(
-    f: &mut fmt::Formatter<'_>,
-    measure: &Expected,
-    all: &Explanation,
-) -> fmt::Result {
-    let unit = measure
-        .unit
-        .as_ref()
-        .map_or_else(String::new, |unit| format!(" {unit}"));
-    let width = two_digits(measure.half_width);
-    write!(f, "  {} +- {width}{unit}", measure.name)?;
-    let Some(per_person) = measure.per_person else {
-        return writeln!(f);
-    };
-    let people = shown(all.people as f64, 0);
-    let groups = match all.rows {
-        Some(rows) => format!("with {people} people in {rows} equal groups"),
-        None => format!("with {people} people in one group"),
-    };
-    if unit.is_empty() {
-        let percent = per_person * 100.0;
-        writeln!(
-            f,
-            ", {} % of a group's people {groups}",
-            two_digits(percent)
-        )
-    } else {
-        writeln!(f, ", {}{unit} a person {groups}", two_digits(per_person))
+            .try_for_each(|measure| write_expected(f, measure, self))?;
+        self.needed.iter().try_for_each(|needed| {
+            let Needed {
+                name,
+                half_width,
+                epsilon,
+            } = needed;
+            writeln!(f, "{name} +- {half_width} would need epsilon {epsilon}")
+        })
     }
 }

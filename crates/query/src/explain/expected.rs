@@ -1,0 +1,221 @@
+//! How far noise will move an answer, before anything is spent, and what less of it would cost.
+
+use std::fmt;
+
+use incamera_dp::epsilon_of;
+use incamera_dp::interval::shown;
+use incamera_types::{Delta, Epsilon, Rho};
+use serde::Serialize;
+
+use super::{Explanation, clamp};
+use crate::check::CheckedQuery;
+use crate::fold::declared_cells;
+use crate::measure::{Function, Made, Measure};
+
+/// A half width above this share of the value to expect is warned of: the answer would drown.
+const DROWNED: f64 = 0.2;
+
+/// The noise to expect on a measure.
+#[derive(Clone, Debug, Serialize)]
+pub struct Expected {
+    /// The measure.
+    pub name: String,
+    /// What it adds up, in words.
+    pub says: String,
+    /// Half the width of its 95 % range, in units of the measure.
+    pub half_width: f64,
+    /// The half width divided by a group's people, if all groups were equal: a fraction for
+    /// counts of people, an amount a person otherwise.
+    pub per_person: Option<f64>,
+    /// The unit, such as `EUR`.
+    pub unit: Option<String>,
+    /// The half width as a fraction of the value to expect, where one can be told: all people
+    /// in equal groups, each adding the middle of what they may.
+    pub share: Option<f64>,
+    /// Whether that is so much that the answer would drown in its noise.
+    pub drowns: bool,
+}
+
+/// What a smaller error would cost.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Needed {
+    /// The aggregate.
+    pub name: String,
+    /// Half the width of the 95 % range that is wanted.
+    pub half_width: f64,
+    /// The epsilon that the query would need for it, with its own delta and weights.
+    pub epsilon: Epsilon,
+}
+
+/// Why no epsilon can be told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoEpsilon {
+    /// No such aggregate.
+    #[error("the query has no aggregate `{name}`; it has {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// Not a number above zero, or so small that no epsilon is large enough.
+    #[error("no epsilon gives an error of that size: name a larger one")]
+    Size,
+}
+
+impl CheckedQuery {
+    /// The epsilon that a 95 % range of this half width would need, everything else as it is.
+    ///
+    /// # Errors
+    /// [`NoEpsilon`].
+    pub fn epsilon_for(&self, name: &str, half_width: f64) -> Result<Needed, NoEpsilon> {
+        let mut made = self.made.iter();
+        let made = made.find(|made| made.name == name).ok_or_else(|| {
+            let known = self.made.iter().map(|made| format!("`{}`", made.name));
+            NoEpsilon::Unknown {
+                name: name.to_owned(),
+                known: known.collect::<Vec<_>>().join(", "),
+            }
+        })?;
+        let now = expected(made, self).ok_or(NoEpsilon::Size)?.half_width;
+        // All widths fall with the root of rho.
+        let factor = now / half_width;
+        let rho = self.loss.rho.to_f64() * factor * factor;
+        let rho = Rho::from_f64(rho).map_err(|_| NoEpsilon::Size)?;
+        if half_width <= 0.0 || rho == Rho::ZERO {
+            return Err(NoEpsilon::Size);
+        }
+        let left = self.query.delta.checked_sub(self.loss.delta0);
+        Ok(Needed {
+            name: name.to_owned(),
+            half_width,
+            epsilon: epsilon_of(rho, left.unwrap_or(Delta::ZERO)),
+        })
+    }
+}
+
+/// The noise to expect on an aggregate.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "what is foretold is for reading"
+)]
+pub(super) fn expected(made: &Made, checked: &CheckedQuery) -> Option<Expected> {
+    let groups = declared_cells(&checked.query.groups).unwrap_or(1).max(1);
+    let people = checked.population as f64 / groups as f64;
+    let widths: Vec<f64> = checked
+        .measures
+        .iter()
+        .skip(made.first)
+        .map(Measure::half_width)
+        .collect();
+    let (half_width, of_all) = match (made.function, made.each, widths.as_slice()) {
+        (Function::Average, Some(each), [count, sum, ..]) => (
+            of_average(each.reach(made.scale), *count, *sum, people)?,
+            false,
+        ),
+        (Function::Spread { root, .. }, Some(each), [count, _, squares, ..]) => {
+            let reach = each.reach(made.scale);
+            (of_spread(reach, *count, *squares, people, root)?, false)
+        }
+        (_, _, [width, ..]) => (*width, true),
+        _ => return None,
+    };
+    let share = value(made, checked, people).map(|value| half_width / value);
+    Some(Expected {
+        share,
+        drowns: share.is_some_and(|share| share > DROWNED),
+        name: made.name.clone(),
+        says: clamp(made, checked),
+        half_width,
+        per_person: (of_all && people > 0.0).then_some(half_width / people),
+        unit: made.unit.clone(),
+    })
+}
+
+/// The value to expect in a group of so many people, where it can be told and is not zero.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "what is foretold is for reading"
+)]
+fn value(made: &Made, checked: &CheckedQuery, people: f64) -> Option<f64> {
+    let measure = checked.measures.get(made.first)?;
+    let unit = 10f64.powi(made.scale.into());
+    let value = match (made.function, made.each) {
+        (Function::People, _) => people,
+        (Function::Rows | Function::Sum, _) => {
+            people * ((measure.low + measure.high) as f64 / 2.0 / unit).abs()
+        }
+        (Function::Average, Some(each)) => (each.centre as f64 / unit).abs(),
+        // Values spread evenly over their bounds.
+        (Function::Spread { root, .. }, Some(each)) => {
+            let variance = each.reach(made.scale).powi(2) / 3.0;
+            if root { variance.sqrt() } else { variance }
+        }
+        _ => return None,
+    };
+    (value > 0.0).then_some(value)
+}
+
+/// Of an average over one value a person, if it lies at an end of its bounds: what is foretold
+/// is the worst.
+fn of_average(reach: f64, count: f64, sum: f64, people: f64) -> Option<f64> {
+    (people > 0.0).then(|| (sum * sum + reach * reach * count * count).sqrt() / people)
+}
+
+/// Of a variance, or its root, if the values lie at the ends of their bounds.
+fn of_spread(reach: f64, count: f64, squares: f64, people: f64, root: bool) -> Option<f64> {
+    let most = reach * reach;
+    let width = (squares * squares + most * most * count * count).sqrt() / people;
+    let width = if root { width / (2.0 * reach) } else { width };
+    width.is_finite().then_some(width)
+}
+
+/// A number in two digits: what is foretold is to be compared, not only read.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the places of a double are few"
+)]
+fn two_digits(value: f64) -> String {
+    let leading = if value > 0.0 {
+        value.log10().floor()
+    } else {
+        0.0
+    };
+    shown(value, 1 - leading as i32)
+}
+
+pub(super) fn write_expected(
+    f: &mut fmt::Formatter<'_>,
+    measure: &Expected,
+    all: &Explanation,
+) -> fmt::Result {
+    let unit = measure
+        .unit
+        .as_ref()
+        .map_or_else(String::new, |unit| format!(" {unit}"));
+    let width = two_digits(measure.half_width);
+    if measure.drowns {
+        write!(f, "  WARNING, this would drown:")?;
+    }
+    write!(f, "  {} +- {width}{unit}", measure.name)?;
+    let Some(per_person) = measure.per_person else {
+        return writeln!(f);
+    };
+    let people = shown(all.people as f64, 0);
+    let groups = match all.rows {
+        Some(rows) => format!("with {people} people in {rows} equal groups"),
+        None => format!("with {people} people in one group"),
+    };
+    if unit.is_empty() {
+        let percent = per_person * 100.0;
+        writeln!(
+            f,
+            ", {} % of a group's people {groups}",
+            two_digits(percent)
+        )
+    } else {
+        writeln!(f, ", {}{unit} a person {groups}", two_digits(per_person))
+    }
+}

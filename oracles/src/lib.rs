@@ -1,5 +1,0 @@
-//! Other people's implementations, to compare ours with. See README.md.
-#![cfg(test)]
-
-mod samplers;
-mod thresholds;
