@@ -407,7 +407,7 @@ fn people(checked: &CheckedQuery, rows: u64) -> u64 {
     };
     let apart = checked.measures.iter();
     let apart = apart
-        .filter(|measure| measure.kind == Kind::Distinct)
+        .filter(|measure| matches!(measure.kind, Kind::Distinct | Kind::Quantile))
         .count() as u64;
     let place = PLACE_BYTES + 16 * checked.measures.len() as u64 + discovered;
     let places = checked.most_people.saturating_mul(groups);

@@ -12,7 +12,7 @@ use num_traits::ToPrimitive;
 
 use crate::check::CheckedQuery;
 use crate::fold::{Key, Total, Totals, declared_cells, declared_key};
-use crate::measure::Measure;
+use crate::measure::{Draw, Measure};
 use crate::run::{Noise, RawAggregate};
 
 /// How an answer names noise that is not Gaussian.
@@ -98,17 +98,31 @@ impl Release<'_> {
     /// A group with its noise. Nobody in it is a total of zero.
     fn group(&self, key: &Key, total: Option<&Total>) -> wire::Group {
         let measures = self.checked.measures.iter().enumerate();
-        let values = measures.map(|(at, measure)| {
-            let exact = total.map_or(0, |total| total.of(at));
-            noisy(measure, exact, key, self.key)
-        });
+        let values = measures.map(|(at, measure)| noisy(measure, at, total, key, self.key));
         shown(self.checked, key.clone(), values.collect())
     }
 }
 
-fn noisy(measure: &Measure, exact: i128, group: &[String], key: &NoiseKey) -> i64 {
-    let mut stream = key.stream(&measure.name, group);
-    let value: BigInt = measure.noise.draw(&mut stream) + exact;
+/// What is released of a measure in a group.
+fn noisy(
+    measure: &Measure,
+    at: usize,
+    total: Option<&Total>,
+    group: &[String],
+    key: &NoiseKey,
+) -> i64 {
+    let value: BigInt = match &measure.draw {
+        Draw::Added(noise) => {
+            let exact = total.map_or(0, |total| total.of(at));
+            noise.draw(&mut key.stream(&measure.name, group)) + exact
+        }
+        Draw::Quantile { plan, .. } => {
+            let values = total.map_or(&[][..], |total| total.values(at));
+            let stream = |label: &str| key.stream(&format!("{} {label}", measure.name), group);
+            let found = plan.release(values.to_vec(), &stream);
+            found.first().copied().unwrap_or_default().into()
+        }
+    };
     // Out of range: the nearest end, which is post-processing.
     let end = if value.sign() == num_bigint::Sign::Minus {
         i64::MIN
@@ -136,14 +150,19 @@ fn described(measure: &Measure) -> wire::Measure {
         unit: measure.unit.clone().unwrap_or_default(),
         scale: measure.scale.into(),
         sigma: measure.sigma(),
-        noise: match measure.noise {
-            Distribution::Gaussian { .. } => String::new(),
-            Distribution::Laplace { .. } => LAPLACE.to_owned(),
+        noise: match measure.noise() {
+            Some(Distribution::Laplace { .. }) => LAPLACE.to_owned(),
+            _ => String::new(),
         },
-        half_width: match measure.noise {
-            Distribution::Gaussian { .. } => 0.0,
-            Distribution::Laplace { .. } => measure.noise.half_width_95(),
+        half_width: match measure.noise() {
+            Some(noise @ Distribution::Laplace { .. }) => noise.half_width_95(),
+            _ => 0.0,
         },
+        quantile: match &measure.draw {
+            Draw::Quantile { per_mille, .. } => f64::from(*per_mille) / 1000.0,
+            Draw::Added(_) => 0.0,
+        },
+        ranks: measure.ranks().unwrap_or(0.0),
         clamp_low: measure.text(measure.low),
         clamp_high: measure.text(measure.high),
     }

@@ -9,7 +9,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::{DataFusionError, ParamValues, TableReference, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
-use datafusion::functions_aggregate::{average, count, min_max, stddev, sum, variance};
+use datafusion::functions_aggregate::{
+    approx_percentile_cont, average, count, median, min_max, percentile_cont, stddev, sum, variance,
+};
 use datafusion::functions_window::{lead_lag, nth_value, rank, row_number};
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion::logical_expr::{
@@ -101,6 +103,12 @@ const AGGREGATES: Named<AggregateUDF> = &[
     ("sum", sum::sum_udaf),
     ("min", min_max::min_udaf),
     ("max", min_max::max_udaf),
+    ("median", median::median_udaf),
+    ("percentile_cont", percentile_cont::percentile_cont_udaf),
+    (
+        "approx_percentile_cont",
+        approx_percentile_cont::approx_percentile_cont_udaf,
+    ),
     ("avg", average::avg_udaf),
     ("var", variance::var_samp_udaf),
     ("variance", variance::var_samp_udaf),

@@ -21,6 +21,8 @@ pub(crate) struct Observed {
     /// Half the width of its 95 % range.
     pub(crate) half_width: f64,
     pub(crate) unit: Option<String>,
+    /// Of a quantile: the share of values below it, and by how many ranks it may be off.
+    pub(crate) ranks: Option<(f64, f64)>,
 }
 
 /// A sum of noisy totals, each times a number, and a constant.
@@ -112,6 +114,8 @@ enum Known {
     Ends(Interval),
     /// The noise leaves it open.
     Open,
+    /// A quantile: the share of values below it, and by how many ranks it may be off.
+    Ranks(f64, f64),
     /// Nothing.
     Nothing,
 }
@@ -133,6 +137,8 @@ pub(crate) enum Range {
     Within(Interval),
     /// The noise leaves it open, and the number with it.
     Open,
+    /// A quantile: the share of values below it, and by how many ranks it may be off.
+    Ranks(f64, f64),
     /// No range can be derived.
     Unknown,
 }
@@ -153,6 +159,15 @@ impl Quantity {
             constant: 0.0,
             of: [(at, 1.0)].into(),
         };
+        if let Some(total) = totals.get(at)
+            && let Some((share, ranks)) = total.ranks
+        {
+            return Self {
+                value: total.value,
+                unit: total.unit.clone(),
+                known: Known::Ranks(share, ranks),
+            };
+        }
         Self {
             value: sum.value(totals),
             unit: totals.get(at).and_then(|total| total.unit.clone()),
@@ -207,6 +222,7 @@ impl Quantity {
             },
             Known::Ends(ends) => Range::Within(*ends),
             Known::Open => Range::Open,
+            Known::Ranks(share, ranks) => Range::Ranks(*share, *ranks),
             Known::Nothing => Range::Unknown,
         }
     }
@@ -266,6 +282,7 @@ impl Quantity {
                 high: f(ends.high),
             }),
             Range::Open => Known::Open,
+            Range::Ranks(share, ranks) => Known::Ranks(share, ranks),
             Range::Unknown => Known::Nothing,
         };
         Self::new(value, self.unit.clone(), known)
@@ -280,7 +297,7 @@ impl Quantity {
                 high: high.max(-low),
             }),
             Range::Open => Known::Open,
-            Range::Unknown => Known::Nothing,
+            Range::Ranks(..) | Range::Unknown => Known::Nothing,
         };
         Self::new(self.value.abs(), self.unit.clone(), known)
     }
@@ -362,6 +379,8 @@ fn moved(a: &Quantity, b: &Quantity, by: impl Fn(f64, f64) -> f64) -> Known {
                 high: one.max(other),
             })
         }
+        // Its rank may be counted from the other end now.
+        Known::Ranks(..) => Known::Nothing,
         other => other.clone(),
     }
 }

@@ -122,6 +122,18 @@ pub(super) fn expected(made: &Made, checked: &CheckedQuery) -> Option<Expected> 
         (_, _, [width, ..]) => (*width, true),
         _ => return None,
     };
+    if let Some(ranks) = checked.measures.get(made.first).and_then(Measure::ranks) {
+        let share = (people > 0.0).then_some(ranks / people);
+        return Some(Expected {
+            name: made.name.clone(),
+            says: clamp(made, checked),
+            half_width: ranks,
+            per_person: None,
+            unit: Some("ranks".to_owned()),
+            share,
+            drowns: share.is_some_and(|share| share > DROWNED),
+        });
+    }
     let share = value(made, checked, people).map(|value| half_width / value);
     Some(Expected {
         share,

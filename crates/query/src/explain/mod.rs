@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::after::Step;
 use crate::check::CheckedQuery;
 use crate::fold::declared_cells;
-use crate::measure::{Function, Made};
+use crate::measure::{Draw, Function, Made};
 
 use crate::run::optimized;
 pub use expected::{Expected, Needed, NoEpsilon};
@@ -234,6 +234,12 @@ fn clamp(made: &Made, checked: &CheckedQuery) -> String {
         let text =
             |value| Decimal::new(value, made.scale).map_or_else(String::new, |n| n.to_string());
         let (low, high, rows) = (text(each.low), text(each.high), each.rows);
+        if let Draw::Quantile { per_mille, .. } = &measure.draw {
+            return format!(
+                "{name} is drawn near the value of rank {} %, of values brought to {low} .. {high}{unit}, at most {rows} of one person, by lot",
+                f64::from(*per_mille) / 10.0
+            );
+        }
         let what = match made.function {
             Function::Spread { .. } => "count, sum and squares",
             _ => "count and sum",

@@ -45,6 +45,8 @@ pub(crate) struct Total {
     sums: Vec<i128>,
     /// The values that are counted apart, by measure.
     different: BTreeMap<usize, HashSet<Value>>,
+    /// The values that quantiles are of, by measure.
+    kept: BTreeMap<usize, Vec<i128>>,
 }
 
 impl Total {
@@ -56,6 +58,14 @@ impl Total {
         for (measure, values) in other.different {
             self.different.entry(measure).or_default().extend(values);
         }
+        for (measure, values) in other.kept {
+            self.kept.entry(measure).or_default().extend(values);
+        }
+    }
+
+    /// The values that a quantile is of.
+    pub(crate) fn values(&self, measure: usize) -> &[i128] {
+        self.kept.get(&measure).map_or(&[], Vec::as_slice)
     }
 
     /// The exact number of a measure.
@@ -104,6 +114,8 @@ pub(crate) struct Fold<'a> {
     sums: Vec<i128>,
     /// ... and the values that are counted apart, by place and measure.
     different: HashMap<(usize, usize), BTreeSet<Value>>,
+    /// The same of those that quantiles are of.
+    kept: HashMap<(usize, usize), Vec<i128>>,
 }
 
 impl<'a> Fold<'a> {
@@ -115,6 +127,7 @@ impl<'a> Fold<'a> {
             places: Vec::new(),
             sums: Vec::new(),
             different: HashMap::new(),
+            kept: HashMap::new(),
         }
     }
 
@@ -127,7 +140,8 @@ impl<'a> Fold<'a> {
             .ok_or(Odd)?;
         let cells = self.cells.of(batch)?;
         let values = self.values(batch)?;
-        let apart: Vec<usize> = self.apart().collect();
+        let apart: Vec<usize> = self.of_kind(Kind::Distinct).collect();
+        let whole: Vec<usize> = self.of_kind(Kind::Quantile).collect();
         let mut current: Option<(Person, usize, usize)> = None;
         for (row, cell) in cells.into_iter().enumerate() {
             let Some(cell) = cell else { continue };
@@ -154,15 +168,20 @@ impl<'a> Fold<'a> {
                     kept.insert(value);
                 }
             }
+            for measure in &whole {
+                if let Some(value) = values.get(*measure).and_then(|values| values.kept(row)) {
+                    self.kept.entry((place, *measure)).or_default().push(value);
+                }
+            }
         }
         Ok(())
     }
 
-    /// The measures whose values are counted apart.
-    fn apart(&self) -> impl Iterator<Item = usize> + use<'a> {
+    /// The measures of a kind.
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = usize> + use<'a> {
         let measures = self.rules.measures.iter().enumerate();
-        let apart = measures.filter(|(_, measure)| measure.kind == Kind::Distinct);
-        apart.map(|(at, _)| at)
+        let of_kind = measures.filter(move |(_, measure)| measure.kind == kind);
+        of_kind.map(|(at, _)| at)
     }
 
     /// The place of a person in a cell, a new one at their first row.
@@ -234,6 +253,9 @@ impl<'a> Fold<'a> {
             .collect();
         let measures = self.rules.measures.iter().enumerate();
         for ((at, measure), all) in measures.zip(&mut total.sums) {
+            if measure.kind == Kind::Quantile {
+                continue;
+            }
             let part = match measure.each {
                 Some(each) => {
                     let values = sums.get(each.counted_by).copied().unwrap_or(0);
@@ -244,12 +266,50 @@ impl<'a> Fold<'a> {
             };
             *all = all.saturating_add(part.clamp(measure.low, measure.high));
         }
-        for at in self.apart() {
+        for at in self.of_kind(Kind::Distinct) {
             if let Some(values) = self.different.get(&(place, at)) {
                 let kept = self.lowest(person, at, values);
                 total.different.entry(at).or_default().extend(kept);
             }
         }
+        for at in self.of_kind(Kind::Quantile) {
+            if let Some(values) = self.kept.get(&(place, at)) {
+                let kept = self.values_of(person, at, values);
+                total.kept.entry(at).or_default().extend(kept);
+            }
+        }
+    }
+
+    /// The values of a person that a quantile is of: all, or those with the lowest lots, brought
+    /// between their bounds. Equal values are told apart by how many there are.
+    fn values_of(&self, person: &Person, at: usize, values: &[i128]) -> Vec<i128> {
+        let measure = self.rules.measures.get(at);
+        let Some((measure, each)) = measure.and_then(|it| Some((it, it.each?))) else {
+            return Vec::new();
+        };
+        let clamped = values
+            .iter()
+            .map(|value| *value.clamp(&each.low, &each.high));
+        let mut clamped: Vec<i128> = clamped.collect();
+        let most = usize::try_from(each.rows).unwrap_or(usize::MAX);
+        if clamped.len() <= most {
+            return clamped;
+        }
+        clamped.sort_unstable();
+        let name = measure.name.as_bytes();
+        let lot = |run: &[i128]| {
+            let same = run.iter().zip(0u64..);
+            let lots = same.map(|(value, nth)| {
+                let (bytes, nth) = (value.to_be_bytes(), nth.to_be_bytes());
+                let parts: [&[u8]; 4] = [name, person, &bytes, &nth];
+                (self.rules.key.stream("values", &parts).bits(), *value)
+            });
+            lots.collect::<Vec<_>>()
+        };
+        let mut lots: Vec<_> = clamped.chunk_by(|a, b| a == b).flat_map(lot).collect();
+        lots.sort_unstable();
+        lots.truncate(most);
+        lots.into_iter().map(|(_, value)| value).collect()
     }
 
     /// The values of a person that count: all, or those with the lowest lots.

@@ -31,6 +31,8 @@ pub(super) enum Values {
     Each(Numbers, Each, Kind),
     /// Values that are counted apart.
     Different(Vec<Option<Value>>),
+    /// Numbers that are kept for a quantile.
+    Kept(Numbers),
 }
 
 /// Whole numbers of a column's scale.
@@ -73,6 +75,7 @@ impl Values {
             (Kind::Rows, _) => Ok(Self::Counted(present()?)),
             (Kind::Sum, _) => Ok(Self::Numbers(Numbers::of(column)?)),
             (Kind::Distinct, _) => Ok(Self::Different(different(column)?)),
+            (Kind::Quantile, _) => Ok(Self::Kept(Numbers::of(column)?)),
             (kind, Some(each)) => Ok(Self::Each(Numbers::of(column)?, each, kind)),
             _ => Err(Odd),
         }
@@ -95,6 +98,14 @@ impl Values {
                 *sum = sum.saturating_add(adds.unwrap_or(0));
             }
             _ => {}
+        }
+    }
+
+    /// The number that a row has, of those that are kept.
+    pub(super) fn kept(&self, row: usize) -> Option<i128> {
+        match self {
+            Self::Kept(numbers) => numbers.at(row),
+            _ => None,
         }
     }
 

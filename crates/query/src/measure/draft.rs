@@ -31,6 +31,16 @@ pub(crate) enum Function {
         /// Whether it is the square root.
         root: bool,
     },
+    /// MEDIAN, PERCENTILE_CONT: the value with this share of values below it.
+    Quantile {
+        /// Thousandths of the values.
+        per_mille: u32,
+    },
+    /// MIN and MAX: a quantile so near the end as noise allows.
+    Extreme {
+        /// Whether it is MAX.
+        most: bool,
+    },
 }
 
 /// An aggregate as the SQL says it.
@@ -97,7 +107,9 @@ impl Reader<'_> {
     fn draft(&self, function: &AggregateFunction) -> Result<Draft, Refusal> {
         let name = self.name;
         let params = &function.params;
-        if !params.order_by.is_empty() || params.null_treatment.is_some() {
+        let function_name = function.func.name();
+        let ordered = params.order_by.is_empty() || is_percentile(function_name);
+        if !ordered || params.null_treatment.is_some() {
             return Err(refuse(
                 format!("a clause inside the aggregate `{name}`"),
                 "ORDER BY and NULL clauses are not on the list",
@@ -117,6 +129,20 @@ impl Reader<'_> {
             ("count", false, [arg]) => self.count(arg)?,
             ("sum", false, [arg]) => self.numbers(Function::Sum, "SUM", arg)?,
             ("avg", false, [arg]) => self.numbers(Function::Average, "AVG", arg)?,
+            ("median", false, [arg]) => {
+                self.numbers(Function::Quantile { per_mille: 500 }, "MEDIAN", arg)?
+            }
+            ("min", _, [arg]) => self.numbers(Function::Extreme { most: false }, "MIN", arg)?,
+            ("max", _, [arg]) => self.numbers(Function::Extreme { most: true }, "MAX", arg)?,
+            (name, false, [arg, share]) if is_percentile(name) => {
+                let per_mille = per_mille(share).ok_or_else(|| self.no_share())?;
+                let mut orders = params.order_by.iter();
+                let per_mille = match orders.all(|by| by.asc) {
+                    true => per_mille,
+                    false => 1000 - per_mille,
+                };
+                self.numbers(Function::Quantile { per_mille }, "PERCENTILE_CONT", arg)?
+            }
             (function, false, [arg]) => match spread(function) {
                 Some(spread) => self.numbers(spread, &function.to_uppercase(), arg)?,
                 None => return Err(self.not_on_list()),
@@ -127,6 +153,14 @@ impl Reader<'_> {
             draft.only_if(condition);
         }
         Ok(draft)
+    }
+
+    fn no_share(&self) -> Refusal {
+        refuse(
+            format!("the percentile `{}`", self.name),
+            "its share is no number from 0 to 1 with at most three digits after the point",
+            "write it down, such as APPROX_PERCENTILE_CONT(x, 0.95)",
+        )
     }
 
     fn not_on_list(&self) -> Refusal {
@@ -219,6 +253,26 @@ impl Reader<'_> {
         };
         (scale <= Decimal::MAX_SCALE).then_some(scale)
     }
+}
+
+fn is_percentile(function: &str) -> bool {
+    matches!(function, "approx_percentile_cont" | "percentile_cont")
+}
+
+/// A share as thousandths.
+fn per_mille(share: &Expr) -> Option<u32> {
+    let Expr::Literal(value, _) = without_float(share) else {
+        return None;
+    };
+    let number = match value {
+        ScalarValue::Float64(Some(share)) => share * 1000.0,
+        ScalarValue::Int64(Some(share @ 0..=1)) => f64::from(u32::try_from(*share).ok()?) * 1000.0,
+        ScalarValue::Decimal128(Some(share), _, digits) => {
+            Decimal::new(*share, u8::try_from(*digits).ok()?)?.to_f64() * 1000.0
+        }
+        _ => return None,
+    };
+    (0..=1000u32).find(|whole| (f64::from(*whole) - number).abs() < 1e-9)
 }
 
 fn spread(function: &str) -> Option<Function> {

@@ -10,6 +10,7 @@
 //! | COUNT(DISTINCT x) | a count of values | at most k values, see [`Kind::Distinct`] |
 //! | AVG(x) | count, sum | see below |
 //! | VARIANCE(x), STDDEV(x) | count, sum, squares | see below |
+//! | MEDIAN, PERCENTILE_CONT, MIN, MAX | one draw a group, of [`incamera_dp::Quantiles`] | at most k values, by lot |
 //!
 //! With bounds [low, high] of a value and k values a person, c halfway between them and d the
 //! distance from c to the farther end: each value is brought into the bounds and c is taken
@@ -23,7 +24,9 @@
 mod draft;
 
 use incamera_agreement::{Agreement, PersonBounds, Query};
-use incamera_dp::{Allowance, Noise, Sensitivity, Threshold, choose, split};
+use incamera_dp::{
+    Allowance, Noise, Quantile, QuantilePlan, Quantiles, Sensitivity, Threshold, choose, split,
+};
 use incamera_types::{Decimal, Delta, Epsilon, Rho};
 
 pub(crate) use draft::{Draft, Function, drafts, unnamed};
@@ -53,6 +56,9 @@ pub enum Kind {
     Centred,
     /// The sum of their squares.
     Squares,
+    /// A quantile of values, at most so many a person: no sum, but a draw among all values
+    /// between the bounds. Which count of a person with more is drawn by lot.
+    Quantile,
 }
 
 /// A measure with its clamp and its noise.
@@ -77,7 +83,16 @@ pub struct Measure {
     pub(crate) input: usize,
     /// Bounds of each value.
     pub(crate) each: Option<Each>,
-    pub(crate) noise: Noise,
+    pub(crate) draw: Draw,
+}
+
+/// How a measure is hidden.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Draw {
+    /// By noise that is added to a sum.
+    Added(Noise),
+    /// By the draw of a quantile.
+    Quantile { plan: QuantilePlan, per_mille: u32 },
 }
 
 /// Bounds of each value, in units of its column's scale.
@@ -121,13 +136,30 @@ impl Measure {
     /// The standard deviation of the noise, in units of 10^-scale.
     #[must_use]
     pub fn sigma(&self) -> f64 {
-        self.noise.deviation()
+        self.noise().map_or(0.0, Noise::deviation)
     }
 
     /// Half the width of the 95 % range of the noise, in units of the measure.
     #[must_use]
     pub fn half_width(&self) -> f64 {
-        self.noise.half_width_95() / 10f64.powi(self.scale.into())
+        let width = self.noise().map_or(0.0, Noise::half_width_95);
+        width / 10f64.powi(self.scale.into())
+    }
+
+    /// The noise that is added, where some is.
+    pub(crate) fn noise(&self) -> Option<&Noise> {
+        match &self.draw {
+            Draw::Added(noise) => Some(noise),
+            Draw::Quantile { .. } => None,
+        }
+    }
+
+    /// By how many ranks a quantile is off at most, at 95 %.
+    pub(crate) fn ranks(&self) -> Option<f64> {
+        match &self.draw {
+            Draw::Quantile { plan, .. } => Some(plan.ranks_95()),
+            Draw::Added(_) => None,
+        }
     }
 
     /// A number of the measure, in words.
@@ -140,8 +172,7 @@ fn refuse(what: impl Into<String>, why: &str, instead: &str) -> Refusal {
     Refusal::new(RefusalKind::Measures, what, why, instead)
 }
 
-pub(crate) const ALLOWED: &str =
-    "use COUNT, COUNT(DISTINCT person), SUM, AVG, VARIANCE or STDDEV of numbers";
+pub(crate) const ALLOWED: &str = "use COUNT, COUNT(DISTINCT person), SUM, AVG, VARIANCE, STDDEV, MEDIAN, PERCENTILE_CONT, MIN or MAX of numbers";
 
 /// Gives each aggregate its measures, and each measure its clamp and its share of the noise.
 pub(crate) fn calibrate(
@@ -206,7 +237,14 @@ pub(crate) fn threshold(
     query: &Query,
     most: Delta,
 ) -> Result<Threshold, Refusal> {
-    let threshold = Threshold::smallest(&people.noise, query.per_person.groups, 1, most);
+    let noise = people.noise().ok_or_else(|| {
+        privacy(
+            "the count of people",
+            "it has no noise",
+            "count people apart",
+        )
+    })?;
+    let threshold = Threshold::smallest(noise, query.per_person.groups, 1, most);
     threshold.map_err(|error| {
         privacy(
             &error.to_string(),
@@ -229,10 +267,100 @@ struct Part {
     low: i128,
     high: i128,
     each: Option<Each>,
+    /// Thousandths of the values, or the end that is wanted, and the people of a group.
+    quantile: Option<(Function, f64)>,
 }
 
 impl Part {
+    /// A quantile. Somebody who moves from g groups to g others changes 2g of them, each by
+    /// one draw: each has that part of the share.
+    fn of_quantile(
+        self,
+        (function, people): (Function, f64),
+        input: usize,
+        share: Allowance,
+        query: &Query,
+    ) -> Result<Measure, Refusal> {
+        let changed = match query.groups.is_empty() {
+            true => 1,
+            false => 2 * u64::from(query.per_person.groups),
+        };
+        let (rho, pure) = match share {
+            Allowance::Zcdp(rho) => (rho.units() / changed, false),
+            // Each draw is of its own epsilon: epsilon²/8 is what the plan makes it of.
+            Allowance::Alone { epsilon, .. } => {
+                let epsilon = u128::from(epsilon.units() / changed);
+                (
+                    u64::try_from(epsilon * epsilon / 8).unwrap_or(u64::MAX),
+                    true,
+                )
+            }
+        };
+        let rows = self
+            .each
+            .and_then(|each| u32::try_from(each.rows).ok())
+            .unwrap_or(1);
+        let plan = |per_mille| {
+            let wanted = vec![Quantile::new(per_mille, 1000)?];
+            let question = Quantiles::new(self.low, self.high, rows, wanted)?;
+            match pure {
+                true => question.exponential(Rho::from_units(rho)),
+                false => question.plan(Rho::from_units(rho)),
+            }
+        };
+        let planned = |per_mille| {
+            plan(per_mille).map_err(|error| {
+                privacy(
+                    &error.to_string(),
+                    "a quantile is drawn from all values between its bounds",
+                    "check bounds, rows and weights",
+                )
+            })
+        };
+        let per_mille = match function {
+            Function::Quantile { per_mille } => per_mille,
+            Function::Extreme { most } => {
+                let away = away_from_end(planned(500)?.ranks_95(), people);
+                if most { 1000 - away } else { away }
+            }
+            _ => 500,
+        };
+        let draw = Draw::Quantile {
+            plan: planned(per_mille)?,
+            per_mille,
+        };
+        let cost = match share {
+            Allowance::Zcdp(rho) => rho,
+            Allowance::Alone { .. } => Rho::from_units(rho),
+        };
+        let Self {
+            name,
+            kind,
+            scale,
+            unit,
+            low,
+            high,
+            each,
+            ..
+        } = self;
+        Ok(Measure {
+            name,
+            kind,
+            unit,
+            scale,
+            low,
+            high,
+            share: cost,
+            input,
+            each,
+            draw,
+        })
+    }
+
     fn measure(self, input: usize, share: Allowance, query: &Query) -> Result<Measure, Refusal> {
+        if let Some(function) = self.quantile {
+            return self.of_quantile(function, input, share, query);
+        }
         let choice = Sensitivity::of_clamp(self.low, self.high, query.per_person.groups)
             .and_then(|sensitivity| choose(&sensitivity, share));
         let choice = choice.map_err(|error| {
@@ -250,6 +378,7 @@ impl Part {
             low,
             high,
             each,
+            ..
         } = self;
         Ok(Measure {
             name,
@@ -261,9 +390,39 @@ impl Part {
             share: choice.cost,
             input,
             each,
-            noise: choice.noise,
+            draw: Draw::Added(choice.noise),
         })
     }
+}
+
+/// How far from the end the quantile lies that stands for MIN or MAX, in thousandths of the
+/// values of so many people: twice the ranks that the draw may be off, so that it does not fall
+/// beyond all values; at least 1, at most 100.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to 1 to 100 before"
+)]
+fn away_from_end(ranks: f64, people: f64) -> u32 {
+    let away = 2000.0 * ranks / people.max(1.0);
+    away.ceil().clamp(1.0, 100.0) as u32
+}
+
+/// The people of a group, if those of the smallest owner read are in equal groups.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "declared sizes are round numbers"
+)]
+fn people_of_a_group(query: &Query, agreement: &Agreement) -> f64 {
+    let owners = agreement.owners_read(query).into_iter();
+    let people = owners.filter_map(|owner| agreement.parties.get(&owner));
+    let people = people
+        .map(|party| party.people)
+        .filter(|people| *people > 0);
+    let groups = crate::fold::declared_cells(&query.groups)
+        .unwrap_or(1)
+        .max(1);
+    people.min().unwrap_or(agreement.matching.max_ids) as f64 / groups as f64
 }
 
 /// The measures that an aggregate is made of, `first` the place of the first.
@@ -282,6 +441,7 @@ fn parts(
         low,
         high,
         each: None,
+        quantile: None,
     };
     match (draft.function, bounds) {
         (Function::People, bounds) => {
@@ -309,6 +469,27 @@ fn parts(
                 counted_by: first,
             };
             of_values(draft, each, agreement.matching.max_ids)
+        }
+        (
+            Function::Quantile { .. } | Function::Extreme { .. },
+            Some(PersonBounds::Values { low, high, rows }),
+        ) => {
+            let (low, high) = interval(draft, *low, *high)?;
+            let each = Each {
+                low,
+                high,
+                centre: 0,
+                rows: i128::from(*rows),
+                counted_by: first,
+            };
+            let part = one(Kind::Quantile, (low, high));
+            let people = people_of_a_group(query, agreement);
+            let quantile = Some((draft.function, people));
+            Ok(vec![Part {
+                each: Some(each),
+                quantile,
+                ..part
+            }])
         }
         (function, found) => Err(unbounded(draft, function, found.is_some())),
     }
@@ -341,6 +522,7 @@ fn of_values(draft: &Draft, each: Each, people: u64) -> Result<Vec<Part>, Refusa
         low,
         high,
         each: Some(each),
+        quantile: None,
     };
     let mut parts = vec![
         part("count", Kind::Values, 0, &None, (0, each.rows)),
@@ -356,7 +538,10 @@ fn of_values(draft: &Draft, each: Each, people: u64) -> Result<Vec<Part>, Refusa
 fn unbounded(draft: &Draft, function: Function, otherwise: bool) -> Refusal {
     let name = &draft.name;
     let (why, instead) = match function {
-        Function::Average | Function::Spread { .. } => (
+        Function::Average
+        | Function::Spread { .. }
+        | Function::Quantile { .. }
+        | Function::Extreme { .. } => (
             "one person could bring any value, any number of times",
             format!(
                 "declare per_person = {{ ..., {name} = {{ value = [least, most], rows = ... }} }}: the ends of each value, and how many values of one person count"

@@ -63,6 +63,16 @@ fn counted(made: &Made, checked: &CheckedQuery) -> Option<String> {
         let number = incamera_types::Decimal::new(value, made.scale)?.to_string();
         Some(trimmed(&number).to_owned())
     };
+    if let (Function::Quantile { .. } | Function::Extreme { .. }, Some(each)) =
+        (made.function, made.each)
+    {
+        let (low, high) = (text(each.low)?, text(each.high)?);
+        let rows = each.rows;
+        let values = if rows == 1 { "value" } else { "values" };
+        return Some(format!(
+            "{name} is one of {low} .. {high}{unit}, by at most {rows} {values} a person; its rank among them is what noise moves, at 95 % by no more than stated"
+        ));
+    }
     if let Some(each) = made.each {
         let (low, high) = (text(each.low)?, text(each.high)?);
         let rows = each.rows;

@@ -253,6 +253,7 @@ fn observed(measure: &wire::Measure, value: i64) -> Observed {
         value: float(value) * unit,
         half_width: half_width(measure) * unit,
         unit: (!measure.unit.is_empty()).then(|| measure.unit.clone()),
+        ranks: (measure.ranks > 0.0).then_some((measure.quantile, measure.ranks)),
     }
 }
 
@@ -277,6 +278,15 @@ fn cell(name: &str, value: &Datum, totals: &[Observed]) -> Cell {
         Range::Within(range) => ranged(name, value, range, unit, unit.is_empty()),
         Range::Open => open(name, unit),
         Range::Exact => plain(Some(value), unit, in_unit(&figures(value), unit)),
+        Range::Ranks(share, ranks) => {
+            let (value_text, share) = (figures(value), figures(share * 100.0));
+            let text = format!(
+                "{} (rank {share} %, off by at most {} values)",
+                in_unit(&value_text, unit),
+                shown(ranks, 0)
+            );
+            plain(Some(value), unit, text)
+        }
         Range::Unknown => {
             let text = format!("{} (no range)", in_unit(&figures(value), unit));
             plain(Some(value), unit, text)

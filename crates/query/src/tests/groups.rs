@@ -83,7 +83,8 @@ fn noise_of(checked: &CheckedQuery, group: &str, key: u8) -> i64 {
     let key = NoiseKey::from_bytes([key; 32]);
     let mut stream = key.stream("people", &[group]);
     checked.measures[0]
-        .noise
+        .noise()
+        .unwrap()
         .draw(&mut stream)
         .to_i64()
         .unwrap()
@@ -120,7 +121,7 @@ fn the_threshold_is_the_smallest_that_delta_pays_for() {
     assert!(loss.delta0 > Delta::ZERO && checked.loss() == loss);
     let threshold = checked.threshold.as_ref().unwrap();
     assert!(threshold.delta() <= loss.delta0);
-    let noise = &checked.measures[0].noise;
+    let noise = checked.measures[0].noise().unwrap();
     let alone = |tau: u64| {
         let none = 3.0 * (-noise.tail(tau - 1)).ln_1p();
         -none.exp_m1()
@@ -244,8 +245,8 @@ fn a_pure_epsilon_has_laplace_noise() {
     let scales: Vec<f64> = checked
         .measures
         .iter()
-        .map(|measure| match &measure.noise {
-            incamera_dp::Noise::Laplace { scale } => scale.to_f64(),
+        .map(|measure| match measure.noise() {
+            Some(incamera_dp::Noise::Laplace { scale }) => scale.to_f64(),
             other => panic!("{other:?}"),
         })
         .collect();

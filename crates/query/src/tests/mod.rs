@@ -13,6 +13,7 @@ mod memory;
 mod nested;
 mod pages;
 mod public;
+mod quantiles;
 mod real;
 mod refusals;
 mod rows;

@@ -431,6 +431,12 @@ pub struct Measure {
     /// of other noise than Gaussian: half of its 95 % range, in units of 10^-scale
     #[prost(double, tag = "8")]
     pub half_width: f64,
+    /// of a quantile: the share of values below it
+    #[prost(double, tag = "9")]
+    pub quantile: f64,
+    /// of a quantile: by how many ranks at most it is off, at 95 %
+    #[prost(double, tag = "10")]
+    pub ranks: f64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Group {

@@ -10,6 +10,7 @@ fn observed(values: &[f64]) -> Vec<Observed> {
         value: *value,
         half_width: half_width_95(SIGMA),
         unit: None,
+        ranks: None,
     };
     values.iter().map(one).collect()
 }
