@@ -48,7 +48,7 @@ pub fn messages(data: &[u8]) {
             ManifestsRequest, ManifestsReply, RunRequest, RunEvent,
         },
         v1::{
-            Signed, Manifest, RequestEnvelope, BoundEvidence, SimulatedEvidence, Reservation,
+            Signed, Manifest, RequestEnvelope, Token, TokenFile, BoundEvidence, SimulatedEvidence, Reservation,
             Grant, GrantSecrets, LogEntry, Answer, Receipt, ReleaseFile, MatchMessage,
         },
     );
@@ -71,6 +71,7 @@ pub fn signed(data: &[u8]) {
         let limit = signed.body.len();
         let _ = peek_signed::<v1::Manifest>(&signed, Format::Manifest, limit);
         let _ = peek_signed::<v1::RequestEnvelope>(&signed, Format::Request, limit);
+        let _ = peek_signed::<v1::Token>(&signed, Format::QueryToken, limit);
         let _ = peek_signed::<v1::Grant>(&signed, Format::Grant, limit);
         if let Ok(manifest) = peek_manifest(&signed) {
             let _ = inspect(&manifest);

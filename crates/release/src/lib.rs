@@ -5,7 +5,7 @@
 //! | step | from → to        | message                  | who checks, and makes what               |
 //! |------|------------------|--------------------------|------------------------------------------|
 //! | 0    | broker → room    | challenge                | [`Challenges`]                           |
-//! | 1    | analyst → room → broker | signed request    | [`verify_request`] → [`VerifiedRequest`] |
+//! | 1    | analyst → room → broker | signed request    | [`verify_request`] → [`VerifiedRequest`]; by a [`Token`]'s key, its token too |
 //! | 2    | (at the broker)  |                          | [`CurrentData`]: own manifests are newest |
 //! | 3    | room → broker    | evidence for this request | [`Attested`]: code, keys, challenge     |
 //! | 4    | (at the broker)  |                          | [`Permitted`]: the owner's own rules     |
@@ -46,6 +46,7 @@ mod refusal;
 mod request;
 mod reservations;
 mod room;
+mod token;
 mod verified;
 
 pub use broker::{Attested, Broker, CurrentData, Openable, OwnRules, Permitted, Reserved};
@@ -59,4 +60,5 @@ pub use refusal::{Refusal, RefusalKind};
 pub use request::{MAX_LIFETIME_S, MAX_REASON_BYTES, Request, RequestError};
 pub use reservations::{AllReserved, MIN_LEFT_S, RESERVATION_S, ReservationsError};
 pub use room::{GrantsError, OpenFault, OpenedGrants, Opening, open_grants, room_keys};
+pub use token::{MAX_TOKEN_S, Token, TokenError, TokenTerms};
 pub use verified::{DatasetRead, RequestRefusal, VerifiedRequest, verify_request};

@@ -16,6 +16,8 @@ use incamera_wire::v1::{DecimalValue, Parameter, RequestEnvelope, Signed};
 use incamera_wire::{Format, v1 as wire};
 use rand_core::CryptoRng;
 
+use crate::token::Token;
+
 /// How long a request may be good for.
 pub const MAX_LIFETIME_S: u64 = 86_400;
 /// The longest reason, in bytes.
@@ -264,16 +266,44 @@ impl Request {
         rng: &mut impl CryptoRng,
     ) -> Result<Signed, RequestError> {
         check_reason(reason)?;
+        let envelope = self.envelope(analyst, reason, expires, None, rng);
+        Ok(sign_message(key, Format::Request, &envelope)?)
+    }
+
+    /// Signs the request with a token's key, in its analyst's name and for its reason.
+    ///
+    /// # Errors
+    /// [`RequestError::Sign`].
+    pub fn sign_by_token(
+        &self,
+        token: &Token,
+        expires: UnixTime,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Signed, RequestError> {
+        let expires = expires.min(token.expires());
+        let signed = Some(token.signed().clone());
+        let envelope = self.envelope(token.analyst(), token.reason(), expires, signed, rng);
+        Ok(sign_message(&token.key(), Format::Request, &envelope)?)
+    }
+
+    fn envelope(
+        &self,
+        analyst: &AnalystRef,
+        reason: &str,
+        expires: UnixTime,
+        token: Option<Signed>,
+        rng: &mut impl CryptoRng,
+    ) -> RequestEnvelope {
         let mut nonce = vec![0; NONCE_BYTES];
         rng.fill_bytes(&mut nonce);
-        let envelope = RequestEnvelope {
+        RequestEnvelope {
             request: Some(self.to_wire()),
             analyst: analyst.to_string(),
             reason: reason.to_owned(),
             nonce,
             expires: expires.0,
-        };
-        Ok(sign_message(key, Format::Request, &envelope)?)
+            token,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use incamera_wire::Format;
 use incamera_wire::v1::{RequestEnvelope, Signed};
 
 use crate::request::{MAX_LIFETIME_S, NONCE_BYTES, Request, RequestError, check_reason};
+use crate::token::{Claims, TokenError};
 
 /// Why a signed request is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum RequestRefusal {
     /// The analyst may not ask this query.
     #[error("the agreement does not let this analyst ask this query")]
     NotAllowed,
+    /// The token whose key signed the request does not let it.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The request is over.
     #[error("the request expired {late_s} s ago: make it anew, and check both clocks")]
     Expired {
@@ -62,6 +66,7 @@ pub struct VerifiedRequest {
     analyst: AnalystRef,
     reason: String,
     expires: UnixTime,
+    by_token: bool,
     signed: Signed,
 }
 
@@ -74,7 +79,7 @@ pub fn verify_request(
     agreement: &ActiveAgreement,
     now: UnixTime,
 ) -> Result<VerifiedRequest, RequestRefusal> {
-    let (analyst, envelope) = open(signed, agreement)?;
+    let (analyst, envelope, token) = open(signed, agreement, now)?;
     check_reason(&envelope.reason)?;
     if envelope.nonce.len() != NONCE_BYTES {
         return Err(RequestError::Field { field: "nonce" }.into());
@@ -94,6 +99,12 @@ pub fn verify_request(
     if !query.analysts.contains(&analyst) {
         return Err(RequestRefusal::NotAllowed);
     }
+    if let Some(token) = &token
+        && !token.queries.contains(&query.name)
+    {
+        let query = query.name.clone();
+        return Err(TokenError::Query { query }.into());
+    }
     Ok(VerifiedRequest {
         agreement: agreement.clone(),
         digest: request.digest(),
@@ -102,18 +113,21 @@ pub fn verify_request(
         analyst,
         reason: envelope.reason,
         expires,
+        by_token: token.is_some(),
         signed: signed.clone(),
     })
 }
 
-/// The envelope, once the key that the agreement has for its analyst signed it.
+/// The envelope, once the key that the agreement has for its analyst signed it, or signed the
+/// token whose key did.
 fn open(
     signed: &Signed,
     agreement: &ActiveAgreement,
-) -> Result<(AnalystRef, RequestEnvelope), RequestRefusal> {
+    now: UnixTime,
+) -> Result<(AnalystRef, RequestEnvelope, Option<Claims>), RequestRefusal> {
     let claimed = peek_signed::<RequestEnvelope>(signed, Format::Request, MAX_REQUEST_BYTES)?;
+    let claimed = claimed.unverified();
     let analyst: AnalystRef = claimed
-        .unverified()
         .analyst
         .parse()
         .map_err(|_| RequestRefusal::UnknownAnalyst)?;
@@ -122,8 +136,15 @@ fn open(
         Some(AnalystKey::Vouched) => return Err(RequestRefusal::Vouched),
         None => return Err(RequestRefusal::UnknownAnalyst),
     };
+    let token = claimed.token.as_ref();
+    let token = token.map(|token| Claims::verify(token, agreement, key, now));
+    let token = token.transpose()?;
+    if token.as_ref().is_some_and(|token| token.analyst != analyst) {
+        return Err(TokenError::OtherAnalyst.into());
+    }
+    let key = token.as_ref().map_or(key, |token| &token.key);
     let envelope = open_signed(signed, Format::Request, key, MAX_REQUEST_BYTES)?;
-    Ok((analyst, envelope))
+    Ok((analyst, envelope, token))
 }
 
 impl VerifiedRequest {
@@ -161,6 +182,11 @@ impl VerifiedRequest {
     #[must_use]
     pub fn expires(&self) -> UnixTime {
         self.expires
+    }
+    /// Whether a token's key signed it, and not the analyst's own.
+    #[must_use]
+    pub fn by_token(&self) -> bool {
+        self.by_token
     }
     /// The signed message.
     #[must_use]

@@ -12,6 +12,8 @@ pub enum Format {
     Manifest,
     /// [`RequestEnvelope`](crate::v1::RequestEnvelope), signed by the analyst.
     Request,
+    /// [`Token`](crate::v1::Token), signed by the analyst, and the file that holds it.
+    QueryToken,
     /// [`Reservation`](crate::v1::Reservation), signed by the owner's service key.
     Reservation,
     /// [`Grant`](crate::v1::Grant), signed by the owner's service key.
@@ -70,6 +72,7 @@ impl Format {
         match self {
             Self::Manifest => "incamera-manifest/1",
             Self::Request => "incamera-request/1",
+            Self::QueryToken => "incamera-query-token/1",
             Self::Reservation => "incamera-reservation/1",
             Self::Grant => "incamera-grant/1",
             Self::Receipt => "incamera-receipt/1",

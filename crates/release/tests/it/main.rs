@@ -16,4 +16,5 @@ mod golden;
 mod receipt;
 mod request;
 mod reserve;
+mod token;
 mod world;

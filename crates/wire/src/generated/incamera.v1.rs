@@ -186,6 +186,44 @@ pub struct RequestEnvelope {
     pub nonce: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint64, tag = "5")]
     pub expires: u64,
+    /// Token; then the token's key signs this envelope, in the analyst's name
+    #[prost(message, optional, tag = "6")]
+    pub token: ::core::option::Option<Signed>,
+}
+/// A key that asks in an analyst's name for a while, signed by the analyst,
+/// format `incamera-query-token/1`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Token {
+    #[prost(bytes = "vec", tag = "1")]
+    pub agreement_digest: ::prost::alloc::vec::Vec<u8>,
+    /// party/analyst
+    #[prost(string, tag = "2")]
+    pub analyst: ::prost::alloc::string::String,
+    /// Ed25519 public key that signs the requests, 32 bytes
+    #[prost(bytes = "vec", tag = "3")]
+    pub key: ::prost::alloc::vec::Vec<u8>,
+    /// in order of name
+    #[prost(string, repeated, tag = "4")]
+    pub queries: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "6")]
+    pub nonce: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "7")]
+    pub expires: u64,
+}
+/// What the analyst's programs show to the room: a token and its secret key. In base64 (URL
+/// alphabet, no padding) it is a bearer token.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenFile {
+    /// incamera-query-token/1
+    #[prost(string, tag = "1")]
+    pub format: ::prost::alloc::string::String,
+    /// the Ed25519 seed of Token.key, 32 bytes
+    #[prost(bytes = "vec", tag = "2")]
+    pub secret: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, optional, tag = "3")]
+    pub token: ::core::option::Option<Signed>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Evidence {
