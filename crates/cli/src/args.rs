@@ -1,5 +1,6 @@
 //! What can be asked: a noun, then a verb.
 
+mod drivers;
 mod rewriting;
 
 mod sealing;
@@ -11,6 +12,8 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use incamera_types::{
     AnalystName, AnalystRef, DatasetName, IdKind, PartyName, PurposeName, QueryName,
 };
+
+pub use drivers::{Evidence, EvidenceTrust, QueryToken};
 
 pub use rewriting::{
     DataConsent, DataForget, DataRetag, DataRevoke, DataRotate, People, Rewriting,
@@ -78,6 +81,9 @@ pub enum Command {
     /// Ask a question of the agreement.
     #[command(subcommand)]
     Query(Query),
+    /// What proves which code a room runs.
+    #[command(subcommand)]
+    Evidence(Evidence),
 }
 
 /// Which party's folder a command works in.
@@ -499,6 +505,8 @@ pub enum Query {
     Explain(QueryExplain),
     /// Ask: attest the room, sign the request, show the answer.
     Run(QueryRun),
+    /// Make a token, with which database drivers ask in the analyst's name for a while.
+    Token(QueryToken),
 }
 
 /// Arguments of `query explain`.

@@ -9,6 +9,7 @@ mod clipped;
 mod data;
 #[cfg(feature = "simulated")]
 mod demo;
+mod drivers;
 mod home;
 mod init;
 mod keeping;
@@ -27,7 +28,7 @@ mod serve;
 mod status;
 mod verify;
 
-use crate::args::{Agreement, Command, Data, Match, Party, Query, Ring, Room};
+use crate::args::{Agreement, Command, Data, Evidence, Match, Party, Query, Ring, Room};
 use crate::failure::{Done, Failure};
 use crate::printer::Printer;
 
@@ -72,7 +73,9 @@ pub fn run(command: Command, printer: &Printer) -> Done {
         Command::Query(verb) => match verb {
             Query::Explain(arguments) => query::explain(&arguments, printer),
             Query::Run(arguments) => query::run(&arguments, printer),
+            Query::Token(arguments) => drivers::token(&arguments, printer),
         },
+        Command::Evidence(Evidence::Trust(arguments)) => drivers::trust(&arguments, printer),
     }
 }
 

@@ -203,6 +203,29 @@ fn own_key(failure: Failure) -> Failure {
     )
 }
 
+/// Writes a file that its owner alone can read, in one step: what was there is replaced.
+pub fn write_private(path: &Path, text: &str) -> Done {
+    let written = || -> io::Result<()> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".new");
+        let new = PathBuf::from(name);
+        // A file that somebody else left there, or a link, is not written into.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = fs::OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(text.as_bytes())?;
+        fs::rename(&new, path)
+    };
+    written().or_fail(format!("`{}` was not written", path.display()))
+}
+
 /// Reads an OpenSSH private key; one with a passphrase asks `INCAMERA_KEY_PASSPHRASE_FILE`.
 pub fn read_key(path: &Path) -> Result<SigningKey, Failure> {
     let what = format!("the key `{}` was not read", path.display());

@@ -48,7 +48,7 @@ pub fn messages(data: &[u8]) {
             ManifestsRequest, ManifestsReply, RunRequest, RunEvent,
         },
         v1::{
-            Signed, Manifest, RequestEnvelope, Token, TokenFile, BoundEvidence, SimulatedEvidence, Reservation,
+            Signed, Manifest, RequestEnvelope, Token, TokenFile, Statement, BoundEvidence, SimulatedEvidence, Reservation,
             Grant, GrantSecrets, LogEntry, Answer, Receipt, ReleaseFile, MatchMessage,
         },
     );

@@ -173,6 +173,7 @@ pub async fn connect_pinned_spki(
 pub struct Unattested {
     channel: Channel,
     key: PublicKey,
+    leaf: Vec<u8>,
 }
 
 impl Unattested {
@@ -180,6 +181,12 @@ impl Unattested {
     #[must_use]
     pub fn key(&self) -> &PublicKey {
         &self.key
+    }
+
+    /// The leaf that it showed, a DER certificate: for programs that know servers by theirs.
+    #[must_use]
+    pub fn leaf(&self) -> &[u8] {
+        &self.leaf
     }
 
     /// A channel to that key, whoever holds it.
@@ -201,11 +208,12 @@ pub async fn connect_unattested(
 ) -> Result<Unattested, ConnectError> {
     let pin = ServerPin::first();
     let channel = dial(address, Arc::clone(&pin), me, options).await?;
-    let key = pin.key().ok_or_else(|| ConnectError::Handshake {
+    let shown = pin.key().zip(pin.leaf());
+    let (key, leaf) = shown.ok_or_else(|| ConnectError::Handshake {
         address: address.to_owned(),
         reason: "no key was shown".to_owned(),
     })?;
-    Ok(Unattested { channel, key })
+    Ok(Unattested { channel, key, leaf })
 }
 
 async fn dial(

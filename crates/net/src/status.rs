@@ -131,6 +131,15 @@ impl Problem {
         self
     }
 
+    /// The same problem in other words.
+    #[must_use]
+    pub fn saying(self, message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            ..self
+        }
+    }
+
     /// Adds what only the log may learn.
     #[must_use]
     pub fn detail(mut self, detail: impl fmt::Display) -> Self {

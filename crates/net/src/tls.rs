@@ -217,12 +217,19 @@ fn no_tls12() -> Result<HandshakeSignatureValid, rustls::Error> {
 
 /// Takes one server: the one with the key that was given, or, if none was, the first met.
 #[derive(Debug, Default)]
-pub(crate) struct ServerPin(OnceLock<PublicKey>);
+pub(crate) struct ServerPin {
+    key: OnceLock<PublicKey>,
+    /// The leaf that was shown with it first.
+    leaf: OnceLock<CertificateDer<'static>>,
+}
 
 impl ServerPin {
     /// Takes the server with this key.
     pub(crate) fn to(key: &PublicKey) -> Arc<Self> {
-        Arc::new(Self(OnceLock::from(*key)))
+        Arc::new(Self {
+            key: OnceLock::from(*key),
+            leaf: OnceLock::new(),
+        })
     }
 
     /// Takes any server once, and from then on only that one.
@@ -232,7 +239,12 @@ impl ServerPin {
 
     /// The key, once it is known.
     pub(crate) fn key(&self) -> Option<PublicKey> {
-        self.0.get().copied()
+        self.key.get().copied()
+    }
+
+    /// The leaf that showed the key first.
+    pub(crate) fn leaf(&self) -> Option<Vec<u8>> {
+        self.leaf.get().map(|leaf| leaf.to_vec())
     }
 }
 
@@ -246,13 +258,15 @@ impl ServerCertVerifier for ServerPin {
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let seen = leaf_key(end_entity)?;
-        let expected = self.0.get_or_init(|| seen);
+        let expected = self.key.get_or_init(|| seen);
         if seen != *expected {
             return Err(refuse(OtherServerKey {
                 expected: expected.fingerprint(),
                 seen: seen.fingerprint(),
             }));
         }
+        self.leaf
+            .get_or_init(|| CertificateDer::from(end_entity.to_vec()));
         Ok(ServerCertVerified::assertion())
     }
 

@@ -7,6 +7,7 @@
 //! | sealed parts, read and added up person by person | [`RawAggregate`] | [`compute`] |
 //! | noise, and groups too small withheld | [`Released`] | [`release`] |
 //! | what a person reads | [`Table`] | [`table()`] |
+//! | what a program reads | a record batch of Arrow | [`frame()`] |
 //!
 //! # Parties and messages
 //! None: the room runs this with keys in hand. Rows exist only inside [`compute`].
@@ -25,6 +26,7 @@ mod cut;
 mod explain;
 mod filter;
 mod fold;
+mod frame;
 mod functions;
 mod lineage;
 mod measure;
@@ -50,6 +52,7 @@ mod window;
 pub use check::{CheckedQuery, check, check_request, prove};
 pub use clipped::{Clipped, ClippedError, ClippedSum};
 pub use explain::{Expected, Explanation, Needed, NoEpsilon, Runs};
+pub use frame::frame;
 pub use measure::{Kind, Measure};
 pub use memory::TooLarge;
 pub use refusal::{Refusal, RefusalKind};

@@ -25,6 +25,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::request::{NONCE_BYTES, RequestError, check_reason};
+use crate::verified::{RequestRefusal, analyst_key};
 
 /// How long a token may be good for.
 pub const MAX_TOKEN_S: u64 = 7 * 86_400;
@@ -184,6 +185,17 @@ impl Token {
             signed,
             claims,
         })
+    }
+
+    /// Checks, before anything is asked, that the agreement's analyst signed it and that it is
+    /// in time.
+    ///
+    /// # Errors
+    /// [`RequestRefusal`].
+    pub fn check(&self, agreement: &Agreement, now: UnixTime) -> Result<(), RequestRefusal> {
+        let key = analyst_key(agreement, self.analyst())?;
+        Claims::verify(&self.signed, agreement, key, now)?;
+        Ok(())
     }
 
     /// Whose it says it is.

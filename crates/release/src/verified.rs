@@ -1,7 +1,7 @@
 //! Step 1 of the chain, at the owners and in the room: the analyst's own signature.
 
-use incamera_agreement::{ActiveAgreement, AnalystKey, Query};
-use incamera_keys::{SignedError, open_signed, peek_signed};
+use incamera_agreement::{ActiveAgreement, Agreement, AnalystKey, Query};
+use incamera_keys::{PublicKey, SignedError, open_signed, peek_signed};
 use incamera_types::limits::MAX_REQUEST_BYTES;
 use incamera_types::{
     AnalystRef, ColumnName, DatasetName, EnvelopeDigest, ManifestDigest, PartyName, RequestDigest,
@@ -131,11 +131,7 @@ fn open(
         .analyst
         .parse()
         .map_err(|_| RequestRefusal::UnknownAnalyst)?;
-    let key = match agreement.analyst_key(&analyst) {
-        Some(AnalystKey::Key(key)) => key,
-        Some(AnalystKey::Vouched) => return Err(RequestRefusal::Vouched),
-        None => return Err(RequestRefusal::UnknownAnalyst),
-    };
+    let key = analyst_key(agreement, &analyst)?;
     let token = claimed.token.as_ref();
     let token = token.map(|token| Claims::verify(token, agreement, key, now));
     let token = token.transpose()?;
@@ -145,6 +141,18 @@ fn open(
     let key = token.as_ref().map_or(key, |token| &token.key);
     let envelope = open_signed(signed, Format::Request, key, MAX_REQUEST_BYTES)?;
     Ok((analyst, envelope, token))
+}
+
+/// The key that the agreement has for an analyst.
+pub(crate) fn analyst_key<'a>(
+    agreement: &'a Agreement,
+    analyst: &AnalystRef,
+) -> Result<&'a PublicKey, RequestRefusal> {
+    match agreement.analyst_key(analyst) {
+        Some(AnalystKey::Key(key)) => Ok(key),
+        Some(AnalystKey::Vouched) => Err(RequestRefusal::Vouched),
+        None => Err(RequestRefusal::UnknownAnalyst),
+    }
 }
 
 impl VerifiedRequest {

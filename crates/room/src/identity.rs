@@ -84,6 +84,11 @@ impl Identity {
         })
     }
 
+    /// The code that runs: what requests made here name.
+    pub(crate) fn measurement(&self) -> Measurement {
+        self.measurement
+    }
+
     fn keys(&self, hpke_key: Vec<u8>) -> RoomKeys {
         RoomKeys {
             hpke_key,

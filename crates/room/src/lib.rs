@@ -6,6 +6,7 @@
 //! request, and its disk holds what owners can push again.
 
 mod config;
+mod flight;
 mod identity;
 mod machine;
 mod owners;

@@ -41,25 +41,51 @@ pub(crate) async fn run(
     caller: Option<PublicKey>,
     events: &Events,
 ) -> Result<(), Problem> {
-    let signed = message.request.unwrap_or_default();
-    let agreement = state.active()?;
-    let request = verify_request(&signed, &agreement, now()).map_err(|refusal| {
-        Problem::new(ProblemKind::Refused, "request-refused", chain(&refusal))
-    })?;
+    let request = verified(state, &message.request.unwrap_or_default())?;
     may_receive(&request, caller)?;
+    answer_to(state, &request, events).await
+}
+
+/// The request, once its analyst (or a token of the analyst's) has signed it.
+fn verified(state: &State, signed: &Signed) -> Result<VerifiedRequest, Problem> {
+    let agreement = state.active()?;
+    verify_request(signed, &agreement, now())
+        .map_err(|refusal| Problem::new(ProblemKind::Refused, "request-refused", chain(&refusal)))
+}
+
+/// Answers a request that the room signed for the bearer of a token, who alone gets the answer:
+/// as its analyst would.
+pub(crate) async fn run_for_bearer(
+    state: &Arc<State>,
+    signed: &Signed,
+    events: &Events,
+) -> Result<(), Problem> {
+    let request = verified(state, signed)?;
+    let party = &request.analyst().party;
+    if !request.by_token() || !request.query().receivers.contains(party) {
+        return Err(not_a_receiver());
+    }
+    answer_to(state, &request, events).await
+}
+
+async fn answer_to(
+    state: &Arc<State>,
+    request: &VerifiedRequest,
+    events: &Events,
+) -> Result<(), Problem> {
     tracing::info!(request = %request.digest(), query = %request.request().query(), "asked");
     if state.turns.taken() {
         step(events, "waiting for a question before this one").await;
     }
     let _turn = state.turns.take(events.closed()).await?;
-    let prepared = prepare(state, &request).await?;
+    let prepared = prepare(state, request).await?;
     step(events, "the owners check the request").await;
-    let (grants, evidence) = grants(state, &request, &prepared.manifests, events).await?;
+    let (grants, evidence) = grants(state, request, &prepared.manifests, events).await?;
     let grants = Arc::new(grants);
     step(events, "computing").await;
     let answer = answer(state, &prepared, &grants).await?;
     let record = Record {
-        request: &request,
+        request,
         grants: &grants,
         manifests: &prepared.manifests,
         evidence: &evidence,
@@ -88,12 +114,16 @@ fn may_receive(request: &VerifiedRequest, caller: Option<PublicKey>) -> Result<(
     if caller.is_some_and(receives) {
         return Ok(());
     }
-    Err(Problem::new(
+    Err(not_a_receiver())
+}
+
+fn not_a_receiver() -> Problem {
+    Problem::new(
         ProblemKind::Refused,
         "not-a-receiver",
         "the caller is no receiver of this query's answer: its TLS key is neither the analyst's nor a receiver's",
     )
-    .hint("`receivers` in the agreement names the parties that get answers; ask with the analyst's own key"))
+    .hint("`receivers` in the agreement names the parties that get answers; ask with the analyst's own key")
 }
 
 async fn step(events: &Events, text: &str) {
@@ -157,10 +187,7 @@ fn manifests(state: &State, request: &VerifiedRequest) -> Result<Manifests, Prob
     let agreement = request.agreement().agreement();
     let mut manifests = Manifests::new();
     for (dataset, digest) in request.request().manifests() {
-        let owner = agreement.datasets.get(dataset).map(|spec| &spec.owner);
-        let key = owner.and_then(|owner| agreement.service_key(owner));
-        let key = key.ok_or_else(|| Problem::internal("a data set without an owner"))?;
-        let manifest = state.store.manifest(dataset, key)?;
+        let manifest = stored(state, agreement, dataset)?;
         if &manifest.digest() != digest {
             return Err(Problem::new(
                 ProblemKind::Refused,
@@ -174,6 +201,18 @@ fn manifests(state: &State, request: &VerifiedRequest) -> Result<Manifests, Prob
         manifests.insert(dataset.clone(), manifest);
     }
     Ok(manifests)
+}
+
+/// The manifest of a data set in this room, its owner's signature checked.
+pub(crate) fn stored(
+    state: &State,
+    agreement: &Agreement,
+    dataset: &DatasetName,
+) -> Result<SignedManifest, Problem> {
+    let owner = agreement.datasets.get(dataset).map(|spec| &spec.owner);
+    let key = owner.and_then(|owner| agreement.service_key(owner));
+    let key = key.ok_or_else(|| Problem::internal("a data set without an owner"))?;
+    Ok(state.store.manifest(dataset, key)?)
 }
 
 /// Found out here, before an owner is asked: afterwards it would cost everybody a charge.

@@ -29,7 +29,7 @@ use crate::identity::{Identity, IdentityError, now};
 use crate::machine::TooLittleMemory;
 use crate::store::{Store, StoreError};
 use crate::turns::Turns;
-use crate::{machine, push, run};
+use crate::{flight, machine, push, run};
 
 /// Events of a run that wait for the caller.
 const EVENTS_UNDER_WAY: usize = 8;
@@ -136,7 +136,7 @@ pub async fn serve(
     let serving = server::serve(
         listener,
         tls,
-        Routes::new(server::room(room)),
+        Routes::new(server::room(room)).add_service(flight::service(state.clone())),
         shutdown.clone(),
     );
     let Some(health) = health else {

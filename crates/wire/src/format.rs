@@ -14,6 +14,8 @@ pub enum Format {
     Request,
     /// [`Token`](crate::v1::Token), signed by the analyst, and the file that holds it.
     QueryToken,
+    /// [`Statement`](crate::v1::Statement), between the steps of Flight SQL.
+    Statement,
     /// [`Reservation`](crate::v1::Reservation), signed by the owner's service key.
     Reservation,
     /// [`Grant`](crate::v1::Grant), signed by the owner's service key.
@@ -73,6 +75,7 @@ impl Format {
             Self::Manifest => "incamera-manifest/1",
             Self::Request => "incamera-request/1",
             Self::QueryToken => "incamera-query-token/1",
+            Self::Statement => "incamera-statement/1",
             Self::Reservation => "incamera-reservation/1",
             Self::Grant => "incamera-grant/1",
             Self::Receipt => "incamera-receipt/1",

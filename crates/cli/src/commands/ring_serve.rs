@@ -144,25 +144,7 @@ struct TokenFile(PathBuf);
 
 impl TokenFile {
     fn write(path: &Path, text: &str) -> Result<Self, Failure> {
-        let written = || -> io::Result<()> {
-            let mut name = path.as_os_str().to_owned();
-            name.push(".new");
-            let new = PathBuf::from(name);
-            // A file that somebody else left there, or a link, is not written into.
-            match fs::remove_file(&new) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut options = fs::OpenOptions::new();
-            let mut file = options
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&new)?;
-            file.write_all(text.as_bytes())?;
-            fs::rename(&new, path)
-        };
-        written().or_fail(format!("`{}` was not written", path.display()))?;
+        write_private(path, text)?;
         Ok(Self(path.to_owned()))
     }
 }

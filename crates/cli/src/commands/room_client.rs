@@ -168,12 +168,18 @@ fn options(folder: &Folder) -> TlsOptions {
 pub struct AttestedRoom {
     channel: Channel,
     workload: VerifiedWorkload,
+    leaf: Vec<u8>,
 }
 
 impl AttestedRoom {
     /// A channel to the TLS key that the evidence names.
     pub fn channel(&self) -> Channel {
         self.channel.clone()
+    }
+
+    /// The room's TLS leaf, a DER certificate of the key that the evidence names.
+    pub fn leaf(&self) -> &[u8] {
+        &self.leaf
     }
 
     /// What was verified.
@@ -212,6 +218,7 @@ pub async fn attested(
     Ok(AttestedRoom {
         channel: room.channel(),
         workload,
+        leaf: room.leaf().to_vec(),
     })
 }
 

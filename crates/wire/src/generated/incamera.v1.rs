@@ -225,6 +225,26 @@ pub struct TokenFile {
     #[prost(message, optional, tag = "3")]
     pub token: ::core::option::Option<Signed>,
 }
+/// A statement of Flight SQL between its steps, format `incamera-statement/1`: made by the room,
+/// handed back by the client, checked anew each time.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Statement {
+    #[prost(string, tag = "1")]
+    pub format: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub query: ::prost::alloc::string::String,
+    /// in order of name
+    #[prost(message, repeated, tag = "3")]
+    pub arguments: ::prost::alloc::vec::Vec<Argument>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Argument {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// as in NAME=VALUE
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Evidence {
     /// simulated, sev-snp, ...

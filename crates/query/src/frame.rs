@@ -1,0 +1,92 @@
+//! An answer as a table of Arrow: for drivers, notebooks and files.
+//!
+//! | columns | type | what |
+//! |---|---|---|
+//! | each group key | text | |
+//! | `withheld` | bool | whether the group has too few people to be shown |
+//! | each measure and ratio `x` | float | the released number; null where withheld or left open by noise |
+//! | `x_low`, `x_high` | float | its range at 95 % |
+//!
+//! A measure's field says its unit as `incamera.unit`. The schema says `incamera.query`,
+//! `incamera.notes` (a line each), `incamera.comparison` (JSON), and `incamera.simulated` where
+//! the room's TEE was.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use incamera_wire::v1::Answer;
+
+use crate::table::{Cell, Row, Table};
+
+/// One end of a number's range, or the number.
+type Of = fn(&Cell) -> Option<f64>;
+
+/// The table of an answer, as [`table`](crate::table()) made it of `answer`.
+///
+/// # Errors
+/// [`ArrowError`] if the table has rows of different lengths, which none has.
+pub fn frame(answer: &Answer, table: &Table) -> Result<RecordBatch, ArrowError> {
+    let keys = answer.keys.len();
+    let mut columns: Vec<(Field, ArrayRef)> = Vec::new();
+    for (at, name) in table.columns.iter().enumerate().take(keys) {
+        columns.push((Field::new(name, DataType::Utf8, false), texts(table, at)));
+    }
+    let withheld: BooleanArray = table.rows.iter().map(|row| Some(row.withheld)).collect();
+    let field = Field::new("withheld", DataType::Boolean, false);
+    columns.push((field, Arc::new(withheld)));
+    for (at, name) in table.columns.iter().skip(keys).enumerate() {
+        let unit = unit(table, at);
+        let ends: [(&str, Of); 3] = [
+            ("", |cell| cell.value),
+            ("_low", |cell| cell.low),
+            ("_high", |cell| cell.high),
+        ];
+        for (end, of) in ends {
+            let field = Field::new(format!("{name}{end}"), DataType::Float64, true);
+            columns.push((field.with_metadata(unit.clone()), numbers(table, at, of)));
+        }
+    }
+    let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
+    let schema = Schema::new_with_metadata(fields, said(answer, table));
+    let rows = RecordBatchOptions::new().with_row_count(Some(table.rows.len()));
+    RecordBatch::try_new_with_options(Arc::new(schema), arrays, &rows)
+}
+
+fn texts(table: &Table, at: usize) -> ArrayRef {
+    let text = |row: &Row| row.key.get(at).cloned();
+    Arc::new(table.rows.iter().map(text).collect::<StringArray>())
+}
+
+fn numbers(table: &Table, at: usize, of: Of) -> ArrayRef {
+    let number = |row: &Row| row.cells.get(at).and_then(of);
+    Arc::new(table.rows.iter().map(number).collect::<Float64Array>())
+}
+
+fn unit(table: &Table, at: usize) -> HashMap<String, String> {
+    let units = table.rows.iter().filter_map(|row| row.cells.get(at));
+    let mut units = units.map(|cell| &cell.unit);
+    let unit = units.find(|unit| !unit.is_empty());
+    unit.map(|unit| ("incamera.unit".to_owned(), unit.clone()))
+        .into_iter()
+        .collect()
+}
+
+fn said(answer: &Answer, table: &Table) -> HashMap<String, String> {
+    let mut said = HashMap::from([
+        ("incamera.query".to_owned(), answer.query.clone()),
+        ("incamera.notes".to_owned(), table.notes.join("\n")),
+    ]);
+    if let Some(comparison) = &table.comparison {
+        // A number that is not finite has no JSON; then the comparison's text stands alone.
+        let json = serde_json::to_string(comparison).unwrap_or_else(|_| comparison.text.clone());
+        said.insert("incamera.comparison".into(), json);
+    }
+    if answer.simulated {
+        said.insert("incamera.simulated".into(), "true".into());
+    }
+    said
+}
