@@ -20,7 +20,10 @@
 //! ```
 
 use std::fs::TryLockError;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use incamera_keys::{KeyError, SigningKey};
 use incamera_party::{LockError, PartyConfig, RingLock};
@@ -28,7 +31,7 @@ use incamera_seal::{KeyRing, RingError};
 use incamera_types::{AgreementId, DatasetName, IdKind, PartyName};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::failure::{Context, Failure};
+use crate::failure::{Context, Done, Failure};
 
 /// An open party folder.
 pub struct Folder {

@@ -75,10 +75,7 @@ pub fn token(arguments: &QueryToken, printer: &Printer) -> Done {
 }
 
 /// The queries that were named, or all that the analyst may ask.
-fn queries(
-    agreement: &Agreement,
-    arguments: &QueryToken,
-) -> Result<BTreeSet<QueryName>, Failure> {
+fn queries(agreement: &Agreement, arguments: &QueryToken) -> Result<BTreeSet<QueryName>, Failure> {
     let may = |name: &QueryName, analyst: &AnalystRef| {
         let query = agreement.queries.get(name);
         query.is_some_and(|query| query.analysts.contains(analyst))

@@ -1,10 +1,8 @@
 //! `ring serve`.
 
+use std::fs;
 use std::fs::TryLockError;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use incamera_agreement::{Agreement, ConsentSource};
 use incamera_net::telemetry;
@@ -18,7 +16,7 @@ use crate::args::RingServe;
 use crate::clock::now;
 use crate::endpoint::{self, AccessLog, ENDPOINT_FORMAT, Endpoint, Token};
 use crate::failure::{Context, Done, Failure};
-use crate::folder::Folder;
+use crate::folder::{Folder, write_private};
 use crate::printer::Printer;
 
 /// Gives the keys of one purpose to programs on this machine, until it is stopped.

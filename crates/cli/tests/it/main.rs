@@ -10,6 +10,7 @@
     missing_docs
 )]
 
+mod adbc;
 mod bad_input;
 mod by_hand;
 mod careful;

@@ -81,13 +81,13 @@ pub(crate) async fn bound(
     }
 }
 
-/// By name where every column has a parameter's name, else in order of name.
+/// By name where any column has a parameter's name, else in order of name.
 fn arguments(query: &Query, row: &RecordBatch) -> Result<Vec<Argument>, Problem> {
     let schema = row.schema();
     let fields = schema.fields();
     let named = fields
         .iter()
-        .all(|field| query.params.contains_key(field.name().as_str()));
+        .any(|field| query.params.contains_key(field.name().as_str()));
     if !named && fields.len() != query.params.len() {
         return Err(invalid(
             "other-parameters",
