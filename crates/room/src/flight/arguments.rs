@@ -10,7 +10,7 @@ use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::server::PeekableFlightDataStream;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use incamera_agreement::Query;
+use incamera_agreement::{Param, Query};
 use incamera_net::status::{Problem, ProblemKind};
 use incamera_types::{ParamName, ParamType, Params};
 use incamera_wire::v1::{Argument, Statement};
@@ -31,7 +31,8 @@ fn with(query: &Query, arguments: Vec<Argument>) -> Statement {
 
 /// The parameters, in order of name.
 pub(crate) fn schema(query: &Query) -> Schema {
-    let field = |(name, ty): (&ParamName, &ParamType)| Field::new(name.as_str(), arrow(*ty), false);
+    let field =
+        |(name, param): (&ParamName, &Param)| Field::new(name.as_str(), arrow(param.ty), false);
     Schema::new(query.params.iter().map(field).collect::<Vec<_>>())
 }
 
@@ -125,7 +126,7 @@ pub(crate) fn params(query: &Query, statement: &Statement) -> Result<Params, Pro
     let mut params = Params::new();
     for argument in &statement.arguments {
         let known = query.params.get_key_value(argument.name.as_str());
-        let (name, ty) = known.ok_or_else(|| {
+        let (name, Param { ty, .. }) = known.ok_or_else(|| {
             invalid("unknown-parameter", "the query has no such parameter").hint(needs(query))
         })?;
         let value = ty.parse(&argument.text).map_err(|_| {
@@ -145,7 +146,7 @@ pub(crate) fn params(query: &Query, statement: &Statement) -> Result<Params, Pro
 
 /// What to bind.
 fn needs(query: &Query) -> String {
-    let one = |(name, ty): (&ParamName, &ParamType)| format!("{name} ({ty})");
+    let one = |(name, param): (&ParamName, &Param)| format!("{name} ({})", param.ty);
     let all: Vec<String> = query.params.iter().map(one).collect();
     match all.is_empty() {
         true => format!("`{}` has no parameters", query.name),

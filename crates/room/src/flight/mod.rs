@@ -144,7 +144,8 @@ impl Flight {
         let query = read(&agreement, statement)?;
         let answer = &release.answer;
         let answer: Answer = decode(answer, answer.len()).map_err(Problem::internal)?;
-        let table = table(&answer, &agreement, query).map_err(Problem::internal)?;
+        let params = arguments::params(query, statement)?;
+        let table = table(&answer, &agreement, query, &params).map_err(Problem::internal)?;
         let batch = frame(&answer, &table).map_err(Problem::internal)?;
         let mut schema = batch.schema().as_ref().clone();
         let receipt = BASE64_STANDARD.encode(encode(&release));
