@@ -36,7 +36,7 @@ pub fn run(root: &Path) -> Result<()> {
     let mut wrong = Vec::new();
     layers(root, &mut wrong)?;
     let mut sources = files(&root.join("crates"), ".rs")?;
-    for folder in ["xtask/src", "fuzz/fuzz_targets"] {
+    for folder in ["xtask/src", "fuzz/fuzz_targets", "oracles/src"] {
         sources.extend(files(&root.join(folder), ".rs")?);
     }
     for path in &sources {

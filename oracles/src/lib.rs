@@ -1,0 +1,5 @@
+//! Other people's implementations, to compare ours with. See README.md.
+#![cfg(test)]
+
+mod samplers;
+mod thresholds;
