@@ -187,6 +187,68 @@ fn what_is_shown_begins_at_tau() {
     );
 }
 
+/// The Rényi divergence of order `a` between noise around `d` and around zero, from the
+/// logarithms of the masses: the largest orders look far out.
+fn renyi(noise: &Noise, d: i32, a: f64) -> f64 {
+    let weight = |x: i32| match noise {
+        Noise::Gaussian { sigma2 } => -f64::from(x * x) / (2.0 * sigma2.to_f64()),
+        Noise::Laplace { scale } => -f64::from(x.abs()) / scale.to_f64(),
+    };
+    let reach = (a * f64::from(d) + 40.0 * noise.deviation()) as i32;
+    // The logarithm of a sum of exponentials.
+    let sum = |of: &dyn Fn(i32) -> f64| {
+        let most = (-reach..=reach).map(of).fold(f64::MIN, f64::max);
+        let parts = (-reach..=reach).map(|x| (of(x) - most).exp());
+        most + parts.sum::<f64>().ln()
+    };
+    let moved = sum(&|x| a * weight(x - d) - (a - 1.0) * weight(x));
+    (moved - sum(&weight)) / (a - 1.0)
+}
+
+/// The costs of the module's head: at every order, no more than the order times rho, where a
+/// change of `d` costs (d/scale)²/2.
+#[test]
+fn changes_cost_what_is_said() {
+    let worst = |noise: &Noise, square: f64, d: i32| {
+        let rho = f64::from(d * d) / (2.0 * square);
+        let parts = [1.01, 1.5, 2.0, 4.0, 9.0, 30.0].map(|a| renyi(noise, d, a) / (a * rho));
+        parts.into_iter().fold(0.0, f64::max)
+    };
+    for scale in [2u64, 5, 12] {
+        for d in [1, 2, 6] {
+            let square = (scale * scale) as f64;
+            let laplace = worst(&laplace(scale, 1), square, d);
+            assert!(laplace <= 1.0 + 1e-9, "{scale} {d}: {laplace}");
+            let gaussian = worst(&gaussian(scale * scale, 1), square, d);
+            assert!(
+                (0.99..=1.0 + 1e-6).contains(&gaussian),
+                "{scale} {d}: {gaussian}"
+            );
+        }
+    }
+    // Close to all of it, for small changes.
+    assert!(worst(&laplace(12, 1), 144.0, 1) > 0.9);
+}
+
+#[test]
+fn noise_has_its_mechanism() {
+    let one = BigUint::one();
+    let delta: Delta = "1e-9".parse().unwrap();
+    let epsilon = |noise: &Noise| {
+        let mechanism = noise.mechanism(&one).unwrap();
+        crate::Pld::of(&mechanism)
+            .epsilon_at(delta)
+            .unwrap()
+            .to_f64()
+    };
+    assert!((epsilon(&laplace(2, 1)) - 0.5).abs() < 1e-3);
+    // Of sigma 10: between 0.5 and the zCDP conversion of rho = 0.005.
+    let rho: Rho = "0.005".parse().unwrap();
+    let most = crate::epsilon_of(rho, delta).to_f64();
+    let here = epsilon(&gaussian(100, 1));
+    assert!(here > 0.5 && here < most, "{here} {most}");
+}
+
 proptest! {
     /// Whatever is chosen keeps to the allowance: scales are at least what the claim's table
     /// asks for, exactly.

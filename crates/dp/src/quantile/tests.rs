@@ -110,6 +110,28 @@ fn worst_range(k: u32, per_person: u32, epsilon: f64) -> (f64, f64) {
     (most, spread)
 }
 
+/// The zCDP of the module's head: at every order a, no divergence above a epsilon²/8.
+#[test]
+fn the_exponential_mechanism_costs_an_eighth_of_the_square() {
+    let (question, epsilon) = (question(0, 3, 1, &[(1, 2)]), 1.0);
+    let persons = contributions(4, 1);
+    let mut worst = 0f64;
+    for q in [quantile(1, 2), quantile(1, 4), quantile(1, 1)] {
+        for other in [&[0, 3, 3][..], &[1, 1, 2, 3], &[0, 0, 0, 0, 3]] {
+            let of = |person: &Vec<i128>| masses(&[other, person].concat(), &question, &q, epsilon);
+            let all: Vec<Vec<f64>> = persons.iter().map(of).collect();
+            for (p, p2) in all.iter().flat_map(|a| all.iter().map(move |b| (a, b))) {
+                for a in [1.001, 1.5, 3.0, 10.0, 100.0] {
+                    let parts = p.iter().zip(p2).map(|(p, q)| p.powf(a) * q.powf(1.0 - a));
+                    worst = worst.max(parts.sum::<f64>().ln() / (a - 1.0) / (a / 8.0));
+                }
+            }
+        }
+    }
+    // No more than stated, and more than half of it: a sixteenth would be too little.
+    assert!((0.55..=1.0 + 1e-9).contains(&worst), "{worst}");
+}
+
 /// The derivation of the module's head, by trying every neighbour on a small domain.
 #[test]
 fn no_neighbour_is_farther_than_derived() {
