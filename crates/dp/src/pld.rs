@@ -30,7 +30,8 @@
 //! Sommer, Meiser, Mohammadi 2019; Koskela, Jälkö, Honkela 2020 and Koskela, Jälkö, Prediger,
 //! Honkela 2021 (composition by transforms); Gopi, Lee, Wutschitz 2021 (error bounds);
 //! Doroshenko, Ghazi, Kamath, Kumar, Manurangsi 2022 (connecting the dots); Zhu, Dong, Wang 2022
-//! (dominating pairs, sampling in both directions); Wilson and Keich 2016 (tilting).
+//! (dominating pairs, sampling in both directions); Lebeda, Regehr, Kamath, Steinke 2024 (why
+//! both); Wilson and Keich 2016 (tilting).
 
 mod accountant;
 mod discrete;

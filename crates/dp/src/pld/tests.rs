@@ -250,6 +250,21 @@ fn a_sampled_gaussian_agrees_with_an_integral_in_the_worse_direction() {
     }
 }
 
+/// Neither direction is always the worse (Lebeda, Regehr, Kamath, Steinke 2024): of two sampled
+/// randomised responses, it is the added person's.
+#[test]
+fn an_added_person_can_be_the_worse_direction() {
+    let (size, q, at) = (0.5f64, 0.2, epsilon(0.05));
+    let (a, b) = (size.exp() / (1.0 + size.exp()), 1.0 / (1.0 + size.exp()));
+    let pairs = vec![((1.0 - q) * b + q * a, b), ((1.0 - q) * a + q * b, a)];
+    let removed = slow_delta(&[pairs.clone(), pairs.clone()], at.to_f64());
+    let added = slow_delta(&[swapped(&pairs), swapped(&pairs)], at.to_f64());
+    assert!(added > 1.2 * removed);
+    let one = Mechanism::pure(size).unwrap().sampled(q).unwrap();
+    let reported = Pld::of(&one).self_compose(2).delta_at(at);
+    assert!(is_tight(reported, added), "{reported} {added}");
+}
+
 #[test]
 fn order_does_not_matter() {
     let parts = [
