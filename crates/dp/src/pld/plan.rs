@@ -274,7 +274,10 @@ impl Plan {
         let (epsilon, ln_delta) = amounts(cumulants, Question::Epsilon(delta), aim);
         let (first, last) = (self.grid.at(self.first), self.grid.at(self.last()));
         let above = cumulants.at(self.order_above) - self.order_above * last;
-        let bottom = cumulants.bottom(LN_WRAPPED / 2.0, self.tilt);
+        // What is wrapped around comes to lie at the top, and must be small beside delta there.
+        let weight = cumulants.at(self.tilt) - self.tilt * epsilon;
+        let wrapped = (ln_delta + LN_ROUNDING - weight).clamp(LN_WRAPPED + 2.0, LN_WRAPPED / 2.0);
+        let bottom = cumulants.bottom(wrapped, self.tilt);
         above <= ln_delta + LN_ABOVE / 2.0 && epsilon <= last && bottom.min(epsilon) >= first
     }
 }
