@@ -24,6 +24,7 @@ use crate::nested;
 use crate::params::{parameters, worst_value};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::refused::unit_lost;
+use crate::run::runs;
 use crate::shape::{Scope, Shape};
 use crate::sql::{one_select, syntax};
 use crate::tables::Tables;
@@ -259,6 +260,7 @@ impl Check<'_> {
         self.needs_people(people)?;
         let plan = bounded(aggregate, unit, &keys, &drafts)?;
         let plan = ties::broken(plan).map_err(|e| syntax(&e))?;
+        runs(&plan).map_err(|_| not_run())?;
         self.reads(&plan)?;
         Ok(CheckedQuery {
             query: self.query.clone(),
@@ -521,6 +523,15 @@ fn key_shape(key: &Expr, name: &str, scope: &Scope<'_>) -> Result<(), Refusal> {
         )
         .or_at_text(name)),
     }
+}
+
+fn not_run() -> Refusal {
+    Refusal::new(
+        RefusalKind::Syntax,
+        "the SQL",
+        "the engine has no way to run it",
+        "write it in another form: a join for a sub-query, one step in each sub-query of WITH",
+    )
 }
 
 /// The plan whose rows the room adds up: person, group keys, values.

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
@@ -199,6 +200,25 @@ pub(crate) fn session(pool: Arc<dyn MemoryPool>) -> Result<SessionState, QueryEr
 pub(crate) fn optimized(checked: &CheckedQuery) -> Result<LogicalPlan, QueryError> {
     let state = session(Arc::new(UnboundedMemoryPool::default()))?;
     Ok(state.optimize(&checked.plan)?)
+}
+
+/// Whether the engine can run a plan at all: asked before anything is spent.
+pub(crate) fn runs(plan: &LogicalPlan) -> Result<(), DataFusionError> {
+    let state = session(Arc::new(UnboundedMemoryPool::default()));
+    let state = state.map_err(|_| DataFusionError::Plan("no session".into()))?;
+    let empty = |node: LogicalPlan| {
+        let LogicalPlan::TableScan(scan) = node else {
+            return Ok(Transformed::no(node));
+        };
+        let table = EmptyTable::new(scan.source.schema());
+        let source = provider_as_source(Arc::new(table));
+        let scan = TableScan { source, ..scan };
+        Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+    };
+    let plan = state.optimize(plan)?.transform_up(empty)?.data;
+    let planner = state.query_planner();
+    let planned = planner.create_physical_plan(&plan, &state);
+    futures::executor::block_on(planned).map(drop)
 }
 
 /// Stretches of partitions.

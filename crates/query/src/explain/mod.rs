@@ -14,6 +14,7 @@ use crate::check::CheckedQuery;
 use crate::fold::declared_cells;
 use crate::measure::{Draw, Function, Made};
 
+use crate::nested;
 use crate::run::optimized;
 pub use expected::{Expected, Needed, NoEpsilon};
 use expected::{expected, write_expected};
@@ -132,6 +133,7 @@ fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
     if checked.datasets.len() > 1 {
         steps.push("join them on the person".into());
     }
+    steps.extend(nested::told(&checked.plan));
     for group in &query.groups {
         steps.push(match group.declared() {
             Some(values) => format!(

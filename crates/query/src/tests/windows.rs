@@ -116,3 +116,29 @@ WHERE {condition}"
     let steps = explained("mailing.mailed OR purchases.items = 3");
     assert!(place(&steps, "without mailing").is_none(), "{steps:#?}");
 }
+
+/// What is made of a person's rows before the top is said, in order.
+#[test]
+fn the_explanation_says_what_is_made_of_rows() {
+    let sql = "SELECT COUNT(DISTINCT person) AS people, SUM(n) AS n FROM
+        (SELECT person, COUNT(*) AS n FROM (SELECT person, day FROM purchases UNION ALL SELECT person, day FROM purchases) u
+         WHERE person IN (SELECT person FROM purchases WHERE items > 3) GROUP BY person) t";
+    let reads = "[\"purchases.person\", \"purchases.items\"]";
+    let settings = [
+        ("reads", reads),
+        ("rows", "{ purchases = 3 }"),
+        ("per_person", "{ groups = 1, n = [0, 6] }"),
+    ];
+    let agreement = agreement(sql, &settings);
+    let checked = crate::prove(&agreement, query(&agreement)).unwrap();
+    let steps = checked.explain(&agreement).steps;
+    let place = |part: &str| {
+        let found = steps.iter().position(|step| step.contains(part));
+        found.unwrap_or_else(|| panic!("{part}: {steps:#?}"))
+    };
+    let union = place("put the rows of all sides after each other");
+    let semi = place("keep rows of those who have such rows there");
+    let made = place("make a row for each u.person, with count");
+    assert!(union < semi && semi < made, "{steps:#?}");
+    place("in reading 1, drop those without purchases.items > ");
+}
