@@ -205,3 +205,20 @@ fn nothing_added_up_is_said() {
     let found = clipped(&agreement, "purchases", &[rows(&[])]).unwrap();
     assert_eq!((found.sums[0].people, found.sums[0].above), (0, 0));
 }
+
+/// Where rows are made of a person's rows before they are added up, the file alone does not
+/// tell: that is said, and no figure is given.
+#[test]
+fn rows_made_of_rows_are_not_counted_at_home() {
+    let sql = "SELECT COUNT(DISTINCT person) AS people, SUM(spend) AS spend FROM
+        (SELECT person, MAX(amount) AS spend FROM purchases GROUP BY person) t";
+    let settings = [
+        ("reads", "[\"purchases.person\", \"purchases.amount\"]"),
+        ("rows", "{ purchases = 10 }"),
+        ("per_person", "{ groups = 1, spend = [0, 400] }"),
+    ];
+    let agreement = agreement(sql, &settings);
+    let error = clipped(&agreement, "purchases", &[rows(&[])]).unwrap_err();
+    let dataset = dataset("purchases");
+    assert_eq!(error, ClippedError::Nested { dataset });
+}
