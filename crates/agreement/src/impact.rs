@@ -62,6 +62,8 @@ pub struct DatasetImpact {
     pub remedy: Remedy,
     /// Why, a clause each; empty where there is nothing to do.
     pub reasons: Vec<String>,
+    /// Those of the reasons that ask for its source: what else there is to do leaves them.
+    pub from_source: Vec<String>,
 }
 
 /// What `new` asks of every data set of either version, in order of name, for data that are
@@ -94,7 +96,11 @@ fn made(spec: &DatasetSpec, reasons: Vec<Reasons>) -> DatasetImpact {
         .into_iter()
         .filter(|(_, reasons)| !reasons.is_empty());
     let (remedies, reasons): (Vec<_>, Vec<_>) = asking.unzip();
+    let weighed = remedies.iter().zip(&reasons);
+    let from_source = weighed.filter(|(remedy, _)| **remedy == Remedy::Seal);
+    let from_source: Vec<Vec<String>> = from_source.map(|(_, reasons)| reasons.clone()).collect();
     DatasetImpact {
+        from_source: from_source.concat(),
         dataset: spec.name.clone(),
         owner: spec.owner.clone(),
         remedy: remedies.into_iter().max().unwrap_or(Remedy::Nothing),

@@ -25,6 +25,7 @@ mod ring_serve;
 mod room_client;
 mod seal;
 mod serve;
+mod small;
 mod status;
 mod verify;
 

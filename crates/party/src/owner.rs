@@ -166,9 +166,9 @@ fn check_fit(state: &State, manifest: &SignedManifest) -> Result<SignedAgreement
     Ok(signed)
 }
 
-/// Keys only grow newer, and a purpose that was revoked comes back with new ones alone: a
-/// manifest made without the one before it at hand would bring it back unseen. One that has a
-/// new name is revoked under that.
+/// Keys only grow newer, and a purpose that was revoked comes back with new ones alone, and only
+/// where a version since says that it was given back: one made without the version before it at
+/// hand would bring it back unseen. A purpose that has a new name is revoked under that.
 fn check_keys(
     state: &State,
     manifest: &SignedManifest,
@@ -193,19 +193,25 @@ fn check_keys(
         )
         .hint("go on from the newest sealed version, or put it back from a backup"));
     }
-    if stay_revoked(newest.revoked(), manifest.revoked(), agreement) || new > old {
+    let back = come_back(newest.revoked(), manifest.revoked(), agreement);
+    let restored = agreement.named_now(&manifest.restored_since(newest.version()));
+    if back.is_empty() || back.is_subset(&restored) && new > old {
         return Ok(());
     }
     Err(refused(
         "manifest-restores-purpose",
-        "the manifest opens for a purpose that was revoked",
+        "the manifest opens for a purpose that was revoked, and does not say that it was given back",
     )
-    .hint("seal the data set with `--restore PURPOSE` if the purpose is meant to come back"))
+    .hint("seal the data set again: that takes over what is revoked; with `--restore PURPOSE` if the purpose is meant to come back"))
 }
 
-/// Whether all that was revoked still is, by the names that it has now.
-pub(crate) fn stay_revoked(before: &PurposeSet, now: &PurposeSet, agreement: &Agreement) -> bool {
-    agreement.named_now(before).is_subset(now)
+/// The purposes that were revoked before and are not now, by the names that they have now.
+pub(crate) fn come_back(
+    before: &PurposeSet,
+    now: &PurposeSet,
+    agreement: &Agreement,
+) -> PurposeSet {
+    agreement.named_now(before).difference(now)
 }
 
 fn status(state: &State) -> Result<StatusReply, Problem> {

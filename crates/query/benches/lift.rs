@@ -72,6 +72,7 @@ impl World<'_> {
         let job = SealJob {
             spec,
             agreement_id: self.agreement.id,
+            agreement_digest: self.agreement.digest,
             version: 1,
             previous: None,
             append_to: None,

@@ -79,7 +79,11 @@ fn pseudonym(person: u64, people: u64) -> Pseudonym {
 }
 
 fn agreement_id() -> AgreementId {
-    AgreementDigest::of_file(b"bench").into()
+    agreement_digest().into()
+}
+
+fn agreement_digest() -> AgreementDigest {
+    AgreementDigest::of_file(b"bench")
 }
 
 fn set(names: &[&str]) -> PurposeSet {
@@ -227,6 +231,7 @@ impl World {
         let job = SealJob {
             spec: &purchases(),
             agreement_id: agreement_id(),
+            agreement_digest: agreement_digest(),
             version: 1,
             previous: None,
             append_to: None,
@@ -435,6 +440,7 @@ fn retag(world: &mut World, people: u64) {
         register: None,
         movement: None,
         anew: Anew::Nothing,
+        class_people: 1,
         change: Change::Retagged,
         progress: &|_| {},
     };

@@ -193,42 +193,62 @@ impl std::ops::AddAssign for Size {
     }
 }
 
+/// The people of a class, counted.
+pub(crate) trait Crowd {
+    /// How many there are.
+    fn people(&self) -> u64;
+    /// These and those.
+    fn join(&mut self, more: &Self);
+}
+
+impl Crowd for Size {
+    fn people(&self) -> u64 {
+        self.people
+    }
+
+    fn join(&mut self, more: &Self) {
+        *self += *more;
+    }
+}
+
 /// Into which class each class is written, by number; none if it is left out.
 ///
 /// A class of fewer than `least` people says much about each of them, so that it is written as
 /// one with fewer purposes: of the classes there are whose purposes it has, that with the most
 /// purposes, of these the one with the most people. Never the other way: nobody agreed to more.
 /// `sizes` has nobody for a class that no column opens.
-pub(crate) fn merge_down(
+pub(crate) fn merge_down<C: Crowd + Clone>(
     classes: &[ConsentClass],
-    sizes: &[Size],
+    sizes: &[C],
     least: u64,
     settled: &BTreeSet<ConsentClass>,
 ) -> Vec<Option<usize>> {
-    let mut people: Vec<u64> = sizes.iter().map(|size| size.people).collect();
+    let mut crowds = sizes.to_vec();
+    let people = |crowds: &[C], at: usize| crowds.get(at).map_or(0, Crowd::people);
     let mut into: Vec<Option<usize>> = (0..classes.len()).map(Some).collect();
     let mut order: Vec<(usize, &ConsentClass)> = classes.iter().enumerate().collect();
     order.sort_by_key(|(_, class)| (std::cmp::Reverse(class.len()), *class));
     for (at, class) in &order {
-        let own = people.get(*at).copied().unwrap_or_default();
-        if own >= least || settled.contains(*class) {
+        if people(&crowds, *at) >= least || settled.contains(*class) {
             continue;
         }
         let there = |other: usize, lower: &ConsentClass| {
-            people.get(other).is_some_and(|people| *people > 0) || settled.contains(lower)
+            people(&crowds, other) > 0 || settled.contains(lower)
         };
         let lower = order.iter().filter(|(other, lower)| {
             lower.len() < class.len() && lower.is_subset(class) && there(*other, lower)
         });
-        let size = |other: usize| people.get(other).copied().unwrap_or_default();
+        let size = |other: usize| people(&crowds, other);
         let best = lower
             .max_by_key(|(other, lower)| (lower.len(), size(*other), std::cmp::Reverse(*lower)));
         let best = best.map(|(other, _)| *other);
         if let Some(slot) = into.get_mut(*at) {
             *slot = best;
         }
-        if let Some(people) = best.and_then(|best| people.get_mut(best)) {
-            *people += own;
+        let own = crowds.get(*at).cloned();
+        let best = best.and_then(|best| crowds.get_mut(best));
+        if let Some((best, own)) = best.zip(own) {
+            best.join(&own);
         }
     }
     // What a class goes into has fewer purposes, so that a chain of them ends.

@@ -12,7 +12,7 @@
 //! that were changed, and not sealed anew, also have `incamera.follows`: the digest of the
 //! manifest before. It tells a change that was cut short from a file of another time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use arrow::array::{Array as _, FixedSizeBinaryArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use incamera_types::{
     AgreementId, ConsentClass, DatasetName, ManifestDigest, MatchingEpoch, Pseudonym, PurposeName,
+    PurposeSet,
 };
 
 use crate::local::LocalFileError;
@@ -119,6 +120,15 @@ impl Consents {
     pub fn class(&self, person: &Pseudonym) -> Option<&ConsentClass> {
         let number = self.people.number(person)?;
         self.people.classes().get(usize::try_from(number).ok()?)
+    }
+
+    /// Every purpose that some of them agreed to.
+    #[must_use]
+    pub fn purposes(&self) -> PurposeSet {
+        let used: BTreeSet<u32> = self.people.rows.iter().map(|row| row.1).collect();
+        let classes = (0u32..).zip(self.people.classes());
+        let used = classes.filter(|(number, _)| used.contains(number));
+        used.fold(PurposeSet::default(), |all, (_, class)| all.union(class))
     }
 
     pub(crate) fn people(&self) -> &PersonClasses {

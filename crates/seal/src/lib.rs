@@ -28,8 +28,10 @@ mod classify;
 mod consents;
 mod count;
 mod crosswalk;
+mod few;
 mod folder;
 mod guard;
+mod inherited;
 mod inspect;
 mod keytools;
 mod labels;
@@ -61,6 +63,8 @@ pub use bounds::{Bound, Bounds};
 pub use consents::Consents;
 pub use count::count_rows;
 pub use crosswalk::{Crosswalk, CrosswalkScope};
+pub use few::SmallClasses;
+pub use inherited::Inherited;
 pub use inspect::{InspectedClass, InspectedColumn, Inspection, inspect};
 pub use keytools::{
     KeyReference, MAX_METADATA_BYTES, MasterKeyError, MasterKeyId, MaterialError, OwnDataset,
@@ -92,8 +96,8 @@ pub use ring::{
 pub use ring::{TokenError, TokenName, TokenPlace, TokenRing};
 pub use said::Said;
 pub use sealing::{
-    Consent, Inherited, MANIFEST_FILE, Outline, PARTS_FOLDER, SealError, SealJob, SealLimits,
-    SealReport, SmallClasses, Step, part_path, seal_dataset, seal_dataset_if, seal_dataset_keeping,
+    Consent, MANIFEST_FILE, Outline, PARTS_FOLDER, SealError, SealJob, SealLimits, SealReport,
+    Step, part_path, seal_dataset, seal_dataset_if, seal_dataset_keeping,
 };
 pub use source::{
     AddressError, CellError, ObjectError, Place, RefusedColumn, RefusedColumns, Source,

@@ -97,16 +97,40 @@ pub(crate) fn replace(
     path: &Path,
     write: impl FnOnce(&mut File) -> Result<(), LocalFileError>,
 ) -> Result<(), LocalFileError> {
-    let temporary = with_suffix(path, ".new");
-    let mut file = create_private(&temporary).map_err(io_error("write", &temporary))?;
+    let mut temporary = Temporary {
+        path: with_suffix(path, ".new"),
+        renamed: false,
+    };
+    let created = create_private(&temporary.path);
+    let mut file = created.map_err(io_error("write", &temporary.path))?;
     write(&mut file)?;
-    commit(&file, &temporary, path).map_err(io_error("write", path))
+    temporary
+        .commit(&file, path)
+        .map_err(io_error("write", path))
 }
 
-fn commit(file: &File, temporary: &Path, path: &Path) -> io::Result<()> {
-    file.sync_all()?;
-    fs::rename(temporary, path)?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
+/// A file that is not whole yet: it may hold ids in clear, so nothing of it stays behind.
+struct Temporary {
+    path: PathBuf,
+    /// Whether it took its place. Another process may be at the next one then.
+    renamed: bool,
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.renamed {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Temporary {
+    fn commit(&mut self, file: &File, path: &Path) -> io::Result<()> {
+        file.sync_all()?;
+        fs::rename(&self.path, path)?;
+        self.renamed = true;
+        sync_folder(path.parent().unwrap_or(Path::new(".")))
+    }
 }
 
 /// [`replace`] with `bytes`.

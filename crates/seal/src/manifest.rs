@@ -3,21 +3,25 @@
 //! A [`Manifest`] that exists is canonical: its wraps are exactly those that invariant I3
 //! allows for its columns and classes, no more and no fewer.
 
+mod change;
 mod form;
 
-pub(crate) use form::MAX_REMOVALS;
+pub use change::{Change, Removal};
+pub(crate) use form::last_of;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::path::Path;
 
 use arrow::datatypes::SchemaRef;
 use incamera_keys::{PublicKey, SignedError, open_signed, peek_signed};
-use incamera_types::limits::{MAX_MANIFEST_BYTES, MAX_PART_BYTES, MAX_PARTITIONS, MAX_PARTS};
+use incamera_types::limits::{
+    MAX_KEY_EPOCH, MAX_MANIFEST_BYTES, MAX_PART_BYTES, MAX_PARTITIONS, MAX_PARTS, MAX_VERSION,
+};
 use incamera_types::{
-    AgreementId, ColumnName, ColumnSpec, ColumnType, ConsentClass, DatasetName, DatasetSpec,
-    Digest, FileId, KeyCommitment, ManifestDigest, MatchingEpoch, PartDigest, PartyName,
-    PurposeName, PurposeSet, Transcript, UnixTime,
+    AgreementDigest, AgreementId, ColumnName, ColumnSpec, ColumnType, ConsentClass, DatasetName,
+    DatasetSpec, Digest, FileId, KeyCommitment, ManifestDigest, MatchingEpoch, PartDigest,
+    PartyName, PurposeName, PurposeSet, Transcript, UnixTime,
 };
 use incamera_wire::v1 as wire;
 use incamera_wire::{Format, FormatError};
@@ -153,80 +157,6 @@ impl Part {
     }
 }
 
-/// What made a version of a sealed data set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Change {
-    /// All rows were sealed, in place of those before.
-    #[default]
-    Sealed,
-    /// Rows were added to those before.
-    Appended,
-    /// Its columns serve other purposes than before.
-    Retagged,
-    /// People withdrew consent.
-    ConsentRemoved,
-    /// People were forgotten.
-    Forgotten,
-    /// A purpose's key was destroyed.
-    Revoked,
-    /// Its keys were made anew.
-    Rotated,
-}
-
-impl Change {
-    const ALL: [Self; 7] = [
-        Self::Sealed,
-        Self::Appended,
-        Self::Retagged,
-        Self::ConsentRemoved,
-        Self::Forgotten,
-        Self::Revoked,
-        Self::Rotated,
-    ];
-
-    /// Its word in a manifest.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sealed => "sealed",
-            Self::Appended => "appended",
-            Self::Retagged => "retagged",
-            Self::ConsentRemoved => "consent-removed",
-            Self::Forgotten => "forgotten",
-            Self::Revoked => "revoked",
-            Self::Rotated => "rotated",
-        }
-    }
-}
-
-impl Change {
-    /// Whether a version made so takes something away that the one before gave. Other purposes
-    /// of columns do or do not: the manifest says.
-    pub(crate) fn removes(self) -> Option<bool> {
-        match self {
-            Self::ConsentRemoved | Self::Forgotten | Self::Revoked => Some(true),
-            Self::Sealed | Self::Appended | Self::Rotated => Some(false),
-            Self::Retagged => None,
-        }
-    }
-}
-
-/// A version that took something away: rows, or keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Removal {
-    /// The version.
-    pub version: u64,
-    /// What made it.
-    pub change: Change,
-}
-
-impl std::fmt::Display for Change {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// What a sealed data set consists of. See the module for what holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
@@ -246,7 +176,9 @@ pub struct Manifest {
     spec: DatasetSpec,
     columns: Vec<SealedColumn>,
     revoked: PurposeSet,
+    restored: BTreeMap<PurposeName, u64>,
     removals: Vec<Removal>,
+    agreement_digest: Option<AgreementDigest>,
     parts: Vec<Part>,
 }
 
@@ -282,7 +214,9 @@ impl Manifest {
             partitions: message.partitions,
             spec: plan::without(form::spec(message, &columns)?, &revoked),
             columns,
+            restored: form::restored(message, &revoked)?,
             revoked,
+            agreement_digest: form::agreement_digest(message)?,
             removals: form::removals(message)?,
             parts: message
                 .parts
@@ -295,6 +229,12 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), ManifestError> {
+        if !(1..=MAX_VERSION).contains(&self.version) {
+            return Err(malformed("its version is out of range"));
+        }
+        if !(1..=MAX_KEY_EPOCH).contains(&self.key_epoch) {
+            return Err(malformed("its key epoch is out of range"));
+        }
         if !(1..=MAX_PARTITIONS).contains(&self.partitions) {
             return Err(malformed("its number of partitions is out of range"));
         }
@@ -451,7 +391,26 @@ impl Manifest {
     pub fn revoked(&self) -> &PurposeSet {
         &self.revoked
     }
-    /// The versions that took something away, the newest last; the oldest are forgotten.
+    /// Purposes that were revoked and that the owner gave back, with the version that did. One
+    /// that was revoked again since is not among them.
+    #[must_use]
+    pub fn restored(&self) -> &BTreeMap<PurposeName, u64> {
+        &self.restored
+    }
+    /// Purposes given back by versions later than `version`.
+    #[must_use]
+    pub fn restored_since(&self, version: u64) -> PurposeSet {
+        let since = self.restored.iter().filter(|(_, at)| **at > version);
+        since.map(|(purpose, _)| purpose.clone()).collect()
+    }
+    /// The agreement's version by which the oldest of its rows were sealed; none if it does not
+    /// say.
+    #[must_use]
+    pub fn agreement_digest(&self) -> Option<AgreementDigest> {
+        self.agreement_digest
+    }
+    /// The versions that took something away, the newest last. Of many the oldest are forgotten,
+    /// but for the last of each kind.
     #[must_use]
     pub fn removals(&self) -> &[Removal] {
         &self.removals
@@ -582,6 +541,24 @@ pub(crate) fn sealed_column(column: &ColumnSpec) -> SealedColumn {
         nullable: column.nullable,
         purposes: column.purposes.clone(),
     }
+}
+
+/// What a manifest says of purposes given back; one that is revoked again is not.
+pub(crate) fn restorations(
+    restored: &BTreeMap<PurposeName, u64>,
+    revoked: &PurposeSet,
+) -> Vec<wire::Restoration> {
+    let open = restored.iter().filter(|(one, _)| !revoked.contains(one));
+    let said = open.map(|(purpose, version)| wire::Restoration {
+        purpose: purpose.to_string(),
+        version: *version,
+    });
+    said.collect()
+}
+
+/// A digest's bytes in a message; nothing where there is none.
+pub(crate) fn digest_bytes(digest: Option<impl Digest>) -> Vec<u8> {
+    digest.map_or_else(Vec::new, |digest| digest.as_bytes().to_vec())
 }
 
 fn key_plan(key: &SealedKey) -> KeyPlan {

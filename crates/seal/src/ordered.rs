@@ -129,15 +129,16 @@ impl Ordered<'_> {
         };
         let small = &mut outline.small_classes;
         let (mut sealed, mut people) = (0, 0);
-        for (at, (size, into)) in self.sizes.iter().zip(&self.targets.into).enumerate() {
+        let classes = self.people.classes.iter().zip(&self.sizes);
+        for (at, ((class, size), into)) in classes.zip(&self.targets.into).enumerate() {
             match into {
                 None => {
-                    small.people_left_out += size.people;
+                    small.note(class, false, size.people);
                     small.rows_left_out += size.rows;
                     continue;
                 }
                 Some(into) if *into != at => {
-                    small.people_moved += size.people;
+                    small.note(class, true, size.people);
                     small.rows_moved += size.rows;
                 }
                 Some(_) => {}
@@ -150,8 +151,8 @@ impl Ordered<'_> {
     }
 
     /// What would come of the files.
-    pub(crate) fn outline(&self) -> Outline {
-        self.outline
+    pub(crate) fn outline(&self) -> &Outline {
+        &self.outline
     }
 
     /// What is known before parts are written.

@@ -46,7 +46,7 @@ pub fn own_rows(mut job: SealJob<'_>, purpose: &PurposeName) -> Result<OwnRows, 
         }
     }
     Ok(OwnRows {
-        outline: rows.outline(),
+        outline: rows.outline().clone(),
         batches,
     })
 }

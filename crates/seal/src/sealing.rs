@@ -36,8 +36,8 @@ use std::path::{Path, PathBuf};
 use incamera_keys::{KeyError, SigningKey, sign_message};
 use incamera_types::limits::{MAX_PART_BYTES, MAX_PARTITIONS};
 use incamera_types::{
-    AgreementId, ColumnName, ColumnType, DatasetName, DatasetSpec, Digest as _, FileId,
-    ManifestDigest, MatchingEpoch, Pseudonym, PurposeName, PurposeSet, UnixTime,
+    AgreementDigest, AgreementId, ColumnName, ColumnType, DatasetName, DatasetSpec, Digest as _,
+    FileId, ManifestDigest, MatchingEpoch, Pseudonym, PurposeName, PurposeSet, UnixTime,
 };
 use incamera_wire::{Format, v1 as wire};
 use rand_chacha::ChaCha20Rng;
@@ -46,10 +46,12 @@ use zeroize::Zeroizing;
 
 use crate::append;
 use crate::consents::Consents;
+use crate::few::SmallClasses;
 use crate::folder::Folder;
+use crate::inherited::Inherited;
 use crate::lanes::{self, Feed};
 use crate::local::LocalFileError;
-use crate::manifest::{self, Change, Manifest, ManifestError, Removal, SignedManifest};
+use crate::manifest::{self, Change, Manifest, ManifestError, SignedManifest, digest_bytes};
 use crate::merge::PartLimit;
 use crate::ordered::{Ordered, Unit, read_in_order};
 use crate::repeats::Repeats;
@@ -81,32 +83,14 @@ pub enum Consent<'a> {
     Everyone,
 }
 
-/// What a version takes over from the one before, besides rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inherited {
-    /// Purposes that stay revoked.
-    pub revoked: PurposeSet,
-    /// The versions that took something away.
-    pub removals: Vec<Removal>,
-}
-
-impl Inherited {
-    /// All that `manifest` hands on.
-    #[must_use]
-    pub fn from(manifest: &Manifest) -> Self {
-        Self {
-            revoked: manifest.revoked().clone(),
-            removals: manifest.removals().to_vec(),
-        }
-    }
-}
-
 /// What to seal, and how.
 pub struct SealJob<'a> {
     /// The data set as the agreement declares it.
     pub spec: &'a DatasetSpec,
     /// The agreement's id.
     pub agreement_id: AgreementId,
+    /// The digest of the agreement's version that `spec` is of.
+    pub agreement_digest: AgreementDigest,
     /// The version to make, from 1.
     pub version: u64,
     /// The digest of the version before; none for version 1.
@@ -220,24 +204,9 @@ pub struct SealReport {
     pub consents: Option<Consents>,
 }
 
-/// Consent classes of few people, and what became of these. For the owner's eyes only: it has
-/// exact counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SmallClasses {
-    /// People sealed as of a class with fewer purposes.
-    pub people_moved: u64,
-    /// Their rows.
-    pub rows_moved: u64,
-    /// People left out, as there is no such class.
-    pub people_left_out: u64,
-    /// Their rows.
-    pub rows_left_out: u64,
-}
-
 /// What would come of a file, before anything is written. For the owner's eyes only: it has
 /// exact counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outline {
     /// Rows in the file.
@@ -358,7 +327,7 @@ pub fn seal_dataset_keeping(
     append::check(&job)?;
     let seeds = ChaCha20Rng::from_seed(*seed(rng));
     let mut rows = read_in_order(&mut job, Some(seeds))?;
-    if !wanted(&rows.outline(), Said::new(&rows, job.renamed)) {
+    if !wanted(rows.outline(), Said::new(&rows, job.renamed)) {
         return Err(SealError::Unwanted);
     }
     ring.ensure_purpose_keys(
@@ -500,8 +469,9 @@ impl<'w, R: CryptoRng> Feed for Units<'_, 'w, R> {
 
 fn manifest_body(job: &SealJob<'_>, parts: Vec<wire::Part>, now: UnixTime) -> wire::Manifest {
     let columns = job.spec.stored_columns().map(manifest::sealed_column);
-    let bytes = |digest: Option<ManifestDigest>| {
-        digest.map_or_else(Vec::new, |digest| digest.as_bytes().to_vec())
+    let agreement_digest = match job.append_to {
+        Some(before) => before.agreement_digest(),
+        None => Some(job.agreement_digest),
     };
     wire::Manifest {
         agreement_id: job.agreement_id.as_bytes().to_vec(),
@@ -511,12 +481,12 @@ fn manifest_body(job: &SealJob<'_>, parts: Vec<wire::Part>, now: UnixTime) -> wi
         key_epoch: job.key_epoch,
         matching_epoch: job.matching_epoch.0,
         sealed_at: now.0,
-        previous: bytes(job.previous),
+        previous: digest_bytes(job.previous),
         partitions: job.partitions,
         public: job.spec.public,
         columns: columns.map(|column| (&column).into()).collect(),
         parts,
-        register: bytes(register(job)),
+        register: digest_bytes(register(job)),
         own_consents: !job.spec.public && matches!(job.consent, Consent::Column),
         change: match job.append_to {
             Some(_) => Change::Appended.to_string(),
@@ -526,6 +496,8 @@ fn manifest_body(job: &SealJob<'_>, parts: Vec<wire::Part>, now: UnixTime) -> wi
             .map(ToString::to_string)
             .collect(),
         removals: job.inherits.removals.iter().map(Into::into).collect(),
+        restored: manifest::restorations(&job.inherits.restored, &job.inherits.revoked),
+        agreement_digest: digest_bytes(agreement_digest),
     }
 }
 

@@ -20,6 +20,10 @@ pub const CHUNK_BYTES: usize = 512 << 10;
 pub const MAX_MESSAGE_BYTES: usize = 256 << 20;
 /// Parties in one agreement.
 pub const MAX_PARTIES: usize = 64;
+/// The last version of a sealed data set: a million a second for nine years.
+pub const MAX_VERSION: u64 = 1 << 48;
+/// The last generation of a data set's purpose keys. Beyond it stand marks of key rings.
+pub const MAX_KEY_EPOCH: u32 = 1 << 30;
 /// Slices of the pseudonym space.
 pub const MAX_PARTITIONS: u32 = 4096;
 /// How many times the people that its owner declares a data set may be about.

@@ -82,14 +82,20 @@ pub fn beside(file: &Path) -> PathBuf {
     }
 }
 
-/// What the agreement says of purposes that is not so, by as many versions before it as lie in
-/// these folders one after the other; nothing where none does.
-pub fn false_claims(agreement: &Agreement, folders: &[PathBuf]) -> Vec<String> {
+/// The versions of an agreement that lie in these folders, whoever has signed them.
+pub fn versions(agreement: &Agreement, folders: &[PathBuf]) -> Vec<Agreement> {
     let files = folders
         .iter()
         .flat_map(|folder| agreement_files(folder).unwrap_or_default());
     let mut known: Vec<Agreement> = files.filter_map(|path| files::read(&path).ok()).collect();
     known.retain(|other| other.id == agreement.id);
+    known
+}
+
+/// What the agreement says of purposes that is not so, by as many versions before it as lie in
+/// these folders one after the other; nothing where none does.
+pub fn false_claims(agreement: &Agreement, folders: &[PathBuf]) -> Vec<String> {
+    let known = versions(agreement, folders);
     let mut chain: Vec<&Agreement> = Vec::new();
     let mut follows = agreement.follows;
     while let Some(before) = known.iter().find(|other| Some(other.digest) == follows) {

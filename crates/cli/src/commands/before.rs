@@ -44,7 +44,7 @@ impl Before {
         let newest = status::newest_manifest(home.folder, &home.agreement.id, &home.spec.name);
         // Another machine's version is not followed unseen: only where nothing is here, or when
         // whoever seals says so.
-        let Some(here) = here else {
+        let Some(mut here) = here else {
             return Ok(Self::at_service(home, newest, printer));
         };
         match newest {
@@ -59,6 +59,13 @@ impl Before {
                     here.version
                 ));
                 Ok(Some(Self::pushed(&newest)))
+            }
+            // What was revoked where the other was made stays so.
+            Ok(Some(newest)) => {
+                let now = |old: &_| home.agreement.named_now(old);
+                let revoked = now(newest.revoked());
+                here.inherits = here.inherits.named(now).beside(&revoked, newest.version());
+                Ok(Some(here))
             }
             _ => Ok(Some(here)),
         }

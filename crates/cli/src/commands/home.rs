@@ -61,6 +61,7 @@ impl<'a> Home<'a> {
         SealJob {
             spec: self.spec,
             agreement_id: self.agreement.id,
+            agreement_digest: self.agreement.digest,
             version: 1,
             previous: None,
             append_to: None,

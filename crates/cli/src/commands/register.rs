@@ -3,7 +3,7 @@
 
 use incamera_agreement::{Agreement, ConsentSource};
 use incamera_seal::Consents;
-use incamera_types::{DatasetName, DatasetSpec};
+use incamera_types::{DatasetName, DatasetSpec, ManifestDigest};
 
 use super::data::read_manifest;
 use crate::failure::{Context, Failure};
@@ -26,31 +26,70 @@ pub fn consents(
     spec: &DatasetSpec,
 ) -> Result<Consents, Failure> {
     let what = format!("`{}` was not sealed", spec.name);
-    let first = format!(
-        "seal `{}` first: it says what each person agreed to",
-        register.name
-    );
-    let read = Consents::read(&folder.consents(&agreement.id)).or_fail(&what);
-    let consents = read.map_err(|failure| failure.hint(&first))?;
-    if consents.dataset() != &register.name {
-        return Err(Failure::failed(what)
-            .why(format!(
-                "the consents kept here are those of `{}`, and the agreement's stand in `{}`",
-                consents.dataset(),
-                register.name
-            ))
-            .hint(first));
+    let kept = Kept::read(folder, agreement, register, &what)?;
+    match kept.resumed {
+        true => Err(Kept::other(&what, register)),
+        false => Ok(kept.consents),
     }
-    let newest = read_manifest(folder, agreement, &register.name)?;
-    if newest.map(|newest| newest.digest()) != Some(consents.register()) {
-        return Err(Failure::failed(what)
+}
+
+/// The consents kept here, with the version of the register that is sealed here.
+pub struct Kept {
+    /// What people agreed to.
+    pub consents: Consents,
+    /// The register's manifest.
+    pub newest: ManifestDigest,
+    /// Whether a command that changed consents was cut short: they are those of the version that
+    /// it did not come to.
+    pub resumed: bool,
+}
+
+impl Kept {
+    /// Reads them; `what` was not done where they do not count.
+    pub fn read(
+        folder: &Folder,
+        agreement: &Agreement,
+        register: &DatasetSpec,
+        what: &str,
+    ) -> Result<Self, Failure> {
+        let read = Consents::read(&folder.consents(&agreement.id)).or_fail(what);
+        let consents = read.map_err(|failure| failure.hint(first(register)))?;
+        if consents.dataset() != &register.name {
+            return Err(Failure::failed(what)
+                .why(format!(
+                    "the consents kept here are those of `{}`, and the agreement's stand in `{}`",
+                    consents.dataset(),
+                    register.name
+                ))
+                .hint(first(register)));
+        }
+        let newest = read_manifest(folder, agreement, &register.name)?;
+        let newest = newest.map(|newest| newest.digest());
+        let follows = newest
+            .filter(|newest| consents.register() == *newest || consents.follows() == Some(*newest));
+        let newest = follows.ok_or_else(|| Self::other(what, register))?;
+        Ok(Self {
+            resumed: consents.register() != newest,
+            consents,
+            newest,
+        })
+    }
+
+    fn other(what: &str, register: &DatasetSpec) -> Failure {
+        Failure::failed(what)
             .why(format!(
                 "the consents kept here are not those of the version of `{}` that is sealed here",
                 register.name
             ))
-            .hint(first));
+            .hint(first(register))
     }
-    Ok(consents)
+}
+
+fn first(register: &DatasetSpec) -> String {
+    format!(
+        "seal `{}` first: it says what each person agreed to",
+        register.name
+    )
 }
 
 /// The data sets that were sealed by the register `spec` as it was before: they open nothing

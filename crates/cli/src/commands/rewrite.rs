@@ -180,9 +180,16 @@ impl<'a> Work<'a> {
         dry_run: bool,
     ) -> Result<Vec<Told>, Failure> {
         let mut consents = self.consents(task, chosen)?;
+        if let Some(consents) = &consents {
+            let mut all = chosen.iter();
+            all.try_for_each(|manifest| self.retagged(task, manifest, consents))?;
+        }
         let mut told = Vec::new();
         for manifest in chosen {
-            told.push(self.one(task, manifest, consents.as_mut(), dry_run)?);
+            match self.one(task, manifest, consents.as_mut(), dry_run) {
+                Ok(one) => told.push(one),
+                Err(failure) => return Err(show::so_far(&told, failure)),
+            }
         }
         Ok(told)
     }

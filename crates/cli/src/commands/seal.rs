@@ -17,7 +17,7 @@ use serde_json::json;
 use super::before::Before;
 use super::data::own_dataset;
 use super::home::{Home, Reading};
-use super::{kept_until, register, room_client};
+use super::{kept_until, register, room_client, small};
 use crate::args::DataSeal;
 use crate::clock::now;
 use crate::failure::{Context, Done, Failure};
@@ -210,17 +210,17 @@ impl Home<'_> {
         printer: &Printer,
     ) -> Result<(u32, Inherited), Failure> {
         let restore = &arguments.restore;
-        let (before, mut inherits) = before.map_or_else(Default::default, |before| {
+        let version = before.map_or(0, |before| before.version) + 1;
+        let (before, inherits) = before.map_or_else(Default::default, |before| {
             (before.key_epoch, before.inherits.clone())
         });
-        inherits.revoked = self.agreement.named_now(&inherits.revoked);
+        let mut inherits = inherits.named(|old| self.agreement.named_now(old));
         if let Some(other) = restore.iter().find(|one| !inherits.revoked.contains(one)) {
             return Err(Failure::usage(format!("`{}` was not sealed", self.spec.name))
                 .why(format!("`{other}` is no revoked purpose of it"))
                 .hint("name a purpose that `incamera data revoke` ended, or leave `--restore` out"));
         }
-        let left = inherits.revoked.iter().filter(|one| !restore.contains(one));
-        inherits.revoked = left.cloned().collect();
+        inherits.restore(restore, version);
         for purpose in inherits.revoked.iter() {
             printer.note(format!(
                 "`{purpose}` was revoked, and opens nothing of `{}`; `--restore {purpose}` brings it back",
@@ -415,16 +415,6 @@ fn show(
             "without consent to any purpose, left out",
             number(report.without_consent),
         ),
-        (
-            "people of consent classes that few have, sealed for fewer purposes",
-            number(report.small_classes.people_moved),
-        ),
-        ("their rows", number(report.small_classes.rows_moved)),
-        (
-            "people of such classes left out, as no class has fewer purposes",
-            number(report.small_classes.people_left_out),
-        ),
-        ("their rows", number(report.small_classes.rows_left_out)),
         ("people named more than once", number(report.repeats.people)),
         (
             "of these, with different consents: what all of a person's rows allow counts",
@@ -449,6 +439,9 @@ fn show(
             text.push_str(&format!("\n  {what}: {counts}"));
         }
     }
+    for line in small::lines(&report.small_classes) {
+        text.push_str(&format!("\n  {line}"));
+    }
     if !again.is_empty() {
         let names: Vec<String> = again.iter().map(|name| format!("`{name}`")).collect();
         text.push_str(&format!(
@@ -469,12 +462,7 @@ fn show(
         "people_with_different_consents": report.repeats.conflicting, "clamped": report.clamped,
         "parts_kept": report.parts_kept,
         "key_epoch": report.key_epoch, "keys_destroyed": report.keys_destroyed,
-        "small_classes": {
-            "people_moved": report.small_classes.people_moved,
-            "rows_moved": report.small_classes.rows_moved,
-            "people_left_out": report.small_classes.people_left_out,
-            "rows_left_out": report.small_classes.rows_left_out,
-        },
+        "small_classes": small::document(&report.small_classes),
         "clock_readings_twice": report.twice, "clock_readings_skipped": report.skipped,
         "replaced": report.replaced, "ignored": report.ignored, "manifest": report.manifest,
     });

@@ -6,7 +6,7 @@ use incamera_keys::SigningKey;
 use incamera_types::{Digest as _, Measurement};
 
 use super::*;
-use crate::owner::stay_revoked;
+use crate::owner::come_back;
 
 struct Party {
     signs: SigningKey,
@@ -171,7 +171,7 @@ fn i3_a_version_that_passes_consents_on_falsely_does_not_count() {
     // What was revoked is so under the new name, and not under the old one, which opens nothing.
     let renamed = Agreement::parse(renamed.as_bytes()).unwrap();
     let names = |name: &str| std::iter::once(name.parse().unwrap()).collect();
-    let stay = |before, now| stay_revoked(&names(before), &names(now), &renamed);
+    let stay = |before, now| come_back(&names(before), &names(now), &renamed).is_empty();
     assert!(stay("ads", "looks") && stay("looks", "looks"));
     assert!(!stay("ads", "ads") && !stay("ads", "measurement"));
     // It is renamed once: another does not take the old name over later, and no new purpose

@@ -168,6 +168,7 @@ impl Room {
         let job = SealJob {
             spec,
             agreement_id: agreement.id,
+            agreement_digest: agreement.digest,
             version: 1,
             previous: None,
             append_to: None,

@@ -192,6 +192,7 @@ impl World {
         let job = SealJob {
             spec,
             agreement_id: agreement.id,
+            agreement_digest: agreement.digest,
             version: before.map_or(1, |before| before.version() + 1),
             previous: before.map(|before| before.digest()),
             append_to: None,

@@ -1,10 +1,10 @@
 //! A manifest's message and its checked form, field by field.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use incamera_types::{
-    ColumnName, ColumnSpec, ColumnType, DatasetSpec, Digest, FileId, KeyCommitment, ManifestDigest,
-    OtherText, PartDigest, PurposeName, PurposeSet,
+    AgreementDigest, ColumnName, ColumnSpec, ColumnType, DatasetSpec, Digest, FileId,
+    KeyCommitment, ManifestDigest, OtherText, PartDigest, PurposeName, PurposeSet,
 };
 use incamera_wire::v1 as wire;
 
@@ -64,9 +64,60 @@ pub(super) fn revoked(message: &wire::Manifest) -> Result<PurposeSet, ManifestEr
     purposes(&message.revoked)
 }
 
-/// How many removals a manifest remembers: as many versions can be made between two pushes, and
-/// each is told to the party's broker.
+/// Purposes given back, with the version that did; see [`super::Manifest::restored`].
+pub(super) fn restored(
+    message: &wire::Manifest,
+    revoked: &PurposeSet,
+) -> Result<BTreeMap<PurposeName, u64>, ManifestError> {
+    let list = &message.restored;
+    if !list.is_sorted_by(|a, b| a.purpose < b.purpose) {
+        return Err(malformed("restored purposes are not in order"));
+    }
+    let seals = matches!(change(message)?, Change::Sealed | Change::Appended);
+    let one = |one: &wire::Restoration| {
+        let purpose: PurposeName = name(&one.purpose)?;
+        // Nothing was revoked before version 1, and nothing but sealing gives a purpose back.
+        let fits = (2..=message.version).contains(&one.version)
+            && (one.version < message.version || seals)
+            && !message.public
+            && !revoked.contains(&purpose);
+        match fits {
+            true => Ok((purpose, one.version)),
+            false => Err(malformed("a restored purpose contradicts the rest")),
+        }
+    };
+    list.iter().map(one).collect()
+}
+
+pub(super) fn agreement_digest(
+    message: &wire::Manifest,
+) -> Result<Option<AgreementDigest>, ManifestError> {
+    if message.agreement_digest.is_empty() {
+        return Ok(None);
+    }
+    let digest = AgreementDigest::from_slice(&message.agreement_digest);
+    digest
+        .map(Some)
+        .map_err(|_| malformed("its agreement's digest has the wrong length"))
+}
+
+/// How many removals a manifest remembers, besides the last of each kind.
 pub(crate) const MAX_REMOVALS: usize = 64;
+
+/// Leaves out the oldest removals beyond [`MAX_REMOVALS`]; the last of each kind is never among
+/// them, so that the log tells each kind of removal however many versions were made since the
+/// last push.
+pub(crate) fn last_of(mut removals: Vec<Removal>) -> Vec<Removal> {
+    while removals.len() > MAX_REMOVALS {
+        let again = |(at, one): (usize, &Removal)| {
+            let later = removals.get(at + 1..).unwrap_or_default();
+            later.iter().any(|later| later.change == one.change)
+        };
+        let oldest = removals.iter().enumerate().position(again);
+        removals.remove(oldest.unwrap_or_default());
+    }
+    removals
+}
 
 pub(super) fn removals(message: &wire::Manifest) -> Result<Vec<Removal>, ManifestError> {
     let removals: Vec<Removal> = message
@@ -258,4 +309,40 @@ fn wrap(message: &wire::Wrap) -> Result<Wrap, ManifestError> {
         purpose: name(&message.purpose)?,
         wrapped: message.wrapped.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However many versions take something away: the last are known, and of each kind one.
+    #[test]
+    fn no_kind_of_removal_is_forgotten() {
+        let kinds = [
+            Change::Forgotten,
+            Change::ConsentRemoved,
+            Change::Revoked,
+            Change::Retagged,
+        ];
+        let mut removals = Vec::new();
+        for version in 2..=300u64 {
+            let change = match version {
+                3 => Change::Revoked,
+                5 | 9 => Change::Retagged,
+                _ if version % 5 == 0 => Change::ConsentRemoved,
+                _ => Change::Forgotten,
+            };
+            removals.push(Removal { version, change });
+            removals = last_of(removals);
+            assert!(removals.len() <= MAX_REMOVALS);
+            assert!(removals.is_sorted_by(|a, b| a.version < b.version));
+            assert_eq!(removals.last().map(|last| last.version), Some(version));
+        }
+        assert_eq!(removals.len(), MAX_REMOVALS);
+        for kind in kinds {
+            assert!(removals.iter().any(|one| one.change == kind), "{kind}");
+        }
+        let versions: Vec<u64> = removals.iter().map(|one| one.version).collect();
+        assert_eq!(versions[..3], [3, 9, 239]);
+    }
 }

@@ -28,6 +28,7 @@
 //! next command ([`destroy_superseded`]). No plaintext is ever written.
 
 mod destroy;
+mod few;
 mod keys;
 mod people;
 mod plan;
@@ -74,6 +75,9 @@ pub struct RewriteJob<'a> {
     pub movement: Option<Movement<'a>>,
     /// Which keys are made anew, whether or not anything is taken away.
     pub anew: Anew,
+    /// People that a consent class needs, where rows move or go: those of a smaller one are
+    /// written in one with fewer purposes, as when they are sealed. 1 leaves classes as they are.
+    pub class_people: u64,
     /// What makes the version.
     pub change: Change,
     /// Hears how many parts were looked at or written so far.
@@ -252,7 +256,7 @@ fn body(
         public: false,
         columns: columns.map(|column| (&column).into()).collect(),
         parts,
-        register: (job.register).map_or_else(Vec::new, |digest| digest.as_bytes().to_vec()),
+        register: manifest::digest_bytes(job.register),
         own_consents: old.own_consents(),
         change: job.change.to_string(),
         revoked: job.revoked.iter().map(ToString::to_string).collect(),
@@ -260,7 +264,20 @@ fn body(
             .iter()
             .map(Into::into)
             .collect(),
+        restored: manifest::restorations(&restored(job), &job.revoked),
+        agreement_digest: manifest::digest_bytes(old.agreement_digest()),
     }
+}
+
+/// Purposes given back, by the names that they have now.
+fn restored(job: &RewriteJob<'_>) -> BTreeMap<PurposeName, u64> {
+    let mut restored = BTreeMap::new();
+    for (old, version) in job.manifest.restored() {
+        let name = job.renamed.get(old).unwrap_or(old).clone();
+        let at: &mut u64 = restored.entry(name).or_default();
+        *at = (*version).max(*at);
+    }
+    restored
 }
 
 /// The removals so far, and this version where it is one.
@@ -270,8 +287,7 @@ fn removals(job: &RewriteJob<'_>, plan: &RewritePlan, version: u64) -> Vec<Remov
     if change.removes().unwrap_or(plan.removes()) {
         removals.push(Removal { version, change });
     }
-    let beyond = removals.len().saturating_sub(manifest::MAX_REMOVALS);
-    removals.split_off(beyond)
+    manifest::last_of(removals)
 }
 
 /// In how many parts a column is absent, of how many that could have it.

@@ -1,6 +1,6 @@
 //! Whose rows change their consent class.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use incamera_types::{ColumnName, ColumnType, ConsentClass, Pseudonym};
@@ -76,26 +76,25 @@ pub(super) fn open(
     )?)
 }
 
-/// How many rows of a part stay, and how many change their class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How many rows of a part keep their class, and how many change it into which.
+#[derive(Default)]
 pub(super) struct Split {
     pub(super) stay: u64,
-    pub(super) moved: u64,
-    pub(super) gone: u64,
+    pub(super) changed: BTreeMap<ConsentClass, u64>,
 }
 
-/// Looks at the pseudonyms of a part.
-pub(super) fn split(
+/// Hears each row of a part: its person and, where it changes, its new class. Says whether it
+/// wants to hear more.
+pub(super) fn each_row(
     job: &RewriteJob<'_>,
     movement: &Movement<'_>,
     part: &Part,
     keys: &PartKeys,
     class: &ConsentClass,
-    opens: &dyn Fn(&ConsentClass) -> bool,
-) -> Result<Split, RewriteError> {
-    let mut split = Split::default();
+    mut hears: impl FnMut(Pseudonym, Option<ConsentClass>) -> bool,
+) -> Result<(), RewriteError> {
     let Some(column) = person_column(job) else {
-        return Ok(split);
+        return Ok(());
     };
     for batch in open(job, part, keys, &[column])? {
         let batch = batch?;
@@ -103,12 +102,11 @@ pub(super) fn split(
             continue;
         };
         for at in 0..batch.num_rows() {
-            match movement.of(&table::pseudonym(people, at), class) {
-                None => split.stay += 1,
-                Some(new) if opens(&new) => split.moved += 1,
-                Some(_) => split.gone += 1,
+            let person = table::pseudonym(people, at);
+            if !hears(person, movement.of(&person, class)) {
+                return Ok(());
             }
         }
     }
-    Ok(split)
+    Ok(())
 }

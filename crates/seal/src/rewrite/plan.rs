@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use incamera_types::{ColumnName, ColumnType, ConsentClass, DatasetSpec, PurposeName, PurposeSet};
 
+use super::few::{Classes, Merged};
 use super::keys::Opener;
 use super::people::{self, Split};
 use super::{Anew, Coverage, Lacking, RewriteError, RewriteJob};
+use crate::few::SmallClasses;
 use crate::manifest::{Part, SealedColumn, SealedKey};
 use crate::plan::{self, KeyPlan};
 use crate::ring::KeyRing;
@@ -36,6 +38,7 @@ pub struct RewritePlan {
     removes: bool,
     changed: bool,
     counts: Counts,
+    merged: Merged,
     lacking: Lacking,
     opens: PurposeSet,
 }
@@ -83,6 +86,17 @@ impl RewritePlan {
         self.counts
     }
 
+    /// What becomes of classes of few people.
+    #[must_use]
+    pub fn small_classes(&self) -> &SmallClasses {
+        &self.merged.small
+    }
+
+    /// What classes of few people are written as.
+    pub(super) fn merged(&self) -> &Merged {
+        &self.merged
+    }
+
     /// Columns that some parts will lack: their data sets need sealing again for full coverage.
     #[must_use]
     pub fn lacking(&self) -> &Lacking {
@@ -120,6 +134,7 @@ pub fn plan_rewrite(job: &RewriteJob<'_>, ring: &KeyRing) -> Result<RewritePlan,
     };
     let old = job.manifest.manifest();
     let partitions = job.movement.map(|some| some.partitions(old.partitions()));
+    let mut classes = Classes::new(job);
     let mut judged = Vec::with_capacity(old.parts().len());
     for (at, part) in (1u64..).zip(old.parts()) {
         let mut one = rules.judge(part);
@@ -128,13 +143,22 @@ pub fn plan_rewrite(job: &RewriteJob<'_>, ring: &KeyRing) -> Result<RewritePlan,
             Some(None) => true,
             Some(Some(some)) => some.contains(&part.partition),
         };
-        if looked && !matches!(one.fate, Fate::Goes) {
-            rules.look(&opener, part, &mut one)?;
+        if !matches!(one.fate, Fate::Goes) {
+            rules.look(&opener, part, &mut one, looked, &mut classes)?;
         }
         judged.push(one);
         (job.progress)(at);
     }
-    rules.plan(&opener, judged)
+    let taken = judged.iter().any(|one| !one.split.changed.is_empty());
+    let mut merged = match taken {
+        true => classes.merged(),
+        false => Merged::default(),
+    };
+    let mut counts = Counts::default();
+    for (part, one) in old.parts().iter().zip(&mut judged) {
+        rules.settle(part, one, &mut merged, &mut counts);
+    }
+    rules.plan(&opener, judged, merged, counts)
 }
 
 /// One part, judged.
@@ -166,11 +190,6 @@ impl<'a> Rules<'a> {
         let named =
             |purpose: &PurposeName| self.job.renamed.get(purpose).unwrap_or(purpose).clone();
         class.iter().map(named).collect()
-    }
-
-    /// Whether any column of the class opens.
-    pub(super) fn opens(&self, class: &ConsentClass) -> bool {
-        !self.spec.footer_purposes(class).is_empty()
     }
 
     /// The part that rows of `class` with the columns `has` make, and its keys; none if nothing
@@ -255,29 +274,68 @@ impl<'a> Rules<'a> {
         })
     }
 
-    /// Looks whether the part has rows that move.
+    /// Looks whose rows the part has: whether they move, where people who do may be in it
+    /// (`moving`), and whether their class has enough people, where that is not known yet.
     fn look(
         &self,
         opener: &Opener<'_>,
         part: &Part,
         judged: &mut Judged,
+        moving: bool,
+        classes: &mut Classes,
     ) -> Result<(), RewriteError> {
-        let Some(movement) = &self.job.movement else {
+        let class = self.class(&part.class);
+        let movement = self.job.movement.as_ref();
+        let Some(movement) = movement.filter(|_| moving || !classes.enough(&class)) else {
             return Ok(());
         };
-        let class = self.class(&part.class);
-        let keys = opener.part(part)?;
-        let opens = |class: &ConsentClass| self.opens(class);
-        let split = people::split(self.job, movement, part, &keys, &class, &opens)?;
-        if split.moved + split.gone > 0 {
-            judged.fate = Fate::Rewritten;
-            judged.removes = true;
-        }
-        judged.split = split;
-        Ok(())
+        let (keys, has) = (opener.part(part)?, columns(part, |_| true));
+        let split = &mut judged.split;
+        people::each_row(self.job, movement, part, &keys, &class, |person, new| {
+            if let Some(new) = new {
+                if self.shape(&new, &has).is_some() {
+                    classes.note(&new, person);
+                }
+                *split.changed.entry(new).or_default() += 1;
+            } else {
+                split.stay += 1;
+                classes.note(&class, person);
+            }
+            moving || !classes.enough(&class)
+        })
     }
 
-    fn plan(&self, opener: &Opener<'_>, judged: Vec<Judged>) -> Result<RewritePlan, RewriteError> {
+    /// Decides what becomes of the part's rows, now that it is known which classes are small.
+    fn settle(&self, part: &Part, judged: &mut Judged, merged: &mut Merged, counts: &mut Counts) {
+        let (class, has) = (self.class(&part.class), columns(part, |_| true));
+        let Split { stay, changed } = &judged.split;
+        for (target, rows) in changed.iter().chain([(&class, stay)]) {
+            if *rows == 0 || target == &class && merged.written(&class) == Some(&class) {
+                continue;
+            }
+            judged.fate = Fate::Rewritten;
+            judged.removes = true;
+            let opens = |class: &ConsentClass| self.shape(class, &has).is_some();
+            let written = merged.written(target);
+            let merges = written != Some(target);
+            match written.filter(|written| opens(written)) {
+                _ if !opens(target) => counts.rows_gone += rows,
+                None => merged.small.rows_left_out += rows,
+                Some(_) => {
+                    counts.rows_moved += u64::from(*target != class) * rows;
+                    merged.small.rows_moved += u64::from(merges) * rows;
+                }
+            }
+        }
+    }
+
+    fn plan(
+        &self,
+        opener: &Opener<'_>,
+        judged: Vec<Judged>,
+        merged: Merged,
+        counts: Counts,
+    ) -> Result<RewritePlan, RewriteError> {
         let old = self.job.manifest.manifest();
         let removes = judged.iter().any(|one| one.removes);
         let renewed = removes || self.job.anew != Anew::Nothing;
@@ -297,14 +355,13 @@ impl<'a> Rules<'a> {
             fates: Vec::with_capacity(judged.len()),
             removes,
             changed: renewed || self.declares_other(),
-            counts: Counts::default(),
+            counts,
+            merged,
             lacking: self.lacking(&judged),
             opens: self.purposes(&judged),
         };
         for one in judged {
             let counts = &mut plan.counts;
-            counts.rows_moved += one.split.moved;
-            counts.rows_gone += one.split.gone;
             match (&one.fate, renewed || one.rewrapped) {
                 (Fate::Stays(_), false) => counts.kept += 1,
                 (Fate::Stays(_), true) => counts.rewrapped += 1,

@@ -165,20 +165,24 @@ impl<'a> Writing<'a> {
         names.filter(|name| spec.column(name).is_some()).collect()
     }
 
-    /// The rows of a batch by their new class.
+    /// The rows of a batch by the class that they are written in, without those left out.
     fn sorted_out(
         &self,
         batch: &RecordBatch,
         class: &ConsentClass,
     ) -> Result<Vec<(ConsentClass, RecordBatch)>, RewriteError> {
-        let mut targets: BTreeMap<ConsentClass, Vec<usize>> = BTreeMap::new();
+        let merged = self.plan.merged();
+        let own = merged.written(class);
+        let mut targets: BTreeMap<Option<ConsentClass>, Vec<usize>> = BTreeMap::new();
         if let Some(movement) = &self.job.movement {
             let column = person(self.job, batch);
             let people = column.and_then(|at| table::pseudonyms(batch, at));
             let people = people.ok_or(PartError::Encode)?;
             for at in 0..batch.num_rows() {
-                if let Some(new) = movement.of(&table::pseudonym(people, at), class) {
-                    targets.entry(new).or_default().push(at);
+                let new = movement.of(&table::pseudonym(people, at), class);
+                let written = new.as_ref().map_or(own, |new| merged.written(new));
+                if written != Some(class) {
+                    targets.entry(written.cloned()).or_default().push(at);
                 }
             }
         }
@@ -194,7 +198,9 @@ impl<'a> Writing<'a> {
                 mark(&mut mask, at, true);
                 mark(&mut stay, at, false);
             }
-            sorted.push((target, chosen(batch, mask)?));
+            if let Some(target) = target {
+                sorted.push((target, chosen(batch, mask)?));
+            }
         }
         if leaving < batch.num_rows() {
             sorted.push((class.clone(), chosen(batch, stay)?));

@@ -32,6 +32,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use incamera_keys::{DataKey, MatchingKey, SecretString, SeedKey};
+use incamera_types::limits::MAX_KEY_EPOCH;
 use incamera_types::{AgreementId, DatasetName, IdKind, MatchingEpoch, PurposeName, PurposeSet};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
@@ -394,7 +395,7 @@ impl KeyRing {
         let slots = self.purpose_slots(agreement_id, dataset);
         let known = slots.iter().map(|slot| slot.key_epoch).max();
         let next = known.unwrap_or_default().max(newest).checked_add(1)?;
-        (next < SOURCE_EPOCH).then_some(next)
+        (next <= MAX_KEY_EPOCH).then_some(next)
     }
 
     /// Sees to it that there is a key of each of `purposes`, durably.

@@ -190,3 +190,94 @@ fn public_part(number: u128) -> wire::Part {
         ..wire::Part::default()
     }
 }
+
+/// The body of the purchases' manifest, changed.
+fn changed(
+    world: &World,
+    change: impl FnOnce(&mut wire::Manifest),
+) -> Result<Manifest, incamera_seal::ManifestError> {
+    let mut message: wire::Manifest =
+        incamera_wire::decode(&world.manifest("purchases").signed().body, usize::MAX).unwrap();
+    change(&mut message);
+    Manifest::parse(&incamera_wire::encode(&message))
+}
+
+/// Numbers that anything is added to have a bound, and key epochs stay off the rings' marks.
+#[test]
+fn numbers_of_a_manifest_are_bounded() {
+    use incamera_types::limits::{MAX_KEY_EPOCH, MAX_VERSION};
+    let world = World::sealed();
+    let epoch = |epoch| changed(&world, |message| message.key_epoch = epoch);
+    for good in [1, 2, MAX_KEY_EPOCH] {
+        assert_eq!(epoch(good).unwrap().key_epoch(), good);
+    }
+    for bad in [0, MAX_KEY_EPOCH + 1, u32::MAX] {
+        assert!(malformed(&epoch(bad)), "{bad}");
+    }
+    let version = |version| {
+        changed(&world, |message| {
+            message.version = version;
+            message.previous = vec![1; 32];
+        })
+    };
+    assert_eq!(version(MAX_VERSION).unwrap().version(), MAX_VERSION);
+    for bad in [0, MAX_VERSION + 1, u64::MAX] {
+        assert!(malformed(&version(bad)), "{bad}");
+    }
+    // The ring makes no key of an epoch beyond.
+    let (id, dataset) = (crate::world::agreement_id(), "purchases".parse().unwrap());
+    let next = |newest| world.ring.next_key_epoch(&id, &dataset, newest);
+    assert_eq!(next(MAX_KEY_EPOCH - 1), Some(MAX_KEY_EPOCH));
+    assert_eq!(next(MAX_KEY_EPOCH), None);
+    assert_eq!(next(u32::MAX), None);
+}
+
+/// What made a version, what is revoked in it, and what was given back, by which versions.
+type RestoredBy<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, u64)]);
+
+/// A purpose given back is named with the version that did it, which sealed.
+#[test]
+fn i3_restored_purposes_are_those_of_the_versions() {
+    let world = World::sealed();
+    let parsed = |change: &str, revoked: &[&str], restored: &[(&str, u64)]| {
+        changed(&world, |message| {
+            message.version = 5;
+            message.previous = vec![1; 32];
+            message.change = change.to_owned();
+            message.revoked = revoked.iter().map(ToString::to_string).collect();
+            let one = |(purpose, version): &(&str, u64)| wire::Restoration {
+                purpose: (*purpose).to_owned(),
+                version: *version,
+            };
+            message.restored = restored.iter().map(one).collect();
+        })
+    };
+    let manifest = parsed("sealed", &[], &[("ads", 3), ("safety", 5)]).unwrap();
+    assert_eq!(manifest.restored().len(), 2);
+    assert_eq!(manifest.restored_since(3), crate::world::set(&["safety"]));
+    assert_eq!(
+        manifest.restored_since(2),
+        crate::world::set(&["ads", "safety"])
+    );
+    parsed("rotated", &[], &[("ads", 4)]).unwrap();
+    parsed("appended", &[], &[("ads", 5)]).unwrap();
+    let bad: [RestoredBy<'_>; 7] = [
+        ("sealed", &[], &[("safety", 5), ("ads", 3)]),
+        ("sealed", &[], &[("ads", 3), ("ads", 4)]),
+        ("sealed", &[], &[("ads", 6)]),
+        ("sealed", &[], &[("ads", 1)]),
+        ("sealed", &[], &[("no name", 3)]),
+        ("rotated", &[], &[("ads", 5)]),
+        ("sealed", &["safety"], &[("safety", 3)]),
+    ];
+    for (change, revoked, restored) in bad {
+        let parsed = parsed(change, revoked, restored);
+        assert!(malformed(&parsed), "{change} {revoked:?} {restored:?}");
+    }
+    let length = changed(&world, |message| message.agreement_digest = vec![1; 31]);
+    assert!(malformed(&length));
+    assert_eq!(
+        world.manifest("purchases").agreement_digest(),
+        Some(crate::world::agreement_digest())
+    );
+}

@@ -136,3 +136,26 @@ fn a_file_that_makes_the_parser_panic_is_damaged() {
         "{checked:?}"
     );
 }
+
+/// A file that does not come to its place leaves nothing: what was written of it is in clear.
+#[test]
+fn a_file_that_is_not_written_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("crosswalk.parquet");
+    // Nothing can be renamed over a folder.
+    std::fs::create_dir(&path).unwrap();
+    let ids = (0..100).map(|at| format!("p{at}@x"));
+    let rows = ids.map(|id| (id.clone(), crate::world::pseudonym(&id).unwrap()));
+    let scope = incamera_seal::CrosswalkScope {
+        agreement_id: crate::world::agreement_id(),
+        epoch: crate::world::EPOCH,
+        id_kind: "email".parse().unwrap(),
+    };
+    let error = incamera_seal::Crosswalk::new(scope, rows).write(&path);
+    assert!(matches!(
+        error,
+        Err(incamera_seal::LocalFileError::Io { what: "write", .. })
+    ));
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}

@@ -32,7 +32,7 @@ fn what_is_not_wanted_is_not_written() {
     let source = Source::of(&path).unwrap();
     let mut seen = None;
     let sealed = world.seal_if(&purchases(), &source, &pseudonym, |outline| {
-        seen = Some(*outline);
+        seen = Some(outline.clone());
         false
     });
     assert!(matches!(sealed, Err(SealError::Unwanted)), "{sealed:?}");

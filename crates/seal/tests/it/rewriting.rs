@@ -4,6 +4,7 @@
 mod anew;
 mod cut_short;
 mod refused;
+mod small;
 mod stolen;
 
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ pub struct Want<'a> {
     pub revoked: &'a [&'a str],
     pub movement: Option<Movement<'a>>,
     pub anew: Anew,
+    pub class_people: u64,
     pub change: Change,
     pub renamed: &'a [(&'a str, &'a str)],
 }
@@ -41,6 +43,7 @@ impl Default for Want<'_> {
             revoked: &[],
             movement: None,
             anew: Anew::Nothing,
+            class_people: 1,
             change: Change::Retagged,
             renamed: &[],
         }
@@ -66,6 +69,7 @@ fn job<'a>(
         register: manifest.register(),
         movement: want.movement,
         anew: want.anew,
+        class_people: want.class_people,
         change: want.change,
         progress: &|_| {},
     }

@@ -48,7 +48,11 @@ pub fn passphrase() -> SecretString {
 }
 
 pub fn agreement_id() -> AgreementId {
-    AgreementDigest::of_file(b"an agreement").into()
+    agreement_digest().into()
+}
+
+pub fn agreement_digest() -> AgreementDigest {
+    AgreementDigest::of_file(b"an agreement")
 }
 
 /// Of some register.
@@ -247,6 +251,7 @@ impl World {
         let job = SealJob {
             spec,
             agreement_id: agreement_id(),
+            agreement_digest: agreement_digest(),
             version: 1,
             previous: None,
             append_to: None,
@@ -300,6 +305,7 @@ impl World {
         let job = SealJob {
             spec,
             agreement_id: agreement_id(),
+            agreement_digest: agreement_digest(),
             version: before.as_ref().map_or(1, |before| before.version() + 1),
             previous: before.as_ref().map(|before| before.digest()),
             append_to: before.as_ref().filter(|_| self.append),

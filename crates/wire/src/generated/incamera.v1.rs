@@ -56,6 +56,21 @@ pub struct Manifest {
     /// the versions that took something away, the newest last
     #[prost(message, repeated, tag = "17")]
     pub removals: ::prost::alloc::vec::Vec<Removal>,
+    /// purposes that were revoked, and given back since, in order of name
+    #[prost(message, repeated, tag = "18")]
+    pub restored: ::prost::alloc::vec::Vec<Restoration>,
+    /// the agreement's version by which its oldest rows were sealed; empty: not said
+    #[prost(bytes = "vec", tag = "19")]
+    pub agreement_digest: ::prost::alloc::vec::Vec<u8>,
+}
+/// A purpose that was revoked, and that a sealing gave back because its owner named it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Restoration {
+    #[prost(string, tag = "1")]
+    pub purpose: ::prost::alloc::string::String,
+    /// the version that gave it back
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
 }
 /// A version of a sealed data set that took rows or wraps away.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use incamera_agreement::impact;
 use incamera_seal::{
     Consents, LocalFileError, Movement, RewriteError, RewriteJob, RewritePlan, Rewritten,
     SignedManifest, plan_rewrite, rewrite,
@@ -13,9 +14,11 @@ use incamera_types::{
 };
 
 use super::show::Told;
-use super::{Task, Work, own_manifest};
+use super::{Task, Work};
 use crate::clock::now;
-use crate::failure::{Context, Failure};
+use crate::commands::agreement_diff::versions;
+use crate::commands::register::Kept;
+use crate::failure::{Done, Failure};
 
 /// The consents as they are to be.
 pub(super) struct NewConsents {
@@ -27,6 +30,8 @@ pub(super) struct NewConsents {
     changed: bool,
     /// Whether a command was cut short when it had written them.
     resumed: bool,
+    /// The purposes that anybody agreed to before the task.
+    said: PurposeSet,
     path: PathBuf,
 }
 
@@ -87,24 +92,8 @@ impl Work<'_> {
         if !names.any(|name| *name == register.name || self.by_register(name)) {
             return Ok(None);
         }
-        let what = "nothing was done: the consents kept here do not count";
-        let first = format!(
-            "seal `{}` again: it says what each person agreed to",
-            register.name
-        );
-        let path = self.folder.consents(&self.agreement().id);
-        let read = Consents::read(&path).or_fail(what);
-        let old = read.map_err(|failure| failure.hint(&first))?;
-        let newest = own_manifest(&self.folder, self.agreement(), &register.name)?.digest();
-        let resumed = old.register() != newest;
-        if *old.dataset() != register.name || resumed && old.follows() != Some(newest) {
-            return Err(Failure::failed(what)
-                .why(format!(
-                    "they are not those of the version of `{}` that is sealed here",
-                    register.name
-                ))
-                .hint(first));
-        }
+        let kept = Kept::read(&self.folder, self.agreement(), register, "nothing was done")?;
+        let (old, newest) = (kept.consents, kept.newest);
         let renamed = self.renamed(task);
         let moved = Cell::new(false);
         let people = old.changed(|person, class| {
@@ -117,8 +106,9 @@ impl Work<'_> {
             before: newest,
             after: newest,
             changed: moved.get(),
-            resumed,
-            path,
+            resumed: kept.resumed,
+            said: old.purposes(),
+            path: self.folder.consents(&self.agreement().id),
         }))
     }
 
@@ -155,6 +145,59 @@ impl Work<'_> {
         manifest.revoked().union(&purposes.into_iter().collect())
     }
 
+    /// Why a data set whose columns are declared anew should be sealed from its source too, by
+    /// the version of the agreement that its oldest rows were sealed by. Nothing is known where
+    /// the manifest does not name it, or its file is gone.
+    fn needs_source(&self, task: &Task<'_>, manifest: &SignedManifest) -> Vec<String> {
+        let new = self.agreement();
+        let sealed_by = manifest.agreement_digest();
+        if !task.declared || sealed_by.is_none_or(|digest| digest == new.digest) {
+            return Vec::new();
+        }
+        let known = versions(new, &[self.folder.agreements().to_owned()]);
+        let old = known.iter().find(|one| Some(one.digest) == sealed_by);
+        let asked = old
+            .map_or_else(Vec::new, |old| impact(old, new))
+            .into_iter();
+        let own = asked.filter(|one| one.dataset == *manifest.dataset());
+        own.flat_map(|one| one.from_source).collect()
+    }
+
+    /// Whether a data set was sealed by other consents than the register's: it is looked through
+    /// whole.
+    fn behind(&self, manifest: &SignedManifest, consents: &NewConsents) -> bool {
+        match self.is_register(manifest.dataset()) {
+            true => consents.resumed,
+            false => manifest.register() != Some(consents.before),
+        }
+    }
+
+    /// Refuses where a `data retag` was cut short: the consents say purposes by names that a data
+    /// set does not have yet, so that nobody would seem to agree to what it says.
+    pub(super) fn retagged(
+        &self,
+        task: &Task<'_>,
+        manifest: &SignedManifest,
+        consents: &NewConsents,
+    ) -> Done {
+        let name = manifest.dataset();
+        let concerned = self.is_register(name) || self.by_register(name);
+        if task.declared || !concerned || !self.behind(manifest, consents) {
+            return Ok(());
+        }
+        let renamed = self.agreement().renamed_purposes();
+        let classes = manifest.parts().iter().flat_map(|part| part.class.iter());
+        let mut old = classes.filter(|one| !consents.said.contains(one));
+        let Some((old, new)) = old.find_map(|one| renamed.get_key_value(one)) else {
+            return Ok(());
+        };
+        Err(Failure::failed("nothing was done")
+            .why(format!(
+                "a `data retag` was cut short: `{name}` still says `{old}`, which the consents kept here have as `{new}`"
+            ))
+            .hint("run `incamera data retag` first: it does what is left"))
+    }
+
     /// Does the task to one data set.
     pub(super) fn one(
         &mut self,
@@ -175,11 +218,7 @@ impl Work<'_> {
                 None => ConsentClass::default(),
             }),
         };
-        // What was sealed by other consents than the register's is looked through whole.
-        let behind = new.is_some_and(|new| match is_register {
-            true => new.resumed,
-            false => manifest.register() != Some(new.before),
-        });
+        let behind = new.is_some_and(|new| self.behind(manifest, new));
         let among = task.people.map(|people| people.among);
         let movement = (behind || among.is_some()).then_some(Movement {
             among: among.filter(|_| !behind),
@@ -201,12 +240,14 @@ impl Work<'_> {
             },
             movement,
             anew: task.anew,
+            class_people: self.folder.config.sealing.class_people.get(),
             change: task.change,
             progress: &|parts| bar.set_position(parts),
         };
         let failed = |error: RewriteError| failure(&name, &error);
         let plan = plan_rewrite(&job, &self.ring).map_err(failed)?;
-        let mut told = Told::planned(manifest, &plan, task.change);
+        let left = self.needs_source(task, manifest);
+        let mut told = Told::planned(manifest, &plan, task.change).with_source(left);
         let kept = new.filter(|new| is_register && (new.changed || new.resumed));
         if !dry_run && (plan.changes() || kept.is_some()) {
             let keeps = new.filter(|_| is_register);

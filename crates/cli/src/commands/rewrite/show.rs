@@ -1,12 +1,16 @@
 //! What was done, or would be, told to the owner: the numbers are exact, and go nowhere else.
 
-use incamera_seal::{Change, Counts, Lacking, RewritePlan, Rewritten, SignedManifest};
+use incamera_seal::{
+    Change, Counts, Lacking, RewritePlan, Rewritten, SignedManifest, SmallClasses,
+};
 use incamera_types::DatasetName;
 use serde_json::{Value, json};
 
 use super::Work;
 use super::left::Left;
 use super::people::Ids;
+use crate::commands::small;
+use crate::failure::Failure;
 
 /// What became of one data set.
 pub(super) struct Told {
@@ -15,6 +19,9 @@ pub(super) struct Told {
     before: u64,
     key_epoch: u32,
     counts: Counts,
+    small: SmallClasses,
+    /// Why the new declaration asks for sealing from the source all the same.
+    from_source: Vec<String>,
     lacking: Lacking,
     removes: bool,
     changes: bool,
@@ -29,6 +36,8 @@ impl Told {
             before: manifest.version(),
             key_epoch: plan.key_epoch(),
             counts: plan.counts(),
+            small: plan.small_classes().clone(),
+            from_source: Vec::new(),
             lacking: plan.lacking().clone(),
             removes: plan.removes(),
             changes: plan.changes(),
@@ -38,6 +47,23 @@ impl Told {
 
     pub(super) fn done(&mut self, done: &Rewritten) {
         self.done = Some(done.clone());
+    }
+
+    pub(super) fn with_source(mut self, reasons: Vec<String>) -> Self {
+        self.from_source = reasons;
+        self
+    }
+
+    /// What `data retag` cannot do.
+    fn left_to_seal(&self) -> String {
+        match self.from_source.is_empty() {
+            true => String::new(),
+            false => format!(
+                "\n  what its sealed values are stays as it was: {}; for values by the new declaration seal it from its source: `incamera data seal {} --data FILE`",
+                self.from_source.join("; "),
+                self.dataset
+            ),
+        }
     }
 
     fn destroyed(&self) -> usize {
@@ -53,7 +79,13 @@ impl Told {
                 self.before + 1,
                 self.change
             ),
-            (None, false) => return format!("`{name}` version {}: nothing to do", self.before),
+            (None, false) => {
+                return format!(
+                    "`{name}` version {}: nothing to do{}",
+                    self.before,
+                    self.left_to_seal()
+                );
+            }
         };
         let counts = &self.counts;
         for (count, what) in [
@@ -72,6 +104,9 @@ impl Told {
                 text.push_str(&format!("\n  {what}: {count}"));
             }
         }
+        for line in small::lines(&self.small) {
+            text.push_str(&format!("\n  {line}"));
+        }
         if self.removes
             || self
                 .done
@@ -86,7 +121,7 @@ impl Told {
                 "\n  `{column}` is not in {without} of the {of} parts whose people agreed to it: queries that read it leave these parts out until `{name}` is sealed again"
             ));
         }
-        text
+        text + &self.left_to_seal()
     }
 
     fn document(&self) -> Value {
@@ -103,9 +138,27 @@ impl Told {
             "parts_kept": counts.kept, "parts_rewrapped": counts.rewrapped,
             "parts_rewritten": counts.rewritten, "parts_left_out": counts.dropped,
             "rows_moved": counts.rows_moved, "rows_gone": counts.rows_gone,
+            "seal_from_source": self.from_source,
+            "small_classes": small::document(&self.small),
             "keys_destroyed": self.destroyed(),
             "lacking": lacking.collect::<serde_json::Map<_, _>>(),
         })
+    }
+}
+
+/// Says with a failure which data sets have their new version all the same.
+pub(super) fn so_far(told: &[Told], failure: Failure) -> Failure {
+    let done = told.iter().filter_map(|one| {
+        let version = one.done.as_ref()?.version;
+        Some(format!("`{}` version {version}", one.dataset))
+    });
+    let done: Vec<String> = done.collect();
+    match done.is_empty() {
+        true => failure,
+        false => failure.why(format!(
+            "made already, and waiting for `incamera data push`: {}",
+            done.join(", ")
+        )),
     }
 }
 

@@ -82,6 +82,7 @@ fn seal_without_bounds(world: &World, csv: &str) {
     let job = SealJob {
         spec: &spec,
         agreement_id: agreement.id,
+        agreement_digest: agreement.digest,
         version: before.version() + 1,
         previous: Some(before.digest()),
         append_to: None,

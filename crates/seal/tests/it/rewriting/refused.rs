@@ -160,6 +160,7 @@ fn a_version_sealed_meanwhile_is_not_overwritten() {
         register: manifest.register(),
         movement: None,
         anew: Anew::Nothing,
+        class_people: 1,
         change: Change::Retagged,
         progress: &|_| {},
     };
