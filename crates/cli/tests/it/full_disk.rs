@@ -105,9 +105,18 @@ fn with_ever_more_room(world: &World, room: &[u32], arguments: &[&str]) -> Vec<S
         let left = files_below(&world.root().join("shop/sealed"));
         let spill = |file: &PathBuf| file.display().to_string().contains("/spill-");
         assert!(!left.iter().any(spill), "{left:?}");
+        nothing_half_written(world);
         failures.push(outcome.failure());
     }
     panic!("it never had enough room");
+}
+
+/// Consents and crosswalks are written in clear: nothing of one is left that is not whole.
+#[track_caller]
+fn nothing_half_written(world: &World) {
+    let mut files = files_below(&world.root().join("shop")).into_iter();
+    let half = files.find(|file| file.extension().is_some_and(|end| end == "new"));
+    assert_eq!(half, None);
 }
 
 #[track_caller]
@@ -206,6 +215,7 @@ fn an_owner_with_a_full_disk_keeps_what_is_sealed_and_hears_of_it() {
     let outcome = cramped(&world, 4).command(&forget).unwrap();
     is_full(&outcome);
     assert!(sealed(&world) == before);
+    nothing_half_written(&world);
     world.done(&forget);
     assert_eq!(version(&world, "purchases"), 6);
 }

@@ -4,6 +4,7 @@
 mod killed;
 mod left;
 mod renamed;
+mod restored;
 mod sealed_again;
 
 use std::collections::BTreeMap;
@@ -409,6 +410,50 @@ fn i3_purposes_follow_the_agreement() {
         .map(|one| format!("{} {}", one.dataset, one.what))
         .collect();
     assert_eq!(told, ["customers retagged"]);
+}
+
+/// Values that were cut at the old bound stay cut: `retag` does what it can, and says what it
+/// cannot.
+#[test]
+fn what_only_the_source_has_is_asked_for() {
+    let world = World::ready();
+    world.second(|text| {
+        let wider = "max = 900, purposes = [\"ads\", \"measurement\"]";
+        text.replacen("max = 500, purposes = [\"measurement\"]", wider, 1)
+    });
+    let asked = |told: &Outcome, name: &str| dataset(told, name)["seal_from_source"].to_string();
+    let told = good(under_second(&world, "shop", &["retag"]));
+    assert_eq!(
+        asked(&told, "purchases"),
+        "[\"column `amount` has other bounds\"]"
+    );
+    assert_eq!(asked(&told, "customers"), "[]");
+    assert_eq!(dataset(&told, "purchases")["changes"], true);
+    assert_eq!(
+        rows(&world, "purchases", "ads"),
+        rows(&world, "purchases", "measurement")
+    );
+    // It is said for as long as it is so, also to people.
+    let folder = world.path("shop");
+    let file = world.path("shop/agreements/second.toml");
+    let retag = ["data", "retag", "--party", &folder, "--agreement", &file];
+    let said = std::process::Command::new(crate::world::PROGRAM)
+        .args(retag)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(
+        said.contains("column `amount` has other bounds") && said.contains("data seal purchases"),
+        "{said}"
+    );
+    let source = world.path("data/purchases.csv");
+    good(under_second(
+        &world,
+        "shop",
+        &["seal", "purchases", "--data", &source],
+    ));
+    let told = good(under_second(&world, "shop", &["retag"]));
+    assert_eq!(asked(&told, "purchases"), "[]");
 }
 
 /// The service destroys keys of data that are kept no longer when it starts, every command on data

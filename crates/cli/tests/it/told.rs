@@ -291,7 +291,7 @@ fn recipients(world: &World) {
 fn folder_of_consents(world: &World) {
     let consents = world.path("shop/consents");
     fs::remove_dir_all(&consents).unwrap();
-    let says = ["seal `customers` again"];
+    let says = ["seal `customers` first"];
     failed(&data(world, &["rotate"]), 1, &says, &["was not locked"]);
     fs::remove_dir_all(&consents).unwrap();
     world.seal_one("shop", "customers");

@@ -1,11 +1,13 @@
 //! What is taken away stays so under a purpose's new name.
 
 use std::collections::BTreeMap;
+use std::fs;
 
+use incamera_seal::part_path;
 use incamera_testkit::stage::Outcome;
 use incamera_types::PurposeSet;
 
-use super::{consents, data, good, person, rows, under_second, write_ids};
+use super::{bad, consents, data, good, person, rows, sealed_bytes, under_second, write_ids};
 use crate::invariants::support::{Holdings, purpose};
 use crate::world::World;
 
@@ -129,4 +131,53 @@ fn i3_sealing_anew_revokes_under_the_new_name_too() {
     let left = wraps(&world, "customers");
     assert!(left.contains_key("measurement"), "{left:?}");
     assert!(!left.contains_key("looks"), "{left:?}");
+}
+
+/// The register has the new name already, its follower not yet: consents that say the new name
+/// would take every row of the old one away. `retag` does what is left; nothing else begins.
+#[test]
+fn i3_a_retag_cut_short_is_finished_before_anything_else() {
+    let world = World::ready();
+    rename(&world, "measurement", "metrics");
+    let holdings = Holdings(world.root());
+    let manifest = holdings.manifest("shop", "purchases");
+    let file = &manifest.parts()[0].file_id;
+    let part = part_path(&holdings.sealed("shop", "purchases"), file);
+    fs::rename(&part, world.path("aside")).unwrap();
+    let failed = under_second(&world, "shop", &["retag"]);
+    // What is done already is said with what is not.
+    let done = "waiting for `incamera data push`: `customers` version 2";
+    bad(&failed, 1, &["`purchases` was left as it is", done]);
+    fs::rename(world.path("aside"), &part).unwrap();
+    let sealed = sealed_bytes(&world);
+    let ids = write_ids(&world, "p1@mail.example\n");
+    for verb in [
+        &["consent", "--remove", "ads", "--ids", &ids, "--yes"][..],
+        &["forget", "--ids", &ids, "--yes"],
+        &["rotate"],
+        &["rotate", "purchases"],
+        &["revoke", "ads", "--yes"],
+    ] {
+        let refused = under_second(&world, "shop", verb);
+        let words = [
+            "nothing was done",
+            "`purchases` still says `measurement`",
+            "`metrics`",
+            "run `incamera data retag` first",
+        ];
+        bad(&refused, 1, &words);
+        assert!(sealed_bytes(&world) == sealed, "{verb:?}");
+    }
+    done_all(&world, &ids);
+}
+
+fn done_all(world: &World, ids: &str) {
+    done(world, &["retag"]);
+    let rows = || rows(world, "purchases", "metrics").len();
+    let before = rows();
+    done(
+        world,
+        &["consent", "--remove", "metrics", "--ids", ids, "--yes"],
+    );
+    assert_eq!(rows() + 1, before);
 }

@@ -52,7 +52,7 @@ fn i3_a_lost_folder_brings_nothing_back() {
     bad(
         &data(&world, &seal),
         1,
-        &["took consents away", "1 people", "--yes"],
+        &["took consents away", "1 person", "--yes"],
     );
     good(data(&world, &[&seal[..], &["--yes"]].concat()));
     let after = Holdings(world.root()).manifest("shop", "customers");
@@ -87,7 +87,7 @@ fn i3_consents_taken_back_do_not_come_back_unseen() {
         1,
         &[
             "version 2 took consents away",
-            "1 people",
+            "1 person",
             "make sure that the file knows",
             "--yes",
         ],
