@@ -234,3 +234,23 @@ fn columns_have_ranges_where_they_follow() {
     assert!(text.contains("no range: it is made from noisy numbers"));
     assert_eq!((cells[3].low, cells[3].value), (None, Some(1_350_225.0)));
 }
+
+/// Outside its domain a parameter is refused, before anything is planned; at its ends it is not,
+/// and a proof takes the end that is farther from zero.
+#[test]
+fn parameters_keep_to_their_domains() {
+    use incamera_types::Value;
+    let agreement = made("spend", "WHERE people > $least LIMIT 2");
+    let asked = |least: i64| {
+        let params = params(&[("least", Value::Int(least))]);
+        crate::check(&agreement, query(&agreement), &params).map(|_| ())
+    };
+    assert_eq!((asked(0), asked(1000)), (Ok(()), Ok(())));
+    for outside in [-1, 1001, i64::MIN, i64::MAX] {
+        let refusal = asked(outside).unwrap_err();
+        assert_eq!(refusal.kind(), crate::RefusalKind::Params);
+        assert!(refusal.instead().contains("from 0 to 1000"), "{refusal}");
+    }
+    let param = query(&agreement).params.values().next().unwrap();
+    assert_eq!(crate::params::worst_value(param), Value::Int(1000));
+}
