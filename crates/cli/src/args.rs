@@ -1,6 +1,9 @@
 //! What can be asked: a noun, then a verb.
 
 mod drivers;
+
+mod exports;
+
 mod rewriting;
 
 mod sealing;
@@ -14,6 +17,8 @@ use incamera_types::{
 };
 
 pub use drivers::{Evidence, EvidenceTrust, QueryToken};
+
+pub use exports::Exports;
 
 pub use rewriting::{
     DataConsent, DataForget, DataRetag, DataRevoke, DataRotate, People, Rewriting,
@@ -280,6 +285,8 @@ pub struct Verify {
     /// The agreement that it belongs to; its signatures lie beside it.
     #[arg(long, short, value_name = "FILE")]
     pub agreement: Option<PathBuf>,
+    #[command(flatten)]
+    pub exports: Exports,
 }
 
 /// Verbs of `agreement`.
@@ -549,6 +556,8 @@ pub struct QueryRun {
     /// Where to keep answer and receipt; QUERY-DIGEST.release where not named.
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub exports: Exports,
     /// Spend without asking.
     #[arg(long, short)]
     pub yes: bool,

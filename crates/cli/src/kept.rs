@@ -107,7 +107,10 @@ fn second(path: &Path) -> PathBuf {
 }
 
 /// Writes a file that is not there yet: whole, or not at all.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+///
+/// # Errors
+/// The error, if something is there or the file could not be written.
+pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)

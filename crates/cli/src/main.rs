@@ -8,6 +8,7 @@ mod ask;
 mod clock;
 mod commands;
 mod endpoint;
+mod export;
 mod failure;
 mod folder;
 mod kept;

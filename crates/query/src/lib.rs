@@ -7,7 +7,7 @@
 //! | sealed parts, read and added up person by person | [`RawAggregate`] | [`compute`] |
 //! | noise, and groups too small withheld | [`Released`] | [`release`] |
 //! | what a person reads | [`Table`] | [`table()`] |
-//! | what a program reads | a record batch of Arrow | [`frame()`] |
+//! | what other tools read | a record batch of Arrow, files | [`frame()`], [`csv()`], [`parquet()`], [`page()`] |
 //!
 //! # Parties and messages
 //! None: the room runs this with keys in hand. Rows exist only inside [`compute`].
@@ -24,6 +24,7 @@ mod clamp;
 mod clipped;
 mod cut;
 mod explain;
+mod export;
 mod filter;
 mod fold;
 mod frame;
@@ -52,6 +53,7 @@ mod window;
 pub use check::{CheckedQuery, check, check_request, prove};
 pub use clipped::{Clipped, ClippedError, ClippedSum};
 pub use explain::{Expected, Explanation, Needed, NoEpsilon, Runs};
+pub use export::{Marks, PRACTICE, Page, csv, page, parquet};
 pub use frame::frame;
 pub use measure::{Kind, Measure};
 pub use memory::TooLarge;

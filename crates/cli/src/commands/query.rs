@@ -17,8 +17,9 @@ use super::agreement::refused;
 use super::room_client::{self, AttestedRoom, status_failure};
 use super::{block_on, parameters};
 use crate::agreement_error;
-use crate::args::{QueryExplain, QueryRun};
+use crate::args::{Exports, QueryExplain, QueryRun};
 use crate::clock::now;
+use crate::export::{self, Exported};
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::read_key;
 use crate::kept::{self, Place};
@@ -69,7 +70,7 @@ pub fn run(arguments: &QueryRun, printer: &Printer) -> Done {
     confirm(arguments, query)?;
     writable(arguments)?;
     let asked = block_on(ask(arguments, &agreement, query, params, printer))?;
-    show(&agreement, query, asked, printer)
+    show(&agreement, query, asked, &arguments.exports, printer)
 }
 
 /// Whoever asks for a purpose that a new version renamed or split is told so before anything is
@@ -92,17 +93,10 @@ fn stands(agreement: &Agreement, arguments: &QueryRun) -> Done {
 /// Finds out before anything is spent whether the answer could be kept.
 fn writable(arguments: &QueryRun) -> Done {
     let out = arguments.out.as_deref().unwrap_or(Path::new("."));
-    let folder = match out.is_dir() {
-        true => out,
-        false => out
-            .parent()
-            .filter(|path| !path.as_os_str().is_empty())
-            .unwrap_or(Path::new(".")),
+    let failed = match out.is_dir() {
+        true => arguments.out.is_some() || !export::can_make(&out.join("answer")),
+        false => !export::can_make(out),
     };
-    let probe = folder.join(format!(".incamera-{}", std::process::id()));
-    let failed =
-        arguments.out.as_deref().is_some_and(Path::is_dir) || std::fs::write(&probe, b"").is_err();
-    let _ = std::fs::remove_file(&probe);
     if failed {
         return Err(Failure::usage(format!(
             "the answer could not be written to `{}`",
@@ -111,7 +105,7 @@ fn writable(arguments: &QueryRun) -> Done {
         .why("the folder cannot be written, or the name is a folder's")
         .hint("name a file with `--out FILE`; nothing was spent"));
     }
-    Ok(())
+    export::writable(&arguments.exports)
 }
 
 /// Says what it costs, and asks a person; a program says `--yes`.
@@ -313,7 +307,13 @@ async fn run_in_room(
     Err(Failure::failed("there is no answer").why("the room hung up"))
 }
 
-fn show(agreement: &SignedAgreement, query: &Query, asked: Asked, printer: &Printer) -> Done {
+fn show(
+    agreement: &SignedAgreement,
+    query: &Query,
+    asked: Asked,
+    exports: &Exports,
+    printer: &Printer,
+) -> Done {
     let Asked {
         release,
         report,
@@ -338,12 +338,21 @@ fn show(agreement: &SignedAgreement, query: &Query, asked: Asked, printer: &Prin
     if let Some(note) = kept.note {
         text.push_str(&format!(" ({note})"));
     }
+    let exported = Exported::released(&release, &report, &shown, terms, query);
+    let written = export::write(exports, &exported, query.name.as_str()).map_err(|failure| {
+        printer.warn(&text);
+        failure.hint(format!(
+            "the answer is kept: `incamera verify {path}` writes it with the same flags"
+        ))
+    })?;
+    text.push_str(&export::line(&written));
     let document = json!({
         "answer": shown, "table": text, "request_digest": report.request_digest, "release": kept.path,
         "parameters": receipt::parameters(&report),
         "simulated": report.simulated, "charges": receipt::charges(&report),
         "spent": receipt::spent(&report, terms),
         "runs_left": spending::runs_left(&report, terms, query),
+        "written": written,
     });
     printer.result(&text, "incamera-answer/1", &document);
     Ok(())

@@ -13,7 +13,8 @@ use serde_json::json;
 
 use super::room_client::signed_agreement;
 use crate::agreement_error;
-use crate::args::Verify;
+use crate::args::{Exports, Verify};
+use crate::export::{self, Exported};
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::printer::Printer;
 use crate::{newer, receipt};
@@ -31,8 +32,14 @@ pub fn run(arguments: &Verify, printer: &Printer) -> Done {
     let bytes = std::fs::read(path).or_fail(format!("`{}` was not read", path.display()))?;
     let found = kind(&bytes);
     nothing_more(found.as_ref(), &bytes)?;
+    only_answers(found.as_ref(), arguments)?;
     match found {
-        Some(Kind::Release(release)) => self::release(&release, &agreement(arguments)?, printer),
+        Some(Kind::Release(release)) => self::release(
+            &release,
+            &agreement(arguments)?,
+            &arguments.exports,
+            printer,
+        ),
         Some(Kind::Manifest(signed)) => manifest(&signed, &agreement(arguments)?, printer),
         Some(Kind::Agreement) => signatures(path, printer),
         None => Err(Failure::usage(format!(
@@ -40,6 +47,21 @@ pub fn run(arguments: &Verify, printer: &Printer) -> Done {
             path.display()
         ))
         .hint("give an agreement, a manifest, or a release with its receipt")),
+    }
+}
+
+/// Only an answer can be written as a table.
+fn only_answers(found: Option<&Kind>, arguments: &Verify) -> Done {
+    let file = arguments.exports.files().next();
+    match (found, file) {
+        (Some(Kind::Release(_)), _) => export::writable(&arguments.exports),
+        (None, _) | (_, None) => Ok(()),
+        (Some(_), Some((kind, _))) => Err(Failure::usage(format!(
+            "`{}` holds no answer",
+            arguments.file.display()
+        ))
+        .why(format!("`--{kind}` writes the answer of a release"))
+        .hint("give a release, or leave the flag out")),
     }
 }
 
@@ -90,7 +112,12 @@ fn agreement(arguments: &Verify) -> Result<SignedAgreement, Failure> {
         .map_err(|error| Failure::new(Exit::Refused, what).because(&error))
 }
 
-fn release(release: &ReleaseFile, agreement: &SignedAgreement, printer: &Printer) -> Done {
+fn release(
+    release: &ReleaseFile,
+    agreement: &SignedAgreement,
+    exports: &Exports,
+    printer: &Printer,
+) -> Done {
     let what = "the receipt does not hold";
     let report = verify_release(release, agreement).map_err(|error| {
         let failure = Failure::failed(what).because(&error);
@@ -109,14 +136,18 @@ fn release(release: &ReleaseFile, agreement: &SignedAgreement, printer: &Printer
         query.ok_or_else(|| Failure::failed(what).why("the agreement has no such query"))?;
     let shown = table(&report.answer, agreement, query, report.request.params())
         .or_fail("the answer was not understood")?;
+    let exported = Exported::released(release, &report, &shown, agreement.agreement(), query);
+    let written = export::write(exports, &exported, asked.as_str())?;
     let text = format!(
-        "`{asked}`{}\n\n{shown}\n{}",
+        "`{asked}`{}\n\n{shown}\n{}{}",
         receipt::parameters_text(&report),
-        receipt::text(&report, query)
+        receipt::text(&report, query),
+        export::line(&written)
     );
     let mut document = receipt::document(&report);
     if let Some(fields) = document.as_object_mut() {
         fields.insert("answer".into(), json!(shown));
+        fields.insert("written".into(), json!(written));
     }
     printer.result(text, "incamera-verified/1", &document);
     Ok(())

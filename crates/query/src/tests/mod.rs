@@ -3,6 +3,7 @@
 mod above;
 mod aggregates;
 mod clipped;
+mod export;
 mod filters;
 mod fit;
 mod functions;

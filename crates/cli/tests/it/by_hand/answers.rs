@@ -129,6 +129,49 @@ fn an_answer_is_read_again_and_never_written_over() {
     assert!(!Path::new(&world.path("a-2.release")).exists());
 }
 
+/// Asks, and then reads the kept answer, with files for other tools: the same files both times,
+/// none written over, and nothing spent where one could not be made.
+#[test]
+fn an_answer_is_written_for_other_tools() {
+    let world = World::ready();
+    let agreement = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
+    let (key, release) = (world.path("mailer/analysts/ana"), world.path("a.release"));
+    let files = |name: &str| {
+        let file = |end: &str| world.path(&format!("{name}.{end}"));
+        ["--csv", &file("csv"), "--parquet", &file("parquet"), "--html", &file("html")]
+            .map(str::to_owned)
+    };
+    let ask = |files: &[String]| {
+        let mut arguments = vec!["query", "run", "lift", "--agreement", &agreement];
+        arguments.extend(["--as", "mailer/ana", "--key", &key, "--out", &release, "--yes"]);
+        arguments.extend(files.iter().map(String::as_str));
+        arguments.extend(WINDOW);
+        world.stage.command(&arguments).unwrap()
+    };
+    std::fs::write(world.path("mine.csv"), "mine").unwrap();
+    let refused = ask(&files("mine"));
+    assert_eq!(refused.code, 2, "{}", refused.document);
+    assert!(refused.failure().contains("there already"), "{}", refused.failure());
+    assert_eq!(bytes(&world, "mine.csv"), b"mine");
+    assert!(!Path::new(&release).exists(), "it was asked nevertheless");
+    let asked = ask(&files("a"));
+    assert_eq!(asked.code, 0, "{}", asked.failure());
+    assert!(asked.text("/table").contains("also written: "));
+    let again = files("b");
+    let mut verify = vec!["verify", &release, "--agreement", &agreement];
+    verify.extend(again.iter().map(String::as_str));
+    world.done(&verify);
+    for end in ["csv", "parquet"] {
+        assert_eq!(bytes(&world, &format!("a.{end}")), bytes(&world, &format!("b.{end}")), "{end}");
+    }
+    let page = String::from_utf8(bytes(&world, "a.html")).unwrap();
+    assert!(page.contains("SIMULATED TEE") && page.contains("<circle"), "{page}");
+    let csv = String::from_utf8(bytes(&world, "a.csv")).unwrap();
+    assert!(csv.starts_with("campaign_group,withheld,people,people_low"), "{csv}");
+    let parquet = bytes(&world, "a.parquet");
+    assert!(memchr::memmem::find(&parquet, b"incamera.release").is_some());
+}
+
 /// `verify` shows the question, the table, and the receipt.
 fn kept_answer_is_shown(world: &World, first: &Outcome) {
     let agreement = world.path(&format!("shop/agreements/{AGREEMENT}.toml"));
