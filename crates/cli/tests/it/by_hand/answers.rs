@@ -138,12 +138,27 @@ fn an_answer_is_written_for_other_tools() {
     let (key, release) = (world.path("mailer/analysts/ana"), world.path("a.release"));
     let files = |name: &str| {
         let file = |end: &str| world.path(&format!("{name}.{end}"));
-        ["--csv", &file("csv"), "--parquet", &file("parquet"), "--html", &file("html")]
-            .map(str::to_owned)
+        [
+            "--csv",
+            &file("csv"),
+            "--parquet",
+            &file("parquet"),
+            "--html",
+            &file("html"),
+        ]
+        .map(str::to_owned)
     };
     let ask = |files: &[String]| {
         let mut arguments = vec!["query", "run", "lift", "--agreement", &agreement];
-        arguments.extend(["--as", "mailer/ana", "--key", &key, "--out", &release, "--yes"]);
+        arguments.extend([
+            "--as",
+            "mailer/ana",
+            "--key",
+            &key,
+            "--out",
+            &release,
+            "--yes",
+        ]);
         arguments.extend(files.iter().map(String::as_str));
         arguments.extend(WINDOW);
         world.stage.command(&arguments).unwrap()
@@ -151,7 +166,11 @@ fn an_answer_is_written_for_other_tools() {
     std::fs::write(world.path("mine.csv"), "mine").unwrap();
     let refused = ask(&files("mine"));
     assert_eq!(refused.code, 2, "{}", refused.document);
-    assert!(refused.failure().contains("there already"), "{}", refused.failure());
+    assert!(
+        refused.failure().contains("there already"),
+        "{}",
+        refused.failure()
+    );
     assert_eq!(bytes(&world, "mine.csv"), b"mine");
     assert!(!Path::new(&release).exists(), "it was asked nevertheless");
     let asked = ask(&files("a"));
@@ -162,12 +181,22 @@ fn an_answer_is_written_for_other_tools() {
     verify.extend(again.iter().map(String::as_str));
     world.done(&verify);
     for end in ["csv", "parquet"] {
-        assert_eq!(bytes(&world, &format!("a.{end}")), bytes(&world, &format!("b.{end}")), "{end}");
+        assert_eq!(
+            bytes(&world, &format!("a.{end}")),
+            bytes(&world, &format!("b.{end}")),
+            "{end}"
+        );
     }
     let page = String::from_utf8(bytes(&world, "a.html")).unwrap();
-    assert!(page.contains("SIMULATED TEE") && page.contains("<circle"), "{page}");
+    assert!(
+        page.contains("SIMULATED TEE") && page.contains("<circle"),
+        "{page}"
+    );
     let csv = String::from_utf8(bytes(&world, "a.csv")).unwrap();
-    assert!(csv.starts_with("campaign_group,withheld,people,people_low"), "{csv}");
+    assert!(
+        csv.starts_with("campaign_group,withheld,people,people_low"),
+        "{csv}"
+    );
     let parquet = bytes(&world, "a.parquet");
     assert!(memchr::memmem::find(&parquet, b"incamera.release").is_some());
 }
