@@ -2,6 +2,8 @@
 
 mod drivers;
 
+mod asking;
+
 mod exports;
 
 mod rewriting;
@@ -17,6 +19,8 @@ use incamera_types::{
 };
 
 pub use drivers::{Evidence, EvidenceTrust, QueryToken};
+
+pub use asking::{QueryCheck, QueryRun};
 
 pub use exports::Exports;
 
@@ -510,6 +514,8 @@ pub struct DataInspect {
 pub enum Query {
     /// The bounded plan in words, its cost and expected error, before anything is spent.
     Explain(QueryExplain),
+    /// What the query reveals at worst, in words: for an owner who is asked to agree to it.
+    Check(QueryCheck),
     /// Ask: attest the room, sign the request, show the answer.
     Run(QueryRun),
     /// Make a token, with which database drivers ask in the analyst's name for a while.
@@ -531,39 +537,6 @@ pub struct QueryExplain {
     /// width of its 95 % range.
     #[arg(long, value_name = "NAME=HALF_WIDTH")]
     pub error: Vec<String>,
-}
-
-/// Arguments of `query run`.
-#[derive(Debug, Args)]
-pub struct QueryRun {
-    /// The query of the agreement.
-    pub query: QueryName,
-    /// The agreement; its signatures lie beside it.
-    #[arg(long, short, value_name = "FILE")]
-    pub agreement: PathBuf,
-    /// Who asks: PARTY/ANALYST.
-    #[arg(long = "as", value_name = "PARTY/ANALYST")]
-    pub analyst: AnalystRef,
-    /// The analyst's OpenSSH private key.
-    #[arg(long, value_name = "FILE")]
-    pub key: PathBuf,
-    /// What the answer is for; the query's own purpose where not named.
-    #[arg(long)]
-    pub purpose: Option<PurposeName>,
-    /// Why, in words; goes into the owners' logs.
-    #[arg(long, default_value = "")]
-    pub reason: String,
-    /// Where to keep answer and receipt; QUERY-DIGEST.release where not named.
-    #[arg(long, short, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    #[command(flatten)]
-    pub exports: Exports,
-    /// Spend without asking.
-    #[arg(long, short)]
-    pub yes: bool,
-    /// Parameters: NAME=VALUE.
-    #[arg(value_name = "NAME=VALUE")]
-    pub params: Vec<String>,
 }
 
 /// Arguments of `ring serve`.

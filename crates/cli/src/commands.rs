@@ -17,6 +17,7 @@ mod kept_until;
 mod matching;
 mod own_data;
 mod parameters;
+mod practice;
 mod query;
 mod register;
 mod rewrite;
@@ -73,6 +74,8 @@ pub fn run(command: Command, printer: &Printer) -> Done {
         },
         Command::Query(verb) => match verb {
             Query::Explain(arguments) => query::explain(&arguments, printer),
+            Query::Check(arguments) => query::check_worst(&arguments, printer),
+            Query::Run(arguments) if arguments.practice => practice::run(&arguments, printer),
             Query::Run(arguments) => query::run(&arguments, printer),
             Query::Token(arguments) => drivers::token(&arguments, printer),
         },

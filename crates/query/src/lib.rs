@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | the agreement's SQL keeps to the agreement | [`CheckedQuery`] | [`check()`], [`prove`] |
 //! | what it will do, cost and be off by | [`Explanation`] | [`CheckedQuery::explain`] |
+//! | what it reveals at worst | [`Reveals`] | [`CheckedQuery::reveals`] |
+//! | the same over made-up rows | [`Practised`] | [`practice()`] |
 //! | sealed parts, read and added up person by person | [`RawAggregate`] | [`compute`] |
 //! | noise, and groups too small withheld | [`Released`] | [`release`] |
 //! | what a person reads | [`Table`] | [`table()`] |
@@ -35,10 +37,12 @@ mod memory;
 mod nested;
 mod params;
 mod person;
+mod practice;
 mod public;
 mod refusal;
 mod refused;
 mod released;
+mod reveals;
 mod room;
 mod run;
 mod scan;
@@ -57,8 +61,10 @@ pub use export::{Marks, PRACTICE, Page, csv, page, parquet};
 pub use frame::frame;
 pub use measure::{Kind, Measure};
 pub use memory::TooLarge;
+pub use practice::{Practice, Practised, practice};
 pub use refusal::{Refusal, RefusalKind};
 pub use released::{OtherRequest, Released};
+pub use reveals::{AllRuns, Odds, Reveals};
 pub use room::{RoomData, compute, release};
 pub use run::{Limits, QueryError, RawAggregate};
 pub use source::SourceError;

@@ -17,7 +17,7 @@ use super::agreement::refused;
 use super::room_client::{self, AttestedRoom, status_failure};
 use super::{block_on, parameters};
 use crate::agreement_error;
-use crate::args::{Exports, QueryExplain, QueryRun};
+use crate::args::{Exports, QueryCheck, QueryExplain, QueryRun};
 use crate::clock::now;
 use crate::export::{self, Exported};
 use crate::failure::{Context, Done, Exit, Failure};
@@ -57,6 +57,17 @@ fn needed(checked: &CheckedQuery, argument: &str) -> Result<Needed, Failure> {
     let half_width: f64 = half_width.parse().map_err(|_| form())?;
     let needed = checked.epsilon_for(name, half_width);
     needed.map_err(|error| Failure::usage("no epsilon can be told").because(&error))
+}
+
+/// Says what the query reveals at worst, whatever its parameters.
+pub fn check_worst(arguments: &QueryCheck, printer: &Printer) -> Done {
+    let agreement = agreement_error::read(&arguments.agreement)?;
+    let query = parameters::query(&agreement, &arguments.query)?;
+    let proved = prove(&agreement, query)
+        .map_err(|refusal| refused(&arguments.agreement, &agreement, query, &refusal))?;
+    let reveals = proved.reveals(&agreement);
+    printer.result(reveals.to_string(), "incamera-reveals/1", &reveals);
+    Ok(())
 }
 
 /// Asks: attests the room, signs the request, shows the answer and keeps the receipt.
@@ -131,6 +142,14 @@ fn confirm(arguments: &QueryRun, query: &Query) -> Done {
     )
 }
 
+/// Who asks, and the key: the command line has both wherever a room is asked.
+fn asker(arguments: &QueryRun) -> Result<(&AnalystRef, &Path), Failure> {
+    let asker = arguments.analyst.as_ref().zip(arguments.key.as_deref());
+    asker.ok_or_else(|| {
+        Failure::usage("who asks?").hint("name the analyst with `--as` and the key with `--key`")
+    })
+}
+
 /// What came back.
 struct Asked {
     release: ReleaseFile,
@@ -145,10 +164,11 @@ async fn ask(
     params: incamera_types::Params,
     printer: &Printer,
 ) -> Result<Asked, Failure> {
-    let key = read_key(&arguments.key).map_err(|failure| {
+    let (analyst, key) = asker(arguments)?;
+    let key = read_key(key).map_err(|failure| {
         failure.or_hint("name the analyst's private key: `incamera init --analyst` makes one")
     })?;
-    room_client::check_analyst(agreement.agreement(), &arguments.analyst, &key)?;
+    room_client::check_analyst(agreement.agreement(), analyst, &key)?;
     let bar = printer.progress("attesting the room", None);
     let room = room_client::attested(agreement, Some(&key), printer)
         .await
@@ -181,13 +201,7 @@ async fn ask(
     let expires = now().plus(REQUEST_LIFETIME_S);
     let mut rng = rand::rng();
     let signed = request
-        .sign(
-            &arguments.analyst,
-            &arguments.reason,
-            expires,
-            &key,
-            &mut rng,
-        )
+        .sign(analyst, &arguments.reason, expires, &key, &mut rng)
         .or_fail(what)?;
     let release = run_in_room(&room, signed, &bar).await;
     bar.finish_and_clear();
@@ -219,7 +233,8 @@ fn advice(arguments: &QueryRun, query: &Query) -> Option<String> {
     if asked.is_some_and(|purpose| purpose != &query.purpose) {
         return Some("leave `--purpose` out, or let the parties agree on a query for it".into());
     }
-    let may = query.analysts.contains(&arguments.analyst);
+    let asks = arguments.analyst.as_ref();
+    let may = asks.is_some_and(|analyst| query.analysts.contains(analyst));
     (!may).then(|| {
         format!(
             "only {} may ask `{}`: let the parties agree on another version",

@@ -1,0 +1,76 @@
+//! What `query run` and `query check` can be asked.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use incamera_query::Practice;
+use incamera_types::{AnalystRef, PurposeName, QueryName};
+
+use super::Exports;
+
+/// Arguments of `query check`.
+#[derive(Debug, Args)]
+pub struct QueryCheck {
+    /// The query of the agreement.
+    pub query: QueryName,
+    /// The agreement.
+    #[arg(long, short, value_name = "FILE")]
+    pub agreement: PathBuf,
+}
+
+/// Arguments of `query run`.
+#[derive(Debug, Args)]
+pub struct QueryRun {
+    /// The query of the agreement.
+    pub query: QueryName,
+    /// The agreement; its signatures lie beside it.
+    #[arg(long, short, value_name = "FILE")]
+    pub agreement: PathBuf,
+    /// Who asks: PARTY/ANALYST.
+    #[arg(
+        long = "as",
+        value_name = "PARTY/ANALYST",
+        required_unless_present = "practice"
+    )]
+    pub analyst: Option<AnalystRef>,
+    /// The analyst's OpenSSH private key.
+    #[arg(long, value_name = "FILE", required_unless_present = "practice")]
+    pub key: Option<PathBuf>,
+    /// What the answer is for; the query's own purpose where not named.
+    #[arg(long)]
+    pub purpose: Option<PurposeName>,
+    /// Why, in words; goes into the owners' logs.
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    /// Where to keep answer and receipt; QUERY-DIGEST.release where not named.
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub exports: Exports,
+    /// Spend without asking.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Run over made-up rows instead: asks nobody, spends nothing, needs no signatures.
+    #[arg(long, conflicts_with_all = ["analyst", "key", "purpose", "reason", "out"])]
+    pub practice: bool,
+    /// People in the made-up rows at most.
+    #[arg(
+        long,
+        default_value_t = 50_000,
+        value_name = "NUMBER",
+        requires = "practice",
+        value_parser = clap::value_parser!(u64).range(1..=Practice::MAX_PEOPLE)
+    )]
+    pub people: u64,
+    /// The same seed makes the same rows and the same answer.
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_name = "NUMBER",
+        requires = "practice"
+    )]
+    pub seed: u64,
+    /// Parameters: NAME=VALUE.
+    #[arg(value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+}
