@@ -14,9 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use incamera_types::{
-    AnalystName, AnalystRef, DatasetName, IdKind, PartyName, PurposeName, QueryName,
-};
+use incamera_types::{AnalystName, DatasetName, IdKind, PartyName, PurposeName, QueryName};
 
 pub use drivers::{Evidence, EvidenceTrust, QueryToken};
 

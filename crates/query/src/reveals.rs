@@ -292,7 +292,7 @@ impl fmt::Display for Reveals {
             .zip(&owners)
             .map(|(runs, owner)| match runs.runs {
                 Some(runs) => format!("{owner}: the ceiling has room for {runs} such runs"),
-                None => format!("{owner}: no ceiling in this agreement, so no bound on all runs"),
+                None => format!("{owner}: no ceiling in this agreement: only its own over all agreements bounds all runs"),
             });
         let sums = self.all_runs.iter().map(|all| {
             format!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use incamera_agreement::{Agreement, Query, SignedAgreement};
 use incamera_net::client;
 use incamera_net::services::{ManifestsRequest, RunRequest, run_event::Event};
-use incamera_query::{CheckedQuery, Needed, check, table};
+use incamera_query::{CheckedQuery, Needed, check, prove, table};
 use incamera_release::{ReceiptReport, Request, verify_release};
 use incamera_seal::{SignedManifest, open_manifest};
 use incamera_types::{AnalystRef, DatasetName, ManifestDigest, RequestDigest};

@@ -16,6 +16,8 @@ use incamera_wire::v1::Answer;
 use crate::check::CheckedQuery;
 use crate::released::release_with;
 use crate::run::{Limits, Noise, QueryError, compute_over};
+#[cfg(test)]
+pub(crate) use rows::Made;
 pub(crate) use rows::MadeUp;
 
 /// What rows are made of.

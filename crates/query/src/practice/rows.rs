@@ -7,8 +7,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, FixedSizeBinaryArray, Int64Array,
-    LargeStringArray, RecordBatchOptions, TimestampMicrosecondArray,
+    Array as _, ArrayRef, BooleanArray, Date32Array, Decimal128Array, FixedSizeBinaryArray,
+    Int64Array, RecordBatchOptions, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
@@ -284,8 +284,10 @@ fn batch(rows: &[Vec<Made>], spec: &DatasetSpec, columns: &[ColumnName]) -> Opti
     for name in columns {
         let mut stored = spec.stored_columns().enumerate();
         let (at, column) = stored.find(|(_, column)| &column.name == name)?;
-        fields.push(field(column));
-        arrays.push(array(rows, at, column.ty)?);
+        // Texts come as they are sealed, with narrow offsets.
+        let array = array(rows, at, column.ty)?;
+        fields.push(field(column).with_data_type(array.data_type().clone()));
+        arrays.push(array);
     }
     let count = RecordBatchOptions::new().with_row_count(Some(rows.len()));
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &count).ok()
@@ -341,7 +343,7 @@ fn array(rows: &[Vec<Made>], at: usize, ty: ColumnType) -> Option<ArrayRef> {
                 Made::Text(text) => Some(text.clone()),
                 _ => None,
             };
-            Arc::new(values().map(text).collect::<LargeStringArray>())
+            Arc::new(values().map(text).collect::<StringArray>())
         }
     })
 }

@@ -13,6 +13,7 @@ mod invariants;
 mod memory;
 mod nested;
 mod pages;
+mod practice;
 mod public;
 mod quantiles;
 mod real;

@@ -201,6 +201,81 @@ fn an_answer_is_written_for_other_tools() {
     assert!(memchr::memmem::find(&parquet, b"incamera.release").is_some());
 }
 
+/// A practice room asks nobody: the address that the agreement names hears nothing, no file but
+/// those asked for is made, and everything is marked.
+#[test]
+fn practice_asks_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let room = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    room.set_nonblocking(true).unwrap();
+    let address = format!("https://{}", room.local_addr().unwrap());
+    let text = include_str!("../../../../query/src/tests/agreement.toml");
+    let text = text.replace("https://room.example:7443", &address);
+    let query = r#"
+[queries.spend]
+purpose = "measurement"
+analysts = ["mailer/ana"]
+receivers = ["shop"]
+reads = ["customers.person", "purchases.person", "purchases.amount"]
+rows = { purchases = 4 }
+per_person = { groups = 1, spend = [0, 400] }
+epsilon = 1.0
+delta = 1e-8
+min_people = 50
+sql = """
+SELECT COUNT(DISTINCT customers.person) AS people, SUM(purchases.amount) AS spend
+FROM customers JOIN purchases ON purchases.person = customers.person
+"""
+"#;
+    std::fs::write(path("a.toml"), format!("{text}{query}")).unwrap();
+    let (agreement, page) = (path("a.toml"), path("a.html"));
+    let practised = |more: &[&str]| {
+        let all = [
+            "query",
+            "run",
+            "spend",
+            "--agreement",
+            &agreement,
+            "--practice",
+        ];
+        crate::help::run(&[&all, more].concat())
+    };
+    let some = ["--people", "2000", "--json", "--html", &page];
+    let output = practised(&some);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        crate::help::stderr(&output)
+    );
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["practice"], true);
+    assert_eq!(document["people"], 2_000);
+    assert!(
+        std::fs::read_to_string(&page)
+            .unwrap()
+            .contains("PRACTICE: made-up rows")
+    );
+    let shown = crate::help::stdout(&practised(&["--people", "2000"]));
+    assert!(
+        shown.starts_with("PRACTICE") && shown.contains("nothing spent"),
+        "{shown}"
+    );
+    let refused = practised(&["--out", &path("a.release")]);
+    assert_eq!(refused.status.code(), Some(2));
+    let mut files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(files.len(), 2, "{:?}", files.pop());
+    let heard = room.accept().map(|_| ()).unwrap_err();
+    assert_eq!(heard.kind(), std::io::ErrorKind::WouldBlock);
+    let worst = crate::help::run(&["query", "check", "spend", "--agreement", &agreement]);
+    let worst = crate::help::stdout(&worst);
+    assert!(
+        worst.contains("odds about one person grow by a factor of"),
+        "{worst}"
+    );
+}
+
 /// `verify` shows the question, the table, and the receipt.
 fn kept_answer_is_shown(world: &World, first: &Outcome) {
     let agreement = world.path(&format!("shop/agreements/{AGREEMENT}.toml"));
