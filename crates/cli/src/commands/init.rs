@@ -6,7 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use incamera_keys::{PublicKey, SigningKey};
-use incamera_party::{PinFile, PublicFile, RingLock, TokenId, TokenLock};
+use incamera_party::{PinFile, PublicFile, RingLock, Sealing, TokenId, TokenLock};
 use incamera_seal::KeyRing;
 use rand::Rng;
 use secrecy::{ExposeSecret, SecretString};
@@ -259,10 +259,27 @@ fn configuration(arguments: &Init, signs: &PublicKey, ring: &str) -> String {
          \n\
          [budget]                       # your own ceiling over all agreements\n\
          epsilon = 20.0\n\
-         delta = 1e-6\n",
+         delta = 1e-6\n\
+         {sealing}",
         name = arguments.name,
         listen = arguments.listen,
         simulated = simulated(arguments),
+        sealing = sealing(),
+    )
+}
+
+/// How data are sealed where nothing is said, to be said otherwise.
+fn sealing() -> String {
+    let Sealing {
+        memory_mib,
+        part_rows,
+        class_people,
+    } = Sealing::default();
+    format!(
+        "# [sealing]                    # as it is where nothing is said; take a line's first # away\n\
+         # memory_mib   = {memory_mib}          # rows held in memory; further ones go to the disk, encrypted\n\
+         # part_rows    = {part_rows}       # of one consent class and partition\n\
+         # class_people = {class_people}            # a consent class of fewer people is sealed as one with fewer purposes\n"
     )
 }
 

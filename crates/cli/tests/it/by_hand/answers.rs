@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use incamera_party::PartyConfig;
+use incamera_seal::SealLimits;
 use incamera_testkit::stage::Outcome;
 
 use crate::world::{AGREEMENT, WINDOW, World};
@@ -326,9 +328,7 @@ fn an_owner_sees_what_clamps_hide() {
     std::fs::write(world.path("own.csv"), rows).unwrap();
     let shop = world.path("shop");
     // A handful of people, whose sums are known: as if each class were large enough.
-    let config = world.path("shop/party.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text + "\n[sealing]\nclass_people = 1\n").unwrap();
+    small_classes(&world);
     let asked = |dataset: &str, query: &str, file: &str| {
         let own = world.path(file);
         let mut arguments = vec!["data", "clipped", dataset, "--party", &shop];
@@ -373,6 +373,32 @@ fn an_owner_sees_what_clamps_hide() {
 }
 
 /// The files of the shop's folder and the lines of its log.
+/// Takes the `#` of the lines that `init` writes away: they say what holds without them, and then
+/// that every consent class is large enough.
+fn small_classes(world: &World) {
+    let config = world.path("shop/party.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let (before, lines) = text.split_once("# [sealing]").unwrap();
+    let lines = format!("# [sealing]{lines}");
+    let bare = lines.lines().map(|line| line.strip_prefix("# ").unwrap());
+    let lines = bare.collect::<Vec<_>>().join("\n") + "\n";
+    let spaced = |part: &str| part.split_whitespace().collect::<String>();
+    let keys = lines
+        .lines()
+        .skip(1)
+        .map(|line| spaced(line.split('=').next().unwrap()));
+    assert_eq!(
+        keys.collect::<Vec<_>>(),
+        ["memory_mib", "part_rows", "class_people"]
+    );
+    std::fs::write(&config, format!("{before}{lines}")).unwrap();
+    let loaded = PartyConfig::load(config.as_ref()).unwrap();
+    assert_eq!(loaded.sealing.limits(), SealLimits::default());
+    let one = lines.replace("class_people = 10 ", "class_people = 1 ");
+    assert_ne!(one, lines);
+    std::fs::write(&config, format!("{before}{one}")).unwrap();
+}
+
 fn files_of(world: &World) -> Vec<(std::path::PathBuf, u64)> {
     let mut files = Vec::new();
     let mut folders = vec![world.root().join("shop"), world.root().join("data")];
