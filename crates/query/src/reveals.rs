@@ -251,8 +251,12 @@ fn factor(factor: f64) -> String {
     }
 }
 
+/// Rounded up too, and never to certainty, which no bound is.
 fn percent(percent: f64) -> String {
-    shown((percent * 10.0).ceil() / 10.0, 1)
+    match percent {
+        sure if sure > 99.9 => "almost 100".to_owned(),
+        some => shown((some * 10.0).ceil() / 10.0, 1),
+    }
 }
 
 fn list(f: &mut fmt::Formatter<'_>, head: &str, lines: &[String]) -> fmt::Result {

@@ -220,3 +220,21 @@ fn odds_hold_for_the_noise() {
     // 5.6120 is the normal quantile of 1 - 1e-8.
     assert!(above >= 5.6120, "{above}");
 }
+
+/// The query of the starting file, with all that it has: ratios, a comparison, days.
+#[test]
+fn the_template_runs() {
+    let text = include_bytes!("../../../agreement/tests/golden/agreement-1.toml");
+    let agreement = Agreement::parse(text).unwrap();
+    for query in agreement.queries.values() {
+        let checked = crate::prove(&agreement, query).unwrap();
+        let practised = run(&checked, 1);
+        let people = practised
+            .answer
+            .groups
+            .iter()
+            .map(|group| group.values.len());
+        assert!(people.sum::<usize>() > 0, "{}", query.name);
+        assert_eq!(practised.answer.query, query.name.as_str());
+    }
+}
