@@ -22,6 +22,8 @@ HEADER = DatabaseOptions.RPC_CALL_HEADER_PREFIX.value
 
 def connect(url, *, token, certificate, agreement, purpose):
     """A connection to the room at `url`; `token` and `certificate` name files."""
+    if not url.startswith("https://"):
+        raise ValueError("a room's url begins with https://: the token is for TLS alone")
     address = url.replace("https://", "grpc+tls://", 1)
     return flight_sql.connect(
         address,

@@ -27,8 +27,8 @@ use zeroize::Zeroizing;
 use crate::request::{NONCE_BYTES, RequestError, check_reason};
 use crate::verified::{RequestRefusal, analyst_key};
 
-/// How long a token may be good for.
-pub const MAX_TOKEN_S: u64 = 7 * 86_400;
+/// How long a token may be good for: a week, and an hour by which clocks may differ.
+pub const MAX_TOKEN_S: u64 = 7 * 86_400 + 3600;
 
 /// Why a token is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

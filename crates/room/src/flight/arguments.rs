@@ -1,17 +1,19 @@
 //! Parameters of a statement: from columns of Arrow to texts that the agreement's types read,
 //! as `NAME=VALUE` on the command line.
 
-use std::pin::Pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array as _, ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use arrow_flight::decode::FlightRecordBatchStream;
-use arrow_flight::error::FlightError;
+use arrow_flight::FlightData;
 use arrow_flight::sql::server::PeekableFlightDataStream;
-use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use arrow_flight::utils::flight_data_to_batches;
+use futures::StreamExt as _;
 use incamera_agreement::{Param, Query};
 use incamera_net::status::{Problem, ProblemKind};
+use incamera_types::limits::MAX_REQUEST_BYTES;
 use incamera_types::{ParamName, ParamType, Params};
 use incamera_wire::v1::{Argument, Statement};
 use incamera_wire::{Format, encode};
@@ -53,42 +55,73 @@ pub(crate) async fn bound(
     query: &Query,
     data: PeekableFlightDataStream,
 ) -> Result<Statement, Problem> {
-    let unread = |_: FlightError| {
-        invalid(
-            "malformed-parameters",
-            "the parameters cannot be read as a table of Arrow",
-        )
-    };
-    let data: Pin<Box<dyn Stream<Item = _> + Send>> =
-        Box::pin(data.map_err(|status| FlightError::Tonic(Box::new(status))));
-    let mut batches = FlightRecordBatchStream::new_from_flight_data(data);
-    let mut row = None;
-    while let Some(batch) = batches.next().await {
-        let batch = batch.map_err(unread)?;
-        match (batch.num_rows(), &row) {
-            (0, _) => {}
-            (1, None) => row = Some(batch),
-            _ => {
-                return Err(invalid(
-                    "several-rows",
-                    "a statement is asked with one row of parameters at a time",
-                ));
-            }
-        }
-    }
-    match row {
-        Some(row) => Ok(with(query, arguments(query, &row)?)),
-        None => Ok(with(query, Vec::new())),
+    let sent = tokio::time::timeout(MOST_TIME, collected(data)).await;
+    let sent = sent.map_err(|_| too_much())??;
+    // The library asserts things of what it reads that a client need not keep to.
+    let read = catch_unwind(AssertUnwindSafe(|| batches(&sent)));
+    let batches = read.unwrap_or_else(|_| Err(unread()))?;
+    let mut rows = batches.iter().filter(|batch| batch.num_rows() > 0);
+    match (rows.next(), rows.next()) {
+        (None, _) => Ok(with(query, Vec::new())),
+        (Some(row), None) if row.num_rows() == 1 => Ok(with(query, arguments(query, row)?)),
+        _ => Err(invalid(
+            "several-rows",
+            "a statement is asked with one row of parameters at a time",
+        )),
     }
 }
 
-/// By name where any column has a parameter's name, else in order of name.
+/// What a client may take to send its parameters.
+const MOST_TIME: Duration = Duration::from_secs(10);
+/// The messages that it may send: a schema, a row, and what drivers add.
+const MOST_MESSAGES: usize = 16;
+
+/// All that a client sends, within limits.
+async fn collected(data: PeekableFlightDataStream) -> Result<Vec<FlightData>, Problem> {
+    let mut data = std::pin::pin!(data);
+    let (mut sent, mut bytes) = (Vec::new(), 0);
+    while let Some(message) = data.next().await {
+        let message = message.map_err(|_| unread())?;
+        bytes += message.data_header.len() + message.data_body.len();
+        if sent.len() == MOST_MESSAGES || bytes > MAX_REQUEST_BYTES {
+            return Err(too_much());
+        }
+        if !message.data_header.is_empty() {
+            sent.push(message);
+        }
+    }
+    Ok(sent)
+}
+
+/// The rows, once their columns are known to be flat ones.
+fn batches(sent: &[FlightData]) -> Result<Vec<RecordBatch>, Problem> {
+    let Some(first) = sent.first() else {
+        return Ok(Vec::new());
+    };
+    let schema = Schema::try_from(first).map_err(|_| unread())?;
+    if !schema.fields().iter().all(|field| flat(field.data_type())) {
+        return Err(invalid(
+            "malformed-parameters",
+            "parameters are flat columns: true or false, whole numbers, decimals, texts and dates",
+        ));
+    }
+    flight_data_to_batches(sent).map_err(|_| unread())
+}
+
+fn flat(ty: &DataType) -> bool {
+    use DataType::{Boolean, Date32, Decimal128, LargeUtf8, Utf8, Utf8View};
+    matches!(
+        ty,
+        Boolean | Utf8 | LargeUtf8 | Utf8View | Date32 | Decimal128(..)
+    ) || ty.is_integer()
+}
+
+/// By name; in order of name where no column has one, as drivers send bare lists of values.
 fn arguments(query: &Query, row: &RecordBatch) -> Result<Vec<Argument>, Problem> {
     let schema = row.schema();
     let fields = schema.fields();
-    let named = fields
-        .iter()
-        .any(|field| query.params.contains_key(field.name().as_str()));
+    let bare = |name: &str| name.chars().all(|c| c.is_ascii_digit());
+    let named = !fields.iter().all(|field| bare(field.name()));
     if !named && fields.len() != query.params.len() {
         return Err(invalid(
             "other-parameters",
@@ -96,29 +129,72 @@ fn arguments(query: &Query, row: &RecordBatch) -> Result<Vec<Argument>, Problem>
         )
         .hint(needs(query)));
     }
-    let names = query.params.keys().map(ToString::to_string);
+    let of_query = query.params.keys().map(ToString::to_string);
     let names: Vec<String> = match named {
         true => fields.iter().map(|field| field.name().clone()).collect(),
-        false => names.collect(),
+        false => of_query.collect(),
     };
-    let columns = names.into_iter().zip(row.columns());
-    let argument = |(name, column): (String, &arrow::array::ArrayRef)| {
-        let options = FormatOptions::default().with_display_error(false);
-        let text = ArrayFormatter::try_new(column, &options)
-            .ok()
-            .filter(|_| column.is_valid(0))
-            .and_then(|column| column.value(0).try_to_string().ok());
-        let text = text.ok_or_else(|| {
-            let why = format!("the parameter `{name}` has no value, or one of a strange type");
-            invalid("malformed-parameters", &why)
-        })?;
-        Ok(Argument { name, text })
-    };
-    let mut arguments = columns
-        .map(argument)
-        .collect::<Result<Vec<Argument>, Problem>>()?;
+    let mut arguments: Vec<Argument> = Vec::new();
+    for (name, column) in names.into_iter().zip(row.columns()) {
+        let known = query.params.get(name.as_str());
+        let param = known.ok_or_else(|| unknown(query))?;
+        if arguments.iter().any(|other| other.name == name) {
+            return Err(invalid("twice", "a parameter is given twice").hint(needs(query)));
+        }
+        let text = text(param.ty, column).ok_or_else(|| not_of_type(&name, param.ty))?;
+        arguments.push(Argument { name, text });
+    }
     arguments.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(arguments)
+}
+
+/// The one value of a column as the agreement's types read it: of the parameter's own type, or a
+/// text that says it. Nothing for a null.
+fn text(ty: ParamType, column: &ArrayRef) -> Option<String> {
+    if column.is_null(0) {
+        return None;
+    }
+    let kind = column.data_type();
+    let same = match ty {
+        ParamType::Bool => *kind == DataType::Boolean,
+        ParamType::Int => kind.is_integer(),
+        ParamType::Decimal { .. } => kind.is_integer() || matches!(kind, DataType::Decimal128(..)),
+        ParamType::Date => *kind == DataType::Date32,
+        _ => false,
+    };
+    let text = matches!(
+        kind,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+    );
+    if !same && !text {
+        return None;
+    }
+    let options = FormatOptions::default().with_display_error(false);
+    let shown = ArrayFormatter::try_new(column, &options).ok()?;
+    shown.value(0).try_to_string().ok()
+}
+
+fn unread() -> Problem {
+    invalid(
+        "malformed-parameters",
+        "the parameters cannot be read as a table of Arrow",
+    )
+}
+
+fn too_much() -> Problem {
+    invalid(
+        "too-many-parameters",
+        "the parameters are more than a query has, or came too slowly",
+    )
+}
+
+fn unknown(query: &Query) -> Problem {
+    invalid("unknown-parameter", "the query has no such parameter").hint(needs(query))
+}
+
+fn not_of_type(name: &str, ty: ParamType) -> Problem {
+    let why = format!("the parameter `{name}` must be a {ty}");
+    invalid("malformed-parameters", &why)
 }
 
 /// The parameters of a statement, typed by the agreement.
@@ -126,13 +202,9 @@ pub(crate) fn params(query: &Query, statement: &Statement) -> Result<Params, Pro
     let mut params = Params::new();
     for argument in &statement.arguments {
         let known = query.params.get_key_value(argument.name.as_str());
-        let (name, Param { ty, .. }) = known.ok_or_else(|| {
-            invalid("unknown-parameter", "the query has no such parameter").hint(needs(query))
-        })?;
-        let value = ty.parse(&argument.text).map_err(|_| {
-            let why = format!("the parameter `{name}` must be a {ty}");
-            invalid("malformed-parameters", &why)
-        })?;
+        let (name, Param { ty, .. }) = known.ok_or_else(|| unknown(query))?;
+        let value = ty.parse(&argument.text);
+        let value = value.map_err(|_| not_of_type(name.as_str(), *ty))?;
         params.insert(name.clone(), value);
     }
     match query.params.keys().find(|name| !params.contains_key(*name)) {

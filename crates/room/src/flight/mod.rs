@@ -44,10 +44,10 @@ use incamera_agreement::{ActiveAgreement, Query};
 use incamera_net::services::run_event::Event;
 use incamera_net::status::{Problem, ProblemKind, chain};
 use incamera_query::{frame, table};
-use incamera_release::Request as Asked;
+use incamera_release::{Request as Asked, TokenError};
 use incamera_types::limits::MAX_REQUEST_BYTES;
-use incamera_types::{DatasetName, ManifestDigest};
-use incamera_wire::v1::{Answer, ReleaseFile, Statement};
+use incamera_types::{DatasetName, ManifestDigest, Params};
+use incamera_wire::v1::{Answer, ReleaseFile, Signed, Statement};
 use incamera_wire::{Format, decode, encode};
 use prost::Message as _;
 use tokio::sync::mpsc;
@@ -60,6 +60,8 @@ use crate::service::State;
 
 /// How long a request that the room makes is good for, in seconds.
 const REQUEST_LIFETIME_S: u64 = 600;
+/// What may be asked about the server at a time: the library makes a column of each.
+const MOST_INFO: usize = 256;
 /// Events of a run that wait.
 const EVENTS_UNDER_WAY: usize = 8;
 
@@ -87,15 +89,49 @@ impl Flight {
         Ok((agreement, headers))
     }
 
-    /// The request that a statement stands for.
+    /// What can be said of a statement without looking at the data: its parameters fit, and the
+    /// token covers it.
+    fn fits(
+        agreement: &ActiveAgreement,
+        statement: &Statement,
+        headers: &Headers,
+    ) -> Result<Params, Problem> {
+        let query = read(agreement, statement)?;
+        if !headers.token.queries().contains(&query.name) {
+            let query = query.name.clone();
+            let error = TokenError::Query { query };
+            return Err(Problem::new(
+                ProblemKind::Refused,
+                "token-refused",
+                error.to_string(),
+            ));
+        }
+        arguments::params(query, statement)
+    }
+
+    /// The request that a statement stands for, signed with the token's key. Reads manifests:
+    /// for a thread that may wait.
+    fn signed(
+        &self,
+        agreement: &ActiveAgreement,
+        statement: &Statement,
+        headers: &Headers,
+    ) -> Result<Signed, Problem> {
+        let request = self.request(agreement, statement, headers)?;
+        let expires = now().plus(REQUEST_LIFETIME_S);
+        request
+            .sign_by_token(&headers.token, expires, &mut rand::rng())
+            .map_err(Problem::internal)
+    }
+
     fn request(
         &self,
         agreement: &ActiveAgreement,
         statement: &Statement,
         headers: &Headers,
     ) -> Result<Asked, Problem> {
+        let params = Self::fits(agreement, statement, headers)?;
         let query = read(agreement, statement)?;
-        let params = arguments::params(query, statement)?;
         let digest = |dataset: &DatasetName| -> Result<(DatasetName, ManifestDigest), Problem> {
             let manifest = run::stored(&self.state, agreement, dataset)?;
             Ok((dataset.clone(), manifest.digest()))
@@ -111,13 +147,18 @@ impl Flight {
     }
 
     /// Asks, as the token's analyst.
-    async fn ask(&self, statement: &Statement, headers: &Headers) -> Result<ReleaseFile, Problem> {
-        let agreement = self.state.active()?;
-        let request = self.request(&agreement, statement, headers)?;
-        let expires = now().plus(REQUEST_LIFETIME_S);
-        let signed = request
-            .sign_by_token(&headers.token, expires, &mut rand::rng())
-            .map_err(Problem::internal)?;
+    async fn ask(
+        &self,
+        agreement: &ActiveAgreement,
+        statement: &Statement,
+        headers: Headers,
+    ) -> Result<ReleaseFile, Problem> {
+        let asked = (self.clone(), agreement.clone(), statement.clone());
+        let signed = tokio::task::spawn_blocking(move || {
+            let (flight, agreement, statement) = asked;
+            flight.signed(&agreement, &statement, &headers)
+        });
+        let signed = signed.await.map_err(Problem::internal)??;
         let (events, mut receiver) = mpsc::channel(EVENTS_UNDER_WAY);
         let state = Arc::clone(&self.state);
         // On its own: once an owner has charged, all are to have charged, whoever hangs up.
@@ -136,16 +177,16 @@ impl Flight {
     /// The answer to a statement, and its receipt.
     async fn answer(
         &self,
+        agreement: &ActiveAgreement,
         statement: &Statement,
-        headers: &Headers,
+        headers: Headers,
     ) -> Result<RecordBatch, Problem> {
-        let release = self.ask(statement, headers).await?;
-        let agreement = self.state.active()?;
-        let query = read(&agreement, statement)?;
+        let query = read(agreement, statement)?;
+        let params = Self::fits(agreement, statement, &headers)?;
+        let release = self.ask(agreement, statement, headers).await?;
         let answer = &release.answer;
         let answer: Answer = decode(answer, answer.len()).map_err(Problem::internal)?;
-        let params = arguments::params(query, statement)?;
-        let table = table(&answer, &agreement, query, &params).map_err(Problem::internal)?;
+        let table = table(&answer, agreement, query, &params).map_err(Problem::internal)?;
         let batch = frame(&answer, &table).map_err(Problem::internal)?;
         let mut schema = batch.schema().as_ref().clone();
         let receipt = BASE64_STANDARD.encode(encode(&release));
@@ -162,7 +203,8 @@ impl Flight {
     ) -> Result<Response<<Self as FlightService>::DoGetStream>, Status> {
         let (agreement, headers) = self.client(request).map_err(told)?;
         let statement = statement(&agreement, handle).map_err(told)?;
-        let batch = self.answer(&statement, &headers).await.map_err(told)?;
+        let batch = self.answer(&agreement, &statement, headers).await;
+        let batch = batch.map_err(told)?;
         Ok(one(batch))
     }
 }
@@ -190,22 +232,37 @@ fn one(batch: RecordBatch) -> Response<Pin<Box<DataStream>>> {
 
 type DataStream = dyn Stream<Item = Result<arrow_flight::FlightData, Status>> + Send;
 
-/// The approved query that a text names: by its name, or by its SQL.
+/// The approved query that a text names: by its name, or by its SQL where no other has the same.
 fn approved<'a>(agreement: &'a ActiveAgreement, text: &str) -> Result<&'a Query, Problem> {
     let text = text.trim().trim_end_matches(';').trim_end();
-    let plain = |sql: &str| sql.split_whitespace().collect::<Vec<_>>().join(" ");
-    let wanted = plain(text);
-    let mut queries = agreement.queries.values();
-    let found = queries.find(|query| query.name.as_str() == text || plain(&query.sql) == wanted);
-    found.ok_or_else(|| {
+    let by_name = agreement
+        .queries
+        .values()
+        .find(|query| query.name.as_str() == text);
+    if let Some(query) = by_name {
+        return Ok(query);
+    }
+    let mut by_sql = agreement
+        .queries
+        .values()
+        .filter(|query| query.sql.trim() == text);
+    let names = || {
         let names: Vec<String> = agreement.queries.keys().map(ToString::to_string).collect();
-        Problem::new(
-            ProblemKind::Refused,
+        format!("it approves {}", names.join(", "))
+    };
+    let refused =
+        |code: &str, why: &str| Problem::new(ProblemKind::Refused, code, why).hint(names());
+    match (by_sql.next(), by_sql.next()) {
+        (Some(query), None) => Ok(query),
+        (Some(_), Some(_)) => Err(refused(
+            "several-approved",
+            "several approved queries have this SQL: say the name of one",
+        )),
+        (None, _) => Err(refused(
             "not-approved",
             "the agreement approves no such query: a statement is an approved query's name, or its SQL as the agreement has it",
-        )
-        .hint(format!("it approves {}", names.join(", ")))
-    })
+        )),
+    }
 }
 
 /// A handle or ticket of this room, or of the one that ran before it.
@@ -283,9 +340,9 @@ impl FlightSqlService for Flight {
     async fn do_action_close_prepared_statement(
         &self,
         _closed: ActionClosePreparedStatementRequest,
-        _request: Request<Action>,
+        request: Request<Action>,
     ) -> Result<(), Status> {
-        Ok(())
+        self.client(&request).map(drop).map_err(told)
     }
 
     async fn do_put_prepared_statement_query(
@@ -310,9 +367,7 @@ impl FlightSqlService for Flight {
     ) -> Result<Response<FlightInfo>, Status> {
         let (agreement, headers) = self.client(&request).map_err(told)?;
         let statement = statement(&agreement, &asked.prepared_statement_handle).map_err(told)?;
-        // Whatever is wrong with it is said here, where drivers show errors best.
-        self.request(&agreement, &statement, &headers)
-            .map_err(told)?;
+        Self::fits(&agreement, &statement, &headers).map_err(told)?;
         Ok(info(&asked, request.into_inner()))
     }
 
@@ -334,7 +389,7 @@ impl FlightSqlService for Flight {
         let query = approved(&agreement, &asked.query).map_err(told)?;
         let handle = arguments::statement(query);
         let asks = statement(&agreement, &handle).map_err(told)?;
-        self.request(&agreement, &asks, &headers).map_err(told)?;
+        Self::fits(&agreement, &asks, &headers).map_err(told)?;
         let ticket = TicketStatementQuery {
             statement_handle: handle.into(),
         };
@@ -354,14 +409,20 @@ impl FlightSqlService for Flight {
         asked: CommandGetSqlInfo,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
+        self.client(&request).map_err(told)?;
         Ok(info(&asked, request.into_inner()))
     }
 
     async fn do_get_sql_info(
         &self,
         asked: CommandGetSqlInfo,
-        _request: Request<Ticket>,
+        request: Request<Ticket>,
     ) -> Result<Response<<Self as FlightService>::DoGetStream>, Status> {
+        self.client(&request).map_err(told)?;
+        if asked.info.len() > MOST_INFO {
+            let what = "fewer things about the server may be asked at a time";
+            return Err(told(Problem::new(ProblemKind::Invalid, "too-much", what)));
+        }
         let data = sql_info()?;
         let batch = asked.into_builder(&data).build();
         Ok(one(batch.map_err(Problem::internal)?))
