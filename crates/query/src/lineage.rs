@@ -43,7 +43,7 @@ use incamera_types::{ColumnName, DatasetName, DatasetSpec};
 use crate::person;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::refused::{
-    join_type, not_allowed, not_asked, not_everywhere, not_linked, public_left, unit_lost,
+    join_type, not_allowed, not_asked, not_everywhere, not_in, not_linked, public_left, unit_lost,
 };
 use crate::shape::{Scope, Shape};
 use crate::sql::syntax;
@@ -250,6 +250,12 @@ impl<'a> Lineage<'a> {
             fields: &fields,
         };
         let linked = self.conditions(join, &scope, split)?;
+        // One null among the persons of a NOT IN decides on everybody's rows. Nulls of public
+        // rows are nobody's.
+        let certain = |(a, b)| is_certain(a, &scope) && is_certain(b, &scope);
+        if join.null_aware && right.private && !equalities(join).all(certain) {
+            return Err(not_in());
+        }
         match (left.private, right.private) {
             (true, true) if !linked => return Err(not_linked()),
             (false, true) if kind != Kind::Inner => return Err(public_left()),
@@ -354,7 +360,6 @@ impl<'a> Lineage<'a> {
 
     /// Checks a join's conditions; says whether one sets unit columns of both sides equal.
     fn conditions(&self, join: &Join, scope: &Scope<'_>, split: usize) -> Result<bool, Refusal> {
-        // A person is never null, so that NOT IN asks of one person's rows alone.
         if join.null_equality != NullEquality::NullEqualsNothing {
             return Err(not_linked());
         }
@@ -495,6 +500,15 @@ fn key_of(
         across.then_some(name)
     };
     [(a, b), (b, a)].into_iter().find_map(one)
+}
+
+/// Whether an expression is the pseudonym of the row's person, and never null.
+fn is_certain(expr: &Expr, scope: &Scope<'_>) -> bool {
+    let Expr::Column(column) = bare(expr) else {
+        return false;
+    };
+    let field = scope.field(column);
+    field.is_ok_and(|field| field.unit == Unit::Certain)
 }
 
 /// Whether `left = right` sets a unit column of one side equal to one of the other.

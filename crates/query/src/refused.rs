@@ -26,6 +26,16 @@ pub(crate) fn not_linked() -> Refusal {
     .or_at_text("join")
 }
 
+pub(crate) fn not_in() -> Refusal {
+    Refusal::new(
+        RefusalKind::Join,
+        "NOT IN with persons that may be null",
+        "one null decides on everybody's rows",
+        "write NOT EXISTS (SELECT ... WHERE b.person = a.person)",
+    )
+    .or_at_text("not")
+}
+
 pub(crate) fn not_asked(spec: &DatasetSpec, register: &DatasetSpec) -> Refusal {
     let (name, owner) = (&spec.name, &spec.owner);
     let instead = if name == &register.name {

@@ -16,14 +16,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use datafusion::common::DataFusionError;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{LogicalPlan, TableScan};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
 use futures::{FutureExt as _, StreamExt as _};
@@ -216,9 +216,43 @@ pub(crate) fn runs(plan: &LogicalPlan) -> Result<(), DataFusionError> {
         Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
     };
     let plan = state.optimize(plan)?.transform_up(empty)?.data;
+    nothing_fails(&plan)?;
     let planner = state.query_planner();
     let planned = planner.create_physical_plan(&plan, &state);
     futures::executor::block_on(planned).map(drop)
+}
+
+/// Whether every expression without columns came to a value: the optimizer computes those, and
+/// leaves what fails for a row to meet.
+fn nothing_fails(plan: &LogicalPlan) -> Result<(), DataFusionError> {
+    let mut failed = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|part| {
+                failed |= computes(part) && part.column_refs().is_empty();
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    match failed {
+        true => Err(DataFusionError::Plan(
+            "an expression of constants has no value".into(),
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Whether an expression computes something of a row.
+fn computes(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::ScalarFunction(_)
+            | Expr::Cast(_)
+            | Expr::TryCast(_)
+            | Expr::BinaryExpr(_)
+            | Expr::Negative(_)
+            | Expr::Case(_)
+    )
 }
 
 /// Stretches of partitions.

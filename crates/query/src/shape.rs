@@ -12,9 +12,11 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, InList};
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, Operator};
+use incamera_types::limits::MAX_TEXT_BYTES;
 use incamera_types::{ColumnSpec, ColumnType, IdKind};
 use num_bigint::BigUint;
 
+use crate::clamp::{DAY_US, FIRST_DAY, LAST_DAY};
 use crate::lineage::Field;
 use crate::refusal::{Refusal, RefusalKind};
 
@@ -426,13 +428,35 @@ pub(crate) fn holds(ty: &DataType, most: &BigUint, scale: u32) -> bool {
     }
 }
 
+/// Values in the SQL lie where the scan puts those of columns: bounds rest on it.
+fn sound(sound: bool, shape: Shape) -> Checked {
+    if sound {
+        return Ok(shape);
+    }
+    Err(refuse(
+        format!("{} that no column can hold", shape.word()),
+        "days lie in the years 1 to 9999, and texts have so many bytes at most",
+        "write another value",
+    ))
+}
+
 fn literal(value: &ScalarValue) -> Checked {
     Ok(match value {
         value if value.is_null() => Shape::Null,
         ScalarValue::Boolean(_) => Shape::Bool,
-        ScalarValue::Utf8(_) | ScalarValue::Utf8View(_) | ScalarValue::LargeUtf8(_) => Shape::Text,
-        ScalarValue::Date32(_) => Shape::Date,
-        ScalarValue::TimestampMicrosecond(..) => Shape::Time,
+        ScalarValue::Utf8(Some(text))
+        | ScalarValue::Utf8View(Some(text))
+        | ScalarValue::LargeUtf8(Some(text)) => {
+            return sound(text.len() <= MAX_TEXT_BYTES, Shape::Text);
+        }
+        ScalarValue::Date32(Some(day)) => {
+            return sound((FIRST_DAY..=LAST_DAY).contains(day), Shape::Date);
+        }
+        ScalarValue::TimestampMicrosecond(Some(moment), _) => {
+            let day = moment.div_euclid(DAY_US);
+            let known = i64::from(FIRST_DAY)..=i64::from(LAST_DAY);
+            return sound(known.contains(&day), Shape::Time);
+        }
         ScalarValue::Int64(Some(number)) => Shape::Number {
             most: number.unsigned_abs().into(),
             scale: 0,

@@ -215,7 +215,8 @@ impl Function {
                 };
                 Ok(vec![common; types.len()])
             }
-            DateTrunc | DatePart | Later | DaysBetween => Ok(types.to_vec()),
+            // A null without a type is one of a day.
+            DateTrunc | DatePart | Later | DaysBetween => each(dated),
             Abs | Round | Floor | Ceil | WidthBucket | DaysLater => each(number),
             _ => each(wide),
         }
@@ -402,6 +403,14 @@ fn is_text(ty: &DataType) -> bool {
 fn wide(ty: &DataType) -> DataType {
     match ty {
         ty if is_text(ty) || ty.is_null() => DataType::LargeUtf8,
+        other => other.clone(),
+    }
+}
+
+/// Days for nulls without a type; all else as it is.
+fn dated(ty: &DataType) -> DataType {
+    match ty {
+        DataType::Null => DataType::Date32,
         other => other.clone(),
     }
 }
