@@ -130,7 +130,10 @@ fn up(epsilon: f64) -> Epsilon {
 pub fn loss_of(budget: &Budget) -> PrivacyLoss {
     let delta0 = for_thresholds(budget.delta);
     let rho = rho_of(budget.epsilon, budget.delta, delta0);
-    rho.map_or_else(|_| PrivacyLoss::default(), |rho| PrivacyLoss { rho, delta0 })
+    rho.map_or_else(
+        |_| PrivacyLoss::default(),
+        |rho| PrivacyLoss { rho, delta0 },
+    )
 }
 
 /// The part of a delta that is for thresholds, a hundredth: of a query that has some, and of

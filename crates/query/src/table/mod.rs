@@ -163,6 +163,12 @@ impl fmt::Display for Table {
     }
 }
 
+/// A key that was found in the data, without what a terminal would obey.
+fn printable(key: &str) -> String {
+    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    key.chars().map(shown).collect()
+}
+
 fn spaced(name: &str) -> String {
     name.replace('_', " ")
 }
@@ -171,7 +177,7 @@ impl Table {
     fn lines(&self) -> Vec<Vec<String>> {
         let mut lines = vec![self.columns.iter().map(|name| spaced(name)).collect()];
         for row in &self.rows {
-            let mut line = row.key.clone();
+            let mut line: Vec<String> = row.key.iter().map(|key| printable(key)).collect();
             if row.withheld {
                 line.push("withheld".into());
             }
@@ -179,5 +185,14 @@ impl Table {
             lines.push(line);
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_key_moves_no_cursor() {
+        assert_eq!(super::printable("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
+        assert_eq!(super::printable("Zürich, été"), "Zürich, été");
     }
 }
