@@ -420,15 +420,7 @@ impl Check<'_> {
                 .unwrap_or_else(|| measure::unnamed(expr))
         };
         let names: Vec<String> = given.iter().zip(&aggregate.aggr_expr).map(name).collect();
-        // What noise is drawn by is named after the aggregate: no name may look like another's part.
-        if let Some(odd) = names.iter().find(|name| !plain(name)) {
-            return Err(Refusal::new(
-                RefusalKind::Measures,
-                format!("an aggregate called `{odd}`"),
-                "a name has letters, digits and underscores, 63 at most, and begins with no digit",
-                "give it such a name with AS",
-            ));
-        }
+        measure::plainly_named(&names)?;
         let mut seen = BTreeSet::new();
         match names.iter().find(|name| !seen.insert(*name)) {
             None => Ok(names),
@@ -515,13 +507,6 @@ impl Check<'_> {
             .map(|party| party.people)
             .filter(|people| *people > 0)
     }
-}
-
-/// Whether a name is one that people write without quotes.
-fn plain(name: &str) -> bool {
-    let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let all = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    first && all && name.len() <= 63
 }
 
 fn groups(what: String, why: &str, instead: &str) -> Refusal {

@@ -97,6 +97,25 @@ pub(crate) fn unnamed(expr: &Expr) -> String {
     format!("{}_{}", function.func.name(), column.unwrap_or("rows"))
 }
 
+/// Noise is drawn by an aggregate's name: none may look like a part of another's.
+pub(crate) fn plainly_named(names: &[String]) -> Result<(), Refusal> {
+    match names.iter().find(|name| !plain(name)) {
+        None => Ok(()),
+        Some(odd) => Err(refuse(
+            format!("an aggregate called `{odd}`"),
+            "a name has letters, digits and underscores, 63 at most, and begins with no digit",
+            "give it such a name with AS",
+        )),
+    }
+}
+
+/// Whether a name is one that people write without quotes.
+fn plain(name: &str) -> bool {
+    let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let all = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    first && all && name.len() <= 63
+}
+
 struct Reader<'a> {
     name: &'a str,
     scope: &'a Scope<'a>,

@@ -30,7 +30,7 @@ use incamera_types::{Decimal, Delta, Epsilon, Rho};
 
 use parts::parts;
 
-pub(crate) use draft::{Draft, Function, drafts, unnamed};
+pub(crate) use draft::{Draft, Function, drafts, plainly_named, unnamed};
 
 use crate::refusal::{Refusal, RefusalKind};
 
