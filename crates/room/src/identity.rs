@@ -61,10 +61,6 @@ pub(crate) struct Identity {
     pub(crate) tls: Arc<SigningKey>,
     /// The key that signs receipts.
     pub(crate) receipt: Arc<SigningKey>,
-    #[cfg_attr(
-        not(feature = "simulated"),
-        expect(dead_code, reason = "no TEE of this build is told what it runs")
-    )]
     measurement: Measurement,
     agreement: AgreementDigest,
 }
