@@ -11,7 +11,7 @@ use super::{block_on, parameters, room_client};
 use crate::args::{EvidenceTrust, QueryToken};
 use crate::clock::now;
 use crate::failure::{Context, Done, Exit, Failure};
-use crate::folder::{read_key, write_private};
+use crate::folder::write_private;
 use crate::printer::Printer;
 
 /// Attests the room and writes its certificate.
@@ -41,10 +41,7 @@ pub fn trust(arguments: &EvidenceTrust, printer: &Printer) -> Done {
 pub fn token(arguments: &QueryToken, printer: &Printer) -> Done {
     let agreement = room_client::signed_agreement(&arguments.agreement)?;
     let terms = agreement.agreement();
-    let key = read_key(&arguments.key).map_err(|failure| {
-        failure.or_hint("name the analyst's private key: `incamera init --analyst` makes one")
-    })?;
-    room_client::check_analyst(terms, &arguments.analyst, &key)?;
+    let key = room_client::analyst_key(terms, &arguments.analyst, &arguments.key)?;
     let queries = queries(terms, arguments)?;
     let expires = now().plus(arguments.hours * 3600);
     let says = TokenTerms {

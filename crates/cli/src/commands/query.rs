@@ -21,7 +21,6 @@ use crate::args::{Exports, QueryCheck, QueryExplain, QueryRun};
 use crate::clock::now;
 use crate::export::{self, Exported};
 use crate::failure::{Context, Done, Exit, Failure};
-use crate::folder::read_key;
 use crate::kept::{self, Place};
 use crate::printer::Printer;
 use crate::{ask, receipt, spending};
@@ -165,10 +164,7 @@ async fn ask(
     printer: &Printer,
 ) -> Result<Asked, Failure> {
     let (analyst, key) = asker(arguments)?;
-    let key = read_key(key).map_err(|failure| {
-        failure.or_hint("name the analyst's private key: `incamera init --analyst` makes one")
-    })?;
-    room_client::check_analyst(agreement.agreement(), analyst, &key)?;
+    let key = room_client::analyst_key(agreement.agreement(), analyst, key)?;
     let bar = printer.progress("attesting the room", None);
     let room = room_client::attested(agreement, Some(&key), printer)
         .await

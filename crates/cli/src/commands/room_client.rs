@@ -19,7 +19,7 @@ use tonic::transport::Channel;
 use crate::agreement_error;
 use crate::clock::now;
 use crate::failure::{Context, Done, Exit, Failure};
-use crate::folder::Folder;
+use crate::folder::{Folder, read_key};
 use crate::printer::Printer;
 
 /// Reads an agreement with the signatures beside it; all must hold.
@@ -95,8 +95,21 @@ fn newest(known: &Agreements, terms: &Agreement, path: &Path) -> Done {
     }
 }
 
+/// The analyst's key, read and checked.
+pub fn analyst_key(
+    agreement: &Agreement,
+    analyst: &AnalystRef,
+    path: &Path,
+) -> Result<SigningKey, Failure> {
+    let key = read_key(path).map_err(|failure| {
+        failure.or_hint("name the analyst's private key: `incamera init --analyst` makes one")
+    })?;
+    check_analyst(agreement, analyst, &key)?;
+    Ok(key)
+}
+
 /// The key must be the one that the agreement names for the analyst: else nobody is dialled.
-pub fn check_analyst(agreement: &Agreement, analyst: &AnalystRef, key: &SigningKey) -> Done {
+fn check_analyst(agreement: &Agreement, analyst: &AnalystRef, key: &SigningKey) -> Done {
     let named = match agreement.analyst_key(analyst) {
         Some(AnalystKey::Key(named)) => named,
         _ => {

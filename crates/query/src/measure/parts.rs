@@ -82,28 +82,7 @@ impl Part {
             Allowance::Zcdp(rho) => rho,
             Allowance::Alone { .. } => Rho::from_units(rho),
         };
-        let Self {
-            name,
-            kind,
-            scale,
-            unit,
-            low,
-            high,
-            each,
-            ..
-        } = self;
-        Ok(Measure {
-            name,
-            kind,
-            unit,
-            scale,
-            low,
-            high,
-            share: cost,
-            input,
-            each,
-            draw,
-        })
+        Ok(self.drawn(input, cost, draw))
     }
 
     pub(super) fn measure(
@@ -124,6 +103,11 @@ impl Part {
                 "check bounds and weights",
             )
         })?;
+        Ok(self.drawn(input, choice.cost, Draw::Added(choice.noise)))
+    }
+
+    /// The part with its share of the loss and its noise.
+    fn drawn(self, input: usize, share: Rho, draw: Draw) -> Measure {
         let Self {
             name,
             kind,
@@ -132,20 +116,20 @@ impl Part {
             low,
             high,
             each,
-            ..
+            quantile: _,
         } = self;
-        Ok(Measure {
+        Measure {
             name,
             kind,
             unit,
             scale,
             low,
             high,
-            share: choice.cost,
+            share,
             input,
             each,
-            draw: Draw::Added(choice.noise),
-        })
+            draw,
+        }
     }
 }
 

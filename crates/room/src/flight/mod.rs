@@ -96,7 +96,7 @@ impl Flight {
         statement: &Statement,
         headers: &Headers,
     ) -> Result<Params, Problem> {
-        let query = read(agreement, statement)?;
+        let query = approved(agreement, &statement.query)?;
         if !headers.token.queries().contains(&query.name) {
             let query = query.name.clone();
             let error = TokenError::Query { query };
@@ -131,7 +131,7 @@ impl Flight {
         headers: &Headers,
     ) -> Result<Asked, Problem> {
         let params = Self::fits(agreement, statement, headers)?;
-        let query = read(agreement, statement)?;
+        let query = approved(agreement, &statement.query)?;
         let digest = |dataset: &DatasetName| -> Result<(DatasetName, ManifestDigest), Problem> {
             let manifest = run::stored(&self.state, agreement, dataset)?;
             Ok((dataset.clone(), manifest.digest()))
@@ -181,7 +181,7 @@ impl Flight {
         statement: &Statement,
         headers: Headers,
     ) -> Result<RecordBatch, Problem> {
-        let query = read(agreement, statement)?;
+        let query = approved(agreement, &statement.query)?;
         let params = Self::fits(agreement, statement, &headers)?;
         let release = self.ask(agreement, statement, headers).await?;
         let answer = &release.answer;
@@ -278,13 +278,8 @@ fn statement(agreement: &ActiveAgreement, handle: &[u8]) -> Result<Statement, Pr
     let statement: Statement = decode(handle, MAX_REQUEST_BYTES).map_err(|_| malformed())?;
     let known = Format::Statement.expect(&statement.format);
     known.map_err(|_| malformed())?;
-    read(agreement, &statement)?;
+    approved(agreement, &statement.query)?;
     Ok(statement)
-}
-
-/// The query of a statement.
-fn read<'a>(agreement: &'a ActiveAgreement, statement: &Statement) -> Result<&'a Query, Problem> {
-    approved(agreement, &statement.query)
 }
 
 /// Where an answer is to be had: here, with this ticket.
@@ -352,7 +347,7 @@ impl FlightSqlService for Flight {
     ) -> Result<DoPutPreparedStatementResult, Status> {
         let (agreement, _) = self.client(&request).map_err(told)?;
         let statement = statement(&agreement, &bound.prepared_statement_handle).map_err(told)?;
-        let query = read(&agreement, &statement).map_err(told)?;
+        let query = approved(&agreement, &statement.query).map_err(told)?;
         let statement = arguments::bound(query, request.into_inner()).await;
         let statement = statement.map_err(told)?;
         Ok(DoPutPreparedStatementResult {

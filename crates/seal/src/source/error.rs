@@ -109,7 +109,9 @@ pub enum SourceError {
         expected: ColumnType,
     },
     /// A column of moments without offset from UTC.
-    #[error("column `{column}` has moments without offset from UTC: write them as UTC")]
+    #[error(
+        "column `{column}` has moments without offset from UTC: write them with one, or let the agreement say `time_zone`"
+    )]
     NoOffset {
         /// The column.
         column: String,
