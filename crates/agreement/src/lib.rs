@@ -28,6 +28,7 @@ mod model;
 mod page;
 mod param;
 mod parse;
+mod query_template;
 mod reader;
 mod signatures;
 mod standing;
@@ -46,6 +47,10 @@ pub use model::{
     RoomTerms, Terms,
 };
 pub use param::{Domain, Param};
+pub use query_template::{
+    Blank, BlankKind, FillError, FilledQuery, Most, QueryTemplate, TypeOf, query_template,
+    query_templates,
+};
 pub use signatures::{ActiveAgreement, Expired, NAMESPACE, SignaturesError, SignedAgreement, sign};
 pub use standing::{Spent, Standing, WHY_SO_MANY, concerns, left, runs, shown, shown_at};
 pub use succession::Succession;

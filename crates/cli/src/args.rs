@@ -18,7 +18,7 @@ use incamera_types::{AnalystName, DatasetName, IdKind, PartyName, PurposeName, Q
 
 pub use drivers::{Evidence, EvidenceTrust, QueryToken};
 
-pub use asking::{QueryCheck, QueryRun};
+pub use asking::{QueryCheck, QueryRun, QueryTemplate};
 
 pub use exports::Exports;
 
@@ -516,6 +516,8 @@ pub enum Query {
     Check(QueryCheck),
     /// Ask: attest the room, sign the request, show the answer.
     Run(QueryRun),
+    /// List questions that many parties have, or write one as a section of an agreement.
+    Template(QueryTemplate),
     /// Make a token, with which database drivers ask in the analyst's name for a while.
     Token(QueryToken),
 }

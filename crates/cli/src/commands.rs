@@ -19,6 +19,7 @@ mod own_data;
 mod parameters;
 mod practice;
 mod query;
+mod query_template;
 mod register;
 mod rewrite;
 mod ring;
@@ -77,6 +78,7 @@ pub fn run(command: Command, printer: &Printer) -> Done {
             Query::Check(arguments) => query::check_worst(&arguments, printer),
             Query::Run(arguments) if arguments.practice => practice::run(&arguments, printer),
             Query::Run(arguments) => query::run(&arguments, printer),
+            Query::Template(arguments) => query_template::run(&arguments, printer),
             Query::Token(arguments) => drivers::token(&arguments, printer),
         },
         Command::Evidence(Evidence::Trust(arguments)) => drivers::trust(&arguments, printer),

@@ -74,3 +74,28 @@ pub struct QueryRun {
     #[arg(value_name = "NAME=VALUE")]
     pub params: Vec<String>,
 }
+
+/// Arguments of `query template`.
+#[derive(Debug, Args)]
+#[command(after_long_help = TEMPLATE)]
+pub struct QueryTemplate {
+    /// The template; all are listed where none is named.
+    pub template: Option<String>,
+    /// What stands in its blanks: KEY=VALUE. Without any, the template says what it needs.
+    #[arg(value_name = "KEY=VALUE")]
+    pub values: Vec<String>,
+    /// The agreement that the section is for: data sets, columns and types are looked up in it,
+    /// and the section is printed only if the query would be accepted there.
+    #[arg(long, short, value_name = "FILE")]
+    pub agreement: Option<PathBuf>,
+}
+
+const TEMPLATE: &str = "\
+Examples:
+  incamera query template
+  incamera query template reach
+  incamera query template reach exposures=mailing campaigns=discovered campaigns_a_person=5 \\
+      purpose=measurement analysts=mailer/ana receivers=shop,mailer --agreement draft.toml >> draft.toml
+
+Nothing is asked and nothing spent: the section counts once every party has signed the agreement
+that it stands in.";

@@ -118,6 +118,7 @@ fn the_commands_are_those_of_the_design() {
         "data inspect",
         "query explain",
         "query run",
+        "query template",
     ] {
         assert!(found.contains(wanted), "there is no `incamera {wanted}`");
     }

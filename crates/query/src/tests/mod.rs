@@ -22,6 +22,7 @@ mod rows;
 mod sealed;
 mod swapped;
 mod tables;
+mod templates;
 mod twin;
 mod windows;
 
