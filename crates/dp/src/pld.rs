@@ -14,6 +14,7 @@
 //!
 //! | step | how |
 //! |---|---|
+//! | many kinds | Gaussians are added up exactly; of very many kinds each is rounded to one that dominates it (`gather`) |
 //! | worst pair | noise around the sensitivity against noise around zero dominates every smaller sensitivity; with sampling, both directions are composed apart and the worse one is reported |
 //! | grid | connecting the dots; masses rounded by what they can be off (`discrete`) |
 //! | tails | what is beyond reach counts as lost without bound |
@@ -36,6 +37,7 @@
 mod accountant;
 mod discrete;
 mod fft;
+mod gather;
 mod mechanism;
 mod plan;
 mod spectrum;
@@ -46,7 +48,8 @@ pub use mechanism::Mechanism;
 use incamera_types::{Delta, Epsilon};
 
 use crate::DpError;
-use discrete::{Discrete, Side};
+use discrete::Side;
+use gather::{Parts, add, count, gathered};
 use plan::{Aim, Cumulants, Plan, Question};
 use spectrum::Spectrum;
 
@@ -59,7 +62,7 @@ const EPSILON_MARGIN: f64 = 1e-9;
 /// the work is done when a question is asked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pld {
-    parts: Vec<(Mechanism, u64)>,
+    parts: Parts,
 }
 
 impl Pld {
@@ -67,7 +70,7 @@ impl Pld {
     #[must_use]
     pub fn of(mechanism: &Mechanism) -> Self {
         Self {
-            parts: vec![(*mechanism, 1)],
+            parts: Parts::from([(*mechanism, 1)]),
         }
     }
 
@@ -75,8 +78,8 @@ impl Pld {
     #[must_use]
     pub fn compose(&self, other: &Self) -> Self {
         let mut parts = self.parts.clone();
-        for &(mechanism, count) in &other.parts {
-            add(&mut parts, mechanism, count);
+        for (mechanism, &count) in &other.parts {
+            add(&mut parts, *mechanism, count);
         }
         Self { parts }
     }
@@ -84,11 +87,11 @@ impl Pld {
     /// The loss of the same thing `count` times.
     #[must_use]
     pub fn self_compose(&self, count: u64) -> Self {
-        let times = |&(mechanism, own): &(Mechanism, u64)| (mechanism, own.saturating_mul(count));
-        let parts = self.parts.iter().map(times);
-        Self {
-            parts: parts.filter(|&(_, count)| count > 0).collect(),
+        let mut parts = Parts::new();
+        for (mechanism, &own) in &self.parts {
+            add(&mut parts, *mechanism, own.saturating_mul(count));
         }
+        Self { parts }
     }
 
     /// The smallest epsilon that is sure at `delta`, rounded up.
@@ -130,41 +133,19 @@ impl Pld {
     }
 
     fn spectrum(&self, side: Side, question: Question, aim: Aim) -> Result<Spectrum, DpError> {
+        let parts = gathered(&self.parts);
         let mut cumulants = Cumulants::none();
-        for (mechanism, count) in &self.parts {
-            cumulants.add(&Cumulants::of(mechanism, side), *count as f64);
-        }
-        let plan = Plan::new(&cumulants, question, aim, count(&self.parts), 1.0)?;
+        cumulants.add_all(&parts, side);
+        let plan = Plan::new(&cumulants, question, aim, count(&parts), 1.0)?;
         let mut spectrum = Spectrum::new(plan);
-        for (mechanism, count) in &self.parts {
-            spectrum.multiply(&Discrete::of(mechanism, side, plan.grid), *count);
-        }
+        spectrum.multiply_all(&parts, side);
         Ok(spectrum)
     }
 }
 
-/// Adds a mechanism to a list in which no two are the same.
-fn add(parts: &mut Vec<(Mechanism, u64)>, mechanism: Mechanism, count: u64) {
-    if count == 0 {
-        return;
-    }
-    match parts.iter_mut().find(|(known, _)| *known == mechanism) {
-        Some((_, times)) => *times = times.saturating_add(count),
-        None => parts.push((mechanism, count)),
-    }
-}
-
-fn count(parts: &[(Mechanism, u64)]) -> f64 {
-    parts
-        .iter()
-        .map(|(_, count)| *count as f64)
-        .sum::<f64>()
-        .max(1.0)
-}
-
 /// The directions that have to be looked at.
-fn sides(parts: &[(Mechanism, u64)]) -> &'static [Side] {
-    if parts.iter().any(|(mechanism, _)| mechanism.is_sampled()) {
+fn sides(parts: &Parts) -> &'static [Side] {
+    if parts.keys().any(Mechanism::is_sampled) {
         &[Side::Remove, Side::Add]
     } else {
         &[Side::Remove]

@@ -2,10 +2,11 @@
 
 use incamera_types::{Delta, Epsilon};
 
-use super::discrete::{Discrete, Side};
+use super::discrete::Side;
+use super::gather::{Parts, add, count, gathered};
 use super::plan::{Aim, Cumulants, Plan, Question};
 use super::spectrum::Spectrum;
-use super::{Mechanism, add, count, epsilon_up, found, sides, some};
+use super::{Mechanism, epsilon_up, found, sides, some};
 use crate::DpError;
 
 /// A window is planned for a composition this much larger, and made anew when it is outgrown:
@@ -18,7 +19,7 @@ const GROWTH: f64 = 1.3;
 #[derive(Debug)]
 pub struct Accountant {
     delta: Delta,
-    parts: Vec<(Mechanism, u64)>,
+    parts: Parts,
     remove: Direction,
     add: Direction,
 }
@@ -31,7 +32,7 @@ struct Direction {
     aim: Aim,
     spectrum: Option<Spectrum>,
     /// What stands in the cumulants and not yet in the spectrum.
-    waiting: Vec<(Mechanism, u64)>,
+    waiting: Parts,
 }
 
 impl Accountant {
@@ -40,7 +41,7 @@ impl Accountant {
     pub fn new(delta: Delta) -> Self {
         Self {
             delta,
-            parts: Vec::new(),
+            parts: Parts::new(),
             remove: Direction::new(Side::Remove),
             add: Direction::new(Side::Add),
         }
@@ -82,7 +83,7 @@ impl Direction {
             cumulants: Cumulants::none(),
             aim: Aim::FIRST,
             spectrum: None,
-            waiting: Vec::new(),
+            waiting: Parts::new(),
         }
     }
 
@@ -90,7 +91,7 @@ impl Direction {
         add(&mut self.waiting, *mechanism, count);
     }
 
-    fn epsilon(&mut self, parts: &[(Mechanism, u64)], delta: f64) -> Result<f64, DpError> {
+    fn epsilon(&mut self, parts: &Parts, delta: f64) -> Result<f64, DpError> {
         loop {
             let spectrum = self.brought_up(parts, delta)?;
             let found = found(spectrum, delta);
@@ -110,28 +111,26 @@ impl Direction {
     }
 
     /// The product of everything.
-    fn brought_up(&mut self, parts: &[(Mechanism, u64)], delta: f64) -> Result<&Spectrum, DpError> {
-        let waiting = std::mem::take(&mut self.waiting);
-        for (mechanism, count) in &waiting {
-            let own = Cumulants::of(mechanism, self.side);
-            self.cumulants.add(&own, *count as f64);
-        }
+    fn brought_up(&mut self, parts: &Parts, delta: f64) -> Result<&Spectrum, DpError> {
+        let waiting = gathered(&std::mem::take(&mut self.waiting));
+        self.cumulants.add_all(&waiting, self.side);
         let held = self.spectrum.take();
         let held = held.filter(|s| s.plan().holds(&self.cumulants, self.aim, delta));
-        let (mut spectrum, missing) = match held {
-            Some(spectrum) => (spectrum, waiting.as_slice()),
-            None => (self.planned(count(parts), delta)?, parts),
+        let spectrum = match held {
+            Some(mut spectrum) => {
+                spectrum.multiply_all(&waiting, self.side);
+                spectrum
+            }
+            None => self.anew(&gathered(parts), delta)?,
         };
-        for (mechanism, count) in missing {
-            let loss = Discrete::of(mechanism, self.side, spectrum.grid());
-            spectrum.multiply(&loss, *count);
-        }
         Ok(self.spectrum.insert(spectrum))
     }
 
-    fn planned(&self, count: f64, delta: f64) -> Result<Spectrum, DpError> {
+    fn anew(&self, parts: &Parts, delta: f64) -> Result<Spectrum, DpError> {
         let question = Question::Epsilon(delta);
-        let plan = Plan::new(&self.cumulants, question, self.aim, count, GROWTH)?;
-        Ok(Spectrum::new(plan))
+        let plan = Plan::new(&self.cumulants, question, self.aim, count(parts), GROWTH)?;
+        let mut spectrum = Spectrum::new(plan);
+        spectrum.multiply_all(parts, self.side);
+        Ok(spectrum)
     }
 }

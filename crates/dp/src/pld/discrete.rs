@@ -135,6 +135,7 @@ impl Discrete {
 
     fn take_atoms(&mut self, mechanism: &Mechanism, side: Side) {
         let sampled = mechanism.sampled;
+        let grow = libm::expm1(self.grid.step());
         for atom in mechanism.noise.atoms() {
             let masses = Masses {
                 a: atom.a,
@@ -145,15 +146,15 @@ impl Discrete {
             let (p, p_error, _, _) = side.masses(sampled, &masses);
             let loss = side.loss(sampled, atom.loss);
             let off = atom.error + 8.0 * UNIT_ROUNDOFF * (1.0 + loss.abs());
-            self.split(p + p_error, loss + off);
+            self.split(p + p_error, loss + off, grow);
         }
     }
 
-    /// Mass at one value of the loss.
-    fn split(&mut self, mass: f64, loss: f64) {
+    /// Mass at one value of the loss; `grow` is e^step - 1.
+    fn split(&mut self, mass: f64, loss: f64, grow: f64) {
         let index = self.grid.below(loss);
         let up = self.grid.at(index + 1) - loss;
-        let share = libm::expm1(up) / libm::expm1(self.grid.step());
+        let share = libm::expm1(up) / grow;
         let low = mass * (share * (1.0 - 8.0 * UNIT_ROUNDOFF)).clamp(0.0, 1.0);
         self.put(index, low, mass - low);
     }

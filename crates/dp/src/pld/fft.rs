@@ -16,6 +16,9 @@ use std::ops::{Add, Mul, Sub};
 /// Half of the distance from 1 to the next number.
 pub(super) const UNIT_ROUNDOFF: f64 = f64::EPSILON / 2.0;
 
+/// Sums that run side by side.
+const LANES: usize = 4;
+
 /// A complex number.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Complex {
@@ -30,7 +33,7 @@ impl Complex {
         (self.re * self.re + self.im * self.im).sqrt()
     }
 
-    fn conjugate(self) -> Self {
+    pub fn conjugate(self) -> Self {
         Self {
             re: self.re,
             im: -self.im,
@@ -109,6 +112,43 @@ impl Fft {
         8.0 * UNIT_ROUNDOFF * (self.stages.len() as f64 + 2.0)
     }
 
+    /// One coefficient of values that stand at `first` and after, taken modulo the length.
+    pub fn coefficient(&self, values: &[f64], first: usize, frequency: usize) -> Complex {
+        let mask = (1usize << self.stages.len()) - 1;
+        let mut at = first.wrapping_mul(frequency) & mask;
+        let mut sums = [Complex::default(); LANES];
+        for chunk in values.chunks(LANES) {
+            for (sum, value) in sums.iter_mut().zip(chunk) {
+                let root = self.root(at);
+                sum.re += value * root.re;
+                sum.im += value * root.im;
+                at = (at + frequency) & mask;
+            }
+        }
+        sums.into_iter().fold(Complex::default(), Add::add)
+    }
+
+    /// How far [`Self::coefficient`] can be off, per sum of that many values' magnitudes: a
+    /// root is off by 2u, a product by u, and each sum has a lane's share of the terms.
+    pub fn coefficient_error(values: usize) -> f64 {
+        2.0 * UNIT_ROUNDOFF * (values.div_ceil(LANES) as f64 + LANES as f64 + 4.0)
+    }
+
+    /// exp(-2 pi i k / length).
+    fn root(&self, k: usize) -> Complex {
+        let half = self.stages.first().map_or(1, Vec::len);
+        let root = self
+            .stages
+            .first()
+            .and_then(|stage| stage.get(k & (half - 1)));
+        let root = root.copied().unwrap_or(Complex::ONE);
+        if k < half {
+            root
+        } else {
+            Complex::default() - root
+        }
+    }
+
     /// From values to coefficients in bit-reversed order, in place.
     pub fn forward(&self, data: &mut [Complex]) {
         for stage in &self.stages {
@@ -165,6 +205,25 @@ mod tests {
             let sum: f64 = before.iter().map(|v| v.re).sum();
             for (a, b) in before.iter().zip(&data) {
                 assert!((*a - *b).magnitude() <= 2.0 * fft.error() * sum);
+            }
+        }
+    }
+
+    #[test]
+    fn one_coefficient_is_the_transforms() {
+        let (fft, log_length) = (Fft::new(8), 8);
+        for (first, length) in [(0, 3), (250, 17), (77, 256)] {
+            let short: Vec<f64> = values(length).iter().map(|v| v.re).collect();
+            let mut data = vec![Complex::default(); 256];
+            for (at, value) in short.iter().enumerate() {
+                data[(first + at) % 256].re += value;
+            }
+            fft.forward(&mut data);
+            let error = (fft.error() + Fft::coefficient_error(length)) * short.iter().sum::<f64>();
+            for frequency in 0..256usize {
+                let there = data[frequency.reverse_bits() >> (usize::BITS - log_length)];
+                let here = fft.coefficient(&short, first, frequency);
+                assert!((there - here).magnitude() <= error, "{first} {frequency}");
             }
         }
     }

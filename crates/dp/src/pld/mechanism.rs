@@ -1,5 +1,7 @@
 //! Mechanisms whose privacy loss is known exactly, and the masses of that loss.
 
+use std::cmp::Ordering;
+
 use num_bigint::BigUint;
 use num_traits::ToPrimitive;
 
@@ -11,7 +13,7 @@ const REACH: f64 = 12.0;
 /// Mass that is counted as lost without bound for what is beyond all reaches.
 pub(super) const BEYOND: f64 = 1e-30;
 /// The largest sensitivity over deviation: beyond, epsilon is several hundred.
-const MAX_RATIO: f64 = 25.0;
+pub(super) const MAX_RATIO: f64 = 25.0;
 /// The largest epsilon of Laplace noise and of pure mechanisms.
 const MAX_PURE: f64 = 500.0;
 /// Discrete Gaussian noise of more values than this is taken by intervals, not one by one.
@@ -22,7 +24,7 @@ const MAX_ATOMS: f64 = 1_048_576.0;
 /// The pair (A, B) is the noise around the sensitivity and around zero. It dominates every
 /// smaller sensitivity, because the noises' logarithms are concave: the best test is "at least
 /// t" for some t, and its power grows with the shift.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Mechanism {
     pub(super) noise: Noise,
     /// The sampling probability.
@@ -54,6 +56,12 @@ pub(super) enum Noise {
     /// Nothing but a probability of revealing all.
     Lost {
         probability: f64,
+    },
+    /// What another mechanism's masses may be off by: ln of P's and of Q's, and the mass of
+    /// what is beyond reach.
+    Off {
+        by: f64,
+        beyond: f64,
     },
 }
 
@@ -101,7 +109,7 @@ fn at_most(value: f64, most: f64) -> Result<f64, DpError> {
 }
 
 impl Mechanism {
-    fn of(noise: Noise) -> Self {
+    pub(super) fn of(noise: Noise) -> Self {
         Self {
             noise,
             sampled: 1.0,
@@ -194,12 +202,106 @@ impl Mechanism {
         self.sampled < 1.0
     }
 
+    /// Sensitivity over sigma, of a Gaussian without sampling; and of one of many whole
+    /// numbers, how far its masses are off from the normal ones.
+    pub(super) fn as_gaussian(&self) -> Option<(f64, f64)> {
+        match self.noise {
+            _ if self.is_sampled() => None,
+            Noise::Gaussian { ratio } => Some((ratio, 0.0)),
+            Noise::DiscreteGaussian { sigma, sensitivity } if !one_by_one(sigma, sensitivity) => {
+                let ratio = sensitivity / sigma;
+                Some((ratio, midpoint_error(sigma, ratio)))
+            }
+            _ => None,
+        }
+    }
+
+    /// A mechanism that dominates this one, of so many for each factor of e in a parameter.
+    pub(super) fn coarser(&self, fine: f64) -> Self {
+        match self.noise {
+            Noise::DiscreteGaussian { .. } => *self,
+            _ => self.rough(fine),
+        }
+    }
+
+    /// One with a little more loss, or of the discrete Gaussian nearly so.
+    pub(super) fn rough(&self, fine: f64) -> Self {
+        let up = |value: f64, most: f64| {
+            let raised = libm::exp((libm::log(value) * fine).ceil() / fine);
+            raised.max(value).min(most)
+        };
+        let down = |value: f64| {
+            let lowered = libm::exp((libm::log(value) * fine).floor() / fine);
+            lowered.min(value)
+        };
+        let noise = match self.noise {
+            Noise::Gaussian { ratio } => Noise::Gaussian {
+                ratio: up(ratio, MAX_RATIO),
+            },
+            Noise::Laplace { epsilon } => Noise::Laplace {
+                epsilon: up(epsilon, MAX_PURE),
+            },
+            Noise::Pure { epsilon } => Noise::Pure {
+                epsilon: up(epsilon, MAX_PURE),
+            },
+            Noise::DiscreteLaplace { scale, sensitivity } => Noise::DiscreteLaplace {
+                scale: down(scale).max(sensitivity / MAX_PURE),
+                sensitivity,
+            },
+            Noise::DiscreteGaussian { sigma, sensitivity } => Noise::DiscreteGaussian {
+                sigma: down(sigma).max(sensitivity / MAX_RATIO),
+                sensitivity,
+            },
+            Noise::Lost { .. } | Noise::Off { .. } => self.noise,
+        };
+        let sampled = up(self.sampled, 1.0);
+        Self { noise, sampled }
+    }
+
+    /// Which noise, and its numbers: none is negative, so that their bits are in order.
+    fn key(&self) -> (u8, [u64; 3]) {
+        let (kind, one, other) = match self.noise {
+            Noise::Gaussian { ratio } => (0, ratio, 0.0),
+            Noise::Laplace { epsilon } => (1, epsilon, 0.0),
+            Noise::DiscreteGaussian { sigma, sensitivity } => (2, sigma, sensitivity),
+            Noise::DiscreteLaplace { scale, sensitivity } => (3, scale, sensitivity),
+            Noise::Pure { epsilon } => (4, epsilon, 0.0),
+            Noise::Lost { probability } => (5, probability, 0.0),
+            Noise::Off { by, beyond } => (6, by, beyond),
+        };
+        // Adding zero makes one of the two zeros.
+        let bits = |value: f64| (value + 0.0).to_bits();
+        (kind, [bits(one), bits(other), bits(self.sampled)])
+    }
+
     /// The probability of revealing all: what is beyond reach, and what is lost.
     pub(super) fn infinity(&self) -> f64 {
         match self.noise {
             Noise::Lost { probability } => probability,
+            Noise::Off { beyond, .. } => beyond,
             _ => BEYOND,
         }
+    }
+}
+
+impl PartialEq for Mechanism {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Mechanism {}
+
+/// An order without a meaning, in which equal mechanisms meet.
+impl Ord for Mechanism {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Mechanism {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -214,6 +316,7 @@ impl Noise {
                 (-sensitivity / scale, sensitivity / scale)
             }
             Self::Lost { .. } => (0.0, 0.0),
+            Self::Off { by, .. } => (0.0, 2.0 * by),
         }
     }
 
@@ -249,6 +352,12 @@ impl Noise {
                 }
             }
             Self::Lost { probability } => vec![nothing(1.0 - probability)],
+            Self::Off { by, .. } => vec![Atom {
+                loss: 2.0 * by,
+                error: 0.0,
+                a: libm::exp(by),
+                b: libm::exp(-by),
+            }],
         }
     }
 
@@ -261,7 +370,7 @@ impl Noise {
             Self::DiscreteGaussian { sigma, sensitivity } => {
                 sensitivity > 0.0 && !one_by_one(sigma, sensitivity)
             }
-            Self::Pure { .. } | Self::Lost { .. } => false,
+            Self::Pure { .. } | Self::Lost { .. } | Self::Off { .. } => false,
         }
     }
 
@@ -281,7 +390,7 @@ impl Noise {
             Self::DiscreteGaussian { sigma, sensitivity } => {
                 discrete_gaussian_between(low, high, sigma, sensitivity)
             }
-            Self::Pure { .. } | Self::Lost { .. } => Masses::default(),
+            Self::Pure { .. } | Self::Lost { .. } | Self::Off { .. } => Masses::default(),
         }
     }
 }
@@ -408,16 +517,21 @@ fn gaussian_atoms(sigma: f64, sensitivity: f64) -> Vec<Atom> {
     steps(-reach, sensitivity + reach).map(atom).collect()
 }
 
-/// The whole numbers of an interval as the normal mass between their midpoints.
+/// How far the normal mass around a whole number can be off from that number's, relatively.
 ///
 /// At x = z sigma, with z at most REACH + ratio, the midpoint rule is off by at most
 /// (z² + 1)/(24 sigma²) relatively, and the sum of all masses by exp(-2 pi² sigma²).
+fn midpoint_error(sigma: f64, ratio: f64) -> f64 {
+    ((REACH + ratio) * (REACH + ratio) + 2.0) / (20.0 * sigma * sigma)
+}
+
+/// The whole numbers of an interval as the normal mass between their midpoints.
 fn discrete_gaussian_between(low: f64, high: f64, sigma: f64, sensitivity: f64) -> Masses {
     let ratio = sensitivity / sigma;
     let place = |loss: f64| (loss * sigma / ratio + sensitivity / 2.0).floor();
     let edge = |loss: f64| (place(loss) + 0.5) / sigma;
     let mut masses = gaussian_between(edge(low), edge(high), ratio);
-    let off = ((REACH + ratio) * (REACH + ratio) + 2.0) / (20.0 * sigma * sigma);
+    let off = midpoint_error(sigma, ratio);
     masses.a_error += masses.a * off;
     masses.b_error += masses.b * off;
     masses

@@ -3,6 +3,7 @@
 //! Nothing here decides whether the result is an upper bound. A bad plan gives a loose result.
 
 use super::discrete::{Discrete, Grid, Side, losses};
+use super::gather::{Parts, roughly};
 use super::mechanism::Mechanism;
 use crate::DpError;
 
@@ -88,6 +89,13 @@ impl Cumulants {
             *sum += more * count;
         }
         self.widest = self.widest.max(other.widest);
+    }
+
+    /// Adds those of mechanisms, of very many kinds nearly.
+    pub fn add_all(&mut self, parts: &Parts, side: Side) {
+        for (mechanism, count) in &roughly(parts) {
+            self.add(&Self::of(mechanism, side), *count as f64);
+        }
     }
 
     fn times(&self, factor: f64) -> Self {

@@ -30,6 +30,11 @@ fn gaussian(sigma: f64) -> Mechanism {
     Mechanism::gaussian(sigma, 1.0).unwrap()
 }
 
+/// A sample of all but one in 10^13: the closed forms hold, and it is not added up beforehand.
+fn apart(sigma: f64) -> Mechanism {
+    gaussian(sigma).sampled(1.0 - 1e-13).unwrap()
+}
+
 fn laplace(scale: f64) -> Mechanism {
     Mechanism::laplace(scale, 1.0).unwrap()
 }
@@ -61,13 +66,15 @@ fn gaussians_have_their_closed_form() {
                 if at > 100.0 || truth < 1e-14 {
                     continue;
                 }
-                let all = Pld::of(&gaussian(sigma)).self_compose(count);
-                let reported = all.delta_at(epsilon(at));
                 let truth = gaussian_delta(r, epsilon(at).to_f64());
-                assert!(
-                    is_tight(reported, truth),
-                    "{sigma} {count} {at}: {reported} {truth}"
-                );
+                for one in [gaussian(sigma), apart(sigma)] {
+                    let all = Pld::of(&one).self_compose(count);
+                    let reported = all.delta_at(epsilon(at));
+                    assert!(
+                        is_tight(reported, truth),
+                        "{sigma} {count} {at}: {reported} {truth}"
+                    );
+                }
             }
         }
     }
@@ -77,7 +84,7 @@ fn gaussians_have_their_closed_form() {
 fn small_deltas_are_as_exact_as_large_ones() {
     for power in [4, 8, 12, 15] {
         let wanted = 10f64.powi(-power);
-        let all = Pld::of(&gaussian(50.0)).self_compose(10_000);
+        let all = Pld::of(&apart(50.0)).self_compose(10_000);
         let reported = all.epsilon_at(delta(wanted)).unwrap().to_f64();
         assert!(gaussian_delta(2.0, reported) <= wanted, "{power}");
         assert!(gaussian_delta(2.0, reported * 0.999) > wanted, "{power}");
@@ -382,6 +389,66 @@ fn unsound_accountants_are_noticed() {
     assert!(one_side < removed * 0.99);
 }
 
+/// Laplace scales from 100 to 200, each another.
+fn distinct(count: u32) -> impl Iterator<Item = Mechanism> {
+    (0..count).map(move |at| laplace(100.0 + 100.0 * f64::from(at) / f64::from(count)))
+}
+
+fn all(mechanisms: impl Iterator<Item = Mechanism>) -> Pld {
+    mechanisms.fold(Pld::default(), |all, one| all.compose(&Pld::of(&one)))
+}
+
+/// Of very many kinds, each is rounded: never below, and at most by what the rounding can do.
+#[test]
+fn very_many_kinds_cost_little_more_than_they_do() {
+    // As many as are taken as they are, each twice, and three times as many once or twice.
+    let few = all(distinct(1500)).self_compose(2);
+    let many = all(distinct(3000));
+    let at = delta(1e-8);
+    let (few, many) = (few.epsilon_at(at).unwrap(), many.epsilon_at(at).unwrap());
+    let ratio = many.to_f64() / few.to_f64();
+    assert!((1.0..1.004).contains(&ratio), "{ratio}");
+    let mut running = Accountant::new(at);
+    distinct(3000).for_each(|one| running.add(&one, 1));
+    let running = running.epsilon().unwrap().to_f64() / few.to_f64();
+    assert!((1.0..1.004).contains(&running), "{running}");
+}
+
+#[test]
+fn a_rounded_mechanism_costs_no_less() {
+    let discrete = Mechanism::discrete_laplace(&ratio(1234, 100), &whole(3)).unwrap();
+    let pure = Mechanism::pure(0.1234).unwrap();
+    for one in [apart(3.21), laplace(3.21), discrete, pure] {
+        for sampled in [one, one.sampled(0.1234).unwrap_or(one)] {
+            let coarse = sampled.coarser(7.0);
+            assert_ne!(coarse, sampled);
+            let cost = |m: &Mechanism| Pld::of(m).self_compose(5).epsilon_at(delta(1e-6)).unwrap();
+            assert!(cost(&coarse) > cost(&sampled), "{sampled:?}");
+        }
+    }
+    let narrow = Mechanism::discrete_gaussian(&ratio(10, 1), &whole(3)).unwrap();
+    assert_eq!(narrow.coarser(7.0), narrow);
+}
+
+/// One Gaussian for many, of whatever sort, and no number of runs too large for it.
+#[test]
+fn gaussians_are_added_up() {
+    let sigma = 1u64 << 20;
+    let sigma2 = Ratio::whole(whole(sigma) * sigma);
+    let discrete = Mechanism::discrete_gaussian(&sigma2, &whole(sigma / 4)).unwrap();
+    let both = all([gaussian(4.0), apart(4.0), discrete].into_iter()).self_compose(3);
+    let parts = gathered(&both.parts);
+    assert_eq!(parts.len(), 3, "{parts:?}");
+    for at in [0.1, 1.0, 3.0] {
+        let truth = gaussian_delta(0.75, epsilon(at).to_f64());
+        assert!(is_tight(both.delta_at(epsilon(at)), truth), "{at}");
+    }
+    let parts = gathered(&Pld::of(&gaussian(0.05)).self_compose(1000).parts);
+    let (one, count) = parts.first_key_value().unwrap();
+    let (ratio, _) = one.as_gaussian().unwrap();
+    assert!(ratio <= 25.1 && ratio * ratio * *count as f64 >= 400_000.0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -389,7 +456,7 @@ proptest! {
     #[test]
     fn monotone(sigma in 2.0f64..50.0, count in 1u64..200, power in 4i32..12) {
         let cost = |sigma: f64, count, power: i32| {
-            let all = Pld::of(&gaussian(sigma)).self_compose(count);
+            let all = Pld::of(&apart(sigma)).self_compose(count);
             all.epsilon_at(delta(10f64.powi(-power))).unwrap().units()
         };
         let here = cost(sigma, count, power);
@@ -425,7 +492,7 @@ fn running_is_tight(sigmas: &[f64]) {
     let mut running = Accountant::new(delta(1e-7));
     let mut square = 0.0;
     for sigma in sigmas {
-        running.add(&gaussian(*sigma), 3);
+        running.add(&apart(*sigma), 3);
         square += 3.0 / (sigma * sigma);
         let r = f64::sqrt(square);
         let reported = running.epsilon().unwrap().to_f64();
