@@ -72,7 +72,7 @@ fn discrete_gaussian(at: f64) -> Mechanism {
 
 fn mixed(at: f64) -> Mechanism {
     let kinds = [gaussian, laplace, discrete_laplace, discrete_gaussian];
-    kinds[at as usize % kinds.len()](at)
+    kinds.get(at as usize % kinds.len()).unwrap()(at)
 }
 
 fn sampled(at: f64) -> Mechanism {

@@ -28,7 +28,7 @@ use num_bigint::{BigInt, BigUint};
 use num_traits::{One, ToPrimitive, Zero};
 
 use crate::{
-    Calibration, DpError, Mechanism, NoiseStream, Ratio, Sensitivity, discrete_gaussian,
+    Calibration, DpError, Mechanism, NoiseStream, Pld, Ratio, Sensitivity, discrete_gaussian,
     discrete_laplace, half_width_95, rho_of,
 };
 
@@ -114,6 +114,26 @@ impl Noise {
         match self {
             Self::Gaussian { sigma2 } => Mechanism::discrete_gaussian(sigma2, sensitivity),
             Self::Laplace { scale } => Mechanism::discrete_laplace(scale, sensitivity),
+        }
+    }
+}
+
+impl Noise {
+    /// The loss of numbers with this noise, of which one person changes at most `changed`.
+    ///
+    /// If all of those can change by the most that one can, that dominates every other change;
+    /// otherwise the sum of squares counts, which tells for Gaussian noise alone.
+    ///
+    /// # Errors
+    /// [`DpError::TooLittleNoise`], [`DpError::BadScale`].
+    pub fn loss(&self, sensitivity: &Sensitivity, changed: u64) -> Result<Pld, DpError> {
+        let most = sensitivity.linf();
+        let all_most = most * most * changed <= *sensitivity.l2_squared();
+        match self {
+            Self::Gaussian { sigma2 } if !all_most => {
+                Pld::of_vector(sigma2, sensitivity.l2_squared(), changed)
+            }
+            _ => Ok(Pld::of(&self.mechanism(most)?).self_compose(changed)),
         }
     }
 }

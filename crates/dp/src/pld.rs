@@ -46,8 +46,10 @@ pub use accountant::Accountant;
 pub use mechanism::Mechanism;
 
 use incamera_types::{Delta, Epsilon};
+use num_bigint::BigUint;
+use num_traits::ToPrimitive;
 
-use crate::DpError;
+use crate::{DpError, Ratio};
 use discrete::Side;
 use gather::{Parts, add, count, gathered};
 use plan::{Aim, Cumulants, Plan, Question};
@@ -72,6 +74,21 @@ impl Pld {
         Self {
             parts: Parts::from([(*mechanism, 1)]),
         }
+    }
+
+    /// Discrete Gaussian noise on whole numbers of which one person changes so many, the sum of
+    /// the squares of all changes at most `l2_squared`, by whatever numbers.
+    ///
+    /// # Errors
+    /// [`DpError::TooLittleNoise`] if there is so little that the numbers' being whole matters:
+    /// then only the numbers one by one tell; [`DpError::BadScale`].
+    pub fn of_vector(sigma2: &Ratio, l2_squared: &BigUint, changed: u64) -> Result<Self, DpError> {
+        let sigma = sigma2.to_f64().sqrt();
+        let l2 = l2_squared.to_f64().unwrap_or(f64::INFINITY).sqrt() * (1.0 + EPSILON_MARGIN);
+        let ratio = Mechanism::gaussian(sigma, l2)?;
+        let mut parts = Parts::from([(ratio, 1)]);
+        add(&mut parts, Mechanism::whole_numbers(sigma, l2)?, changed);
+        Ok(Self { parts })
     }
 
     /// The loss of both.

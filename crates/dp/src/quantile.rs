@@ -42,7 +42,7 @@ use incamera_types::{Epsilon, Rho};
 use num_bigint::BigUint;
 use num_traits::ToPrimitive;
 
-use crate::{Allowance, DpError, Noise, NoiseStream, Ratio, Sensitivity, choose};
+use crate::{Allowance, DpError, Mechanism, Noise, NoiseStream, Pld, Ratio, Sensitivity, choose};
 
 /// The quantile with `part` of `whole` values below: (1, 2) is the median.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,15 +158,20 @@ impl Quantiles {
         Ok(self.with(Method::Exponential { epsilon }, ranks))
     }
 
+    /// How one person can change the counts of a tree.
+    fn sensitivity(&self) -> Sensitivity {
+        let levels = tree::levels(self.width());
+        let (k, counts) = (BigUint::from(self.per_person), 2 * levels + 1);
+        Sensitivity::of_vector(&k * counts, &k * &k * counts, k)
+    }
+
     /// A noisy tree for all quantiles.
     ///
     /// # Errors
     /// [`DpError::NoShare`] for a `rho` of zero.
     pub fn tree(&self, rho: Rho) -> Result<QuantilePlan, DpError> {
         let levels = tree::levels(self.width());
-        let (k, counts) = (BigUint::from(self.per_person), 2 * levels + 1);
-        let sensitivity = Sensitivity::of_vector(&k * counts, &k * &k * counts, k);
-        let noise = choose(&sensitivity, Allowance::Zcdp(rho))?.noise;
+        let noise = choose(&self.sensitivity(), Allowance::Zcdp(rho))?.noise;
         let read = f64::from(levels) + 1.0;
         let ranks = noise.deviation() * (1.96 * read.sqrt() + 0.4 * read);
         Ok(self.with(Method::Tree { noise }, ranks))
@@ -193,6 +198,26 @@ impl QuantilePlan {
     #[must_use]
     pub fn ranks_95(&self) -> f64 {
         self.ranks
+    }
+
+    /// The loss of one release.
+    ///
+    /// # Errors
+    /// [`DpError::TooLittleNoise`], [`DpError::BadScale`].
+    pub fn loss(&self) -> Result<Pld, DpError> {
+        let question = &self.question;
+        match &self.method {
+            Method::Exponential { epsilon } => {
+                let one = Mechanism::exponential(epsilon.to_f64())?;
+                Ok(Pld::of(&one).self_compose(question.wanted.len() as u64))
+            }
+            Method::Tree { noise } => {
+                // The root, and on each level below it as many counts as values go and come.
+                let (levels, k) = (tree::levels(question.width()), question.per_person);
+                let changed = 1 + 2 * u64::from(levels) * u64::from(k);
+                noise.loss(&question.sensitivity(), changed)
+            }
+        }
     }
 
     /// The quantiles, in the order asked for. Values out of the domain are clamped to it, in

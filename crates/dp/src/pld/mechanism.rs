@@ -19,6 +19,9 @@ const MAX_PURE: f64 = 500.0;
 /// Discrete Gaussian noise of more values than this is taken by intervals, not one by one.
 const MAX_ATOMS: f64 = 1_048_576.0;
 
+/// The most that whole numbers may be off from the normal masses.
+const MOST_OFF: f64 = 1e-3;
+
 /// One mechanism: noise of a scale on a sensitivity, perhaps on a Poisson sample.
 ///
 /// The pair (A, B) is the noise around the sensitivity and around zero. It dominates every
@@ -51,6 +54,10 @@ pub(super) enum Noise {
     },
     /// Whatever is epsilon-private: randomised response is the worst of these.
     Pure {
+        epsilon: f64,
+    },
+    /// The logarithms of whose ratios lie in a range of this length: the exponential mechanism.
+    Ranged {
         epsilon: f64,
     },
     /// Nothing but a probability of revealing all.
@@ -167,6 +174,21 @@ impl Mechanism {
         Ok(Self::of(Noise::Pure { epsilon }))
     }
 
+    /// An exponential mechanism, or anything else in which ln(P/Q) lies in a range of length
+    /// epsilon, wherever that begins.
+    ///
+    /// The worst for a range up to t is randomised response with losses t and t - epsilon; over
+    /// all t, delta at x is at most (sqrt(E) - sqrt(X))²/(E - 1), with E = e^epsilon and X = e^x
+    /// (Dong, Durfee, Rogers 2020). That is convex in X, so some pair has just this delta
+    /// everywhere, and dominates (Zhu, Dong, Wang 2022).
+    ///
+    /// # Errors
+    /// [`DpError::BadScale`], [`DpError::TooLittleNoise`].
+    pub fn exponential(epsilon: f64) -> Result<Self, DpError> {
+        let epsilon = at_most(sensitivity_of(epsilon)?, MAX_PURE)?;
+        Ok(Self::of(Noise::Ranged { epsilon }))
+    }
+
     /// Something that reveals all with this probability and nothing otherwise, such as a
     /// threshold that only one person's key can pass.
     ///
@@ -200,6 +222,13 @@ impl Mechanism {
     /// Whether A against B and B against A differ.
     pub(super) fn is_sampled(&self) -> bool {
         self.sampled < 1.0
+    }
+
+    /// What discrete Gaussian noise on one number is off by from the continuous one.
+    pub(super) fn whole_numbers(sigma: f64, most: f64) -> Result<Self, DpError> {
+        let by = midpoint_error(sigma, at_most(most / positive(sigma)?, MAX_RATIO)?);
+        let by = at_most(by, MOST_OFF)?;
+        Ok(Self::of(Noise::Off { by, beyond: BEYOND }))
     }
 
     /// Sensitivity over sigma, of a Gaussian without sampling; and of one of many whole
@@ -252,6 +281,9 @@ impl Mechanism {
                 sigma: down(sigma).max(sensitivity / MAX_RATIO),
                 sensitivity,
             },
+            Noise::Ranged { epsilon } => Noise::Ranged {
+                epsilon: up(epsilon, MAX_PURE),
+            },
             Noise::Lost { .. } | Noise::Off { .. } => self.noise,
         };
         let sampled = up(self.sampled, 1.0);
@@ -268,6 +300,7 @@ impl Mechanism {
             Noise::Pure { epsilon } => (4, epsilon, 0.0),
             Noise::Lost { probability } => (5, probability, 0.0),
             Noise::Off { by, beyond } => (6, by, beyond),
+            Noise::Ranged { epsilon } => (7, epsilon, 0.0),
         };
         // Adding zero makes one of the two zeros.
         let bits = |value: f64| (value + 0.0).to_bits();
@@ -311,7 +344,9 @@ impl Noise {
         match *self {
             Self::Gaussian { ratio } => gaussian_range(ratio),
             Self::DiscreteGaussian { sigma, sensitivity } => gaussian_range(sensitivity / sigma),
-            Self::Laplace { epsilon } | Self::Pure { epsilon } => (-epsilon, epsilon),
+            Self::Laplace { epsilon } | Self::Pure { epsilon } | Self::Ranged { epsilon } => {
+                (-epsilon, epsilon)
+            }
             Self::DiscreteLaplace { scale, sensitivity } => {
                 (-sensitivity / scale, sensitivity / scale)
             }
@@ -323,8 +358,8 @@ impl Noise {
     /// Losses with a mass of their own; everything else is [`Self::between`].
     pub fn atoms(&self) -> Vec<Atom> {
         match *self {
-            Self::Gaussian { ratio: 0.0 } => vec![nothing(1.0)],
-            Self::Gaussian { .. } => Vec::new(),
+            Self::Gaussian { ratio: 0.0 } | Self::Ranged { epsilon: 0.0 } => vec![nothing(1.0)],
+            Self::Gaussian { .. } | Self::Ranged { .. } => Vec::new(),
             Self::Laplace { epsilon } => {
                 let less = libm::exp(-epsilon) / 2.0;
                 ends(epsilon, 0.5, less)
@@ -365,7 +400,7 @@ impl Noise {
     pub fn has_intervals(&self) -> bool {
         match *self {
             Self::Gaussian { ratio } => ratio > 0.0,
-            Self::Laplace { epsilon } => epsilon > 0.0,
+            Self::Laplace { epsilon } | Self::Ranged { epsilon } => epsilon > 0.0,
             Self::DiscreteLaplace { sensitivity, .. } => sensitivity > 1.0,
             Self::DiscreteGaussian { sigma, sensitivity } => {
                 sensitivity > 0.0 && !one_by_one(sigma, sensitivity)
@@ -383,6 +418,9 @@ impl Noise {
             }
             Self::Laplace { epsilon } => {
                 laplace_between(low.max(-epsilon), high.min(epsilon), epsilon)
+            }
+            Self::Ranged { epsilon } => {
+                ranged_between(low.max(-epsilon), high.min(epsilon), epsilon)
             }
             Self::DiscreteLaplace { scale, sensitivity } => {
                 discrete_laplace_between(low, high, scale, sensitivity)
@@ -461,12 +499,24 @@ fn relative(a: f64, b: f64, exponent: f64) -> Masses {
 }
 
 fn laplace_between(low: f64, high: f64, epsilon: f64) -> Masses {
+    // Half of the density at the middle, on both sides.
+    exponential_between(low, high, epsilon, libm::exp(-epsilon / 2.0) / 2.0)
+}
+
+/// P(loss > x) = (E - sqrt(E X))/(E - 1) and Q(loss > x) = (sqrt(E/X) - 1)/(E - 1).
+fn ranged_between(low: f64, high: f64, epsilon: f64) -> Masses {
+    let size = libm::exp(epsilon / 2.0) / libm::expm1(epsilon);
+    exponential_between(low, high, epsilon, size)
+}
+
+/// `size` (e^(high/2) - e^(low/2)), and the same of -high and -low for B.
+fn exponential_between(low: f64, high: f64, epsilon: f64, size: f64) -> Masses {
     if low >= high {
         return Masses::default();
     }
-    let half = libm::expm1((high - low) / 2.0) / 2.0;
-    let a = libm::exp((low - epsilon) / 2.0) * half;
-    let b = libm::exp(-(high + epsilon) / 2.0) * half;
+    let half = libm::expm1((high - low) / 2.0) * size;
+    let a = libm::exp(low / 2.0) * half;
+    let b = libm::exp(-high / 2.0) * half;
     let mut masses = relative(a, b, epsilon);
     // The ends of a narrow interval are off by their own rounding.
     let narrow = 4.0 * UNIT_ROUNDOFF * epsilon.max(1.0) / (high - low);

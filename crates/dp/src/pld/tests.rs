@@ -133,6 +133,59 @@ fn pure_mechanisms_compose_to_their_sum_and_no_more() {
     );
 }
 
+/// The worst range of losses, at every epsilon: randomised response with losses t, t - epsilon.
+#[test]
+fn an_exponential_mechanism_is_as_bad_as_the_worst_range() {
+    for size in [0.1f64, 1.0, 3.0] {
+        let one = Pld::of(&Mechanism::exponential(size).unwrap());
+        for part in [0.0, 0.2, 0.5, 0.9] {
+            let at = epsilon(size * part);
+            let worst = |x: f64| {
+                let of = |t: f64| {
+                    let p = (size.exp() - t.exp()) / (size.exp() - 1.0);
+                    p * (1.0 - (x - t).exp())
+                };
+                (0..=100_000)
+                    .map(|i| of(size * f64::from(i) / 1e5))
+                    .fold(0.0, f64::max)
+            };
+            let reported = one.delta_at(at).to_f64();
+            let truth = worst(at.to_f64());
+            assert!(
+                (truth..=truth * 1.005 + 1e-12).contains(&reported),
+                "{size} {part}: {reported} {truth}"
+            );
+        }
+        // Less than what anything that is epsilon-private may cost.
+        let (ranged, pure) = (
+            one.self_compose(30),
+            Pld::of(&Mechanism::pure(size).unwrap()),
+        );
+        if size < 1.0 {
+            let cost = |all: &Pld| all.epsilon_at(delta(1e-6)).unwrap();
+            assert!(cost(&ranged) < cost(&pure.self_compose(30)));
+        }
+    }
+    let nothing = Pld::of(&Mechanism::exponential(0.0).unwrap());
+    assert!(nothing.epsilon_at(delta(1e-9)).unwrap() <= epsilon(1e-6));
+}
+
+#[test]
+fn a_vector_of_whole_numbers_costs_what_its_length_does() {
+    let sigma2 = Ratio::whole(whole(1_000_000));
+    let all = Pld::of_vector(&sigma2, &whole(250_000), 2).unwrap();
+    let truth = gaussian_delta(0.5, epsilon(1.0).to_f64());
+    let reported = all.delta_at(epsilon(1.0));
+    assert!(is_tight(reported, truth), "{reported} {truth}");
+    // Never below the numbers one by one, in whatever way the length is shared.
+    for (one, other) in [(500u64, 0u64), (400, 300), (353, 353)] {
+        let part = |d: u64| Pld::of(&Mechanism::discrete_gaussian(&sigma2, &whole(d)).unwrap());
+        assert!(part(one).compose(&part(other)).delta_at(epsilon(1.0)) <= reported);
+    }
+    let few = Pld::of_vector(&ratio(100, 1), &whole(2), 2);
+    assert_eq!(few, Err(DpError::TooLittleNoise));
+}
+
 /// Delta of a composition of discrete mechanisms by a sum over every outcome: each is a list of
 /// masses under P and under Q.
 fn slow_delta(parts: &[Vec<(f64, f64)>], epsilon: f64) -> f64 {
@@ -418,7 +471,8 @@ fn very_many_kinds_cost_little_more_than_they_do() {
 fn a_rounded_mechanism_costs_no_less() {
     let discrete = Mechanism::discrete_laplace(&ratio(1234, 100), &whole(3)).unwrap();
     let pure = Mechanism::pure(0.1234).unwrap();
-    for one in [apart(3.21), laplace(3.21), discrete, pure] {
+    let ranged = Mechanism::exponential(0.1234).unwrap();
+    for one in [apart(3.21), laplace(3.21), discrete, pure, ranged] {
         for sampled in [one, one.sampled(0.1234).unwrap_or(one)] {
             let coarse = sampled.coarser(7.0);
             assert_ne!(coarse, sampled);
