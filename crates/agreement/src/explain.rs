@@ -7,7 +7,8 @@ use incamera_types::{ColumnSpec, ColumnType, DatasetSpec, OtherText, PurposeSet}
 
 use crate::Agreement;
 use crate::model::{
-    Analysts, ConsentSource, GroupValues, MatchingMethod, PersonBounds, Purpose, Query, Reveals,
+    Analysts, Compare, CompareKind, ConsentSource, GroupValues, MatchingMethod, PersonBounds,
+    Purpose, Query, Reveals,
 };
 use crate::page::{Page, and};
 use crate::standing::{self, Standing};
@@ -285,11 +286,11 @@ fn question(page: &mut Page, agreement: &Agreement, query: &Query) {
             ratio.name, ratio.numerator, ratio.denominator
         ));
     }
-    if let Some(compare) = &query.compare {
-        page.sub_point(format_args!(
-            "compares {} of {} with that of {}",
-            compare.ratio, compare.group, compare.against
-        ));
+    for compare in &query.compare {
+        page.sub_point(compare_words(compare));
+    }
+    if query.sampling {
+        page.sub_point("takes its people as a sample of more like them, and says the sampling error of shares, averages and comparisons apart from the noise; the squares that averages need for that are part of the cost below");
     }
     page.sub_point(format_args!(
         "a run costs each of {}: {}",
@@ -299,6 +300,21 @@ fn question(page: &mut Page, agreement: &Agreement, query: &Query) {
     page.sub_point("in SQL:");
     for line in query.sql.trim_end().lines() {
         page.verbatim(line);
+    }
+}
+
+fn compare_words(compare: &Compare) -> String {
+    let (name, group, against) = (compare.of.name(), &compare.group, &compare.against);
+    let over = compare.strata.as_ref();
+    let over = over.map_or_else(String::new, |key| format!(", over the strata of {key}"));
+    match compare.kind {
+        CompareKind::Lift => format!("compares {name} of {group} with that of {against}"),
+        CompareKind::Difference => {
+            format!("shows the difference of {name} between {group} and {against}")
+        }
+        CompareKind::OddsRatio => {
+            format!("shows the odds ratio of {name} of {group} against {against}{over}")
+        }
     }
 }
 

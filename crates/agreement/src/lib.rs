@@ -42,9 +42,9 @@ pub use error::{AgreementError, Problem, Span};
 pub use explain::{explain, explain_with};
 pub use impact::{DatasetImpact, Remedy, impact};
 pub use model::{
-    Agreement, AnalystKey, Analysts, Ceiling, Compare, ConsentSource, GroupKey, GroupValues,
-    Matching, MatchingMethod, Party, PerPerson, PersonBounds, Purpose, Query, Ratio, Reveals,
-    RoomTerms, Terms,
+    Agreement, AnalystKey, Analysts, Ceiling, Compare, CompareKind, Compared, ConsentSource,
+    GroupKey, GroupValues, Matching, MatchingMethod, Party, PerPerson, PersonBounds, Purpose,
+    Query, Ratio, Reveals, RoomTerms, Terms,
 };
 pub use param::{Domain, Param};
 pub use query_template::{

@@ -273,8 +273,11 @@ pub struct Query {
     pub min_people: u64,
     /// Quotients of measures that the answer shows, in the file's order.
     pub ratios: Vec<Ratio>,
-    /// Two groups that the answer compares.
-    pub compare: Option<Compare>,
+    /// Groups that the answer compares, in the file's order.
+    pub compare: Vec<Compare>,
+    /// Whether the people are taken as a sample of more like them: the answer then says its
+    /// sampling error too, and averages are paid for it.
+    pub sampling: bool,
     pub(crate) loss: PrivacyLoss,
 }
 
@@ -380,16 +383,68 @@ pub struct Ratio {
     pub denominator: String,
 }
 
-/// A comparison of a ratio between two groups.
+/// A comparison of two groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Compare {
-    /// The ratio's name.
-    pub ratio: String,
+    /// How they are compared.
+    pub kind: CompareKind,
+    /// What of them is compared.
+    pub of: Compared,
     /// The group that is compared.
     pub group: String,
     /// The group that it is compared with.
     pub against: String,
+    /// The group key whose values are strata: the odds ratio is over all of them.
+    pub strata: Option<String>,
+}
+
+/// How two groups are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CompareKind {
+    /// By how much one exceeds the other, as a fraction of the other.
+    #[default]
+    Lift,
+    /// One less the other.
+    Difference,
+    /// The odds of one over those of the other.
+    OddsRatio,
+}
+
+impl CompareKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Lift, Self::Difference, Self::OddsRatio];
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lift => "lift",
+            Self::Difference => "difference",
+            Self::OddsRatio => "odds-ratio",
+        }
+    }
+}
+
+/// What of two groups is compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compared {
+    /// The ratio of this name.
+    Ratio(String),
+    /// The average of this name.
+    Average(String),
+}
+
+impl Compared {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Ratio(name) | Self::Average(name) => name,
+        }
+    }
 }
 
 /// An owner's ceiling inside this agreement.

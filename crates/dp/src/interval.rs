@@ -2,18 +2,18 @@
 //!
 //! # Claim
 //! Post-processing of released values and public variances: no privacy is spent and none
-//! can be lost, so floats are fine. The ranges cover the *noise*, not sampling error.
+//! can be lost, so floats are fine. The ranges cover the *noise*; sampling error, and how groups
+//! differ, are in [`effect`](crate::effect).
 //!
 //! | range | method |
 //! |---|---|
 //! | a value | quantile of the noise, exact mass where sigma is small |
 //! | a / b | Fieller (1954), independent errors |
-//! | (a / b) / (c / d) - 1 | normal error of the logarithm (delta method) |
-
+//!
 use std::fmt;
 
 /// The normal quantile of a two-sided 95 % range.
-const Z: f64 = 1.959_963_984_540_054;
+pub(crate) const Z: f64 = 1.959_963_984_540_054;
 
 /// A range at 95 %.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,13 +68,13 @@ pub struct Noisy {
 }
 
 impl Noisy {
-    fn variance(self) -> f64 {
+    pub(crate) fn variance(self) -> f64 {
         self.sigma * self.sigma
     }
 
-    /// Whether the number is above zero beyond its noise.
-    fn above_zero(self) -> bool {
-        self.value > Z * self.sigma
+    /// The low end of its 95 % range.
+    pub(crate) fn low(self) -> f64 {
+        self.value - Z * self.sigma
     }
 }
 
@@ -107,60 +107,6 @@ pub fn ratio_of(top: Noisy, bottom: Noisy, covariance: f64) -> Option<Interval> 
     Some(Interval {
         low: (middle - reach) / a,
         high: (middle + reach) / a,
-    })
-}
-
-/// By how much one ratio exceeds another, as a fraction of the other.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Lift {
-    /// The difference as a fraction: 0.124 for 12.4 % more.
-    pub value: f64,
-    /// Its range at 95 %.
-    pub interval: Interval,
-}
-
-/// What a lift's range says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// All of the range is above zero.
-    ClearlyAbove,
-    /// All of the range is below zero.
-    ClearlyBelow,
-    /// The range crosses zero.
-    NoClearDifference,
-}
-
-impl Lift {
-    /// What the range says.
-    #[must_use]
-    pub fn verdict(&self) -> Verdict {
-        if self.interval.low > 0.0 {
-            Verdict::ClearlyAbove
-        } else if self.interval.high < 0.0 {
-            Verdict::ClearlyBelow
-        } else {
-            Verdict::NoClearDifference
-        }
-    }
-}
-
-/// The lift of `top / bottom` over `other_top / other_bottom`, or `None` where one of the four
-/// is not above zero beyond its noise.
-#[must_use]
-pub fn lift(top: Noisy, bottom: Noisy, other_top: Noisy, other_bottom: Noisy) -> Option<Lift> {
-    let all = [top, bottom, other_top, other_bottom];
-    if !all.iter().all(|number| number.above_zero()) {
-        return None;
-    }
-    let quotient = (top.value / bottom.value) / (other_top.value / other_bottom.value);
-    let relative = |number: &Noisy| number.variance() / (number.value * number.value);
-    let reach = (Z * all.iter().map(relative).sum::<f64>().sqrt()).exp();
-    Some(Lift {
-        value: quotient - 1.0,
-        interval: Interval {
-            low: quotient / reach - 1.0,
-            high: quotient * reach - 1.0,
-        },
     })
 }
 
@@ -275,51 +221,15 @@ mod tests {
             let noise = discrete_gaussian(&sigma2, &mut stream).to_f64().unwrap();
             noisy(truth + noise, 50.0)
         };
-        let (mut plain, mut ratios, mut lifts) = (0, 0, 0);
+        let (mut plain, mut ratios) = (0, 0);
         for _ in 0..2000 {
-            let (a, b, c, d) = (add(1200.0), add(3000.0), add(1000.0), add(3100.0));
+            let (a, b) = (add(1200.0), add(3000.0));
             plain += usize::from((a.value - 1200.0).abs() <= half_width_95(50.0));
             ratios += usize::from(ratio(a, b).unwrap().holds(0.4));
-            let truth = 0.4 / (1000.0 / 3100.0) - 1.0;
-            lifts += usize::from(lift(a, b, c, d).unwrap().interval.holds(truth));
         }
-        for covered in [plain, ratios, lifts] {
+        for covered in [plain, ratios] {
             assert!((1850..=1950).contains(&covered), "{covered}");
         }
-    }
-
-    #[test]
-    fn verdicts() {
-        let clear = lift(
-            noisy(200.0, 1.0),
-            noisy(100.0, 1.0),
-            noisy(100.0, 1.0),
-            noisy(100.0, 1.0),
-        );
-        assert_eq!(clear.unwrap().verdict(), Verdict::ClearlyAbove);
-        let below = lift(
-            noisy(100.0, 1.0),
-            noisy(100.0, 1.0),
-            noisy(200.0, 1.0),
-            noisy(100.0, 1.0),
-        );
-        assert_eq!(below.unwrap().verdict(), Verdict::ClearlyBelow);
-        let open = lift(
-            noisy(101.0, 5.0),
-            noisy(100.0, 1.0),
-            noisy(100.0, 5.0),
-            noisy(100.0, 1.0),
-        );
-        assert_eq!(open.unwrap().verdict(), Verdict::NoClearDifference);
-        assert!(
-            lift(
-                noisy(1.0, 5.0),
-                noisy(100.0, 1.0),
-                noisy(100.0, 5.0),
-                noisy(100.0, 1.0)
-            )
-            .is_none()
-        );
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! | [`pld`] | what a fixed composition really costs | yes, rounded to the safe side |
 //! | [`quantile`] | quantiles of bounded values, and how many ranks they may be off | no, but for the ranks |
 //! | [`interval`] | what the noise means for a released number | yes: post-processing |
+//! | [`effect`] | how groups differ, with sampling error apart | yes: post-processing |
 //!
 //! Everything in the noise path is integers and exact rationals: floating-point noise leaks
 //! through its low bits (Mironov 2012), and floating-point sums have a larger sensitivity
@@ -18,6 +19,7 @@
 pub mod accounting;
 mod arithmetic;
 pub mod calibration;
+pub mod effect;
 pub mod interval;
 pub mod noise;
 pub mod pld;

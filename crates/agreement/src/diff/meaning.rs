@@ -111,6 +111,9 @@ fn of_query(rest: &[&str]) -> Option<&'static str> {
         ["weights", ..] => "the measure's share of the precision that epsilon buys",
         ["ratios", ..] => "a quotient that the answer shows",
         ["compare", ..] => "the two groups that the answer compares",
+        ["sampling"] => {
+            "whether people are taken as a sample, whose error the answer then says apart"
+        }
         ["epsilon"] => "what a run costs each owner read; more is less private",
         ["delta"] => "the probability with which nothing is promised, in each run",
         ["min_people"] => "the least noisy count of people that is shown",

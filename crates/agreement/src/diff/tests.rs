@@ -39,12 +39,12 @@ const FIELDS: &[(&str, &[&str])] = fields! {
     }
     Query {
         name, purpose, analysts, receivers, reads, sql, sql_at, params, rows, per_person, groups,
-        weights, epsilon, delta, min_people, ratios, compare, loss,
+        weights, epsilon, delta, min_people, ratios, compare, sampling, loss,
     }
     PerPerson { groups, measures }
     GroupKey { name, values }
     Ratio { name, numerator, denominator }
-    Compare { ratio, group, against }
+    Compare { kind, of, group, against, strata }
     Ceiling { budget, loss }
 };
 
@@ -148,7 +148,10 @@ const CASES: &[Case] = &[
     case(&["Query.ratios", "Ratio.name"], LIFT, "ratios = { rate =", "ratios = { share =", "query `lift` gains `ratios.share`: `buyers / people` (a quotient"),
     case(&["Ratio.numerator", "Ratio.denominator"], LIFT, "buyers / people", "people / buyers", "query `lift`: `ratios.rate` changes from `buyers / people` to `people / buyers` (a quotient"),
     case(&["Query.compare", "Compare.group", "Compare.against"], LIFT, "group = \"mailed\", against = \"not mailed\"", "group = \"not mailed\", against = \"mailed\"", "query `lift`: `compare.against` changes from `not mailed` to `mailed` (the two groups"),
-    case(&["Compare.ratio"], LIFT, "ratio = \"spend_per_person\"", "ratio = \"rate\"", "query `lift`: `compare.ratio` changes from `spend_per_person` to `rate` (the two groups"),
+    case(&["Query.sampling"], LIFT, "weights = {", "sampling = true\nweights = {", "query `lift` gains `sampling`: `true` (whether people"),
+    case(&["Compare.kind"], LIFT, "compare = { ratio", "compare = { kind = \"difference\", ratio", "query `lift` gains `compare.kind`: `difference` (the two groups"),
+    case(&["Compare.strata"], LIFT, "groups = { campaign_group = [\"mailed\", \"not mailed\"] }\nper_person = { groups = 1, spend = [0, 400] }\nweights = { people = 1, buyers = 1, spend = 8 }\nratios = { rate = \"buyers / people\", spend_per_person = \"spend / people\" }\ncompare = { ratio = \"spend_per_person\"", "groups = { campaign_group = [\"mailed\", \"not mailed\"], day = [\"2026-03-01\"] }\nper_person = { groups = 1, spend = [0, 400] }\nweights = { people = 1, buyers = 1, spend = 8 }\nratios = { rate = \"buyers / people\", spend_per_person = \"spend / people\" }\ncompare = { kind = \"odds-ratio\", strata = \"day\", ratio = \"rate\"", "query `lift` gains `compare.strata`: `day` (the two groups"),
+    case(&["Compare.of"], LIFT, "ratio = \"spend_per_person\"", "ratio = \"rate\"", "query `lift`: `compare.ratio` changes from `spend_per_person` to `rate` (the two groups"),
     case(&["Terms.budgets"], LIFT, "[budgets.mailer]\nepsilon = 8.0\ndelta = 1e-6\n", "", "the budget of party `mailer` is taken out"),
     case(&["Ceiling.budget"], LIFT, "epsilon = 8.0", "epsilon = 9", "the budget of party `shop`: `epsilon` rises from 8 to 9 (what all runs together"),
     case(&["Ceiling.budget"], LIFT, "delta = 1e-6", "delta = 1e-7", "the budget of party `shop`: `delta` falls from 1e-6 to 1e-7 (the probability"),

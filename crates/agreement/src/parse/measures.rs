@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use incamera_types::Decimal;
 
+use super::compare::{Speaks, compare};
 use crate::model::{Compare, GroupKey, GroupValues, PerPerson, PersonBounds, Ratio};
 use crate::reader::{Item, Named, Table};
 
@@ -23,11 +24,12 @@ pub(super) struct Measures {
     pub(super) groups: Vec<GroupKey>,
     pub(super) weights: BTreeMap<String, u32>,
     pub(super) ratios: Vec<Ratio>,
-    pub(super) compare: Option<Compare>,
+    pub(super) compare: Vec<Compare>,
+    pub(super) sampling: bool,
 }
 
 /// The lower-case words of an SQL text; `None` if there is none to look in.
-type Words = Option<BTreeSet<String>>;
+pub(super) type Words = Option<BTreeSet<String>>;
 
 fn words(sql: &str) -> BTreeSet<String> {
     let word = |c: char| !(c.is_alphanumeric() || c == '_');
@@ -59,9 +61,18 @@ pub(super) fn measures(table: &Table<'_>, sql: Option<&str>) -> Option<Measures>
             .zip(ratios.as_ref())
             .and_then(|(groups, ratios)| {
                 let ratios: Vec<_> = ratios.iter().map(|ratio| ratio.name.as_str()).collect();
-                compare(&item, groups, &ratios).map(Some)
+                let speaks = Speaks {
+                    groups,
+                    ratios: &ratios,
+                    words: &words,
+                };
+                compare(&item, &speaks)
             }),
-        None => Some(None),
+        None => Some(Vec::new()),
+    };
+    let sampling = match table.get("sampling") {
+        Some(item) => item.flag(),
+        None => Some(false),
     };
     Some(Measures {
         per_person: per_person?,
@@ -69,11 +80,12 @@ pub(super) fn measures(table: &Table<'_>, sql: Option<&str>) -> Option<Measures>
         weights: weights?,
         ratios: ratios?,
         compare: compare?,
+        sampling: sampling?,
     })
 }
 
 /// A name of an output column that occurs in the SQL.
-fn output(item: &Item<'_>, name: &str, words: &Words) -> Option<String> {
+pub(super) fn output(item: &Item<'_>, name: &str, words: &Words) -> Option<String> {
     let first = name
         .bytes()
         .next()
@@ -284,44 +296,12 @@ fn ratios(item: &Item<'_>, words: &Words) -> Option<Vec<Ratio>> {
     ratios.into_iter().collect()
 }
 
-fn compare(item: &Item<'_>, groups: &[GroupKey], ratios: &[&str]) -> Option<Compare> {
-    const HELP: &str = "write compare = { ratio = \"...\", group = \"...\", against = \"...\" }";
-    let table = item.table()?;
-    let [group] = groups else {
-        item.problem(
-            "`compare` needs exactly one declared group key",
-            "declare one, such as groups = { campaign_group = [\"mailed\", \"not mailed\"] }",
-        );
-        return None;
-    };
-    let ratio = one_of(&table, "ratio", ratios, HELP);
-    let Some(values) = group.declared() else {
-        item.problem(
-            "`compare` compares two declared groups, and these are discovered",
-            "declare their values, or leave `compare` out",
-        );
-        return None;
-    };
-    let values: Vec<_> = values.iter().map(String::as_str).collect();
-    let first = one_of(&table, "group", &values, HELP);
-    let against = one_of(&table, "against", &values, HELP);
-    table.close();
-    let (ratio, group, against) = (ratio?, first?, against?);
-    if group == against {
-        item.problem(
-            "`compare` compares a group with itself",
-            "name another in `against`",
-        );
-        return None;
-    }
-    Some(Compare {
-        ratio,
-        group,
-        against,
-    })
-}
-
-fn one_of(table: &Table<'_>, key: &'static str, choices: &[&str], help: &str) -> Option<String> {
+pub(super) fn one_of(
+    table: &Table<'_>,
+    key: &'static str,
+    choices: &[&str],
+    help: &str,
+) -> Option<String> {
     let item = table.need(key, help)?;
     let value = item.scalar()?;
     if !choices.contains(&value.as_str()) {

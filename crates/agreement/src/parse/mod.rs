@@ -4,6 +4,7 @@
 //! as it can. A section that could not be read is remembered by name, so that what refers to
 //! it is not reported again.
 
+mod compare;
 mod data;
 mod iri;
 mod measures;

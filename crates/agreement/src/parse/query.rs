@@ -67,6 +67,7 @@ fn query(named: &Named<'_, QueryName>, known: &Known<'_>) -> Option<Query> {
             weights,
             ratios,
             compare,
+            sampling,
         },
         budget,
     ) = (measures?, budget?);
@@ -88,6 +89,7 @@ fn query(named: &Named<'_, QueryName>, known: &Known<'_>) -> Option<Query> {
         min_people: min_people?,
         ratios,
         compare,
+        sampling,
         loss: loss?,
     })
 }
