@@ -257,6 +257,7 @@ impl Check<'_> {
         let people = drafts.iter().position(|draft| draft.people);
         let people = people.and_then(|at| made.get(at)).map(|made| made.first);
         measure::check_names(&made, &measures, self.query)?;
+        measure::check_compared(&made, &measures, people, self.query)?;
         self.needs_people(people)?;
         let plan = bounded(aggregate, unit, &keys, &drafts)?;
         let plan = ties::broken(plan).map_err(|e| syntax(&e))?;
@@ -408,12 +409,15 @@ impl Check<'_> {
         let of_ratios = query.ratios.iter();
         let of_ratios = of_ratios.flat_map(|ratio| [&ratio.numerator, &ratio.denominator]);
         let per_person = query.per_person.measures.keys();
-        let spoken: BTreeSet<&String> = per_person
+        let compared = query.compare.iter().map(|compare| compare.of.name());
+        let spoken: BTreeSet<&str> = per_person
             .chain(query.weights.keys())
             .chain(of_ratios)
+            .map(String::as_str)
+            .chain(compared)
             .collect();
         let name = |(given, expr): (&Vec<String>, &Expr)| {
-            let known = given.iter().find(|name| spoken.contains(name));
+            let known = given.iter().find(|name| spoken.contains(name.as_str()));
             known
                 .or(given.last())
                 .cloned()

@@ -5,10 +5,12 @@
 //! | each group key | text | |
 //! | `withheld` | bool | whether the group has too few people to be shown |
 //! | each measure and ratio `x` | float | the released number; null where withheld or left open by noise |
-//! | `x_low`, `x_high` | float | its range at 95 % |
+//! | `x_low`, `x_high` | float | its range at 95 %, of the noise |
+//! | `x_sampling_low`, `x_sampling_high` | float | where people are taken as a sample: the range of that error |
+//! | `x_both_low`, `x_both_high` | float | the range of both errors |
 //!
 //! A measure's field says its unit as `incamera.unit`. The schema says `incamera.query`,
-//! `incamera.notes` (a line each), `incamera.comparison` (JSON), and `incamera.simulated` where
+//! `incamera.notes` (a line each), `incamera.comparisons` (JSON), and `incamera.simulated` where
 //! the room's TEE was.
 
 use std::collections::HashMap;
@@ -25,6 +27,21 @@ use crate::table::{Cell, Row, Table};
 /// One end of a number's range, or the number.
 type Of = fn(&Cell) -> Option<f64>;
 
+/// The columns of a number: it and the range of its noise, ...
+const NOISE: &[(&str, Of)] = &[
+    ("", |cell| cell.value),
+    ("_low", |cell| cell.low),
+    ("_high", |cell| cell.high),
+];
+
+/// ... and where people are taken as a sample.
+const SAMPLING: &[(&str, Of)] = &[
+    ("_sampling_low", |cell| Some(cell.sampling?.low)),
+    ("_sampling_high", |cell| Some(cell.sampling?.high)),
+    ("_both_low", |cell| Some(cell.both?.low)),
+    ("_both_high", |cell| Some(cell.both?.high)),
+];
+
 /// The table of an answer, as [`table`](crate::table()) made it of `answer`.
 ///
 /// # Errors
@@ -40,14 +57,10 @@ pub fn frame(answer: &Answer, table: &Table) -> Result<RecordBatch, ArrowError> 
     columns.push((field, Arc::new(withheld)));
     for (at, name) in table.columns.iter().skip(keys).enumerate() {
         let unit = unit(table, at);
-        let ends: [(&str, Of); 3] = [
-            ("", |cell| cell.value),
-            ("_low", |cell| cell.low),
-            ("_high", |cell| cell.high),
-        ];
-        for (end, of) in ends {
+        let sampling = if table.sampling { SAMPLING } else { &[] };
+        for (end, of) in NOISE.iter().chain(sampling) {
             let field = Field::new(format!("{name}{end}"), DataType::Float64, true);
-            columns.push((field.with_metadata(unit.clone()), numbers(table, at, of)));
+            columns.push((field.with_metadata(unit.clone()), numbers(table, at, *of)));
         }
     }
     let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
@@ -80,10 +93,11 @@ fn said(answer: &Answer, table: &Table) -> HashMap<String, String> {
         ("incamera.query".to_owned(), answer.query.clone()),
         ("incamera.notes".to_owned(), table.notes.join("\n")),
     ]);
-    if let Some(comparison) = &table.comparison {
-        // A number that is not finite has no JSON; then the comparison's text stands alone.
-        let json = serde_json::to_string(comparison).unwrap_or_else(|_| comparison.text.clone());
-        said.insert("incamera.comparison".into(), json);
+    // A number that is not finite has no JSON, and none is: then there is no such entry.
+    if !table.comparisons.is_empty()
+        && let Ok(json) = serde_json::to_string(&table.comparisons)
+    {
+        said.insert("incamera.comparisons".into(), json);
     }
     if answer.simulated {
         said.insert("incamera.simulated".into(), "true".into());

@@ -20,10 +20,10 @@ mod term;
 use std::cmp::Ordering;
 
 pub(crate) use functions::function;
-pub(crate) use quantity::{NORMAL_95, Observed, Range};
+pub(crate) use quantity::{NORMAL_95, Observed, Range, variance};
 pub(crate) use read::{Above, above};
 use term::order;
-pub(crate) use term::{Datum, Row, Term, power_of_ten};
+pub(crate) use term::{Datum, Row, Term, power_of_ten, unscaled};
 
 /// A column of the answer.
 #[derive(Clone, Debug)]

@@ -169,6 +169,9 @@ fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
             people.name
         ));
     }
+    if query.sampling {
+        steps.push("tell, apart from the noise, the sampling error of shares of people, of averages of one value a person, and of what is compared of them".into());
+    }
     let above = checked.steps.iter().map(|step| match step {
         Step::Keep(_) => "keep the rows that meet a condition",
         Step::Sort(_) => "sort them",
@@ -244,6 +247,7 @@ fn clamp(made: &Made, checked: &CheckedQuery) -> String {
         }
         let what = match made.function {
             Function::Spread { .. } => "count, sum and squares",
+            _ if made.sampled => "count and sum (and, for the sampling error, squares)",
             _ => "count and sum",
         };
         return format!(

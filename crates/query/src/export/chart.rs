@@ -46,6 +46,9 @@ pub(super) fn chart(table: &Table) -> String {
     svg.push_str(
         "</svg>\n<figcaption>A point is the released number, its line the 95 % range of the noise.",
     );
+    if table.sampling {
+        svg.push_str(" A dashed line, where there is one, is the range of noise and sampling error together.");
+    }
     if table.rows.len() > MAX_ROWS {
         let _ = write!(
             svg,
@@ -150,6 +153,13 @@ impl<'a> Panel<'a> {
 
     fn number(&self, svg: &mut String, middle: f64, cell: &Cell, value: f64) {
         let at = self.scale.place(value);
+        if let Some(both) = cell.both {
+            let (low, high) = (self.scale.place(both.low), self.scale.place(both.high));
+            let _ = writeln!(
+                svg,
+                "<path class=\"both\" d=\"M{low:.1} {middle:.1}H{high:.1}\"/>"
+            );
+        }
         if let (Some(low), Some(high)) = (cell.low, cell.high) {
             let (low, high) = (self.scale.place(low), self.scale.place(high));
             let (above, below) = (middle - 5.0, middle + 5.0);
@@ -166,8 +176,16 @@ impl<'a> Panel<'a> {
 }
 
 fn ends(cell: &Cell) -> impl Iterator<Item = f64> {
-    let all = [cell.value, cell.low, cell.high].into_iter().flatten();
-    let some = if cell.value.is_some() { 3 } else { 0 };
+    let both = cell
+        .both
+        .map(|both| [both.low, both.high])
+        .into_iter()
+        .flatten();
+    let all = [cell.value, cell.low, cell.high]
+        .into_iter()
+        .flatten()
+        .chain(both);
+    let some = if cell.value.is_some() { 5 } else { 0 };
     all.take(some).filter(|number| number.is_finite())
 }
 

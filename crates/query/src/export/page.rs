@@ -45,13 +45,15 @@ pub fn page(table: &Table, page: &Page) -> String {
         let _ = writeln!(out, "<p class=\"mark\" role=\"alert\">{}</p>", text(line));
     }
     let _ = writeln!(out, "<h1><bdi>{title}</bdi></h1>");
-    if let Some(comparison) = &table.comparison {
+    for comparison in &table.comparisons {
+        let (what, between, over) = comparison.words();
         let _ = writeln!(
             out,
-            "<p class=\"lead\">lift of <bdi>{}</bdi> (<bdi>{}</bdi> over <bdi>{}</bdi>): <strong>{}</strong></p>",
-            text(&spaced(&comparison.ratio)),
+            "<p class=\"lead\">{what} <bdi>{}</bdi> (<bdi>{}</bdi> {between} <bdi>{}</bdi>{}): <strong>{}</strong></p>",
+            text(&spaced(&comparison.of)),
             text(&comparison.group),
             text(&comparison.against),
+            text(&over),
             text(&comparison.text)
         );
     }

@@ -20,15 +20,18 @@
 //! average. So the count lies in [0, k], the sum in [-kd, kd], the squares in [0, kd²],
 //! whatever the person's rows are, and [`incamera_dp::Sensitivity::of_clamp`] holds for each. AVG is then
 //! c + sum/count, the variance squares/count - (sum/count)².
+//!
+//! Where the agreement takes people as a sample, an average of one value a person has squares too:
+//! its sampling error follows from them, and they have a tenth of its share.
 
 mod draft;
 mod parts;
 
-use incamera_agreement::{Agreement, Query};
+use incamera_agreement::{Agreement, CompareKind, Compared, Query};
 use incamera_dp::{Allowance, Noise, QuantilePlan, Threshold, split};
 use incamera_types::{Decimal, Delta, Epsilon, Rho};
 
-use parts::parts;
+use parts::{Part, parts};
 
 pub(crate) use draft::{Draft, Function, drafts, plainly_named, unnamed};
 
@@ -131,6 +134,9 @@ pub(crate) struct Made {
     pub(crate) each: Option<Each>,
     pub(crate) scale: u8,
     pub(crate) unit: Option<String>,
+    /// Of an average: whether squares are its third measure, from which its sampling error
+    /// follows.
+    pub(crate) sampled: bool,
 }
 
 impl Measure {
@@ -193,9 +199,12 @@ pub(crate) fn calibrate(
             each: parts.first().and_then(|part| part.each),
             scale: draft.scale,
             unit: draft.unit.clone(),
+            sampled: parts.iter().any(|part| part.for_sampling),
         });
-        let weight = query.weight(&draft.name) * WEIGHT_UNITS / parts.len().max(1) as u32;
-        plain.extend(parts.into_iter().map(|part| (input, part, weight)));
+        let weight = query.weight(&draft.name);
+        let weights = weights_of(weight, &parts);
+        let parts = parts.into_iter().zip(weights);
+        plain.extend(parts.map(|(part, weight)| (input, part, weight)));
     }
     let weights: Vec<u32> = plain.iter().map(|(_, _, weight)| *weight).collect();
     let shares = shares(query, agreement.cost(query).rho, &weights)?;
@@ -204,8 +213,19 @@ pub(crate) fn calibrate(
     Ok((measures.collect::<Result<_, _>>()?, made))
 }
 
-/// An aggregate's weight is split evenly among its measures, of which there are one to three.
-const WEIGHT_UNITS: u32 = 6;
+/// An aggregate's weight is split evenly among its measures, of which there are one to three;
+/// one that is there for the sampling error alone has a tenth.
+const WEIGHT_UNITS: u32 = 60;
+
+/// The weight of each measure of an aggregate.
+fn weights_of(weight: u32, parts: &[Part]) -> Vec<u32> {
+    let extra = parts.iter().filter(|part| part.for_sampling).count() as u32;
+    let tenth = WEIGHT_UNITS / 10;
+    let others = (parts.len() as u32).saturating_sub(extra).max(1);
+    let each = (WEIGHT_UNITS - extra * tenth) / others;
+    let of = |part: &Part| if part.for_sampling { tenth } else { each };
+    parts.iter().map(|part| weight * of(part)).collect()
+}
 
 /// Splits what the query may spend. Without a delta that is epsilon, which adds up, and each
 /// measure has pure noise; otherwise it is rho.
@@ -286,4 +306,49 @@ pub(crate) fn check_names(
         )
     });
     unknown.or(no_measure).map_or(Ok(()), Err)
+}
+
+/// Every comparison is of an average, or of a ratio that its kind can compare: odds are of a
+/// share of all people of a group.
+pub(crate) fn check_compared(
+    made: &[Made],
+    measures: &[Measure],
+    people: Option<usize>,
+    query: &Query,
+) -> Result<(), Refusal> {
+    let counts = |name: &String| {
+        measures
+            .iter()
+            .position(|m| &m.name == name && m.kind == Kind::People)
+    };
+    for compare in &query.compare {
+        let name = compare.of.name();
+        let of_people = || {
+            let ratio = query.ratios.iter().find(|ratio| ratio.name == name);
+            ratio.is_some_and(|ratio| {
+                counts(&ratio.numerator).is_some()
+                    && people.is_some()
+                    && counts(&ratio.denominator) == people
+            })
+        };
+        let average = |made: &Made| made.name == name && made.function == Function::Average;
+        match (&compare.of, compare.kind) {
+            (Compared::Average(_), _) if !made.iter().any(average) => {
+                return Err(refuse(
+                    format!("the average `{name}`"),
+                    "the agreement compares it, and the SELECT has no AVG of this name",
+                    "name an AVG so with AS",
+                ));
+            }
+            (Compared::Ratio(_), CompareKind::OddsRatio) if !of_people() => {
+                return Err(refuse(
+                    format!("the odds ratio of `{name}`"),
+                    "odds are of people who have something, among all people of the group",
+                    "compare a ratio of COUNT(DISTINCT person) over the count of all people",
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }

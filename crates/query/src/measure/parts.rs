@@ -18,6 +18,8 @@ pub(super) struct Part {
     pub(super) each: Option<Each>,
     /// Thousandths of the values, or the end that is wanted, and the people of a group.
     quantile: Option<(Function, f64)>,
+    /// Whether it is there for the sampling error alone.
+    pub(super) for_sampling: bool,
 }
 
 impl Part {
@@ -117,6 +119,7 @@ impl Part {
             high,
             each,
             quantile: _,
+            for_sampling: _,
         } = self;
         Measure {
             name,
@@ -180,6 +183,7 @@ pub(super) fn parts(
         high,
         each: None,
         quantile: None,
+        for_sampling: false,
     };
     match (draft.function, bounds) {
         (Function::People, bounds) => {
@@ -206,7 +210,7 @@ pub(super) fn parts(
                 rows: i128::from(*rows),
                 counted_by: first,
             };
-            of_values(draft, each, agreement.matching.max_ids)
+            of_values(draft, each, agreement.matching.max_ids, query.sampling)
         }
         (
             Function::Quantile { .. } | Function::Extreme { .. },
@@ -233,8 +237,10 @@ pub(super) fn parts(
     }
 }
 
-/// The measures of an average or a spread.
-fn of_values(draft: &Draft, each: Each, people: u64) -> Result<Vec<Part>, Refusal> {
+/// The measures of an average or a spread. What several values of one person tell of their
+/// spread says nothing of how people differ: only with one value a person, `sampling` adds
+/// squares to an average.
+fn of_values(draft: &Draft, each: Each, people: u64, sampling: bool) -> Result<Vec<Part>, Refusal> {
     let farthest = (each.high - each.centre).max(each.centre - each.low);
     let of_all = |each_adds: Option<i128>| {
         let most = each_adds?.checked_mul(each.rows)?;
@@ -245,7 +251,9 @@ fn of_values(draft: &Draft, each: Each, people: u64) -> Result<Vec<Part>, Refusa
     let squares = of_all(farthest.checked_mul(farthest));
     let spread = matches!(draft.function, Function::Spread { .. });
     let squares = squares.filter(|_| draft.scale * 2 <= Decimal::MAX_SCALE);
-    let (Some(sum), Some(squares)) = (sum, if spread { squares } else { Some(0) }) else {
+    let for_sampling = sampling && !spread && each.rows == 1;
+    let squared = spread || for_sampling;
+    let (Some(sum), Some(squares)) = (sum, if squared { squares } else { Some(0) }) else {
         return Err(refuse(
             format!("the bounds of `{}`", draft.name),
             "what all people together could add does not fit into 64 bits",
@@ -261,14 +269,19 @@ fn of_values(draft: &Draft, each: Each, people: u64) -> Result<Vec<Part>, Refusa
         high,
         each: Some(each),
         quantile: None,
+        for_sampling: false,
     };
     let mut parts = vec![
         part("count", Kind::Values, 0, &None, (0, each.rows)),
         part("sum", Kind::Centred, draft.scale, &draft.unit, (-sum, sum)),
     ];
-    if spread {
+    if squared {
         let scale = draft.scale * 2;
-        parts.push(part("squares", Kind::Squares, scale, &None, (0, squares)));
+        let squares = part("squares", Kind::Squares, scale, &None, (0, squares));
+        parts.push(Part {
+            for_sampling,
+            ..squares
+        });
     }
     Ok(parts)
 }

@@ -3,14 +3,17 @@
 //! Computed from the answer, the agreement and the request's parameters alone, by whoever holds
 //! them: post-processing.
 
+mod compared;
+mod estimate;
 mod notes;
 mod read;
 
 use std::fmt;
 
-use incamera_dp::interval::{Verdict, digits, shown};
+use incamera_dp::Interval;
 use serde::Serialize;
 
+pub use compared::Comparison;
 pub use read::table;
 
 /// The answer is not one of the query.
@@ -26,8 +29,11 @@ pub struct Table {
     pub columns: Vec<String>,
     /// A row a declared group.
     pub rows: Vec<Row>,
-    /// The comparison that the agreement asks for.
-    pub comparison: Option<Comparison>,
+    /// The comparisons that the agreement asks for, in its order.
+    pub comparisons: Vec<Comparison>,
+    /// Whether people are taken as a sample: numbers then have the error of that too, where it
+    /// can be told.
+    pub sampling: bool,
     /// What is counted, and what the ranges are.
     pub notes: Vec<String>,
     /// Whether the room's TEE was simulated.
@@ -45,8 +51,24 @@ pub struct Row {
     pub cells: Vec<Cell>,
 }
 
-/// One number with its range at 95 %.
-#[derive(Clone, Debug, Serialize)]
+/// The ends of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Ends {
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+impl From<Interval> for Ends {
+    fn from(range: Interval) -> Self {
+        let Interval { low, high } = range;
+        Self { low, high }
+    }
+}
+
+/// One number with its range at 95 %: that of the noise, unless a field says another.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Cell {
     /// The measure or ratio.
     pub name: String,
@@ -56,64 +78,16 @@ pub struct Cell {
     pub low: Option<f64>,
     /// The upper end of its range.
     pub high: Option<f64>,
+    /// Where people are taken as a sample: the range of that error alone, if it can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<Ends>,
+    /// The range of noise and sampling together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub both: Option<Ends>,
     /// The unit: `%`, `EUR`, ...
     pub unit: String,
     /// The number and its range as they are shown.
     pub text: String,
-}
-
-/// How one group's ratio compares with another's.
-#[derive(Clone, Debug, Serialize)]
-pub struct Comparison {
-    /// The ratio.
-    pub ratio: String,
-    /// The group that is compared.
-    pub group: String,
-    /// The group that it is compared with.
-    pub against: String,
-    /// The difference in percent of the other; nothing where noise leaves it open.
-    pub percent: Option<f64>,
-    /// The lower end of its range.
-    pub low: Option<f64>,
-    /// The upper end of its range.
-    pub high: Option<f64>,
-    /// `clearly above zero`, `clearly below zero`, `no clear difference` or `withheld`.
-    pub verdict: &'static str,
-    /// All that as it is shown.
-    pub text: String,
-}
-
-impl Comparison {
-    fn fill(&mut self, found: Option<incamera_dp::interval::Lift>) {
-        let Some(found) = found else {
-            self.verdict = "no clear difference";
-            self.text = format!("{} (hidden by the noise: the range is open)", self.verdict);
-            return;
-        };
-        self.verdict = match found.verdict() {
-            Verdict::ClearlyAbove => "clearly above zero",
-            Verdict::ClearlyBelow => "clearly below zero",
-            Verdict::NoClearDifference => "no clear difference",
-        };
-        let (value, low, high) = (
-            found.value * 100.0,
-            found.interval.low * 100.0,
-            found.interval.high * 100.0,
-        );
-        (self.percent, self.low, self.high) = (Some(value), Some(low), Some(high));
-        let places = digits((high - low) / 2.0);
-        let [value, low, high] = [value, low, high].map(|number| signed(number, places));
-        self.text = format!("{value} % ({low} .. {high}): {}", self.verdict);
-    }
-}
-
-fn signed(value: f64, places: i32) -> String {
-    let text = shown(value, places);
-    if text.starts_with('-') {
-        text
-    } else {
-        format!("+{text}")
-    }
 }
 
 impl fmt::Display for Table {
@@ -136,19 +110,8 @@ impl fmt::Display for Table {
                 .collect();
             writeln!(f, "{}", padded.join("  ").trim_end())?;
         }
-        if let Some(comparison) = &self.comparison {
-            let Comparison {
-                ratio,
-                group,
-                against,
-                text,
-                ..
-            } = comparison;
-            writeln!(
-                f,
-                "lift of {} ({group} over {against}): {text}",
-                spaced(ratio)
-            )?;
+        for comparison in &self.comparisons {
+            writeln!(f, "{comparison}")?;
         }
         for note in &self.notes {
             writeln!(f, "  {note}")?;

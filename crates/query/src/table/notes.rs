@@ -4,22 +4,24 @@ use incamera_agreement::{Agreement, ConsentSource, Query};
 use incamera_wire::v1 as wire;
 
 use super::Row;
+use super::read::Reader;
 use crate::check::CheckedQuery;
 use crate::measure::{Function, Made};
 
 pub(super) fn notes(
     answer: &wire::Answer,
     agreement: &Agreement,
-    checked: &CheckedQuery,
+    reader: &Reader<'_>,
     rows: &[Row],
 ) -> Vec<String> {
+    let checked = reader.checked;
     let query = &checked.query;
     let counted = checked
         .made
         .iter()
         .filter_map(|made| counted(made, checked));
     let mut notes: Vec<String> = counted.collect();
-    notes.push("ranges are of the noise alone, at 95 %".into());
+    notes.extend(ranges(reader));
     if checked.outputs.iter().any(|output| output.term.chooses()) {
         notes.push(
             "where CASE, COALESCE or NULLIF chooses, the range is that of what was chosen".into(),
@@ -51,6 +53,38 @@ pub(super) fn notes(
         });
     }
     notes
+}
+
+/// What the ranges are of.
+fn ranges(reader: &Reader<'_>) -> Vec<String> {
+    let query = reader.query;
+    let mut said = Vec::new();
+    if !query.sampling {
+        said.push("ranges are of the noise alone, at 95 %".to_owned());
+    } else {
+        said.push("ranges are of the noise alone, at 95 %; what stands behind `sampling` is apart from it: the error, at 95 %, of having these people and not others, as if each group's had been drawn at random from many alike".to_owned());
+        let outputs = reader.checked.outputs.iter();
+        let plain = outputs.filter(|output| reader.sampled_average(&output.term).is_none());
+        let quotients = query.ratios.iter().filter(|ratio| !reader.is_share(ratio));
+        let names = plain.map(|output| &output.name);
+        let names: Vec<&str> = names
+            .chain(quotients.map(|ratio| &ratio.name))
+            .map(String::as_str)
+            .collect();
+        if !names.is_empty() {
+            said.push(format!(
+                "no sampling error is told of {}: totals are of these people, and it is told of shares of all people of a group and of averages of one value a person",
+                names.join(", ")
+            ));
+        }
+    }
+    if query.compare.len() > 1 {
+        said.push(format!(
+            "each of the {} comparisons is at 95 % by itself: where nothing differs, one in 20 is clear by chance",
+            query.compare.len()
+        ));
+    }
+    said
 }
 
 /// What of a person counts in an aggregate; nothing for a count of people.

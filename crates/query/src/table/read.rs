@@ -2,12 +2,12 @@
 
 use incamera_agreement::{Agreement, Query, Ratio};
 use incamera_dp::half_width_95;
-use incamera_dp::interval::{Interval, Noisy, digits, lift, ratio, shown};
+use incamera_dp::interval::{Interval, Noisy, digits, ratio, shown};
 use incamera_types::Params;
 use incamera_wire::v1 as wire;
 
 use super::notes::notes;
-use super::{Cell, Comparison, Row, Table, TableError};
+use super::{Cell, Row, Table, TableError};
 use crate::after::{self, Datum, NORMAL_95, Observed, Range, power_of_ten};
 use crate::check::{CheckedQuery, check};
 
@@ -26,24 +26,25 @@ pub fn table(
     let rows = reader.rows()?;
     Ok(Table {
         columns: reader.columns(),
-        comparison: reader.comparison()?,
-        notes: notes(answer, agreement, &checked, &rows),
+        comparisons: reader.comparisons()?,
+        sampling: checked.query.sampling,
+        notes: notes(answer, agreement, &reader, &rows),
         rows,
         simulated: answer.simulated,
     })
 }
 
-struct Reader<'a> {
-    answer: &'a wire::Answer,
-    checked: &'a CheckedQuery,
-    query: &'a Query,
+pub(super) struct Reader<'a> {
+    pub(super) answer: &'a wire::Answer,
+    pub(super) checked: &'a CheckedQuery,
+    pub(super) query: &'a Query,
 }
 
 /// A group that is shown, as expressions see it.
-struct Group<'a> {
-    group: &'a wire::Group,
+pub(super) struct Group<'a> {
+    pub(super) group: &'a wire::Group,
     key: Vec<Datum>,
-    totals: Vec<Observed>,
+    pub(super) totals: Vec<Observed>,
 }
 
 impl<'a> Reader<'a> {
@@ -95,7 +96,7 @@ impl<'a> Reader<'a> {
         Ok(rows)
     }
 
-    fn group<'g>(&self, group: &'g wire::Group) -> Group<'g> {
+    pub(super) fn group<'g>(&self, group: &'g wire::Group) -> Group<'g> {
         let measures = self.answer.measures.iter().zip(&group.values);
         let keys = self.checked.keys.iter();
         Group {
@@ -119,7 +120,14 @@ impl<'a> Reader<'a> {
             let group = self.group(group);
             let seen = self.seen(&group);
             for output in &self.checked.outputs {
-                cells.push(cell(&output.name, &seen.eval(&output.term), &group.totals));
+                let cell = cell(&output.name, &seen.eval(&output.term), &group.totals);
+                cells.push(match self.sampled_average(&output.term) {
+                    Some(made) => {
+                        let estimate = self.mean_estimate(made, &group)?;
+                        self.with_sampling(cell, estimate, 1.0)
+                    }
+                    None => cell,
+                });
             }
             for ratio in &self.query.ratios {
                 cells.push(self.ratio(group.group, ratio)?);
@@ -133,7 +141,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A measure of a group.
-    fn noisy(
+    pub(super) fn noisy(
         &self,
         group: &wire::Group,
         name: &str,
@@ -167,50 +175,11 @@ impl<'a> Reader<'a> {
             low: range.low * factor,
             high: range.high * factor,
         };
-        Ok(ranged(&wanted.name, value, range, unit, share))
-    }
-
-    fn comparison(&self) -> Result<Option<Comparison>, TableError> {
-        let Some(compare) = &self.query.compare else {
-            return Ok(None);
-        };
-        let find = |key: &str| {
-            let group = self
-                .answer
-                .groups
-                .iter()
-                .find(|group| group.key.iter().eq([key]));
-            group.ok_or(TableError)
-        };
-        let wanted = self
-            .query
-            .ratios
-            .iter()
-            .find(|ratio| ratio.name == compare.ratio)
-            .ok_or(TableError)?;
-        let (group, against) = (find(&compare.group)?, find(&compare.against)?);
-        let mut comparison = Comparison {
-            ratio: compare.ratio.clone(),
-            group: compare.group.clone(),
-            against: compare.against.clone(),
-            percent: None,
-            low: None,
-            high: None,
-            verdict: "withheld",
-            text: "withheld".into(),
-        };
-        if !group.withheld && !against.withheld {
-            let number = |group, name: &str| self.noisy(group, name).map(|(noisy, _)| noisy);
-            let (above, below) = (&wanted.numerator, &wanted.denominator);
-            let found = lift(
-                number(group, above)?,
-                number(group, below)?,
-                number(against, above)?,
-                number(against, below)?,
-            );
-            comparison.fill(found);
+        let cell = ranged(&wanted.name, value, range, unit, share);
+        if !self.is_share(wanted) {
+            return Ok(cell);
         }
-        Ok(Some(comparison))
+        Ok(self.with_sampling(cell, self.ratio_estimate(group, wanted)?, factor))
     }
 }
 
@@ -262,10 +231,9 @@ fn cell(name: &str, value: &Datum, totals: &[Observed]) -> Cell {
     let plain = |value, unit: &str, text| Cell {
         name: name.to_owned(),
         value,
-        low: None,
-        high: None,
         unit: unit.to_owned(),
         text,
+        ..Cell::default()
     };
     let number = match value {
         Datum::Null => return plain(None, "", "none".into()),
@@ -294,7 +262,7 @@ fn cell(name: &str, value: &Datum, totals: &[Observed]) -> Cell {
     }
 }
 
-fn in_unit(number: &str, unit: &str) -> String {
+pub(super) fn in_unit(number: &str, unit: &str) -> String {
     let space = if unit.is_empty() { "" } else { " " };
     format!("{number}{space}{unit}")
 }
@@ -313,11 +281,9 @@ fn figures(value: f64) -> String {
 fn open(name: &str, unit: &str) -> Cell {
     Cell {
         name: name.to_owned(),
-        value: None,
-        low: None,
-        high: None,
         unit: unit.to_owned(),
         text: "hidden by the noise: the range is open".to_owned(),
+        ..Cell::default()
     }
 }
 
@@ -344,5 +310,6 @@ fn ranged(name: &str, value: f64, range: Interval, unit: &str, plus_minus: bool)
         high: Some(range.high),
         unit: unit.to_owned(),
         text,
+        ..Cell::default()
     }
 }

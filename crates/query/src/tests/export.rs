@@ -39,6 +39,8 @@ fn cell(name: &str, value: f64, half: f64, unit: &str) -> Cell {
         low: Some(value - half),
         high: Some(value + half),
         unit: unit.into(),
+        sampling: None,
+        both: None,
         text: format!("{value:.0} {unit} +- {half:.0}"),
     }
 }
@@ -46,11 +48,8 @@ fn cell(name: &str, value: f64, half: f64, unit: &str) -> Cell {
 fn open(name: &str) -> Cell {
     Cell {
         name: name.into(),
-        value: None,
-        low: None,
-        high: None,
-        unit: String::new(),
         text: "hidden by the noise: the range is open".into(),
+        ..Cell::default()
     }
 }
 
@@ -71,7 +70,8 @@ fn table(keys: &[&str]) -> Table {
             .map(str::to_owned)
             .into(),
         rows: keys.iter().enumerate().map(row).collect(),
-        comparison: None,
+        comparisons: Vec::new(),
+        sampling: false,
         notes: vec!["ranges are of the noise alone, at 95 %".into()],
         simulated: true,
     }
@@ -83,16 +83,21 @@ fn whole() -> Table {
     table.rows[2].cells[1] = open("spend_per_person");
     table.rows[3].withheld = true;
     table.rows[3].cells.clear();
-    table.comparison = Some(Comparison {
-        ratio: "spend_per_person".into(),
+    table.comparisons = vec![Comparison {
+        kind: "lift",
+        of: "spend_per_person".into(),
         group: "mailed".into(),
         against: "not mailed".into(),
-        percent: Some(12.4),
+        strata: None,
+        value: Some(12.4),
         low: Some(11.7),
         high: Some(13.1),
+        sampling: None,
+        both: None,
+        unit: "%".into(),
         verdict: "clearly above zero",
         text: "+12.4 % (+11.7 .. +13.1): clearly above zero".into(),
-    });
+    }];
     table
 }
 

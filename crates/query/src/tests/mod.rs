@@ -19,6 +19,7 @@ mod quantiles;
 mod real;
 mod refusals;
 mod rows;
+mod sampled;
 mod sealed;
 mod swapped;
 mod tables;
