@@ -2,7 +2,7 @@
 
 use incamera_agreement::Ratio;
 use incamera_dp::effect::{Estimate, Spread, both};
-use incamera_dp::interval::{Interval, Noisy, digits, shown};
+use incamera_dp::interval::{Interval, digits, shown};
 use incamera_wire::v1 as wire;
 
 use super::read::{Group, Reader};
