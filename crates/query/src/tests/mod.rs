@@ -2,6 +2,7 @@
 
 mod above;
 mod aggregates;
+mod audit;
 mod clipped;
 mod export;
 mod filters;

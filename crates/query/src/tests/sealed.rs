@@ -46,6 +46,8 @@ fn lift() -> Agreement {
     )
 }
 
+const PURCHASES: &str = "email,day,amount,items,points,category,at";
+
 /// What differs between rooms.
 pub(super) struct Made {
     pub(super) agreement: Agreement,
@@ -58,6 +60,9 @@ pub(super) struct Made {
     pub(super) regions: &'static [&'static str],
     /// Where all keys and names of files come from.
     pub(super) seed: u64,
+    /// Purchases of everybody who consents, in place of all of the above: person, day, amount,
+    /// items, points, category and moment.
+    pub(super) purchases: Option<Vec<String>>,
 }
 
 impl Default for Made {
@@ -70,6 +75,7 @@ impl Default for Made {
             price: "10.00",
             regions: &["food"],
             seed: 1,
+            purchases: None,
         }
     }
 }
@@ -116,6 +122,10 @@ impl Room {
     }
 
     fn fill(&mut self) {
+        if let Some(lines) = self.made.purchases.take() {
+            self.seal("purchases", PURCHASES, lines.into_iter(), None);
+            return;
+        }
         let (letter, price) = (self.made.letter, self.made.price);
         let people = (0..40).map(|n| format!("p{n}@x.example"));
         let consent = |n: usize| if n % 4 == 3 { "ads" } else { "ads measurement" };
@@ -135,12 +145,7 @@ impl Room {
                 .collect::<Vec<_>>()
         };
         let lines = people.enumerate().flat_map(|(n, p)| purchase(n, &p));
-        self.seal(
-            "purchases",
-            "email,day,amount,items,points,category,at",
-            lines,
-            consents.as_ref(),
-        );
+        self.seal("purchases", PURCHASES, lines, consents.as_ref());
         let lines = self.made.regions.iter().map(|one| format!("{one},north"));
         self.seal("regions", "category,region", lines, None);
     }
@@ -211,41 +216,46 @@ impl Room {
         read.map(open).collect()
     }
 
-    fn checked(&self) -> CheckedQuery {
+    pub(super) fn checked(&self) -> CheckedQuery {
         let agreement = &self.made.agreement;
         let checked = check(agreement, query(agreement), &self.made.params).unwrap();
         checked.asked_by(RequestDigest::from_bytes([1; 32]))
     }
 
     fn grants(&self, loss: PrivacyLoss) -> Arc<OpenedGrants> {
+        let noise = NoiseKey::from_bytes([1; 32]);
+        self.grants_of(&self.checked(), &self.manifests(), loss, noise)
+    }
+
+    /// The keys of a query's columns, and the key of its noise.
+    pub(super) fn grants_of(
+        &self,
+        checked: &CheckedQuery,
+        manifests: &BTreeMap<DatasetName, SignedManifest>,
+        loss: PrivacyLoss,
+        noise: NoiseKey,
+    ) -> Arc<OpenedGrants> {
         let purpose = "measurement".parse().unwrap();
-        let checked = self.checked();
-        let keys = |(name, manifest): (DatasetName, SignedManifest)| {
-            let columns = checked.reads().iter().filter(|read| read.dataset == name);
+        let keys = |(name, manifest): (&DatasetName, &SignedManifest)| {
+            let columns = checked.reads().iter().filter(|read| &read.dataset == name);
             let columns: Vec<_> = columns.map(|read| read.column.clone()).collect();
-            let keys = unwrap_keys(&manifest, &purpose, &columns, &self.ring).unwrap();
+            let keys = unwrap_keys(manifest, &purpose, &columns, &self.ring).unwrap();
             (
-                name,
-                granted_parts(&manifest, &purpose, &columns, keys).unwrap(),
+                name.clone(),
+                granted_parts(manifest, &purpose, &columns, keys).unwrap(),
             )
         };
-        let manifests = self.manifests().into_iter();
-        let private = manifests.filter(|(_, manifest)| !manifest.public());
+        let private = manifests.iter().filter(|(_, manifest)| !manifest.public());
         let parts = private.map(keys).collect();
         let request = RequestDigest::from_bytes([1; 32]);
-        Arc::new(OpenedGrants::for_tests(
-            request,
-            parts,
-            NoiseKey::from_bytes([1; 32]),
-            loss,
-        ))
+        Arc::new(OpenedGrants::for_tests(request, parts, noise, loss))
     }
 
     pub(super) fn check_public(&self) -> Result<(), SourceError> {
         self.data().check_public(&self.checked())
     }
 
-    fn data(&self) -> RoomData {
+    pub(super) fn data(&self) -> RoomData {
         let path =
             |name: &DatasetName, id: &FileId| part_path(&self.folder.join(name.as_str()), id);
         RoomData::new(&self.manifests(), &path)
