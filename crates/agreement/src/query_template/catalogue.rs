@@ -1,11 +1,12 @@
 //! The templates that there are.
 
+mod counting;
 mod marketing;
 
-use super::{Blank, BlankKind, QueryTemplate};
+use super::{Blank, BlankKind, QueryTemplate, TypeOf};
 
 /// All templates, by subject; within one, in the order in which people need them.
-const ALL: &[&[QueryTemplate]] = &[marketing::TEMPLATES];
+const ALL: &[&[QueryTemplate]] = &[marketing::TEMPLATES, counting::TEMPLATES];
 
 /// Every template.
 pub fn query_templates() -> impl Iterator<Item = &'static QueryTemplate> {
@@ -143,3 +144,48 @@ const fn count(
         default,
     )
 }
+
+/// An amount of one person: the end of a clamp.
+const fn most(
+    name: &'static str,
+    means: &'static str,
+    example: &'static str,
+    default: Option<&'static str>,
+) -> Blank {
+    blank(name, BlankKind::Number, means, example, default)
+}
+
+const NUMBERS: &[TypeOf] = &[TypeOf::Decimal, TypeOf::Int];
+
+const SOLD: Blank = blank(
+    "sold",
+    BlankKind::Column {
+        of: "sales",
+        types: marketing::WHEN,
+    },
+    "the column that says when the purchase was",
+    "day",
+    None,
+);
+
+const AMOUNT: Blank = blank(
+    "amount",
+    BlankKind::Column {
+        of: "sales",
+        types: NUMBERS,
+    },
+    "the column with what was paid",
+    "amount",
+    None,
+);
+
+const AMOUNT_OF_DATA: Blank = blank(
+    "amount",
+    BlankKind::Column {
+        of: "data",
+        types: NUMBERS,
+    },
+    "the column that is added up for each person",
+    "amount",
+    None,
+);

@@ -82,6 +82,8 @@ impl Blank {
             BlankKind::Number => "a number".to_owned(),
             BlankKind::Text => "a text".to_owned(),
             BlankKind::Texts { .. } => "texts, with commas".to_owned(),
+            BlankKind::UpTo { most } => format!("a whole number, 1 to {most}"),
+            BlankKind::Borders => "rising numbers, with commas".to_owned(),
             BlankKind::Groups => "values, with commas, or `discovered`".to_owned(),
         }
     }
@@ -286,6 +288,11 @@ impl Filled {
                 Some(Value::Discovered) => names.set(blank.name, "\"discovered\"".to_owned()),
                 Some(Value::Text(text)) => names.set(blank.name, format!("'{text}'")),
                 Some(Value::Texts(list)) => names.texts(blank.name, list, quoted(list)),
+                Some(Value::UpTo(most)) => names.up_to(blank.name, *most),
+                Some(Value::Borders(list)) => {
+                    let labels = labels(list);
+                    names.borders(blank.name, list, &labels, quoted(&labels));
+                }
                 Some(Value::Datasets(datasets)) => names.datasets(blank.name, datasets),
                 Some(Value::Column(_)) => names.column(blank.name, self.column(blank)?.as_ref()),
                 None => {}
@@ -299,4 +306,13 @@ impl Filled {
 fn quoted(list: &[String]) -> String {
     let list: Vec<String> = list.iter().map(|text| format!("\"{text}\"")).collect();
     format!("[{}]", list.join(", "))
+}
+
+/// What bands are called: `below 10`, `10 to 50`, `50 or more`.
+fn labels(borders: &[String]) -> Vec<String> {
+    let between = borders.iter().zip(borders.iter().skip(1));
+    let first = borders.first().map(|border| format!("below {border}"));
+    let last = borders.last().map(|border| format!("{border} or more"));
+    let between = between.map(|(low, high)| format!("{low} to {high}"));
+    first.into_iter().chain(between).chain(last).collect()
 }

@@ -16,6 +16,8 @@
 //! | `@reads`, `@rows` | the columns of all blanks; the rows of all data sets |
 //! | lines from `@each blank` to `@end` | once for each value, or not at all: in them `@item`, `@item_person`, `@item_name` (as a name of an output column), `@number` (from 1), `@before` (one less) |
 //! | `@each blank from 2` | without the first |
+//! | `@blank_first`, `@blank_last` | of texts the first, of borders the name of the last band |
+//! | `@item_label` | of a border: the name of the band below it |
 
 mod catalogue;
 mod fill;
@@ -108,6 +110,13 @@ pub enum BlankKind {
         /// How many at most.
         most: usize,
     },
+    /// A whole number, which stands for the list of all from 1 to it.
+    UpTo {
+        /// The most.
+        most: u64,
+    },
+    /// Rising numbers, with commas: where one band ends and the next begins.
+    Borders,
     /// Values of a group, with commas, or the word `discovered`.
     Groups,
 }

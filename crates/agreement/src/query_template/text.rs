@@ -24,6 +24,9 @@ impl Names {
 
     pub(super) fn texts(&mut self, name: &str, texts: &[String], list: String) {
         self.set(name, list);
+        if let Some(first) = texts.first() {
+            self.set(&format!("{name}_first"), format!("'{first}'"));
+        }
         let item = |text: &String| {
             vec![
                 ("item", format!("'{text}'")),
@@ -32,6 +35,31 @@ impl Names {
         };
         self.lists
             .insert(name.to_owned(), texts.iter().map(item).collect());
+    }
+
+    pub(super) fn up_to(&mut self, name: &str, most: u64) {
+        self.set(name, most.to_string());
+        let item = |number: u64| vec![("item", number.to_string())];
+        self.lists
+            .insert(name.to_owned(), (1..=most).map(item).collect());
+    }
+
+    pub(super) fn borders(
+        &mut self,
+        name: &str,
+        borders: &[String],
+        labels: &[String],
+        list: String,
+    ) {
+        self.set(name, list);
+        if let Some(last) = labels.last() {
+            self.set(&format!("{name}_last"), last.clone());
+        }
+        let item = |(border, label): (&String, &String)| {
+            vec![("item", border.clone()), ("item_label", label.clone())]
+        };
+        let items = borders.iter().zip(labels).map(item).collect();
+        self.lists.insert(name.to_owned(), items);
     }
 
     pub(super) fn datasets(&mut self, name: &str, datasets: &[Dataset]) {

@@ -30,6 +30,8 @@ pub(super) enum Value {
     Text(String),
     Texts(Vec<String>),
     Discovered,
+    UpTo(u64),
+    Borders(Vec<String>),
 }
 
 /// A data set, and the column that says whose row it is; none in a public one.
@@ -72,6 +74,11 @@ pub(super) fn read(blank: &Blank, text: &str, terms: Option<&Terms>) -> Result<V
         BlankKind::Number => Value::Plain(parsed::<Decimal>(text)?),
         BlankKind::Text => Value::Text(plain(text)?),
         BlankKind::Texts { least, most } => Value::Texts(each(list(text, least, most)?, plain)?),
+        BlankKind::UpTo { most } => {
+            let number = whole(text, 1, most)?;
+            Value::UpTo(number.parse().unwrap_or(most))
+        }
+        BlankKind::Borders => Value::Borders(rising(text)?),
         BlankKind::Groups if text == DISCOVERED => Value::Discovered,
         BlankKind::Groups => Value::Texts(each(names()?, plain)?),
     })
@@ -129,6 +136,24 @@ fn plain(text: &str) -> Result<String, String> {
         ),
         None => Ok(text.to_owned()),
     }
+}
+
+/// Rising numbers.
+fn rising(text: &str) -> Result<Vec<String>, String> {
+    let numbers = each(list(text, 1, MAX_LIST)?, |number| {
+        number.parse::<Decimal>().map_err(|error| error.to_string())
+    })?;
+    let scale = numbers.iter().map(|number| number.scale()).max();
+    let scaled = numbers
+        .iter()
+        .map(|number| number.rescale(scale.unwrap_or(0)));
+    let scaled: Result<Vec<Decimal>, _> = scaled.collect();
+    let scaled = scaled.map_err(|_| "a number has too many digits".to_owned())?;
+    let mut pairs = scaled.iter().zip(scaled.iter().skip(1));
+    if pairs.any(|(a, b)| a.unscaled() >= b.unscaled()) {
+        return Err("the numbers do not rise".to_owned());
+    }
+    Ok(numbers.iter().map(ToString::to_string).collect())
 }
 
 fn column(text: &str) -> Result<Column, String> {

@@ -1,6 +1,8 @@
 //! Templates: the section is accepted, its exact totals are those of a plain loop over the same
 //! rows, and what is no value is refused.
 
+mod answers;
+mod data;
 mod page;
 
 use incamera_agreement::{FilledQuery, query_template, query_templates};
