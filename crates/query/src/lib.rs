@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | the agreement's SQL keeps to the agreement | [`CheckedQuery`] | [`check()`], [`prove`] |
 //! | what it will do, cost and be off by | [`Explanation`] | [`CheckedQuery::explain`] |
+//! | what a run costs by exact accounting | an epsilon | [`CheckedQuery::accounted`] |
 //! | what it reveals at worst | [`Reveals`] | [`CheckedQuery::reveals`] |
 //! | the same over made-up rows | [`Practised`] | [`practice()`] |
 //! | sealed parts, read and added up person by person | [`RawAggregate`] | [`compute`] |
@@ -25,6 +26,7 @@ mod check;
 mod clamp;
 mod clipped;
 mod cut;
+mod exact;
 mod explain;
 mod export;
 mod filter;

@@ -16,6 +16,7 @@ use incamera_types::{Delta, Epsilon, PartyName, Rho};
 use serde::Serialize;
 
 use crate::check::CheckedQuery;
+use crate::exact;
 use crate::explain::Runs;
 use crate::measure::{Function, Made};
 
@@ -37,6 +38,8 @@ pub struct Reveals {
     pub epsilon: Epsilon,
     /// What a run is charged: delta.
     pub delta: Delta,
+    /// Epsilon of one run alone at the same delta, by exact accounting of its noise.
+    pub accounted: Epsilon,
     /// What one run can tell about one person.
     pub one_run: Odds,
     /// What all runs can tell, where an owner's ceiling bounds them.
@@ -111,6 +114,7 @@ impl CheckedQuery {
             owners: agreement.owners_read(query).into_iter().collect(),
             epsilon: query.epsilon,
             delta: query.delta,
+            accounted: self.accounted(),
             one_run: Odds::of(self.loss.rho, query.epsilon, query.delta, self.loss.delta0),
             all_runs: all_runs(self, agreement),
             runs: self.explain(agreement).runs,
@@ -285,6 +289,9 @@ impl fmt::Display for Reveals {
             self.epsilon,
             self.delta
         )?;
+        if self.accounted < self.epsilon {
+            writeln!(f, "  {}", exact::said(self.accounted))?;
+        }
         writeln!(
             f,
             "one run, to somebody who knows everything but one person's rows"

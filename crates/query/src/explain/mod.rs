@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::after::Step;
 use crate::check::CheckedQuery;
+use crate::exact;
 use crate::fold::declared_cells;
 use crate::measure::{Draw, Function, Made};
 
@@ -33,6 +34,8 @@ pub struct Explanation {
     pub delta: Delta,
     /// What each owner read is charged, as it is added up: rho of zCDP.
     pub rho: f64,
+    /// Epsilon of one run alone at the same delta, by exact accounting of its noise.
+    pub accounted: Epsilon,
     /// Runs that each owner's ceiling in this agreement has room for, from the start.
     pub runs: Vec<Runs>,
     /// The measures, with the noise to expect.
@@ -64,6 +67,7 @@ impl CheckedQuery {
             epsilon: self.query.epsilon,
             delta: self.query.delta,
             rho: self.loss.rho.to_f64(),
+            accounted: self.accounted(),
             runs: runs(self, agreement),
             measures: self
                 .made
@@ -276,6 +280,9 @@ impl fmt::Display for Explanation {
             "cost to each owner read: epsilon {}, delta {} (rho {:.6})",
             self.epsilon, self.delta, self.rho
         )?;
+        if self.accounted < self.epsilon {
+            writeln!(f, "  {}", exact::said(self.accounted))?;
+        }
         for runs in &self.runs {
             match runs.runs {
                 Some(count) => writeln!(

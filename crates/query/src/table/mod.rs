@@ -11,6 +11,7 @@ mod read;
 use std::fmt;
 
 use incamera_dp::Interval;
+use incamera_types::Epsilon;
 use serde::Serialize;
 
 pub use compared::Comparison;
@@ -36,6 +37,8 @@ pub struct Table {
     pub sampling: bool,
     /// What is counted, and what the ranges are.
     pub notes: Vec<String>,
+    /// Epsilon of one run alone at the query's delta, by exact accounting of its noise.
+    pub accounted: Epsilon,
     /// Whether the room's TEE was simulated.
     pub simulated: bool,
 }

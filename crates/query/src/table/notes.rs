@@ -6,6 +6,7 @@ use incamera_wire::v1 as wire;
 use super::Row;
 use super::read::Reader;
 use crate::check::CheckedQuery;
+use crate::exact;
 use crate::measure::{Function, Made};
 
 pub(super) fn notes(
@@ -51,6 +52,10 @@ pub(super) fn notes(
                 "not listed, and no part of HAVING, ORDER BY and LIMIT: {withheld} withheld with fewer than {least} people by the noisy count"
             ),
         });
+    }
+    let accounted = checked.accounted();
+    if accounted < query.epsilon {
+        notes.push(exact::said(accounted));
     }
     notes
 }

@@ -29,6 +29,7 @@ pub fn table(
         comparisons: reader.comparisons()?,
         sampling: checked.query.sampling,
         notes: notes(answer, agreement, &reader, &rows),
+        accounted: checked.accounted(),
         rows,
         simulated: answer.simulated,
     })

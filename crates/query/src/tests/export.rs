@@ -73,6 +73,7 @@ fn table(keys: &[&str]) -> Table {
         comparisons: Vec::new(),
         sampling: false,
         notes: vec!["ranges are of the noise alone, at 95 %".into()],
+        accounted: incamera_types::Epsilon::ZERO,
         simulated: true,
     }
 }

@@ -4,6 +4,7 @@ mod above;
 mod aggregates;
 mod audit;
 mod clipped;
+mod exact;
 mod export;
 mod filters;
 mod fit;
