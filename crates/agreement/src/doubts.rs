@@ -1,7 +1,8 @@
 //! Numbers that are allowed and protect nobody: said before anybody signs, refused by nobody.
 
-use incamera_types::{Delta, Epsilon};
+use incamera_types::{Budget, Delta, Epsilon};
 
+use crate::Proposals;
 use crate::model::{Agreement, Query};
 
 /// A delta from here on is doubtful, however few the people are.
@@ -17,7 +18,7 @@ const FEW_PEOPLE: u64 = 10;
 #[must_use]
 pub fn doubts(agreement: &Agreement) -> Vec<String> {
     let queries = agreement.queries.values();
-    let queries = queries.flat_map(|query| of_query(agreement, query));
+    let queries = queries.flat_map(|query| doubts_of(agreement, query));
     let budgets = agreement.budgets.iter().flat_map(|(owner, ceiling)| {
         let whose = format!("the budget of {owner}");
         let budget = ceiling.budget;
@@ -26,21 +27,47 @@ pub fn doubts(agreement: &Agreement) -> Vec<String> {
             .into_iter()
             .chain(epsilon(&whose, budget.epsilon, MUCH_IN_ALL))
     });
-    queries.chain(budgets).collect()
+    let proposals = agreement.proposals.iter();
+    let proposals = proposals.flat_map(|ceilings| of_proposals(agreement, ceilings));
+    queries.chain(budgets).chain(proposals).collect()
 }
 
-fn of_query(agreement: &Agreement, query: &Query) -> Vec<String> {
-    let whose = format!("the query {}", query.name);
-    let few = query.min_people < FEW_PEOPLE;
+/// What in a query protects people less than it looks, in words.
+#[must_use]
+pub fn doubts_of(agreement: &Agreement, query: &Query) -> Vec<String> {
+    let Query {
+        epsilon,
+        delta,
+        min_people,
+        name,
+        ..
+    } = query;
+    let budget = Budget {
+        epsilon: *epsilon,
+        delta: *delta,
+    };
+    of_run(agreement, &format!("the query {name}"), budget, *min_people)
+}
+
+fn of_proposals(agreement: &Agreement, ceilings: &Proposals) -> Vec<String> {
+    of_run(
+        agreement,
+        "a proposed query",
+        ceilings.budget,
+        ceilings.min_people,
+    )
+}
+
+fn of_run(agreement: &Agreement, whose: &str, budget: Budget, min_people: u64) -> Vec<String> {
+    let few = min_people < FEW_PEOPLE;
     let few = few.then(|| {
         format!(
-            "{whose} shows groups from {} people on (`min_people`): below {FEW_PEOPLE} a group is hardly more than its members",
-            query.min_people
+            "{whose} shows groups from {min_people} people on (`min_people`): below {FEW_PEOPLE} a group is hardly more than its members"
         )
     });
-    let delta = delta(agreement, &whose, query.delta).into_iter();
+    let delta = delta(agreement, whose, budget.delta).into_iter();
     delta
-        .chain(epsilon(&whose, query.epsilon, MUCH_A_RUN))
+        .chain(epsilon(whose, budget.epsilon, MUCH_A_RUN))
         .chain(few)
         .collect()
 }

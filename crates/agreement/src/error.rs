@@ -106,15 +106,23 @@ pub(crate) fn line_column(text: &str, offset: usize) -> (usize, usize) {
 /// Collects problems while a file is read.
 pub(crate) struct Problems<'d> {
     text: &'d str,
+    what: &'static str,
     found: RefCell<Vec<Problem>>,
 }
 
 impl<'d> Problems<'d> {
-    pub(crate) fn new(text: &'d str) -> Self {
+    /// Problems of a text that should be `what`: an agreement, a proposal.
+    pub(crate) fn new(text: &'d str, what: &'static str) -> Self {
         Self {
             text,
+            what,
             found: RefCell::default(),
         }
+    }
+
+    /// What the text should be, with its article.
+    pub(crate) fn what(&self) -> &'static str {
+        self.what
     }
 
     /// The text that is read.

@@ -28,6 +28,7 @@ pub fn explain_with(agreement: &Agreement, standing: &Standing) -> String {
     why(&mut page, agreement);
     what(&mut page, agreement);
     questions(&mut page, agreement);
+    proposals(&mut page, agreement);
     standing::budgets(&mut page, agreement, standing);
     room(&mut page, agreement);
     how_long(&mut page, agreement);
@@ -238,7 +239,7 @@ fn questions(page: &mut Page, agreement: &Agreement) {
     page.text("An analyst signs each request. The same request again gives the same answer and costs nothing. Each owner's log keeps, for good, which analyst asked, the reason given, and when.");
 }
 
-fn question(page: &mut Page, agreement: &Agreement, query: &Query) {
+pub(crate) fn question(page: &mut Page, agreement: &Agreement, query: &Query) {
     let label = agreement
         .purposes
         .get(&query.purpose)
@@ -362,6 +363,38 @@ fn bounds_words(measure: &str, bounds: &PersonBounds) -> String {
 
 fn values(rows: u32) -> String {
     format!("{rows} value{}", if rows == 1 { "" } else { "s" })
+}
+
+/// What may be asked besides, if analysts may propose.
+fn proposals(page: &mut Page, agreement: &Agreement) {
+    let Some(ceilings) = &agreement.proposals else {
+        return;
+    };
+    page.heading("What may be asked besides: proposals");
+    page.text("An analyst may propose a further question. It runs once every owner whose data it reads has approved that very text with its signing key; the other parties are not asked. An owner can take its approval back at any time.");
+    page.point(format_args!("proposed by {}", and(&ceilings.analysts)));
+    page.point(format_args!("for {}", and(ceilings.purposes.iter())));
+    match &ceilings.datasets {
+        Some(datasets) => page.point(format_args!(
+            "reads columns of {}, and of no other",
+            and(datasets)
+        )),
+        None => page.point("reads columns of any data set that are for that purpose"),
+    }
+    page.point(format_args!(
+        "a run costs each owner read at most epsilon {}, delta {}: it shifts the odds by a factor of {} at most; budgets are the same as for all questions",
+        ceilings.budget.epsilon,
+        ceilings.budget.delta,
+        factor(ceilings.budget.epsilon.to_f64())
+    ));
+    page.point(format_args!(
+        "a row with fewer than {} people, by the noisy count, is withheld: no proposal shows more",
+        ceilings.min_people
+    ));
+    page.point(format_args!(
+        "no proposal runs after {} (UTC), nor under a later version of this agreement",
+        agreement.last_day_of_proposals()
+    ));
 }
 
 /// Epsilon in words.

@@ -24,10 +24,12 @@ pub enum FileError {
         source: io::Error,
     },
     /// The file is larger than an agreement may be.
-    #[error("`{path}` is larger than the {MAX_AGREEMENT_BYTES} bytes that an agreement may have")]
+    #[error("`{path}` is larger than the {most} bytes that it may have")]
     TooLarge {
         /// The file.
         path: PathBuf,
+        /// The bytes that it may have.
+        most: usize,
     },
     /// The file is not an agreement.
     #[error("`{path}` is not a valid agreement")]
@@ -55,7 +57,7 @@ pub enum FileError {
     },
 }
 
-/// Where a party's signature of an agreement lies.
+/// Where a party's signature of an agreement, or its approval of a proposal, lies.
 #[must_use]
 pub fn signature_path(agreement: &Path, party: &PartyName) -> PathBuf {
     let mut name = agreement.as_os_str().to_owned();
@@ -68,23 +70,33 @@ pub fn signature_path(agreement: &Path, party: &PartyName) -> PathBuf {
 /// # Errors
 /// [`FileError::Read`], [`FileError::TooLarge`] or [`FileError::Invalid`].
 pub fn read(path: &Path) -> Result<Agreement, FileError> {
+    let bytes = read_bytes(path, MAX_AGREEMENT_BYTES)?;
+    Agreement::parse(&bytes).map_err(|source| FileError::Invalid {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The bytes of a file, if there are no more than `most`.
+///
+/// # Errors
+/// [`FileError::Read`] or [`FileError::TooLarge`].
+pub fn read_bytes(path: &Path, most: usize) -> Result<Vec<u8>, FileError> {
     let failed = |source| FileError::Read {
         path: path.to_owned(),
         source,
     };
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    let most = MAX_AGREEMENT_BYTES as u64 + 1;
-    file.take(most).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() > MAX_AGREEMENT_BYTES {
+    let limit = most as u64 + 1;
+    file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > most {
         return Err(FileError::TooLarge {
             path: path.to_owned(),
+            most,
         });
     }
-    Agreement::parse(&bytes).map_err(|source| FileError::Invalid {
-        path: path.to_owned(),
-        source,
-    })
+    Ok(bytes)
 }
 
 /// Reads the signatures that lie beside an agreement.
@@ -97,16 +109,35 @@ pub fn read_signatures(
 ) -> Result<BTreeMap<PartyName, SshSig>, FileError> {
     let mut signatures = BTreeMap::new();
     for party in agreement.parties.keys() {
-        let path = signature_path(path, party);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(FileError::Read { path, source }),
-        };
-        let signature = SshSig::from_armor(&text).map_err(|_| FileError::NotASignature { path })?;
-        signatures.insert(party.clone(), signature);
+        if let Some(signature) = read_signature(&signature_path(path, party))? {
+            signatures.insert(party.clone(), signature);
+        }
     }
     Ok(signatures)
+}
+
+/// Reads one signature; `None` where there is no such file.
+///
+/// # Errors
+/// [`FileError::Read`] or [`FileError::NotASignature`].
+pub fn read_signature(path: &Path) -> Result<Option<SshSig>, FileError> {
+    let path = path.to_owned();
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(FileError::Read { path, source }),
+    };
+    let signature = SshSig::from_armor(&text).map_err(|_| FileError::NotASignature { path })?;
+    Ok(Some(signature))
+}
+
+/// Where the signature of a proposal's analyst lies. Those of owners lie where
+/// [`signature_path`] says.
+#[must_use]
+pub fn proposed_path(proposal: &Path) -> PathBuf {
+    let mut name = proposal.as_os_str().to_owned();
+    name.push(".sig");
+    name.into()
 }
 
 /// Reads an agreement that all parties have signed.

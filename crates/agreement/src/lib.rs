@@ -28,6 +28,7 @@ mod model;
 mod page;
 mod param;
 mod parse;
+mod proposal;
 mod query_template;
 mod reader;
 mod signatures;
@@ -37,7 +38,7 @@ mod template;
 mod url;
 
 pub use diff::{Differences, PurposeChange, diff};
-pub use doubts::doubts;
+pub use doubts::{doubts, doubts_of};
 pub use error::{AgreementError, Problem, Span};
 pub use explain::{explain, explain_with};
 pub use impact::{DatasetImpact, Remedy, impact};
@@ -47,6 +48,10 @@ pub use model::{
     Query, Ratio, Reveals, RoomTerms, Terms,
 };
 pub use param::{Domain, Param};
+pub use proposal::{
+    APPROVED_NAMESPACE, ApprovedProposal, PROPOSAL_FORMAT, PROPOSED_NAMESPACE, Proposal,
+    ProposalError, Proposals, ProposedQuery, approve, propose,
+};
 pub use query_template::{
     Blank, BlankKind, FillError, FilledQuery, Most, QueryTemplate, TypeOf, query_template,
     query_templates,

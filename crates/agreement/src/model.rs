@@ -13,7 +13,7 @@ use incamera_types::{
     ParamName, PartyName, PrivacyLoss, PurposeName, PurposeSet, QueryName,
 };
 
-use crate::{Param, Problem, ServiceUrl};
+use crate::{Param, Problem, Proposals, ServiceUrl};
 
 /// A checked agreement: the terms, and the exact bytes that they were read from.
 ///
@@ -108,6 +108,8 @@ pub struct Terms {
     pub queries: BTreeMap<QueryName, Query>,
     /// Each owner's ceiling inside this agreement.
     pub budgets: BTreeMap<PartyName, Ceiling>,
+    /// What analysts may propose to ask besides; where it is missing, nothing.
+    pub proposals: Option<Proposals>,
 }
 
 /// An organisation in the agreement.

@@ -357,7 +357,7 @@ impl<'d> Table<'d> {
             .filter(|entry| !read.contains(entry.key))
         {
             let place = if self.path.is_empty() {
-                "an agreement".to_owned()
+                self.problems.what().to_owned()
             } else {
                 format!("`{}`", self.path)
             };

@@ -99,6 +99,8 @@ digests! {
     AgreementDigest;
     /// Digest of a request's fields (design invariant I8).
     RequestDigest;
+    /// SHA-256 of a proposal's file.
+    ProposalDigest;
     /// Digest of one signed request, its nonce and end included.
     EnvelopeDigest;
     /// Digest of a data set's signed manifest (its body).
@@ -183,6 +185,14 @@ impl AgreementDigest {
     }
 }
 
+impl ProposalDigest {
+    /// The digest of a proposal's file: plain SHA-256, as of an agreement's.
+    #[must_use]
+    pub fn of_file(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
 impl From<AgreementDigest> for AgreementId {
     /// The id of an agreement is the digest of its first version.
     fn from(first: AgreementDigest) -> Self {
@@ -217,6 +227,10 @@ mod tests {
         assert_eq!(
             AgreementDigest::of_file(b"abc").to_string(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert_eq!(
+            ProposalDigest::of_file(b"abc").to_string(),
+            AgreementDigest::of_file(b"abc").to_string()
         );
     }
 }

@@ -18,7 +18,7 @@ mod zone;
 pub use digest::{
     AgreementDigest, AgreementId, CommitmentsDigest, Digest, DigestError, EnvelopeDigest,
     EvidenceDigest, GrantDigest, KeyCommitment, ManifestDigest, Measurement, PartDigest,
-    RequestDigest, ReservationsDigest, RoomKeyDigest, SeedCommitment, Transcript,
+    ProposalDigest, RequestDigest, ReservationsDigest, RoomKeyDigest, SeedCommitment, Transcript,
 };
 pub use names::{
     AnalystName, AnalystRef, ColumnName, DatasetName, IdKind, NameError, ParamName, PartyName,

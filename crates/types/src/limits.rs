@@ -2,6 +2,8 @@
 
 /// The largest agreement file.
 pub const MAX_AGREEMENT_BYTES: usize = 1 << 20;
+/// The largest proposal: it travels inside each request for it.
+pub const MAX_PROPOSAL_BYTES: usize = 128 << 10;
 /// The largest signed manifest (about a million wraps).
 pub const MAX_MANIFEST_BYTES: usize = 256 << 20;
 /// Parts of one sealed data set.

@@ -184,7 +184,8 @@ fn is_thing(path: &[String]) -> bool {
         [
             "parties" | "purposes" | "datasets" | "queries" | "budgets",
             _
-        ] | ["room", "accept", _]
+        ] | ["proposals"]
+            | ["room", "accept", _]
             | ["parties", _, "analysts", _]
             | ["datasets", _, "columns", _]
             | ["queries", _, "params", _]
@@ -209,6 +210,7 @@ fn subject(path: &[String]) -> String {
         }
         ["queries", query, ..] => format!("query `{query}`"),
         ["budgets", party, ..] => format!("the budget of party `{party}`"),
+        ["proposals", ..] => "the right to propose queries".to_owned(),
         other => format!("section `{}`", other.join(".")),
     }
 }
@@ -230,7 +232,7 @@ fn name(path: &[String]) -> String {
             _,
             rest @ ..,
         ]
-        | ["agreement" | "room" | "matching", rest @ ..]
+        | ["agreement" | "room" | "matching" | "proposals", rest @ ..]
             if !rest.is_empty() =>
         {
             rest.join(".")

@@ -14,6 +14,7 @@ pub(super) fn meaning(path: &[String]) -> Option<&'static str> {
         ["datasets", _, field] => of_dataset(field),
         ["queries", _, rest @ ..] => of_query(rest),
         ["budgets", _, field] => of_budget(field),
+        ["proposals", field] => of_proposals(field),
         _ => None,
     }
 }
@@ -117,6 +118,19 @@ fn of_query(rest: &[&str]) -> Option<&'static str> {
         ["epsilon"] => "what a run costs each owner read; more is less private",
         ["delta"] => "the probability with which nothing is promised, in each run",
         ["min_people"] => "the least noisy count of people that is shown",
+        _ => return None,
+    })
+}
+
+fn of_proposals(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "analysts" => "who may propose a query that runs once the owners read approve it",
+        "purposes" => "what a proposed query may be for",
+        "datasets" => "what a proposed query may read",
+        "epsilon" => "the most that a run of a proposed query may cost each owner read",
+        "delta" => "the greatest probability with which a run of a proposed query promises nothing",
+        "min_people" => "no proposed query shows groups of fewer people",
+        "until" => "the last day on which a proposed query runs",
         _ => return None,
     })
 }

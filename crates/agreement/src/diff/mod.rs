@@ -85,6 +85,12 @@ fn lineage(old: &Agreement, new: &Agreement) -> Vec<String> {
             new.name, new.version, old.name, old.version
         ));
     }
+    if old.proposals.is_some() {
+        sentences.push(format!(
+            "what was proposed under version {} runs no more: it is proposed and approved anew",
+            old.version
+        ));
+    }
     let false_claims = new.false_successions(old, []).into_iter();
     sentences.extend(false_claims.map(|claim| format!("CAUTION: {claim}")));
     sentences

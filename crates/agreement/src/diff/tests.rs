@@ -3,12 +3,14 @@
 use incamera_types::{ColumnSpec, DatasetSpec};
 
 use super::diff;
+use crate::Proposals;
 use crate::model::{
     Agreement, Ceiling, Compare, GroupKey, Matching, Party, PerPerson, Purpose, Query, Ratio,
     RoomTerms, Terms,
 };
 
 const LIFT: &str = include_str!("../../tests/agreements/lift.toml");
+const PROPOSALS: &str = include_str!("../../tests/agreements/proposals.toml");
 const HOUSE: &str = include_str!("../../tests/agreements/version2.toml");
 
 /// The names of a struct's fields. A field that is missing here does not compile: name it, and
@@ -27,8 +29,9 @@ macro_rules! fields {
 const FIELDS: &[(&str, &[&str])] = fields! {
     Terms {
         name, version, id, digest, follows, expires, parties, room, matching, purposes, datasets,
-        queries, budgets,
+        queries, budgets, proposals,
     }
+    Proposals { analysts, purposes, datasets, budget, min_people, until }
     Party { signs, service, url, people, analysts }
     RoomTerms { url, policy }
     Matching { method, ids, reveals, max_ids, max_runs, partitions, epoch }
@@ -156,6 +159,15 @@ const CASES: &[Case] = &[
     case(&["Ceiling.budget"], LIFT, "epsilon = 8.0", "epsilon = 9", "the budget of party `shop`: `epsilon` rises from 8 to 9 (what all runs together"),
     case(&["Ceiling.budget"], LIFT, "delta = 1e-6", "delta = 1e-7", "the budget of party `shop`: `delta` falls from 1e-6 to 1e-7 (the probability"),
     case(&["Ceiling.budget"], LIFT, "renews = \"never\"\n", "", "the budget of party `shop` loses `renews`: `never` (whether"),
+    case(&["Terms.proposals"], LIFT, "[budgets.shop]", "[proposals]\nanalysts = [\"mailer/ana\"]\npurposes = [\"ads\"]\nepsilon = 1\ndelta = 0\nmin_people = 9\n[budgets.shop]", "the right to propose queries is new: analysts [mailer/ana]; delta 0; epsilon 1; min_people 9; purposes [ads]"),
+    case(&["Terms.proposals"], PROPOSALS, "\n[proposals]\nanalysts = [\"mailer/ana\", \"mailer/bob\"]\npurposes = [\"measurement\"]\ndatasets = [\"customers\", \"purchases\", \"mailing\"]\nepsilon = 0.5\ndelta = 1e-8\nmin_people = 50\nuntil = 2027-01-31\n", "\n", "the right to propose queries is taken out"),
+    case(&["Proposals.analysts"], PROPOSALS, "[\"mailer/ana\", \"mailer/bob\"]", "[\"mailer/ana\"]", "the right to propose queries: `analysts` loses `mailer/bob` (who may propose"),
+    case(&["Proposals.purposes"], PROPOSALS, "purposes = [\"measurement\"]\ndatasets", "purposes = [\"ads\"]\ndatasets", "the right to propose queries: `purposes` loses `measurement` and gains `ads` (what a proposed query may be for"),
+    case(&["Proposals.datasets"], PROPOSALS, "\"purchases\", \"mailing\"]\nepsilon", "\"mailing\"]\nepsilon", "the right to propose queries: `datasets` loses `purchases` (what a proposed query may read"),
+    case(&["Proposals.budget"], PROPOSALS, "epsilon = 0.5", "epsilon = 0.75", "the right to propose queries: `epsilon` rises from 0.5 to 0.75 (the most"),
+    case(&["Proposals.budget"], PROPOSALS, "delta = 1e-8\nmin_people = 50\nuntil", "delta = 1e-9\nmin_people = 50\nuntil", "the right to propose queries: `delta` falls from 1e-8 to 1e-9 (the greatest"),
+    case(&["Proposals.min_people"], PROPOSALS, "min_people = 50\nuntil", "min_people = 20\nuntil", "the right to propose queries: `min_people` falls from 50 to 20 (no proposed query"),
+    case(&["Proposals.until"], PROPOSALS, "until = 2027-01-31", "until = 2027-02-28", "the right to propose queries: `until` changes from `2027-01-31` to `2027-02-28` (the last day"),
 ];
 
 fn parse(text: &str) -> Agreement {

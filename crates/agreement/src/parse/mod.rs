@@ -10,6 +10,8 @@ mod iri;
 mod measures;
 mod params;
 mod parties;
+pub(crate) mod proposal;
+mod proposals;
 mod purposes;
 mod query;
 mod terms;
@@ -34,24 +36,54 @@ impl Agreement {
     /// # Errors
     /// [`AgreementError`] with every problem found, each with its place in the file.
     pub fn parse(bytes: &[u8]) -> Result<Self, AgreementError> {
-        let text = readable(bytes)?;
-        let problems = Problems::new(text);
-        let (document, broken) = DeTable::parse_recoverable(text);
-        for error in &broken {
-            let span = error.span().unwrap_or_default();
-            problems.add(&span, error.message(), "mend the TOML syntax");
-        }
-        if !broken.is_empty() {
-            return Err(failed(problems));
-        }
-        let root = Table::new(String::new(), 0..0, document.get_ref(), &problems);
-        let read = read(&root, bytes);
-        let found = problems.finish();
-        match (read, AgreementError::of(found)) {
-            (Some((terms, warnings)), None) => Ok(Self::new(terms, bytes, warnings)),
-            (_, Some(error)) => Err(error),
-            (None, None) => Err(unexplained()),
-        }
+        let (terms, warnings) = document(bytes, &AGREEMENT, |root| read(root, bytes))?;
+        Ok(Self::new(terms, bytes, warnings))
+    }
+}
+
+/// What a text should be.
+struct Kind {
+    /// With its article.
+    what: &'static str,
+    format: &'static str,
+    /// The family of formats: the name without the version.
+    family: &'static str,
+    most_bytes: usize,
+    /// What to do about one that is too long.
+    shorter: &'static str,
+}
+
+const AGREEMENT: Kind = Kind {
+    what: "an agreement",
+    format: FORMAT,
+    family: "incamera-agreement/",
+    most_bytes: MAX_AGREEMENT_BYTES,
+    shorter: "split it into several agreements",
+};
+
+/// Reads a text whose root table `read` understands.
+fn document<T>(
+    bytes: &[u8],
+    kind: &Kind,
+    read: impl FnOnce(&Table<'_>) -> Option<T>,
+) -> Result<T, AgreementError> {
+    let text = readable(bytes, kind)?;
+    let problems = Problems::new(text, kind.what);
+    let (document, broken) = DeTable::parse_recoverable(text);
+    for error in &broken {
+        let span = error.span().unwrap_or_default();
+        problems.add(&span, error.message(), "mend the TOML syntax");
+    }
+    if !broken.is_empty() {
+        return Err(failed(problems));
+    }
+    let root = Table::new(String::new(), 0..0, document.get_ref(), &problems);
+    let read = read(&root);
+    let found = problems.finish();
+    match (read, AgreementError::of(found)) {
+        (Some(read), None) => Ok(read),
+        (_, Some(error)) => Err(error),
+        (None, None) => Err(unexplained()),
     }
 }
 
@@ -65,7 +97,7 @@ fn unexplained() -> AgreementError {
         span: 0..0,
         line: 1,
         column: 1,
-        what: "the agreement was refused without a reason".to_owned(),
+        what: "it was refused without a reason".to_owned(),
         help: "report this as a defect of incamera".to_owned(),
     })
 }
@@ -79,15 +111,15 @@ fn is_deceptive(c: char) -> bool {
 }
 
 /// The file's text, if it is not too long, is UTF-8 and shows what it says.
-fn readable(bytes: &[u8]) -> Result<&str, AgreementError> {
+fn readable<'b>(bytes: &'b [u8], kind: &Kind) -> Result<&'b str, AgreementError> {
     let refuse = |text: &str, span: Span, what: &str, help: &str| {
         Err(AgreementError::one(
-            Problems::new(text).problem(&span, what, help),
+            Problems::new(text, kind.what).problem(&span, what, help),
         ))
     };
-    if bytes.len() > MAX_AGREEMENT_BYTES {
-        let what = format!("the file is longer than {MAX_AGREEMENT_BYTES} bytes");
-        return refuse("", 0..0, &what, "split it into several agreements");
+    if bytes.len() > kind.most_bytes {
+        let what = format!("the file is longer than {} bytes", kind.most_bytes);
+        return refuse("", 0..0, &what, kind.shorter);
     }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
@@ -156,13 +188,13 @@ fn whole<K: Ord, V>(map: BTreeMap<K, Option<V>>) -> Option<BTreeMap<K, V>> {
         .collect()
 }
 
-const SECTIONS: &str = "an agreement has the sections [agreement], [parties], [room], [matching], [purposes], [datasets], [queries] and [budgets]";
+const SECTIONS: &str = "an agreement has the sections [agreement], [parties], [room], [matching], [purposes], [datasets], [queries] and [budgets], and may have [proposals]";
 
 fn read(root: &Table<'_>, bytes: &[u8]) -> Option<(Terms, Vec<Problem>)> {
-    let format = format_line(root);
+    let format = format_line(root, &AGREEMENT);
     // Another format has other fields: saying what is wrong with them would mislead.
     format?;
-    root.later(&["providers", "proposals", "witnesses"]);
+    root.later(&["providers", "witnesses"]);
     let head = section(root, "agreement").and_then(|table| head(&table, bytes));
     let room = section(root, "room").and_then(|table| parties::room(&table));
     let matching = section(root, "matching").and_then(|table| terms::matching(&table));
@@ -177,6 +209,8 @@ fn read(root: &Table<'_>, bytes: &[u8]) -> Option<(Terms, Vec<Problem>)> {
     known.datasets = data::datasets(root, &known);
     let budgets = terms::budgets(root, &known);
     let queries = query::queries(root, &known);
+    let proposals = root.get("proposals");
+    let proposals = proposals.map(|item| proposals::proposals(&item, &known));
     root.close();
     if let Some(matching) = &matching {
         terms::check_matching(root, matching, &known);
@@ -197,26 +231,31 @@ fn read(root: &Table<'_>, bytes: &[u8]) -> Option<(Terms, Vec<Problem>)> {
         datasets: whole(known.datasets)?,
         queries: whole(queries)?,
         budgets: whole(budgets)?,
+        proposals: match proposals {
+            Some(read) => Some(read?),
+            None => None,
+        },
     };
     let warnings = terms::warnings(root, &terms);
     Some((terms, warnings))
 }
 
-fn format_line(root: &Table<'_>) -> Option<()> {
-    let item = root.need("format", format_args!("write format = \"{FORMAT}\" first"))?;
+fn format_line(root: &Table<'_>, kind: &Kind) -> Option<()> {
+    let Kind { what, format, .. } = kind;
+    let item = root.need("format", format_args!("write format = \"{format}\" first"))?;
     match item.text()? {
-        FORMAT => Some(()),
-        other if other.starts_with("incamera-agreement/") => {
+        text if text == *format => Some(()),
+        other if other.starts_with(kind.family) => {
             item.problem(
-                format_args!("this version of incamera reads {FORMAT} and not this format"),
+                format_args!("this version of incamera reads {format} and not this format"),
                 "use a newer version of incamera",
             );
             None
         }
         _ => {
             item.problem(
-                "this file is not an agreement",
-                format_args!("an agreement starts with format = \"{FORMAT}\""),
+                format_args!("this file is not {what}"),
+                format_args!("{what} starts with format = \"{format}\""),
             );
             None
         }

@@ -110,7 +110,7 @@ fn cost(table: &Table<'_>, budget: Budget, discovers: bool) -> Option<PrivacyLos
     }
 }
 
-fn analysts_of(item: &Item<'_>, known: &Known<'_>) -> Option<Vec<AnalystRef>> {
+pub(super) fn analysts_of(item: &Item<'_>, known: &Known<'_>) -> Option<Vec<AnalystRef>> {
     let (mut analysts, mut seen) = (Vec::new(), BTreeSet::new());
     for item in item.list_of_some("analyst, such as \"mailer/ana\"")? {
         let analyst: AnalystRef = item.parsed("write `party/analyst`, such as \"mailer/ana\"")?;

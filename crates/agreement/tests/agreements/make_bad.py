@@ -142,6 +142,31 @@ CASES = {
 
 # In a later version.
 SECOND = 'version = 2\nid = "%s"\nfollows = "%s"' % ("ab" * 32, "ab" * 32)
+# Of the section [proposals].
+SECTION = """[proposals]
+analysts = ["mailer/ana"]
+purposes = ["measurement"]
+epsilon = 0.5
+delta = 1e-8
+min_people = 50
+until = 2027-01-31
+"""
+PROPOSALS = {
+    "nobody": ('["mailer/ana"]', '["mailer/bob"]', '"mailer/bob"', "party `mailer` has no analyst `bob`"),
+    "no_analysts": ('analysts = ["mailer/ana"]\n', "", "[proposals]", "`proposals.analysts` is missing"),
+    "purpose": ('["measurement"]', '["safety"]', '"safety"', "there is no purpose `safety`"),
+    "dataset": ("epsilon = 0.5", 'datasets = ["sales"]\nepsilon = 0.5', '"sales"', "there is no data set `sales`"),
+    "no_dataset": ("epsilon = 0.5", "datasets = []\nepsilon = 0.5", "[]", "`proposals.datasets` is empty"),
+    "epsilon": ("epsilon = 0.5\n", "", "[proposals]", "`proposals.epsilon` is missing"),
+    "min_people": ("min_people = 50", "min_people = 0", "0\nuntil", "`proposals.min_people` is out of range"),
+    "until": ("until = 2027-01-31", "until = 2027-04-01", "2027-04-01", "is after the agreement's last day"),
+    "field": ("until =", "till =", "till", "`till` is not a field of `proposals`"),
+}
+CASES |= {
+    f"proposals_{name}": ("[budgets.shop]", SECTION.replace(old, new, 1) + "\n[budgets.shop]", place, message)
+    for name, (old, new, place, message) in PROPOSALS.items()
+}
+
 LATER = {
     "replaces_standing": ("ads", '"ads"', "`ads` is still a purpose"),
     "replaces_itself": ("measurement", '"measurement"', "`measurement` is still a purpose"),

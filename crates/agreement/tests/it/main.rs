@@ -12,6 +12,7 @@ mod drift;
 mod files;
 mod golden;
 mod mutations;
+mod proposals;
 mod signatures;
 mod words;
 
