@@ -305,7 +305,10 @@ impl Proposal {
             _ => false,
         };
         match verified {
-            true => Ok(ProposedQuery { proposal: self }),
+            true => Ok(ProposedQuery {
+                proposal: self,
+                signature: signature.clone(),
+            }),
             false => Err(ProposalError::NotSigned {
                 analyst: self.analyst,
             }),
@@ -346,6 +349,7 @@ impl Proposal {
 #[derive(Clone, Debug)]
 pub struct ProposedQuery {
     proposal: Proposal,
+    signature: SshSig,
 }
 
 impl ProposedQuery {
@@ -374,12 +378,18 @@ impl ProposedQuery {
             let signature = approvals.get(owner);
             signature.is_some_and(|signature| proposal.is_approval(owner, signature))
         };
-        let owners = proposal.owners().into_iter();
-        let owners: Vec<PartyName> = owners.filter(|owner| !approves(owner)).collect();
-        match owners.is_empty() {
-            true => Ok(ApprovedProposal { proposal }),
-            false => Err(ProposalError::NotApproved { owners }),
+        let owners = proposal.owners();
+        let missing: Vec<PartyName> = owners.iter().filter(|o| !approves(o)).cloned().collect();
+        if !missing.is_empty() {
+            return Err(ProposalError::NotApproved { owners: missing });
         }
+        let of_owner = |(party, _): &(&PartyName, _)| owners.contains(*party);
+        let approvals = approvals.iter().filter(of_owner);
+        Ok(ApprovedProposal {
+            approvals: approvals.map(|(p, s)| (p.clone(), s.clone())).collect(),
+            signature: self.signature,
+            proposal,
+        })
     }
 }
 
@@ -394,13 +404,36 @@ impl ProposedQuery {
 #[derive(Clone, Debug)]
 pub struct ApprovedProposal {
     proposal: Proposal,
+    signature: SshSig,
+    approvals: BTreeMap<PartyName, SshSig>,
 }
+
+impl PartialEq for ApprovedProposal {
+    /// The same text under the same signatures.
+    fn eq(&self, other: &Self) -> bool {
+        self.proposal.bytes == other.proposal.bytes
+            && self.signature == other.signature
+            && self.approvals == other.approvals
+    }
+}
+
+impl Eq for ApprovedProposal {}
 
 impl ApprovedProposal {
     /// The proposal.
     #[must_use]
     pub fn proposal(&self) -> &Proposal {
         &self.proposal
+    }
+    /// The signature of its analyst.
+    #[must_use]
+    pub fn signature(&self) -> &SshSig {
+        &self.signature
+    }
+    /// The approvals of the owners read, and of nobody else.
+    #[must_use]
+    pub fn approvals(&self) -> &BTreeMap<PartyName, SshSig> {
+        &self.approvals
     }
     /// The query, as good as one of the agreement's.
     #[must_use]

@@ -3,7 +3,7 @@
 use incamera_keys::{NoiseSeed, SigningKey};
 use incamera_types::{
     AgreementDigest, AnalystRef, CommitmentsDigest, Digest as _, EnvelopeDigest, PrivacyLoss,
-    PurposeName, QueryName, RequestDigest, ReservationsDigest, UnixTime,
+    ProposalDigest, PurposeName, QueryName, RequestDigest, ReservationsDigest, UnixTime,
 };
 use incamera_wire::v1::{LogEntry, LogProof, Loss};
 use incamera_wire::{Format, encode};
@@ -28,6 +28,8 @@ pub struct GrantRecord<'a> {
     pub analyst: &'a AnalystRef,
     /// The approved query.
     pub query: &'a QueryName,
+    /// What has the query, where the agreement has it not.
+    pub proposal: Option<ProposalDigest>,
     /// The purpose declared.
     pub purpose: &'a PurposeName,
     /// The reason given.
@@ -210,8 +212,9 @@ fn charge(
     check_envelope(tx, record)?;
     budget::check(tx, &held.agreement, held.cost, ceilings)?;
     tx.execute(
-        "INSERT INTO charges (request, commitments, commitment, agreement_id, rho, delta0, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO charges
+         (request, commitments, commitment, agreement_id, rho, delta0, at, proposal)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             blob(&held.request),
             blob(&record.commitments),
@@ -220,6 +223,7 @@ fn charge(
             int(held.cost.rho.units())?,
             int(held.cost.delta0.units())?,
             int(now.0)?,
+            record.proposal.as_ref().map(blob),
         ],
     )?;
     tx.execute(
@@ -277,6 +281,10 @@ fn entry(held: &Held, record: &GrantRecord<'_>, loss: PrivacyLoss, now: UnixTime
         charge: Some(to_wire(loss)),
         at: now.0,
         simulated: record.simulated,
+        proposal: record
+            .proposal
+            .map(|digest| digest.as_bytes().to_vec())
+            .unwrap_or_default(),
         ..LogEntry::default()
     }
 }

@@ -1,5 +1,6 @@
 //! The folder of agreements: read anew for each request, so that a file put there counts.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,8 +9,9 @@ use incamera_agreement::{ActiveAgreement, Agreement, SignedAgreement, files};
 use incamera_keys::PublicKey;
 use incamera_ledger::{Highest, Ledger};
 use incamera_net::status::{Problem, ProblemKind};
-use incamera_types::{AgreementDigest, AgreementId, PartyName, UnixTime};
+use incamera_types::{AgreementDigest, AgreementId, PartyName, ProposalDigest, UnixTime};
 
+use crate::approvals;
 use crate::service::blocking;
 
 /// The folder of agreements and their signatures, with what this party knows of itself.
@@ -212,6 +214,12 @@ impl Agreements {
         versions.retain(|known| &known.agreement().id == id);
         let newest = versions.into_iter();
         Ok(newest.max_by_key(|known| known.agreement().version))
+    }
+
+    /// The proposals that this party has approved and not taken back, as the folder says now.
+    #[must_use]
+    pub fn approved(&self) -> BTreeSet<ProposalDigest> {
+        approvals::approved(&self.folder, &self.me, &self.signs)
     }
 
     /// Remembers what is in force now.

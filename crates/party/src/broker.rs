@@ -131,20 +131,20 @@ fn reserve(state: &State, message: ReserveRequest, now: UnixTime) -> Result<Rese
     let evidence = message.evidence.ok_or_else(|| malformed("evidence"))?;
     let agreement = active(state, &named_agreement(&signed)?)?;
     let challenge = state.challenges().take(&evidence.challenge, now);
-    let ring = state.ring()?;
+    let (ring, rules) = (state.ring()?, state.rules());
     let mut ledger = state.ledger();
     let reserved = (|| {
         let request = verify_request(&signed, &agreement, now)?;
         let current = CurrentData::check(request, &ledger, now)?;
         let challenge = challenge.ok_or(Refusal::Challenge)?;
         let attested = current.attested(challenge, &evidence, now)?;
-        let openable = attested.permitted(&state.rules)?.openable(&ring)?;
+        let openable = attested.permitted(&rules)?.openable(&ring)?;
         let mut books = Books {
             ledger: &mut ledger,
             ring: &ring,
             signer: &state.service,
             population: state.own_ceiling(),
-            rules: &state.rules,
+            rules: &rules,
         };
         openable.reserve(&mut books, now, &mut rand::rng())
     })();
@@ -175,14 +175,14 @@ fn commit(
             "ask again: reserving anew costs nothing, and a charge that was made is not made twice",
         )
     })?;
-    let ring = state.ring()?;
+    let (ring, rules) = (state.ring()?, state.rules());
     let mut ledger = state.ledger();
     let mut books = Books {
         ledger: &mut ledger,
         ring: &ring,
         signer: &state.service,
         population: state.own_ceiling(),
-        rules: &state.rules,
+        rules: &rules,
     };
     let granted = promise
         .commit(&agreement, &message.reservations, &mut books, now)

@@ -6,6 +6,7 @@
 //! matching run (`meeting`).
 
 mod agreements;
+mod approvals;
 mod broker;
 mod config;
 mod keys;
@@ -16,6 +17,7 @@ mod retention;
 mod service;
 
 pub use agreements::{Agreements, NotOurs};
+pub use approvals::proposal_files;
 pub use config::{LedgerPath, PartyConfig, Sealing};
 pub use keys::{KeyPaths, LockError, PinFile, RingLock, TokenId, TokenLock};
 pub use public::PublicFile;

@@ -60,7 +60,7 @@ pub(crate) struct State {
     pub(crate) name: PartyName,
     pub(crate) agreements: Arc<Agreements>,
     pub(crate) service: SigningKey,
-    pub(crate) rules: OwnRules,
+    rules: OwnRules,
     own_ceiling: PrivacyLoss,
     ledger: Arc<Mutex<Ledger>>,
     ring: Mutex<KeyRing>,
@@ -83,6 +83,14 @@ impl State {
         self.challenges
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The owner's own rules, with what its folder says that it has approved at this moment.
+    pub(crate) fn rules(&self) -> OwnRules {
+        OwnRules {
+            approved: self.agreements.approved(),
+            ..self.rules.clone()
+        }
     }
 
     /// The owner's own ceiling over everything.
@@ -165,6 +173,7 @@ fn rules(config: &PartyConfig) -> OwnRules {
         paused: config.paused,
         refused_queries: config.refused_queries.clone(),
         refused_analysts: config.refused_analysts.clone(),
+        ..OwnRules::default()
     }
 }
 

@@ -13,7 +13,7 @@ use incamera_seal::{
 use incamera_types::limits::MAX_MANIFEST_BYTES;
 use incamera_types::{
     AnalystRef, DatasetName, DatasetSpec, Digest as _, ManifestDigest, PartyName, PrivacyLoss,
-    QueryName, RequestDigest, RoomKeyDigest, UnixTime,
+    ProposalDigest, QueryName, RequestDigest, RoomKeyDigest, UnixTime,
 };
 use incamera_wire::v1::{BoundEvidence, Reservation, Signed};
 use incamera_wire::{Format, decode};
@@ -50,6 +50,9 @@ pub struct OwnRules {
     pub refused_queries: BTreeSet<QueryName>,
     /// Analysts whom the owner does not permit.
     pub refused_analysts: BTreeSet<AnalystRef>,
+    /// Proposals that the owner has approved and not taken back, as it knows itself: an approval
+    /// that a request brings along stays with whoever once had it.
+    pub approved: BTreeSet<ProposalDigest>,
 }
 
 impl OwnRules {
@@ -64,6 +67,10 @@ impl OwnRules {
             || self.refused_analysts.contains(request.analyst())
         {
             return Err(Refusal::NotPermitted);
+        }
+        let proposal = request.request().proposal();
+        if proposal.is_some_and(|proposal| !self.approved.contains(&proposal)) {
+            return Err(Refusal::NotApproved);
         }
         Ok(())
     }
@@ -312,7 +319,8 @@ impl Attested {
     /// Step 4: the owner's own rules permit.
     ///
     /// # Errors
-    /// [`Refusal::Paused`], [`Refusal::Simulated`], [`Refusal::NotPermitted`].
+    /// [`Refusal::Paused`], [`Refusal::Simulated`], [`Refusal::NotPermitted`],
+    /// [`Refusal::NotApproved`].
     pub fn permitted(self, rules: &OwnRules) -> Result<Permitted, Refusal> {
         rules.permit(&self.current.request, self.workload.simulated())?;
         Ok(Permitted(self))

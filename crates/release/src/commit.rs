@@ -100,6 +100,7 @@ impl Reserved {
             envelope: request.envelope(),
             analyst: request.analyst(),
             query: request.request().query(),
+            proposal: request.request().proposal(),
             purpose: request.request().purpose(),
             reason: request.reason(),
             simulated: self.attested.workload.simulated(),

@@ -228,6 +228,7 @@ impl SignedGrant {
             ),
             (entry.analyst == request.analyst().to_string(), "analyst"),
             (entry.query == asked.query().as_str(), "query"),
+            (entry.proposal == named(asked.proposal()), "proposal"),
             (entry.purpose == asked.purpose().as_str(), "purpose"),
             (entry.reason == request.reason(), "reason"),
             (
@@ -265,6 +266,13 @@ impl SignedGrant {
         verify_inclusion(&leaf, self.log.index, size, root, &path)
             .map_err(|_| GrantFault::NotLogged)
     }
+}
+
+/// A digest as a message has it where there is one.
+fn named<D: Digest>(digest: Option<D>) -> Vec<u8> {
+    digest
+        .map(|digest| digest.as_bytes().to_vec())
+        .unwrap_or_default()
 }
 
 fn digest<D: Digest>(bytes: &[u8]) -> Option<D> {

@@ -5,7 +5,7 @@
 //! | step | from → to        | message                  | who checks, and makes what               |
 //! |------|------------------|--------------------------|------------------------------------------|
 //! | 0    | broker → room    | challenge                | [`Challenges`]                           |
-//! | 1    | analyst → room → broker | signed request    | [`verify_request`] → [`VerifiedRequest`]; by a [`Token`]'s key, its token too |
+//! | 1    | analyst → room → broker | signed request    | [`verify_request`] → [`VerifiedRequest`]; by a [`Token`]'s key, its token too; for a proposed query, the approval of every owner read |
 //! | 2    | (at the broker)  |                          | [`CurrentData`]: own manifests are newest |
 //! | 3    | room → broker    | evidence for this request | [`Attested`]: code, keys, challenge     |
 //! | 4    | (at the broker)  |                          | [`Permitted`]: the owner's own rules     |
@@ -41,6 +41,7 @@ mod broker;
 mod challenge;
 mod commit;
 mod grant;
+mod proposed;
 mod receipt;
 mod refusal;
 mod request;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use incamera_agreement::{Expired, SignedAgreement};
+use incamera_agreement::{Expired, Query, SignedAgreement};
 use incamera_attest::{AttestError, Binding, TeeKind};
 use incamera_keys::hpke::RoomPublicKey;
 use incamera_keys::{KeyError, PublicKey, SigningKey, open_signed, peek_signed, sign_message};
@@ -183,6 +183,8 @@ pub struct ReceiptReport {
     pub request_digest: RequestDigest,
     /// What was asked.
     pub request: Request,
+    /// The query, the agreement's or a proposal's.
+    pub query: Query,
     /// Who asked.
     pub analyst: AnalystRef,
     /// The reason given.
@@ -255,6 +257,7 @@ pub fn verify_release(
         reason: request.reason().to_owned(),
         data: check_data(&receipt, &request)?,
         request: request.request().clone(),
+        query: request.query().clone(),
         grants,
         measurement,
         simulated,

@@ -104,6 +104,11 @@ pub enum Refusal {
     /// The owner's own rules say no.
     #[error("this party's own rules do not permit this request")]
     NotPermitted,
+    /// The owner has not approved the proposal, or has taken its approval back.
+    #[error(
+        "this party has not approved this proposal, or has taken its approval back: only its own people can approve it"
+    )]
+    NotApproved,
     /// There is no key.
     #[error(transparent)]
     NoKey(#[from] NoKey),
@@ -139,6 +144,7 @@ impl Refusal {
             | Self::Paused
             | Self::Simulated
             | Self::NotPermitted
+            | Self::NotApproved
             | Self::OtherAgreement
             | Self::NoKey(
                 NoKey::NotWrapped { .. }

@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use incamera_agreement::{Agreement, Query, Succession};
+use incamera_agreement::{Agreement, ApprovedProposal, Query, Succession};
 use incamera_keys::{KeyError, SigningKey, sign_message};
 use incamera_types::limits::MAX_TEXT_BYTES;
 use incamera_types::{
     AgreementDigest, AnalystRef, DatasetName, Date, Decimal, Digest as _, ManifestDigest,
-    Measurement, ParamName, ParamType, Params, PurposeName, QueryName, RequestDigest, Transcript,
-    UnixTime, Value,
+    Measurement, ParamName, ParamType, Params, ProposalDigest, PurposeName, QueryName,
+    RequestDigest, Transcript, UnixTime, Value,
 };
 use incamera_wire::v1::parameter::Value as WireValue;
 use incamera_wire::v1::{DecimalValue, Parameter, RequestEnvelope, Signed};
 use incamera_wire::{Format, v1 as wire};
 use rand_core::CryptoRng;
 
+use crate::proposed;
 use crate::token::Token;
 
 /// How long a request may be good for.
@@ -102,6 +103,8 @@ pub enum RequestError {
 pub struct Request {
     agreement: AgreementDigest,
     query: QueryName,
+    /// What has the query, where the agreement has it not.
+    proposed: Option<ApprovedProposal>,
     params: Params,
     purpose: PurposeName,
     manifests: Vec<(DatasetName, ManifestDigest)>,
@@ -129,6 +132,31 @@ impl Request {
         measurement: Measurement,
     ) -> Result<Self, RequestError> {
         let approved = approved(agreement, query)?;
+        Self::of(agreement, (approved, None), params, manifests, measurement)
+    }
+
+    /// A request for a proposed query, for the purpose that it serves.
+    ///
+    /// # Errors
+    /// As [`Request::new`].
+    pub fn proposed(
+        proposed: &ApprovedProposal,
+        params: Params,
+        manifests: &BTreeMap<DatasetName, ManifestDigest>,
+        measurement: Measurement,
+    ) -> Result<Self, RequestError> {
+        let agreement = proposed.proposal().agreement();
+        let query = (proposed.query(), Some(proposed));
+        Self::of(agreement, query, params, manifests, measurement)
+    }
+
+    fn of(
+        agreement: &Agreement,
+        (approved, proposed): (&Query, Option<&ApprovedProposal>),
+        params: Params,
+        manifests: &BTreeMap<DatasetName, ManifestDigest>,
+        measurement: Measurement,
+    ) -> Result<Self, RequestError> {
         check_params(approved, &params)?;
         let named = approved.datasets().into_iter().map(|dataset| {
             let dataset = dataset.clone();
@@ -142,7 +170,8 @@ impl Request {
         }
         Ok(Self {
             agreement: agreement.digest,
-            query: query.clone(),
+            query: approved.name.clone(),
+            proposed: proposed.cloned(),
             params,
             purpose: approved.purpose.clone(),
             manifests: named.collect::<Result<_, _>>()?,
@@ -166,6 +195,12 @@ impl Request {
     #[must_use]
     pub fn query(&self) -> &QueryName {
         &self.query
+    }
+    /// The digest of the proposal that has the query, where the agreement has it not.
+    #[must_use]
+    pub fn proposal(&self) -> Option<ProposalDigest> {
+        let proposed = self.proposed.as_ref();
+        proposed.map(|proposed| proposed.proposal().digest())
     }
     /// The parameters: just the query's, each of its type.
     #[must_use]
@@ -197,10 +232,15 @@ impl Request {
     /// The request digest: everything that the raw answer depends on (I8).
     #[must_use]
     pub fn digest(&self) -> RequestDigest {
-        let mut list = Transcript::new("incamera-request-digest/1")
-            .field(self.agreement)
-            .field(self.query.as_str())
-            .number(self.params.len() as u64);
+        let list = match self.proposal() {
+            None => Transcript::new("incamera-request-digest/1")
+                .field(self.agreement)
+                .field(self.query.as_str()),
+            Some(proposal) => Transcript::new("incamera-proposed-request-digest/1")
+                .field(self.agreement)
+                .field(proposal),
+        };
+        let mut list = list.number(self.params.len() as u64);
         for (name, value) in &self.params {
             list = list.field(name.as_str()).field(value.canonical());
         }
@@ -226,31 +266,37 @@ impl Request {
                 .map(|(_, digest)| digest.as_bytes().to_vec())
                 .collect(),
             measurement: self.measurement.as_bytes().to_vec(),
+            proposal: self
+                .proposal()
+                .map(|digest| digest.as_bytes().to_vec())
+                .unwrap_or_default(),
         }
     }
 
-    /// Reads a message under the agreement that it should be made under.
+    /// Reads a message under the agreement that it should be made under, with the proposal that
+    /// comes with it.
     ///
     /// # Errors
     /// [`RequestError`], as [`Request::new`]; and [`RequestError::Purpose`].
-    pub fn from_wire(message: &wire::Request, agreement: &Agreement) -> Result<Self, RequestError> {
+    pub fn from_wire(
+        message: &wire::Request,
+        agreement: &Agreement,
+        proposed: Option<&ApprovedProposal>,
+    ) -> Result<Self, RequestError> {
         let field = |field| RequestError::Field { field };
         let made_under = AgreementDigest::from_slice(&message.agreement_digest)
             .map_err(|_| field("agreement_digest"))?;
         if made_under != agreement.digest {
             return Err(RequestError::OtherAgreement);
         }
-        let name = message
-            .query
-            .parse()
-            .map_err(|_| RequestError::UnknownQuery)?;
-        let query = approved(agreement, &name)?;
+        let query = asked(message, agreement, proposed)?;
         serves(agreement, query, &message.purpose)?;
         let measurement =
             Measurement::from_slice(&message.measurement).map_err(|_| field("measurement"))?;
         let params = read_params(&message.params, query)?;
         let manifests = read_manifests(&message.manifests, query)?;
-        Self::new(agreement, &name, params, &manifests, measurement)
+        let query = (query, proposed);
+        Self::of(agreement, query, params, &manifests, measurement)
     }
 
     /// Signs the request as `analyst`: what a room and the owners act on.
@@ -303,6 +349,7 @@ impl Request {
             nonce,
             expires: expires.0,
             token,
+            proposed: self.proposed.as_ref().map(proposed::to_wire),
         }
     }
 }
@@ -319,6 +366,30 @@ fn approved<'a>(agreement: &'a Agreement, query: &QueryName) -> Result<&'a Query
         .queries
         .get(query)
         .ok_or(RequestError::UnknownQuery)
+}
+
+/// The query that a message names: the agreement's, or that of the very proposal that comes with
+/// it. One that comes without being named, or is named and does not come, is neither.
+fn asked<'a>(
+    message: &wire::Request,
+    agreement: &'a Agreement,
+    proposed: Option<&'a ApprovedProposal>,
+) -> Result<&'a Query, RequestError> {
+    let name: QueryName = message
+        .query
+        .parse()
+        .map_err(|_| RequestError::UnknownQuery)?;
+    let query = match proposed {
+        None if message.proposal.is_empty() => return approved(agreement, &name),
+        Some(proposed) if message.proposal == proposed.proposal().digest().as_bytes() => {
+            proposed.query()
+        }
+        _ => return Err(RequestError::Field { field: "proposal" }),
+    };
+    match query.name == name {
+        true => Ok(query),
+        false => Err(RequestError::UnknownQuery),
+    }
 }
 
 /// A query serves one purpose; whoever asks for one that is gone is told its successor.

@@ -58,6 +58,9 @@ pub enum TokenError {
         /// The query.
         query: QueryName,
     },
+    /// A query that the agreement has not.
+    #[error("a token asks queries of the agreement: ask a proposed one with the analyst's own key")]
+    Proposed,
     /// The token is over.
     #[error("the token expired {late_s} s ago: make another, and check both clocks")]
     Expired {

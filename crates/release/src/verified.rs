@@ -1,6 +1,8 @@
 //! Step 1 of the chain, at the owners and in the room: the analyst's own signature.
 
-use incamera_agreement::{ActiveAgreement, Agreement, AnalystKey, Query};
+use incamera_agreement::{
+    ActiveAgreement, Agreement, AnalystKey, ApprovedProposal, ProposalError, Query,
+};
 use incamera_keys::{PublicKey, SignedError, open_signed, peek_signed};
 use incamera_types::limits::MAX_REQUEST_BYTES;
 use incamera_types::{
@@ -10,6 +12,7 @@ use incamera_types::{
 use incamera_wire::Format;
 use incamera_wire::v1::{RequestEnvelope, Signed};
 
+use crate::proposed;
 use crate::request::{MAX_LIFETIME_S, NONCE_BYTES, Request, RequestError, check_reason};
 use crate::token::{Claims, TokenError};
 
@@ -23,6 +26,9 @@ pub enum RequestRefusal {
     /// What is asked is not allowed.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// What has the query is no proposal that runs.
+    #[error(transparent)]
+    Proposal(#[from] ProposalError),
     /// The agreement does not know the analyst.
     #[error("the agreement knows no such analyst: a party names its analysts and their keys there")]
     UnknownAnalyst,
@@ -63,6 +69,7 @@ pub struct VerifiedRequest {
     request: Request,
     digest: RequestDigest,
     query: Query,
+    proposed: Option<ApprovedProposal>,
     analyst: AnalystRef,
     reason: String,
     expires: UnixTime,
@@ -93,9 +100,21 @@ pub fn verify_request(
         return Err(RequestRefusal::TooLong);
     }
     let field = RequestError::Field { field: "request" };
-    let request = Request::from_wire(&envelope.request.ok_or(field)?, agreement)?;
-    let query = agreement.queries.get(request.query());
-    let query = query.ok_or(RequestError::UnknownQuery)?;
+    let proposed = envelope.proposed.as_ref();
+    let proposed = proposed.map(|proposed| proposed::open(proposed, agreement, now));
+    let proposed = proposed.transpose()?;
+    let message = envelope.request.ok_or(field)?;
+    let request = Request::from_wire(&message, agreement, proposed.as_ref())?;
+    let query = match &proposed {
+        Some(proposed) => proposed.query(),
+        None => agreement
+            .queries
+            .get(request.query())
+            .ok_or(RequestError::UnknownQuery)?,
+    };
+    if token.is_some() && proposed.is_some() {
+        return Err(TokenError::Proposed.into());
+    }
     if !query.analysts.contains(&analyst) {
         return Err(RequestRefusal::NotAllowed);
     }
@@ -110,6 +129,7 @@ pub fn verify_request(
         digest: request.digest(),
         request,
         query: query.clone(),
+        proposed,
         analyst,
         reason: envelope.reason,
         expires,
@@ -175,6 +195,11 @@ impl VerifiedRequest {
     #[must_use]
     pub fn query(&self) -> &Query {
         &self.query
+    }
+    /// What has the query, where the agreement has it not.
+    #[must_use]
+    pub fn proposed(&self) -> Option<&ApprovedProposal> {
+        self.proposed.as_ref()
     }
     /// Who asks.
     #[must_use]

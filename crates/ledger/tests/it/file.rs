@@ -47,7 +47,7 @@ fn a_newer_schema_is_refused() {
     match Ledger::open(&owner.path(), &shop()) {
         Err(LedgerError::Schema {
             found: 99,
-            known: 3,
+            known: 4,
         }) => {}
         other => panic!("{other:?}"),
     }

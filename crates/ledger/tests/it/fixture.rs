@@ -8,8 +8,8 @@ use incamera_ledger::{
 };
 use incamera_types::{
     AgreementDigest, AgreementId, AnalystRef, CommitmentsDigest, DatasetName, Delta, Digest,
-    EnvelopeDigest, ManifestDigest, PartyName, PrivacyLoss, PurposeName, QueryName, RequestDigest,
-    ReservationsDigest, Rho, RoomKeyDigest, UnixTime,
+    EnvelopeDigest, ManifestDigest, PartyName, PrivacyLoss, ProposalDigest, PurposeName, QueryName,
+    RequestDigest, ReservationsDigest, Rho, RoomKeyDigest, UnixTime,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
@@ -44,6 +44,8 @@ pub struct Fixture {
     pub others: Vec<(DatasetName, ManifestDigest)>,
     /// The signed request that the next commits are for; else each has its own.
     pub envelope: Option<u8>,
+    /// The proposal that has the query.
+    pub proposal: Option<ProposalDigest>,
     commits: u8,
     folder: Option<tempfile::TempDir>,
 }
@@ -99,6 +101,7 @@ impl Fixture {
             manifests: vec![("customers".parse().unwrap(), d(50))],
             others: Vec::new(),
             envelope: None,
+            proposal: None,
             commits: 0,
             folder,
         };
@@ -181,6 +184,7 @@ impl Fixture {
             envelope: d::<EnvelopeDigest>(self.envelope.unwrap_or(100 + self.commits)),
             analyst: &analyst,
             query: &query,
+            proposal: self.proposal,
             purpose: &purpose,
             reason: "quarterly report",
             simulated: true,

@@ -29,7 +29,7 @@ fn write_golden_files() {
     };
     owner.reserve(open).unwrap();
     owner.ledger.highest_version(&d(1), 3, &d(60)).unwrap();
-    fs::copy(owner.path(), golden(3)).unwrap();
+    fs::copy(owner.path(), golden(4)).unwrap();
 }
 
 #[test]
@@ -41,6 +41,11 @@ fn the_ledger_of_schema_2_opens() {
 #[test]
 fn the_ledger_of_schema_3_opens() {
     opens(3, 60);
+}
+
+#[test]
+fn the_ledger_of_schema_4_opens() {
+    opens(4, 60);
 }
 
 fn opens(schema: u8, first: u8) {

@@ -74,3 +74,29 @@ fn each_agreement_has_its_own_log() {
     assert!(note.starts_with(&origin(&shop(), &d(2))));
     assert_eq!(owner.ledger.checkpoint(&d(9), &owner.signer).unwrap(), None);
 }
+
+/// The log and the charge say which proposal had the query.
+#[test]
+fn what_was_proposed_is_logged_and_charged_as_such() {
+    let mut owner = Fixture::on_disk();
+    owner.proposal = Some(d(90));
+    let (_, logged) = owner.spend(Want::default()).unwrap();
+    assert_eq!(check(&owner, &logged).proposal, vec![90; 32]);
+    owner.proposal = None;
+    let other = Want {
+        request: 11,
+        ..Want::default()
+    };
+    let (_, logged) = owner.spend(other).unwrap();
+    assert!(check(&owner, &logged).proposal.is_empty());
+    let file = rusqlite::Connection::open(owner.path()).unwrap();
+    let mut charged = file
+        .prepare("SELECT proposal FROM charges ORDER BY request")
+        .unwrap();
+    let charged: Vec<Option<Vec<u8>>> = charged
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(charged, [Some(vec![90; 32]), None]);
+}

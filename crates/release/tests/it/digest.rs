@@ -54,6 +54,6 @@ fn i8_every_field_makes_another_request() {
 fn messages_round_trip() {
     let world = World::new();
     let request = world.request();
-    let read = Request::from_wire(&request.to_wire(), world.agreement.agreement());
+    let read = Request::from_wire(&request.to_wire(), world.agreement.agreement(), None);
     assert_eq!(read.unwrap(), request);
 }

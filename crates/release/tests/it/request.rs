@@ -234,7 +234,7 @@ fn i4_a_purpose_that_is_gone_is_refused_with_its_successor() {
         let mut message = asked.clone();
         message.agreement_digest = world.agreement.digest.as_bytes().to_vec();
         message.purpose = purpose.into();
-        let error = Request::from_wire(&message, world.agreement.agreement()).unwrap_err();
+        let error = Request::from_wire(&message, world.agreement.agreement(), None).unwrap_err();
         let refusal = incamera_release::Refusal::Request(error.clone().into());
         assert_eq!(refusal.kind(), incamera_release::RefusalKind::Policy);
         (

@@ -186,6 +186,9 @@ pub struct Request {
     /// of the room
     #[prost(bytes = "vec", tag = "6")]
     pub measurement: ::prost::alloc::vec::Vec<u8>,
+    /// digest of the proposal that has the query; empty: the agreement has it
+    #[prost(bytes = "vec", tag = "7")]
+    pub proposal: ::prost::alloc::vec::Vec<u8>,
 }
 /// What an analyst signs, format `incamera-request/1`.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -204,6 +207,30 @@ pub struct RequestEnvelope {
     /// Token; then the token's key signs this envelope, in the analyst's name
     #[prost(message, optional, tag = "6")]
     pub token: ::core::option::Option<Signed>,
+    /// the proposal that has the query, if the agreement has it not
+    #[prost(message, optional, tag = "8")]
+    pub proposed: ::core::option::Option<ProposedQuery>,
+}
+/// A proposed query with who signed it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProposedQuery {
+    /// the exact bytes of a file of format `incamera-proposal/1`
+    #[prost(bytes = "vec", tag = "1")]
+    pub proposal: ::prost::alloc::vec::Vec<u8>,
+    /// its analyst's, SSHSIG in its binary form
+    #[prost(bytes = "vec", tag = "2")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+    /// of the owners read, in order of party name
+    #[prost(message, repeated, tag = "3")]
+    pub approvals: ::prost::alloc::vec::Vec<Approval>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Approval {
+    #[prost(string, tag = "1")]
+    pub party: ::prost::alloc::string::String,
+    /// SSHSIG in its binary form, namespace `incamera-query`
+    #[prost(bytes = "vec", tag = "2")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
 }
 /// A key that asks in an analyst's name for a while, signed by the analyst,
 /// format `incamera-query-token/1`.
@@ -462,6 +489,9 @@ pub struct LogEntry {
     /// forgotten, consent-removed, retagged, revoked
     #[prost(string, tag = "19")]
     pub what: ::prost::alloc::string::String,
+    /// of a grant: digest of the proposal that has the query; empty: the agreement has it
+    #[prost(bytes = "vec", tag = "20")]
+    pub proposal: ::prost::alloc::vec::Vec<u8>,
 }
 /// Noisy values. Numbers are integers in units of 10^-scale.
 #[derive(Clone, PartialEq, ::prost::Message)]
