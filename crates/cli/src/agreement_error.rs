@@ -7,7 +7,7 @@ use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report,
 };
 
-use crate::failure::{Context, Failure};
+use crate::failure::Failure;
 
 /// Problems that are shown at once.
 const MAX_SHOWN: usize = 5;
@@ -15,15 +15,25 @@ const MAX_SHOWN: usize = 5;
 /// Reads an agreement; on failure draws each place that is wrong.
 pub fn read(path: &Path) -> Result<Agreement, Failure> {
     files::read(path).map_err(|error| match error {
-        files::FileError::Invalid { path, source } => invalid(&path, &source),
+        files::FileError::Invalid { path, source } => {
+            let text = std::fs::read(&path).unwrap_or_default();
+            invalid(&path, &text, "agreement", "incamera-agreement/", &source)
+        }
         other => Failure::failed("the agreement was not read").because(&other),
     })
 }
 
-fn invalid(path: &Path, error: &AgreementError) -> Failure {
-    let text = std::fs::read(path).or_fail("the agreement was not read");
-    let text = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let mut failure = Failure::failed(format!("`{}` is not a valid agreement", path.display()));
+/// What is wrong with a text that should be a `what`, each place drawn into it. One without the
+/// `mark` is something else (somebody's data, say), and is not shown.
+pub fn invalid(
+    path: &Path,
+    text: &[u8],
+    what: &str,
+    mark: &str,
+    error: &AgreementError,
+) -> Failure {
+    let text = String::from_utf8_lossy(text);
+    let mut failure = Failure::failed(format!("`{}` is not a valid {what}", path.display()));
     for problem in error.problems().take(MAX_SHOWN) {
         failure = failure.why(match problem == error.first() {
             // What to do about the first one is the hint.
@@ -32,10 +42,7 @@ fn invalid(path: &Path, error: &AgreementError) -> Failure {
         });
     }
     failure.hint = Some(error.first().help.clone());
-    // A file that is something else (somebody's data, say) is not shown.
-    if let Ok(text) = text
-        && text.contains("incamera-agreement/")
-    {
+    if text.contains(mark) {
         failure.picture = Some(draw(path, &text, error.problems().take(MAX_SHOWN)));
     }
     failure

@@ -6,6 +6,8 @@ mod asking;
 
 mod exports;
 
+mod proposing;
+
 mod rewriting;
 
 mod sealing;
@@ -21,6 +23,8 @@ pub use drivers::{Evidence, EvidenceTrust, QueryToken};
 pub use asking::{QueryCheck, QueryRun, QueryTemplate};
 
 pub use exports::Exports;
+
+pub use proposing::{QueryApprove, QueryPropose};
 
 pub use rewriting::{
     DataConsent, DataForget, DataRetag, DataRevoke, DataRotate, People, Rewriting,
@@ -518,6 +522,10 @@ pub enum Query {
     Run(QueryRun),
     /// List questions that many parties have, or write one as a section of an agreement.
     Template(QueryTemplate),
+    /// Propose a query that the agreement has not, for the owners to approve.
+    Propose(QueryPropose),
+    /// Approve a proposed query for your data; list proposals, or take an approval back.
+    Approve(QueryApprove),
     /// Make a token, with which database drivers ask in the analyst's name for a while.
     Token(QueryToken),
 }
@@ -525,11 +533,14 @@ pub enum Query {
 /// Arguments of `query explain`.
 #[derive(Debug, Args)]
 pub struct QueryExplain {
-    /// The query of the agreement.
+    /// The query of the agreement, or of the proposal.
     pub query: QueryName,
     /// The agreement.
     #[arg(long, short, value_name = "FILE")]
     pub agreement: PathBuf,
+    /// The proposal that has the query.
+    #[arg(long, value_name = "FILE")]
+    pub proposal: Option<PathBuf>,
     /// Parameters: NAME=VALUE.
     #[arg(value_name = "NAME=VALUE")]
     pub params: Vec<String>,

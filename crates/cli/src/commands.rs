@@ -3,6 +3,7 @@
 mod agreement;
 mod agreement_diff;
 mod agreement_new;
+mod asked;
 mod before;
 mod behind;
 mod clipped;
@@ -18,6 +19,7 @@ mod matching;
 mod own_data;
 mod parameters;
 mod practice;
+mod proposals;
 mod query;
 mod query_template;
 mod register;
@@ -79,6 +81,8 @@ pub fn run(command: Command, printer: &Printer) -> Done {
             Query::Run(arguments) if arguments.practice => practice::run(&arguments, printer),
             Query::Run(arguments) => query::run(&arguments, printer),
             Query::Template(arguments) => query_template::run(&arguments, printer),
+            Query::Propose(arguments) => proposals::propose(&arguments, printer),
+            Query::Approve(arguments) => proposals::approve(&arguments, printer),
             Query::Token(arguments) => drivers::token(&arguments, printer),
         },
         Command::Evidence(Evidence::Trust(arguments)) => drivers::trust(&arguments, printer),

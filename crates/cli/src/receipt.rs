@@ -16,6 +16,7 @@ pub fn document(report: &ReceiptReport) -> Value {
         "agreement_digest": report.agreement,
         "request_digest": report.request_digest,
         "query": report.request.query(),
+        "proposal": report.request.proposal(),
         "parameters": parameters(report),
         "purpose": report.request.purpose(),
         "analyst": report.analyst,
@@ -90,6 +91,11 @@ pub fn text(report: &ReceiptReport, query: &Query) -> String {
             reason => format!(": {reason}"),
         }
     ));
+    if let Some(proposal) = report.request.proposal() {
+        lines.push(format!(
+            "  proposed  {proposal}, approved by every owner whose data it reads"
+        ));
+    }
     lines.push(format!("  request   {}", report.request_digest));
     lines.push(format!("  agreement {}", report.agreement));
     lines.push(format!("  measurement {}", report.measurement));

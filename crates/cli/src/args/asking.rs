@@ -11,21 +11,27 @@ use super::Exports;
 /// Arguments of `query check`.
 #[derive(Debug, Args)]
 pub struct QueryCheck {
-    /// The query of the agreement.
+    /// The query of the agreement, or of the proposal.
     pub query: QueryName,
     /// The agreement.
     #[arg(long, short, value_name = "FILE")]
     pub agreement: PathBuf,
+    /// The proposal that has the query.
+    #[arg(long, value_name = "FILE")]
+    pub proposal: Option<PathBuf>,
 }
 
 /// Arguments of `query run`.
 #[derive(Debug, Args)]
 pub struct QueryRun {
-    /// The query of the agreement.
+    /// The query of the agreement, or of the proposal.
     pub query: QueryName,
     /// The agreement; its signatures lie beside it.
     #[arg(long, short, value_name = "FILE")]
     pub agreement: PathBuf,
+    /// The proposal that has the query; its approvals lie beside it.
+    #[arg(long, value_name = "FILE")]
+    pub proposal: Option<PathBuf>,
     /// Who asks: PARTY/ANALYST.
     #[arg(
         long = "as",

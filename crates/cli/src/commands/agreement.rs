@@ -27,7 +27,7 @@ pub fn check(arguments: &AgreementFile, printer: &Printer) -> Done {
     let mut proven = Vec::new();
     for query in agreement.queries.values() {
         incamera_query::prove(&agreement, query)
-            .map_err(|refusal| refused(&arguments.file, &agreement, query, &refusal))?;
+            .map_err(|refusal| refused(&arguments.file, agreement.bytes(), query, &refusal))?;
         proven.push(query.name.to_string());
     }
     let warnings = agreement.warnings().iter().map(Problem::to_string);
@@ -54,8 +54,8 @@ pub fn check(arguments: &AgreementFile, printer: &Printer) -> Done {
     Ok(())
 }
 
-/// A refused query, drawn into the agreement's file.
-pub fn refused(path: &Path, agreement: &Agreement, query: &Query, refusal: &Refusal) -> Failure {
+/// A refused query, drawn into the text of the file that has it.
+pub fn refused(path: &Path, text: &[u8], query: &Query, refusal: &Refusal) -> Failure {
     // Parameters are the caller's to mend; everything else is for the parties to agree on.
     let exit = match refusal.kind() {
         RefusalKind::Params => Exit::Usage,
@@ -65,7 +65,7 @@ pub fn refused(path: &Path, agreement: &Agreement, query: &Query, refusal: &Refu
         .why(format!("{}: {}", refusal.what(), refusal.why()))
         .hint(refusal.instead());
     if let Some(span) = refusal.span() {
-        let text = String::from_utf8_lossy(agreement.bytes());
+        let text = String::from_utf8_lossy(text);
         let span = query.sql_at + span.start..query.sql_at + span.end;
         failure.picture = Some(agreement_error::draw_at(path, &text, span, refusal.what()));
     }
@@ -149,7 +149,7 @@ pub fn sign(arguments: &AgreementSign, printer: &Printer) -> Done {
     }
     for query in agreement.queries.values() {
         incamera_query::prove(&agreement, query)
-            .map_err(|refusal| refused(&arguments.file, &agreement, query, &refusal))?;
+            .map_err(|refusal| refused(&arguments.file, agreement.bytes(), query, &refusal))?;
     }
     succeeds(&agreement, &arguments.file, &folder)?;
     let what = "the agreement was not signed";

@@ -29,7 +29,7 @@ pub fn run(arguments: &DataClipped, printer: &Printer) -> Done {
     let query = parameters::query(&agreement, &arguments.query)?;
     let params = parameters::read(query, &arguments.params)?;
     let checked = check(&agreement, query, &params)
-        .map_err(|refusal| refused(&file, &agreement, query, &refusal))?;
+        .map_err(|refusal| refused(&file, agreement.bytes(), query, &refusal))?;
     let home = Home::new(&folder, &agreement, spec);
     let rows = read(&home, arguments, &query.purpose, printer)?;
     let clipped = block_on(async {

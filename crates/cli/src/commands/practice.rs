@@ -3,7 +3,7 @@
 use incamera_query::{Marks, PRACTICE, Practice, Practised, check, practice, table};
 use serde_json::json;
 
-use super::agreement::refused;
+use super::asked::Asked;
 use super::{block_on, parameters};
 use crate::agreement_error;
 use crate::args::QueryRun;
@@ -14,10 +14,16 @@ use crate::printer::Printer;
 /// Runs the query over rows that follow from agreement and seed.
 pub fn run(arguments: &QueryRun, printer: &Printer) -> Done {
     let agreement = agreement_error::read(&arguments.agreement)?;
-    let query = parameters::query(&agreement, &arguments.query)?;
+    let file = arguments.agreement.as_path();
+    let asked = Asked::new(
+        &agreement,
+        file,
+        &arguments.query,
+        arguments.proposal.as_deref(),
+    )?;
+    let query = asked.query();
     let params = parameters::read(query, &arguments.params)?;
-    let checked = check(&agreement, query, &params)
-        .map_err(|refusal| refused(&arguments.agreement, &agreement, query, &refusal))?;
+    let checked = check(&agreement, query, &params).map_err(|refusal| asked.refused(&refusal))?;
     export::writable(&arguments.exports)?;
     let made = Practice {
         people: arguments.people,

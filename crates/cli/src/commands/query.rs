@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use incamera_agreement::{Agreement, Query, SignedAgreement};
+use incamera_agreement::{Agreement, ApprovedProposal, Query, SignedAgreement};
 use incamera_net::client;
 use incamera_net::services::{ManifestsRequest, RunRequest, run_event::Event};
 use incamera_query::{CheckedQuery, Needed, check, prove, table};
@@ -13,7 +13,7 @@ use incamera_types::{AnalystRef, DatasetName, ManifestDigest, RequestDigest};
 use incamera_wire::v1::{ReleaseFile, Signed};
 use serde_json::json;
 
-use super::agreement::refused;
+use super::asked::Asked;
 use super::room_client::{self, AttestedRoom, status_failure};
 use super::{block_on, parameters};
 use crate::agreement_error;
@@ -31,10 +31,16 @@ const REQUEST_LIFETIME_S: u64 = 600;
 /// Shows the bounded plan, the cost and the error to expect.
 pub fn explain(arguments: &QueryExplain, printer: &Printer) -> Done {
     let agreement = agreement_error::read(&arguments.agreement)?;
-    let query = parameters::query(&agreement, &arguments.query)?;
+    let file = arguments.agreement.as_path();
+    let asked = Asked::new(
+        &agreement,
+        file,
+        &arguments.query,
+        arguments.proposal.as_deref(),
+    )?;
+    let query = asked.query();
     let params = parameters::read(query, &arguments.params)?;
-    let checked = check(&agreement, query, &params)
-        .map_err(|refusal| refused(&arguments.agreement, &agreement, query, &refusal))?;
+    let checked = check(&agreement, query, &params).map_err(|refusal| asked.refused(&refusal))?;
     let needed = arguments.error.iter().map(|error| needed(&checked, error));
     let needed = needed.collect::<Result<Vec<_>, _>>()?;
     let explanation = checked.explain(&agreement).with_needed(needed);
@@ -61,9 +67,14 @@ fn needed(checked: &CheckedQuery, argument: &str) -> Result<Needed, Failure> {
 /// Says what the query reveals at worst, whatever its parameters.
 pub fn check_worst(arguments: &QueryCheck, printer: &Printer) -> Done {
     let agreement = agreement_error::read(&arguments.agreement)?;
-    let query = parameters::query(&agreement, &arguments.query)?;
-    let proved = prove(&agreement, query)
-        .map_err(|refusal| refused(&arguments.agreement, &agreement, query, &refusal))?;
+    let file = arguments.agreement.as_path();
+    let asked = Asked::new(
+        &agreement,
+        file,
+        &arguments.query,
+        arguments.proposal.as_deref(),
+    )?;
+    let proved = prove(&agreement, asked.query()).map_err(|refusal| asked.refused(&refusal))?;
     let reveals = proved.reveals(&agreement);
     printer.result(reveals.to_string(), "incamera-reveals/1", &reveals);
     Ok(())
@@ -72,14 +83,17 @@ pub fn check_worst(arguments: &QueryCheck, printer: &Printer) -> Done {
 /// Asks: attests the room, signs the request, shows the answer and keeps the receipt.
 pub fn run(arguments: &QueryRun, printer: &Printer) -> Done {
     let agreement = room_client::signed_agreement(&arguments.agreement)?;
-    let query = parameters::query(agreement.agreement(), &arguments.query)?;
-    stands(agreement.agreement(), arguments)?;
+    let (terms, file) = (agreement.agreement(), arguments.agreement.as_path());
+    let meant = Asked::new(terms, file, &arguments.query, arguments.proposal.as_deref())?;
+    let query = meant.query();
+    stands(terms, arguments)?;
     let params = parameters::read(query, &arguments.params)?;
-    check(agreement.agreement(), query, &params)
-        .map_err(|refusal| refused(&arguments.agreement, agreement.agreement(), query, &refusal))?;
+    check(terms, query, &params).map_err(|refusal| meant.refused(&refusal))?;
+    let proposed = meant.approved()?;
     confirm(arguments, query)?;
     writable(arguments)?;
-    let asked = block_on(ask(arguments, &agreement, query, params, printer))?;
+    let what = (query, proposed.as_ref());
+    let asked = block_on(ask(arguments, &agreement, what, params, printer))?;
     show(&agreement, query, asked, &arguments.exports, printer)
 }
 
@@ -150,7 +164,7 @@ fn asker(arguments: &QueryRun) -> Result<(&AnalystRef, &Path), Failure> {
 }
 
 /// What came back.
-struct Asked {
+struct Answered {
     release: ReleaseFile,
     report: ReceiptReport,
     place: Place,
@@ -159,10 +173,10 @@ struct Asked {
 async fn ask(
     arguments: &QueryRun,
     agreement: &SignedAgreement,
-    query: &Query,
+    (query, proposed): (&Query, Option<&ApprovedProposal>),
     params: incamera_types::Params,
     printer: &Printer,
-) -> Result<Asked, Failure> {
+) -> Result<Answered, Failure> {
     let (analyst, key) = asker(arguments)?;
     let key = room_client::analyst_key(agreement.agreement(), analyst, key)?;
     let bar = printer.progress("attesting the room", None);
@@ -174,14 +188,17 @@ async fn ask(
     let manifests = manifests(&room, agreement, query).await?;
     let what = "the request was not made";
     let measurement = room.workload().measurement();
-    let mut request = Request::new(
-        agreement.agreement(),
-        &query.name,
-        params,
-        &manifests,
-        measurement,
-    )
-    .or_fail(what)?;
+    let request = match proposed {
+        Some(proposed) => Request::proposed(proposed, params, &manifests, measurement),
+        None => Request::new(
+            agreement.agreement(),
+            &query.name,
+            params,
+            &manifests,
+            measurement,
+        ),
+    };
+    let mut request = request.or_fail(what)?;
     if let Some(purpose) = &arguments.purpose {
         request = request.for_purpose(purpose.clone());
     }
@@ -213,7 +230,7 @@ async fn ask(
             .why("its receipt is of another request than the one that was signed")
             .hint(SUSPECT));
     }
-    Ok(Asked {
+    Ok(Answered {
         release,
         report,
         place,
@@ -231,13 +248,15 @@ fn advice(arguments: &QueryRun, query: &Query) -> Option<String> {
     }
     let asks = arguments.analyst.as_ref();
     let may = asks.is_some_and(|analyst| query.analysts.contains(analyst));
-    (!may).then(|| {
-        format!(
+    if !may {
+        return Some(format!(
             "only {} may ask `{}`: let the parties agree on another version",
             names(&query.analysts),
             query.name
-        )
-    })
+        ));
+    }
+    let proposal = arguments.proposal.as_ref();
+    proposal.map(|_| "whether an owner still lets the proposal run is for its people to say: `incamera query approve`".into())
 }
 
 fn names(analysts: &[AnalystRef]) -> String {
@@ -321,11 +340,11 @@ async fn run_in_room(
 fn show(
     agreement: &SignedAgreement,
     query: &Query,
-    asked: Asked,
+    asked: Answered,
     exports: &Exports,
     printer: &Printer,
 ) -> Done {
-    let Asked {
+    let Answered {
         release,
         report,
         place,

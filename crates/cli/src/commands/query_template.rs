@@ -143,6 +143,7 @@ fn accepted(
         failure.hint(&error.first().help)
     })?;
     let query = super::parameters::query(&whole, name)?;
-    let proved = prove(&whole, query).map_err(|refusal| refused(path, &whole, query, &refusal))?;
+    let proved =
+        prove(&whole, query).map_err(|refusal| refused(path, whole.bytes(), query, &refusal))?;
     Ok(proved.explain(&whole))
 }

@@ -130,10 +130,7 @@ fn release(
             ),
         }
     })?;
-    let asked = report.request.query();
-    let query = agreement.agreement().queries.get(asked);
-    let query =
-        query.ok_or_else(|| Failure::failed(what).why("the agreement has no such query"))?;
+    let (asked, query) = (report.request.query(), &report.query);
     let shown = table(&report.answer, agreement, query, report.request.params())
         .or_fail("the answer was not understood")?;
     let exported = Exported::released(release, &report, &shown, agreement.agreement(), query);

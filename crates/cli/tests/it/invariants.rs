@@ -8,6 +8,7 @@ mod i02_pseudonyms;
 mod i03_purposes;
 mod i03_table;
 mod i04_grants;
+mod i04_proposals;
 mod i05_charges;
 mod i06_released;
 mod i07_rows;

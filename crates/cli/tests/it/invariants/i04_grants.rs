@@ -117,7 +117,7 @@ async fn requests(room: &HostileRoom<'_>) {
             reason: String::new(),
             nonce: vec![1; 16],
             expires: soon.0,
-            token: None,
+            ..RequestEnvelope::default()
         };
         let attempt = sign_message(&analyst.key, Format::Request, &envelope).unwrap();
         refused(
