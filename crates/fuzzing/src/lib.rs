@@ -31,7 +31,7 @@ pub use messages::{certificate, evidence, matching, messages, proof, signed};
 #[cfg(feature = "engine")]
 pub use query::query;
 pub use release::{grant, release, request, reservation};
-pub use texts::{agreement, config, note, signature, url, values};
+pub use texts::{agreement, config, note, proposal, signature, url, values};
 
 /// A parser, fed: it must neither panic nor take long, whatever the bytes.
 pub type Target = fn(&[u8]);
@@ -58,6 +58,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("note", note),
     ("part", part),
     ("proof", proof),
+    ("proposal", proposal),
     #[cfg(feature = "engine")]
     ("query", query),
     ("release", release),

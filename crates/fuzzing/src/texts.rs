@@ -4,7 +4,7 @@ use std::fmt::{Debug, Display};
 use std::path::Path;
 use std::str::FromStr;
 
-use incamera_agreement::{Agreement, ServiceUrl, diff, explain};
+use incamera_agreement::{Agreement, Problem, ProposalError, ServiceUrl, diff, explain};
 use incamera_keys::{PublicKey, SshSig, note};
 use incamera_matching::ids;
 use incamera_net::config::{self, ConfigError};
@@ -27,11 +27,7 @@ pub fn agreement(data: &[u8]) {
     let agreement = match Agreement::parse(data) {
         Ok(agreement) => agreement,
         Err(error) => {
-            for problem in error.problems() {
-                assert!(problem.span.start <= problem.span.end);
-                assert!(problem.span.end <= data.len());
-                assert!(problem.line > 0 && problem.column > 0);
-            }
+            error.problems().for_each(|problem| inside(problem, data));
             return;
         }
     };
@@ -52,6 +48,44 @@ pub fn agreement(data: &[u8]) {
     }
     // Nobody signed it.
     assert!(agreement.verify(&world::signatures()).is_err() || known.bytes() == data);
+}
+
+/// A place inside the text.
+fn inside(problem: &Problem, data: &[u8]) {
+    assert!(problem.span.start <= problem.span.end);
+    assert!(problem.span.end <= data.len());
+    assert!(problem.line > 0 && problem.column > 0);
+}
+
+fn refused(error: &ProposalError, data: &[u8]) {
+    if let ProposalError::Invalid(error) = error {
+        error.problems().for_each(|problem| inside(problem, data));
+    }
+}
+
+/// A proposal under a known agreement, and the draft of one: read, or refused with places inside
+/// the text; within the ceilings if it was read; signed by nobody unless it is the known one.
+pub fn proposal(data: &[u8]) {
+    let agreement = world::proposals();
+    let (known, signature) = world::proposal();
+    match agreement.proposal(data) {
+        Ok(proposal) => {
+            assert_eq!(proposal.bytes(), data);
+            assert!(!agreement.queries.contains_key(&proposal.query().name));
+            let ceilings = agreement.proposals.as_ref().unwrap();
+            assert!(proposal.query().epsilon <= ceilings.budget.epsilon);
+            assert!(proposal.query().min_people >= ceilings.min_people);
+            assert!(!proposal.owners().is_empty() && !proposal.explain().is_empty());
+            assert!(proposal.signed(&signature).is_err() || data == known);
+        }
+        Err(error) => refused(&error, data),
+    }
+    let Some(draft) = text(data) else { return };
+    let (analyst, day) = ("mailer/ana".parse().unwrap(), "2027-01-31".parse().unwrap());
+    match agreement.propose(draft, &analyst, day) {
+        Ok(proposal) => assert!(proposal.bytes().ends_with(data)),
+        Err(error) => refused(&error, data),
+    }
 }
 
 /// SSHSIG in both its forms: each signature has one of either.

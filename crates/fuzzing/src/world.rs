@@ -29,7 +29,29 @@ pub(crate) fn agreement() -> &'static SignedAgreement {
     &AGREEMENT
 }
 
-/// Its signatures.
+macro_rules! proposal {
+    ($end:literal) => {
+        include_bytes!(concat!("../../agreement/tests/golden/proposal-1", $end)).as_slice()
+    };
+}
+
+/// An agreement under which analysts may propose.
+pub(crate) fn proposals() -> &'static Agreement {
+    static PROPOSALS: LazyLock<Agreement> =
+        LazyLock::new(|| Agreement::parse(proposal!(".toml")).unwrap());
+    &PROPOSALS
+}
+
+/// A proposal under it, and its analyst's signature.
+pub(crate) fn proposal() -> (&'static [u8], SshSig) {
+    let signature = std::str::from_utf8(proposal!(".proposal.sig")).unwrap();
+    (
+        proposal!(".proposal"),
+        SshSig::from_armor(signature).unwrap(),
+    )
+}
+
+/// The signatures of that agreement.
 pub(crate) fn signatures() -> BTreeMap<PartyName, SshSig> {
     let armored = [
         ("mailer", release!("spring.toml.mailer.sig")),

@@ -3,6 +3,7 @@
 
 mod answers;
 mod person;
+mod proposals;
 mod real_data;
 mod services;
 pub mod tables;

@@ -82,6 +82,16 @@ fn texts() {
         of("agreement/tests/agreements/version2.toml"),
     );
     keep("agreement", "release", golden("spring.toml"));
+    keep(
+        "proposal",
+        "golden",
+        of("agreement/tests/golden/proposal-1.proposal"),
+    );
+    keep(
+        "proposal",
+        "draft",
+        of("agreement/tests/proposals/reach.toml"),
+    );
     keep("signature", "armor", golden("spring.toml.shop.sig"));
     keep(
         "signature",

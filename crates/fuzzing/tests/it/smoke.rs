@@ -71,6 +71,7 @@ targets! {
     note: 2_000,
     part: 1_000,
     proof: 300,
+    proposal: 300,
     query: 100,
     release: 300,
     request: 1_000,
