@@ -211,10 +211,11 @@ fn i4_a_proposed_query_runs_once_every_owner_has_approved_it_and_until_one_takes
     assert_eq!(verified.text("/proposal"), digest);
     let spent = world.spent("shop");
     assert!(spent > 0 && world.spent("mailer") == spent);
-    assert_eq!(
-        people.ask("reach", &[]).text("/answer"),
-        answer.text("/answer")
-    );
+    let csv = world.path("reach.csv");
+    let again = people.ask("reach", &["--csv", &csv]);
+    assert_eq!(again.text("/answer"), answer.text("/answer"));
+    let csv = fs::read_to_string(csv).unwrap();
+    assert!(csv.starts_with("campaign_group,"), "{csv}");
     assert_eq!(world.spent("shop"), spent, "a repeat was charged");
 
     Runtime::new().unwrap().block_on(not_by_hand(&world));
