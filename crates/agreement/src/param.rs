@@ -55,6 +55,7 @@ pub(crate) fn number(value: &Value) -> Option<i128> {
         Value::Int(number) => Some((*number).into()),
         Value::Decimal(number) => Some(number.unscaled()),
         Value::Date(day) => Some(day.days().into()),
+        Value::Timestamp(moment) => Some(moment.micros().into()),
         _ => None,
     }
 }

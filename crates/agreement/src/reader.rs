@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use incamera_types::{Date, Decimal};
+use incamera_types::{Date, Decimal, Moment};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -162,6 +162,20 @@ impl<'d> Item<'d> {
         match day.and_then(|day| day.to_string().parse().ok()) {
             Some(day) => Some(day),
             None => self.wrong_type("a day without quotes, such as 2027-03-31"),
+        }
+    }
+
+    /// The value as a moment.
+    pub(crate) fn moment(&self) -> Option<Moment> {
+        let text = match self.value {
+            DeValue::Datetime(moment) => moment.to_string().parse().ok(),
+            _ => None,
+        };
+        match text {
+            Some(moment) => Some(moment),
+            None => self.wrong_type(
+                "a moment with its offset, without quotes, such as 2027-03-31T18:30:00Z",
+            ),
         }
     }
 

@@ -161,6 +161,7 @@ pub fn values(data: &[u8]) {
         ParamType::Decimal { scale: 4 },
         ParamType::Text,
         ParamType::Date,
+        ParamType::Timestamp,
     ];
     for value in types.iter().filter_map(|ty| ty.parse(text).ok()) {
         assert!(!value.canonical().is_empty());

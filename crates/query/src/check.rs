@@ -252,7 +252,7 @@ impl Check<'_> {
         let unit = self.unit(&rows, aggregate)?;
         let keys = self.keys(&outputs, aggregate, &scope)?;
         let names = self.names(&names, aggregate)?;
-        let drafts = measure::drafts(&names, aggregate, &scope, self.agreement)?;
+        let drafts = measure::drafts(&names, aggregate, &scope)?;
         let (measures, made) = measure::calibrate(&drafts, self.query, self.agreement)?;
         let people = drafts.iter().position(|draft| draft.people);
         let people = people.and_then(|at| made.get(at)).map(|made| made.first);

@@ -54,6 +54,7 @@ mod sql;
 mod table;
 mod tables;
 mod ties;
+mod unit;
 mod window;
 
 pub use check::{CheckedQuery, check, check_request, prove};

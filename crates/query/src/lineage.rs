@@ -66,6 +66,8 @@ pub(crate) struct Field {
     pub(crate) unit: Unit,
     /// The stored column, if the field is one as it is.
     pub(crate) origin: Option<(DatasetName, ColumnName)>,
+    /// What its numbers count, such as `EUR`.
+    pub(crate) counted_in: Option<String>,
 }
 
 impl Field {
@@ -75,6 +77,15 @@ impl Field {
             shape,
             unit: Unit::No,
             origin: None,
+            counted_in: None,
+        }
+    }
+
+    /// The same in a unit.
+    pub(crate) fn counted(self, unit: Option<String>) -> Self {
+        Self {
+            counted_in: unit,
+            ..self
         }
     }
 }
@@ -213,6 +224,7 @@ impl<'a> Lineage<'a> {
                 Unit::No
             },
             origin: Some((spec.name.clone(), column.name.clone())),
+            counted_in: column.unit.clone(),
         };
         Ok(Rows {
             fields: spec.stored_columns().map(field).collect(),
@@ -457,7 +469,7 @@ impl Scope<'_> {
     pub(crate) fn passed(&self, expr: &Expr) -> Result<Field, Refusal> {
         match bare(expr) {
             Expr::Column(column) => self.field(column).cloned(),
-            other => self.shape(other).map(Field::made),
+            other => Ok(Field::made(self.shape(other)?).counted(self.unit_of(other))),
         }
     }
 }

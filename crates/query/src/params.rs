@@ -2,7 +2,7 @@
 
 use datafusion::common::{ParamValues, ScalarValue};
 use incamera_agreement::{Domain, Param, Query};
-use incamera_types::{Date, Decimal, ParamType, Params, Value};
+use incamera_types::{Date, Decimal, Moment, ParamType, Params, Value};
 
 use crate::refusal::{Refusal, RefusalKind};
 
@@ -40,6 +40,7 @@ fn worst_of(ty: ParamType) -> Value {
             Decimal::new(most, scale).map_or(Value::Bool(true), Value::Decimal)
         }
         ParamType::Date => Value::Date(Date::from_days(0)),
+        ParamType::Timestamp => Moment::from_micros(0).map_or(Value::Bool(true), Value::Timestamp),
         _ => Value::Text(String::new()),
     }
 }
@@ -102,6 +103,9 @@ fn scalar(value: &Value, ty: ParamType) -> Option<ScalarValue> {
         (Value::Int(value), ParamType::Int) => ScalarValue::Int64(Some(*value)),
         (Value::Text(value), ParamType::Text) => ScalarValue::Utf8(Some(value.clone())),
         (Value::Date(value), ParamType::Date) => ScalarValue::Date32(Some(value.days())),
+        (Value::Timestamp(value), ParamType::Timestamp) => {
+            ScalarValue::TimestampMicrosecond(Some(value.micros()), Some("UTC".into()))
+        }
         (Value::Decimal(value), ParamType::Decimal { scale }) => {
             let value = value.rescale(scale).ok()?.unscaled();
             let fits = value.unsigned_abs() < 10u128.pow(u32::from(DECIMAL_DIGITS));

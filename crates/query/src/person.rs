@@ -63,11 +63,12 @@ pub(crate) fn aggregate(aggregate: &Aggregate, rows: Rows) -> Walked {
     let one = keys.iter().all(|key| key.unit == Unit::Certain);
     let most = if one { 1 } else { rows.most };
     let values = aggregate.aggr_expr.iter().map(|value| match bare(value) {
-        Expr::AggregateFunction(function) => aggregated(&scope, function, value, rows.most),
+        Expr::AggregateFunction(function) => aggregated(&scope, function, value, rows.most)
+            .map(|shape| Field::made(shape).counted(scope.unit_of_aggregate(function))),
         other => Err(unknown(&other.to_string())),
     });
-    let values: Vec<Shape> = values.collect::<Result<_, _>>()?;
-    let fields = keys.into_iter().chain(values.into_iter().map(Field::made));
+    let values: Vec<Field> = values.collect::<Result<_, _>>()?;
+    let fields = keys.into_iter().chain(values);
     let fields = fields.collect();
     Ok(rows.made(fields, most))
 }
@@ -334,9 +335,13 @@ pub(crate) fn union(before: Rows, next: Rows, scope: &Scope<'_>) -> Walked {
                 ));
             }
         };
+        let counted_in = a
+            .counted_in
+            .clone()
+            .filter(|_| a.counted_in == b.counted_in);
         Ok(Field {
             unit,
-            ..Field::made(shape)
+            ..Field::made(shape).counted(counted_in)
         })
     });
     let fields: Vec<Field> = fields.collect::<Result<_, _>>()?;

@@ -8,7 +8,7 @@ use incamera_keys::{KeyError, SigningKey, sign_message};
 use incamera_types::limits::MAX_TEXT_BYTES;
 use incamera_types::{
     AgreementDigest, AnalystRef, DatasetName, Date, Decimal, Digest as _, ManifestDigest,
-    Measurement, ParamName, ParamType, Params, ProposalDigest, PurposeName, QueryName,
+    Measurement, Moment, ParamName, ParamType, Params, ProposalDigest, PurposeName, QueryName,
     RequestDigest, Transcript, UnixTime, Value,
 };
 use incamera_wire::v1::parameter::Value as WireValue;
@@ -442,6 +442,7 @@ fn parameter((name, value): (&ParamName, &Value)) -> Parameter {
         })),
         Value::Text(value) => Some(WireValue::Text(value.clone())),
         Value::Date(value) => Some(WireValue::Date(value.days())),
+        Value::Timestamp(value) => Some(WireValue::Timestamp(value.micros())),
         // A kind of value that this version cannot write is read as a missing one.
         _ => None,
     };
@@ -481,6 +482,7 @@ fn read_value(value: &WireValue) -> Option<Value> {
         WireValue::Int(value) => Value::Int(*value),
         WireValue::Text(value) => Value::Text(value.clone()),
         WireValue::Date(days) => Value::Date(Date::from_days(*days)),
+        WireValue::Timestamp(micros) => Value::Timestamp(Moment::from_micros(*micros)?),
         WireValue::Decimal(DecimalValue { number, scale }) => {
             let scale = u8::try_from(*scale).ok()?;
             Value::Decimal(Decimal::parse(number, scale).ok()?)

@@ -30,6 +30,6 @@ pub use purpose::{ConsentClass, PurposeSet};
 pub use schema::{
     ColumnRef, ColumnSpec, ColumnType, DatasetSpec, MAX_PRECISION, OtherText, TypeError,
 };
-pub use time::{Date, TimeError, UnixTime};
+pub use time::{Date, Moment, MomentError, TimeError, UnixTime};
 pub use value::{Decimal, ParamType, Params, Value, ValueError};
 pub use zone::{ZoneError, ZoneName};

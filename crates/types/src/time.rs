@@ -98,9 +98,99 @@ impl fmt::Debug for Date {
     }
 }
 
+/// Microseconds since 1970-01-01 UTC, from the year 1 to the day before the last of 9999.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(i64);
+
+/// Why a text is not a moment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a moment is written with its offset, in microseconds at most, such as 2026-05-31T18:30:00Z"
+)]
+pub struct MomentError;
+
+impl Moment {
+    const FIRST: i64 = -62_135_596_800_000_000;
+    const LAST: i64 = 253_402_207_199_999_999;
+
+    /// A moment from its number; nothing outside that range.
+    #[must_use]
+    pub fn from_micros(micros: i64) -> Option<Self> {
+        (Self::FIRST..=Self::LAST)
+            .contains(&micros)
+            .then_some(Self(micros))
+    }
+
+    /// Microseconds since 1970-01-01 UTC.
+    #[must_use]
+    pub fn micros(self) -> i64 {
+        self.0
+    }
+}
+
+impl FromStr for Moment {
+    type Err = MomentError;
+    fn from_str(text: &str) -> Result<Self, MomentError> {
+        let moment: jiff::Timestamp = text.parse().map_err(|_| MomentError)?;
+        // A moment between two microseconds is another than either.
+        if moment.subsec_nanosecond() % 1000 != 0 {
+            return Err(MomentError);
+        }
+        Self::from_micros(moment.as_microsecond()).ok_or(MomentError)
+    }
+}
+
+impl fmt::Display for Moment {
+    /// ISO 8601 in UTC.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(moment) => moment.fmt(f),
+            Err(_) => write!(f, "{} us", self.0),
+        }
+    }
+}
+impl fmt::Debug for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Moment({self})")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_round_trip() {
+        for text in [
+            "1970-01-01T00:00:00Z",
+            "2026-05-31T18:30:00.000001Z",
+            "0001-01-01T00:00:00Z",
+            "9999-12-30T21:59:59.999999Z",
+        ] {
+            let moment: Moment = text.parse().unwrap();
+            assert_eq!(moment.to_string(), text);
+            assert_eq!(Moment::from_micros(moment.micros()), Some(moment));
+        }
+        let noon: Moment = "2026-05-31T12:00:00+02:00".parse().unwrap();
+        assert_eq!(noon.to_string(), "2026-05-31T10:00:00Z");
+        assert_eq!(
+            "1970-01-01T00:00:01Z".parse::<Moment>().unwrap().micros(),
+            1_000_000
+        );
+        for bad in [
+            "",
+            "2026-05-31",
+            "2026-05-31T12:00:00",
+            "2026-05-31T12:00:00.0000001Z",
+            "0000-12-31T23:59:59Z",
+            "9999-12-31T23:59:59-01:00",
+        ] {
+            assert!(bad.parse::<Moment>().is_err(), "{bad}");
+        }
+        for outside in [i64::MIN, Moment::FIRST - 1, Moment::LAST + 1, i64::MAX] {
+            assert_eq!(Moment::from_micros(outside), None);
+        }
+    }
 
     #[test]
     fn days_round_trip() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{ColumnType, Date, ParamName};
+use crate::{ColumnType, Date, Moment, ParamName};
 
 /// Why a text is not a value of its type. Never holds the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +44,8 @@ pub enum ParamType {
     Text,
     /// A calendar day.
     Date,
+    /// A moment.
+    Timestamp,
 }
 
 impl ParamType {
@@ -56,6 +58,7 @@ impl ParamType {
             ColumnType::Decimal { scale, .. } => Some(Self::Decimal { scale }),
             ColumnType::Text => Some(Self::Text),
             ColumnType::Date => Some(Self::Date),
+            ColumnType::Timestamp => Some(Self::Timestamp),
             _ => None,
         }
     }
@@ -72,6 +75,7 @@ impl ParamType {
             Self::Decimal { scale } => Value::Decimal(Decimal::parse(text, scale)?),
             Self::Text => Value::Text(text.to_owned()),
             Self::Date => Value::Date(text.parse().map_err(|_| form)?),
+            Self::Timestamp => Value::Timestamp(text.parse().map_err(|_| form)?),
         })
     }
 }
@@ -84,6 +88,7 @@ impl fmt::Display for ParamType {
             Self::Decimal { .. } => f.write_str("decimal"),
             Self::Text => f.write_str("text"),
             Self::Date => f.write_str("date"),
+            Self::Timestamp => f.write_str("timestamp"),
         }
     }
 }
@@ -225,6 +230,8 @@ pub enum Value {
     Text(String),
     /// A day.
     Date(Date),
+    /// A moment.
+    Timestamp(Moment),
 }
 
 impl Value {
@@ -239,6 +246,7 @@ impl Value {
             },
             Self::Text(_) => ParamType::Text,
             Self::Date(_) => ParamType::Date,
+            Self::Timestamp(_) => ParamType::Timestamp,
         }
     }
 
@@ -251,6 +259,7 @@ impl Value {
             Self::Decimal(_) => 'd',
             Self::Text(_) => 't',
             Self::Date(_) => 'y',
+            Self::Timestamp(_) => 'm',
         };
         format!("{letter}{self}").into_bytes()
     }
@@ -264,6 +273,7 @@ impl fmt::Display for Value {
             Self::Decimal(value) => value.fmt(f),
             Self::Text(value) => value.fmt(f),
             Self::Date(value) => value.fmt(f),
+            Self::Timestamp(value) => value.fmt(f),
         }
     }
 }
@@ -300,6 +310,7 @@ mod tests {
             (ParamType::Int, "-5"),
             (ParamType::Text, "a b"),
             (ParamType::Date, "2026-01-31"),
+            (ParamType::Timestamp, "2026-01-31T08:00:00Z"),
         ] {
             let value = ty.parse(text).unwrap();
             assert_eq!(value.to_string(), text);

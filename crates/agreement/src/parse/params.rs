@@ -8,7 +8,8 @@ use incamera_types::{ColumnType, ParamName, ParamType, Value};
 use crate::param::{Domain, Param, number};
 use crate::reader::{Item, Named, Table};
 
-const TYPES: &str = "types of parameters are bool, int, decimal(precision,scale), text and date";
+const TYPES: &str =
+    "types of parameters are bool, int, decimal(precision,scale), text, date and timestamp";
 
 pub(super) fn params(item: &Item<'_>) -> Option<BTreeMap<ParamName, Param>> {
     let read = |named: Named<'_, ParamName>| Some((named.name.clone(), param(&named)?));
@@ -106,6 +107,7 @@ fn value(item: &Item<'_>, ty: ParamType) -> Option<Value> {
     };
     match ty {
         ParamType::Date => item.date().map(Value::Date),
+        ParamType::Timestamp => item.moment().map(Value::Timestamp),
         ParamType::Decimal { scale } => {
             let number = item.decimal()?.rescale(scale).ok();
             if number.is_none() {

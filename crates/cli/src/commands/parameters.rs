@@ -71,6 +71,7 @@ fn example(ty: &ParamType) -> &'static str {
     match ty {
         ParamType::Bool => ": true or false",
         ParamType::Date => ", such as 2026-05-31",
+        ParamType::Timestamp => ", such as 2026-05-31T18:30:00Z",
         _ => "",
     }
 }

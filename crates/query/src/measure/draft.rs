@@ -3,8 +3,7 @@
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Case, Cast, Expr};
-use incamera_agreement::Agreement;
-use incamera_types::{ColumnRef, Decimal};
+use incamera_types::Decimal;
 
 use super::{ALLOWED, refuse};
 use crate::lineage::{Field, Unit, bare};
@@ -61,19 +60,13 @@ pub(crate) fn drafts(
     names: &[String],
     aggregate: &Aggregate,
     scope: &Scope<'_>,
-    agreement: &Agreement,
 ) -> Result<Vec<Draft>, Refusal> {
     let mut drafts: Vec<Draft> = Vec::new();
     for (name, expr) in names.iter().zip(&aggregate.aggr_expr) {
         let Expr::AggregateFunction(function) = bare(expr) else {
             return Err(refuse(format!("`{name}`"), "it is no aggregate", ALLOWED));
         };
-        let draft = Reader {
-            name,
-            scope,
-            agreement,
-        }
-        .draft(function);
+        let draft = Reader { name, scope }.draft(function);
         drafts.push(draft.map_err(|refusal| refusal.or_at_text(name))?);
     }
     match drafts.is_empty() {
@@ -119,7 +112,6 @@ fn plain(name: &str) -> bool {
 struct Reader<'a> {
     name: &'a str,
     scope: &'a Scope<'a>,
-    agreement: &'a Agreement,
 }
 
 impl Reader<'_> {
@@ -248,15 +240,9 @@ impl Reader<'_> {
                 "use an int or decimal column",
             )
         })?;
-        let origin = self.column(arg).and_then(|field| field.origin.clone());
-        let spec = origin.and_then(|(dataset, column)| {
-            self.agreement
-                .column(&ColumnRef { dataset, column })
-                .cloned()
-        });
         Ok(Draft {
             scale,
-            unit: spec.and_then(|spec| spec.unit),
+            unit: self.scope.unit_of(arg),
             ..self.plain(function, Some(arg.clone()))
         })
     }

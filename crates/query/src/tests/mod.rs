@@ -27,6 +27,7 @@ mod swapped;
 mod tables;
 mod templates;
 mod twin;
+mod units;
 mod windows;
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use arrow::array::{Array as _, ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow_flight::FlightData;
 use arrow_flight::sql::server::PeekableFlightDataStream;
@@ -46,6 +46,7 @@ fn arrow(ty: ParamType) -> DataType {
             DataType::Decimal128(38, i8::try_from(scale).unwrap_or(0))
         }
         ParamType::Date => DataType::Date32,
+        ParamType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         _ => DataType::Utf8,
     }
 }
@@ -160,6 +161,8 @@ fn text(ty: ParamType, column: &ArrayRef) -> Option<String> {
         ParamType::Int => kind.is_integer(),
         ParamType::Decimal { .. } => kind.is_integer() || matches!(kind, DataType::Decimal128(..)),
         ParamType::Date => *kind == DataType::Date32,
+        // Without a zone it is no moment.
+        ParamType::Timestamp => matches!(kind, DataType::Timestamp(_, Some(_))),
         _ => false,
     };
     let text = matches!(

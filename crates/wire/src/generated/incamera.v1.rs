@@ -141,7 +141,7 @@ pub struct Wrap {
 pub struct Parameter {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    #[prost(oneof = "parameter::Value", tags = "2, 3, 4, 5, 6")]
+    #[prost(oneof = "parameter::Value", tags = "2, 3, 4, 5, 6, 7")]
     pub value: ::core::option::Option<parameter::Value>,
 }
 /// Nested message and enum types in `Parameter`.
@@ -159,6 +159,9 @@ pub mod parameter {
         /// days since 1970-01-01
         #[prost(sint32, tag = "6")]
         Date(i32),
+        /// microseconds since 1970-01-01 UTC
+        #[prost(sint64, tag = "7")]
+        Timestamp(i64),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
