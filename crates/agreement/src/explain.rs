@@ -252,6 +252,7 @@ pub(crate) fn question(page: &mut Page, agreement: &Agreement, query: &Query) {
     ));
     page.sub_point(format_args!("may be asked by {}", and(&query.analysts)));
     page.sub_point(format_args!("the answer goes to {}", and(&query.receivers)));
+    receiving(page, agreement, query);
     let reads: Vec<_> = query.reads.iter().collect();
     page.sub_point(format_args!("reads {}, and nothing else", and(reads)));
     if !query.params.is_empty() {
@@ -441,6 +442,25 @@ fn room(page: &mut Page, agreement: &Agreement) {
         "This agreement does not say who runs the machine at {}. Whoever does is trusted to keep it running, and for nothing else.",
         agreement.room.url
     ));
+}
+
+/// How the receivers get the answer.
+fn receiving(page: &mut Page, agreement: &Agreement, query: &Query) {
+    let receivers = query.receivers.iter();
+    let (sealed, unsealed): (Vec<_>, Vec<_>) =
+        receivers.partition(|party| agreement.receive_key(party).is_some());
+    if !sealed.is_empty() {
+        page.sub_point(format_args!(
+            "the room seals it to {}, each by its own key: what the room keeps for them, no one else opens",
+            and(sealed)
+        ));
+    }
+    if !unsealed.is_empty() {
+        page.sub_point(format_args!(
+            "for {} this agreement has no key to receive with (`receives`): nothing is kept there, the room hands it over inside the connection on which it is asked",
+            and(unsealed)
+        ));
+    }
 }
 
 fn how_long(page: &mut Page, agreement: &Agreement) {

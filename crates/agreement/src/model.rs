@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use incamera_attest::Policy;
-use incamera_keys::PublicKey;
+use incamera_keys::{PublicKey, ReceivePublicKey};
 use incamera_types::{
     AgreementDigest, AgreementId, AnalystName, AnalystRef, Budget, ColumnRef, ColumnSpec,
     ConsentClass, DatasetName, DatasetSpec, Date, Decimal, Delta, Epsilon, IdKind, MatchingEpoch,
@@ -120,6 +120,8 @@ pub struct Party {
     pub signs: PublicKey,
     /// The key of its service: TLS, manifests, grants, checkpoints.
     pub service: PublicKey,
+    /// What answers for it are sealed to; none: it gets them unsealed, when it asks.
+    pub receives: Option<ReceivePublicKey>,
     /// Where its service listens.
     pub url: ServiceUrl,
     /// How many people its data are about, declared and public; 0 for a party without
@@ -514,6 +516,21 @@ impl Terms {
     #[must_use]
     pub fn service_key(&self, party: &PartyName) -> Option<&PublicKey> {
         self.parties.get(party).map(|party| &party.service)
+    }
+
+    /// What answers for a party are sealed to.
+    #[must_use]
+    pub fn receive_key(&self, party: &PartyName) -> Option<&ReceivePublicKey> {
+        self.parties.get(party)?.receives.as_ref()
+    }
+
+    /// The parties that receive answers and have no key to seal them to.
+    #[must_use]
+    pub fn unsealed_receivers(&self) -> BTreeSet<&PartyName> {
+        let receivers = self.queries.values().flat_map(|query| &query.receivers);
+        receivers
+            .filter(|party| self.receive_key(party).is_none())
+            .collect()
     }
 
     /// The party whose service has this key.

@@ -1,7 +1,7 @@
 //! Starting files: commented agreements whose blanks people fill in.
 
 use incamera_attest::TeeKind;
-use incamera_keys::PublicKey;
+use incamera_keys::{PublicKey, ReceivePublicKey};
 use incamera_types::{AnalystName, DatasetName, Date, IdKind, Measurement, PartyName};
 
 use crate::ServiceUrl;
@@ -16,6 +16,8 @@ pub struct PartyInputs {
     pub signs: Option<PublicKey>,
     /// Its service key.
     pub service: Option<PublicKey>,
+    /// What answers for it are sealed to.
+    pub receives: Option<ReceivePublicKey>,
     /// Where its service listens.
     pub url: Option<ServiceUrl>,
     /// How many people its data are about.
@@ -255,11 +257,15 @@ fn party(name: &str, party: &PartyInputs, comment: &str) -> String {
         party.people.as_ref(),
         "about how many people, such as 100_000, without quotes",
     );
+    let receives = party.receives.as_ref().map_or_else(String::new, |key| {
+        format!("receives = \"{key}\"  # answers for it are sealed to this key\n")
+    });
     format!(
         "# {comment}\n\
          [parties.{name}]\n\
          signs = {signs}      # signs this file; may stay offline\n\
          service = {service}  # of the running service\n\
+         {receives}\
          url = {url}\n\
          people = {people}    # declared and public: foretells errors; data about over twice as many do not run\n"
     )

@@ -20,7 +20,7 @@ use incamera_types::{AnalystName, DatasetName, IdKind, PartyName, PurposeName, Q
 
 pub use drivers::{Evidence, EvidenceTrust, QueryToken};
 
-pub use asking::{QueryCheck, QueryRun, QueryTemplate};
+pub use asking::{QueryCheck, QueryReceive, QueryRun, QueryTemplate};
 
 pub use exports::Exports;
 
@@ -142,6 +142,9 @@ pub struct Init {
     /// Also make a key for this analyst.
     #[arg(long)]
     pub analyst: Vec<AnalystName>,
+    /// Only make the key that opens answers, in a folder that is there and has none.
+    #[arg(long)]
+    pub receive_key: bool,
     /// Let this party grant to simulated rooms. Protects nothing: for trying out.
     #[cfg(feature = "simulated")]
     #[arg(long)]
@@ -520,6 +523,8 @@ pub enum Query {
     Check(QueryCheck),
     /// Ask: attest the room, sign the request, show the answer.
     Run(QueryRun),
+    /// Fetch the answers that the room has sealed to your party, and open them.
+    Receive(QueryReceive),
     /// List questions that many parties have, or write one as a section of an agreement.
     Template(QueryTemplate),
     /// Propose a query that the agreement has not, for the owners to approve.

@@ -22,6 +22,7 @@ mod practice;
 mod proposals;
 mod query;
 mod query_template;
+mod receive;
 mod register;
 mod rewrite;
 mod ring;
@@ -80,6 +81,7 @@ pub fn run(command: Command, printer: &Printer) -> Done {
             Query::Check(arguments) => query::check_worst(&arguments, printer),
             Query::Run(arguments) if arguments.practice => practice::run(&arguments, printer),
             Query::Run(arguments) => query::run(&arguments, printer),
+            Query::Receive(arguments) => receive::run(&arguments, printer),
             Query::Template(arguments) => query_template::run(&arguments, printer),
             Query::Propose(arguments) => proposals::propose(&arguments, printer),
             Query::Approve(arguments) => proposals::approve(&arguments, printer),

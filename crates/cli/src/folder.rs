@@ -5,6 +5,7 @@
 //!   party.toml       the service's configuration (paths are relative to it)
 //!   signing_key      OpenSSH; may stay offline, on another machine
 //!   service_key      OpenSSH; TLS, manifests, grants, checkpoints
+//!   receive_key      X-Wing; opens the answers that are sealed to the party
 //!   analysts/NAME    OpenSSH keys of analysts made by `init --analyst`
 //!   passphrase.txt   opens the key ring
 //!   ring.age         purpose keys, matching secrets, the seed key
@@ -25,11 +26,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use incamera_keys::{KeyError, SigningKey};
+use incamera_keys::{KeyError, ReceiveKey, SigningKey};
 use incamera_party::{LockError, PartyConfig, RingLock};
 use incamera_seal::{KeyRing, RingError};
 use incamera_types::{AgreementId, DatasetName, IdKind, PartyName};
 use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
 
 use crate::failure::{Context, Done, Failure};
 
@@ -148,6 +150,20 @@ impl Folder {
     /// The signing key.
     pub fn signing_key(&self) -> Result<SigningKey, Failure> {
         read_key(&self.config.keys.signing).map_err(own_key)
+    }
+
+    /// The key that opens the answers that are sealed to the party.
+    pub fn receive_key(&self) -> Result<ReceiveKey, Failure> {
+        let path = &self.config.keys.receive;
+        let what = format!("the key `{}` was not read", path.display());
+        let text = fs::read_to_string(path).map(Zeroizing::new);
+        let key = match text {
+            Ok(text) => ReceiveKey::from_text(&text).or_fail(&what),
+            Err(error) => Err(Failure::failed(&what).because(&error)),
+        };
+        key.map_err(|failure| {
+            failure.or_hint("say under `[keys]` in `party.toml` where `receive` is; a folder that never had one gets it by `incamera init DIR --name NAME --receive-key`, and the agreement in a new version")
+        })
     }
 
     /// The open key ring.

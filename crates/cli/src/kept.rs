@@ -52,7 +52,8 @@ pub fn place(
     }
 }
 
-fn read(path: &Path, agreement: &SignedAgreement) -> Option<ReceiptReport> {
+/// What a file holds, if it is an answer under this agreement version.
+pub fn read(path: &Path, agreement: &SignedAgreement) -> Option<ReceiptReport> {
     let bytes = std::fs::read(path).ok()?;
     let file: ReleaseFile = decode(&bytes, MAX_MANIFEST_BYTES).ok()?;
     verify_release(&file, agreement).ok()

@@ -1,4 +1,4 @@
-//! Sealing to a room's public key: HPKE, base mode.
+//! Sealing to a public key, a room's or a receiver's: HPKE, base mode.
 //!
 //! # Suite
 //! KEM X-Wing (X25519 and ML-KEM-768, id 0x647a), KDF HKDF-SHA256, AEAD AES-256-GCM.
@@ -29,15 +29,18 @@ pub enum HpkeError {
     /// Not a public key of the suite.
     #[error("the bytes are no X-Wing public key")]
     PublicKey,
+    /// Not a secret key of the suite.
+    #[error("the bytes are no X-Wing secret key")]
+    SecretKey,
     /// Nothing could be sealed to the key.
     #[error("nothing can be sealed to this public key")]
     Seal,
     /// The sealed bytes do not open.
-    #[error("the sealed bytes do not open: made for another room key or request, or changed")]
+    #[error("the sealed bytes do not open: made for another key or request, or changed")]
     Open,
 }
 
-/// Bytes sealed to a room's key.
+/// Bytes sealed to a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
     /// The encapsulated key (1120 bytes).
@@ -104,6 +107,13 @@ impl RoomSecretKey {
             key,
             public: RoomPublicKey::of(public),
         }
+    }
+
+    /// The key that 32 bytes stand for.
+    pub(crate) fn from_seed(seed: &[u8; 32]) -> Result<Self, HpkeError> {
+        let key = SecretKey::from_bytes(seed).map_err(|_| HpkeError::SecretKey)?;
+        let public = RoomPublicKey::of(XWing::sk_to_pk(&key));
+        Ok(Self { key, public })
     }
 
     /// The public key.

@@ -12,18 +12,21 @@
 //! | secret keys | 32 bytes and HKDF-SHA256: [`Secret32`] and its named kinds |
 //! | sealing under a secret key | AES-256-GCM: [`aead`] |
 //! | sealing to a room | HPKE (RFC 9180), X-Wing, HKDF-SHA256, AES-256-GCM: [`hpke`] |
+//! | sealing to a receiver | the same: [`ReceivePublicKey`], [`ReceiveKey`] |
 
 pub mod aead;
 mod blob;
 pub mod hpke;
 pub mod note;
 mod public;
+mod receive;
 mod secret;
 mod signed;
 mod signing;
 mod sshsig;
 
 pub use public::{PublicKey, PublicKeyError};
+pub use receive::{ReceiveKey, ReceiveKeyError, ReceivePublicKey};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::{DataKey, MatchingKey, NoiseSeed, PurposeKey, Secret32, SeedKey};
 pub use signed::{SignedError, Unverified, open_signed, peek_signed, sign_message};

@@ -14,6 +14,7 @@ use serde::Deserialize;
 /// [keys]
 /// signing = "signing_key"
 /// service = "service_key"
+/// receive = "receive_key"              # opens the answers that are sealed to this party
 /// ring = "ring.age"
 /// # one of these; the first where none is named
 /// passphrase_file = "passphrase.txt"
@@ -31,6 +32,8 @@ pub struct KeyPaths {
     pub signing: PathBuf,
     /// The service key.
     pub service: PathBuf,
+    /// The key that opens answers; may be missing where the party receives none.
+    pub receive: PathBuf,
     /// The key ring.
     pub ring: PathBuf,
     /// What opens the key ring.
@@ -84,6 +87,7 @@ pub enum PinFile {
 struct Keys {
     signing: Option<PathBuf>,
     service: Option<PathBuf>,
+    receive: Option<PathBuf>,
     ring: Option<PathBuf>,
     passphrase_file: Option<PathBuf>,
     ring_identity: Option<PathBuf>,
@@ -127,6 +131,7 @@ impl TryFrom<Keys> for KeyPaths {
         Ok(Self {
             signing: keys.signing.unwrap_or_else(|| "signing_key".into()),
             service: keys.service.unwrap_or_else(|| "service_key".into()),
+            receive: keys.receive.unwrap_or_else(|| "receive_key".into()),
             ring: keys.ring.unwrap_or_else(|| ring.into()),
             lock,
         })
@@ -156,6 +161,7 @@ impl Default for KeyPaths {
         Self {
             signing: "signing_key".into(),
             service: "service_key".into(),
+            receive: "receive_key".into(),
             ring: "ring.age".into(),
             lock: RingLock::PassphraseFile("passphrase.txt".into()),
         }
@@ -174,7 +180,12 @@ impl KeyPaths {
             }) => Some(file),
             RingLock::Token(_) => None,
         };
-        let keys = [&mut self.signing, &mut self.service, &mut self.ring];
+        let keys = [
+            &mut self.signing,
+            &mut self.service,
+            &mut self.receive,
+            &mut self.ring,
+        ];
         for path in keys.into_iter().chain(lock) {
             *path = folder.join(&*path);
         }

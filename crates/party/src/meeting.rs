@@ -191,6 +191,7 @@ mod tests {
             name: Some(name.parse().unwrap()),
             signs: Some(signs.public()),
             service: Some(service.public()),
+            receives: None,
             url: Some(format!("https://{name}.example:7443").parse().unwrap()),
             people: Some(100),
         }

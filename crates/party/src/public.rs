@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use incamera_keys::PublicKey;
+use incamera_keys::{PublicKey, ReceivePublicKey};
 use incamera_net::config::{self, ConfigError};
 use incamera_types::{AnalystName, PartyName};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 /// name    = "shop"
 /// signs   = "ssh-ed25519 AAAA..."
 /// service = "ssh-ed25519 AAAA..."
+/// receives = "x-wing AAAA..."
 /// url     = "https://shop.example:7443"
 /// people  = 100000
 ///
@@ -33,6 +34,9 @@ pub struct PublicFile {
     pub signs: PublicKey,
     /// Its service key.
     pub service: PublicKey,
+    /// What answers for it are sealed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receives: Option<ReceivePublicKey>,
     /// Where its service is.
     pub url: String,
     /// How many people its data are about.

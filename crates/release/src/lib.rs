@@ -14,6 +14,7 @@
 //! | 7    | room → brokers   | all reservations         | [`AllReserved`], then [`Committed`]: charged and logged |
 //! | 8    | broker → room    | signed, sealed grant     | [`open_grants`] → [`OpenedGrants`]       |
 //! | 9    | room → receivers | answer and receipt       | [`issue`], [`verify_release`]            |
+//! | 9a   | room → receivers | the same, sealed to each | [`seal_answer`], [`open_answer`]         |
 //!
 //! Each state holds, as a private field, what only the check before it can make: a skipped
 //! check does not compile (I4). Steps 0 to 6 run at every owner read before step 7 runs at any.
@@ -47,6 +48,7 @@ mod refusal;
 mod request;
 mod reservations;
 mod room;
+mod sealed_answer;
 mod token;
 mod verified;
 
@@ -61,5 +63,8 @@ pub use refusal::{Refusal, RefusalKind};
 pub use request::{MAX_LIFETIME_S, MAX_REASON_BYTES, Request, RequestError};
 pub use reservations::{AllReserved, MIN_LEFT_S, RESERVATION_S, ReservationsError};
 pub use room::{GrantsError, OpenFault, OpenedGrants, Opening, open_grants, room_keys};
+pub use sealed_answer::{
+    Address, MAX_SEALED_BYTES, Receiver, SealedAnswerError, open_answer, seal_answer,
+};
 pub use token::{MAX_TOKEN_S, Token, TokenError, TokenTerms};
 pub use verified::{DatasetRead, RequestRefusal, VerifiedRequest, verify_request};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use incamera_agreement::{Agreement, ApprovedProposal, Query, Succession};
-use incamera_keys::{KeyError, SigningKey, sign_message};
+use incamera_keys::{KeyError, ReceivePublicKey, SigningKey, sign_message};
 use incamera_types::limits::MAX_TEXT_BYTES;
 use incamera_types::{
     AgreementDigest, AnalystRef, DatasetName, Date, Decimal, Digest as _, ManifestDigest,
@@ -312,7 +312,28 @@ impl Request {
         rng: &mut impl CryptoRng,
     ) -> Result<Signed, RequestError> {
         check_reason(reason)?;
-        let envelope = self.envelope(analyst, reason, expires, None, rng);
+        let envelope = self.envelope(analyst, reason, expires, rng);
+        Ok(sign_message(key, Format::Request, &envelope)?)
+    }
+
+    /// [`Request::sign`], and the analyst's answer is sealed to `reply`: a key for this one
+    /// signed request, whose secret half the analyst's program keeps until the answer is here.
+    ///
+    /// # Errors
+    /// As [`Request::sign`].
+    pub fn sign_for_reply(
+        &self,
+        analyst: &AnalystRef,
+        reason: &str,
+        expires: UnixTime,
+        (key, reply): (&SigningKey, &ReceivePublicKey),
+        rng: &mut impl CryptoRng,
+    ) -> Result<Signed, RequestError> {
+        check_reason(reason)?;
+        let envelope = RequestEnvelope {
+            reply_key: reply.as_bytes().to_vec(),
+            ..self.envelope(analyst, reason, expires, rng)
+        };
         Ok(sign_message(key, Format::Request, &envelope)?)
     }
 
@@ -327,8 +348,10 @@ impl Request {
         rng: &mut impl CryptoRng,
     ) -> Result<Signed, RequestError> {
         let expires = expires.min(token.expires());
-        let signed = Some(token.signed().clone());
-        let envelope = self.envelope(token.analyst(), token.reason(), expires, signed, rng);
+        let envelope = RequestEnvelope {
+            token: Some(token.signed().clone()),
+            ..self.envelope(token.analyst(), token.reason(), expires, rng)
+        };
         Ok(sign_message(&token.key(), Format::Request, &envelope)?)
     }
 
@@ -337,7 +360,6 @@ impl Request {
         analyst: &AnalystRef,
         reason: &str,
         expires: UnixTime,
-        token: Option<Signed>,
         rng: &mut impl CryptoRng,
     ) -> RequestEnvelope {
         let mut nonce = vec![0; NONCE_BYTES];
@@ -348,7 +370,8 @@ impl Request {
             reason: reason.to_owned(),
             nonce,
             expires: expires.0,
-            token,
+            token: None,
+            reply_key: Vec::new(),
             proposed: self.proposed.as_ref().map(proposed::to_wire),
         }
     }

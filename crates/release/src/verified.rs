@@ -3,7 +3,7 @@
 use incamera_agreement::{
     ActiveAgreement, Agreement, AnalystKey, ApprovedProposal, ProposalError, Query,
 };
-use incamera_keys::{PublicKey, SignedError, open_signed, peek_signed};
+use incamera_keys::{PublicKey, ReceivePublicKey, SignedError, open_signed, peek_signed};
 use incamera_types::limits::MAX_REQUEST_BYTES;
 use incamera_types::{
     AnalystRef, ColumnName, DatasetName, EnvelopeDigest, ManifestDigest, PartyName, RequestDigest,
@@ -74,6 +74,7 @@ pub struct VerifiedRequest {
     reason: String,
     expires: UnixTime,
     by_token: bool,
+    reply_key: Option<ReceivePublicKey>,
     signed: Signed,
 }
 
@@ -134,8 +135,19 @@ pub fn verify_request(
         reason: envelope.reason,
         expires,
         by_token: token.is_some(),
+        reply_key: reply_key(&envelope.reply_key)?,
         signed: signed.clone(),
     })
+}
+
+/// What the analyst's answer is sealed to, if the request says so.
+fn reply_key(bytes: &[u8]) -> Result<Option<ReceivePublicKey>, RequestError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let key = ReceivePublicKey::from_bytes(bytes);
+    key.map(Some)
+        .map_err(|_| RequestError::Field { field: "reply_key" })
 }
 
 /// The envelope, once the key that the agreement has for its analyst signed it, or signed the
@@ -220,6 +232,11 @@ impl VerifiedRequest {
     #[must_use]
     pub fn by_token(&self) -> bool {
         self.by_token
+    }
+    /// What the analyst's answer is sealed to, if the request says so.
+    #[must_use]
+    pub fn reply_key(&self) -> Option<&ReceivePublicKey> {
+        self.reply_key.as_ref()
     }
     /// The signed message.
     #[must_use]

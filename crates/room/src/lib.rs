@@ -5,6 +5,7 @@
 //! The room keeps no state that matters (invariant I9): its keys are made at start or for one
 //! request, and its disk holds what owners can push again.
 
+mod answers;
 mod config;
 mod flight;
 mod identity;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 use incamera_agreement::{Agreement, AnalystKey};
-use incamera_keys::PublicKey;
 use incamera_keys::hpke::RoomSecretKey;
+use incamera_keys::{PublicKey, ReceivePublicKey};
 use incamera_net::client;
 use incamera_net::services::run_event::Event;
 use incamera_net::services::{
@@ -18,11 +18,12 @@ use incamera_net::services::{
 use incamera_net::status::{Problem, ProblemKind, chain};
 use incamera_query::{CheckedQuery, RoomData, check_request, compute, release};
 use incamera_release::{
-    OpenedGrants, Opening, Record, VerifiedRequest, issue, open_grants, verify_request,
+    Address, OpenedGrants, Opening, Receiver, Record, VerifiedRequest, issue, open_grants,
+    seal_answer, verify_request,
 };
 use incamera_seal::SignedManifest;
-use incamera_types::{DatasetName, Digest as _, FileId};
-use incamera_wire::v1::{Answer, BoundEvidence, ReleaseFile, Signed};
+use incamera_types::{DatasetName, Digest as _, FileId, PartyName};
+use incamera_wire::v1::{Answer, BoundEvidence, ReleaseFile, SealedAnswer, Signed};
 use tokio::sync::mpsc;
 use tonic::Status;
 
@@ -42,8 +43,76 @@ pub(crate) async fn run(
     events: &Events,
 ) -> Result<(), Problem> {
     let request = verified(state, &message.request.unwrap_or_default())?;
-    may_receive(&request, caller)?;
-    answer_to(state, &request, events).await
+    let caller = may_receive(&request, caller)?;
+    let release = answer_to(state, &request, events).await?;
+    finish(events, handed_over(&request, &caller, release)?).await;
+    Ok(())
+}
+
+/// The answer as the caller gets it: sealed, where there is a key of the caller's.
+fn handed_over(
+    request: &VerifiedRequest,
+    caller: &Receiver,
+    release: ReleaseFile,
+) -> Result<RunResult, Problem> {
+    let key = match caller {
+        Receiver::Party(party) => request.agreement().receive_key(party),
+        Receiver::Analyst(_) => request.reply_key(),
+    };
+    Ok(match key {
+        Some(key) => RunResult {
+            sealed: Some(sealed(request, caller, key, &release)?),
+            release: None,
+        },
+        None => RunResult {
+            release: Some(release),
+            sealed: None,
+        },
+    })
+}
+
+fn sealed(
+    request: &VerifiedRequest,
+    receiver: &Receiver,
+    key: &ReceivePublicKey,
+    release: &ReleaseFile,
+) -> Result<SealedAnswer, Problem> {
+    let address = Address {
+        agreement: request.agreement().digest,
+        request: request.digest(),
+        receiver: receiver.clone(),
+    };
+    seal_answer(release, key, &address, &mut rand::rng()).map_err(Problem::internal)
+}
+
+/// Keeps the answer for the receivers, sealed to each that has a key in the agreement. What the
+/// disk does with it is no reason to withhold an answer that was charged.
+async fn keep_for_receivers(
+    state: &State,
+    request: &VerifiedRequest,
+    release: &ReleaseFile,
+    events: &Events,
+) -> Result<(), Problem> {
+    let receivers = request.query().receivers.iter();
+    let with_key = receivers.filter_map(|party| {
+        let key = request.agreement().receive_key(party)?;
+        Some((party.clone(), key))
+    });
+    let seal = |(party, key): (PartyName, &ReceivePublicKey)| {
+        let answer = sealed(request, &Receiver::Party(party.clone()), key, release)?;
+        Ok((party, answer))
+    };
+    let all: Vec<_> = with_key.map(seal).collect::<Result<_, Problem>>()?;
+    if all.is_empty() {
+        return Ok(());
+    }
+    let (answers, digest) = (state.store.answers(), request.digest());
+    let kept = tokio::task::spawn_blocking(move || answers.keep(&digest, &all)).await;
+    if let Err(error) = kept.map_err(Problem::internal)? {
+        tracing::error!(%error, "sealed answers were not kept");
+        step(events, "the room could not keep the answer for its receivers: ask again, for nothing, once it can").await;
+    }
+    Ok(())
 }
 
 /// The request, once its analyst (or a token of the analyst's) has signed it.
@@ -59,7 +128,7 @@ pub(crate) async fn run_for_bearer(
     state: &Arc<State>,
     signed: &Signed,
     events: &Events,
-) -> Result<(), Problem> {
+) -> Result<ReleaseFile, Problem> {
     let request = verified(state, signed)?;
     let party = &request.analyst().party;
     if !request.by_token() || !request.query().receivers.contains(party) {
@@ -72,7 +141,7 @@ async fn answer_to(
     state: &Arc<State>,
     request: &VerifiedRequest,
     events: &Events,
-) -> Result<(), Problem> {
+) -> Result<ReleaseFile, Problem> {
     tracing::info!(request = %request.digest(), query = %request.request().query(), "asked");
     if state.turns.taken() {
         step(events, "waiting for a question before this one").await;
@@ -93,28 +162,28 @@ async fn answer_to(
     let release = issue(&record, &answer, &state.identity.receipt, &mut rand::rng())
         .map_err(Problem::internal)?;
     tracing::info!(request = %request.digest(), "answered");
-    finish(events, release).await;
-    Ok(())
+    keep_for_receivers(state, request, &release, events).await?;
+    Ok(release)
 }
 
 /// The answer goes to receivers alone: to the analyst who signed, if the analyst's party is
 /// one, or to a receiver's own service. Whoever else holds the signed request (every owner's
 /// broker does) gets nothing for it.
-fn may_receive(request: &VerifiedRequest, caller: Option<PublicKey>) -> Result<(), Problem> {
+fn may_receive(request: &VerifiedRequest, caller: Option<PublicKey>) -> Result<Receiver, Problem> {
     let agreement = request.agreement().agreement();
     let receivers = &request.query().receivers;
     let analyst = match agreement.analyst_key(request.analyst()) {
         Some(AnalystKey::Key(key)) => receivers.contains(&request.analyst().party).then_some(*key),
         _ => None,
     };
-    let receives = |key: PublicKey| {
-        let party = agreement.party_of_service(&key);
-        analyst == Some(key) || party.is_some_and(|party| receivers.contains(party))
-    };
-    if caller.is_some_and(receives) {
-        return Ok(());
+    let party = caller.and_then(|key| agreement.party_of_service(&key));
+    match party {
+        _ if caller.is_some() && analyst == caller => {
+            Ok(Receiver::Analyst(request.analyst().clone()))
+        }
+        Some(party) if receivers.contains(party) => Ok(Receiver::Party(party.clone())),
+        _ => Err(not_a_receiver()),
     }
-    Err(not_a_receiver())
 }
 
 fn not_a_receiver() -> Problem {
@@ -137,10 +206,7 @@ async fn step(events: &Events, text: &str) {
         .await;
 }
 
-async fn finish(events: &Events, release: ReleaseFile) {
-    let result = RunResult {
-        release: Some(release),
-    };
+async fn finish(events: &Events, result: RunResult) {
     let _ = events
         .send(Ok(RunEvent {
             event: Some(Event::Result(result)),

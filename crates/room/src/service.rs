@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -11,19 +12,20 @@ use incamera_net::health;
 use incamera_net::server::{self, caller};
 use incamera_net::services::room_server::Room as RoomService;
 use incamera_net::services::{
-    AttestReply, AttestRequest, ManifestsReply, ManifestsRequest, PushFrame, PushReply, RunEvent,
-    RunRequest,
+    AnswersEvent, AnswersRequest, AttestReply, AttestRequest, ManifestsReply, ManifestsRequest,
+    PushFrame, PushReply, RunEvent, RunRequest,
 };
 use incamera_net::status::{Problem, ProblemKind};
 use incamera_net::tls::{self, TlsError, TlsOptions};
 use incamera_query::Limits;
-use incamera_types::DatasetName;
+use incamera_types::{DatasetName, Digest as _, RequestDigest};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::answers::Answers;
 use crate::config::RoomConfig;
 use crate::identity::{Identity, IdentityError, now};
 use crate::machine::TooLittleMemory;
@@ -228,4 +230,45 @@ impl RoomService for Room {
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
+
+    type AnswersStream = Pin<Box<dyn Stream<Item = Result<AnswersEvent, Status>> + Send>>;
+
+    async fn answers(
+        &self,
+        request: Request<AnswersRequest>,
+    ) -> Result<Response<Self::AnswersStream>, Status> {
+        let agreement = self.state.agreement.agreement();
+        let party = caller(&request).and_then(|key| agreement.party_of_service(&key));
+        let party = party.ok_or_else(no_party)?.clone();
+        let have = request.get_ref().have.iter();
+        let have = have.filter_map(|digest| RequestDigest::from_slice(digest).ok());
+        let (have, answers) = (have.collect(), self.state.store.answers());
+        let (events, receiver) = mpsc::channel(1);
+        // Disks are slow, and one answer at a time is in memory.
+        tokio::task::spawn_blocking(move || match answers.of(&party, &have) {
+            Ok(paths) => send(paths, &events),
+            Err(error) => drop(events.blocking_send(Err(Problem::internal(error).into()))),
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+fn send(paths: Vec<PathBuf>, events: &mpsc::Sender<Result<AnswersEvent, Status>>) {
+    for sealed in paths.iter().filter_map(|path| Answers::read(path)) {
+        let event = AnswersEvent {
+            sealed: Some(sealed),
+        };
+        if events.blocking_send(Ok(event)).is_err() {
+            return;
+        }
+    }
+}
+
+fn no_party() -> Problem {
+    Problem::new(
+        ProblemKind::Refused,
+        "not-a-party",
+        "the caller's TLS key is not the service key of a party of this agreement",
+    )
+    .hint("fetch answers with the party's folder")
 }

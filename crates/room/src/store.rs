@@ -6,6 +6,7 @@
 //! ```text
 //! storage/DATASET/manifest           the signed manifest, written last
 //! storage/DATASET/parts/ID.parquet   encrypted parts
+//! storage/.answers/                  answers, sealed to their receivers: `answers`
 //! ```
 
 use std::collections::BTreeSet;
@@ -20,6 +21,8 @@ use incamera_types::limits::MAX_MANIFEST_BYTES;
 use incamera_types::{DatasetName, FileId};
 use incamera_wire::v1::Signed;
 use incamera_wire::{FormatError, decode, encode};
+
+use crate::answers::Answers;
 
 /// Why the room's disk did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +78,11 @@ impl Store {
         Ok(Self {
             root: root.to_owned(),
         })
+    }
+
+    /// Where answers wait for their receivers.
+    pub(crate) fn answers(&self) -> Answers {
+        Answers::new(self.root.join(".answers"))
     }
 
     fn folder(&self, dataset: &DatasetName) -> PathBuf {

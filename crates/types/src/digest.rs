@@ -117,6 +117,8 @@ digests! {
     CommitmentsDigest;
     /// Digest of the room's public key of one request.
     RoomKeyDigest;
+    /// Digest of a receiver's public key.
+    ReceiveKeyDigest;
     /// Digest of a signed grant.
     GrantDigest;
     /// Digest of evidence and collateral.

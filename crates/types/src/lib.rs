@@ -18,7 +18,8 @@ mod zone;
 pub use digest::{
     AgreementDigest, AgreementId, CommitmentsDigest, Digest, DigestError, EnvelopeDigest,
     EvidenceDigest, GrantDigest, KeyCommitment, ManifestDigest, Measurement, PartDigest,
-    ProposalDigest, RequestDigest, ReservationsDigest, RoomKeyDigest, SeedCommitment, Transcript,
+    ProposalDigest, ReceiveKeyDigest, RequestDigest, ReservationsDigest, RoomKeyDigest,
+    SeedCommitment, Transcript,
 };
 pub use names::{
     AnalystName, AnalystRef, ColumnName, DatasetName, IdKind, NameError, ParamName, PartyName,

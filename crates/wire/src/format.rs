@@ -24,6 +24,8 @@ pub enum Format {
     Receipt,
     /// [`ReleaseFile`](crate::v1::ReleaseFile).
     Release,
+    /// [`SealedAnswer`](crate::v1::SealedAnswer).
+    SealedAnswer,
     /// [`LogEntry`](crate::v1::LogEntry).
     LogEntry,
     /// [`MatchHello`](crate::v1::MatchHello).
@@ -80,6 +82,7 @@ impl Format {
             Self::Grant => "incamera-grant/1",
             Self::Receipt => "incamera-receipt/1",
             Self::Release => "incamera-release/1",
+            Self::SealedAnswer => "incamera-sealed-answer/1",
             Self::LogEntry => "incamera-log-entry/1",
             Self::Matching => "incamera-matching/1",
         }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use incamera_keys::ReceivePublicKey;
 use toml::de::{DeTable, DeValue};
 
 use super::meaning::meaning;
@@ -129,7 +130,9 @@ fn value_facts(value: &DeValue<'_>, path: &mut Path, facts: &mut BTreeMap<Path, 
 /// A value as text; numbers in one spelling.
 fn scalar(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) => text.to_string(),
+        DeValue::String(text) => text
+            .parse::<ReceivePublicKey>()
+            .map_or_else(|_| text.to_string(), |key| key.fingerprint()),
         DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
             .map_or_else(|_| number.to_string(), |number| number.to_string()),
         DeValue::Float(number) => float(number.as_str()),

@@ -31,6 +31,7 @@ fn of_party(rest: &[&str]) -> Option<&'static str> {
     Some(match rest {
         ["signs"] => "the key that signs agreements for it",
         ["service"] => "the key of its service: manifests, grants and log are signed with it",
+        ["receives"] => "the key that answers for it are sealed to",
         ["url"] => "where its service listens",
         ["people"] => "how many people its data are about, declared and public",
         ["analysts", ..] => "who may ask in its name",

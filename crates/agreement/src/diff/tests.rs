@@ -32,7 +32,7 @@ const FIELDS: &[(&str, &[&str])] = fields! {
         queries, budgets, proposals,
     }
     Proposals { analysts, purposes, datasets, budget, min_people, until }
-    Party { signs, service, url, people, analysts }
+    Party { signs, service, receives, url, people, analysts }
     RoomTerms { url, policy }
     Matching { method, ids, reveals, max_ids, max_runs, partitions, epoch }
     Purpose { label, parent, iri, replaces, leaf }
@@ -97,6 +97,7 @@ const CASES: &[Case] = &[
     case(&["Terms.parties"], HOUSE, "[room]\n", "[parties.guest]\nsigns = \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO1JKMYo0cLG6ukDOJBZlWEpWSc6XGP5NjbBRhSshzfR\"\nservice = \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMqTrBcFGHBx1nuDx/8O/oEI6OxFMFdddyaHkzPb2r58\"\nurl = \"https://guest.example:7443\"\npeople = 5\n[room]\n", "party `guest` is new: people 5; "),
     case(&["Party.signs"], LIFT, "AAAAC3NzaC1lZDI1NTE5AAAAIIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c", "AAAAC3NzaC1lZDI1NTE5AAAAINCYQ8zbfXcuWXU7Y3zoCoz4NUcIAHmdKUN2LyMg9Loy", "party `shop`: `signs` changes from `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqI"),
     case(&["Party.service"], LIFT, "AAAAC3NzaC1lZDI1NTE5AAAAIIE5dw6ofRdfVqNUZsNMfszLjYqRtO43ol32D1uPybOU", "AAAAC3NzaC1lZDI1NTE5AAAAINCYQ8zbfXcuWXU7Y3zoCoz4NUcIAHmdKUN2LyMg9Loy", "party `shop`: `service` changes from `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIE5"),
+    case(&["Party.receives"], LIFT, "url = \"https://shop.example:7443\"", concat!("receives = \"", include_str!("../../../keys/tests/golden/receive_key-1.pub"), "\"\nurl = \"https://shop.example:7443\""), "party `shop` gains `receives`: `SHA256:"),
     case(&["Party.url"], LIFT, "https://shop.example:7443", "https://shop.example:7445", "party `shop`: `url` changes from `https://shop.example:7443` to `https://shop.example:7445` (where its service listens)"),
     case(&["Party.people"], LIFT, "people = 90_000", "people = 80_000", "party `mailer`: `people` falls from 90000 to 80000 (how many people"),
     case(&["Party.analysts"], LIFT, "analysts = { ana", "analysts = { bob = \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINCYQ8zbfXcuWXU7Y3zoCoz4NUcIAHmdKUN2LyMg9Loy\", ana", "analyst `mailer/bob` is new: `ssh-ed25519"),

@@ -1,9 +1,11 @@
 //! The sections `[parties]` and `[room]`.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use incamera_attest::{Accepted, Policy, TeeKind};
-use incamera_keys::PublicKey;
+use incamera_keys::{PublicKey, ReceivePublicKey};
 use incamera_types::limits::MAX_PARTIES;
 use incamera_types::{AnalystName, Measurement, PartyName};
 
@@ -13,6 +15,8 @@ use crate::url::ServiceUrl;
 
 const KEY: &str = "write an OpenSSH Ed25519 public key, such as \"ssh-ed25519 AAAA...\"; \
                    `incamera init` makes one and prints it";
+const RECEIVES: &str =
+    "write the line `x-wing ...` from the party's public.toml, which `incamera init` makes";
 const URL: &str = "write an address such as \"https://shop.example:7443\"";
 /// The most people a party may declare.
 const MAX_PEOPLE: u64 = 10_000_000_000;
@@ -29,7 +33,7 @@ pub(super) fn parties(root: &Table<'_>) -> BTreeMap<PartyName, Option<Party>> {
             "write a section such as [parties.shop] for each",
         );
     }
-    let mut seen = Vec::new();
+    let mut seen = Seen::default();
     let read = |named: Named<'_, PartyName>| {
         let party = named
             .item
@@ -40,11 +44,22 @@ pub(super) fn parties(root: &Table<'_>) -> BTreeMap<PartyName, Option<Party>> {
     named.into_iter().map(read).collect()
 }
 
-fn party(table: &Table<'_>, seen: &mut Vec<PublicKey>) -> Option<Party> {
+/// The keys of the parties that were read.
+#[derive(Default)]
+struct Seen {
+    keys: Vec<PublicKey>,
+    receives: Vec<ReceivePublicKey>,
+}
+
+fn party(table: &Table<'_>, seen: &mut Seen) -> Option<Party> {
     let signs = table.need("signs", KEY);
-    let signs = signs.and_then(|item| own_key(&item, seen));
+    let signs = signs.and_then(|item| own_key(&item, KEY, &mut seen.keys));
     let service = table.need("service", KEY);
-    let service = service.and_then(|item| own_key(&item, seen));
+    let service = service.and_then(|item| own_key(&item, KEY, &mut seen.keys));
+    let receives = match table.get("receives") {
+        Some(item) => own_key(&item, RECEIVES, &mut seen.receives).map(Some),
+        None => Some(None),
+    };
     let url = table.need("url", URL).and_then(|item| item.parsed(URL));
     let people = match table.get("people") {
         Some(item) => item.whole(1, MAX_PEOPLE),
@@ -58,23 +73,27 @@ fn party(table: &Table<'_>, seen: &mut Vec<PublicKey>) -> Option<Party> {
     Some(Party {
         signs: signs?,
         service: service?,
+        receives: receives?,
         url: url?,
         people: people?,
         analysts: analysts?,
     })
 }
 
-/// A signing or service key: one job and one party for each key.
-fn own_key(item: &Item<'_>, seen: &mut Vec<PublicKey>) -> Option<PublicKey> {
-    let key: PublicKey = item.parsed(KEY)?;
+/// A key of a party's own: one job and one party for each key.
+fn own_key<K>(item: &Item<'_>, help: &str, seen: &mut Vec<K>) -> Option<K>
+where
+    K: Clone + PartialEq + FromStr<Err: fmt::Display>,
+{
+    let key: K = item.parsed(help)?;
     if seen.contains(&key) {
         item.problem(
             format_args!("`{}` is the key of another field", item.path),
-            "signing keys and service keys are apart, and each party has its own: make another",
+            "each party has keys of its own, one for each job: make another",
         );
         return None;
     }
-    seen.push(key);
+    seen.push(key.clone());
     Some(key)
 }
 

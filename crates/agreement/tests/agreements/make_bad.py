@@ -8,6 +8,8 @@ import pathlib, re
 here = pathlib.Path(__file__).parent
 base = (here / "lift.toml").read_text().split("\n", 1)[1]
 
+RECEIVES = (here / "../../../keys/tests/golden/receive_key-1.pub").read_text()
+
 # name: (old text, new text, the text that the problem's place starts with, part of the message)
 CASES = {
     "format_missing": ('format = "incamera-agreement/1"\n', "", None, "`format` is missing"),
@@ -47,6 +49,8 @@ CASES = {
     "party_name": ("[parties.mailer]", "[parties.Mailer]", "Mailer]", "a party name has lower-case letters"),
     "party_key": ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqI", "ssh-rsa AAAA", '"ssh-rsa', "`parties.shop.signs`"),
     "party_key_twice": ("IIE5dw6ofRdfVqNUZsNMfszLjYqRtO43ol32D1uPybOU", "IIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c", '"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c"\nurl', "`parties.shop.service` is the key of another field"),
+    "party_receives": ('url = "https://shop.example:7443"', 'receives = "x-wing AAAA"\nurl = "https://shop.example:7443"', '"x-wing', "`parties.shop.receives`"),
+    "party_receives_twice": ("people = 100_000\n\n[parties.mailer]", f'people = 100_000\nreceives = "{RECEIVES}"\n\n[parties.mailer]\nreceives = "{RECEIVES}"', f'"{RECEIVES}"\nsigns', "`parties.mailer.receives` is the key of another field"),
     "party_url": ("https://shop.example:7443", "http://shop.example:7443", '"http:', "starts with `https://`"),
     "party_url_port": ("https://shop.example:7443", "https://shop.example", '"https://shop.example"', "names its port"),
     "party_people": ("people = 100_000\n", "", "shop]\nsigns", "party `shop` owns private data and declares no `people`"),

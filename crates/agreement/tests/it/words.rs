@@ -340,6 +340,7 @@ fn filled_in() -> AdMeasurement {
         name: None,
         signs: key(seed),
         service: key(seed + 1),
+        receives: None,
         url: Some(format!("https://127.0.0.1:{port}").parse().unwrap()),
         people: Some(100_000),
     };

@@ -1,4 +1,4 @@
-//! What `query run` and `query check` can be asked.
+//! What `query run`, `query receive` and `query check` can be asked.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::Args;
 use incamera_query::Practice;
 use incamera_types::{AnalystRef, PurposeName, QueryName};
 
-use super::Exports;
+use super::{Exports, PartyFolder, UnderAgreement};
 
 /// Arguments of `query check`.
 #[derive(Debug, Args)]
@@ -19,6 +19,18 @@ pub struct QueryCheck {
     /// The proposal that has the query.
     #[arg(long, value_name = "FILE")]
     pub proposal: Option<PathBuf>,
+}
+
+/// Arguments of `query receive`.
+#[derive(Debug, Args)]
+pub struct QueryReceive {
+    #[command(flatten)]
+    pub party: PartyFolder,
+    #[command(flatten)]
+    pub under: UnderAgreement,
+    /// The folder that keeps answers with their receipts; one that is there is not fetched.
+    #[arg(long, short, default_value = ".", value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// Arguments of `query run`.

@@ -46,9 +46,20 @@ pub fn check(arguments: &AgreementFile, printer: &Printer) -> Done {
         proven.join(", "),
         agreement.digest
     );
+    let unsealed = agreement.unsealed_receivers();
+    let names: Vec<String> = unsealed.iter().map(ToString::to_string).collect();
+    let receiving = match unsealed.is_empty() {
+        true => String::new(),
+        false => format!(
+            "\n  answers are not sealed to {}: no `receives` in this version",
+            names.join(", ")
+        ),
+    };
+    let text = text + &receiving;
     let document = json!({
         "name": agreement.name, "version": agreement.version, "digest": agreement.digest,
         "id": agreement.id, "queries": proven, "warnings": warnings,
+        "unsealed_receivers": unsealed,
     });
     printer.result(text, "incamera-agreement-checked/1", &document);
     Ok(())

@@ -194,6 +194,7 @@ fn party(public: &PublicFile) -> Result<PartyInputs, Failure> {
         name: Some(public.name.clone()),
         signs: Some(public.signs),
         service: Some(public.service),
+        receives: public.receives.clone(),
         url: Some(url),
         people: Some(public.people),
     })

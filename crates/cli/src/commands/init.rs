@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use incamera_keys::{PublicKey, SigningKey};
+use incamera_keys::{PublicKey, ReceiveKey, ReceivePublicKey, SigningKey};
 use incamera_party::{PinFile, PublicFile, RingLock, Sealing, TokenId, TokenLock};
 use incamera_seal::KeyRing;
 use rand::Rng;
@@ -14,12 +14,15 @@ use std::collections::BTreeMap;
 
 use crate::args::Init;
 use crate::failure::{Context, Done, Failure};
-use crate::folder::{key_passphrase, strong_passphrase};
+use crate::folder::{Folder, key_passphrase, strong_passphrase};
 use crate::printer::Printer;
 
 /// Makes keys, key ring and configuration.
 pub fn run(arguments: &Init, printer: &Printer) -> Done {
     let folder = &arguments.folder;
+    if arguments.receive_key {
+        return add_receive_key(arguments, printer);
+    }
     if folder.join("party.toml").exists() {
         return Err(Failure::usage(format!(
             "`{}` is a party's folder already",
@@ -38,6 +41,7 @@ pub fn run(arguments: &Init, printer: &Printer) -> Done {
         &folder.join("service_key"),
         &format!("{} service key", arguments.name),
     )?;
+    let receives = make_receive_key(&folder.join("receive_key"))?;
     let mut analysts = BTreeMap::new();
     for name in &arguments.analyst {
         let key = make_key(&folder.join("analysts").join(name.as_str()), name.as_str())?;
@@ -48,6 +52,7 @@ pub fn run(arguments: &Init, printer: &Printer) -> Done {
         name: arguments.name.clone(),
         signs,
         service,
+        receives: Some(receives),
         url: url(arguments),
         people: arguments.people,
         analysts,
@@ -97,6 +102,59 @@ fn make_key(path: &Path, comment: &str) -> Result<PublicKey, Failure> {
         0o644,
     )?;
     Ok(public)
+}
+
+/// The key that opens the answers that are sealed to the party.
+fn make_receive_key(path: &Path) -> Result<ReceivePublicKey, Failure> {
+    let what = format!("the key `{}` was not made", path.display());
+    let key = ReceiveKey::generate(&mut rand::rng()).or_fail(&what)?;
+    write(path, &key.to_text(), 0o600)?;
+    Ok(key.public().clone())
+}
+
+/// For a folder of a program that knew no such key: makes it, and names it in `public.toml`.
+fn add_receive_key(arguments: &Init, printer: &Printer) -> Done {
+    let folder = Folder::open(&arguments.folder)?;
+    if folder.name() != &arguments.name {
+        return Err(Failure::usage(format!(
+            "the folder is `{}`'s, not `{}`'s",
+            folder.name(),
+            arguments.name
+        ))
+        .hint("name the party that the folder was made for with `--name`"));
+    }
+    let file = arguments.folder.join("public.toml");
+    let what = "the public file was not read";
+    let mut public = PublicFile::load(&file).or_fail(what)?;
+    if folder.config.keys.receive.exists() {
+        return Err(
+            Failure::usage("the party has a key to receive with already")
+                .why(format!(
+                    "`{}` is there",
+                    folder.config.keys.receive.display()
+                ))
+                .hint(
+                    "keys are never overwritten: what was sealed to this one opens with it alone",
+                ),
+        );
+    }
+    public.receives = Some(make_receive_key(&folder.config.keys.receive)?);
+    let text = public
+        .to_toml()
+        .or_fail("the public file was not written")?;
+    std::fs::write(&file, text).or_fail("the public file was not written")?;
+    let guide = format!(
+        "\n  next  put the line `receives = ...` of {} under [parties.{}] in a new version of the agreement",
+        file.display(),
+        public.name
+    );
+    let text = format!(
+        "`{}` has a key to receive answers with{}",
+        public.name,
+        printer.guide(guide)
+    );
+    printer.result(text, "incamera-init/1", &public);
+    Ok(())
 }
 
 /// Writes a new file; one that is there is not touched.
@@ -252,6 +310,7 @@ fn configuration(arguments: &Init, signs: &PublicKey, ring: &str) -> String {
          [keys]\n\
          signing = \"signing_key\"        # may lie offline: only `agreement sign` needs it\n\
          service = \"service_key\"\n\
+         receive = \"receive_key\"        # opens the answers that are sealed to you\n\
          {ring}\
          \n\
          [ledger]\n\

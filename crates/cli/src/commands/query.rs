@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use incamera_agreement::{Agreement, ApprovedProposal, Query, SignedAgreement};
+use incamera_keys::ReceiveKey;
 use incamera_net::client;
-use incamera_net::services::{ManifestsRequest, RunRequest, run_event::Event};
+use incamera_net::services::{ManifestsRequest, RunRequest, RunResult, run_event::Event};
 use incamera_query::{CheckedQuery, Needed, check, prove, table};
-use incamera_release::{ReceiptReport, Request, verify_release};
+use incamera_release::{Address, ReceiptReport, Receiver, Request, open_answer, verify_release};
 use incamera_seal::{SignedManifest, open_manifest};
 use incamera_types::{AnalystRef, DatasetName, ManifestDigest, RequestDigest};
 use incamera_wire::v1::{ReleaseFile, Signed};
@@ -213,18 +214,23 @@ async fn ask(
     };
     let expires = now().plus(REQUEST_LIFETIME_S);
     let mut rng = rand::rng();
+    let reply = ReceiveKey::generate(&mut rng).or_fail(what)?;
+    let keys = (&key, reply.public());
     let signed = request
-        .sign(analyst, &arguments.reason, expires, &key, &mut rng)
+        .sign_for_reply(analyst, &arguments.reason, expires, keys, &mut rng)
         .or_fail(what)?;
-    let release = run_in_room(&room, signed, &bar).await;
+    let result = run_in_room(&room, signed, &bar).await;
     bar.finish_and_clear();
-    let release = release.map_err(|failure| match advice(arguments, query) {
+    let result = result.map_err(|failure| match advice(arguments, query) {
         Some(advice) => failure.or_hint(advice),
         None => failure,
     })?;
-    let report = verify_release(&release, agreement)
-        .or_fail("the room's answer does not hold")
-        .map_err(|failure| failure.hint(SUSPECT))?;
+    let address = Address {
+        agreement: agreement.agreement().digest,
+        request: request.digest(),
+        receiver: Receiver::Analyst(analyst.clone()),
+    };
+    let (release, report) = opened(result, &reply, &address, agreement)?;
     if report.request_digest != request.digest() {
         return Err(Failure::failed("the room's answer does not hold")
             .why("its receipt is of another request than the one that was signed")
@@ -235,6 +241,26 @@ async fn ask(
         report,
         place,
     })
+}
+
+/// The answer, with its receipt verified. Rooms of earlier programs do not seal it.
+fn opened(
+    result: RunResult,
+    reply: &ReceiveKey,
+    address: &Address,
+    agreement: &SignedAgreement,
+) -> Result<(ReleaseFile, ReceiptReport), Failure> {
+    let suspect = |failure: Failure| failure.hint(SUSPECT);
+    let what = "the room's answer does not hold";
+    if let Some(sealed) = result.sealed {
+        let opened = open_answer(&sealed, reply, address, agreement);
+        return opened.or_fail(what).map_err(suspect);
+    }
+    let release = result.release.unwrap_or_default();
+    let report = verify_release(&release, agreement)
+        .or_fail(what)
+        .map_err(suspect)?;
+    Ok((release, report))
 }
 
 const SUSPECT: &str = "do not use it; asking again is free, and if it stays so, whoever runs the room has to explain it";
@@ -319,7 +345,7 @@ async fn run_in_room(
     room: &AttestedRoom,
     request: Signed,
     bar: &indicatif::ProgressBar,
-) -> Result<ReleaseFile, Failure> {
+) -> Result<RunResult, Failure> {
     let refused = |status| status_failure("there is no answer", &status);
     let run = client::room(room.channel())
         .run(RunRequest {
@@ -330,7 +356,7 @@ async fn run_in_room(
     while let Some(event) = events.message().await.map_err(refused)? {
         match event.event {
             Some(Event::Step(step)) => bar.set_message(step.step),
-            Some(Event::Result(result)) => return Ok(result.release.unwrap_or_default()),
+            Some(Event::Result(result)) => return Ok(result),
             None => {}
         }
     }

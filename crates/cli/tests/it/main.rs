@@ -23,6 +23,7 @@ mod objects;
 mod propose;
 mod pushing;
 mod pyarrow;
+mod receiving;
 mod rewriting;
 mod ring_serve;
 mod rings;

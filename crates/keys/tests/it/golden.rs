@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use incamera_keys::{SigningKey, SshSig, note, open_signed, sign_message};
+use incamera_keys::{ReceiveKey, SigningKey, SshSig, note, open_signed, sign_message};
 use incamera_wire::v1::{DataVersion, Signed};
 use incamera_wire::{Format, decode, encode};
 
@@ -32,7 +32,11 @@ fn body() -> DataVersion {
     }
 }
 
-fn made() -> [(&'static str, Vec<u8>); 3] {
+fn receive_key() -> ReceiveKey {
+    ReceiveKey::from_text(&fs::read_to_string(golden("receive_key-1")).unwrap()).unwrap()
+}
+
+fn made() -> [(&'static str, Vec<u8>); 4] {
     let signature = key().sign(NAMESPACE, MESSAGE).unwrap().to_armor();
     let note = note::sign(CHECKPOINT, "incamera/log/of/shop", &key()).unwrap();
     let signed = sign_message(&key(), Format::Grant, &body()).unwrap();
@@ -40,6 +44,10 @@ fn made() -> [(&'static str, Vec<u8>); 3] {
         ("signature-1.sig", signature.into_bytes()),
         ("note-1.txt", note.into_bytes()),
         ("signed-1", encode(&signed)),
+        (
+            "receive_key-1.pub",
+            receive_key().public().to_string().into_bytes(),
+        ),
     ]
 }
 
@@ -51,7 +59,7 @@ fn write_golden_files() {
     }
 }
 
-/// Ed25519 gives one signature for one message.
+/// Ed25519 gives one signature for one message, and 32 bytes are one key.
 #[test]
 fn signatures_are_made_the_same_again() {
     for (name, bytes) in made() {

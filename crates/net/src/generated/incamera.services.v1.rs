@@ -219,8 +219,23 @@ pub struct RunStep {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RunResult {
+    /// one of the two
     #[prost(message, optional, tag = "1")]
     pub release: ::core::option::Option<::incamera_wire::v1::ReleaseFile>,
+    #[prost(message, optional, tag = "2")]
+    pub sealed: ::core::option::Option<::incamera_wire::v1::SealedAnswer>,
+}
+/// A receiver's own sealed answers; called with the service key of a party.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AnswersRequest {
+    /// request digests of answers that are not wanted
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub have: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AnswersEvent {
+    #[prost(message, optional, tag = "1")]
+    pub sealed: ::core::option::Option<::incamera_wire::v1::SealedAnswer>,
 }
 /// Generated client implementations.
 pub mod broker_client {
@@ -1584,6 +1599,30 @@ pub mod room_client {
                 .insert(GrpcMethod::new("incamera.services.v1.Room", "Run"));
             self.inner.server_streaming(req, path, codec).await
         }
+        pub async fn answers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AnswersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::AnswersEvent>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/incamera.services.v1.Room/Answers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("incamera.services.v1.Room", "Answers"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1621,6 +1660,16 @@ pub mod room_server {
             &self,
             request: tonic::Request<super::RunRequest>,
         ) -> std::result::Result<tonic::Response<Self::RunStream>, tonic::Status>;
+        /// Server streaming response type for the Answers method.
+        type AnswersStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::AnswersEvent, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        async fn answers(
+            &self,
+            request: tonic::Request<super::AnswersRequest>,
+        ) -> std::result::Result<tonic::Response<Self::AnswersStream>, tonic::Status>;
     }
     /// The room.
     #[derive(Debug)]
@@ -1859,6 +1908,52 @@ pub mod room_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RunSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/incamera.services.v1.Room/Answers" => {
+                    #[allow(non_camel_case_types)]
+                    struct AnswersSvc<T: Room>(pub Arc<T>);
+                    impl<
+                        T: Room,
+                    > tonic::server::ServerStreamingService<super::AnswersRequest>
+                    for AnswersSvc<T> {
+                        type Response = super::AnswersEvent;
+                        type ResponseStream = T::AnswersStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AnswersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Room>::answers(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AnswersSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

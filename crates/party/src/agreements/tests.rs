@@ -33,6 +33,7 @@ impl Party {
             name: Some(name.parse().unwrap()),
             signs: Some(self.signs.public()),
             service: Some(self.service.public()),
+            receives: None,
             url: Some(format!("https://{name}.example:7443").parse().unwrap()),
             people: Some(100),
         }

@@ -17,5 +17,6 @@ mod proposed;
 mod receipt;
 mod request;
 mod reserve;
+mod sealed_answer;
 mod token;
 mod world;

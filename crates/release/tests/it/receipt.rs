@@ -10,10 +10,10 @@ use incamera_wire::{Format, encode};
 
 use crate::world::{NOW, World, measurement, name, params, signed};
 
-struct Done {
-    world: World,
+pub struct Done {
+    pub world: World,
     opened: OpenedGrants,
-    file: ReleaseFile,
+    pub file: ReleaseFile,
 }
 
 fn answer() -> Answer {
@@ -24,7 +24,7 @@ fn answer() -> Answer {
     }
 }
 
-fn done() -> Done {
+pub fn done() -> Done {
     let mut world = World::new();
     let (opened, file) = run(&mut world);
     Done {
@@ -49,7 +49,7 @@ fn run(world: &mut World) -> (OpenedGrants, ReleaseFile) {
     (opened, file)
 }
 
-fn receipt(done: &Done) -> Receipt {
+pub fn receipt(done: &Done) -> Receipt {
     let signed = done.file.receipt.as_ref().unwrap();
     open_signed(
         signed,

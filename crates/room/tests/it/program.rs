@@ -32,6 +32,7 @@ fn prepare(folder: &Path, listen: SocketAddr, health: SocketAddr) {
         name: Some(name.parse().unwrap()),
         signs: Some(signs.public()),
         service: Some(key().public()),
+        receives: None,
         url: Some(format!("https://{name}.example:7443").parse().unwrap()),
         people: Some(100),
     };

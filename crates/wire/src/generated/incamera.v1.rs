@@ -210,6 +210,9 @@ pub struct RequestEnvelope {
     /// Token; then the token's key signs this envelope, in the analyst's name
     #[prost(message, optional, tag = "6")]
     pub token: ::core::option::Option<Signed>,
+    /// X-Wing: what the analyst's answer is sealed to; empty: it is not sealed
+    #[prost(bytes = "vec", tag = "7")]
+    pub reply_key: ::prost::alloc::vec::Vec<u8>,
     /// the proposal that has the query, if the agreement has it not
     #[prost(message, optional, tag = "8")]
     pub proposed: ::core::option::Option<ProposedQuery>,
@@ -602,6 +605,25 @@ pub struct ReleaseFile {
     pub salt: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, optional, tag = "4")]
     pub receipt: ::core::option::Option<Signed>,
+}
+/// What one receiver alone opens, format `incamera-sealed-answer/1`. What stands in clear is
+/// bound in the HPKE `info`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SealedAnswer {
+    #[prost(string, tag = "1")]
+    pub format: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub agreement_digest: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub request_digest: ::prost::alloc::vec::Vec<u8>,
+    /// a party; or party/analyst, by the key in the signed request
+    #[prost(string, tag = "4")]
+    pub receiver: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "5")]
+    pub encapped_key: ::prost::alloc::vec::Vec<u8>,
+    /// ReleaseFile, 0x80, zeros up to a multiple of 16 KiB, under HPKE
+    #[prost(bytes = "vec", tag = "6")]
+    pub ciphertext: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MatchMessage {

@@ -10,7 +10,9 @@ use incamera_keys::SigningKey;
 use incamera_keys::hpke::RoomSecretKey;
 use incamera_net::client;
 use incamera_net::services::run_event::Event;
-use incamera_net::services::{ChallengeRequest, CommitRequest, ReserveRequest, RunRequest};
+use incamera_net::services::{
+    ChallengeRequest, CommitRequest, ReserveRequest, RunRequest, RunResult,
+};
 use incamera_net::status::{Problem, ProblemKind};
 use incamera_net::tls::TlsOptions;
 use incamera_release::{Request, room_keys};
@@ -112,6 +114,11 @@ impl Analyst {
 /// Asks the room that listens at an address, whatever the agreement names, with a key that
 /// may receive the answer.
 pub async fn ask(address: SocketAddr, request: Signed, me: SigningKey) -> Answered<ReleaseFile> {
+    Ok(asked(address, request, me).await?.release.unwrap())
+}
+
+/// [`ask`], sealed or not.
+pub async fn asked(address: SocketAddr, request: Signed, me: SigningKey) -> Answered<RunResult> {
     let (address, options) = (address.to_string(), TlsOptions::default());
     let room = client::connect_unattested(&address, Some(&me), &options).await?;
     let message = RunRequest {
@@ -121,7 +128,7 @@ pub async fn ask(address: SocketAddr, request: Signed, me: SigningKey) -> Answer
     let mut events = run.map_err(Problem::from)?.into_inner();
     while let Some(event) = events.message().await.map_err(Problem::from)? {
         if let Some(Event::Result(result)) = event.event {
-            return Ok(result.release.unwrap());
+            return Ok(result);
         }
     }
     panic!("the room hung up");

@@ -336,6 +336,8 @@ impl Tapped {
         }
         let paths = self.paths("json.release");
         self.must(0, &self.question(&paths, &["--json"]));
+        let (shop, out) = (self.path("shop"), self.path("shop/crosswalks"));
+        self.must(0, &["query", "receive", "--party", &shop, "--out", &out]);
     }
 
     /// Questions without an answer.

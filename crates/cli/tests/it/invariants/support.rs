@@ -4,12 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use incamera_agreement::{SignedAgreement, files};
-use incamera_keys::SigningKey;
+use incamera_keys::{ReceiveKey, SigningKey};
+use incamera_release::{Address, Receiver, SealedAnswerError, open_answer};
 use incamera_seal::{
     Crosswalk, KeyRing, MANIFEST_FILE, MatchingSlot, SignedManifest, open_manifest,
     read_manifest_file,
 };
 use incamera_types::PurposeName;
+use incamera_wire::v1::{ReleaseFile, SealedAnswer};
 use secrecy::SecretString;
 
 use crate::world::AGREEMENT;
@@ -29,6 +31,21 @@ impl Holdings<'_> {
     pub fn key(&self, relative: &str) -> SigningKey {
         let text = fs::read_to_string(self.path(relative)).unwrap();
         SigningKey::from_openssh(&text, None).unwrap()
+    }
+
+    /// A party's answer, opened with its key.
+    pub fn opened(
+        &self,
+        party: &str,
+        sealed: &SealedAnswer,
+    ) -> Result<ReleaseFile, SealedAnswerError> {
+        let key = fs::read_to_string(self.path(&format!("{party}/receive_key"))).unwrap();
+        let key = ReceiveKey::from_text(&key).unwrap();
+        let address = Address {
+            receiver: Receiver::Party(party.parse().unwrap()),
+            ..Address::claimed(sealed)?
+        };
+        open_answer(sealed, &key, &address, &self.agreement()).map(|(release, _)| release)
     }
 
     pub fn ring(&self, party: &str) -> KeyRing {
