@@ -163,7 +163,7 @@ mod tests {
         answers
             .keep(&digest(2), &[(mailer.clone(), sealed(3))])
             .unwrap();
-        let of = |party, have: &[u8]| {
+        let of = |party: &PartyName, have: &[u8]| {
             let have = have.iter().map(|byte| digest(*byte)).collect();
             let paths = answers.of(party, &have).unwrap();
             paths
