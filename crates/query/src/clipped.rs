@@ -178,7 +178,7 @@ impl CheckedQuery {
             // Nobody is drawn by lot: the key decides nothing.
             key: &NoiseKey::from_bytes([0; 32]),
         };
-        let mut fold = Fold::new(&rules);
+        let mut fold = Fold::new(rules);
         let mut counts = Counts::new();
         while let Some(batch) = batches.next().await {
             let batch = batch?;

@@ -38,7 +38,7 @@ const BATCH_ROWS: usize = 8_192;
 /// The most rows beyond one person's cap that wait at a time.
 pub(crate) const MOST_WAITING_ROWS: u64 = (SLACK_ROWS + 2 * BATCH_ROWS) as u64;
 
-type Person = [u8; Pseudonym::BYTES];
+pub(crate) type Person = [u8; Pseudonym::BYTES];
 
 /// What the cut of one data set and slice goes by.
 #[derive(Clone)]
@@ -215,17 +215,16 @@ impl Lane {
     /// How far it is to the last change of person in this batch, if nobody before it has more
     /// rows than the cap. The last person may go on in the next batch.
     fn uncut(&self, rule: &Rule) -> Option<Uncut> {
-        let (mut start, mut end, mut people) = (self.at, self.at, 0);
-        for at in self.at + 1..self.people.len() {
-            if self.people.value(at) != self.people.value(at - 1) {
-                if at - start > rule.cap {
-                    break;
-                }
-                (start, end) = (at, at);
-                people += 1;
+        let all = people_of(&self.people).get(self.at..)?;
+        let (mut rows, mut people) = (0, 0);
+        for one in all.chunk_by(|a, b| a == b) {
+            let last = rows + one.len() == all.len();
+            if last || one.len() > rule.cap {
+                break;
             }
+            rows += one.len();
+            people += 1;
         }
-        let rows = end - self.at;
         (rows > 0).then_some(Uncut { rows, people })
     }
 
@@ -343,8 +342,17 @@ fn people(batch: &RecordBatch, rule: &Rule) -> Result<FixedSizeBinaryArray, Sour
     }
 }
 
+/// Whose rows they are; nothing of a column that is not of pseudonyms.
+pub(crate) fn people_of(column: &FixedSizeBinaryArray) -> &[Person] {
+    let (people, rest) = column.value_data().as_chunks();
+    match rest.is_empty() && people.len() == column.len() {
+        true => people,
+        false => &[],
+    }
+}
+
 fn value(people: &FixedSizeBinaryArray, at: usize) -> Person {
-    people.value(at).try_into().unwrap_or_default()
+    people_of(people).get(at).copied().unwrap_or_default()
 }
 
 /// Checks that pseudonyms never fall and lie in the slice; gives the last.
@@ -353,15 +361,17 @@ fn check_order(
     before: Option<Person>,
     rule: &Rule,
 ) -> Result<Person, SourceError> {
-    let rows = people.len();
-    let sorted = (1..rows).all(|at| people.value(at - 1) <= people.value(at));
-    let (first, last) = (value(people, 0), value(people, rows.saturating_sub(1)));
+    let all = people_of(people);
+    // Compared as numbers, which is faster.
+    let number = |person: &Person| u128::from_be_bytes(*person);
+    let sorted = all.is_sorted_by(|one, next| number(one) <= number(next));
+    let (first, last) = (value(people, 0), value(people, all.len().saturating_sub(1)));
     let follows = before.is_none_or(|before| before <= first);
     let (partition, of) = rule.partition;
     let inside = [first, last]
         .iter()
         .all(|person| Pseudonym::from_bytes(*person).partition(of) == partition);
-    if sorted && follows && inside {
+    if sorted && follows && inside && all.len() == people.len() {
         Ok(last)
     } else {
         Err(rule.broken())

@@ -36,6 +36,7 @@ mod functions;
 mod lineage;
 mod measure;
 mod memory;
+mod merge;
 mod nested;
 mod params;
 mod person;

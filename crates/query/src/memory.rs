@@ -7,34 +7,44 @@
 //! runs without a limit of its own: which rows meet in a join cannot end a query.
 //!
 //! # How it adds up
+//! Each thread holds, of one block of people ([`merge`](crate::merge)):
+//!
 //! | what is held | bytes |
 //! |---|---|
-//! | a join's left side, in a hash table | people x its rows a person x ([`COPIES`] x its row + [`HASH_BYTES`]) |
-//! | an aggregate below the top, DISTINCT | people x its rows a person x ([`COPIES`] x its row + [`HASH_BYTES`]), and for each COUNT(DISTINCT) people x the rows a person below it x the value and [`HASH_BYTES`] |
-//! | functions with OVER, which sort | people x rows a person x 2 x [`COPIES`] x the row |
-//! | what each person adds, by group | people x groups x [`COPIES`] x ([`PLACE_BYTES`] + 16 a measure) |
-//! | keys of discovered groups | people x groups x [`COPIES`] x ([`KEY_BYTES`] + the longest key) |
+//! | the rows read, and what the row cut holds | block rows x their width x [`COPIES`], a reading |
+//! | a join's left side, in a hash table | block rows x ([`COPIES`] x its row + [`HASH_BYTES`]) |
+//! | an aggregate below the top, DISTINCT | block rows x ([`COPIES`] x its row + [`HASH_BYTES`]), and for each COUNT(DISTINCT) block rows below it x the value and [`HASH_BYTES`] |
+//! | functions with OVER, which sort | block rows x 2 x [`COPIES`] x the row |
+//! | what each person adds, by group | block rows x [`COPIES`] x ([`PLACE_BYTES`] + 16 a measure) |
+//! | public rows, which every block meets | declared rows x their width x [`COPIES`], a reading |
+//! | its parts | the largest partition's x [`PART_FACTOR`] |
+//! | its batches and pages | [`BASE_BYTES`] |
+//!
+//! *Block rows* of a data set are the rows of a block, and those of one person more, at most
+//! as many as its people may have. A join multiplies them by the most rows of a person on the
+//! other side, UNION ALL adds them up; nothing else makes more of them.
+//!
+//! And all threads together, until the end:
+//!
+//! | what is held | bytes |
+//! |---|---|
+//! | discovered groups | people x groups x [`COPIES`] x ([`PLACE_BYTES`] + 16 a measure + [`KEY_BYTES`] + the longest key) |
 //! | values that are counted apart | people x rows x [`COPIES`] x [`VALUE_BYTES`] a measure |
-//! | a thread's parts | the largest partition's x [`PART_FACTOR`] |
-//! | a thread's batches | [`BASE_BYTES`], and what the row cut holds: the most rows that wait x their width x [`COPIES`] |
 //!
 //! *Rows a person* are those that the query's `rows` allow each data set, at every reading: a
 //! join multiplies them, UNION ALL adds them up, an aggregate by the person alone has one.
-//!
-//! *People* are those of the largest owner read: an owner that declared what it has knows that
-//! a join holds no more of its people than that, whatever the other owners sealed. All
-//! partitions are counted, although only some are in memory at a time.
+//! *People* are those of the largest owner read.
 //!
 //! [`COPIES`] is 2: the engine gathers batches, then copies them into one; a map that grows has
 //! its old and its new table. [`HASH_BYTES`] is a bucket (16 bytes, down to half of them in
-//! use) and a link (8), [`PLACE_BYTES`] a bucket of the map of people with its list of places.
+//! use) and a link (8), [`PLACE_BYTES`] a bucket of the map of people with its places.
 //! [`PART_FACTOR`] is 3: a part is read into a buffer that doubles as it grows, and kept in
-//! one of its own length. A test runs the engine inside the first line's number.
+//! one of its own length. A test runs the engine inside the first lines' number.
 //!
 //! A public data set multiplies the rows of a left side by those that the agreement allows it,
 //! unless a join goes by columns in which no two of its rows are the same
 //! ([`public`](crate::public)). An owner who sealed more people than it declares, up to twice as
-//! many, makes the first two lines so much larger: by default a room lets a query use half of
+//! many, makes the last two lines so much larger: by default a room lets a query use half of
 //! a small machine's memory.
 
 use std::sync::Arc;
@@ -51,6 +61,7 @@ use crate::cut::MOST_WAITING_ROWS;
 use crate::fold::declared_cells;
 use crate::lineage::bare;
 use crate::measure::Kind;
+use crate::merge;
 use crate::run::{optimized, times_read};
 
 /// Copies of the same rows at a time.
@@ -101,17 +112,25 @@ pub(crate) fn needed(checked: &CheckedQuery, parts: PartBytes<'_>, threads: u64)
     let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
     let plan = planned(checked);
     let times = |name: &DatasetName| times_read(&plan, name).max(1) as u64;
-    let names = checked.datasets.keys();
-    let of_parts = sum(&mut names.map(|name| parts(name).saturating_mul(times(name))));
+    let specs = || checked.datasets.values();
+    let of_parts =
+        sum(&mut specs().map(|spec| parts(&spec.name).saturating_mul(times(&spec.name))));
     let of_parts = of_parts.saturating_mul(PART_FACTOR);
-    let cut_rows = checked.datasets.values().filter(|spec| !spec.public);
-    let of_cuts =
-        sum(&mut cut_rows.map(|spec| cut(checked, spec).saturating_mul(times(&spec.name))));
-    let of_keys = sum(&mut checked.datasets.values().map(|spec| keys(checked, spec)));
-    let of_a_thread = BASE_BYTES.saturating_add(of_parts).saturating_add(of_cuts);
-    let (size, held) = gathered(checked, &plan);
-    held.saturating_add(people(checked, size.rows))
-        .saturating_add(of_a_thread.saturating_mul(threads))
+    let of_rows =
+        sum(&mut specs().map(|spec| read(checked, spec).saturating_mul(times(&spec.name))));
+    let of_keys = sum(&mut specs().map(|spec| keys(checked, spec)));
+    let (size, gathered) = gathered(checked, &plan);
+    let of_a_thread = [
+        BASE_BYTES,
+        of_parts,
+        of_rows,
+        gathered,
+        places(checked, size.block),
+    ];
+    let of_a_thread = sum(&mut of_a_thread.into_iter());
+    of_a_thread
+        .saturating_mul(threads)
+        .saturating_add(people(checked, size.rows))
         .saturating_add(of_keys)
 }
 
@@ -140,11 +159,24 @@ fn gathered(checked: &CheckedQuery, plan: &LogicalPlan) -> (Size, u64) {
     (size, sizes.held)
 }
 
-/// The bytes of the rows that wait for the cut.
-fn cut(checked: &CheckedQuery, spec: &DatasetSpec) -> u64 {
-    let rows = checked.most_rows(&spec.name);
-    let rows = rows.saturating_add(MOST_WAITING_ROWS);
+/// The bytes of a reading's rows: those of a block, and those that wait for the cut; of a
+/// public data set all.
+fn read(checked: &CheckedQuery, spec: &DatasetSpec) -> u64 {
+    let rows = match spec.public {
+        true => checked.most_rows(&spec.name),
+        false => block(checked, spec).saturating_add(MOST_WAITING_ROWS),
+    };
     rows.saturating_mul(row(checked, spec) * COPIES)
+}
+
+/// The most rows of a private data set in a block.
+fn block(checked: &CheckedQuery, spec: &DatasetSpec) -> u64 {
+    let public = checked.datasets.values().filter(|spec| spec.public);
+    let public = public.map(|spec| checked.most_rows(&spec.name));
+    let rows = merge::block_rows(public.fold(0, u64::saturating_add));
+    let person = checked.most_rows(&spec.name);
+    let all = checked.most_people.saturating_mul(person);
+    merge::most_rows(rows).saturating_add(person).min(all)
 }
 
 /// The bytes of a row of the columns read.
@@ -162,6 +194,8 @@ struct Size {
     rows: u64,
     /// The most that a person's row meets of them.
     met: u64,
+    /// The most rows of a block, or in all if they are nobody's.
+    block: u64,
     /// The bytes of each column.
     widths: Vec<u64>,
 }
@@ -198,6 +232,7 @@ impl Sizes<'_> {
                 .reduce(|a, b| Size {
                     rows: a.rows.saturating_add(b.rows),
                     met: a.met.saturating_add(b.met),
+                    block: a.block.saturating_add(b.block),
                     widths: wider(&a.widths, &b.widths),
                     ..a
                 })
@@ -231,6 +266,7 @@ impl Sizes<'_> {
                 let size = Size {
                     rows: if person { 1 } else { input.rows },
                     met: input.rows,
+                    block: input.block,
                     widths: widths(&exprs),
                     private: input.private,
                 };
@@ -274,9 +310,11 @@ impl Sizes<'_> {
             named.next().map_or(MAX_WIDTH, width)
         };
         let rows = spec.map_or(1, |spec| self.checked.most_rows(&spec.name));
+        let private = spec.filter(|spec| !spec.public);
         Size {
-            private: spec.is_some_and(|spec| !spec.public),
+            private: private.is_some(),
             rows,
+            block: private.map_or(rows, |spec| block(self.checked, spec)),
             met: spec
                 .filter(|spec| spec.public)
                 .map_or(rows, |spec| self.checked.public_matches(spec)),
@@ -290,14 +328,31 @@ impl Sizes<'_> {
         if matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti) {
             return left;
         }
-        let rows = match (left.private, right.private) {
-            (true, false) => left.rows.saturating_mul(right.met),
-            (false, true) => right.rows.saturating_mul(left.met),
-            _ => left.rows.saturating_mul(right.rows),
+        let (rows, block) = match (left.private, right.private) {
+            (true, false) => (
+                left.rows.saturating_mul(right.met),
+                left.block.saturating_mul(right.met),
+            ),
+            (false, true) => (
+                right.rows.saturating_mul(left.met),
+                right.block.saturating_mul(left.met),
+            ),
+            // Each row meets the other side's rows of its person, and no others.
+            (true, true) => (
+                left.rows.saturating_mul(right.rows),
+                left.block
+                    .saturating_mul(right.rows)
+                    .min(right.block.saturating_mul(left.rows)),
+            ),
+            (false, false) => {
+                let rows = left.rows.saturating_mul(right.rows);
+                (rows, rows)
+            }
         };
         Size {
             private: left.private || right.private,
             rows,
+            block,
             met: left.met.saturating_mul(right.met),
             widths: [left.widths, right.widths].concat(),
         }
@@ -305,23 +360,18 @@ impl Sizes<'_> {
 
     /// So many bytes for each row.
     fn hold(&mut self, of: &Size, bytes: u64) {
-        let people = if of.private {
-            self.checked.most_people
-        } else {
-            1
-        };
-        let rows = people.saturating_mul(of.rows);
-        self.held = self.held.saturating_add(rows.saturating_mul(bytes));
+        self.held = self.held.saturating_add(of.block.saturating_mul(bytes));
     }
 
     /// A node without rows.
     fn unknown(&self, plan: &LogicalPlan) -> Size {
-        let (private, rows, met) = (false, 1, 1);
+        let (private, rows, met, block) = (false, 1, 1, 1);
         let widths = vec![MAX_WIDTH; plan.schema().fields().len()];
         Size {
             private,
             rows,
             met,
+            block,
             widths,
         }
     }
@@ -397,24 +447,28 @@ fn width(column: &ColumnSpec) -> u64 {
     }
 }
 
-/// The bytes of what each person adds to each group, by so many rows.
+/// The bytes of what each person adds to each group, of so many rows.
+fn places(checked: &CheckedQuery, rows: u64) -> u64 {
+    rows.saturating_mul(place(checked) * COPIES)
+}
+
+fn place(checked: &CheckedQuery) -> u64 {
+    PLACE_BYTES + 16 * checked.measures.len() as u64
+}
+
+/// The bytes of what is kept of all people, of so many rows each.
 fn people(checked: &CheckedQuery, rows: u64) -> u64 {
-    let declared = declared_cells(&checked.query.groups).map(|cells| cells as u64);
-    let groups = rows.min(declared.unwrap_or(u64::MAX));
-    let discovered = match declared {
+    let values = checked.most_people.saturating_mul(rows);
+    let discovered = match declared_cells(&checked.query.groups) {
         Some(_) => 0,
-        None => KEY_BYTES + keys_width(checked),
+        None => place(checked) + KEY_BYTES + keys_width(checked),
     };
     let apart = checked.measures.iter();
     let apart = apart
         .filter(|measure| matches!(measure.kind, Kind::Distinct | Kind::Quantile))
         .count() as u64;
-    let place = PLACE_BYTES + 16 * checked.measures.len() as u64 + discovered;
-    let places = checked.most_people.saturating_mul(groups);
-    let values = checked.most_people.saturating_mul(rows);
-    places
-        .saturating_mul(place * COPIES)
-        .saturating_add(values.saturating_mul(apart * VALUE_BYTES * COPIES))
+    let bytes = (discovered + apart * VALUE_BYTES) * COPIES;
+    values.saturating_mul(bytes)
 }
 
 /// The bytes of the longest key of a discovered group.

@@ -1,7 +1,9 @@
-//! Computing: the bounded plan over sealed parts, stretch of partitions by stretch.
+//! Computing: the bounded plan over sealed parts, block of people by block.
 //!
-//! People never span partitions, so each stretch is a query of its own, with small hash
-//! tables, whose totals add up. A thread takes the next stretch until none is left; a dropped
+//! People never span partitions, so threads take stretches of them, one after the other, and
+//! what they find adds up. A thread reads the data sets of a stretch side by side, in order of
+//! person, and runs the plan over blocks of whole people ([`merge`](crate::merge)): whatever a
+//! plan gathers, in a join or an aggregate, it gathers of a block. A dropped
 //! [`compute`](crate::compute) stops all.
 //!
 //! Nothing spills to disk, and every error of the engine becomes one text (I7). All rows of
@@ -11,10 +13,11 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use arrow::record_batch::RecordBatch;
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::empty::EmptyTable;
@@ -22,9 +25,10 @@ use datafusion::datasource::provider_as_source;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 use futures::{FutureExt as _, StreamExt as _};
 use incamera_dp::NoiseKey;
@@ -32,8 +36,9 @@ use incamera_types::{DatasetName, DatasetSpec, RequestDigest};
 
 use crate::check::CheckedQuery;
 use crate::fold::{Fold, Odd, Rules, Totals};
+use crate::merge::{self, Block, Merge};
 use crate::released::OtherRequest;
-use crate::scan::Slice;
+use crate::scan::{Reading, Slice, Table};
 use crate::source::{PartSource, SourceError};
 
 /// What a run may use: from the room's configuration, never from rows.
@@ -168,7 +173,7 @@ pub(crate) async fn compute_within(
 }
 
 /// The error to report of two: which was found first must not show.
-fn worse(a: Option<QueryError>, b: QueryError) -> QueryError {
+pub(crate) fn worse(a: Option<QueryError>, b: QueryError) -> QueryError {
     match (a, b) {
         (Some(QueryError::Source(a)), QueryError::Source(b)) => {
             QueryError::Source(if a.to_string() <= b.to_string() { a } else { b })
@@ -180,9 +185,15 @@ fn worse(a: Option<QueryError>, b: QueryError) -> QueryError {
 
 /// A session without functions to register, disk to spill to, or statistics to trust.
 pub(crate) fn session(pool: Arc<dyn MemoryPool>) -> Result<SessionState, QueryError> {
-    let config = SessionConfig::new()
+    let mut config = SessionConfig::new()
         .with_target_partitions(1)
         .with_collect_statistics(false);
+    // A plan that narrows its own scans while it runs cannot be run again.
+    let optimizer = &mut config.options_mut().optimizer;
+    optimizer.enable_dynamic_filter_pushdown = false;
+    optimizer.enable_join_dynamic_filter_pushdown = false;
+    optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    optimizer.enable_topk_dynamic_filter_pushdown = false;
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(pool)
         .with_disk_manager_builder(
@@ -261,7 +272,7 @@ struct Stretches {
     of: u32,
 }
 
-/// The most stretches: planning each costs some milliseconds.
+/// The most stretches: enough for all threads to end at about the same time.
 const MAX_STRETCHES: u32 = 64;
 
 /// How many threads have something to do.
@@ -337,99 +348,194 @@ impl Drop for StopOnDrop {
 impl Job {
     /// Takes stretch after stretch, to the last one also after an error.
     async fn work(&self) -> Result<Totals, QueryError> {
-        let mut totals = Totals::default();
-        let mut worst = None;
+        let mut run = Run::new(self);
+        let planned = AssertUnwindSafe(run.plan()).catch_unwind().await;
+        let mut worst = planned.unwrap_or(Err(QueryError::Engine)).err();
         while let Some(stretch) = self
             .stretches
             .list
             .get(self.next.fetch_add(1, Ordering::Relaxed))
         {
-            match self.stretch(stretch).await {
-                Ok(part) => totals.add(part),
-                Err(error) => worst = Some(worse(worst, error)),
+            if let Err(error) = run.stretch(stretch).await {
+                worst = Some(worse(worst, error));
             }
             if self.stopped() {
                 break;
             }
         }
-        worst.map_or(Ok(totals), Err)
+        worst.map_or_else(|| Ok(run.fold.finish()), Err)
     }
 
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    async fn stretch(&self, partitions: &Range<u32>) -> Result<Totals, QueryError> {
-        let specs = self.readings.iter();
-        let slices: Vec<Slice> = specs.map(|spec| self.slice(spec, partitions)).collect();
-        let totals = AssertUnwindSafe(self.totals(&slices)).catch_unwind().await;
-        let drain = |slice: &Slice| {
-            let rest = || slice.drain(&|| self.stopped()).map_err(QueryError::from);
-            catch_unwind(AssertUnwindSafe(rest)).unwrap_or(Err(QueryError::Engine))
-        };
-        let errors = slices.iter().filter_map(|slice| drain(slice).err());
-        match errors.fold(None, |worst, error| Some(worse(worst, error))) {
-            Some(error) => Err(error),
-            None => totals.unwrap_or(Err(QueryError::Engine)),
-        }
-    }
-
-    async fn totals(&self, slices: &[Slice]) -> Result<Totals, QueryError> {
-        let plan = self.bind(slices)?;
-        let physical = self
-            .state
-            .query_planner()
-            .create_physical_plan(&plan, &self.state)
-            .await?;
-        let mut rows = execute_stream(physical, self.state.task_ctx())?;
-        let rules = Rules {
-            groups: &self.checked.query.groups,
-            measures: &self.checked.measures,
-            groups_a_person: usize::try_from(self.checked.query.per_person.groups)
-                .unwrap_or(usize::MAX),
-            key: &self.key,
-        };
-        let mut fold = Fold::new(&rules);
-        while let Some(batch) = rows.next().await {
-            fold.push(&batch?)?;
-            if self.stopped() {
-                return Err(QueryError::Engine);
-            }
-        }
-        Ok(fold.finish())
-    }
-
-    /// The plan over the rows of these slices: each reading has its own, in order of the plan.
-    fn bind(&self, slices: &[Slice]) -> Result<LogicalPlan, QueryError> {
-        let mut taken = BTreeSet::new();
-        let bind = |node: LogicalPlan| {
-            let LogicalPlan::TableScan(scan) = node else {
-                return Ok(Transformed::no(node));
-            };
-            let table = scan.table_name.table();
-            let mut free = slices.iter().enumerate();
-            let slice =
-                free.find(|(at, slice)| slice.spec.name.as_str() == table && !taken.contains(at));
-            let (at, slice) =
-                slice.ok_or_else(|| DataFusionError::Plan("a table of no data set".into()))?;
-            taken.insert(at);
-            let source = provider_as_source(Arc::new(slice.clone()));
-            Ok(Transformed::yes(LogicalPlan::TableScan(TableScan {
-                source,
-                ..scan
-            })))
-        };
-        Ok(self.plan.clone().transform_up(bind)?.data)
-    }
-
-    fn slice(&self, spec: &DatasetSpec, partitions: &Range<u32>) -> Slice {
+    /// What a thread's plan reads, with nothing read yet.
+    fn slice(&self, reading: &Reading, partitions: &Range<u32>) -> Slice {
         let of = self.stretches.of;
-        let partitions = if spec.public {
+        let partitions = if reading.spec.public {
             0..of
         } else {
             partitions.clone()
         };
         let (source, key) = (Arc::clone(&self.source), Arc::clone(&self.key));
-        Slice::new(&self.checked, spec, source, key, (partitions, of))
+        let slice = Slice::new(&self.checked, &reading.spec, source, key, (partitions, of));
+        slice.wanted_by(reading)
     }
+}
+
+/// One thread's part of a job: a plan of its own, run over block after block.
+struct Run<'a> {
+    job: &'a Job,
+    /// One for each time that the plan reads a data set.
+    readings: Vec<Arc<Reading>>,
+    plan: Option<Arc<dyn ExecutionPlan>>,
+    context: Arc<TaskContext>,
+    fold: Fold<'a>,
+    /// Rows of public data sets, which every block meets.
+    public_rows: u64,
+}
+
+impl<'a> Run<'a> {
+    fn new(job: &'a Job) -> Self {
+        let rules = Rules {
+            groups: &job.checked.query.groups,
+            measures: &job.checked.measures,
+            groups_a_person: usize::try_from(job.checked.query.per_person.groups)
+                .unwrap_or(usize::MAX),
+            key: &job.key,
+        };
+        Self {
+            job,
+            readings: job.readings.iter().map(Reading::new).collect(),
+            plan: None,
+            context: job.state.task_ctx(),
+            fold: Fold::new(rules),
+            public_rows: 0,
+        }
+    }
+
+    /// Makes the plan, and reads the public data sets.
+    async fn plan(&mut self) -> Result<(), QueryError> {
+        let job = self.job;
+        let planned = async {
+            let plan = bind(&job.plan, &self.readings)?;
+            let planner = job.state.query_planner();
+            planner.create_physical_plan(&plan, &job.state).await
+        };
+        let planned = planned.await.map_err(QueryError::from);
+        let mut worst = None;
+        for reading in self.readings.iter().filter(|reading| reading.spec.public) {
+            let rows = job.slice(reading, &(0..0)).rows();
+            match rows.collect::<Result<Vec<_>, _>>() {
+                Ok(rows) => {
+                    let count = |batch: &RecordBatch| batch.num_rows() as u64;
+                    self.public_rows += rows.iter().map(count).sum::<u64>();
+                    reading.put(rows);
+                }
+                Err(error) => worst = Some(worse(worst, error.into())),
+            }
+        }
+        match (worst, planned) {
+            (Some(error), _) | (None, Err(error)) => Err(error),
+            (None, Ok(plan)) => {
+                self.plan = Some(plan);
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs the plan over the rows of these partitions; without a plan only reads them.
+    async fn stretch(&mut self, partitions: &Range<u32>) -> Result<(), QueryError> {
+        let job = self.job;
+        let private = self.readings.iter().filter(|reading| !reading.spec.public);
+        let (wanted, idle): (Vec<_>, Vec<_>) = private
+            .cloned()
+            .partition(|reading| self.plan.is_some() && reading.is_wanted());
+        let merge = |readings: &[Arc<Reading>]| {
+            let slices = readings
+                .iter()
+                .map(|reading| job.slice(reading, partitions));
+            let slices: Vec<Slice> = slices.collect();
+            let lanes = slices.iter().map(|slice| {
+                let (rows, unit) = slice.whole();
+                (rows, unit.unwrap_or(usize::MAX))
+            });
+            let merge = Merge::new(lanes, merge::block_rows(self.public_rows));
+            (merge, slices)
+        };
+        let (mut rows, slices) = merge(&wanted);
+        let (mut unread, _) = merge(&idle);
+        let blocks = self.blocks(&mut rows, &wanted, &slices);
+        let blocks = AssertUnwindSafe(blocks).catch_unwind().await;
+        let stop = || job.stopped();
+        let drained = [rows.drain(&stop), unread.drain(&stop)];
+        let errors = drained.into_iter().filter_map(Result::err);
+        match errors.fold(None, |worst, error| Some(worse(worst, error))) {
+            Some(error) => Err(error),
+            None => blocks.unwrap_or(Err(QueryError::Engine)),
+        }
+    }
+
+    async fn blocks(
+        &mut self,
+        merge: &mut Merge,
+        readings: &[Arc<Reading>],
+        slices: &[Slice],
+    ) -> Result<(), QueryError> {
+        let Some(plan) = self.plan.clone() else {
+            return Ok(());
+        };
+        while let Some(block) = merge.block()? {
+            put(block, readings, slices)?;
+            let mut rows = execute_stream(
+                reset_plan_states(Arc::clone(&plan))?,
+                Arc::clone(&self.context),
+            )?;
+            while let Some(batch) = rows.next().await {
+                self.fold.push(&batch?)?;
+                if self.job.stopped() {
+                    return Err(QueryError::Engine);
+                }
+            }
+            self.fold.settle();
+        }
+        Ok(())
+    }
+}
+
+/// Gives a plan the rows of a block, with the columns that it takes.
+fn put(block: Block, readings: &[Arc<Reading>], slices: &[Slice]) -> Result<(), SourceError> {
+    for ((rows, reading), slice) in block.into_iter().zip(readings).zip(slices) {
+        let rows = rows.iter().map(|batch| slice.finish(batch));
+        reading.put(rows.collect::<Result<_, _>>()?);
+    }
+    Ok(())
+}
+
+/// The plan over these readings: each time that it reads a data set has its own, in order of
+/// the plan.
+pub(crate) fn bind(
+    plan: &LogicalPlan,
+    readings: &[Arc<Reading>],
+) -> Result<LogicalPlan, DataFusionError> {
+    let mut taken = BTreeSet::new();
+    let bind = |node: LogicalPlan| {
+        let LogicalPlan::TableScan(scan) = node else {
+            return Ok(Transformed::no(node));
+        };
+        let table = scan.table_name.table();
+        let mut free = readings.iter().enumerate();
+        let reading =
+            free.find(|(at, reading)| reading.spec.name.as_str() == table && !taken.contains(at));
+        let (at, reading) =
+            reading.ok_or_else(|| DataFusionError::Plan("a table of no data set".into()))?;
+        taken.insert(at);
+        let source = provider_as_source(Arc::new(Table(Arc::clone(reading))));
+        Ok(Transformed::yes(LogicalPlan::TableScan(TableScan {
+            source,
+            ..scan
+        })))
+    };
+    Ok(plan.clone().transform_up(bind)?.data)
 }

@@ -1,18 +1,20 @@
-//! Sealed parts as a table of the engine.
+//! Sealed parts as tables of the engine.
 //!
-//! A [`Slice`] reads only the columns that the plan asks for, brings every value into its
-//! declared range, drops what the plan's conditions on it drop, cuts rows a person, and gives
-//! no statistics: nothing is ever answered from metadata. It is rebuilt for every stretch of partitions, since people never span two.
+//! A [`Reading`] stands in a plan for one data set: it tells which columns and conditions the
+//! plan wants of it, and holds the rows that the plan is run over. A [`Slice`] reads these in
+//! a stretch of partitions: it reads only the columns that the plan asks for, brings every
+//! value into its declared range, drops what the plan's conditions drop, cuts rows a person, and
+//! gives no statistics: nothing is ever answered from metadata.
 //!
 //! An engine reads as much as it needs: a join whose one side is empty does not look at the
-//! other, so that damage would be found or not found by what the sides share. Therefore a
-//! slice keeps hold of its rows, and [`Slice::drain`] reads what a plan left (I7). Conditions
-//! leave row groups out by the request and their owner's own statistics; the pseudonyms of all
-//! rows are read, checked and counted nevertheless.
+//! other, so that damage would be found or not found by what the sides share. Here rows are
+//! read whether or not the plan looks at them (I7). Conditions leave row groups out by the
+//! request and their owner's own statistics; the pseudonyms of all rows are read, checked and
+//! counted nevertheless.
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatchOptions;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -36,65 +38,59 @@ use crate::public::Most;
 use crate::source::{Batches, PartSource, SourceError};
 use crate::tables::{field, schema_of, schema_read};
 
-/// One data set's rows in a stretch of partitions (all of them if it is public).
-#[derive(Clone)]
-pub(crate) struct Slice {
+/// A data set as a plan reads it.
+pub(crate) struct Reading {
     pub(crate) spec: Arc<DatasetSpec>,
-    source: Arc<dyn PartSource>,
-    partitions: Range<u32>,
-    of: u32,
-    /// Rows a person that are kept.
-    cap: usize,
-    /// People that there may be, or rows of a public data set.
-    most: Most,
-    key: Arc<NoiseKey>,
-    /// The columns that are read: all that the query declares, until a plan says which.
+    /// What the plan wants of it; nothing if it does not come to that.
+    wanted: Mutex<Option<Wanted>>,
+    /// The rows that it is run over.
+    rows: Mutex<Vec<RecordBatch>>,
+}
+
+/// Columns, and conditions on rows.
+#[derive(Clone)]
+struct Wanted {
     schema: SchemaRef,
-    /// The plan's conditions on these rows.
     filter: Filter,
-    tap: Arc<Tap>,
 }
 
-/// Where the rows of a slice run: the plan takes from it, and the drain takes the rest.
-#[derive(Default)]
-pub(crate) struct Tap(Mutex<Flow>);
-
-#[derive(Default)]
-struct Flow {
-    /// The columns that the plan reads and its conditions, whether or not it comes to that.
-    planned: Option<(SchemaRef, Filter)>,
-    /// The rows, once somebody asked for some.
-    rows: Option<Batches>,
-    /// What was wrong with them: kept here, whatever an engine makes of an error.
-    error: Option<SourceError>,
-}
-
-impl Tap {
-    fn flow(&self) -> std::sync::MutexGuard<'_, Flow> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl Reading {
+    pub(crate) fn new(spec: &DatasetSpec) -> Arc<Self> {
+        Arc::new(Self {
+            spec: Arc::new(spec.clone()),
+            wanted: Mutex::default(),
+            rows: Mutex::default(),
+        })
     }
 
-    /// The next batch of `slice`'s rows.
-    fn next(&self, slice: &Slice) -> Option<Result<RecordBatch, SourceError>> {
-        let mut flow = self.flow();
-        let next = flow.rows.get_or_insert_with(|| slice.rows()).next();
-        if let Some(Err(error)) = &next {
-            flow.error = Some(error.clone());
-        }
-        next
+    /// Whether a plan was made that reads it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        held(&self.wanted).is_some()
+    }
+
+    /// Gives the plan its rows.
+    pub(crate) fn put(&self, rows: Vec<RecordBatch>) {
+        *held(&self.rows) = rows;
     }
 }
 
-impl fmt::Debug for Slice {
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A [`Reading`] as a planner takes it.
+pub(crate) struct Table(pub(crate) Arc<Reading>);
+
+impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Slice({})", self.spec.name)
+        write!(f, "Table({})", self.0.spec.name)
     }
 }
 
 #[async_trait]
-impl TableProvider for Slice {
+impl TableProvider for Table {
     fn schema(&self) -> SchemaRef {
-        schema_of(&self.spec)
+        schema_of(&self.0.spec)
     }
 
     fn table_type(&self) -> TableType {
@@ -108,38 +104,68 @@ impl TableProvider for Slice {
         filters: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let all = schema_of(&self.spec);
+        let all = self.schema();
         let schema = match projection {
             Some(columns) => Arc::new(all.project(columns)?),
             None => all,
         };
-        let filter = Filter::new(&self.spec, filters);
-        self.tap.flow().planned = Some((Arc::clone(&schema), filter.clone()));
-        let slice = self.reading(Arc::clone(&schema), filter);
+        *held(&self.0.wanted) = Some(Wanted {
+            schema: Arc::clone(&schema),
+            filter: Filter::new(&self.0.spec, filters),
+        });
+        let rows = Rows {
+            schema: Arc::clone(&schema),
+            reading: Arc::clone(&self.0),
+        };
         let exec =
-            StreamingTableExec::try_new(schema, vec![Arc::new(slice)], None, [], false, None)?;
+            StreamingTableExec::try_new(schema, vec![Arc::new(rows)], None, [], false, None)?;
         Ok(Arc::new(exec))
     }
 }
 
-impl PartitionStream for Slice {
+/// The rows that a [`Reading`] holds when a plan is run.
+struct Rows {
+    schema: SchemaRef,
+    reading: Arc<Reading>,
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rows({})", self.reading.spec.name)
+    }
+}
+
+impl PartitionStream for Rows {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let slice = self.clone();
-        let rows = std::iter::from_fn(move || slice.tap.next(&slice));
+        let rows = held(&self.reading.rows).clone();
+        let rows = rows.into_iter().map(Ok);
         Box::pin(RecordBatchStreamAdapter::new(
             Arc::clone(&self.schema),
-            futures::stream::iter(rows.map(|batch| batch.map_err(external))),
+            futures::stream::iter(rows),
         ))
     }
 }
 
-/// An error of the source, carried through the engine.
-fn external(error: SourceError) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
+/// One data set's rows in a stretch of partitions (all of them if it is public).
+#[derive(Clone)]
+pub(crate) struct Slice {
+    spec: Arc<DatasetSpec>,
+    source: Arc<dyn PartSource>,
+    partitions: Range<u32>,
+    of: u32,
+    /// Rows a person that are kept.
+    cap: usize,
+    /// People that there may be, or rows of a public data set.
+    most: Most,
+    key: Arc<NoiseKey>,
+    /// The columns that are read: all that the query declares, until a plan says which.
+    schema: SchemaRef,
+    /// The plan's conditions on these rows.
+    filter: Filter,
 }
 
 impl Slice {
@@ -166,35 +192,31 @@ impl Slice {
             key,
             schema: schema_read(spec, &checked.query.reads),
             filter: Filter::default(),
-            tap: Arc::default(),
         }
     }
 
-    /// These columns of those rows that pass.
-    fn reading(&self, schema: SchemaRef, filter: Filter) -> Self {
-        let slice = self.clone();
-        Self {
-            schema,
-            filter,
-            ..slice
+    /// The same, as a plan wants it of a reading.
+    pub(crate) fn wanted_by(self, reading: &Reading) -> Self {
+        match held(&reading.wanted).clone() {
+            Some(Wanted { schema, filter }) => Self {
+                schema,
+                filter,
+                ..self
+            },
+            None => self,
         }
     }
 
-    /// Reads and checks every row that the plan has left, until `stop` says otherwise.
-    ///
-    /// # Errors
-    /// The first error of all rows, whoever read them.
-    pub(crate) fn drain(&self, stop: &dyn Fn() -> bool) -> Result<(), SourceError> {
-        let planned = self.tap.flow().planned.clone();
-        let all = || (Arc::clone(&self.schema), Filter::default());
-        let (schema, filter) = planned.unwrap_or_else(all);
-        let slice = self.reading(schema, filter);
-        while !stop() && self.tap.next(&slice).is_some() {}
-        self.tap.flow().error.clone().map_or(Ok(()), Err)
-    }
-
-    /// The rows, partition after partition.
+    /// The rows as the plan takes them, partition after partition.
     pub(crate) fn rows(&self) -> Batches {
+        let slice = self.clone();
+        let (rows, _) = self.whole();
+        Box::new(rows.map(move |batch| slice.finish(&batch?)))
+    }
+
+    /// The rows, partition after partition, with all columns that were read, those that the
+    /// plan takes first; and where the pseudonym stands in them.
+    pub(crate) fn whole(&self) -> (Batches, Option<usize>) {
         let most = self.most.afresh();
         let slice = Self {
             most,
@@ -203,19 +225,14 @@ impl Slice {
         let (columns, unit) = slice.columns();
         let rows = self.partitions.clone().flat_map(move |partition| {
             let opened = slice.partition(partition, &columns, unit);
-            let slice = slice.clone();
-            let finish = move |batch: Result<RecordBatch, SourceError>| {
-                batch.and_then(|batch| slice.finish(&batch))
-            };
-            opened
-                .unwrap_or_else(|error| Box::new(std::iter::once(Err(error))))
-                .map(finish)
+            opened.unwrap_or_else(|error| Box::new(std::iter::once(Err(error))))
         });
         // After an error nothing more is read.
-        Box::new(rows.scan(false, |failed, batch| {
+        let rows = rows.scan(false, |failed, batch| {
             let last = std::mem::replace(failed, batch.is_err());
             (!last).then_some(batch)
-        }))
+        });
+        (Box::new(rows), unit)
     }
 
     /// The columns to read: those asked for, those that conditions read, and the pseudonym,
@@ -292,7 +309,7 @@ impl Slice {
     }
 
     /// A batch as the engine takes it: the columns asked for.
-    fn finish(&self, batch: &RecordBatch) -> Result<RecordBatch, SourceError> {
+    pub(crate) fn finish(&self, batch: &RecordBatch) -> Result<RecordBatch, SourceError> {
         let fields = self.schema.fields().len();
         let columns = batch.columns().get(..fields).ok_or_else(|| self.broken())?;
         let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));

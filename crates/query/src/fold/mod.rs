@@ -19,16 +19,14 @@ use arrow::array::AsArray;
 use arrow::record_batch::RecordBatch;
 use incamera_agreement::GroupKey;
 use incamera_dp::NoiseKey;
-use incamera_types::Pseudonym;
 
 use cells::Cells;
 pub(crate) use cells::{Key, declared_cells, declared_key};
 use values::{Value, Values};
 
 use crate::check::{UNIT, value_name};
+use crate::cut::{Person, people_of};
 use crate::measure::{Kind, Measure};
-
-type Person = [u8; Pseudonym::BYTES];
 
 /// How people's rows are added up.
 pub(crate) struct Rules<'a> {
@@ -103,31 +101,41 @@ impl Totals {
 #[derive(Debug)]
 pub(crate) struct Odd;
 
+/// A person in a group.
+struct Place {
+    cell: usize,
+    /// The same person's next.
+    next: Option<usize>,
+}
+
 /// People, with what each adds so far.
 pub(crate) struct Fold<'a> {
-    rules: &'a Rules<'a>,
+    rules: Rules<'a>,
     cells: Cells<'a>,
-    people: HashMap<Person, Vec<usize>>,
-    /// By place: the cell, ...
-    places: Vec<usize>,
-    /// ... one sum a measure, ...
+    /// The first place of each person.
+    people: HashMap<Person, usize>,
+    places: Vec<Place>,
+    /// One sum a measure and place, ...
     sums: Vec<i128>,
     /// ... and the values that are counted apart, by place and measure.
     different: HashMap<(usize, usize), BTreeSet<Value>>,
     /// The same of those that quantiles are of.
     kept: HashMap<(usize, usize), Vec<i128>>,
+    /// What people add who are settled, by cell.
+    totals: BTreeMap<usize, Total>,
 }
 
 impl<'a> Fold<'a> {
-    pub(crate) fn new(rules: &'a Rules<'a>) -> Self {
+    pub(crate) fn new(rules: Rules<'a>) -> Self {
         Self {
-            rules,
             cells: Cells::new(rules.groups),
+            rules,
             people: HashMap::new(),
             places: Vec::new(),
             sums: Vec::new(),
             different: HashMap::new(),
             kept: HashMap::new(),
+            totals: BTreeMap::new(),
         }
     }
 
@@ -137,41 +145,34 @@ impl<'a> Fold<'a> {
         let people = batch
             .column_by_name(UNIT)
             .and_then(|column| column.as_fixed_size_binary_opt())
+            .map(people_of)
+            .filter(|people| people.len() == batch.num_rows())
             .ok_or(Odd)?;
         let cells = self.cells.of(batch)?;
-        let values = self.values(batch)?;
-        let apart: Vec<usize> = self.of_kind(Kind::Distinct).collect();
-        let whole: Vec<usize> = self.of_kind(Kind::Quantile).collect();
-        let mut current: Option<(Person, usize, usize)> = None;
-        for (row, cell) in cells.into_iter().enumerate() {
-            let Some(cell) = cell else { continue };
-            let person: Person = people.value(row).try_into().map_err(|_| Odd)?;
-            let place = match current {
-                Some((same, at, place)) if same == person && at == cell => place,
-                _ => self.place(person, cell),
-            };
-            current = Some((person, cell, place));
-            let width = values.len();
-            let sums = self
-                .sums
-                .get_mut(place * width..(place + 1) * width)
-                .ok_or(Odd)?;
-            for (sum, value) in sums.iter_mut().zip(&values) {
-                value.add(sum, row);
-            }
-            for measure in &apart {
-                if let Some(value) = values
-                    .get(*measure)
-                    .and_then(|values| values.different(row))
-                {
-                    let kept = self.different.entry((place, *measure)).or_default();
-                    kept.insert(value);
+        let places = self.places_of(people, &cells);
+        let width = self.rules.measures.len();
+        for (at, measure) in self.rules.measures.iter().enumerate() {
+            let column = batch.column_by_name(&value_name(measure.input));
+            let values = Values::of(measure, column)?;
+            values.add(&mut self.sums, (width, at), &places);
+            let rows = || places.iter().zip(0..);
+            let places = || rows().filter_map(|(place, row)| Some(((*place)?, row)));
+            match measure.kind {
+                Kind::Distinct => {
+                    for (place, row) in places() {
+                        if let Some(value) = values.different(row) {
+                            self.different.entry((place, at)).or_default().insert(value);
+                        }
+                    }
                 }
-            }
-            for measure in &whole {
-                if let Some(value) = values.get(*measure).and_then(|values| values.kept(row)) {
-                    self.kept.entry((place, *measure)).or_default().push(value);
+                Kind::Quantile => {
+                    for (place, row) in places() {
+                        if let Some(value) = values.kept(row) {
+                            self.kept.entry((place, at)).or_default().push(value);
+                        }
+                    }
                 }
+                _ => {}
             }
         }
         Ok(())
@@ -184,53 +185,97 @@ impl<'a> Fold<'a> {
         of_kind.map(|(at, _)| at)
     }
 
-    /// The place of a person in a cell, a new one at their first row.
-    fn place(&mut self, person: Person, cell: usize) -> usize {
-        let places = self.people.entry(person).or_default();
-        let known = places
-            .iter()
-            .find(|place| self.places.get(**place) == Some(&cell));
-        if let Some(place) = known {
-            return *place;
-        }
-        let place = self.places.len();
-        places.push(place);
-        self.places.push(cell);
-        self.sums
-            .resize(self.sums.len() + self.rules.measures.len(), 0);
-        place
+    /// The place of each row; nothing for rows in no group.
+    fn places_of(&mut self, people: &[Person], cells: &[Option<usize>]) -> Vec<Option<usize>> {
+        let mut current: Option<(Person, usize)> = None;
+        let rows = people.iter().zip(cells);
+        rows.map(|(person, cell)| {
+            let cell = (*cell)?;
+            let first = match current {
+                Some((same, first)) if same == *person => first,
+                _ => match self.people.get(person) {
+                    Some(first) => *first,
+                    None => {
+                        let first = self.new_place(cell);
+                        self.people.insert(*person, first);
+                        first
+                    }
+                },
+            };
+            current = Some((*person, first));
+            Some(self.place(first, cell))
+        })
+        .collect()
     }
 
-    fn values(&self, batch: &RecordBatch) -> Result<Vec<Values>, Odd> {
-        let of = |measure: &Measure| {
-            Values::of(measure, batch.column_by_name(&value_name(measure.input)))
-        };
-        self.rules.measures.iter().map(of).collect()
+    /// The place of a cell, of a person whose places begin at `at`; a new one at their first
+    /// row.
+    fn place(&mut self, mut at: usize, cell: usize) -> usize {
+        while let Some(place) = self.places.get(at) {
+            match place.next {
+                _ if place.cell == cell => return at,
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        let new = self.new_place(cell);
+        if let Some(last) = self.places.get_mut(at) {
+            last.next = Some(new);
+        }
+        new
+    }
+
+    fn new_place(&mut self, cell: usize) -> usize {
+        let next = None;
+        self.places.push(Place { cell, next });
+        let width = self.rules.measures.len();
+        self.sums.resize(self.sums.len() + width, 0);
+        self.places.len() - 1
+    }
+
+    /// Cuts, clamps and adds up the people so far: none of them has more rows to come.
+    pub(crate) fn settle(&mut self) {
+        let mut totals = std::mem::take(&mut self.totals);
+        let mut people = std::mem::take(&mut self.people);
+        let mut own = Vec::new();
+        for (person, first) in people.drain() {
+            own.clear();
+            let mut at = Some(first);
+            while let Some(place) = at {
+                own.push(place);
+                at = self.places.get(place).and_then(|place| place.next);
+            }
+            if own.len() > self.rules.groups_a_person {
+                self.choose(&person, &mut own);
+            }
+            for place in &own {
+                if let Some(cell) = self.cell(*place) {
+                    self.total(&person, *place, totals.entry(cell).or_default());
+                }
+            }
+        }
+        (self.people, self.totals) = (people, totals);
+        self.places.clear();
+        self.sums.clear();
+        self.different.clear();
+        self.kept.clear();
+    }
+
+    fn cell(&self, place: usize) -> Option<usize> {
+        self.places.get(place).map(|place| place.cell)
     }
 
     /// The totals over all people, each cut and clamped.
     pub(crate) fn finish(mut self) -> Totals {
-        let mut totals: BTreeMap<usize, Total> = BTreeMap::new();
-        let people = std::mem::take(&mut self.people);
-        for (person, mut places) in people {
-            if places.len() > self.rules.groups_a_person {
-                self.choose(&person, &mut places);
-            }
-            for place in places {
-                if let Some(cell) = self.places.get(place) {
-                    self.total(&person, place, totals.entry(*cell).or_default());
-                }
-            }
-        }
-        let named = totals.into_iter();
+        self.settle();
+        let named = self.totals.into_iter();
         let named = named.map(|(cell, total)| (self.cells.key(cell), total));
         Totals(named.collect())
     }
 
     /// Keeps as many groups as a person may have, by lot.
     fn choose(&self, person: &Person, places: &mut Vec<usize>) {
-        places
-            .sort_by_cached_key(|place| self.places.get(*place).map(|cell| self.cells.key(*cell)));
+        places.sort_by_cached_key(|place| self.cell(*place).map(|cell| self.cells.key(cell)));
         let mut stream = self.rules.key.stream("groups", &[person]);
         let mut kept = Vec::with_capacity(self.rules.groups_a_person);
         for _ in 0..self.rules.groups_a_person {
@@ -244,13 +289,8 @@ impl<'a> Fold<'a> {
     fn total(&self, person: &Person, place: usize, total: &mut Total) {
         let width = self.rules.measures.len();
         total.sums.resize(width, 0);
-        let sums: Vec<i128> = self
-            .sums
-            .iter()
-            .skip(place * width)
-            .take(width)
-            .copied()
-            .collect();
+        let sums = self.sums.get(place * width..(place + 1) * width);
+        let sums = sums.unwrap_or_default();
         let measures = self.rules.measures.iter().enumerate();
         for ((at, measure), all) in measures.zip(&mut total.sums) {
             if measure.kind == Kind::Quantile {

@@ -81,23 +81,30 @@ impl Values {
         }
     }
 
-    /// Adds what a row has to its person's sum.
-    pub(super) fn add(&self, sum: &mut i128, row: usize) {
+    /// Adds what each row has to the sum of its place: the one at `at` of so many.
+    pub(super) fn add(&self, sums: &mut [i128], at: (usize, usize), places: &[Option<usize>]) {
+        let adds = |sum: &mut i128, more: i128| *sum = sum.saturating_add(more);
         match self {
-            Self::One => *sum = sum.saturating_add(1),
-            Self::Always => *sum = 1,
-            Self::Present(present) if present.is_valid(row) && present.value(row) => *sum = 1,
-            Self::Counted(counted) if counted.is_valid(row) && counted.value(row) => {
-                *sum = sum.saturating_add(1);
-            }
-            Self::Numbers(numbers) => {
-                *sum = sum.saturating_add(numbers.at(row).unwrap_or(0));
-            }
-            Self::Each(numbers, each, kind) => {
-                let adds = numbers.at(row).map(|number| each.adds(*kind, number));
-                *sum = sum.saturating_add(adds.unwrap_or(0));
-            }
-            _ => {}
+            Self::One => each(sums, at, places, |sum, _| adds(sum, 1)),
+            Self::Always => each(sums, at, places, |sum, _| *sum = 1),
+            Self::Present(present) => each(sums, at, places, |sum, row| {
+                if present.is_valid(row) && present.value(row) {
+                    *sum = 1;
+                }
+            }),
+            Self::Counted(counted) => each(sums, at, places, |sum, row| {
+                adds(sum, (counted.is_valid(row) && counted.value(row)).into());
+            }),
+            Self::Numbers(numbers) => each(sums, at, places, |sum, row| {
+                adds(sum, numbers.at(row).unwrap_or(0));
+            }),
+            Self::Each(numbers, of, kind) => each(sums, at, places, |sum, row| {
+                adds(
+                    sum,
+                    numbers.at(row).map_or(0, |number| of.adds(*kind, number)),
+                );
+            }),
+            Self::Different(_) | Self::Kept(_) => {}
         }
     }
 
@@ -135,6 +142,20 @@ impl Each {
         match values > self.rows {
             true => sum.saturating_mul(self.rows) / values.max(1),
             false => sum,
+        }
+    }
+}
+
+/// Gives each row that has a place the sum there.
+fn each(
+    sums: &mut [i128],
+    (width, at): (usize, usize),
+    places: &[Option<usize>],
+    add: impl Fn(&mut i128, usize),
+) {
+    for (place, row) in places.iter().zip(0..) {
+        if let Some(sum) = place.and_then(|place| sums.get_mut(place * width + at)) {
+            add(sum, row);
         }
     }
 }

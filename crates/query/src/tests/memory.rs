@@ -97,23 +97,37 @@ fn the_estimate_follows_what_is_declared() {
     let needed = |checked: &CheckedQuery, part: u64| memory::needed(checked, &|_| part, 2);
     let plain = checked(&[], "", "");
     let base = needed(&plain, 0);
-    // 100,000 people, ten purchases each, on the left of both joins.
+    // 100,000 people, ten purchases each: a block of them on the left of both joins.
     assert!((100 << 20..1 << 30).contains(&base), "{base}");
-    let twice = CheckedQuery {
-        most_people: 2 * plain.most_people,
+    let millions = |millions: u64| CheckedQuery {
+        most_people: millions * 1_000_000,
         ..plain.clone()
     };
     assert_eq!(
-        memory::of_plan(&twice),
-        2 * memory::of_plan(&plain),
-        "people"
+        needed(&millions(100), 0),
+        needed(&millions(1), 0),
+        "people, of whom a block holds some"
     );
-    let rows = "{ purchases = 30, mailing = 1 }";
-    let more = checked(&[("rows", rows)], "", "");
+    assert!(needed(&millions(1), 0) < base * 11 / 10);
+    let few = CheckedQuery {
+        most_people: 100,
+        ..plain.clone()
+    };
     assert_eq!(
-        memory::of_plan(&more),
-        3 * memory::of_plan(&plain),
-        "rows a person"
+        memory::of_plan(&CheckedQuery {
+            most_people: 200,
+            ..plain.clone()
+        }),
+        2 * memory::of_plan(&few),
+        "people, of whom a block holds all"
+    );
+    let rows = "{ purchases = 30_000, mailing = 1 }";
+    let more = checked(&[("rows", rows)], "", "");
+    let grows = memory::of_plan(&more) - memory::of_plan(&plain);
+    let a_row = memory::of_plan(&few) / 1_000;
+    assert!(
+        (1..2 * 30_000 * a_row).contains(&grows),
+        "one person's rows"
     );
     assert_eq!(needed(&plain, 1000), base + 2 * 3 * 3 * 1000, "parts");
     let category = ", \"purchases.category\"";

@@ -3,6 +3,7 @@
 mod above;
 mod aggregates;
 mod audit;
+mod blocks;
 mod clipped;
 mod exact;
 mod export;
