@@ -8,6 +8,7 @@ mod real_data;
 mod services;
 pub mod tables;
 mod texts;
+mod trials;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

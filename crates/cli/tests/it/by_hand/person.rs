@@ -103,7 +103,8 @@ impl Person {
 
     /// A service in a terminal of its own; `exec` makes it the shell's process.
     pub fn starts(&mut self, command: &str) {
-        let listens = match (command.contains("party serve"), command.contains("shop")) {
+        let first = command.contains("shop") || command.contains("hospital");
+        let listens = match (command.contains("party serve"), first) {
             (true, true) => self.ports[0].1,
             (true, false) => self.ports[1].1,
             (false, _) => self.ports[2].1,
