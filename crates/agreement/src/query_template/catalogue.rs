@@ -2,11 +2,12 @@
 
 mod counting;
 mod marketing;
+mod trials;
 
 use super::{Blank, BlankKind, QueryTemplate, TypeOf};
 
 /// All templates, by subject; within one, in the order in which people need them.
-const ALL: &[&[QueryTemplate]] = &[marketing::TEMPLATES, counting::TEMPLATES];
+const ALL: &[&[QueryTemplate]] = &[marketing::TEMPLATES, counting::TEMPLATES, trials::TEMPLATES];
 
 /// Every template.
 pub fn query_templates() -> impl Iterator<Item = &'static QueryTemplate> {

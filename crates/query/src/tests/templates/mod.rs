@@ -4,6 +4,7 @@
 mod answers;
 mod data;
 mod page;
+mod trials;
 
 use incamera_agreement::{FilledQuery, query_template, query_templates};
 
