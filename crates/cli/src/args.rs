@@ -484,6 +484,9 @@ pub struct DataClipped {
     /// The query whose clamps are looked at.
     #[arg(long)]
     pub query: QueryName,
+    /// The proposal that has the query.
+    #[arg(long, value_name = "FILE")]
+    pub proposal: Option<PathBuf>,
     /// Parameters of the query: NAME=VALUE.
     #[arg(value_name = "NAME=VALUE")]
     pub params: Vec<String>,

@@ -15,6 +15,7 @@ CASES = {
     "format_missing": ('format = "incamera-agreement/1"\n', "", None, "`format` is missing"),
     "format_newer": ("agreement/1", "agreement/2", '"incamera-agreement/2"', "reads incamera-agreement/1 and not"),
     "format_other": ("incamera-agreement/1", "x", '"x"', "not an agreement"),
+    "lone_cr": ("FROM customers\n", "FROM customers -- \r hidden\n", " hidden", "carriage return must be followed by newline"),
     "syntax": ("version = 1", "version = = 1", "= 1", ""),
     "key_twice": ("version = 1", "version = 1\nversion = 1", "version = 1\nexpires", "duplicate key"),
     "unknown_field": ("version = 1", "version = 1\nversoin = 2", "versoin", "`versoin` is not a field of `agreement`"),

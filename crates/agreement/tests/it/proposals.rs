@@ -138,6 +138,14 @@ fn what_is_malformed_is_refused_with_its_place_in_the_draft() {
             assert!(draft[found.span.start..].starts_with(place), "{found}");
         }
     }
+    // What a terminal would hide from an owner who reads it.
+    for hidden in ["\r", "\u{1b}[2K", "\u{202e}"] {
+        let draft = DRAFT.replacen("FROM customers", &format!("FROM customers -- {hidden}x"), 1);
+        assert!(
+            matches!(made(&draft), Err(ProposalError::Invalid(_))),
+            "{hidden:?}"
+        );
+    }
     let two = format!(
         "{DRAFT}\n{}",
         DRAFT.replace("queries.reach", "queries.more")

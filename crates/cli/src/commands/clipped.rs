@@ -8,7 +8,7 @@ use incamera_seal::{OwnRows, SealError, own_rows};
 use incamera_types::{Params, PurposeName};
 use serde_json::json;
 
-use super::agreement::refused;
+use super::asked::Asked;
 use super::data::own_dataset;
 use super::home::{Home, Reading};
 use super::seal::{mend_address, not_done, show_step};
@@ -26,10 +26,15 @@ pub fn run(arguments: &DataClipped, printer: &Printer) -> Done {
     let file = folder.agreement_file(arguments.under.agreement.as_deref())?;
     let agreement = agreement_error::read(&file)?;
     let spec = own_dataset(&folder, &agreement, &arguments.dataset)?;
-    let query = parameters::query(&agreement, &arguments.query)?;
+    let asked = Asked::new(
+        &agreement,
+        &file,
+        &arguments.query,
+        arguments.proposal.as_deref(),
+    )?;
+    let query = asked.query();
     let params = parameters::read(query, &arguments.params)?;
-    let checked = check(&agreement, query, &params)
-        .map_err(|refusal| refused(&file, agreement.bytes(), query, &refusal))?;
+    let checked = check(&agreement, query, &params).map_err(|refusal| asked.refused(&refusal))?;
     let home = Home::new(&folder, &agreement, spec);
     let rows = read(&home, arguments, &query.purpose, printer)?;
     let clipped = block_on(async {

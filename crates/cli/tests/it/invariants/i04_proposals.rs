@@ -248,6 +248,19 @@ fn looked_at(people: &People<'_>) {
     ];
     says(&people.run(&all.concat()), 2, "proposes no query `lift`");
     let shop = people.world.path("shop");
+    let data = people.world.path("data/purchases.csv");
+    let clipped = [
+        "data",
+        "clipped",
+        "purchases",
+        "--data",
+        &data,
+        "--party",
+        &shop,
+    ];
+    let of = ["--query", "reach", "--proposal", &file];
+    let counts_people = people.run(&[&clipped[..], &of].concat());
+    says(&counts_people, 2, "`reach` clips nothing of the file");
     let listed = people.run(&["query", "approve", "--party", &shop]);
     assert_eq!(listed.text("/proposals"), "[]");
 }
