@@ -30,7 +30,7 @@ pub use files::{key_metadata, local, part, ring, source, wrap};
 pub use messages::{certificate, evidence, matching, messages, proof, signed};
 #[cfg(feature = "engine")]
 pub use query::query;
-pub use release::{grant, release, request, reservation};
+pub use release::{grant, release, request, reservation, sealed_answer};
 pub use texts::{agreement, config, note, proposal, signature, url, values};
 
 /// A parser, fed: it must neither panic nor take long, whatever the bytes.
@@ -65,6 +65,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("request", request),
     ("reservation", reservation),
     ("ring", ring),
+    ("sealed_answer", sealed_answer),
     ("signature", signature),
     ("signed", signed),
     ("source", source),

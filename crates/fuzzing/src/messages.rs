@@ -45,11 +45,11 @@ pub fn messages(data: &[u8]) {
             ChallengeRequest, ChallengeReply, ReserveRequest, ReserveReply, CommitRequest,
             CommitReply, RegisterManifestRequest, RegisterManifestReply, StatusRequest,
             StatusReply, MeetingFrame, AttestRequest, AttestReply, PushFrame, PushReply,
-            ManifestsRequest, ManifestsReply, RunRequest, RunEvent,
+            ManifestsRequest, ManifestsReply, RunRequest, RunEvent, AnswersRequest, AnswersEvent,
         },
         v1::{
             Signed, Manifest, RequestEnvelope, Token, TokenFile, Statement, BoundEvidence, SimulatedEvidence, Reservation,
-            Grant, GrantSecrets, LogEntry, Answer, Receipt, ReleaseFile, MatchMessage,
+            Grant, GrantSecrets, LogEntry, Answer, Receipt, ReleaseFile, SealedAnswer, MatchMessage,
         },
     );
     let message = String::from_utf8_lossy(data).into_owned();

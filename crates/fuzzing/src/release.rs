@@ -3,12 +3,17 @@
 
 use incamera_keys::hpke::RoomPublicKey;
 use incamera_keys::sign_message;
-use incamera_release::{AllReserved, ReceiptError, verify_release, verify_request};
+use incamera_release::{
+    Address, AllReserved, ReceiptError, Receiver, open_answer, verify_release, verify_request,
+};
+use incamera_types::{AgreementDigest, Transcript};
 use incamera_wire::v1::{
-    Answer, Grant, Receipt, ReleaseFile, RequestEnvelope, Reservation, Signed,
+    Answer, Grant, Receipt, ReleaseFile, RequestEnvelope, Reservation, SealedAnswer, Signed,
 };
 use incamera_wire::{Format, decode};
 use prost::Message;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
 
 use crate::world::{self, NOW};
 
@@ -60,6 +65,52 @@ pub fn reservation(data: &[u8]) {
     });
     if AllReserved::check(&request, room_key, &all, NOW, 30).is_ok() {
         assert_eq!(reservation.request_digest, request.digest().as_ref());
+    }
+}
+
+/// A sealed answer as it is, and any bytes as what an honest room sealed to the shop.
+pub fn sealed_answer(data: &[u8]) {
+    let known = world::release();
+    let report = verify_release(&known, world::agreement()).unwrap();
+    let address = Address {
+        agreement: report.agreement,
+        request: report.request_digest,
+        receiver: Receiver::Party("shop".parse().unwrap()),
+    };
+    let key = world::receive_key();
+    if let Some(sealed) = read::<SealedAnswer>(data) {
+        let claimed = Address::claimed(&sealed);
+        // Nobody can seal what the mutations hold but the golden file's own maker.
+        if let Ok((release, _)) = open_answer(&sealed, &key, &address, world::agreement()) {
+            assert_eq!(
+                (claimed.unwrap(), release),
+                (address.clone(), known.clone())
+            );
+        }
+    }
+    let info: AgreementDigest = Transcript::new(Format::SealedAnswer.as_str())
+        .field(address.agreement)
+        .field(address.request)
+        .field("shop")
+        .finish();
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let inside = key
+        .public()
+        .seal(info.as_ref(), &[], data, &mut rng)
+        .unwrap();
+    let sealed = SealedAnswer {
+        format: Format::SealedAnswer.as_str().to_owned(),
+        agreement_digest: address.agreement.as_ref().to_vec(),
+        request_digest: address.request.as_ref().to_vec(),
+        receiver: "shop".to_owned(),
+        encapped_key: inside.encapped_key,
+        ciphertext: inside.ciphertext,
+    };
+    if let Ok((release, _)) = open_answer(&sealed, &key, &address, world::agreement()) {
+        assert_eq!(
+            (&release.answer, &release.salt),
+            (&known.answer, &known.salt)
+        );
     }
 }
 

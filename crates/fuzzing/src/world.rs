@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use incamera_agreement::{Agreement, SignedAgreement};
-use incamera_keys::{SigningKey, SshSig};
+use incamera_keys::{ReceiveKey, SigningKey, SshSig};
 use incamera_types::{PartyName, UnixTime};
 use incamera_wire::decode;
 use incamera_wire::v1::{Receipt, ReleaseFile, Signed};
@@ -94,6 +94,12 @@ pub(crate) fn request() -> Signed {
 /// The answer with its receipt.
 pub(crate) fn release() -> ReleaseFile {
     read(release!("release-1"))
+}
+
+/// The key that answers for the shop are sealed to.
+pub(crate) fn receive_key() -> ReceiveKey {
+    let text = include_str!("../../keys/tests/golden/receive_key-1");
+    ReceiveKey::from_text(text).unwrap()
 }
 
 /// The body of the receipt.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use incamera_fuzzing::TARGETS;
 use incamera_keys::SigningKey;
-use incamera_wire::v1::{Grant, Receipt, ReleaseFile, Signed};
+use incamera_wire::v1::{Grant, Receipt, ReleaseFile, SealedAnswer, Signed};
 use incamera_wire::{decode, encode};
 
 fn root() -> PathBuf {
@@ -179,6 +179,11 @@ fn messages() {
     let evidence = read::<Receipt>(&receipt).evidence;
     keep("release", "file", golden("release-1"));
     keep("release", "receipt", &receipt);
+    let padded = [golden("release-1"), vec![0x80, 0, 0]].concat();
+    keep("sealed_answer", "padded", padded);
+    let mut sealed: SealedAnswer = read(&golden("sealed-answer-1"));
+    sealed.ciphertext.truncate(64); // Whole, it is too large for a seed.
+    keep("sealed_answer", "short", encode(&sealed));
     keep("request", "signed", golden("request-1"));
     keep("request", "envelope", body("request-1"));
     for owner in ["mailer", "shop"] {

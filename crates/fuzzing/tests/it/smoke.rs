@@ -77,6 +77,7 @@ targets! {
     request: 1_000,
     reservation: 300,
     ring: 100,
+    sealed_answer: 300,
     signature: 2_000,
     signed: 2_000,
     source: 300,

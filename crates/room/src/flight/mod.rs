@@ -113,10 +113,11 @@ impl Flight {
     fn signed(
         &self,
         agreement: &ActiveAgreement,
-        statement: &Statement,
+        query: &Query,
+        params: Params,
         headers: &Headers,
     ) -> Result<Signed, Problem> {
-        let request = self.request(agreement, statement, headers)?;
+        let request = self.request(agreement, query, params, headers)?;
         let expires = now().plus(REQUEST_LIFETIME_S);
         request
             .sign_by_token(&headers.token, expires, &mut rand::rng())
@@ -126,11 +127,10 @@ impl Flight {
     fn request(
         &self,
         agreement: &ActiveAgreement,
-        statement: &Statement,
+        query: &Query,
+        params: Params,
         headers: &Headers,
     ) -> Result<Asked, Problem> {
-        let params = Self::fits(agreement, statement, headers)?;
-        let query = approved(agreement, &statement.query)?;
         let digest = |dataset: &DatasetName| -> Result<(DatasetName, ManifestDigest), Problem> {
             let manifest = run::stored(&self.state, agreement, dataset)?;
             Ok((dataset.clone(), manifest.digest()))
@@ -149,13 +149,14 @@ impl Flight {
     async fn ask(
         &self,
         agreement: &ActiveAgreement,
-        statement: &Statement,
+        query: &Query,
+        params: Params,
         headers: Headers,
     ) -> Result<ReleaseFile, Problem> {
-        let asked = (self.clone(), agreement.clone(), statement.clone());
+        let asked = (self.clone(), agreement.clone(), query.clone());
         let signed = tokio::task::spawn_blocking(move || {
-            let (flight, agreement, statement) = asked;
-            flight.signed(&agreement, &statement, &headers)
+            let (flight, agreement, query) = asked;
+            flight.signed(&agreement, &query, params, &headers)
         });
         let signed = signed.await.map_err(Problem::internal)??;
         let (events, mut receiver) = mpsc::channel(EVENTS_UNDER_WAY);
@@ -176,7 +177,7 @@ impl Flight {
     ) -> Result<RecordBatch, Problem> {
         let query = approved(agreement, &statement.query)?;
         let params = Self::fits(agreement, statement, &headers)?;
-        let release = self.ask(agreement, statement, headers).await?;
+        let release = self.ask(agreement, query, params.clone(), headers).await?;
         let answer = &release.answer;
         let answer: Answer = decode(answer, answer.len()).map_err(Problem::internal)?;
         let table = table(&answer, agreement, query, &params).map_err(Problem::internal)?;
