@@ -556,6 +556,10 @@ pub struct QueryExplain {
     /// width of its 95 % range.
     #[arg(long, value_name = "NAME=HALF_WIDTH")]
     pub error: Vec<String>,
+    /// Tell also the noise that other clamps would mean, and print the template `bounds`, filled
+    /// in for what the query adds up. Looks at no data.
+    #[arg(long)]
+    pub bounds: bool,
 }
 
 /// Arguments of `ring serve`.

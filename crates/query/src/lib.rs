@@ -60,7 +60,7 @@ mod window;
 
 pub use check::{CheckedQuery, check, check_request, prove};
 pub use clipped::{Clipped, ClippedError, ClippedSum};
-pub use explain::{Expected, Explanation, Needed, NoEpsilon, Runs};
+pub use explain::{Choice, Clamps, Expected, Explanation, Needed, NoEpsilon, Runs};
 pub use export::{Marks, PRACTICE, Page, csv, page, parquet};
 pub use frame::frame;
 pub use measure::{Kind, Measure};

@@ -44,7 +44,13 @@ pub fn explain(arguments: &QueryExplain, printer: &Printer) -> Done {
     let checked = check(&agreement, query, &params).map_err(|refusal| asked.refused(&refusal))?;
     let needed = arguments.error.iter().map(|error| needed(&checked, error));
     let needed = needed.collect::<Result<Vec<_>, _>>()?;
-    let explanation = checked.explain(&agreement).with_needed(needed);
+    let mut explanation = checked.explain(&agreement).with_needed(needed);
+    if arguments.bounds {
+        let clamps = checked.clamps(&agreement, &params);
+        let asked = checked.bounds_to_ask(&agreement).into_iter();
+        let sections = asked.map(|(_, section)| section).collect();
+        explanation = explanation.with_clamps(clamps, sections);
+    }
     printer.result(
         explanation.to_string(),
         "incamera-explanation/1",

@@ -189,7 +189,7 @@ fn of_spread(reach: f64, count: f64, squares: f64, people: f64, root: bool) -> O
     clippy::cast_possible_truncation,
     reason = "the places of a double are few"
 )]
-fn two_digits(value: f64) -> String {
+pub(super) fn two_digits(value: f64) -> String {
     let leading = if value > 0.0 {
         value.log10().floor()
     } else {

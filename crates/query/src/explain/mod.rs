@@ -1,5 +1,6 @@
 //! What a query will do, cost and be off by, before anything is spent.
 
+mod clamps;
 mod expected;
 
 use std::fmt;
@@ -17,6 +18,8 @@ use crate::measure::{Draw, Function, Made};
 
 use crate::nested;
 use crate::run::optimized;
+use clamps::write_clamps;
+pub use clamps::{Choice, Clamps};
 pub use expected::{Expected, Needed, NoEpsilon};
 use expected::{expected, write_expected};
 
@@ -46,6 +49,11 @@ pub struct Explanation {
     pub rows: Option<usize>,
     /// What smaller errors would cost, where that was asked.
     pub needed: Vec<Needed>,
+    /// The noise at other clamps, where that was asked.
+    pub clamps: Vec<Clamps>,
+    /// Sections of an agreement that ask for noisy quantiles to choose clamps by, where that was
+    /// asked.
+    pub bounds: Vec<String>,
 }
 
 /// Runs that an owner's ceiling has room for.
@@ -77,6 +85,8 @@ impl CheckedQuery {
             people: self.population,
             rows: declared_cells(&self.query.groups),
             needed: Vec::new(),
+            clamps: Vec::new(),
+            bounds: Vec::new(),
         }
     }
 }
@@ -86,6 +96,16 @@ impl Explanation {
     #[must_use]
     pub fn with_needed(self, needed: Vec<Needed>) -> Self {
         Self { needed, ..self }
+    }
+
+    /// The same with the noise at other clamps, and with the questions that help to choose one.
+    #[must_use]
+    pub fn with_clamps(self, clamps: Vec<Clamps>, bounds: Vec<String>) -> Self {
+        Self {
+            clamps,
+            bounds,
+            ..self
+        }
     }
 }
 
@@ -304,6 +324,13 @@ impl fmt::Display for Explanation {
                 epsilon,
             } = needed;
             writeln!(f, "{name} +- {half_width} would need epsilon {epsilon}")
+        })?;
+        write_clamps(f, &self.clamps)?;
+        self.bounds.iter().try_for_each(|section| {
+            writeln!(
+                f,
+                "to choose by noisy quantiles, once all parties have agreed on it:\n\n{section}"
+            )
         })
     }
 }

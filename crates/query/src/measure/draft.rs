@@ -3,7 +3,7 @@
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Case, Cast, Expr};
-use incamera_types::Decimal;
+use incamera_types::{ColumnRef, Decimal};
 
 use super::{ALLOWED, refuse};
 use crate::lineage::{Field, Unit, bare};
@@ -52,6 +52,8 @@ pub(crate) struct Draft {
     pub(crate) value: Option<Expr>,
     pub(super) scale: u8,
     pub(super) unit: Option<String>,
+    /// The stored column that is added up, where it is one as it is.
+    pub(super) origin: Option<ColumnRef>,
 }
 
 /// Reads the aggregates, in the order in which the plan has them; `names` are what they are
@@ -190,6 +192,7 @@ impl Reader<'_> {
             value,
             scale: 0,
             unit: None,
+            origin: None,
         }
     }
 
@@ -240,9 +243,11 @@ impl Reader<'_> {
                 "use an int or decimal column",
             )
         })?;
+        let origin = self.column(arg).and_then(|field| field.origin.clone());
         Ok(Draft {
             scale,
             unit: self.scope.unit_of(arg),
+            origin: origin.map(|(dataset, column)| ColumnRef { dataset, column }),
             ..self.plain(function, Some(arg.clone()))
         })
     }

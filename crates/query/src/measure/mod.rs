@@ -29,7 +29,7 @@ mod parts;
 
 use incamera_agreement::{Agreement, CompareKind, Compared, Query};
 use incamera_dp::{Allowance, Noise, QuantilePlan, Threshold, split};
-use incamera_types::{Decimal, Delta, Epsilon, Rho};
+use incamera_types::{ColumnRef, Decimal, Delta, Epsilon, Rho};
 
 use parts::{Part, parts};
 
@@ -137,6 +137,8 @@ pub(crate) struct Made {
     /// Of an average: whether squares are its third measure, from which its sampling error
     /// follows.
     pub(crate) sampled: bool,
+    /// The stored column that is added up, where it is one as it is.
+    pub(crate) origin: Option<ColumnRef>,
 }
 
 impl Measure {
@@ -199,6 +201,7 @@ pub(crate) fn calibrate(
             each: parts.first().and_then(|part| part.each),
             scale: draft.scale,
             unit: draft.unit.clone(),
+            origin: draft.origin.clone(),
             sampled: parts.iter().any(|part| part.for_sampling),
         });
         let weight = query.weight(&draft.name);

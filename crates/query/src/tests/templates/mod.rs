@@ -2,6 +2,7 @@
 //! rows, and what is no value is refused.
 
 mod answers;
+mod clamps;
 mod data;
 mod page;
 mod trials;
