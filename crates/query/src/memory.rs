@@ -413,7 +413,11 @@ fn wide(expr: &Expr, schema: &DFSchema, widths: &[u64]) -> u64 {
             .map(of)
             .max()
             .unwrap_or(MAX_WIDTH),
-        Expr::Literal(value, _) => value.size() as u64,
+        Expr::Literal(value, _) => match value.data_type() {
+            // In an array a text has its own bytes; all else is as wide as its type.
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => value.size() as u64,
+            ty => typed(&ty),
+        },
         Expr::Case(case) => {
             let results = case.when_then_expr.iter().map(|(_, then)| then);
             let results = results.chain(&case.else_expr);

@@ -27,5 +27,6 @@ mod receiving;
 mod rewriting;
 mod ring_serve;
 mod rings;
+mod templates;
 mod told;
 mod world;

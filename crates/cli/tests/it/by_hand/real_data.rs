@@ -1,5 +1,6 @@
 //! docs/real-data.md, as a person would go through it; only where the data lie beside the checkout.
 
+use incamera_testkit::journey::{FREQUENCY, LAST_TOUCH, LINEAR, REACH};
 use serde_json::Value;
 
 use super::person::Person;
@@ -32,16 +33,10 @@ fn the_walk_on_real_data_works_as_written() {
     let clipped = person.heard("incamera data clipped purchases");
     assert!(clipped.contains("3 of 2178 people"), "{clipped}");
     for (campaign, exact) in EXACT {
-        let release = format!("@/{campaign}.release");
-        let verified = person.json(&[
-            "verify",
-            &release,
-            "--agreement",
-            "@/mailer/agreements/journey.toml",
-        ]);
-        let rows = verified.document["answer"]["rows"].as_array().unwrap();
-        assert_eq!(rows.len(), 2);
-        for (row, exact) in rows
+        let verified = answered(&person, campaign);
+        let found = verified["answer"]["rows"].as_array().unwrap();
+        assert_eq!(found.len(), 2);
+        for (row, exact) in found
             .iter()
             .zip([[exact[0], exact[2]], [exact[1], exact[3]]])
         {
@@ -55,16 +50,47 @@ fn the_walk_on_real_data_works_as_written() {
             }
         }
     }
+    let templates = [
+        ("reach", rows(&REACH, &[0, 0])),
+        ("frequency", rows(&FREQUENCY, &[0, 0])),
+        ("last-touch", rows(&LAST_TOUCH, &[0, 0, 2])),
+        ("linear", rows(&LINEAR, &[0, 8, 6])),
+    ];
+    for (name, exact) in templates {
+        let found = answered(&person, name);
+        let found = found["answer"]["rows"].as_array().unwrap();
+        assert_eq!(found.len(), exact.len());
+        for (row, exact) in found.iter().zip(exact) {
+            let cells = row["cells"].as_array().unwrap();
+            for (cell, exact) in cells.iter().zip(exact) {
+                near(cell, exact, name);
+            }
+        }
+    }
+}
+
+/// Numbers with so many digits after the point.
+fn rows<const N: usize>(of: &[[i128; N]], digits: &[i32; N]) -> Vec<Vec<f64>> {
+    let number = |(number, digits): (&i128, &i32)| *number as f64 / 10f64.powi(*digits);
+    let row = |row: &[i128; N]| row.iter().zip(digits).map(number).collect();
+    of.iter().map(row).collect()
+}
+
+fn answered(person: &Person, name: &str) -> Value {
+    let release = format!("@/{name}.release");
+    let agreement = "@/mailer/agreements/journey.toml";
+    let verified = person.json(&["verify", &release, "--agreement", agreement]);
+    verified.document
 }
 
 fn half_width(cell: &Value) -> f64 {
     (cell["high"].as_f64().unwrap() - cell["low"].as_f64().unwrap()) / 2.0
 }
 
-fn near(cell: &Value, exact: f64, campaign: &str) {
+fn near(cell: &Value, exact: f64, of: &str) {
     let off = (cell["value"].as_f64().unwrap() - exact).abs();
     assert!(
         off < FAR * half_width(cell),
-        "campaign {campaign}: {cell} is far from {exact}"
+        "{of}: {cell} is far from {exact}"
     );
 }

@@ -4,6 +4,7 @@
 mod answers;
 mod clamps;
 mod data;
+mod journey;
 mod page;
 mod trials;
 

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The commands of a page that fill in a template: its name, and the values.
-fn commands(page: &str) -> Vec<Vec<String>> {
+pub(super) fn commands(page: &str) -> Vec<Vec<String>> {
     let joined = page.replace("\\\n", " ");
     let lines = joined.lines();
     let commands = lines.filter_map(|line| line.strip_prefix("incamera query template "));
