@@ -37,6 +37,8 @@ const SLACK_ROWS: usize = 65_536;
 const BATCH_ROWS: usize = 8_192;
 /// The most rows beyond one person's cap that wait at a time.
 pub(crate) const MOST_WAITING_ROWS: u64 = (SLACK_ROWS + 2 * BATCH_ROWS) as u64;
+/// The most rows beyond one person's cap that are given at a time.
+pub(crate) const MOST_GIVEN_ROWS: u64 = 2 * BATCH_ROWS as u64;
 
 pub(crate) type Person = [u8; Pseudonym::BYTES];
 

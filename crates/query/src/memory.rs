@@ -15,13 +15,13 @@
 //! | a join's left side, in a hash table | block rows x ([`COPIES`] x its row + [`HASH_BYTES`]) |
 //! | an aggregate below the top, DISTINCT | block rows x ([`COPIES`] x its row + [`HASH_BYTES`]), and for each COUNT(DISTINCT) block rows below it x the value and [`HASH_BYTES`] |
 //! | functions with OVER, which sort | block rows x 2 x [`COPIES`] x the row |
-//! | what each person adds, by group | block rows x [`COPIES`] x ([`PLACE_BYTES`] + 16 a measure) |
+//! | what each person adds, by group | block rows, or its people x declared groups, x [`COPIES`] x ([`PLACE_BYTES`] + 16 a measure) |
 //! | public rows, which every block meets | declared rows x their width x [`COPIES`], a reading |
 //! | its parts | the largest partition's x [`PART_FACTOR`] |
 //! | its batches and pages | [`BASE_BYTES`] |
 //!
-//! *Block rows* of a data set are the rows of a block, and those of one person more, at most
-//! as many as its people may have. A join multiplies them by the most rows of a person on the
+//! *Block rows* of a data set are the rows of a block and of a batch, and those of one person
+//! more, at most as many as its people may have; its people are no more than these. A join multiplies them by the most rows of a person on the
 //! other side, UNION ALL adds them up; nothing else makes more of them.
 //!
 //! And all threads together, until the end:
@@ -125,7 +125,7 @@ pub(crate) fn needed(checked: &CheckedQuery, parts: PartBytes<'_>, threads: u64)
         of_parts,
         of_rows,
         gathered,
-        places(checked, size.block),
+        places(checked, &size),
     ];
     let of_a_thread = sum(&mut of_a_thread.into_iter());
     of_a_thread
@@ -176,7 +176,7 @@ fn block(checked: &CheckedQuery, spec: &DatasetSpec) -> u64 {
     let rows = merge::block_rows(public.fold(0, u64::saturating_add));
     let person = checked.most_rows(&spec.name);
     let all = checked.most_people.saturating_mul(person);
-    merge::most_rows(rows).saturating_add(person).min(all)
+    merge::most_rows(rows, person).min(all)
 }
 
 /// The bytes of a row of the columns read.
@@ -196,6 +196,8 @@ struct Size {
     met: u64,
     /// The most rows of a block, or in all if they are nobody's.
     block: u64,
+    /// The most people of a block.
+    people: u64,
     /// The bytes of each column.
     widths: Vec<u64>,
 }
@@ -233,6 +235,7 @@ impl Sizes<'_> {
                     rows: a.rows.saturating_add(b.rows),
                     met: a.met.saturating_add(b.met),
                     block: a.block.saturating_add(b.block),
+                    people: a.people.saturating_add(b.people),
                     widths: wider(&a.widths, &b.widths),
                     ..a
                 })
@@ -267,6 +270,7 @@ impl Sizes<'_> {
                     rows: if person { 1 } else { input.rows },
                     met: input.rows,
                     block: input.block,
+                    people: input.people,
                     widths: widths(&exprs),
                     private: input.private,
                 };
@@ -311,10 +315,12 @@ impl Sizes<'_> {
         };
         let rows = spec.map_or(1, |spec| self.checked.most_rows(&spec.name));
         let private = spec.filter(|spec| !spec.public);
+        let block = private.map_or(rows, |spec| block(self.checked, spec));
         Size {
             private: private.is_some(),
             rows,
-            block: private.map_or(rows, |spec| block(self.checked, spec)),
+            block,
+            people: block.min(self.checked.most_people),
             met: spec
                 .filter(|spec| spec.public)
                 .map_or(rows, |spec| self.checked.public_matches(spec)),
@@ -337,22 +343,33 @@ impl Sizes<'_> {
                 right.rows.saturating_mul(left.met),
                 right.block.saturating_mul(left.met),
             ),
-            // Each row meets the other side's rows of its person, and no others.
-            (true, true) => (
-                left.rows.saturating_mul(right.rows),
-                left.block
-                    .saturating_mul(right.rows)
-                    .min(right.block.saturating_mul(left.rows)),
-            ),
+            // Each row meets the other side's rows of its person, and no others; or none.
+            (true, true) => {
+                let met = right.block.saturating_mul(left.rows);
+                let alone = left.block.saturating_add(right.block);
+                let block = left.block.saturating_mul(right.rows);
+                (
+                    left.rows.saturating_mul(right.rows),
+                    block.min(met.saturating_add(alone)),
+                )
+            }
             (false, false) => {
                 let rows = left.rows.saturating_mul(right.rows);
                 (rows, rows)
             }
         };
+        let people = match (left.private, right.private, join.join_type) {
+            (true, true, JoinType::Inner) => left.people.min(right.people),
+            (true, true, JoinType::Left) => left.people,
+            (true, true, _) => left.people.saturating_add(right.people),
+            (false, true, _) => right.people,
+            _ => left.people,
+        };
         Size {
             private: left.private || right.private,
             rows,
             block,
+            people,
             met: left.met.saturating_mul(right.met),
             widths: [left.widths, right.widths].concat(),
         }
@@ -365,13 +382,14 @@ impl Sizes<'_> {
 
     /// A node without rows.
     fn unknown(&self, plan: &LogicalPlan) -> Size {
-        let (private, rows, met, block) = (false, 1, 1, 1);
+        let (private, rows, met, block, people) = (false, 1, 1, 1, 1);
         let widths = vec![MAX_WIDTH; plan.schema().fields().len()];
         Size {
             private,
             rows,
             met,
             block,
+            people,
             widths,
         }
     }
@@ -451,9 +469,12 @@ fn width(column: &ColumnSpec) -> u64 {
     }
 }
 
-/// The bytes of what each person adds to each group, of so many rows.
-fn places(checked: &CheckedQuery, rows: u64) -> u64 {
-    rows.saturating_mul(place(checked) * COPIES)
+/// The bytes of what each person of a block adds to each group.
+fn places(checked: &CheckedQuery, size: &Size) -> u64 {
+    let declared = declared_cells(&checked.query.groups).map(|cells| cells as u64);
+    let groups = size.people.saturating_mul(declared.unwrap_or(u64::MAX));
+    let places = size.block.min(groups);
+    places.saturating_mul(place(checked) * COPIES)
 }
 
 fn place(checked: &CheckedQuery) -> u64 {

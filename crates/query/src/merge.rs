@@ -17,7 +17,7 @@ use arrow::array::AsArray;
 use arrow::record_batch::RecordBatch;
 use incamera_types::Pseudonym;
 
-use crate::cut::{MOST_WAITING_ROWS, Person, people_of};
+use crate::cut::{MOST_GIVEN_ROWS, Person, people_of};
 use crate::run::{QueryError, worse};
 use crate::source::Batches;
 
@@ -33,9 +33,11 @@ pub(crate) fn block_rows(public: u64) -> u64 {
     public.saturating_mul(ROWS_A_PUBLIC_ROW).max(BLOCK_ROWS)
 }
 
-/// The most rows of one lane in a block of so many rows, beside those of one person.
-pub(crate) fn most_rows(block_rows: u64) -> u64 {
-    block_rows.saturating_add(MOST_WAITING_ROWS)
+/// The most rows of one lane in a block of so many rows, where a person has at most so many:
+/// the lane held less than a block, or one person's rows, when it was last read.
+pub(crate) fn most_rows(block_rows: u64, person: u64) -> u64 {
+    let given = MOST_GIVEN_ROWS.saturating_add(person);
+    block_rows.max(person).saturating_add(given)
 }
 
 /// Lanes of rows in order of person.
