@@ -36,7 +36,7 @@ impl Settings {
     }
 
     /// As the agreement has them. A register has a row a person, and is not cut.
-    fn lines(&self, registers: &[&str]) -> Vec<(String, String)> {
+    fn lines(&self, registers: &[&str], most: fn(&str) -> u64) -> Vec<(String, String)> {
         let reads: Vec<_> = self
             .reads
             .iter()
@@ -48,7 +48,7 @@ impl Settings {
             .filter_map(|read| read.split('.').next())
             .collect();
         let cut = datasets.iter().filter(|name| !registers.contains(name));
-        let rows: Vec<_> = cut.map(|name| format!("{name} = 30")).collect();
+        let rows: Vec<_> = cut.map(|name| format!("{name} = {}", most(name))).collect();
         let groups: Vec<_> = self
             .groups
             .iter()
@@ -112,28 +112,37 @@ pub(super) struct Base<'a> {
     pub(super) text: &'a str,
     pub(super) registers: &'a [&'a str],
     pub(super) public: &'a [&'a str],
+    /// How many rows of a person count, or of a public data set there may be.
+    pub(super) most: fn(&str) -> u64,
     /// A column to start with: something is always read.
     pub(super) first: &'a str,
 }
 
 /// What is said of a query, once all is declared that it needs.
 pub(super) fn verdict(base: &Base<'_>, sql: &str) -> String {
+    fitted(base, sql).map_or_else(|refused| refused, |_| "checked".to_owned())
+}
+
+/// The agreement with all that a query needs, or why it is refused.
+pub(super) fn fitted(base: &Base<'_>, sql: &str) -> Result<Agreement, String> {
     let mut settings = Settings::of(sql);
     settings.reads.insert(base.first.to_owned());
     for _ in 0..100 {
-        let lines = settings.lines(base.registers);
+        let lines = settings.lines(base.registers, base.most);
         let lines: Vec<_> = lines
             .iter()
             .map(|(a, b)| (a.as_str(), b.as_str()))
             .collect();
         let agreement = agreement_of(base.text, sql, &lines);
         match prove(&agreement, query(&agreement)) {
-            Ok(_) => return "checked".to_owned(),
+            Ok(_) => return Ok(agreement),
             Err(refusal) if settings.fit(&refusal, base.public) => {}
-            Err(refusal) => return format!("refused, {}: {}", refusal.kind(), refusal.what()),
+            Err(refusal) => {
+                return Err(format!("refused, {}: {}", refusal.kind(), refusal.what()));
+            }
         }
     }
-    "refused, and asks for ever more".to_owned()
+    Err("refused, and asks for ever more".to_owned())
 }
 
 /// The examples of a page, each with its line and what the page says of it.

@@ -27,6 +27,7 @@ mod sealed;
 mod swapped;
 mod tables;
 mod templates;
+mod tpch;
 mod trials;
 mod twin;
 mod units;

@@ -11,6 +11,7 @@ fn the_page_on_sql_says_what_is_so() {
             text: DATASETS,
             registers: &["customers"],
             public: &["regions"],
+            most: |_| 30,
             first: "purchases.person",
         };
         verdict(&base, sql)
@@ -36,6 +37,7 @@ fn the_queries_of_tpch_are_classified() {
         text: &base,
         registers: &[],
         public: &["part", "supplier", "partsupp", "nation", "region"],
+        most: |_| 30,
         first: "lineitem.person",
     };
     let count = holds("docs/tpch.md", page, |sql| verdict(&base, sql));
