@@ -261,7 +261,8 @@ impl Check<'_> {
         self.needs_people(people)?;
         let plan = bounded(aggregate, unit, &keys, &drafts)?;
         let plan = ties::broken(plan).map_err(|e| syntax(&e))?;
-        runs(&plan).map_err(|_| not_run())?;
+        let written = runs(&plan).map_err(|_| not_run())?;
+        crate::whose::kept(&written, &self.agreement.datasets)?;
         self.reads(&plan)?;
         Ok(CheckedQuery {
             query: self.query.clone(),

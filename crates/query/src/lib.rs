@@ -17,7 +17,8 @@
 //! # Claim
 //! An answer is rho-zCDP for the query's rho, where inputs are neighbours that differ in what
 //! a single person brought. Rows reach the outside through the noisy values and in no other
-//! way, errors included (I7). Not defended: timing, memory and access patterns.
+//! way, errors included (I7). Not defended: memory and access patterns; of
+//! timing, what [`Deadline`] says.
 //! # Reference
 //! Canonne, Kamath, Steinke (2020); Wilson et al. (2020) for bounded contributions in SQL.
 
@@ -26,6 +27,7 @@ mod check;
 mod clamp;
 mod clipped;
 mod cut;
+mod deadline;
 mod exact;
 mod explain;
 mod export;
@@ -56,10 +58,12 @@ mod table;
 mod tables;
 mod ties;
 mod unit;
+mod whose;
 mod window;
 
 pub use check::{CheckedQuery, check, check_request, prove};
 pub use clipped::{Clipped, ClippedError, ClippedSum};
+pub use deadline::Deadline;
 pub use explain::{Choice, Clamps, Expected, Explanation, Needed, NoEpsilon, Runs};
 pub use export::{Marks, PRACTICE, Page, csv, page, parquet};
 pub use frame::frame;

@@ -475,7 +475,7 @@ impl Scope<'_> {
 }
 
 /// What a join's conditions set equal.
-fn equalities(join: &Join) -> impl Iterator<Item = (&Expr, &Expr)> {
+pub(crate) fn equalities(join: &Join) -> impl Iterator<Item = (&Expr, &Expr)> {
     let filter = join.filter.iter().flat_map(split_conjunction);
     let equal = |part| match part {
         &Expr::BinaryExpr(BinaryExpr {

@@ -142,6 +142,21 @@ fn keys(checked: &CheckedQuery, spec: &DatasetSpec) -> u64 {
     bytes.saturating_mul(checked.most_rows(&spec.name))
 }
 
+/// The most rows that a run makes of those that the agreement allows everybody.
+pub(crate) fn rows(checked: &CheckedQuery) -> u64 {
+    let read = checked.datasets.keys();
+    let read = read.map(|name| checked.most_rows(name).saturating_mul(times(checked, name)));
+    let read = read.fold(0, u64::saturating_add);
+    let (size, _) = gathered(checked, &planned(checked));
+    let joined = checked.most_people.saturating_mul(size.rows);
+    joined.saturating_add(checked.most_people.saturating_mul(read))
+}
+
+/// How often a run reads a data set: at least once, whatever the plan wants of it.
+pub(crate) fn times(checked: &CheckedQuery, dataset: &DatasetName) -> u64 {
+    times_read(&planned(checked), dataset).max(1) as u64
+}
+
 fn planned(checked: &CheckedQuery) -> LogicalPlan {
     optimized(checked).unwrap_or_else(|_| checked.plan.clone())
 }

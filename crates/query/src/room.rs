@@ -12,6 +12,7 @@ use incamera_seal::{
 use incamera_types::{ColumnName, DatasetName, FileId};
 
 use crate::check::CheckedQuery;
+use crate::deadline::Deadline;
 use crate::memory::{self, TooLarge};
 use crate::public;
 use crate::released::{OtherRequest, Released, release_with};
@@ -66,6 +67,23 @@ impl RoomData {
         let partitions = manifests.map(|manifest| manifest.partitions()).max();
         let threads = limits.threads.min(most_threads(partitions.unwrap_or(1)));
         memory::fits(checked, &parts, threads as u64, limits.memory_bytes)
+    }
+
+    /// When the answer to a query leaves, and at the latest its failure: by what the agreement
+    /// and the manifests say, never by rows.
+    #[must_use]
+    pub fn deadline(&self, checked: &CheckedQuery, limits: &Limits) -> Deadline {
+        let read = self.datasets.iter().map(|(dataset, stored)| {
+            let bytes = stored.manifest.parts().iter().map(|part| part.bytes);
+            let bytes = bytes.fold(0, u64::saturating_add);
+            bytes.saturating_mul(memory::times(checked, dataset))
+        });
+        let manifests = self.datasets.values().map(|stored| &stored.manifest);
+        let partitions = manifests.map(|manifest| manifest.partitions()).max();
+        let stretches = most_threads(partitions.unwrap_or(1));
+        let threads = limits.threads.min(stretches) as u64;
+        let bytes = read.fold(0, u64::saturating_add);
+        Deadline::of(checked, bytes, stretches as u64, threads)
     }
 
     /// Whether the public data sets that a query reads have no more rows than the agreement

@@ -213,8 +213,9 @@ pub(crate) fn optimized(checked: &CheckedQuery) -> Result<LogicalPlan, QueryErro
     Ok(state.optimize(&checked.plan)?)
 }
 
-/// Whether the engine can run a plan at all: asked before anything is spent.
-pub(crate) fn runs(plan: &LogicalPlan) -> Result<(), DataFusionError> {
+/// Whether the engine can run a plan at all, and what it makes of it: asked before anything is
+/// spent.
+pub(crate) fn runs(plan: &LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let state = session(Arc::new(UnboundedMemoryPool::default()));
     let state = state.map_err(|_| DataFusionError::Plan("no session".into()))?;
     let empty = |node: LogicalPlan| {
@@ -230,7 +231,7 @@ pub(crate) fn runs(plan: &LogicalPlan) -> Result<(), DataFusionError> {
     nothing_fails(&plan)?;
     let planner = state.query_planner();
     let planned = planner.create_physical_plan(&plan, &state);
-    futures::executor::block_on(planned).map(drop)
+    futures::executor::block_on(planned).map(|_| plan)
 }
 
 /// Whether every expression without columns came to a value: the optimizer computes those, and

@@ -16,7 +16,9 @@ use incamera_net::services::{
     ChallengeRequest, CommitRequest, ReserveRequest, RunEvent, RunRequest, RunResult, RunStep,
 };
 use incamera_net::status::{Problem, ProblemKind, chain};
-use incamera_query::{CheckedQuery, RoomData, check_request, compute, release};
+use incamera_query::{
+    CheckedQuery, Deadline, QueryError, RoomData, check_request, compute, release,
+};
 use incamera_release::{
     Address, OpenedGrants, Opening, Receiver, Record, VerifiedRequest, issue, open_grants,
     seal_answer, verify_request,
@@ -25,6 +27,7 @@ use incamera_seal::SignedManifest;
 use incamera_types::{DatasetName, Digest as _, FileId, PartyName};
 use incamera_wire::v1::{Answer, BoundEvidence, ReleaseFile, SealedAnswer, Signed};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tonic::Status;
 
 use crate::identity::now;
@@ -152,18 +155,35 @@ async fn answer_to(
     let (grants, evidence) = grants(state, request, &prepared.manifests, events).await?;
     let grants = Arc::new(grants);
     step(events, "computing").await;
-    let answer = answer(state, &prepared, &grants).await?;
-    let record = Record {
-        request,
-        grants: &grants,
-        manifests: &prepared.manifests,
-        evidence: &evidence,
+    let deadline = prepared.data.deadline(&prepared.checked, &state.limits);
+    let released = async {
+        let answer = answer(state, &prepared, &grants).await?;
+        let record = Record {
+            request,
+            grants: &grants,
+            manifests: &prepared.manifests,
+            evidence: &evidence,
+        };
+        let issued = issue(&record, &answer, &state.identity.receipt, &mut rand::rng());
+        issued.map_err(Problem::internal)
     };
-    let release = issue(&record, &answer, &state.identity.receipt, &mut rand::rng())
-        .map_err(Problem::internal)?;
+    let release = at(&deadline, released).await?;
     tracing::info!(request = %request.digest(), "answered");
     keep_for_receivers(state, request, &release, events).await?;
     Ok(release)
+}
+
+/// What comes of the rows, an answer or an error, leaves at the deadline and not when it is
+/// ready: how long rows took shows nobody what they are (I7).
+async fn at<T>(
+    deadline: &Deadline,
+    work: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    let begun = Instant::now();
+    let done = tokio::time::timeout(deadline.last(), work).await;
+    let leaves = deadline.leaves(begun.elapsed());
+    tokio::time::sleep_until(begun + leaves).await;
+    done.unwrap_or_else(|_| Err(failed(&QueryError::Engine)))
 }
 
 /// The answer goes to receivers alone: to the analyst who signed, if the analyst's party is
@@ -427,12 +447,14 @@ async fn answer(
     let Prepared { checked, data, .. } = prepared;
     let raw = compute(checked, data, grants, &state.limits)
         .await
-        .map_err(|error| {
-            Problem::new(ProblemKind::Internal, "query-failed", error.to_string())
-                .hint("the charge stands, and asking again is free once the cause is gone")
-        })?;
+        .map_err(|error| failed(&error))?;
     let released = release(raw, grants).map_err(Problem::internal)?;
     Ok(released.answer())
+}
+
+fn failed(error: &QueryError) -> Problem {
+    Problem::new(ProblemKind::Internal, "query-failed", error.to_string())
+        .hint("the charge stands, and asking again is free once the cause is gone")
 }
 
 #[cfg(test)]

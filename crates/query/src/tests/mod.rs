@@ -2,6 +2,7 @@
 
 mod above;
 mod aggregates;
+mod attacks;
 mod audit;
 mod blocks;
 mod clipped;
@@ -10,6 +11,7 @@ mod export;
 mod filters;
 mod fit;
 mod functions;
+mod generated;
 mod groups;
 mod hostile;
 mod invariants;

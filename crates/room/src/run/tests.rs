@@ -172,3 +172,37 @@ async fn asking_the_owners_ends_with_the_caller() {
     let problem = ended.expect("it waits for the owners").err().unwrap();
     assert_eq!(problem.code(), "caller-gone");
 }
+
+/// Answers and errors, ready soon or later, leave at the same moment; what never gets ready
+/// ends like everything that fails.
+#[tokio::test]
+async fn i7_answers_and_errors_leave_at_one_deadline() {
+    let ms = Duration::from_millis;
+    let deadline = Deadline::between(ms(200), ms(500));
+    let after = async |ready: Duration, done: Result<u8, Problem>| {
+        let begun = Instant::now();
+        let work = async {
+            tokio::time::sleep(ready).await;
+            done.clone()
+        };
+        assert_eq!(at(&deadline, work).await, done);
+        begun.elapsed()
+    };
+    let error = || failed(&QueryError::Engine);
+    for (ready, done) in [
+        (0, Ok(1)),
+        (90, Ok(2)),
+        (0, Err(error())),
+        (90, Err(error())),
+    ] {
+        let left = after(ms(ready), done).await;
+        assert!((ms(200)..ms(300)).contains(&left), "{ready}: {left:?}");
+    }
+    // A room that was not ready: the next moment.
+    let left = after(ms(230), Ok(3)).await;
+    assert!((ms(500)..ms(600)).contains(&left), "{left:?}");
+    let begun = Instant::now();
+    let never = at(&deadline, std::future::pending::<Result<u8, Problem>>()).await;
+    assert_eq!(never, Err(error()));
+    assert!((ms(500)..ms(600)).contains(&begun.elapsed()));
+}
