@@ -1,22 +1,28 @@
-//! What `docs/keys.md` says of lost and stolen keys is shown by tests: each line of its two
-//! tables has its line under "Tests", and each test named there is one.
+//! What `docs/keys.md` says of lost and stolen keys and `docs/attacks.md` of known attacks is
+//! shown by tests: each line of their tables has its line under "Tests", and each test named
+//! there is one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// The page.
-const PAGE: &str = "docs/keys.md";
-/// Its tables, and how the first cell of a line of "Tests" begins that shows a line of them.
-const TABLES: [(&str, &str); 2] = [
+/// Headings of tables, and how the first cell of a line of "Tests" begins that shows a line of
+/// them.
+type Tables = &'static [(&'static str, &'static str)];
+
+/// The pages, and their tables.
+const PAGES: [(&str, Tables); 2] = [
+    ("docs/keys.md", KEYS),
+    ("docs/attacks.md", &[("## Classes", "")]),
+];
+const KEYS: Tables = &[
     ("## When one is lost", "lost: "),
     ("## When one is stolen", "stolen: "),
 ];
 
 /// Lists lines without a test, and tests that are not there.
 pub fn check(root: &Path, sources: &[PathBuf], wrong: &mut Vec<String>) -> Result<()> {
-    let page = std::fs::read_to_string(root.join(PAGE)).context(PAGE)?;
     let mut crates: BTreeMap<String, Vec<Source>> = BTreeMap::new();
     for path in sources {
         let relative = path.strip_prefix(root).unwrap_or(path);
@@ -30,7 +36,11 @@ pub fn check(root: &Path, sources: &[PathBuf], wrong: &mut Vec<String>) -> Resul
             crates.entry(name.to_owned()).or_default().push(source);
         }
     }
-    wrong.extend(faults(&page, &crates).map(|fault| format!("{PAGE}: {fault}")));
+    for (name, tables) in PAGES {
+        let page = std::fs::read_to_string(root.join(name)).context(name)?;
+        let faults = faults(&page, tables, &crates);
+        wrong.extend(faults.map(|fault| format!("{name}: {fault}")));
+    }
     Ok(())
 }
 
@@ -74,11 +84,12 @@ fn is_test(text: &str, name: &str) -> bool {
 
 fn faults<'a>(
     page: &'a str,
+    tables: Tables,
     crates: &'a BTreeMap<String, Vec<Source>>,
 ) -> impl Iterator<Item = String> + 'a {
     let tests: Vec<(&str, &str)> = rows(page, "## Tests").collect();
     let shown: Vec<&str> = tests.iter().map(|(line, _)| *line).collect();
-    let lines = TABLES.into_iter().flat_map(|(table, prefix)| {
+    let lines = tables.iter().flat_map(|(table, prefix)| {
         let none = rows(page, table).next().is_none();
         let none = none.then(|| format!("no table under `{table}`"));
         let lines = rows(page, table).map(move |(line, _)| format!("{prefix}{line}"));
@@ -144,7 +155,7 @@ mod tests {
             table("| a key | all |"),
             table(&format!("| stolen: a key | `seal ring::later` |\n{tests}"))
         );
-        faults(&page, &crates).collect()
+        faults(&page, KEYS, &crates).collect()
     }
 
     #[test]
