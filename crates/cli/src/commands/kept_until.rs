@@ -30,20 +30,20 @@ pub fn enforce(
     Ok(())
 }
 
-fn over(spec: &DatasetSpec) -> bool {
+/// Whether the last day of a data set is over.
+pub fn over(spec: &DatasetSpec) -> bool {
     spec.keep_until.is_some_and(|day| day.end() < now())
 }
 
-/// Refuses to seal what is not kept any longer.
-pub fn check(spec: &DatasetSpec) -> Done {
+/// Refuses what is kept no longer; `what` was not done to it.
+pub fn check(spec: &DatasetSpec, what: &str) -> Done {
     match spec.keep_until.filter(|_| over(spec)) {
         None => Ok(()),
-        Some(day) => Err(
-            Failure::new(Exit::Refused, format!("`{}` was not sealed", spec.name))
-                .why(format!(
-                    "{day} (UTC) was the last day on which the agreement has it kept"
-                ))
-                .hint("agree on a new version with a later `keep_until`"),
-        ),
+        Some(day) => Err(Failure::new(Exit::Refused, what)
+            .why(format!(
+                "{day} (UTC) was the last day on which the agreement has `{}` kept",
+                spec.name
+            ))
+            .hint("agree on a new version with a later `keep_until`")),
     }
 }

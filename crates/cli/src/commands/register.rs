@@ -6,6 +6,7 @@ use incamera_seal::Consents;
 use incamera_types::{DatasetName, DatasetSpec, ManifestDigest};
 
 use super::data::read_manifest;
+use super::kept_until;
 use crate::failure::{Context, Failure};
 use crate::folder::Folder;
 
@@ -65,6 +66,9 @@ impl Kept {
         }
         let newest = read_manifest(folder, agreement, &register.name)?;
         let newest = newest.map(|newest| newest.digest());
+        if kept_until::over(register) {
+            return Ok(Self::last(consents, newest));
+        }
         let follows = newest
             .filter(|newest| consents.register() == *newest || consents.follows() == Some(*newest));
         let newest = follows.ok_or_else(|| Self::other(what, register))?;
@@ -73,6 +77,18 @@ impl Kept {
             consents,
             newest,
         })
+    }
+
+    /// Those of a register that is kept no longer: no version follows, and its files may be gone.
+    fn last(consents: Consents, newest: Option<ManifestDigest>) -> Self {
+        let known = [Some(consents.register()), consents.follows()];
+        let sealed = newest.filter(|newest| known.contains(&Some(*newest)));
+        let newest = sealed.unwrap_or(consents.register());
+        Self {
+            consents: consents.sealed_with(newest, newest),
+            newest,
+            resumed: false,
+        }
     }
 
     fn other(what: &str, register: &DatasetSpec) -> Failure {

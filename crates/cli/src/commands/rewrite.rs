@@ -2,11 +2,12 @@
 //! from the sealed parts alone.
 //!
 //! The register comes first: its consents are changed and kept, and every data set that is
-//! sealed by it names its new version. A data set that names another version than the register
+//! sealed by it names its new version; that alone becomes of one that the command does not name. A data set that names another version than the register
 //! had (because a command was cut short) is looked through whole: of each person stay the rows
 //! that the consents allow, whatever was meant to happen. So a command that was killed is run
 //! again, and does the rest.
 
+mod chosen;
 mod left;
 mod one;
 mod people;
@@ -16,17 +17,17 @@ use std::collections::BTreeSet;
 
 use incamera_agreement::{Agreement, ConsentSource, SignedAgreement};
 use incamera_keys::SigningKey;
-use incamera_seal::{Anew, Change, KeyRing, SignedManifest, destroy_superseded};
+use incamera_seal::{Anew, Change, KeyRing};
 use incamera_types::{DatasetName, DatasetSpec, Pseudonym, PurposeName, PurposeSet};
 
-use super::data::{own_dataset, own_manifest, read_manifest};
 use super::{kept_until, room_client};
 use crate::args::{DataConsent, DataForget, DataRetag, DataRevoke, DataRotate, Rewriting};
 use crate::ask;
-use crate::failure::{Context, Done, Failure};
+use crate::failure::{Done, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
 use crate::words::people;
+use chosen::{Chosen, to_seal_again};
 use left::Left;
 use people::Ids;
 use show::Told;
@@ -41,6 +42,20 @@ struct Task<'a> {
     anew: Anew,
     /// Whose rows are concerned, and what becomes of their consent.
     people: Option<Concerned<'a>>,
+}
+
+impl Task<'_> {
+    /// What is done to data sets that are not meant, and follow one that is: of each person stay
+    /// the rows that the consents allow.
+    fn following() -> Self {
+        Self {
+            change: Change::Retagged,
+            declared: false,
+            revoke: PurposeSet::default(),
+            anew: Anew::Nothing,
+            people: None,
+        }
+    }
 }
 
 /// People, and the purposes that they withdraw consent to; none: they are forgotten.
@@ -82,55 +97,6 @@ impl<'a> Work<'a> {
         self.agreement.agreement()
     }
 
-    /// The data sets meant, the register first: those named, or all that are sealed. Their
-    /// superseded keys are destroyed, which a command cut short may have left.
-    fn chosen(&mut self, named: &[DatasetName]) -> Result<Vec<SignedManifest>, Failure> {
-        let mut chosen = Vec::new();
-        for name in named {
-            own_dataset(&self.folder, self.agreement(), name)?;
-            chosen.push(own_manifest(&self.folder, self.agreement(), name)?);
-        }
-        if named.is_empty() {
-            let me = self.folder.name().clone();
-            for spec in self.agreement().datasets.values() {
-                if spec.owner == me {
-                    chosen.extend(read_manifest(&self.folder, self.agreement(), &spec.name)?);
-                }
-            }
-            chosen.retain(|manifest| !manifest.public());
-        }
-        for manifest in &chosen {
-            self.check(manifest)?;
-            let destroyed = destroy_superseded(&mut self.ring, manifest);
-            destroyed.or_fail(format!(
-                "old keys of `{}` were not destroyed",
-                manifest.dataset()
-            ))?;
-        }
-        if chosen.is_empty() {
-            return Err(Failure::failed("no data set with people is sealed here")
-                .hint("seal one first: `incamera data seal NAME --data FILE`"));
-        }
-        chosen.sort_by_key(|manifest| !self.is_register(manifest.dataset()));
-        Ok(chosen)
-    }
-
-    fn check(&self, manifest: &SignedManifest) -> Done {
-        let name = manifest.dataset();
-        let matching = &self.agreement().matching;
-        let why = match () {
-            () if *manifest.agreement_id() != self.agreement().id => "agreement",
-            () if manifest.matching_epoch() != matching.epoch => "matching epoch",
-            () if manifest.partitions() != matching.partitions => "number of partitions",
-            () => return Ok(()),
-        };
-        Err(Failure::failed(format!("`{name}` was left as it is"))
-            .why(format!("it was sealed under another {why}"))
-            .hint(format!(
-                "seal it again: `incamera data seal {name} --data FILE`"
-            )))
-    }
-
     /// The owner's data set that says who agreed to what.
     fn register(&self) -> Option<&DatasetSpec> {
         let me = self.folder.name();
@@ -152,46 +118,36 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Where names of the register's own changes are needed: all data sets that follow it.
-    fn with_followers(
-        &self,
-        mut chosen: Vec<SignedManifest>,
-    ) -> Result<Vec<SignedManifest>, Failure> {
-        let has_register = chosen
-            .first()
-            .is_some_and(|first| self.is_register(first.dataset()));
-        if !has_register {
-            return Ok(chosen);
-        }
-        for spec in self.agreement().datasets.values() {
-            let missing = chosen.iter().all(|one| *one.dataset() != spec.name);
-            if missing && &spec.owner == self.folder.name() && self.by_register(&spec.name) {
-                chosen.extend(read_manifest(&self.folder, self.agreement(), &spec.name)?);
-            }
-        }
-        Ok(chosen)
-    }
-
     /// Does the task to all of them, or, in a dry run, says what it would do.
     fn all(
         &mut self,
         task: &Task<'_>,
-        chosen: &[SignedManifest],
+        chosen: &Chosen,
         dry_run: bool,
     ) -> Result<Vec<Told>, Failure> {
         let mut consents = self.consents(task, chosen)?;
         if let Some(consents) = &consents {
-            let mut all = chosen.iter();
+            let mut all = chosen.all();
             all.try_for_each(|manifest| self.retagged(task, manifest, consents))?;
         }
+        if let Some(consents) = consents.as_ref().filter(|_| !dry_run) {
+            self.keep_alone(chosen, consents)?;
+        }
+        let following = Task::following();
+        let meant = chosen.meant.iter().map(|manifest| (task, manifest));
+        let followers = chosen.followers.iter();
+        let followers = followers.map(|manifest| (&following, manifest));
         let mut told = Vec::new();
-        for manifest in chosen {
+        for (task, manifest) in meant.chain(followers) {
             match self.one(task, manifest, consents.as_mut(), dry_run) {
                 Ok(one) => told.push(one),
                 Err(failure) => return Err(show::so_far(&told, failure)),
             }
         }
-        Ok(told)
+        match chosen.stale.first().filter(|_| task.people.is_none()) {
+            Some((name, why)) => Err(show::so_far(&told, to_seal_again(name, why))),
+            None => Ok(told),
+        }
     }
 
     /// Leaf purposes by name: a parent stands for its leaves.
@@ -234,7 +190,6 @@ fn confirm(options: &Rewriting, yes: bool, what: &str) -> Done {
 pub fn retag(arguments: &DataRetag, printer: &Printer) -> Done {
     let mut work = Work::open(&arguments.options, printer)?;
     let chosen = work.chosen(&arguments.datasets)?;
-    let chosen = work.with_followers(chosen)?;
     let task = Task {
         change: Change::Retagged,
         declared: true,
@@ -244,8 +199,8 @@ pub fn retag(arguments: &DataRetag, printer: &Printer) -> Done {
     };
     let told = work.all(&task, &chosen, arguments.options.dry_run)?;
     let left = match arguments.datasets.is_empty() {
-        true => work.leave(None, arguments.options.dry_run)?,
-        false => Left::default(),
+        true => work.leave(None, &chosen, arguments.options.dry_run)?,
+        false => Left::beside(&chosen),
     };
     show::all(
         &work,
@@ -262,7 +217,6 @@ pub fn retag(arguments: &DataRetag, printer: &Printer) -> Done {
 pub fn rotate(arguments: &DataRotate, printer: &Printer) -> Done {
     let mut work = Work::open(&arguments.options, printer)?;
     let chosen = work.chosen(&arguments.datasets)?;
-    let chosen = work.with_followers(chosen)?;
     let task = Task {
         change: Change::Rotated,
         declared: false,
@@ -274,7 +228,7 @@ pub fn rotate(arguments: &DataRotate, printer: &Printer) -> Done {
         people: None,
     };
     let told = work.all(&task, &chosen, arguments.options.dry_run)?;
-    let left = Left::default();
+    let left = Left::beside(&chosen);
     show::all(
         &work,
         "rotate",
@@ -291,10 +245,10 @@ pub fn revoke(arguments: &DataRevoke, printer: &Printer) -> Done {
     let mut work = Work::open(&arguments.options, printer)?;
     let revoke = work.leaves(&arguments.purpose)?;
     let chosen = work.chosen(&arguments.datasets)?;
-    let chosen = work.with_followers(chosen)?;
     let what = format!(
-        "the keys of the purpose `{}` will be destroyed",
-        arguments.purpose
+        "the keys of the purpose `{}` of {} will be destroyed",
+        arguments.purpose,
+        chosen.names()
     );
     confirm(&arguments.options, arguments.yes, &what)?;
     let task = Task {
@@ -313,7 +267,7 @@ pub fn revoke(arguments: &DataRevoke, printer: &Printer) -> Done {
         &work,
         "revoke",
         &told,
-        (None, &Left::default()),
+        (None, &Left::beside(&chosen)),
         &further,
         arguments.options.dry_run,
     );
@@ -337,7 +291,7 @@ pub fn consent(arguments: &DataConsent, printer: &Printer) -> Done {
         "the consent of {} to `{}` will be withdrawn, and old keys destroyed{}",
         people(ids.known.len() as u64),
         arguments.remove,
-        work.and_dropped()
+        work.and_shut(&chosen)
     );
     confirm(&arguments.options, arguments.yes, &what)?;
     let task = Task {
@@ -351,7 +305,7 @@ pub fn consent(arguments: &DataConsent, printer: &Printer) -> Done {
         }),
     };
     let told = work.all(&task, &chosen, arguments.options.dry_run)?;
-    let left = work.leave(Some(&ids.kind), arguments.options.dry_run)?;
+    let left = work.leave(Some(&ids.kind), &chosen, arguments.options.dry_run)?;
     let further = [
         "change it in your own source file too: the next `incamera data seal` takes the consents from there",
         "not undone: answers that have left the room",
@@ -375,7 +329,7 @@ pub fn forget(arguments: &DataForget, printer: &Printer) -> Done {
     let what = format!(
         "{} will be forgotten, and old keys destroyed{}",
         people(ids.known.len() as u64),
-        work.and_dropped()
+        work.and_shut(&chosen)
     );
     confirm(&arguments.options, arguments.yes, &what)?;
     let task = Task {
@@ -389,7 +343,7 @@ pub fn forget(arguments: &DataForget, printer: &Printer) -> Done {
         }),
     };
     let told = work.all(&task, &chosen, arguments.options.dry_run)?;
-    let left = work.leave(Some(&ids.kind), arguments.options.dry_run)?;
+    let left = work.leave(Some(&ids.kind), &chosen, arguments.options.dry_run)?;
     if !arguments.options.dry_run {
         // Last, so that a command that was killed still finds their pseudonyms.
         ids.leave_crosswalk()?;

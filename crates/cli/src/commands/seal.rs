@@ -32,7 +32,7 @@ pub fn run(arguments: &DataSeal, printer: &Printer) -> Done {
     let agreement = room_client::own_agreement(&folder, &file)?;
     let spec = own_dataset(&folder, &agreement, &arguments.dataset)?;
     let home = Home::new(&folder, &agreement, spec);
-    kept_until::check(spec)?;
+    kept_until::check(spec, &format!("`{}` was not sealed", spec.name))?;
     let _lock = folder.sealing_lock(&agreement.id)?;
     let (report, before) = home.seal(arguments, printer)?;
     let again = register::to_seal_again(&folder, &agreement, spec);

@@ -1,8 +1,10 @@
 //! Sealed data sets that get new versions without their source: with the built program, against
 //! running services.
 
+mod followers;
 mod killed;
 mod left;
+mod over;
 mod renamed;
 mod restored;
 mod sealed_again;
@@ -461,15 +463,7 @@ fn what_only_the_source_has_is_asked_for() {
 #[test]
 fn i3_data_kept_no_longer_lose_their_keys() {
     let world = World::ready();
-    world.second(|text| {
-        let customers = "[datasets.customers]\nowner = \"shop\"";
-        assert!(text.contains(customers));
-        text.replacen(
-            customers,
-            &format!("{customers}\nkeep_until = 2020-02-29"),
-            1,
-        )
-    });
+    over::no_longer_kept(&world, "customers");
     let holdings = Holdings(world.root());
     let id = holdings.agreement().id;
     let keys = |name: &str| {

@@ -1,5 +1,5 @@
-//! What lies beside the data sets of the agreement: keys of data sets that it no longer has,
-//! which are destroyed, and of others, which are named.
+//! What lies beside the data sets that a command goes through: keys of such as nobody can use any
+//! more, which are destroyed, and of others, which are named.
 
 use std::collections::BTreeSet;
 
@@ -8,19 +8,24 @@ use incamera_types::{AgreementId, DatasetName, IdKind};
 use serde_json::{Value, json};
 
 use super::Work;
+use super::chosen::Chosen;
 use crate::failure::{Context, Failure};
 
+const GONE: &str = "the agreement no longer has it";
+const STALE: &str =
+    "it was sealed under another matching epoch or number of partitions, and is to be sealed again";
+
 /// Data sets beside those that a command went through.
-#[derive(Default)]
 pub struct Left {
     dropped: Vec<Dropped>,
     /// What to do about those that were left as they are.
     untouched: Vec<String>,
 }
 
-/// A data set that the newest version of the agreement does not give the party.
+/// A data set that loses all its keys.
 struct Dropped {
     dataset: DatasetName,
+    why: &'static str,
     keys: usize,
     folder: Option<String>,
 }
@@ -38,24 +43,33 @@ impl Work<'_> {
     }
 
     /// For the question before it.
-    pub(super) fn and_dropped(&self) -> String {
-        let names = self.dropped();
-        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-        match names.is_empty() {
-            true => String::new(),
-            false => format!(
-                "; so will all keys of {}, which the agreement no longer has",
-                names.join(", ")
-            ),
+    pub(super) fn and_shut(&self, chosen: &Chosen) -> String {
+        let stale = chosen.stale.iter().map(|(name, _)| name.clone());
+        let mut text = String::new();
+        for (names, why) in [(self.dropped(), GONE), (stale.collect(), STALE)] {
+            let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            if !names.is_empty() {
+                text += &format!("; so will all keys of {}: {why}", names.join(", "));
+            }
         }
+        text
     }
 
     /// Destroys the keys of what the agreement no longer has, and says what else there is;
-    /// `kind` is the kind of id by which people were looked up.
-    pub(super) fn leave(&mut self, kind: Option<&IdKind>, dry_run: bool) -> Result<Left, Failure> {
+    /// `kind` is the kind of id by which people were looked up. People cannot be taken out of
+    /// what was sealed under another matching epoch: its keys are destroyed too.
+    pub(super) fn leave(
+        &mut self,
+        kind: Option<&IdKind>,
+        chosen: &Chosen,
+        dry_run: bool,
+    ) -> Result<Left, Failure> {
         let id = self.agreement().id;
-        let mut left = Left::default();
-        for dataset in self.dropped() {
+        let mut left = Left::beside(chosen);
+        let gone = self.dropped().into_iter().map(|name| (name, GONE));
+        let stale = chosen.stale.iter().filter(|_| kind.is_some());
+        let stale = stale.map(|(name, _)| (name.clone(), STALE));
+        for (dataset, why) in gone.chain(stale).collect::<Vec<_>>() {
             let keys = match dry_run {
                 true => self.ring.purpose_slots(&id, &dataset).len(),
                 false => destroy_all(&mut self.ring, &id, &dataset)
@@ -65,6 +79,7 @@ impl Work<'_> {
             let folder = folder.exists().then(|| folder.display().to_string());
             left.dropped.push(Dropped {
                 dataset,
+                why,
                 keys,
                 folder,
             });
@@ -122,6 +137,17 @@ impl Work<'_> {
 }
 
 impl Left {
+    /// Says which data sets are kept no longer.
+    pub(super) fn beside(chosen: &Chosen) -> Self {
+        let over = chosen.over.iter().map(|name| {
+            format!("`{name}` is not kept any longer: nothing opens it, and it was left as it is")
+        });
+        Self {
+            dropped: Vec::new(),
+            untouched: over.collect(),
+        }
+    }
+
     /// Keys destroyed.
     pub fn destroyed(&self) -> usize {
         self.dropped.iter().map(|one| one.keys).sum()
@@ -135,8 +161,9 @@ impl Left {
                 format!("; its files stay at {folder}, and nothing opens them: delete them")
             });
             format!(
-                "`{}`: the agreement no longer has it; purpose keys {would}destroyed: {}{}",
+                "`{}`: {}; purpose keys {would}destroyed: {}{}",
                 one.dataset,
+                one.why,
                 one.keys,
                 files.unwrap_or_default()
             )
@@ -147,7 +174,10 @@ impl Left {
     /// What programs read.
     pub fn document(&self) -> Value {
         let dropped = self.dropped.iter().map(|one| {
-            json!({ "dataset": one.dataset, "keys_destroyed": one.keys, "folder": one.folder })
+            json!({
+                "dataset": one.dataset, "why": one.why,
+                "keys_destroyed": one.keys, "folder": one.folder,
+            })
         });
         json!({ "dropped": dropped.collect::<Vec<_>>(), "not_touched": self.untouched })
     }

@@ -1,7 +1,7 @@
 //! One data set, and the consents that go with it.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use incamera_agreement::impact;
@@ -13,12 +13,13 @@ use incamera_types::{
     ConsentClass, DatasetName, DatasetSpec, ManifestDigest, Pseudonym, PurposeName, PurposeSet,
 };
 
+use super::chosen::Chosen;
 use super::show::Told;
 use super::{Task, Work};
 use crate::clock::now;
 use crate::commands::agreement_diff::versions;
 use crate::commands::register::Kept;
-use crate::failure::{Done, Failure};
+use crate::failure::{Context, Done, Failure};
 
 /// The consents as they are to be.
 pub(super) struct NewConsents {
@@ -30,19 +31,31 @@ pub(super) struct NewConsents {
     changed: bool,
     /// Whether a command was cut short when it had written them.
     resumed: bool,
+    /// Old names of purposes, which consents or sealed data may still say, and the new ones.
+    names: BTreeMap<PurposeName, PurposeName>,
     /// The purposes that anybody agreed to before the task.
     said: PurposeSet,
     path: PathBuf,
 }
 
 impl NewConsents {
-    /// The class of a person's rows in a part of `class`: what the person agrees to of it.
+    /// The class of a person's rows in a part of `class`: what the person agrees to of it, by
+    /// the purposes' names of now on both sides.
     fn class(&self, person: &Pseudonym, class: &ConsentClass) -> Option<ConsentClass> {
-        match self.people.class(person) {
-            Some(agreed) if class.is_subset(agreed) => None,
-            Some(agreed) => Some(class.intersection(agreed)),
-            None => Some(ConsentClass::default()),
+        let Some(agreed) = self.people.class(person) else {
+            return Some(ConsentClass::default());
+        };
+        if class.is_subset(agreed) {
+            return None;
         }
+        let agreed: BTreeSet<&PurposeName> = agreed.iter().map(|one| self.now(one)).collect();
+        let agrees = |purpose: &&PurposeName| agreed.contains(self.now(purpose));
+        let left: ConsentClass = class.iter().filter(agrees).cloned().collect();
+        (left != *class).then_some(left)
+    }
+
+    fn now<'n>(&'n self, purpose: &'n PurposeName) -> &'n PurposeName {
+        self.names.get(purpose).unwrap_or(purpose)
     }
 
     fn keep(&self, register: ManifestDigest) -> Result<(), LocalFileError> {
@@ -83,13 +96,21 @@ impl Work<'_> {
     pub(super) fn consents(
         &self,
         task: &Task<'_>,
-        chosen: &[SignedManifest],
+        chosen: &Chosen,
     ) -> Result<Option<NewConsents>, Failure> {
         let Some(register) = self.register() else {
             return Ok(None);
         };
-        let mut names = chosen.iter().map(|one| one.dataset());
-        if !names.any(|name| *name == register.name || self.by_register(name)) {
+        let path = self.folder.consents(&self.agreement().id);
+        let over = chosen.over.contains(&register.name);
+        if over && !path.exists() {
+            // Nobody's are kept any longer either.
+            return Ok(None);
+        }
+        let mut names = chosen.all().map(|one| one.dataset());
+        let concerned = |name: &DatasetName| *name == register.name || self.by_register(name);
+        let alone = over && task.people.is_some();
+        if !alone && !names.any(concerned) {
             return Ok(None);
         }
         let kept = Kept::read(&self.folder, self.agreement(), register, "nothing was done")?;
@@ -107,9 +128,26 @@ impl Work<'_> {
             after: newest,
             changed: moved.get(),
             resumed: kept.resumed,
+            names: self.agreement().renamed_purposes(),
             said: old.purposes(),
-            path: self.folder.consents(&self.agreement().id),
+            path,
         }))
+    }
+
+    /// Keeps the consents of a register that is kept no longer: it gets no new version to keep
+    /// them with, and other data sets are sealed by them. First, so that what follows is never
+    /// sealed by the old ones.
+    pub(super) fn keep_alone(&self, chosen: &Chosen, consents: &NewConsents) -> Done {
+        let over = self
+            .register()
+            .filter(|one| chosen.over.contains(&one.name));
+        match over.filter(|_| consents.changed) {
+            None => Ok(()),
+            Some(register) => consents.keep(consents.before).or_fail(format!(
+                "nothing was done: the consents of `{}` were not written",
+                register.name
+            )),
+        }
     }
 
     /// These purposes, and their old names: consents and classes say those until they are

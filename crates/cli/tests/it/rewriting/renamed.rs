@@ -181,3 +181,51 @@ fn done_all(world: &World, ids: &str) {
     );
     assert_eq!(rows() + 1, before);
 }
+
+/// Whichever of them is retagged first: names of now and of before are one purpose.
+#[test]
+fn i3_consents_of_the_old_name_are_those_of_the_new() {
+    let world = World::ready();
+    let one = person(&Holdings(world.root()).crosswalk("shop"), "p1@mail.example");
+    let ids = write_ids(&world, "p1@mail.example\n");
+    rename(&world, "measurement", "metrics");
+    done(&world, &["retag", "purchases"]);
+    let before = rows(&world, "purchases", "metrics");
+    assert!(before.contains_key(one.as_bytes()));
+    let consent = ["consent", "--remove", "ads", "--ids", &ids, "--yes"];
+    // The register has its new version, and the other data set is to be looked through whole.
+    let holdings = Holdings(world.root());
+    let manifest = holdings.manifest("shop", "purchases");
+    let part = part_path(
+        &holdings.sealed("shop", "purchases"),
+        &manifest.parts()[0].file_id,
+    );
+    fs::rename(&part, world.path("aside")).unwrap();
+    bad(&under_second(&world, "shop", &consent), 1, &["`purchases`"]);
+    fs::rename(world.path("aside"), &part).unwrap();
+    done(&world, &consent);
+    assert_eq!(rows(&world, "purchases", "metrics"), before);
+    done(&world, &["retag"]);
+    assert_eq!(rows(&world, "purchases", "metrics"), before);
+    let kept = consents(&world);
+    assert_eq!(kept.class(&one).cloned(), Some(purposes(&["metrics"])));
+}
+
+/// The register alone is retagged; what follows it keeps its rows under the name that it has.
+#[test]
+fn i3_a_register_with_the_new_name_takes_nothing_from_its_followers() {
+    let world = World::ready();
+    let one = person(&Holdings(world.root()).crosswalk("shop"), "p1@mail.example");
+    let ids = write_ids(&world, "p1@mail.example\n");
+    let before = rows(&world, "purchases", "measurement");
+    rename(&world, "measurement", "metrics");
+    done(&world, &["retag", "customers"]);
+    assert_eq!(rows(&world, "purchases", "measurement"), before);
+    let consent = ["consent", "--remove", "ads", "--ids", &ids, "--yes"];
+    done(&world, &consent);
+    assert_eq!(rows(&world, "purchases", "measurement"), before);
+    done(&world, &["retag"]);
+    assert_eq!(rows(&world, "purchases", "metrics"), before);
+    let kept = consents(&world);
+    assert_eq!(kept.class(&one).cloned(), Some(purposes(&["metrics"])));
+}
