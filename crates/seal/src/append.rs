@@ -8,6 +8,8 @@ use incamera_wire::v1 as wire;
 
 use crate::manifest::{Part, SealedColumn, SignedManifest, sealed_column};
 use crate::plan;
+use crate::rewrite::keys::{in_ring, wrapped};
+use crate::ring::KeyRing;
 use crate::sealing::{Consent, SealError, SealJob, register};
 
 /// The classes that the version before has: a few more rows of them say nothing new of anybody.
@@ -76,6 +78,23 @@ pub(crate) fn check(job: &SealJob<'_>) -> Result<(), SealError> {
     match rules.into_iter().find(|(holds, _)| !holds) {
         Some((_, reason)) => Err(not_added(job, reason)),
         None => Ok(()),
+    }
+}
+
+/// Whether the ring has what the parts that stay are sealed under: a key that is made in the
+/// place of a lost one would open none of them.
+pub(crate) fn check_ring(job: &SealJob<'_>, ring: &KeyRing) -> Result<(), SealError> {
+    let before = job.append_to.filter(|before| !before.public());
+    let has = before.is_none_or(|before| {
+        let wrapped = wrapped(before).difference(&job.inherits.revoked);
+        in_ring(before, &wrapped, ring)
+    });
+    match has {
+        true => Ok(()),
+        false => Err(not_added(
+            job,
+            "the key ring lacks purpose keys of it: they were destroyed, or this is another ring, or an older one",
+        )),
     }
 }
 

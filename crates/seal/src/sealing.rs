@@ -325,6 +325,7 @@ pub fn seal_dataset_keeping(
     check_job(&job)?;
     job.key_epoch = key_epoch(&job, ring)?;
     append::check(&job)?;
+    append::check_ring(&job, ring)?;
     let seeds = ChaCha20Rng::from_seed(*seed(rng));
     let mut rows = read_in_order(&mut job, Some(seeds))?;
     if !wanted(rows.outline(), Said::new(&rows, job.renamed)) {

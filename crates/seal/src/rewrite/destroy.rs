@@ -22,6 +22,15 @@ pub fn destroy_superseded(ring: &mut KeyRing, newest: &Manifest) -> Result<usize
     })
 }
 
+/// [`destroy_superseded`], and keys of purposes revoked of later key epochs too: a version that
+/// was never finished may have left them, and none is under way beside the one just made.
+pub(super) fn destroy_left(ring: &mut KeyRing, newest: &Manifest) -> Result<usize, RingError> {
+    let epoch = newest.key_epoch();
+    destroy(ring, newest.agreement_id(), newest.dataset(), |slot| {
+        slot.key_epoch < epoch || newest.revoked().contains(&slot.purpose)
+    })
+}
+
 /// Destroys all purpose keys of a data set: its time is over. Gives how many.
 ///
 /// # Errors

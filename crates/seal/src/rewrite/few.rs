@@ -34,9 +34,10 @@ pub(super) struct Classes {
 }
 
 impl Classes {
-    /// Where nobody says what each person agreed to, no class is too small.
+    /// Where nobody says what each person agreed to, no class is too small. A data set may get
+    /// its first register just now.
     pub(super) fn new(job: &RewriteJob<'_>) -> Self {
-        let said = job.manifest.register().is_some() || job.manifest.own_consents();
+        let said = job.register.is_some() || job.manifest.own_consents();
         Self {
             least: if said { job.class_people } else { 1 },
             people: BTreeMap::new(),

@@ -1,5 +1,7 @@
 //! The owner's own data keys, opened by any purpose that opens them, and wrapped anew.
 
+use std::collections::BTreeSet;
+
 use incamera_keys::DataKey;
 use incamera_types::{ColumnName, FileId, PurposeName, PurposeSet};
 use incamera_wire::v1 as wire;
@@ -73,15 +75,7 @@ impl Opener<'_> {
 
     /// Whether the ring has the keys of all `purposes` in the manifest's key epoch.
     pub(super) fn has(&self, purposes: &PurposeSet) -> Result<(), RewriteError> {
-        let (id, dataset) = (self.manifest.agreement_id(), self.manifest.dataset());
-        let slots = self.ring.purpose_slots(id, dataset);
-        let epoch = self.manifest.key_epoch();
-        let kept: PurposeSet = slots
-            .into_iter()
-            .filter(|slot| slot.key_epoch == epoch)
-            .map(|slot| slot.purpose)
-            .collect();
-        match purposes.is_subset(&kept) {
+        match in_ring(self.manifest, purposes, self.ring) {
             true => Ok(()),
             false => Err(self.no_key()),
         }
@@ -146,6 +140,25 @@ impl Opener<'_> {
         }
         Ok(wraps)
     }
+}
+
+/// Whether the ring has the keys of all `purposes` in the manifest's key epoch.
+pub(crate) fn in_ring(manifest: &Manifest, purposes: &PurposeSet, ring: &KeyRing) -> bool {
+    let slots = ring.purpose_slots(manifest.agreement_id(), manifest.dataset());
+    let slots = slots.into_iter();
+    let now = slots.filter(|slot| slot.key_epoch == manifest.key_epoch());
+    let kept: PurposeSet = now.map(|slot| slot.purpose).collect();
+    purposes.is_subset(&kept)
+}
+
+/// The purposes that something of the manifest's parts is wrapped for.
+pub(crate) fn wrapped(manifest: &Manifest) -> PurposeSet {
+    let footers = manifest.parts().iter().filter_map(|part| part.key(None));
+    let mut purposes: BTreeSet<&PurposeName> = BTreeSet::new();
+    for footer in footers {
+        purposes.extend(footer.wraps.iter().map(|wrap| &wrap.purpose));
+    }
+    purposes.into_iter().cloned().collect()
 }
 
 fn place<'a>(

@@ -29,7 +29,7 @@
 
 mod destroy;
 mod few;
-mod keys;
+pub(crate) mod keys;
 mod people;
 mod plan;
 mod rows;
@@ -208,7 +208,7 @@ pub fn rewrite(
     let new = Manifest::parse(&signed.body)?;
     keep(new.digest())?;
     folder.publish(&signed)?;
-    let destroyed = destroy_superseded(ring, &new);
+    let destroyed = destroy::destroy_left(ring, &new);
     let keys_destroyed = destroyed.map_err(|source| RewriteError::NotDestroyed {
         dataset: old.dataset().clone(),
         source,
@@ -258,7 +258,7 @@ fn body(
         parts,
         register: manifest::digest_bytes(job.register),
         own_consents: old.own_consents(),
-        change: job.change.to_string(),
+        change: plan.change().to_string(),
         revoked: job.revoked.iter().map(ToString::to_string).collect(),
         removals: removals(job, plan, version)
             .iter()
@@ -283,7 +283,7 @@ fn restored(job: &RewriteJob<'_>) -> BTreeMap<PurposeName, u64> {
 /// The removals so far, and this version where it is one.
 fn removals(job: &RewriteJob<'_>, plan: &RewritePlan, version: u64) -> Vec<Removal> {
     let mut removals = job.manifest.removals().to_vec();
-    let change = job.change;
+    let change = plan.change();
     if change.removes().unwrap_or(plan.removes()) {
         removals.push(Removal { version, change });
     }

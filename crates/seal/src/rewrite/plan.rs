@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use incamera_types::{ColumnName, ColumnType, ConsentClass, DatasetSpec, PurposeName, PurposeSet};
 
 use super::few::{Classes, Merged};
-use super::keys::Opener;
+use super::keys::{Opener, wrapped};
 use super::people::{self, Split};
 use super::{Anew, Coverage, Lacking, RewriteError, RewriteJob};
 use crate::few::SmallClasses;
-use crate::manifest::{Part, SealedColumn, SealedKey};
+use crate::manifest::{Change, Part, SealedColumn, SealedKey};
 use crate::plan::{self, KeyPlan};
 use crate::ring::KeyRing;
 
@@ -33,6 +33,7 @@ pub(super) enum Fate {
 /// What becomes of a data set, worked out before anything is written. For the owner's eyes only:
 /// it has exact counts.
 pub struct RewritePlan {
+    change: Change,
     key_epoch: u32,
     fates: Vec<Fate>,
     removes: bool,
@@ -72,6 +73,13 @@ impl RewritePlan {
     #[must_use]
     pub fn removes(&self) -> bool {
         self.removes
+    }
+
+    /// What makes the new version. Where consents take people's rows away, it is that, whatever
+    /// was asked for: a command that was cut short may be finished by any other.
+    #[must_use]
+    pub fn change(&self) -> Change {
+        self.change
     }
 
     /// The key epoch of the new version.
@@ -348,6 +356,12 @@ impl<'a> Rules<'a> {
             false => Some(old.key_epoch()),
         };
         let mut plan = RewritePlan {
+            change: match self.job.change {
+                Change::Rotated | Change::Retagged if takes_rows(&counts, &merged) => {
+                    Change::ConsentRemoved
+                }
+                change => change,
+            },
             key_epoch: key_epoch.ok_or_else(|| RewriteError::Unfit {
                 dataset: old.dataset().clone(),
                 what: "no key epoch is left",
@@ -372,11 +386,10 @@ impl<'a> Rules<'a> {
         }
         let counts = plan.counts;
         plan.changed |= counts.kept < plan.fates.len();
-        if !renewed {
-            // A key that is made anew in the same epoch would open none of the wraps that stay.
-            let wrapped = wrapped(old.parts());
-            opener.has(&plan.opens.intersection(&wrapped))?;
-        }
+        // A key that is made anew in the same epoch would open none of the wraps that stay; and
+        // where a purpose's key was destroyed, this manifest is older than what destroyed it, and
+        // another purpose's key is not to bring it back.
+        opener.has(&wrapped(old).difference(&self.job.revoked))?;
         Ok(plan)
     }
 
@@ -426,19 +439,15 @@ impl<'a> Rules<'a> {
     }
 }
 
+fn takes_rows(counts: &Counts, merged: &Merged) -> bool {
+    let small = &merged.small;
+    counts.rows_moved + counts.rows_gone + small.rows_moved + small.rows_left_out > 0
+}
+
 /// The columns that the part's file has, of keys that `which` picks.
 pub(super) fn columns(part: &Part, which: impl Fn(&SealedKey) -> bool) -> BTreeSet<&ColumnName> {
     let keys = part.keys.iter().filter(|key| which(key));
     keys.filter_map(|key| key.column.as_ref()).collect()
-}
-
-fn wrapped(parts: &[Part]) -> PurposeSet {
-    let footers = parts.iter().filter_map(|part| part.key(None));
-    let mut purposes: BTreeSet<&PurposeName> = BTreeSet::new();
-    for footer in footers {
-        purposes.extend(footer.wraps.iter().map(|wrap| &wrap.purpose));
-    }
-    purposes.into_iter().cloned().collect()
 }
 
 /// Whether the sealed parts can be brought to the declaration at all.

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use incamera_seal::{Change, PARTS_FOLDER, SealError, SealReport};
+use incamera_seal::{Change, PARTS_FOLDER, PurposeSlot, SealError, SealReport};
 use incamera_types::DatasetSpec;
 
 use crate::world::{
-    CUSTOMERS_CSV, PURCHASES_CSV, World, column, customers, files_below, purchases,
+    CUSTOMERS_CSV, PURCHASES_CSV, World, agreement_id, column, customers, files_below, purchases,
+    purpose,
 };
 
 const MORE_CSV: &str = "email,day,amount,category\n\
@@ -140,4 +141,27 @@ fn few_rows_of_a_class_that_is_there_stay_in_it() {
         (report.sealed, report.small_classes.people_left_out),
         (0, 3)
     );
+}
+
+/// Rows are added under the keys that the others are sealed under, or not at all: new keys in
+/// their place would open none of what is there.
+#[test]
+fn i3_without_the_keys_of_the_old_parts_nothing_is_added() {
+    for lost in [&["ads", "measurement"][..], &["ads"]] {
+        let mut world = World::sealed();
+        let (id, dataset) = (agreement_id(), "purchases".parse().unwrap());
+        let lost: Vec<_> = lost.iter().map(|one| purpose(one)).collect();
+        let of_it = |slot: &PurposeSlot| slot.dataset == dataset && lost.contains(&slot.purpose);
+        world.ring.destroy_purpose_keys(of_it).unwrap();
+        let (slots, before) = (world.ring.purpose_slots(&id, &dataset), parts(&world));
+        let manifest = world.manifest("purchases");
+        let added = append(&mut world, &purchases(), MORE_CSV);
+        assert!(
+            matches!(added, Err(SealError::NotAdded { .. })),
+            "{added:?}"
+        );
+        assert_eq!(world.ring.purpose_slots(&id, &dataset), slots);
+        assert_eq!(parts(&world), before);
+        assert_eq!(world.manifest("purchases").digest(), manifest.digest());
+    }
 }

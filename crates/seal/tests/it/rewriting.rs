@@ -3,6 +3,7 @@
 
 mod anew;
 mod cut_short;
+mod left;
 mod refused;
 mod small;
 mod stolen;
@@ -17,7 +18,7 @@ use incamera_seal::{
     check_part_file, destroy_superseded, open_manifest, part_path, plan_rewrite,
     read_manifest_file, rewrite, unwrap_keys,
 };
-use incamera_types::{ConsentClass, DatasetSpec, Pseudonym, PurposeSet, UnixTime};
+use incamera_types::{ConsentClass, DatasetSpec, ManifestDigest, Pseudonym, PurposeSet, UnixTime};
 
 use crate::world::{
     World, agreement_id, files_below, name, names, passphrase, pseudonym, purchases, purpose, set,
@@ -34,6 +35,8 @@ pub struct Want<'a> {
     pub class_people: u64,
     pub change: Change,
     pub renamed: &'a [(&'a str, &'a str)],
+    /// Another register than it had.
+    pub register: Option<ManifestDigest>,
 }
 
 impl Default for Want<'_> {
@@ -46,6 +49,7 @@ impl Default for Want<'_> {
             class_people: 1,
             change: Change::Retagged,
             renamed: &[],
+            register: None,
         }
     }
 }
@@ -66,7 +70,7 @@ fn job<'a>(
         renamed: renamed
             .map(|(old, new)| (purpose(old), purpose(new)))
             .collect(),
-        register: manifest.register(),
+        register: want.register.or(manifest.register()),
         movement: want.movement,
         anew: want.anew,
         class_people: want.class_people,

@@ -285,7 +285,7 @@ impl Work<'_> {
         let failed = |error: RewriteError| failure(&name, &error);
         let plan = plan_rewrite(&job, &self.ring).map_err(failed)?;
         let left = self.needs_source(task, manifest);
-        let mut told = Told::planned(manifest, &plan, task.change).with_source(left);
+        let mut told = Told::planned(manifest, &plan).with_source(left);
         let kept = new.filter(|new| is_register && (new.changed || new.resumed));
         if !dry_run && (plan.changes() || kept.is_some()) {
             let keeps = new.filter(|_| is_register);

@@ -29,10 +29,10 @@ pub(super) struct Told {
 }
 
 impl Told {
-    pub(super) fn planned(manifest: &SignedManifest, plan: &RewritePlan, change: Change) -> Self {
+    pub(super) fn planned(manifest: &SignedManifest, plan: &RewritePlan) -> Self {
         Self {
             dataset: manifest.dataset().clone(),
-            change,
+            change: plan.change(),
             before: manifest.version(),
             key_epoch: plan.key_epoch(),
             counts: plan.counts(),

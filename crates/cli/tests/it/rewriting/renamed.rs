@@ -182,12 +182,21 @@ fn done_all(world: &World, ids: &str) {
     assert_eq!(rows() + 1, before);
 }
 
+/// So many of those who agreed to both that they are no small class.
+fn many() -> String {
+    let people = (11..60).filter(|person| person % 10 != 9);
+    people.map(|at| format!("p{at}@mail.example\n")).collect()
+}
+
 /// Whichever of them is retagged first: names of now and of before are one purpose.
 #[test]
 fn i3_consents_of_the_old_name_are_those_of_the_new() {
     let world = World::ready();
-    let one = person(&Holdings(world.root()).crosswalk("shop"), "p1@mail.example");
-    let ids = write_ids(&world, "p1@mail.example\n");
+    let one = person(
+        &Holdings(world.root()).crosswalk("shop"),
+        "p11@mail.example",
+    );
+    let ids = write_ids(&world, &many());
     rename(&world, "measurement", "metrics");
     done(&world, &["retag", "purchases"]);
     let before = rows(&world, "purchases", "metrics");
@@ -215,8 +224,11 @@ fn i3_consents_of_the_old_name_are_those_of_the_new() {
 #[test]
 fn i3_a_register_with_the_new_name_takes_nothing_from_its_followers() {
     let world = World::ready();
-    let one = person(&Holdings(world.root()).crosswalk("shop"), "p1@mail.example");
-    let ids = write_ids(&world, "p1@mail.example\n");
+    let one = person(
+        &Holdings(world.root()).crosswalk("shop"),
+        "p11@mail.example",
+    );
+    let ids = write_ids(&world, &many());
     let before = rows(&world, "purchases", "measurement");
     rename(&world, "measurement", "metrics");
     done(&world, &["retag", "customers"]);

@@ -6,7 +6,9 @@ use incamera_seal::{Anew, Change, Movement};
 use incamera_types::{ConsentClass, Pseudonym, PurposeSet};
 
 use super::{Want, planned, remade, whole};
-use crate::world::{World, column_texts, customers, pseudonym, purchases, purpose, set};
+use crate::world::{
+    World, column_texts, customers, manifest_digest, pseudonym, purchases, purpose, set,
+};
 
 const LEAST: u64 = 4;
 
@@ -213,6 +215,43 @@ fn without_consents_no_class_is_small() {
     let one = BTreeSet::from([pseudonym("a@x").unwrap()]);
     remade(&mut world, "purchases", &want(&one, &gone, 1_000)).unwrap();
     assert_eq!(world.texts("purchases", "measurement", "amount"), ["2.00"]);
+}
+
+/// A data set that gets its first register has consents from then on, and no class of few.
+#[test]
+fn i3_the_first_register_makes_no_class_of_few() {
+    let said = [
+        ("ads;measurement", 9),
+        ("measurement;safety", 1),
+        ("measurement", 5),
+    ];
+    let mut agreed = BTreeMap::new();
+    let mut rows = "email,day,amount,category\n".to_owned();
+    for (class, count) in said {
+        for at in 0..count {
+            let purposes = set(&class.split(';').collect::<Vec<_>>());
+            agreed.insert(person(class, at), purposes);
+            rows += &format!("{},2026-03-01,1,food\n", id(class, at));
+        }
+    }
+    let mut world = World::new();
+    world.seal_csv(&purchases(), rows).unwrap();
+    let class = |person: &Pseudonym, class: &ConsentClass| {
+        let agreed = agreed.get(person).cloned().unwrap_or_default();
+        Some(class.intersection(&agreed))
+    };
+    let want = Want {
+        movement: Some(Movement {
+            among: None,
+            class: &class,
+        }),
+        class_people: LEAST,
+        register: Some(manifest_digest()),
+        ..Want::default()
+    };
+    remade(&mut world, "purchases", &want).unwrap();
+    let expected = sized(&[("ads,measurement", 9), ("measurement", 6)]);
+    assert_eq!(sizes(&world), expected);
 }
 
 /// A person with rows in two classes is one person.
