@@ -93,13 +93,18 @@ impl Merge {
                 let any = block.iter().any(|rows| !rows.is_empty());
                 return Ok(any.then_some(block));
             };
-            let held: u64 = self.lanes.iter().map(|lane| lane.rows as u64).sum();
-            if held >= self.block_rows && self.lanes.iter().any(|lane| lane.first() < bound) {
+            if self.held() >= self.block_rows && self.lanes.iter().any(|lane| lane.first() < bound)
+            {
                 let below = self.lanes.iter_mut().map(|lane| lane.below(&bound));
                 return Ok(Some(below.collect()));
             }
             self.read(&bound);
         }
+    }
+
+    /// How many rows are held.
+    pub(crate) fn held(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.rows as u64).sum()
     }
 
     /// Reads all that is left, until `stop` says otherwise.

@@ -104,7 +104,8 @@ fn blocks_do_not_grow() {
         let mut merge = Merge::new(lanes.into_iter().map(|(rows, at)| (batches(rows), at)), 512);
         let mut most = 0;
         while let Some(block) = merge.block().unwrap() {
-            most = most.max(block.iter().flatten().map(RecordBatch::num_rows).sum());
+            let given: usize = block.iter().flatten().map(RecordBatch::num_rows).sum();
+            most = most.max(given + usize::try_from(merge.held()).unwrap());
         }
         most
     };
