@@ -5,6 +5,7 @@
 //! Nothing here decides anything.
 
 pub mod format;
+mod secret;
 
 /// The messages of version 1.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

@@ -263,6 +263,7 @@ pub struct Token {
 /// What the analyst's programs show to the room: a token and its secret key. In base64 (URL
 /// alphabet, no padding) it is a bearer token.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct TokenFile {
     /// incamera-query-token/1
     #[prost(string, tag = "1")]
@@ -415,6 +416,7 @@ pub struct Grant {
 }
 /// The plaintext of a grant.
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct GrantSecrets {
     #[prost(bytes = "vec", tag = "1")]
     pub seed: ::prost::alloc::vec::Vec<u8>,
@@ -422,6 +424,7 @@ pub struct GrantSecrets {
     pub keys: ::prost::alloc::vec::Vec<GrantedKey>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct GrantedKey {
     #[prost(bytes = "vec", tag = "1")]
     pub file_id: ::prost::alloc::vec::Vec<u8>,
