@@ -36,6 +36,9 @@ mod tests {
             ..TokenFile::default()
         };
         let printed = format!("{key:?} {grant:?} {token:?}");
-        assert_eq!(printed, "GrantedKey { .. } GrantSecrets { .. } TokenFile { .. }");
+        assert_eq!(
+            printed,
+            "GrantedKey { .. } GrantSecrets { .. } TokenFile { .. }"
+        );
     }
 }

@@ -189,7 +189,7 @@ fn checked(relation: &str) -> Option<CheckedQuery> {
         };
         let said = refusal.to_string();
         let extra = |column: &&str| said.contains(&format!("`{column}` is not read"));
-        let at = reads.iter().position(|column| extra(column))?;
+        let at = reads.iter().position(extra)?;
         assert_eq!(refusal.kind(), RefusalKind::Reads);
         reads.remove(at);
     }
