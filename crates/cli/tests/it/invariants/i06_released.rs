@@ -58,7 +58,7 @@ fn i6_an_answer_leaves_the_room_sealed() {
         salts.push(file.salt);
     }
     // What the shop fetched is there, opened.
-    let fetched = story.files.below(&["shop/crosswalks"]);
+    let fetched = story.files.below(&["shop/received"]);
     let mut fetched = fetched
         .iter()
         .filter(|(path, _)| path.extension().is_some_and(|end| end == "release"));
