@@ -18,6 +18,9 @@
 //!
 //! An odds ratio over one stratum by the second formula is the first: there is one function.
 //!
+//! The variances of sampling of two groups add up where nobody is in both. Whoever compares
+//! groups that may have people in common takes [`Effect::without_sampling`].
+//!
 //! # Where there is none
 //! A count that is not above zero beyond its noise has no logarithm worth a range: the answer is
 //! that nothing can be computed. The normal range of a share needs [`LEAST_CELL`] people on
@@ -120,6 +123,12 @@ impl Estimate {
         })
     }
 
+    /// Whether the 95 % range of its noise reaches zero.
+    #[must_use]
+    pub fn reaches_zero(&self) -> bool {
+        self.value.abs() <= Z * self.noise.sqrt()
+    }
+
     fn above_zero(&self) -> bool {
         self.value > Z * self.noise.sqrt()
     }
@@ -189,6 +198,17 @@ impl Effect {
             sampling: sampling.and_then(range),
             both: sampling.and_then(|sampling| range(noise + sampling)),
         })
+    }
+
+    /// The same where nothing is known of sampling: of groups that may have people in common,
+    /// whose variances do not add up.
+    #[must_use]
+    pub fn without_sampling(self) -> Self {
+        Self {
+            sampling: None,
+            both: None,
+            ..self
+        }
     }
 
     /// What a range of this effect says.

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, UInt64Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 use incamera_dp::{NoiseKey, NoiseStream};
 use incamera_types::{DatasetName, Pseudonym};
@@ -35,6 +36,9 @@ use crate::source::{Batches, SourceError};
 const SLACK_ROWS: usize = 65_536;
 /// Rows that are gathered into one batch.
 const BATCH_ROWS: usize = 8_192;
+/// Rows from which on a batch without rows is given if few of them pass: whoever reads can stop
+/// there.
+const LOOKED_AT_ROWS: u64 = 16 * BATCH_ROWS as u64;
 /// The most rows beyond one person's cap that wait at a time.
 pub(crate) const MOST_WAITING_ROWS: u64 = (SLACK_ROWS + 2 * BATCH_ROWS) as u64;
 /// The most rows beyond one person's cap that are given at a time.
@@ -98,8 +102,8 @@ impl Cut {
     }
 
     /// Keeps what one step gives: a stretch of one part where no other part interferes and
-    /// nobody has too many rows, or else the rows of one person.
-    fn step(&mut self) -> Result<(), SourceError> {
+    /// nobody has too many rows, or else the rows of one person. Says how many rows it looked at.
+    fn step(&mut self) -> Result<u64, SourceError> {
         if let [lane] = self.lanes.as_mut_slice()
             && let Some(Uncut { rows, people }) = lane.uncut(&self.rule)
         {
@@ -109,10 +113,10 @@ impl Cut {
                 self.lanes.clear();
             }
             stretch.into_iter().for_each(|rows| self.keep(rows));
-            return Ok(());
+            return Ok(rows as u64);
         }
         let Some(person) = self.lanes.iter().map(Lane::person).min() else {
-            return Ok(());
+            return Ok(0);
         };
         self.rule.most.add(1)?;
         let mut run = Run::new(&self.rule, person);
@@ -124,10 +128,11 @@ impl Cut {
                 at += 1;
             }
         }
+        let seen = run.seen;
         for piece in run.finish()? {
             self.keep(piece);
         }
-        Ok(())
+        Ok(seen)
     }
 
     fn keep(&mut self, rows: RecordBatch) {
@@ -148,8 +153,12 @@ impl Cut {
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, SourceError> {
+        let mut looked_at = 0;
         while self.kept_rows < BATCH_ROWS && !self.lanes.is_empty() {
-            self.step()?;
+            if looked_at >= LOOKED_AT_ROWS {
+                return Ok(Some(RecordBatch::new_empty(Arc::new(Schema::empty()))));
+            }
+            looked_at += self.step()?;
         }
         self.give()
     }

@@ -80,10 +80,13 @@ impl Merge {
     /// The next block; nothing at the end.
     ///
     /// # Errors
-    /// That of a lane: no more blocks are given then.
-    pub(crate) fn block(&mut self) -> Result<Option<Block>, QueryError> {
+    /// That of a lane: no more blocks are given then. [`QueryError::Engine`] once `stop` says so.
+    pub(crate) fn block(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<Block>, QueryError> {
         loop {
-            self.fill();
+            self.fill(stop);
+            if stop() {
+                return Err(QueryError::Engine);
+            }
             if let Some(error) = &self.worst {
                 return Err(error.clone());
             }
@@ -123,9 +126,9 @@ impl Merge {
     }
 
     /// Sees to it that every lane holds a row or has ended.
-    fn fill(&mut self) {
+    fn fill(&mut self, stop: &dyn Fn() -> bool) {
         for lane in &mut self.lanes {
-            while lane.rest.is_some() && lane.held.is_empty() {
+            while lane.rest.is_some() && lane.held.is_empty() && !stop() {
                 lane.read(&mut self.worst);
             }
         }

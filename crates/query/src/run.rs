@@ -11,13 +11,12 @@
 //! and of all errors in all stretches one is reported, the same whichever came first: so that
 //! an owner who seals damage learns nothing from where its rows met another owner's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use arrow::record_batch::RecordBatch;
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::empty::EmptyTable;
@@ -194,6 +193,10 @@ pub(crate) fn session(pool: Arc<dyn MemoryPool>) -> Result<SessionState, QueryEr
     optimizer.enable_join_dynamic_filter_pushdown = false;
     optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     optimizer.enable_topk_dynamic_filter_pushdown = false;
+    // Nor one with a limit of its own, or of shapes that nobody has looked at.
+    optimizer.enable_window_topn = false;
+    optimizer.enable_piecewise_merge_join = false;
+    optimizer.enable_unions_to_filter = false;
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(pool)
         .with_disk_manager_builder(
@@ -393,8 +396,6 @@ struct Run<'a> {
     plan: Option<Arc<dyn ExecutionPlan>>,
     context: Arc<TaskContext>,
     fold: Fold<'a>,
-    /// Rows of public data sets, which every block meets.
-    public_rows: u64,
 }
 
 impl<'a> Run<'a> {
@@ -412,7 +413,6 @@ impl<'a> Run<'a> {
             plan: None,
             context: job.state.task_ctx(),
             fold: Fold::new(rules),
-            public_rows: 0,
         }
     }
 
@@ -429,11 +429,7 @@ impl<'a> Run<'a> {
         for reading in self.readings.iter().filter(|reading| reading.spec.public) {
             let rows = job.slice(reading, &(0..0)).rows();
             match rows.collect::<Result<Vec<_>, _>>() {
-                Ok(rows) => {
-                    let count = |batch: &RecordBatch| batch.num_rows() as u64;
-                    self.public_rows += rows.iter().map(count).sum::<u64>();
-                    reading.put(rows);
-                }
+                Ok(rows) => reading.put(rows),
                 Err(error) => worst = Some(worse(worst, error.into())),
             }
         }
@@ -453,6 +449,7 @@ impl<'a> Run<'a> {
         let (wanted, idle): (Vec<_>, Vec<_>) = private
             .cloned()
             .partition(|reading| self.plan.is_some() && reading.is_wanted());
+        let block_rows = merge::block_rows(public_rows(&self.readings));
         let merge = |readings: &[Arc<Reading>]| {
             let slices = readings
                 .iter()
@@ -462,7 +459,7 @@ impl<'a> Run<'a> {
                 let (rows, unit) = slice.whole();
                 (rows, unit.unwrap_or(usize::MAX))
             });
-            let merge = Merge::new(lanes, merge::block_rows(self.public_rows));
+            let merge = Merge::new(lanes, block_rows);
             (merge, slices)
         };
         let (mut rows, slices) = merge(&wanted);
@@ -487,7 +484,8 @@ impl<'a> Run<'a> {
         let Some(plan) = self.plan.clone() else {
             return Ok(());
         };
-        while let Some(block) = merge.block()? {
+        let stop = || self.job.stopped();
+        while let Some(block) = merge.block(&stop)? {
             put(block, readings, slices)?;
             let mut rows = execute_stream(
                 reset_plan_states(Arc::clone(&plan))?,
@@ -495,7 +493,7 @@ impl<'a> Run<'a> {
             )?;
             while let Some(batch) = rows.next().await {
                 self.fold.push(&batch?)?;
-                if self.job.stopped() {
+                if stop() {
                     return Err(QueryError::Engine);
                 }
             }
@@ -503,6 +501,18 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
+}
+
+/// The rows of public data sets, which every block meets: of one that is read several times
+/// once, as [`memory`](crate::memory) counts them.
+pub(crate) fn public_rows(readings: &[Arc<Reading>]) -> u64 {
+    let public = readings.iter().filter(|reading| reading.spec.public);
+    let mut rows: BTreeMap<&DatasetName, u64> = BTreeMap::new();
+    for reading in public {
+        let most = rows.entry(&reading.spec.name).or_default();
+        *most = reading.rows().max(*most);
+    }
+    rows.into_values().fold(0, u64::saturating_add)
 }
 
 /// Gives a plan the rows of a block, with the columns that it takes.

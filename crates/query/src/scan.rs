@@ -68,6 +68,12 @@ impl Reading {
         held(&self.wanted).is_some()
     }
 
+    /// How many rows it holds.
+    pub(crate) fn rows(&self) -> u64 {
+        let rows = held(&self.rows);
+        rows.iter().map(|batch| batch.num_rows() as u64).sum()
+    }
+
     /// Gives the plan its rows.
     pub(crate) fn put(&self, rows: Vec<RecordBatch>) {
         *held(&self.rows) = rows;

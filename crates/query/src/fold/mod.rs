@@ -291,18 +291,15 @@ impl<'a> Fold<'a> {
         total.sums.resize(width, 0);
         let sums = self.sums.get(place * width..(place + 1) * width);
         let sums = sums.unwrap_or_default();
+        let sum = |at: usize| sums.get(at).copied().unwrap_or(0);
         let measures = self.rules.measures.iter().enumerate();
         for ((at, measure), all) in measures.zip(&mut total.sums) {
             if measure.kind == Kind::Quantile {
                 continue;
             }
             let part = match measure.each {
-                Some(each) => {
-                    let values = sums.get(each.counted_by).copied().unwrap_or(0);
-                    let sum = sums.get(at).copied().unwrap_or(0);
-                    each.weighed(sum, values)
-                }
-                None => sums.get(at).copied().unwrap_or(0),
+                Some(each) => each.part(at, sum),
+                None => sum(at),
             };
             *all = all.saturating_add(part.clamp(measure.low, measure.high));
         }

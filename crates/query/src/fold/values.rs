@@ -136,9 +136,21 @@ impl Each {
         }
     }
 
+    /// What a person adds to the measure at `at`, by what the person's values add to each.
+    pub(super) fn part(&self, at: usize, sum: impl Fn(usize) -> i128) -> i128 {
+        let weighed = |at| self.weighed(sum(at), sum(self.counted_by));
+        match self.averaged {
+            true => {
+                let average = weighed(self.counted_by + 1);
+                average.saturating_mul(average)
+            }
+            false => weighed(at),
+        }
+    }
+
     /// What a person with so many values adds in all: as much as `rows` values of the same
     /// average.
-    pub(super) fn weighed(&self, sum: i128, values: i128) -> i128 {
+    fn weighed(&self, sum: i128, values: i128) -> i128 {
         match values > self.rows {
             true => sum.saturating_mul(self.rows) / values.max(1),
             false => sum,

@@ -22,7 +22,9 @@
 //! c + sum/count, the variance squares/count - (sum/count)².
 //!
 //! Where the agreement takes people as a sample, an average of one value a person has squares too:
-//! its sampling error follows from them, and they have a tenth of its share.
+//! its sampling error follows from them, and they have a tenth of its share. A person with more
+//! values adds the square of their average: how one person's values differ says nothing of how
+//! people do.
 
 mod draft;
 mod parts;
@@ -58,7 +60,7 @@ pub enum Kind {
     Values,
     /// The sum of values, each between its bounds and taken from the middle.
     Centred,
-    /// The sum of their squares.
+    /// The sum of their squares; for a sampling error the square of the person's average.
     Squares,
     /// A quantile of values, at most so many a person: no sum, but a draw among all values
     /// between the bounds. Which count of a person with more is drawn by lot.
@@ -108,8 +110,11 @@ pub(crate) struct Each {
     pub(crate) centre: i128,
     /// How many values of a person count.
     pub(crate) rows: i128,
-    /// The measure that counts them.
+    /// The measure that counts them. The next adds them up.
     pub(crate) counted_by: usize,
+    /// Whether squares are of each person's average, as a sample of people needs them, and not
+    /// of each value.
+    pub(crate) averaged: bool,
 }
 
 impl Each {

@@ -209,6 +209,7 @@ pub(super) fn parts(
                 centre: low + (high - low) / 2,
                 rows: i128::from(*rows),
                 counted_by: first,
+                averaged: false,
             };
             of_values(draft, each, agreement.matching.max_ids, query.sampling)
         }
@@ -223,6 +224,7 @@ pub(super) fn parts(
                 centre: 0,
                 rows: i128::from(*rows),
                 counted_by: first,
+                averaged: false,
             };
             let part = one(Kind::Quantile, (low, high));
             let people = people_of_a_group(query, agreement);
@@ -279,6 +281,10 @@ fn of_values(draft: &Draft, each: Each, people: u64, sampling: bool) -> Result<V
         let scale = draft.scale * 2;
         let squares = part("squares", Kind::Squares, scale, &None, (0, squares));
         parts.push(Part {
+            each: Some(Each {
+                averaged: for_sampling,
+                ..each
+            }),
             for_sampling,
             ..squares
         });

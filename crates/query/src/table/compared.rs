@@ -82,10 +82,7 @@ impl Comparison {
     }
 
     /// Fills in what was found; `sampling` is whether people are taken as a sample.
-    fn fill(&mut self, kind: CompareKind, found: Option<&Effect>, sampling: bool) {
-        let Some(found) = found else {
-            return self.open(kind);
-        };
+    fn fill(&mut self, found: &Effect, kind: CompareKind, sampling: bool) {
         let range = match sampling {
             true => found.both,
             false => Some(found.noise),
@@ -103,18 +100,22 @@ impl Comparison {
         self.text = self.told(kind, found, range);
     }
 
-    fn open(&mut self, kind: CompareKind) {
-        let why = "hidden by the noise: the range is open";
-        self.verdict = match kind {
-            CompareKind::Lift => "no clear difference",
-            _ => NOT_COMPUTABLE,
-        };
-        self.text = match kind {
-            CompareKind::OddsRatio => {
-                format!("{NOT_COMPUTABLE} (a count is not above zero beyond its noise)")
+    /// Says why there is no number; `hidden` is whether noise may be all that there is.
+    fn open(&mut self, kind: CompareKind, hidden: bool) {
+        let noise = "hidden by the noise: the range is open";
+        let (verdict, why) = match (kind, hidden) {
+            (CompareKind::Lift, true) => ("no clear difference", noise),
+            (CompareKind::Lift, false) => (
+                NOT_COMPUTABLE,
+                "a lift needs numbers above zero beyond their noise: compare the difference",
+            ),
+            (CompareKind::OddsRatio, _) => {
+                (NOT_COMPUTABLE, "a count is not above zero beyond its noise")
             }
-            _ => format!("{} ({why})", self.verdict),
+            _ => (NOT_COMPUTABLE, noise),
         };
+        self.verdict = verdict;
+        self.text = format!("{verdict} ({why})");
     }
 
     fn told(&self, kind: CompareKind, found: &Effect, range: Option<Interval>) -> String {
@@ -202,8 +203,8 @@ impl Reader<'_> {
         if pairs.iter().flatten().any(|group| group.withheld) {
             return Ok(comparison);
         }
-        let found = match compare.kind {
-            CompareKind::OddsRatio => self.odds(compare, &pairs)?,
+        let (found, hidden) = match compare.kind {
+            CompareKind::OddsRatio => (self.odds(compare, &pairs)?, false),
             kind => {
                 let Some([one, other]) = pairs.first() else {
                     return Err(TableError);
@@ -211,19 +212,30 @@ impl Reader<'_> {
                 let estimates = self
                     .estimate(&compare.of, one)?
                     .zip(self.estimate(&compare.of, other)?);
-                estimates.and_then(|(one, other)| match kind {
+                let hidden =
+                    estimates.is_none_or(|(one, other)| one.reaches_zero() && other.reaches_zero());
+                let found = estimates.and_then(|(one, other)| match kind {
                     CompareKind::Difference => difference(one, other),
                     _ => lift(one, other),
-                })
+                });
+                (found, hidden)
             }
         };
+        // Somebody in both groups moves both: the variances of sampling do not add up.
+        let found = found.map(|found| match self.query.per_person.groups {
+            0..=1 => found,
+            _ => found.without_sampling(),
+        });
         let (unit, percent) = self.unit_compared(compare);
         comparison.unit = unit;
         let found = match percent {
             true => found.map(times_100),
             false => found,
         };
-        comparison.fill(compare.kind, found.as_ref(), self.query.sampling);
+        match found {
+            Some(found) => comparison.fill(&found, compare.kind, self.query.sampling),
+            None => comparison.open(compare.kind, hidden),
+        }
         Ok(comparison)
     }
 

@@ -10,8 +10,8 @@ use super::{Cell, TableError};
 use crate::after::{Observed, Range, Term, unscaled, variance};
 use crate::measure::{Function, Kind, Made};
 
-/// Said of a number whose sampling error could be told if there were more people.
-const TOO_FEW: &str = "sampling not told: too few people for that";
+/// Said of a number whose sampling error could be told with more people or less noise.
+const NOT_TOLD: &str = "sampling not told: too few people, or too much noise, for that";
 
 impl Reader<'_> {
     /// A ratio in a group, as an estimate: a share of all its people, or another quotient.
@@ -82,7 +82,7 @@ impl Reader<'_> {
             return cell;
         }
         let Some(sampling) = estimate.and_then(|estimate| estimate.sampling()) else {
-            let text = format!("{}; {TOO_FEW}", cell.text);
+            let text = format!("{}; {NOT_TOLD}", cell.text);
             return Cell { text, ..cell };
         };
         let sampling = Interval {

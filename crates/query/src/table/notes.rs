@@ -83,6 +83,12 @@ fn ranges(reader: &Reader<'_>) -> Vec<String> {
             ));
         }
     }
+    let groups = query.per_person.groups;
+    if query.sampling && groups > 1 && !query.compare.is_empty() {
+        said.push(format!(
+            "comparisons have no sampling error: one person counts in up to {groups} groups, so that groups need not be of different people, and how they differ hangs on who is in both"
+        ));
+    }
     if query.compare.len() > 1 {
         said.push(format!(
             "each of the {} comparisons is at 95 % by itself: where nothing differs, one in 20 is clear by chance",

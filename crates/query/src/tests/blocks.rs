@@ -1,5 +1,6 @@
 //! Rows of data sets side by side, in blocks of whole people.
 
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{AsArray, BooleanArray, Decimal128Array, Int64Array, UInt64Array};
@@ -8,7 +9,8 @@ use arrow::datatypes::Int64Type;
 use datafusion::common::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryPool, MemoryReservation, UnboundedMemoryPool};
 use datafusion::physical_plan::displayable;
-use incamera_types::Pseudonym;
+use incamera_seal::Bounds;
+use incamera_types::{ColumnName, Pseudonym};
 use proptest::prelude::*;
 
 use super::*;
@@ -75,7 +77,7 @@ proptest! {
         let mut merge = Merge::new(open, rows);
         let mut given: Vec<Vec<(Person, i64)>> = vec![Vec::new(); lanes.len()];
         let mut last: Option<Person> = None;
-        while let Some(block) = merge.block().unwrap() {
+        while let Some(block) = merge.block(&|| false).unwrap() {
             let block: Vec<_> = block.iter().map(|rows| numbers(rows)).collect();
             let first = block.iter().flatten().map(|row| row.0).min();
             prop_assert!(first.is_some(), "a block without rows");
@@ -103,7 +105,7 @@ fn blocks_do_not_grow() {
         let lanes = [(lane(&rows, 64), 1), (lane(&one, 64), 1)];
         let mut merge = Merge::new(lanes.into_iter().map(|(rows, at)| (batches(rows), at)), 512);
         let mut most = 0;
-        while let Some(block) = merge.block().unwrap() {
+        while let Some(block) = merge.block(&|| false).unwrap() {
             let given: usize = block.iter().flatten().map(RecordBatch::num_rows).sum();
             most = most.max(given + usize::try_from(merge.held()).unwrap());
         }
@@ -129,7 +131,7 @@ fn i7_one_error_is_told_of_all_lanes() {
             (Box::new(rows.chain([Err(broken(name))])), 1)
         };
         let mut merge = Merge::new([lane(one), lane(other)].into_iter(), 16);
-        while let Ok(Some(_)) = merge.block() {}
+        while let Ok(Some(_)) = merge.block(&|| false) {}
         merge.drain(&|| false)
     };
     let expected = Err(broken("mailing").into());
@@ -296,4 +298,97 @@ fn plans_deal_nothing_out() {
     }
     assert_eq!(text.matches("partition_sizes=1").count(), 4, "{text}");
     assert_eq!(block_rows(0), block_rows(1_000));
+}
+
+/// Counts batches of purchases, and waits at the third until it is told to go on.
+struct Watched {
+    memory: Memory,
+    read: Arc<AtomicUsize>,
+    wait: Arc<Barrier>,
+}
+
+impl PartSource for Watched {
+    fn partitions(&self, dataset: &DatasetName) -> Result<u32, SourceError> {
+        self.memory.partitions(dataset)
+    }
+
+    fn open(
+        &self,
+        dataset: &DatasetName,
+        partition: u32,
+        columns: &[ColumnName],
+        bounds: &Bounds,
+    ) -> Result<Vec<Batches>, SourceError> {
+        let parts = self.memory.open(dataset, partition, columns, bounds)?;
+        let watched = |part: Batches| {
+            let (read, wait) = (Arc::clone(&self.read), Arc::clone(&self.wait));
+            Box::new(part.inspect(move |_| {
+                if read.fetch_add(1, Ordering::SeqCst) == 2 {
+                    wait.wait();
+                    wait.wait();
+                }
+            })) as Batches
+        };
+        Ok(parts.into_iter().map(watched).collect())
+    }
+}
+
+/// A dropped run stops soon, also where no row passes a condition, or meets another.
+#[test]
+fn a_dropped_run_stops_where_nothing_comes_out() {
+    const BATCHES: usize = 60;
+    let read = |condition: &str| {
+        let people: Vec<u32> = (0..BATCHES as u32 * 8_192).map(|row| row / 5).collect();
+        let all = lane(&people, 8_192).into_iter().map(|rows| {
+            let amounts = Decimal128Array::from(vec![100; rows.num_rows()]);
+            batch(vec![
+                ("person", Arc::clone(rows.column(1))),
+                (
+                    "amount",
+                    Arc::new(amounts.with_precision_and_scale(10, 2).unwrap()),
+                ),
+            ])
+        });
+        let parts = [((dataset("purchases"), 0), vec![all.collect()])].into();
+        let memory = Memory {
+            partitions: 1,
+            parts,
+        };
+        let (read, wait) = (Arc::default(), Arc::new(Barrier::new(2)));
+        let source = Watched {
+            memory,
+            read: Arc::clone(&read),
+            wait: Arc::clone(&wait),
+        };
+        // Nobody was mailed.
+        let checked = Arc::new(checked(&format!(
+            "SELECT COUNT(DISTINCT purchases.person) AS people, SUM(purchases.amount) AS spend
+FROM purchases JOIN mailing ON mailing.person = purchases.person JOIN customers ON customers.person = mailing.person
+WHERE mailing.mailed AND {condition}"
+        )));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        let run = runtime.spawn(async move {
+            let key = NoiseKey::from_bytes([1; 32]);
+            let raw = compute_over(&checked, Arc::new(source), noise(&key), 1).await;
+            raw.is_ok()
+        });
+        wait.wait();
+        run.abort();
+        assert!(
+            runtime
+                .block_on(run)
+                .is_err_and(|error| error.is_cancelled())
+        );
+        wait.wait();
+        // Waits for the thread that computes.
+        drop(runtime);
+        read.load(Ordering::SeqCst)
+    };
+    for condition in ["purchases.amount > 400", "purchases.amount > 0"] {
+        let read = read(condition);
+        assert!((3..BATCHES / 2).contains(&read), "{condition}: {read}");
+    }
 }

@@ -4,7 +4,9 @@ use arrow::array::{BooleanArray, Date32Array, Decimal128Array};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 
 use super::*;
-use crate::run::compute_within;
+use crate::merge::block_rows;
+use crate::run::{compute_within, optimized, public_rows, times_read};
+use crate::scan::Reading;
 use crate::{memory, prove};
 
 const PEOPLE: u32 = 4_000;
@@ -179,4 +181,34 @@ fn the_engine_keeps_to_the_estimate_of_nested_rows() {
         let short = run_within(&checked, estimate / 50);
         assert_eq!(short.err(), Some(QueryError::Engine), "{sql}");
     }
+}
+
+/// Blocks grow with public rows: with those of a data set once, however often it is read, as
+/// the estimate has it.
+#[test]
+fn public_rows_count_once() {
+    const ROWS: usize = 10_000;
+    let sql = "SELECT COUNT(DISTINCT purchases.person) AS people FROM purchases
+JOIN regions a ON a.category = purchases.category JOIN regions b ON b.region = purchases.category";
+    let settings = [
+        (
+            "reads",
+            "[\"purchases.person\", \"purchases.category\", \"regions.category\", \"regions.region\"]",
+        ),
+        ("rows", "{ purchases = 5, regions = 10_000 }"),
+    ];
+    let agreement = agreement(sql, &settings);
+    let checked = prove(&agreement, query(&agreement)).unwrap();
+    let regions = &checked.datasets[&dataset("regions")];
+    let plan = optimized(&checked).unwrap();
+    assert_eq!(times_read(&plan, &regions.name), 2);
+    let names = arrow::array::StringArray::from(vec!["north"; ROWS]);
+    let rows = batch(vec![("region", Arc::new(names))]);
+    let readings = [Reading::new(regions), Reading::new(regions)];
+    for reading in &readings {
+        reading.put(vec![rows.clone()]);
+    }
+    let foretold = block_rows(checked.most_rows(&regions.name));
+    assert_eq!(block_rows(public_rows(&readings)), foretold);
+    assert!(foretold > block_rows(0));
 }

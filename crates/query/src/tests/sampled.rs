@@ -1,6 +1,7 @@
 //! People as a sample: the error of that apart from the noise, and what is compared with it.
 
 mod cover;
+mod once;
 
 use incamera_dp::Sensitivity;
 use incamera_wire::v1 as wire;
@@ -350,7 +351,7 @@ fn what_cannot_be_computed_is_said() {
     assert!(
         few.rows[0].cells[3]
             .text
-            .ends_with("; sampling not told: too few people for that")
+            .ends_with("; sampling not told: too few people, or too much noise, for that")
     );
     assert_eq!(few.rows[0].cells[3].sampling, None);
     let odds = &few.comparisons[2];
