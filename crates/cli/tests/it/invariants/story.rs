@@ -337,6 +337,7 @@ impl Tapped {
         let paths = self.paths("json.release");
         self.must(0, &self.question(&paths, &["--json"]));
         let (shop, out) = (self.path("shop"), self.path("shop/received"));
+        fs::create_dir(&out).unwrap();
         self.must(0, &["query", "receive", "--party", &shop, "--out", &out]);
     }
 
