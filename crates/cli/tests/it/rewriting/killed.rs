@@ -49,7 +49,8 @@ fn i3_killed_at_any_moment_and_done_by_the_next() {
                 break;
             }
         }
-        if finished == 0 {
+        // The last one was killed: the register may be further than what follows it.
+        if finished < 2 {
             good(run(&world, &arguments));
         }
         whole(&world);
