@@ -57,7 +57,7 @@ fn facts(report: &ReceiptReport, agreement: &Agreement, query: &Query) -> Vec<(S
             format!("{} version {}", agreement.name, agreement.version),
         ),
         fact("purpose", report.request.purpose().to_string()),
-        fact("asked by", report.analyst.to_string()),
+        fact("asked by", asked_by(report)),
         fact("cost", spending::lines(report, agreement, query)),
         fact("request", report.request_digest.to_string()),
         fact("agreement digest", report.agreement.to_string()),
@@ -66,6 +66,13 @@ fn facts(report: &ReceiptReport, agreement: &Agreement, query: &Query) -> Vec<(S
         facts.insert(4, fact("reason", report.reason.clone()));
     }
     facts
+}
+
+fn asked_by(report: &ReceiptReport) -> String {
+    match report.token {
+        Some(token) => format!("{}, by token {token}", report.analyst),
+        None => report.analyst.to_string(),
+    }
 }
 
 /// Finds out, before anything is spent, whether the files could be written.

@@ -20,6 +20,7 @@ pub fn document(report: &ReceiptReport) -> Value {
         "parameters": parameters(report),
         "purpose": report.request.purpose(),
         "analyst": report.analyst,
+        "token": report.token,
         "reason": report.reason,
         "measurement": report.measurement,
         "data": report.data.iter().map(|(dataset, version, digest)| json!({
@@ -91,6 +92,11 @@ pub fn text(report: &ReceiptReport, query: &Query) -> String {
             reason => format!(": {reason}"),
         }
     ));
+    if let Some(token) = report.token {
+        lines.push(format!(
+            "  token     {token}: signed by its key, which the analyst signed, and not by the analyst's own"
+        ));
+    }
     if let Some(proposal) = report.request.proposal() {
         lines.push(format!(
             "  proposed  {proposal}, approved by every owner whose data it reads"

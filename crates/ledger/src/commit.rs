@@ -3,7 +3,8 @@
 use incamera_keys::{NoiseSeed, SigningKey};
 use incamera_types::{
     AgreementDigest, AnalystRef, CommitmentsDigest, Digest as _, EnvelopeDigest, PrivacyLoss,
-    ProposalDigest, PurposeName, QueryName, RequestDigest, ReservationsDigest, UnixTime,
+    ProposalDigest, PurposeName, QueryName, RequestDigest, ReservationsDigest, TokenDigest,
+    UnixTime,
 };
 use incamera_wire::v1::{LogEntry, LogProof, Loss};
 use incamera_wire::{Format, encode};
@@ -26,6 +27,8 @@ pub struct GrantRecord<'a> {
     pub envelope: EnvelopeDigest,
     /// Who asks.
     pub analyst: &'a AnalystRef,
+    /// The token whose key signed the request, where the analyst's own did not.
+    pub token: Option<TokenDigest>,
     /// The approved query.
     pub query: &'a QueryName,
     /// What has the query, where the agreement has it not.
@@ -283,6 +286,10 @@ fn entry(held: &Held, record: &GrantRecord<'_>, loss: PrivacyLoss, now: UnixTime
         simulated: record.simulated,
         proposal: record
             .proposal
+            .map(|digest| digest.as_bytes().to_vec())
+            .unwrap_or_default(),
+        token: record
+            .token
             .map(|digest| digest.as_bytes().to_vec())
             .unwrap_or_default(),
         ..LogEntry::default()

@@ -19,6 +19,7 @@ use incamera_types::{AgreementDigest, Digest as _, RequestDigest, UnixTime};
 use incamera_wire::decode;
 use incamera_wire::v1::{RequestEnvelope, Signed};
 use tonic::{Request, Response, Status};
+use tracing::field::display;
 
 use crate::agreements::now;
 use crate::service::{State, blocking};
@@ -149,7 +150,8 @@ fn reserve(state: &State, message: ReserveRequest, now: UnixTime) -> Result<Rese
         openable.reserve(&mut books, now, &mut rand::rng())
     })();
     let reserved = reserved.map_err(|refusal: Refusal| refused(&refusal))?;
-    tracing::info!(request = %reserved.request(), repeat = reserved.repeat(), "reserved");
+    let token = reserved.token().map(display);
+    tracing::info!(request = %reserved.request(), repeat = reserved.repeat(), token, "reserved");
     Ok(reserved)
 }
 
@@ -188,7 +190,8 @@ fn commit(
         .commit(&agreement, &message.reservations, &mut books, now)
         .and_then(|committed| committed.grant(&state.service, &mut rand::rng()));
     let grant = granted.map_err(|refusal| refused(&refusal))?;
-    tracing::info!(request = %digest, "granted");
+    let token = promise.token().map(display);
+    tracing::info!(request = %digest, token, "granted");
     Ok(grant)
 }
 

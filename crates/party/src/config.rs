@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use incamera_keys::PublicKey;
 use incamera_net::config::{self, ConfigError};
 use incamera_seal::SealLimits;
-use incamera_types::{AnalystRef, Budget, PartyName, QueryName};
+use incamera_types::{AnalystRef, Budget, PartyName, QueryName, TokenDigest};
 use serde::Deserialize;
 
 use crate::keys::KeyPaths;
@@ -68,6 +68,12 @@ pub struct PartyConfig {
     /// Analysts whom the owner does not permit, whatever the agreement says.
     #[serde(default)]
     pub refused_analysts: BTreeSet<AnalystRef>,
+    /// Whether analysts may ask by tokens, and not with their own keys alone.
+    #[serde(default = "yes")]
+    pub tokens: bool,
+    /// Tokens that the owner does not permit, by their digests.
+    #[serde(default)]
+    pub refused_tokens: BTreeSet<TokenDigest>,
     /// Grants to simulated TEEs where the agreement accepts them: protects nothing.
     #[cfg(feature = "simulated")]
     #[serde(default)]
@@ -133,6 +139,10 @@ impl Default for LedgerPath {
 
 fn agreements() -> PathBuf {
     "agreements".into()
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl PartyConfig {

@@ -173,6 +173,8 @@ fn rules(config: &PartyConfig) -> OwnRules {
         paused: config.paused,
         refused_queries: config.refused_queries.clone(),
         refused_analysts: config.refused_analysts.clone(),
+        refuse_tokens: !config.tokens,
+        refused_tokens: config.refused_tokens.clone(),
         ..OwnRules::default()
     }
 }

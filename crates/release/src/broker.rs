@@ -13,7 +13,7 @@ use incamera_seal::{
 use incamera_types::limits::MAX_MANIFEST_BYTES;
 use incamera_types::{
     AnalystRef, DatasetName, DatasetSpec, Digest as _, ManifestDigest, PartyName, PrivacyLoss,
-    ProposalDigest, QueryName, RequestDigest, RoomKeyDigest, UnixTime,
+    ProposalDigest, QueryName, RequestDigest, RoomKeyDigest, TokenDigest, UnixTime,
 };
 use incamera_wire::v1::{BoundEvidence, Reservation, Signed};
 use incamera_wire::{Format, decode};
@@ -50,6 +50,10 @@ pub struct OwnRules {
     pub refused_queries: BTreeSet<QueryName>,
     /// Analysts whom the owner does not permit.
     pub refused_analysts: BTreeSet<AnalystRef>,
+    /// What a token's key signed is not granted, whoever signed the token.
+    pub refuse_tokens: bool,
+    /// Tokens that the owner does not permit.
+    pub refused_tokens: BTreeSet<TokenDigest>,
     /// Proposals that the owner has approved and not taken back, as it knows itself: an approval
     /// that a request brings along stays with whoever once had it.
     pub approved: BTreeSet<ProposalDigest>,
@@ -68,11 +72,20 @@ impl OwnRules {
         {
             return Err(Refusal::NotPermitted);
         }
+        self.permit_token(request.token())?;
         let proposal = request.request().proposal();
         if proposal.is_some_and(|proposal| !self.approved.contains(&proposal)) {
             return Err(Refusal::NotApproved);
         }
         Ok(())
+    }
+
+    fn permit_token(&self, token: Option<TokenDigest>) -> Result<(), Refusal> {
+        match token {
+            Some(_) if self.refuse_tokens => Err(Refusal::NoTokens),
+            Some(token) if self.refused_tokens.contains(&token) => Err(Refusal::RefusedToken),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -320,7 +333,7 @@ impl Attested {
     ///
     /// # Errors
     /// [`Refusal::Paused`], [`Refusal::Simulated`], [`Refusal::NotPermitted`],
-    /// [`Refusal::NotApproved`].
+    /// [`Refusal::NoTokens`], [`Refusal::RefusedToken`], [`Refusal::NotApproved`].
     pub fn permitted(self, rules: &OwnRules) -> Result<Permitted, Refusal> {
         rules.permit(&self.current.request, self.workload.simulated())?;
         Ok(Permitted(self))
@@ -369,7 +382,8 @@ impl Openable {
             manifests: &current.manifests(),
             reads: &request.manifests_read(),
             cost: request.agreement().cost(request.query()),
-            expires: now.plus(RESERVATION_S),
+            // So that no owner commits just before the request is over for another.
+            expires: now.plus(RESERVATION_S).min(request.expires()),
         };
         let ceilings = ceilings(request, &current.owner, broker.population);
         let seed_key = broker.ring.seed_key();
@@ -450,6 +464,11 @@ impl Reserved {
     #[must_use]
     pub fn repeat(&self) -> bool {
         self.held.repeat()
+    }
+    /// The token whose key signed the request, if the analyst's own did not.
+    #[must_use]
+    pub fn token(&self) -> Option<TokenDigest> {
+        self.verified().token()
     }
 
     pub(crate) fn verified(&self) -> &VerifiedRequest {

@@ -99,6 +99,7 @@ impl Reserved {
             commitments: all.commitments_digest(),
             envelope: request.envelope(),
             analyst: request.analyst(),
+            token: request.token(),
             query: request.request().query(),
             proposal: request.request().proposal(),
             purpose: request.request().purpose(),

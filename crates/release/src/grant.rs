@@ -227,6 +227,7 @@ impl SignedGrant {
                 "room key",
             ),
             (entry.analyst == request.analyst().to_string(), "analyst"),
+            (entry.token == named(request.token()), "token"),
             (entry.query == asked.query().as_str(), "query"),
             (entry.proposal == named(asked.proposal()), "proposal"),
             (entry.purpose == asked.purpose().as_str(), "purpose"),

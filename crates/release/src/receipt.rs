@@ -10,7 +10,7 @@ use incamera_seal::SignedManifest;
 use incamera_types::{
     AgreementDigest, AgreementId, AnalystRef, DatasetName, Digest, EvidenceDigest, GrantDigest,
     ManifestDigest, Measurement, PartyName, PrivacyLoss, RequestDigest, ReservationsDigest,
-    SeedCommitment, Transcript, UnixTime,
+    SeedCommitment, TokenDigest, Transcript, UnixTime,
 };
 use incamera_wire::v1::{
     Answer, BoundEvidence, DataVersion, Receipt, ReleaseFile, RoomKeys, Signed,
@@ -187,6 +187,8 @@ pub struct ReceiptReport {
     pub query: Query,
     /// Who asked.
     pub analyst: AnalystRef,
+    /// The token whose key signed the request, if the analyst's own did not.
+    pub token: Option<TokenDigest>,
     /// The reason given.
     pub reason: String,
     /// The data sets read: the version as the room states it, and the manifest's digest, which
@@ -254,6 +256,7 @@ pub fn verify_release(
         agreement: agreement.digest,
         request_digest: request.digest(),
         analyst: request.analyst().clone(),
+        token: request.token(),
         reason: request.reason().to_owned(),
         data: check_data(&receipt, &request)?,
         request: request.request().clone(),

@@ -104,6 +104,16 @@ pub enum Refusal {
     /// The owner's own rules say no.
     #[error("this party's own rules do not permit this request")]
     NotPermitted,
+    /// The owner permits no question by a token.
+    #[error(
+        "this party takes no questions by tokens: the analyst asks with the own key (`incamera query run`)"
+    )]
+    NoTokens,
+    /// The owner does not permit this token.
+    #[error(
+        "this party does not permit this token: the analyst asks with the own key, or makes another token"
+    )]
+    RefusedToken,
     /// The owner has not approved the proposal, or has taken its approval back.
     #[error(
         "this party has not approved this proposal, or has taken its approval back: only its own people can approve it"
@@ -144,6 +154,8 @@ impl Refusal {
             | Self::Paused
             | Self::Simulated
             | Self::NotPermitted
+            | Self::NoTokens
+            | Self::RefusedToken
             | Self::NotApproved
             | Self::OtherAgreement
             | Self::NoKey(

@@ -8,7 +8,9 @@
 //! # What it can and cannot
 //! Whoever has the text of a token can ask these queries in the analyst's name until its end,
 //! and read the answers; nothing else: each question still takes every owner's rules, budget
-//! and log. It cannot make another token. `refused_analysts` of an owner ends it at once.
+//! and log, whose entries name the token ([`Token::digest`]). It cannot make another token. An
+//! owner that refuses the token, all tokens or the analyst ends it at once
+//! ([`OwnRules`](crate::OwnRules)).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,7 +20,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use incamera_agreement::Agreement;
 use incamera_keys::{PublicKey, SignedError, SigningKey, open_signed, peek_signed, sign_message};
 use incamera_types::limits::MAX_REQUEST_BYTES;
-use incamera_types::{AnalystRef, Digest as _, QueryName, UnixTime};
+use incamera_types::{AnalystRef, Digest as _, QueryName, TokenDigest, Transcript, UnixTime};
 use incamera_wire::v1::{Signed, TokenFile};
 use incamera_wire::{Format, FormatError, decode, encode, v1 as wire};
 use rand_core::CryptoRng;
@@ -107,6 +109,13 @@ pub(crate) struct Claims {
     pub(crate) queries: BTreeSet<QueryName>,
     pub(crate) reason: String,
     pub(crate) expires: UnixTime,
+}
+
+/// What names a token among all: over its body, which holds a nonce.
+pub(crate) fn digest(signed: &Signed) -> TokenDigest {
+    Transcript::new(Format::QueryToken.as_str())
+        .field(&signed.body)
+        .finish()
 }
 
 impl Token {
@@ -201,6 +210,11 @@ impl Token {
         Ok(())
     }
 
+    /// What names it in the owners' logs and rules.
+    #[must_use]
+    pub fn digest(&self) -> TokenDigest {
+        digest(&self.signed)
+    }
     /// Whose it says it is.
     #[must_use]
     pub fn analyst(&self) -> &AnalystRef {
@@ -233,10 +247,10 @@ impl Claims {
     fn read(message: &wire::Token) -> Result<Self, TokenError> {
         let field = |field| FormatError::Field { field };
         let query = |name: &String| name.parse::<QueryName>().map_err(|_| field("queries"));
-        let nonce = message.nonce.len() == NONCE_BYTES;
-        if !nonce || check_reason(&message.reason).is_err() {
+        if message.nonce.len() != NONCE_BYTES {
             return Err(field("nonce").into());
         }
+        check_reason(&message.reason).map_err(|_| field("reason"))?;
         Ok(Self {
             analyst: message.analyst.parse().map_err(|_| field("analyst"))?,
             key: PublicKey::from_bytes(&message.key).map_err(|_| field("key"))?,

@@ -7,14 +7,14 @@ use incamera_keys::{PublicKey, ReceivePublicKey, SignedError, open_signed, peek_
 use incamera_types::limits::MAX_REQUEST_BYTES;
 use incamera_types::{
     AnalystRef, ColumnName, DatasetName, EnvelopeDigest, ManifestDigest, PartyName, RequestDigest,
-    Transcript, UnixTime,
+    TokenDigest, Transcript, UnixTime,
 };
 use incamera_wire::Format;
 use incamera_wire::v1::{RequestEnvelope, Signed};
 
-use crate::proposed;
 use crate::request::{MAX_LIFETIME_S, NONCE_BYTES, Request, RequestError, check_reason};
 use crate::token::{Claims, TokenError};
+use crate::{proposed, token};
 
 /// Why a signed request is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +73,7 @@ pub struct VerifiedRequest {
     analyst: AnalystRef,
     reason: String,
     expires: UnixTime,
-    by_token: bool,
+    token: Option<TokenDigest>,
     reply_key: Option<ReceivePublicKey>,
     signed: Signed,
 }
@@ -87,7 +87,7 @@ pub fn verify_request(
     agreement: &ActiveAgreement,
     now: UnixTime,
 ) -> Result<VerifiedRequest, RequestRefusal> {
-    let (analyst, envelope, token) = open(signed, agreement, now)?;
+    let (analyst, envelope, claims) = open(signed, agreement, now)?;
     check_reason(&envelope.reason)?;
     if envelope.nonce.len() != NONCE_BYTES {
         return Err(RequestError::Field { field: "nonce" }.into());
@@ -113,18 +113,20 @@ pub fn verify_request(
             .get(request.query())
             .ok_or(RequestError::UnknownQuery)?,
     };
-    if token.is_some() && proposed.is_some() {
+    if claims.is_some() && proposed.is_some() {
         return Err(TokenError::Proposed.into());
     }
     if !query.analysts.contains(&analyst) {
         return Err(RequestRefusal::NotAllowed);
     }
-    if let Some(token) = &token
-        && !token.queries.contains(&query.name)
+    if let Some(claims) = &claims
+        && !claims.queries.contains(&query.name)
     {
         let query = query.name.clone();
         return Err(TokenError::Query { query }.into());
     }
+    // What a token's key signs ends with the token, whatever it says of itself.
+    let end = claims.as_ref().map_or(expires, |claims| claims.expires);
     Ok(VerifiedRequest {
         agreement: agreement.clone(),
         digest: request.digest(),
@@ -133,8 +135,8 @@ pub fn verify_request(
         proposed,
         analyst,
         reason: envelope.reason,
-        expires,
-        by_token: token.is_some(),
+        expires: expires.min(end),
+        token: envelope.token.as_ref().map(token::digest),
         reply_key: reply_key(&envelope.reply_key)?,
         signed: signed.clone(),
     })
@@ -228,10 +230,10 @@ impl VerifiedRequest {
     pub fn expires(&self) -> UnixTime {
         self.expires
     }
-    /// Whether a token's key signed it, and not the analyst's own.
+    /// The token whose key signed it, if the analyst's own did not.
     #[must_use]
-    pub fn by_token(&self) -> bool {
-        self.by_token
+    pub fn token(&self) -> Option<TokenDigest> {
+        self.token
     }
     /// What the analyst's answer is sealed to, if the request says so.
     #[must_use]

@@ -134,7 +134,7 @@ pub(crate) async fn run_for_bearer(
 ) -> Result<ReleaseFile, Problem> {
     let request = verified(state, signed)?;
     let party = &request.analyst().party;
-    if !request.by_token() || !request.query().receivers.contains(party) {
+    if request.token().is_none() || !request.query().receivers.contains(party) {
         return Err(not_a_receiver());
     }
     answer_to(state, &request, events).await

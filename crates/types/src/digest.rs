@@ -103,6 +103,8 @@ digests! {
     ProposalDigest;
     /// Digest of one signed request, its nonce and end included.
     EnvelopeDigest;
+    /// Digest of a token, as its analyst signed it (its body).
+    TokenDigest;
     /// Digest of a data set's signed manifest (its body).
     ManifestDigest;
     /// SHA-256 of a sealed part, as it lies on disk.

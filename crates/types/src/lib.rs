@@ -19,7 +19,7 @@ pub use digest::{
     AgreementDigest, AgreementId, CommitmentsDigest, Digest, DigestError, EnvelopeDigest,
     EvidenceDigest, GrantDigest, KeyCommitment, ManifestDigest, Measurement, PartDigest,
     ProposalDigest, ReceiveKeyDigest, RequestDigest, ReservationsDigest, RoomKeyDigest,
-    SeedCommitment, Transcript,
+    SeedCommitment, TokenDigest, Transcript,
 };
 pub use names::{
     AnalystName, AnalystRef, ColumnName, DatasetName, IdKind, NameError, ParamName, PartyName,

@@ -184,6 +184,7 @@ impl Fixture {
             envelope: d::<EnvelopeDigest>(self.envelope.unwrap_or(100 + self.commits)),
             analyst: &analyst,
             query: &query,
+            token: None,
             proposal: self.proposal,
             purpose: &purpose,
             reason: "quarterly report",

@@ -46,7 +46,7 @@ fn each_grant_is_logged_repeats_included() {
         assert_eq!(entry.room_key_digest, vec![20; 32]);
         assert_eq!(entry.commitments_digest, vec![80; 32]);
         assert_eq!(entry.charge.unwrap().rho, charged.loss().rho.units());
-        assert!(entry.simulated);
+        assert!(entry.simulated && entry.token.is_empty());
     }
     assert_eq!(owner.spent(), rho(300));
     assert_eq!(owner.ledger.log_size(&d(1)).unwrap(), 5);

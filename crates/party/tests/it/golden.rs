@@ -29,6 +29,29 @@ fn the_configuration_of_version_1_is_read() {
     assert!(!config.paused);
     assert!(config.refused_queries.contains("lift"));
     assert_eq!(config.refused_analysts.len(), 1);
+    assert!(config.tokens && config.refused_tokens.is_empty());
+}
+
+/// What came later, and may be missing.
+#[test]
+fn owners_may_refuse_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(golden("party-1.toml")).unwrap();
+    let with = |lines: &str| {
+        let path = folder.path().join("party.toml");
+        let text = text.replacen("paused = false", lines, 1);
+        fs::write(&path, text).unwrap();
+        PartyConfig::load(&path)
+    };
+    assert!(!with("tokens = false").unwrap().tokens);
+    let digest = "7f".repeat(32);
+    let one = with(&format!("refused_tokens = [\"{digest}\"]")).unwrap();
+    let refused: Vec<String> = one.refused_tokens.iter().map(ToString::to_string).collect();
+    assert_eq!(refused, [digest]);
+    assert!(matches!(
+        with("refused_tokens = [\"query.token\"]"),
+        Err(ConfigError::Invalid { .. })
+    ));
 }
 
 #[test]

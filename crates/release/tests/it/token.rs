@@ -6,17 +6,20 @@ use std::path::Path;
 
 use incamera_keys::{SigningKey, sign_message};
 use incamera_release::{
-    MAX_TOKEN_S, Record, RequestRefusal, Token, TokenError, TokenTerms, VerifiedRequest, issue,
-    verify_release, verify_request,
+    MAX_TOKEN_S, MIN_LEFT_S, OwnRules, Record, Refusal, RefusalKind, RequestRefusal,
+    ReservationsError, Token, TokenError, TokenTerms, VerifiedRequest, issue, verify_release,
+    verify_request,
 };
-use incamera_types::{AnalystRef, QueryName, UnixTime};
-use incamera_wire::v1::{Answer, RequestEnvelope, Signed, Token as Message, TokenFile};
-use incamera_wire::{Format, decode, encode};
+use incamera_types::{AnalystRef, Digest as _, PrivacyLoss, QueryName, TokenDigest, UnixTime};
+use incamera_wire::v1::{
+    Answer, Grant, LogEntry, RequestEnvelope, Signed, Token as Message, TokenFile,
+};
+use incamera_wire::{Format, FormatError, decode, encode};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 
-use crate::world::{NOW, World, name};
+use crate::world::{CUSTOMERS, MAILING, NOW, PURCHASES, Session, TEMPLATE, World, name};
 
 const SOON: u64 = 600;
 
@@ -79,14 +82,112 @@ fn a_token_asks_in_its_analysts_name() {
     let request = asked(&mut world, &token).unwrap();
     assert_eq!(request.analyst(), &world.analyst);
     assert_eq!(request.reason(), "a dashboard");
-    assert!(request.by_token());
+    assert_eq!(request.token(), Some(token.digest()));
     let plain = world.request();
     let plain = world.sign(&plain);
-    assert!(
-        !verify_request(&plain, &world.active(), NOW)
-            .unwrap()
-            .by_token()
-    );
+    let plain = verify_request(&plain, &world.active(), NOW).unwrap();
+    assert_eq!(plain.token(), None);
+}
+
+/// The secret key inside.
+fn inner(token: &Token) -> SigningKey {
+    let text = BASE64.decode(token.to_text().as_bytes()).unwrap();
+    let file: TokenFile = decode(&text, text.len()).unwrap();
+    SigningKey::from_seed(file.secret.as_slice().try_into().unwrap())
+}
+
+fn granted(world: &mut World, token: &Token) -> Session {
+    let request = asked(world, token).unwrap();
+    let session = world.session_of(request);
+    world.grant(session)
+}
+
+fn entry(grant: &Signed) -> LogEntry {
+    let grant: Grant = decode(&grant.body, 1 << 20).unwrap();
+    decode(&grant.log.unwrap().entry, 1 << 20).unwrap()
+}
+
+/// An owner can tell: its log names the token, and nothing where the analyst signed.
+#[test]
+fn i4_log_and_receipt_name_the_token() {
+    let mut world = World::new();
+    let token = made(&mut world, &queries(&["lift"]), NOW.plus(SOON));
+    let session = granted(&mut world, &token);
+    for grant in &session.grants {
+        assert_eq!(entry(grant).token, token.digest().as_bytes());
+    }
+    for grant in &world.granted().grants {
+        assert!(entry(grant).token.is_empty());
+    }
+    let other = made(&mut world, &queries(&["lift"]), NOW.plus(SOON));
+    assert_ne!(other.digest(), token.digest());
+}
+
+/// An entry that keeps quiet about the token, or names one where the analyst signed, is not the
+/// request's: the room opens no grant with it.
+#[test]
+fn i4_a_log_entry_of_another_token_opens_nothing() {
+    let said = |by_token: bool, says: Vec<u8>| {
+        let mut world = World::new();
+        let token = made(&mut world, &queries(&["lift"]), NOW.plus(SOON));
+        let mut session = match by_token {
+            true => granted(&mut world, &token),
+            false => world.granted(),
+        };
+        let mut grant: Grant = decode(&session.grants[1].body, 1 << 20).unwrap();
+        let log = grant.log.as_mut().unwrap();
+        let mut entry: LogEntry = decode(&log.entry, 1 << 20).unwrap();
+        entry.token = says;
+        log.entry = encode(&entry);
+        let shop = &world.owners["shop"].signer;
+        session.grants[1] = sign_message(shop, Format::Grant, &grant).unwrap();
+        world.open(session).unwrap_err().fault().to_string()
+    };
+    for (by_token, says) in [(true, vec![]), (true, vec![7; 32]), (false, vec![7; 32])] {
+        let fault = said(by_token, says);
+        assert!(fault.contains("the log entry has another token"), "{fault}");
+    }
+}
+
+/// Owners refuse all tokens, or one, in both rounds; what analysts sign themselves goes on.
+#[test]
+fn i4_an_owners_rules_refuse_tokens() {
+    let one: fn(TokenDigest) -> OwnRules = |token| OwnRules {
+        refused_tokens: BTreeSet::from([token]),
+        ..OwnRules::default()
+    };
+    let all: fn(TokenDigest) -> OwnRules = |_| OwnRules {
+        refuse_tokens: true,
+        ..OwnRules::default()
+    };
+    let (own, another) = ("takes no questions by tokens", "does not permit this token");
+    for (rules, words) in [(all, own), (one, another)] {
+        let mut world = World::new();
+        let token = made(&mut world, &queries(&["lift"]), NOW.plus(SOON));
+        let second = made(&mut world, &queries(&["lift"]), NOW.plus(SOON));
+        let rules = OwnRules {
+            insecure_accept_simulated: true,
+            ..rules(token.digest())
+        };
+        let refused = |refusal: Refusal| {
+            assert_eq!(refusal.kind(), RefusalKind::Policy);
+            assert!(refusal.to_string().contains(words), "{refusal}");
+        };
+        let request = asked(&mut world, &token).unwrap();
+        let mut session = world.session_of(request.clone());
+        world.reserve_all(&mut session);
+        world.owner("shop").rules = rules;
+        refused(world.commit(&session, "shop").unwrap_err());
+        let mut session = world.session_of(request);
+        refused(world.reserve(&mut session, "shop").unwrap_err());
+        assert_eq!(world.spent("shop"), PrivacyLoss::default());
+        let request = asked(&mut world, &second).unwrap();
+        let mut session = world.session_of(request);
+        let by_another = world.reserve(&mut session, "shop");
+        assert_eq!(by_another.is_ok(), words == another);
+        world.granted();
+        assert_ne!(world.spent("shop"), PrivacyLoss::default());
+    }
 }
 
 /// Owners grant on it, and the receipt holds.
@@ -114,6 +215,42 @@ fn i10_a_receipt_shows_a_tokens_request() {
     let release = issue(&record, &answer, &key, &mut world.rng).unwrap();
     let report = verify_release(&release, &world.agreement).unwrap();
     assert_eq!(report.request_digest, request.digest());
+    assert_eq!(report.token, Some(token.digest()));
+}
+
+/// Whoever has the secret key may sign for longer: it ends with the token all the same.
+#[test]
+fn i4_a_request_ends_with_its_token() {
+    let mut world = World::new();
+    let end = NOW.plus(SOON / 2);
+    let token = made(&mut world, &queries(&["lift"]), end);
+    let good = signed(&mut world, &token);
+    let mut envelope: RequestEnvelope = decode(&good.body, 1 << 20).unwrap();
+    assert_eq!(envelope.expires, end.0);
+    envelope.expires = NOW.plus(SOON).0;
+    let longer = sign_message(&inner(&token), Format::Request, &envelope).unwrap();
+    let request = verify_request(&longer, &world.active(), NOW).unwrap();
+    assert_eq!(request.expires(), end);
+}
+
+/// No owner charges what may be over before another has: a reservation ends with its request.
+#[test]
+fn i5_nobody_commits_to_a_request_that_is_nearly_over() {
+    let mut world = World::new();
+    let commit = |world: &mut World, left_s| {
+        let token = made(world, &queries(&["lift"]), NOW.plus(left_s));
+        let request = asked(world, &token).unwrap();
+        let mut session = world.session_of(request);
+        world.reserve_all(&mut session);
+        world.commit(&session, "shop")
+    };
+    let refusal = commit(&mut world, MIN_LEFT_S - 1).unwrap_err();
+    assert!(matches!(
+        refusal,
+        Refusal::Reservations(ReservationsError::EndsSoon { .. })
+    ));
+    assert_eq!(world.spent("shop"), PrivacyLoss::default());
+    commit(&mut world, MIN_LEFT_S).unwrap();
 }
 
 #[test]
@@ -165,10 +302,7 @@ fn i4_a_token_is_its_analysts_own() {
     ));
     // A token makes no token.
     let token = made(&mut world, &lift, end);
-    let text = BASE64.decode(token.to_text().as_bytes()).unwrap();
-    let file: TokenFile = decode(&text, text.len()).unwrap();
-    let inner = SigningKey::from_seed(file.secret.as_slice().try_into().unwrap());
-    let grandchild = made_by(&mut world, &inner, &ana, &lift, end);
+    let grandchild = made_by(&mut world, &inner(&token), &ana, &lift, end);
     assert!(matches!(
         refused(&mut world, &grandchild),
         TokenError::Signed(_)
@@ -181,9 +315,7 @@ fn i4_a_token_stands_for_its_analyst_alone() {
     let mut world = World::new();
     let token = made(&mut world, &queries(&["lift"]), NOW.plus(SOON));
     let good = signed(&mut world, &token);
-    let text = BASE64.decode(token.to_text().as_bytes()).unwrap();
-    let file: TokenFile = decode(&text, text.len()).unwrap();
-    let inner = SigningKey::from_seed(file.secret.as_slice().try_into().unwrap());
+    let inner = inner(&token);
     let resigned = |change: fn(&mut RequestEnvelope)| {
         let mut envelope: RequestEnvelope = decode(&good.body, 1 << 20).unwrap();
         change(&mut envelope);
@@ -198,6 +330,50 @@ fn i4_a_token_stands_for_its_analyst_alone() {
     ));
     let without = check(&resigned(|envelope| envelope.token = None));
     assert!(matches!(without, Err(RequestRefusal::Signed(_))));
+}
+
+/// Also where two analysts have one key.
+#[test]
+fn i4_a_token_names_its_analyst() {
+    let mut world = World::agreed(&TEMPLATE.replace("{sam}", "{ana}"));
+    for (dataset, rows) in [
+        ("customers", CUSTOMERS),
+        ("purchases", PURCHASES),
+        ("mailing", MAILING),
+    ] {
+        world.seal(dataset, rows);
+    }
+    let token = made(&mut world, &queries(&["buyers"]), NOW.plus(SOON));
+    let good = signed(&mut world, &token);
+    let mut envelope: RequestEnvelope = decode(&good.body, 1 << 20).unwrap();
+    envelope.analyst = "shop/sam".into();
+    let other = sign_message(&inner(&token), Format::Request, &envelope).unwrap();
+    let refusal = verify_request(&other, &world.active(), NOW).unwrap_err();
+    assert_eq!(refusal, RequestRefusal::Token(TokenError::OtherAnalyst));
+}
+
+/// What is wrong with a token is said of the right field.
+#[test]
+fn malformed_tokens_say_which_field() {
+    let mut world = World::new();
+    let token = made(&mut world, &queries(&["lift"]), NOW.plus(SOON));
+    let text = BASE64.decode(token.to_text().as_bytes()).unwrap();
+    let file: TokenFile = decode(&text, text.len()).unwrap();
+    let body: Message = decode(&file.token.clone().unwrap().body, 1 << 20).unwrap();
+    let changes: [(&str, fn(&mut Message)); 4] = [
+        ("nonce", |token| token.nonce.clear()),
+        ("reason", |token| token.reason = "a\nb".into()),
+        ("queries", |token| token.queries.push("a b".into())),
+        ("analyst", |token| token.analyst = "ana".into()),
+    ];
+    for (field, change) in changes {
+        let (mut file, mut body) = (file.clone(), body.clone());
+        change(&mut body);
+        let key = &world.analysts[&world.analyst];
+        file.token = Some(sign_message(key, Format::QueryToken, &body).unwrap());
+        let error = Token::from_text(&BASE64.encode(encode(&file))).unwrap_err();
+        assert_eq!(error, TokenError::Format(FormatError::Field { field }));
+    }
 }
 
 #[test]

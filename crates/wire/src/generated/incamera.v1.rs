@@ -501,6 +501,9 @@ pub struct LogEntry {
     /// of a grant: digest of the proposal that has the query; empty: the agreement has it
     #[prost(bytes = "vec", tag = "20")]
     pub proposal: ::prost::alloc::vec::Vec<u8>,
+    /// of a grant: digest of the token whose key signed the request; empty: the analyst's own did
+    #[prost(bytes = "vec", tag = "21")]
+    pub token: ::prost::alloc::vec::Vec<u8>,
 }
 /// Noisy values. Numbers are integers in units of 10^-scale.
 #[derive(Clone, PartialEq, ::prost::Message)]
