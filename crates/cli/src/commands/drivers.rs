@@ -14,6 +14,9 @@ use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::write_private;
 use crate::printer::Printer;
 
+/// The longest token that drivers can send: of 16 KiB of headers that servers read, half.
+const MOST_TEXT: usize = 8 << 10;
+
 /// Attests the room and writes its certificate.
 pub fn trust(arguments: &EvidenceTrust, printer: &Printer) -> Done {
     let agreement = room_client::signed_agreement(&arguments.agreement)?;
@@ -29,6 +32,10 @@ pub fn trust(arguments: &EvidenceTrust, printer: &Printer) -> Done {
          its certificate, good until the room starts anew: {path}",
         url = agreement.agreement().room.url
     );
+    let text = match simulated {
+        true => format!("{text}\nSIMULATED TEE: nothing proves what runs on the room's machine"),
+        false => text,
+    };
     let document = json!({
         "certificate": arguments.out, "measurement": measurement.to_string(),
         "url": agreement.agreement().room.url.as_str(), "simulated": simulated,
@@ -52,18 +59,28 @@ pub fn token(arguments: &QueryToken, printer: &Printer) -> Done {
     };
     let token = Token::new(terms, &says, &key, &mut rand::rng()).or_fail("no token was made")?;
     let path = arguments.out.display();
-    write_private(&arguments.out, &token.to_text())?;
+    let bearer = token.to_text();
+    if bearer.len() > MOST_TEXT {
+        return Err(Failure::usage(
+            "the token is too long for a header: drivers could not send it",
+        )
+        .why(format!("it names {} queries", queries.len()))
+        .hint("name fewer queries, and make a token for each group of them"));
+    }
+    write_private(&arguments.out, &bearer)?;
     let names: Vec<&str> = queries.iter().map(QueryName::as_str).collect();
     let text = format!(
         "a token for {names}, good for {hours} h: {path}\n\
          Whoever has it asks these queries in the name of {analyst}, and each new question is \
-         charged. Keep it as you keep the key.",
+         charged. Keep it as you keep the key.\n\
+         Owners' logs name it, and they can refuse it by its digest: {digest}",
+        digest = token.digest(),
         names = names.join(", "),
         hours = arguments.hours,
         analyst = arguments.analyst
     );
     let document = json!({
-        "token": arguments.out, "queries": names, "analyst": arguments.analyst.to_string(),
+        "token": arguments.out, "token_digest": token.digest(), "queries": names, "analyst": arguments.analyst.to_string(),
         "expires": expires.0, "agreement_digest": terms.digest.to_string(),
         "purposes": purposes(terms, &queries),
     });

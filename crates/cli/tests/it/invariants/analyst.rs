@@ -1,7 +1,7 @@
 //! An analyst's request and a hostile room, built on the libraries and spoken over real
 //! sockets to running services.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use incamera_agreement::SignedAgreement;
@@ -15,7 +15,7 @@ use incamera_net::services::{
 };
 use incamera_net::status::{Problem, ProblemKind};
 use incamera_net::tls::TlsOptions;
-use incamera_release::{Request, room_keys};
+use incamera_release::{Request, Token, TokenTerms, room_keys};
 use incamera_types::{
     AgreementDigest, DatasetName, Digest as _, ManifestDigest, Measurement, Params, RequestDigest,
     UnixTime, Value,
@@ -90,6 +90,18 @@ impl Analyst {
 
     pub fn sign(&self, request: &Request) -> Signed {
         self.sign_as("mailer/ana", request, now().plus(LIFETIME_S), &self.key)
+    }
+
+    /// A token for the lift.
+    pub fn token(&self) -> Token {
+        let (analyst, lift) = ("mailer/ana".parse().unwrap(), "lift".parse().unwrap());
+        let terms = TokenTerms {
+            analyst: &analyst,
+            queries: &BTreeSet::from([lift]),
+            reason: "a test",
+            expires: now().plus(LIFETIME_S),
+        };
+        Token::new(&self.agreement, &terms, &self.key, &mut rand::rng()).unwrap()
     }
 
     pub fn sign_as(

@@ -392,6 +392,23 @@ async fn own_rules(world: &World, room: &HostileRoom<'_>) {
             .await;
         refused(attempt, ProblemKind::Refused, why);
     }
+    let (token, digest) = (room.analyst.token(), request.digest());
+    for (line, why) in [
+        ("tokens = false".to_owned(), "takes no questions by tokens"),
+        (
+            format!("refused_tokens = [\"{}\"]", token.digest()),
+            "does not permit this token",
+        ),
+    ] {
+        std::fs::write(&config, &text).unwrap();
+        world.configure("shop/party.toml", &line);
+        restart_shop(world);
+        let by_token = request.sign_by_token(&token, now().plus(600), &mut rand::rng());
+        let attempt = room.reserve("shop", by_token.unwrap(), digest).await;
+        refused(attempt, ProblemKind::Refused, why);
+        let signed = room.analyst.sign(&request);
+        room.reserve("shop", signed, digest).await.unwrap();
+    }
     std::fs::write(&config, &text).unwrap();
     restart_shop(world);
 }
