@@ -1,15 +1,14 @@
 //! `match run`: this party's side of a matching run.
 
-use std::path::Path;
+mod kept;
+
 use std::time::{Duration, Instant};
 
 use incamera_agreement::{Agreement, MatchingMethod, Reveals, SignedAgreement};
 use incamera_matching::{KNOWN_IDS, MatchError, MatchingSecret, Method, Run, Terms, ids};
 use incamera_net::services::{MeetingFrame, MeetingHello, meeting_frame::Frame};
 use incamera_net::{client, services};
-use incamera_seal::{
-    Crosswalk, CrosswalkScope, MatchingSlot, RingError, Source, SourceError, read_texts,
-};
+use incamera_seal::{MatchingSlot, RingError, Source, SourceError, read_texts};
 use incamera_types::limits::CHUNK_BYTES;
 use incamera_types::{Digest, IdKind, PartyName, Pseudonym};
 use incamera_wire::v1::MatchMessage;
@@ -27,6 +26,8 @@ use crate::args::MatchRun;
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
+use kept::Before;
+pub use kept::crosswalk;
 
 /// Messages to the peer under way.
 const MESSAGES_UNDER_WAY: usize = 4;
@@ -43,34 +44,35 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
     let agreement = room_client::own_agreement(&folder, &file)?;
     let kind = id_kind(arguments, &agreement)?;
     let peer = peer(&agreement, folder.name())?;
+    // Before the ids: whoever is forgotten from here on may still stand in what is read of them.
+    let before = Before::read(&folder, agreement.agreement(), &kind)?;
     let prepared = read_ids(arguments, &folder, agreement.agreement(), &kind, printer)?;
     enough_valid(&prepared, arguments, &kind, printer)?;
-    let scope = CrosswalkScope {
-        agreement_id: agreement.agreement().id,
-        epoch: agreement.agreement().matching.epoch,
-        id_kind: kind.clone(),
-    };
     let pseudonyms = exchange(
         arguments,
         &folder,
         &agreement,
-        &scope,
+        &before,
         &peer,
         prepared.ids.clone(),
         printer,
     )?;
-    let path = folder.crosswalk(&scope.agreement_id, &kind);
+    let path = folder.crosswalk(&agreement.agreement().id, &kind);
     let peer_size = pseudonyms.peer_size;
     let mixed_in = pseudonyms.mixed_in();
-    keep(&path, scope, pseudonyms.rows)?;
+    let forgotten = before.keep(&folder, pseudonyms.rows)?;
     let seconds = start.elapsed().as_secs_f64();
     let text = format!(
-        "matched with `{peer}`: each of your {} distinct ids of kind `{kind}` has a pseudonym ({seconds:.1} s)\n  rows {}, empty {}, invalid {}, duplicates {}\n  `{peer}` sent {peer_size} ids{}; which of them are yours too, neither side learns\n  crosswalk (yours alone): {}",
-        prepared.ids.len(),
+        "matched with `{peer}`: each of your {} distinct ids of kind `{kind}` has a pseudonym ({seconds:.1} s)\n  rows {}, empty {}, invalid {}, duplicates {}{}\n  `{peer}` sent {peer_size} ids{}; which of them are yours too, neither side learns\n  crosswalk (yours alone): {}",
+        prepared.ids.len() - forgotten,
         prepared.rows,
         prepared.empty,
         prepared.invalid,
         prepared.duplicates,
+        match forgotten {
+            0 => String::new(),
+            some => format!(", left out because they were forgotten meanwhile {some}"),
+        },
         match mixed_in {
             0 => String::new(),
             some => format!(", up to {some} of them from its earlier runs"),
@@ -80,7 +82,7 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
     let document = json!({
         "id_kind": kind, "peer": peer, "rows": prepared.rows, "empty": prepared.empty,
         "invalid": prepared.invalid, "duplicates": prepared.duplicates,
-        "distinct": prepared.ids.len(), "peer_ids": peer_size,
+        "distinct": prepared.ids.len(), "forgotten_meanwhile": forgotten, "peer_ids": peer_size,
         "peer_ids_from_earlier_runs_at_most": mixed_in, "seconds": seconds,
         "crosswalk": path,
     });
@@ -231,11 +233,12 @@ fn exchange(
     arguments: &MatchRun,
     folder: &Folder,
     agreement: &SignedAgreement,
-    scope: &CrosswalkScope,
+    before: &Before,
     peer: &PartyName,
     ids: Vec<String>,
     printer: &Printer,
 ) -> Result<Matched, Failure> {
+    let scope = before.scope();
     let slot = MatchingSlot {
         agreement_id: scope.agreement_id,
         epoch: scope.epoch,
@@ -253,10 +256,17 @@ fn exchange(
     let first = secret.runs() == 0;
     allow_run(secret.runs(), limit)?;
     let secret = MatchingSecret::from_key(secret.key().expose());
-    let known = known(folder, scope)?;
     let me = folder.name().clone();
-    let run = Run::new(terms, me, peer.clone(), &secret, ids, &known, &mut rng)
-        .map_err(|error| match_failure(&error))?;
+    let run = Run::new(
+        terms,
+        me,
+        peer.clone(),
+        &secret,
+        ids,
+        before.known(),
+        &mut rng,
+    )
+    .map_err(|error| match_failure(&error))?;
     let bar = printer.progress("matching", None);
     let mut count = || match ring.count_matching_run(&slot, limit) {
         Ok(_) => Ok(()),
@@ -285,90 +295,6 @@ fn no_runs_left(runs: u32, limit: u32) -> Failure {
     Failure::new(Exit::Refused, "no more matching runs are allowed")
         .because(&RingError::NoRunsLeft { runs, limit })
         .hint("agree on a new version with a higher `max_runs`, or start a new epoch")
-}
-
-/// What to do about a crosswalk that cannot be read.
-fn damaged_crosswalk(path: &Path) -> String {
-    format!(
-        "put it back from a backup, or move `{}` away and run `incamera match run` again, on both sides, with all ids: each gets the pseudonym that it had, by the secret in the key ring",
-        path.display()
-    )
-}
-
-/// The crosswalk of the agreement's matching epoch; `what` is said of one that there is not.
-pub fn crosswalk(
-    folder: &Folder,
-    agreement: &Agreement,
-    kind: &IdKind,
-    what: &str,
-) -> Result<Crosswalk, Failure> {
-    let path = folder.crosswalk(&agreement.id, kind);
-    let crosswalk = Crosswalk::read(&path).map_err(|error| {
-        Failure::failed(what)
-            .because(&error)
-            .hint(match path.exists() {
-                true => damaged_crosswalk(&path),
-                false => "run `incamera match run` first: it makes the crosswalk".to_owned(),
-            })
-    })?;
-    let scope = CrosswalkScope {
-        agreement_id: agreement.id,
-        epoch: agreement.matching.epoch,
-        id_kind: kind.clone(),
-    };
-    if crosswalk.scope() == &scope {
-        return Ok(crosswalk);
-    }
-    // Pseudonyms of another epoch join with nobody's, and nothing would say so.
-    let why = match crosswalk.scope() {
-        found if found.agreement_id == scope.agreement_id && found.id_kind == scope.id_kind => {
-            format!(
-                "`{}` is of matching epoch {}, and the agreement is in epoch {}",
-                path.display(),
-                found.epoch,
-                scope.epoch
-            )
-        }
-        _ => format!("`{}` is of something else", path.display()),
-    };
-    Err(Failure::failed(what).why(why).hint(
-        "run `incamera match run` under this version, on both sides, with all ids; then seal every data set again",
-    ))
-}
-
-/// What earlier runs gave: compared with what this one gives.
-fn known(folder: &Folder, scope: &CrosswalkScope) -> Result<Vec<(String, Pseudonym)>, Failure> {
-    let path = folder.crosswalk(&scope.agreement_id, &scope.id_kind);
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let read = Crosswalk::read(&path).or_fail("the crosswalk of the run before was not read");
-    let crosswalk = read.map_err(|failure| failure.hint(damaged_crosswalk(&path)))?;
-    if crosswalk.scope() != scope {
-        return Ok(Vec::new());
-    }
-    Ok(crosswalk
-        .iter()
-        .map(|(id, pseudonym)| (id.to_owned(), pseudonym))
-        .collect())
-}
-
-/// Writes the crosswalk; ids of earlier runs stay in it.
-fn keep(path: &Path, scope: CrosswalkScope, rows: Vec<(String, Pseudonym)>) -> Done {
-    let mut all = Vec::new();
-    if let Ok(before) = Crosswalk::read(path)
-        && before.scope() == &scope
-    {
-        all.extend(
-            before
-                .iter()
-                .map(|(id, pseudonym)| (id.to_owned(), pseudonym)),
-        );
-    }
-    all.extend(rows);
-    Crosswalk::new(scope, all)
-        .write(path)
-        .or_fail("the crosswalk was not written")
 }
 
 fn match_failure(error: &MatchError) -> Failure {

@@ -4,6 +4,7 @@
 mod followers;
 mod killed;
 mod left;
+mod matching;
 mod over;
 mod renamed;
 mod restored;

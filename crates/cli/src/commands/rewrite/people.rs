@@ -60,7 +60,8 @@ impl Ids {
         })
     }
 
-    /// Takes them out of the crosswalk.
+    /// Takes them out of the crosswalk, which nobody else has written since it was read: the
+    /// work's lock is held.
     pub fn leave_crosswalk(&self) -> Done {
         let stay = self
             .crosswalk
