@@ -441,6 +441,7 @@ fn retag(world: &mut World, people: u64) {
         movement: None,
         anew: Anew::Nothing,
         class_people: 1,
+        part_rows: u64::MAX,
         change: Change::Retagged,
         progress: &|_| {},
     };

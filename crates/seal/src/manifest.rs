@@ -9,6 +9,7 @@ mod form;
 pub use change::{Change, Removal};
 pub(crate) use form::last_of;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::path::Path;
@@ -16,7 +17,8 @@ use std::path::Path;
 use arrow::datatypes::SchemaRef;
 use incamera_keys::{PublicKey, SignedError, open_signed, peek_signed};
 use incamera_types::limits::{
-    MAX_KEY_EPOCH, MAX_MANIFEST_BYTES, MAX_PART_BYTES, MAX_PARTITIONS, MAX_PARTS, MAX_VERSION,
+    MAX_COLUMNS, MAX_KEY_EPOCH, MAX_MANIFEST_BYTES, MAX_PART_BYTES, MAX_PARTITIONS, MAX_PARTS,
+    MAX_VERSION,
 };
 use incamera_types::{
     AgreementDigest, AgreementId, ColumnName, ColumnSpec, ColumnType, ConsentClass, DatasetName,
@@ -196,6 +198,9 @@ impl Manifest {
         if message.parts.len() > MAX_PARTS {
             return Err(ManifestError::TooManyParts);
         }
+        if message.columns.len() > MAX_COLUMNS {
+            return Err(malformed("it has more columns than any may have"));
+        }
         let columns = form::columns(&message.columns)?;
         let revoked = form::revoked(message)?;
         let manifest = Self {
@@ -242,10 +247,18 @@ impl Manifest {
         if !self.parts.iter().all(|part| ids.insert(part.file_id)) {
             return Err(malformed("two parts have one file id"));
         }
-        self.parts.iter().try_for_each(|part| self.check_part(part))
+        // Of thousands of parts there are few kinds.
+        let mut plans: BTreeMap<(&ConsentClass, &[ColumnName]), Vec<KeyPlan>> = BTreeMap::new();
+        self.parts.iter().try_for_each(|part| {
+            let plan = match plans.entry((&part.class, &part.absent)) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.key_plan(part)?),
+            };
+            self.check_part(part, plan)
+        })
     }
 
-    fn check_part(&self, part: &Part) -> Result<(), ManifestError> {
+    fn check_part(&self, part: &Part, expected: &[KeyPlan]) -> Result<(), ManifestError> {
         if part.partition >= self.partitions {
             return Err(malformed("a part lies outside the partitions"));
         }
@@ -255,7 +268,6 @@ impl Manifest {
         if !(1..=self.version).contains(&part.version) {
             return Err(malformed("a part is newer than the manifest"));
         }
-        let expected = self.key_plan(part)?;
         let opened = part.keys.iter().filter(|key| !key.wraps.is_empty());
         let found: Vec<KeyPlan> = opened.map(key_plan).collect();
         if expected != found || !self.shut(part) {
@@ -289,9 +301,13 @@ impl Manifest {
         if self.spec.public && part.absent.is_empty() {
             return Ok(Vec::new());
         }
-        plan::part_keys(&self.spec, &part.class, &part.absent)
+        let plan = plan::part_keys(&self.spec, &part.class, &part.absent)
             .filter(|_| !self.spec.public)
-            .ok_or_else(|| malformed("a part lacks columns that no part may lack"))
+            .ok_or_else(|| malformed("a part lacks columns that no part may lack"))?;
+        match plan.is_empty() {
+            true => Err(malformed("nothing opens a part")),
+            false => Ok(plan),
+        }
     }
 
     /// Whether this manifest is of `spec`, as the agreement of this id declares it.

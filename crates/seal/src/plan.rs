@@ -52,6 +52,9 @@ pub(crate) fn part_keys(
     if !lacking.filter(may).map(|column| &column.name).eq(absent) {
         return None;
     }
+    if absent.is_empty() {
+        return Some(class_keys(spec, class));
+    }
     let columns = spec.columns.iter().filter(|column| !lacks(column));
     let had = DatasetSpec {
         columns: columns.cloned().collect(),

@@ -128,6 +128,9 @@ pub struct SealJob<'a> {
     pub progress: &'a mut dyn FnMut(Step),
 }
 
+/// Bytes of columns in memory from which on there is another part.
+pub(crate) const ENOUGH_BYTES: u64 = MAX_PART_BYTES / 2;
+
 /// How far sealing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -416,7 +419,7 @@ fn write_parts(
     };
     let limit = PartLimit {
         rows: job.limits.part_rows.max(1),
-        bytes: MAX_PART_BYTES / 2,
+        bytes: ENOUGH_BYTES,
     };
     let mut units = Units {
         left: rows.units().into_iter(),

@@ -6,6 +6,8 @@ pub const MAX_AGREEMENT_BYTES: usize = 1 << 20;
 pub const MAX_PROPOSAL_BYTES: usize = 128 << 10;
 /// The largest signed manifest (about a million wraps).
 pub const MAX_MANIFEST_BYTES: usize = 256 << 20;
+/// Columns of one data set.
+pub const MAX_COLUMNS: usize = 1_000;
 /// Parts of one sealed data set.
 pub const MAX_PARTS: usize = 65_536;
 /// The largest sealed part.

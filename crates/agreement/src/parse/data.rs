@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use incamera_types::limits::MAX_TEXT_BYTES;
+use incamera_types::limits::{MAX_COLUMNS, MAX_TEXT_BYTES};
 use incamera_types::{
     ColumnName, ColumnSpec, ColumnType, DatasetName, DatasetSpec, Date, Decimal, IdKind, OtherText,
     PartyName, PurposeSet,
@@ -103,7 +103,12 @@ fn shape(table: &Table<'_>, spec: &DatasetSpec) -> bool {
             .filter(move |column| column.ty == ty)
             .count()
     };
-    let problem = if spec.stored_columns().next().is_none() {
+    let problem = if spec.columns.len() > MAX_COLUMNS {
+        Some((
+            format!("data set `{name}` has more than {MAX_COLUMNS} columns"),
+            "leave out what no query needs",
+        ))
+    } else if spec.stored_columns().next().is_none() {
         Some((
             format!("data set `{name}` stores no column"),
             "declare its columns",

@@ -131,3 +131,24 @@ fn large_files_do_not_take_long() {
     }
     assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
 }
+
+/// As many columns as a manifest may have, and no more.
+#[test]
+fn a_data_set_has_a_thousand_columns_at_most() {
+    let head = "[datasets.purchases.columns]\n";
+    assert!(LIFT.contains(head));
+    let with = |more: usize| {
+        let columns =
+            (0..more).map(|at| format!("more_{at} = {{ type = \"int\", purposes = [\"ads\"] }}\n"));
+        let columns = format!("{head}{}", columns.collect::<String>());
+        Agreement::parse(LIFT.replacen(head, &columns, 1).as_bytes())
+    };
+    let own = with(0).unwrap().datasets["purchases"].columns.len();
+    assert!(with(1_000 - own).is_ok());
+    let refused = with(1_001 - own).unwrap_err();
+    let problems: Vec<String> = refused.problems().map(ToString::to_string).collect();
+    assert!(
+        problems.len() == 1 && problems[0].contains("`purchases` has more than 1000 columns"),
+        "{problems:?}"
+    );
+}

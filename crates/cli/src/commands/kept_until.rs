@@ -16,8 +16,7 @@ pub fn enforce(
     ring: &mut KeyRing,
     printer: &Printer,
 ) -> Done {
-    let own = agreement.datasets.values();
-    for spec in own.filter(|spec| &spec.owner == folder.name() && over(spec)) {
+    for spec in not_kept(folder, agreement) {
         let destroyed = destroy_all(ring, &agreement.id, &spec.name)
             .or_fail(format!("the keys of `{}` were not destroyed", spec.name))?;
         if destroyed > 0 {
@@ -28,6 +27,26 @@ pub fn enforce(
         }
     }
     Ok(())
+}
+
+/// Says whose purpose keys [`enforce`] would destroy.
+pub fn foretell(folder: &Folder, agreement: &Agreement, ring: &KeyRing, printer: &Printer) {
+    let has_keys = |spec: &&DatasetSpec| !ring.purpose_slots(&agreement.id, &spec.name).is_empty();
+    for spec in not_kept(folder, agreement).filter(has_keys) {
+        printer.warn(format!(
+            "`{}` is not kept any longer: its purpose keys would be destroyed",
+            spec.name
+        ));
+    }
+}
+
+/// The party's own data sets whose last day is over.
+fn not_kept<'a>(
+    folder: &'a Folder,
+    agreement: &'a Agreement,
+) -> impl Iterator<Item = &'a DatasetSpec> {
+    let own = agreement.datasets.values();
+    own.filter(|spec| &spec.owner == folder.name() && over(spec))
 }
 
 /// Whether the last day of a data set is over.

@@ -72,6 +72,8 @@ struct Work<'a> {
     ring: KeyRing,
     key: SigningKey,
     printer: &'a Printer,
+    /// Whether nothing is done, and no key destroyed either.
+    dry_run: bool,
     _lock: std::fs::File,
 }
 
@@ -82,13 +84,17 @@ impl<'a> Work<'a> {
         let agreement = room_client::own_agreement(&folder, &file)?;
         let lock = folder.sealing_lock(&agreement.agreement().id)?;
         let mut ring = folder.ring()?;
-        kept_until::enforce(&folder, &agreement, &mut ring, printer)?;
+        match options.dry_run {
+            true => kept_until::foretell(&folder, &agreement, &ring, printer),
+            false => kept_until::enforce(&folder, &agreement, &mut ring, printer)?,
+        }
         Ok(Self {
             key: folder.service_key()?,
             folder,
             agreement,
             ring,
             printer,
+            dry_run: options.dry_run,
             _lock: lock,
         })
     }

@@ -13,7 +13,6 @@ mod sealed_again;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use incamera_ledger::Ledger;
 use incamera_seal::{
@@ -457,50 +456,6 @@ fn what_only_the_source_has_is_asked_for() {
     ));
     let told = good(under_second(&world, "shop", &["retag"]));
     assert_eq!(asked(&told, "purchases"), "[]");
-}
-
-/// The service destroys keys of data that are kept no longer when it starts, every command on data
-/// does, and nothing seals such data.
-#[test]
-fn i3_data_kept_no_longer_lose_their_keys() {
-    let world = World::ready();
-    over::no_longer_kept(&world, "customers");
-    let holdings = Holdings(world.root());
-    let id = holdings.agreement().id;
-    let keys = |name: &str| {
-        holdings
-            .ring("shop")
-            .purpose_slots(&id, &name.parse().unwrap())
-            .len()
-    };
-    assert!(keys("customers") > 0 && keys("purchases") > 0);
-    world.stage.stop("shop");
-    world.start_party("shop", &[]);
-    for _ in 0..100 {
-        if keys("customers") == 0 {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    assert_eq!(keys("customers"), 0, "the service destroyed nothing");
-    assert!(keys("purchases") > 0);
-    // Back from a backup of the ring, say.
-    let ads = std::iter::once(purpose("ads")).collect();
-    let customers = "customers".parse().unwrap();
-    let mut ring = holdings.ring("shop");
-    let made = ring.ensure_purpose_keys(&id, &customers, 1, &ads, &mut rand::rng());
-    made.unwrap();
-    assert_eq!(keys("customers"), 1);
-    let told = under_second(&world, "shop", &["retag", "purchases", "--dry-run"]);
-    assert!(
-        told.errors.contains("not kept any longer"),
-        "{}",
-        told.errors
-    );
-    assert_eq!(keys("customers"), 0, "the command destroyed nothing");
-    let source = world.path("data/customers.csv");
-    let sealed = under_second(&world, "shop", &["seal", "customers", "--data", &source]);
-    bad(&sealed, 3, &["2020-02-29", "`keep_until`"]);
 }
 
 #[test]

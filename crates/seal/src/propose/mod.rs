@@ -19,6 +19,7 @@ use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int64Type};
 use csv::ByteRecord;
+use incamera_types::limits::MAX_COLUMNS;
 use incamera_types::{ColumnType, DatasetName, Decimal, IdKind, PurposeSet};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -31,8 +32,6 @@ use seen::Seen;
 const BATCH_ROWS: usize = 8_192;
 /// Rows between two calls of the progress function.
 const PROGRESS_ROWS: u64 = 65_536;
-/// The most columns of a file that anybody would agree on.
-const MAX_COLUMNS: usize = 1_000;
 
 /// Why nothing is proposed. Never holds a value of the file.
 #[derive(Debug, thiserror::Error)]

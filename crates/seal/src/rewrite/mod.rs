@@ -78,6 +78,8 @@ pub struct RewriteJob<'a> {
     /// People that a consent class needs, where rows move or go: those of a smaller one are
     /// written in one with fewer purposes, as when they are sealed. 1 leaves classes as they are.
     pub class_people: u64,
+    /// Rows that move into one class and partition from which on there is another part.
+    pub part_rows: u64,
     /// What makes the version.
     pub change: Change,
     /// Hears how many parts were looked at or written so far.

@@ -18,6 +18,7 @@ use super::{RewriteError, RewriteJob};
 use crate::manifest::Part;
 use crate::plan::KeyPlan;
 use crate::ring::KeyRing;
+use crate::sealing::ENOUGH_BYTES;
 use crate::source::Tags;
 use crate::table;
 use crate::writer::{self, PartError, PartRows, PartScope};
@@ -26,6 +27,22 @@ use crate::writer::{self, PartError, PartRows, PartScope};
 struct Group {
     keys: Vec<KeyPlan>,
     batches: Vec<RecordBatch>,
+}
+
+impl Group {
+    fn new(keys: Vec<KeyPlan>) -> Self {
+        Self {
+            keys,
+            batches: Vec::new(),
+        }
+    }
+
+    /// Whether there are enough rows for a part, by the limits of sealing.
+    fn is_enough(&self, part_rows: u64) -> bool {
+        let rows: usize = self.batches.iter().map(RecordBatch::num_rows).sum();
+        let bytes = self.batches.iter().map(RecordBatch::get_array_memory_size);
+        rows as u64 >= part_rows || bytes.sum::<usize>() as u64 >= ENOUGH_BYTES
+    }
 }
 
 /// Rows that were collected for different purposes are never in one part.
@@ -71,8 +88,8 @@ impl<'a> Writing<'a> {
         self.written
     }
 
-    /// All parts of the new version. Rows that move are held for as long as parts of their
-    /// partition are read.
+    /// All parts of the new version. Rows that move are held until they are enough for a part, or
+    /// all parts of their partition are read.
     pub(super) fn parts(
         &mut self,
         rng: &mut impl CryptoRng,
@@ -99,7 +116,7 @@ impl<'a> Writing<'a> {
                 (self.job.progress)(at);
             }
             if let Some((part, _)) = slice.first() {
-                self.write_moved(part.partition, rng)?;
+                self.write_moved(part.partition, |_, _| true, rng)?;
             }
         }
         Ok(std::mem::take(&mut self.parts))
@@ -143,13 +160,11 @@ impl<'a> Writing<'a> {
                     true => &mut stay,
                     false => &mut self.moved,
                 };
-                let new = || Group {
-                    keys,
-                    batches: Vec::new(),
-                };
-                let key = (shape, tags.clone());
-                groups.entry(key).or_insert_with(new).batches.push(batch);
+                let group = groups.entry((shape, tags.clone()));
+                let group = group.or_insert_with(|| Group::new(keys));
+                group.batches.push(batch);
             }
+            self.write_moved(part.partition, Group::is_enough, rng)?;
         }
         for (key, group) in stay {
             self.write(part.partition, &key, &group, rng)?;
@@ -208,12 +223,18 @@ impl<'a> Writing<'a> {
         Ok(sorted)
     }
 
+    /// Writes those of the rows that moved that `which` picks.
     fn write_moved(
         &mut self,
         partition: u32,
+        which: impl Fn(&Group, u64) -> bool,
         rng: &mut impl CryptoRng,
     ) -> Result<(), RewriteError> {
-        for (key, group) in std::mem::take(&mut self.moved) {
+        let moved = std::mem::take(&mut self.moved).into_iter();
+        let (now, later): (Groups, Groups) =
+            moved.partition(|(_, group)| which(group, self.job.part_rows));
+        self.moved = later;
+        for (key, group) in now {
             self.write(partition, &key, &group, rng)?;
         }
         Ok(())

@@ -66,7 +66,7 @@ type Change = fn(&mut wire::Manifest);
 #[test]
 fn malformed_manifests_are_refused() {
     let world = World::sealed();
-    let changes: [(&str, Change); 24] = [
+    let changes: [(&str, Change); 26] = [
         ("agreement id", |m| m.agreement_id.push(0)),
         ("owner", |m| m.owner = "Shop".to_owned()),
         ("data set", |m| m.dataset = "../etc".to_owned()),
@@ -82,6 +82,18 @@ fn malformed_manifests_are_refused() {
         ("too many partitions", |m| m.partitions = 1 << 20),
         ("partition out of range", |m| m.parts[0].partition = 4),
         ("no columns", |m| m.columns.clear()),
+        ("too many columns", |m| {
+            let one = m.columns[1].clone();
+            m.columns.extend((0..1_000).map(|at| wire::SealedColumn {
+                name: format!("more_{at}"),
+                purposes: Vec::new(),
+                ..one.clone()
+            }));
+        }),
+        ("nothing opens a part", |m| {
+            let part = &mut m.parts[0];
+            (part.class, part.keys) = (Vec::new(), Vec::new());
+        }),
         ("column twice", |m| m.columns.push(m.columns[0].clone())),
         ("unknown type", |m| m.columns[1].r#type = "float".to_owned()),
         ("type that is not stored", |m| {

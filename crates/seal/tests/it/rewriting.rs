@@ -33,6 +33,7 @@ pub struct Want<'a> {
     pub movement: Option<Movement<'a>>,
     pub anew: Anew,
     pub class_people: u64,
+    pub part_rows: u64,
     pub change: Change,
     pub renamed: &'a [(&'a str, &'a str)],
     /// Another register than it had.
@@ -47,6 +48,7 @@ impl Default for Want<'_> {
             movement: None,
             anew: Anew::Nothing,
             class_people: 1,
+            part_rows: u64::MAX,
             change: Change::Retagged,
             renamed: &[],
             register: None,
@@ -74,6 +76,7 @@ fn job<'a>(
         movement: want.movement,
         anew: want.anew,
         class_people: want.class_people,
+        part_rows: want.part_rows,
         change: want.change,
         progress: &|_| {},
     }

@@ -34,8 +34,8 @@ impl Chosen {
 }
 
 impl Work<'_> {
-    /// The data sets meant: those named, or all that are sealed. Their superseded keys are
-    /// destroyed, which a command cut short may have left.
+    /// The data sets meant: those named, or all that are sealed. Unless nothing is to be done,
+    /// their superseded keys are destroyed, which a command cut short may have left.
     pub(super) fn chosen(&mut self, named: &[DatasetName]) -> Result<Chosen, Failure> {
         let mut chosen = Chosen {
             meant: Vec::new(),
@@ -60,7 +60,7 @@ impl Work<'_> {
         if chosen.meant.first().is_some_and(register) {
             self.add_followers(&mut chosen)?;
         }
-        for manifest in chosen.all() {
+        for manifest in chosen.all().filter(|_| !self.dry_run) {
             let destroyed = destroy_superseded(&mut self.ring, manifest);
             destroyed.or_fail(format!(
                 "old keys of `{}` were not destroyed",

@@ -139,9 +139,10 @@ impl Work<'_> {
 impl Left {
     /// Says which data sets are kept no longer.
     pub(super) fn beside(chosen: &Chosen) -> Self {
-        let over = chosen.over.iter().map(|name| {
-            format!("`{name}` is not kept any longer: nothing opens it, and it was left as it is")
-        });
+        let over = chosen
+            .over
+            .iter()
+            .map(|name| format!("`{name}` is not kept any longer, and was left as it is"));
         Self {
             dropped: Vec::new(),
             untouched: over.collect(),

@@ -279,6 +279,7 @@ impl Work<'_> {
             movement,
             anew: task.anew,
             class_people: self.folder.config.sealing.class_people.get(),
+            part_rows: self.folder.config.sealing.part_rows.get(),
             change: task.change,
             progress: &|parts| bar.set_position(parts),
         };

@@ -161,6 +161,7 @@ fn a_version_sealed_meanwhile_is_not_overwritten() {
         movement: None,
         anew: Anew::Nothing,
         class_people: 1,
+        part_rows: u64::MAX,
         change: Change::Retagged,
         progress: &|_| {},
     };

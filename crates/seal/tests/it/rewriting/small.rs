@@ -16,6 +16,10 @@ const LEAST: u64 = 4;
 fn world(partitions: u32, people: &[(&str, usize)]) -> World {
     let mut world = World::new();
     world.partitions = partitions;
+    sealed_in(world, people)
+}
+
+fn sealed_in(mut world: World, people: &[(&str, usize)]) -> World {
     let (mut register, mut rows) = (
         "email,consent\n".to_owned(),
         "email,day,amount,category\n".to_owned(),
@@ -126,6 +130,37 @@ fn i3_rows_that_move_make_no_class_of_few() {
             assert!(!plan.unwrap().changes());
         });
     }
+}
+
+/// However many move, they make parts as sealing does.
+#[test]
+fn rows_that_move_make_parts_of_the_size_of_sealing() {
+    const BOTH: &str = "ads;measurement";
+    let moved = |part_rows| {
+        let mut world = World::new();
+        (world.partitions, world.limits.part_rows) = (1, 4);
+        let mut world = sealed_in(world, &[(BOTH, 14)]);
+        let some: BTreeSet<Pseudonym> = (0..9).map(|at| person(BOTH, at)).collect();
+        let want = Want {
+            part_rows,
+            ..want(&some, &without_ads, 1)
+        };
+        remade(&mut world, "purchases", &want).unwrap();
+        whole(&world, "purchases");
+        let rows = world.read("purchases", "measurement", &["person"]);
+        let rows = rows
+            .into_iter()
+            .map(|(part, batch)| (part.class, batch.num_rows()));
+        let (stay, moved): (Vec<_>, Vec<_>) = rows.partition(|(class, _)| class.len() == 2);
+        let count = |parts: &[(ConsentClass, usize)]| parts.iter().map(|(_, rows)| rows).sum();
+        assert_eq!((count(&stay), count(&moved)), (10usize, 18usize));
+        moved.into_iter().map(|(_, rows)| rows).collect::<Vec<_>>()
+    };
+    assert_eq!(moved(u64::MAX), [18]);
+    let parts = moved(6);
+    assert!(parts.len() > 1, "{parts:?}");
+    // Enough, and what the last part read had beside it.
+    assert!(parts.iter().all(|rows| *rows < 6 + 4), "{parts:?}");
 }
 
 /// With the limit off, the part of one person is what it was: the negative control.
