@@ -21,7 +21,8 @@ use std::fmt;
 
 use incamera_keys::{KeyError, SigningKey, SshSig};
 use incamera_types::{
-    AnalystRef, Budget, DatasetName, Date, PartyName, ProposalDigest, PurposeSet, UnixTime,
+    AnalystRef, Budget, DatasetName, Date, Delta, PartyName, PrivacyLoss, ProposalDigest,
+    PurposeSet, UnixTime,
 };
 
 use crate::AgreementError;
@@ -47,7 +48,8 @@ pub struct Proposals {
     pub purposes: PurposeSet,
     /// The data sets that may be read; all where none is said.
     pub datasets: Option<BTreeSet<DatasetName>>,
-    /// The most that one run may cost each owner read.
+    /// The most that one run may cost each owner read, in epsilon, in delta and in the rho that
+    /// both together are charged as.
     pub budget: Budget,
     /// The least `min_people`.
     pub min_people: u64,
@@ -86,10 +88,28 @@ impl Proposals {
                 query.delta
             ));
         }
-        (query.min_people < self.min_people).then(|| {
+        let few = (query.min_people < self.min_people).then(|| {
             format!(
                 "it shows groups from {} people on, and may from {} on",
                 query.min_people, self.min_people
+            )
+        });
+        few.or_else(|| self.dearer(query))
+    }
+
+    /// Epsilon and delta, each within its bound, do not bound what budgets pay: the same epsilon
+    /// without delta is charged many times the rho.
+    fn dearer(&self, query: &Query) -> Option<String> {
+        let Budget { epsilon, delta } = self.budget;
+        let rho = incamera_dp::rho_of(epsilon, delta, Delta::ZERO).unwrap_or_default();
+        let most = PrivacyLoss {
+            rho,
+            delta0: incamera_dp::for_thresholds(delta),
+        };
+        (!query.loss.within(&most)).then(|| {
+            format!(
+                "at epsilon {} and delta {} a run is charged rho {}, and may be charged rho {rho}, which is epsilon {epsilon} and delta {delta}",
+                query.epsilon, query.delta, query.loss.rho
             )
         })
     }

@@ -236,6 +236,7 @@ fn i4_ceilings_hold() {
         assert!(said.contains(what), "{said}");
     }
     assert!(edited("epsilon = 0.5", "epsilon = 0.1").is_ok());
+    assert!(edited("delta = 1e-8", "delta = 1e-9").is_ok());
     assert!(edited("min_people = 50", "min_people = 51").is_ok());
     let late = parse(PROPOSALS).propose(DRAFT, &ana(), day("2027-02-01"));
     assert!(
@@ -268,6 +269,41 @@ fn i4_ceilings_hold() {
             .unwrap_err();
         assert!(error.to_string().contains(what), "{error}");
     }
+}
+
+/// Epsilon without delta is a stronger promise and costs budgets more: it is the cost that a
+/// ceiling bounds.
+#[test]
+fn i4_a_ceiling_is_one_of_cost() {
+    let loss = |proposal: &Proposal| proposal.agreement().cost(proposal.query());
+    let most = loss(&good());
+    let Err(ProposalError::Beyond { what }) = edited("delta = 1e-8", "delta = 0") else {
+        panic!("nothing is dearer than the ceiling")
+    };
+    let said = "at epsilon 0.5 and delta 0 a run is charged rho 0.125, and may be charged rho ";
+    assert!(what.starts_with(&format!("{said}{}", most.rho)), "{what}");
+    // Where rho is the same, delta may be 0: epsilon² / 2 = rho.
+    let pure = |epsilon: &str| {
+        let draft = DRAFT.replacen("delta = 1e-8", "delta = 0", 1);
+        made(&draft.replacen("epsilon = 0.5", &format!("epsilon = {epsilon}"), 1))
+    };
+    assert!(loss(&pure("0.0956").unwrap()).within(&most));
+    assert!(matches!(pure("0.0957"), Err(ProposalError::Beyond { .. })));
+    // A ceiling without delta bounds epsilon alone.
+    let open =
+        parse(&PROPOSALS.replacen("epsilon = 0.5\ndelta = 1e-8", "epsilon = 0.5\ndelta = 0", 1));
+    let draft = DRAFT.replacen("delta = 1e-8", "delta = 0", 1);
+    assert!(open.propose(&draft, &ana(), day("2027-01-31")).is_ok());
+}
+
+/// What is set aside for thresholds makes no query dearer than its ceiling.
+#[test]
+fn i4_a_ceiling_lets_groups_be_discovered() {
+    let draft = DRAFT.replacen("[\"mailed\", \"not mailed\"]", "\"discovered\"", 1);
+    assert_ne!(draft, DRAFT);
+    let proposal = made(&draft).unwrap();
+    let loss = proposal.agreement().cost(proposal.query());
+    assert_ne!(loss.delta0, incamera_types::Delta::ZERO);
 }
 
 #[test]
