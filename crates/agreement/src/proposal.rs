@@ -455,6 +455,11 @@ impl ApprovedProposal {
     pub fn approvals(&self) -> &BTreeMap<PartyName, SshSig> {
         &self.approvals
     }
+    /// The first second after its last day: what asks it is good until then at most.
+    #[must_use]
+    pub fn ends(&self) -> UnixTime {
+        self.proposal.expires.end().plus(1)
+    }
     /// The query, as good as one of the agreement's.
     #[must_use]
     pub fn query(&self) -> &Query {

@@ -125,8 +125,10 @@ pub fn verify_request(
         let query = query.name.clone();
         return Err(TokenError::Query { query }.into());
     }
-    // What a token's key signs ends with the token, whatever it says of itself.
-    let end = claims.as_ref().map_or(expires, |claims| claims.expires);
+    // Whatever the envelope says: what hangs on a token or on a proposal ends with it.
+    let token_ends = claims.as_ref().map(|claims| claims.expires);
+    let proposal_ends = proposed.as_ref().map(|proposed| proposed.ends());
+    let ends = [token_ends, proposal_ends].into_iter().flatten();
     Ok(VerifiedRequest {
         agreement: agreement.clone(),
         digest: request.digest(),
@@ -135,7 +137,7 @@ pub fn verify_request(
         proposed,
         analyst,
         reason: envelope.reason,
-        expires: expires.min(end),
+        expires: ends.fold(expires, UnixTime::min),
         token: envelope.token.as_ref().map(token::digest),
         reply_key: reply_key(&envelope.reply_key)?,
         signed: signed.clone(),

@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use incamera_agreement::{ApprovedProposal, Proposal, ProposalError, approve, propose};
 use incamera_keys::{SigningKey, SshSig, sign_message};
 use incamera_release::{
-    Record, Refusal, RefusalKind, Request, RequestError, RequestRefusal, Token, TokenError,
-    TokenTerms, VerifiedRequest, issue, verify_release, verify_request,
+    MIN_LEFT_S, RESERVATION_S, Record, Refusal, RefusalKind, Request, RequestError, RequestRefusal,
+    ReservationsError, Token, TokenError, TokenTerms, VerifiedRequest, issue, verify_release,
+    verify_request,
 };
 use incamera_types::{Date, Digest as _, PartyName, UnixTime};
 use incamera_wire::v1::{Answer, LogEntry, RequestEnvelope, Signed};
 use incamera_wire::{Format, decode, encode};
 
-use crate::world::{NOW, TEMPLATE, World, measurement, name, params};
+use crate::world::{NOW, Session, TEMPLATE, World, measurement, name, params};
 
 const SECTION: &str = r#"
 [proposals]
@@ -324,6 +325,75 @@ fn i4_a_proposal_ends_with_its_day_and_with_its_agreement() {
     let other = crate::world::signed(&text, &world.signs);
     let refusal = verify_request(&signed, &other.at(NOW).unwrap(), NOW).unwrap_err();
     assert_eq!(refusal, ProposalError::OtherAgreement.into());
+}
+
+/// Reserved everywhere this long before the last day ends, by a request that says it is good for
+/// an hour more.
+fn reserved_before_its_end(left_s: u64) -> (World, Session, UnixTime) {
+    let mut world = world();
+    let proposal = proposal(&world);
+    at_home(&mut world, &proposal);
+    let over = proposal.expires().end().plus(1);
+    world.now = UnixTime(over.0 - left_s);
+    world.expires = over.plus(3600);
+    let signed = asked(&mut world);
+    let request = verify_request(&signed, &world.active(), world.now).unwrap();
+    let mut session = world.session_of(request);
+    world.reserve_all(&mut session);
+    (world, session, over)
+}
+
+/// A last day that ends between the rounds counts: no receipt of such a run would hold.
+#[test]
+fn i4_a_proposal_that_ends_between_the_rounds_is_refused() {
+    let (mut world, session, over) = reserved_before_its_end(RESERVATION_S / 2);
+    world.now = over;
+    let refusal = world.commit(&session, "shop").unwrap_err();
+    let late = RequestRefusal::Expired { late_s: 0 };
+    assert!(
+        matches!(&refusal, Refusal::Request(found) if *found == late),
+        "{refusal:?}"
+    );
+    assert_eq!(world.spent("shop"), Default::default());
+}
+
+/// Nor does one owner charge what another may be too late for; what is granted in time is an
+/// answer whose receipt holds.
+#[test]
+fn i5_nobody_commits_to_a_proposal_that_is_nearly_over() {
+    let (mut world, session, over) = reserved_before_its_end(RESERVATION_S / 2);
+    world.now = UnixTime(over.0 - MIN_LEFT_S + 1);
+    let refusal = world.commit(&session, "shop").unwrap_err();
+    let soon = ReservationsError::EndsSoon {
+        owner: name("mailer"),
+    };
+    assert!(
+        matches!(&refusal, Refusal::Reservations(found) if *found == soon),
+        "{refusal:?}"
+    );
+    assert_eq!(world.spent("shop"), Default::default());
+
+    let (mut world, mut session, over) = reserved_before_its_end(RESERVATION_S / 2);
+    world.now = UnixTime(over.0 - MIN_LEFT_S);
+    for party in ["mailer", "shop"] {
+        let grant = world.commit(&session, party).unwrap();
+        session.grants.push(grant);
+    }
+    let (request, evidence) = (session.request.clone(), session.evidence.clone());
+    let opened = world.open(session).unwrap();
+    let record = Record {
+        request: &request,
+        grants: &opened,
+        manifests: &world.manifests,
+        evidence: &evidence,
+    };
+    let answer = Answer {
+        query: "mailed".into(),
+        simulated: true,
+        ..Answer::default()
+    };
+    let file = issue(&record, &answer, &world.receipt_key, &mut world.rng).unwrap();
+    assert!(verify_release(&file, &world.agreement).is_ok());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use incamera_keys::{SigningKey, sign_message};
 use incamera_release::{
-    MAX_TOKEN_S, MIN_LEFT_S, OwnRules, Record, Refusal, RefusalKind, RequestRefusal,
+    MAX_TOKEN_S, MIN_LEFT_S, OwnRules, RESERVATION_S, Record, Refusal, RefusalKind, RequestRefusal,
     ReservationsError, Token, TokenError, TokenTerms, VerifiedRequest, issue, verify_release,
     verify_request,
 };
@@ -231,6 +231,27 @@ fn i4_a_request_ends_with_its_token() {
     let longer = sign_message(&inner(&token), Format::Request, &envelope).unwrap();
     let request = verify_request(&longer, &world.active(), NOW).unwrap();
     assert_eq!(request.expires(), end);
+}
+
+/// A token that ends between the rounds charges nothing, though the envelope is good for longer.
+#[test]
+fn i4_a_token_that_ends_between_the_rounds_is_refused() {
+    let mut world = World::new();
+    let end = NOW.plus(RESERVATION_S / 2);
+    let token = made(&mut world, &queries(&["lift"]), end);
+    let mut envelope: RequestEnvelope = decode(&signed(&mut world, &token).body, 1 << 20).unwrap();
+    envelope.expires = NOW.plus(SOON).0;
+    let longer = sign_message(&inner(&token), Format::Request, &envelope).unwrap();
+    let request = verify_request(&longer, &world.active(), NOW).unwrap();
+    let mut session = world.session_of(request);
+    world.reserve_all(&mut session);
+    let refusal = world.commit_at(&session, "shop", end).unwrap_err();
+    let late = RequestRefusal::Expired { late_s: 0 };
+    assert!(
+        matches!(&refusal, Refusal::Request(found) if *found == late),
+        "{refusal:?}"
+    );
+    assert_eq!(world.spent("shop"), PrivacyLoss::default());
 }
 
 /// No owner charges what may be over before another has: a reservation ends with its request.

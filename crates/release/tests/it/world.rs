@@ -86,6 +86,8 @@ pub struct World {
     pub expires: UnixTime,
     /// When data sets are sealed.
     pub sealing: UnixTime,
+    /// What all clocks say.
+    pub now: UnixTime,
 }
 
 /// One room working on one request.
@@ -158,11 +160,12 @@ impl World {
             analyst: name("mailer/ana"),
             expires: NOW.plus(3600),
             sealing: NOW,
+            now: NOW,
         }
     }
 
     pub fn active(&self) -> ActiveAgreement {
-        self.agreement.at(NOW).unwrap()
+        self.agreement.at(self.now).unwrap()
     }
 
     pub fn owner(&mut self, party: &str) -> &mut Owner {
@@ -271,7 +274,7 @@ impl World {
     pub fn verified(&mut self) -> VerifiedRequest {
         let request = self.request();
         let signed = self.sign(&request);
-        verify_request(&signed, &self.active(), NOW).unwrap()
+        verify_request(&signed, &self.active(), self.now).unwrap()
     }
 
     /// A room that starts on the request, with a key of its own.
@@ -298,11 +301,12 @@ impl World {
     /// Step 0 and the evidence for it.
     pub fn evidence(&mut self, session: &Session, party: &str) -> BoundEvidence {
         let (mut rng, request) = (self.rng.clone(), session.request.digest());
-        let challenge = self.owner(party).challenges.issue(NOW, &mut rng);
+        let now = self.now;
+        let challenge = self.owner(party).challenges.issue(now, &mut rng);
         self.rng = rng;
         let agreement = self.agreement.digest;
         let binding = Binding::for_request(challenge, session.keys.clone(), agreement, request);
-        binding.with(collect(session.measurement, &binding, NOW).unwrap())
+        binding.with(collect(session.measurement, &binding, now).unwrap())
     }
 
     /// Steps 1 to 6 at one owner.
@@ -312,7 +316,7 @@ impl World {
         party: &str,
         evidence: &BoundEvidence,
     ) -> Result<Reserved, Refusal> {
-        self.reserve_at(session, party, evidence, NOW)
+        self.reserve_at(session, party, evidence, self.now)
     }
 
     /// The same, with the data looked at (step 2) at another time.
@@ -325,14 +329,14 @@ impl World {
     ) -> Result<Reserved, Refusal> {
         let active = self.active();
         let owner = self.owners.get_mut(party).unwrap();
-        let fresh = owner.challenges.take(&evidence.challenge, NOW);
+        let fresh = owner.challenges.take(&evidence.challenge, self.now);
         let fresh = fresh.ok_or(Refusal::Challenge)?;
-        let request = verify_request(session.request.signed(), &active, NOW)?;
+        let request = verify_request(session.request.signed(), &active, self.now)?;
         CurrentData::check(request, &owner.ledger, looked)?
-            .attested(fresh, evidence, NOW)?
+            .attested(fresh, evidence, self.now)?
             .permitted(&owner.rules)?
             .openable(&owner.ring)?
-            .reserve(&mut owner.broker(), NOW, &mut self.rng)
+            .reserve(&mut owner.broker(), self.now, &mut self.rng)
     }
 
     pub fn reserve(&mut self, session: &mut Session, party: &str) -> Result<(), Refusal> {
@@ -369,7 +373,7 @@ impl World {
     }
 
     pub fn commit(&mut self, session: &Session, party: &str) -> Result<Signed, Refusal> {
-        self.commit_at(session, party, NOW)
+        self.commit_at(session, party, self.now)
     }
 
     /// Both rounds at every owner read.
@@ -389,7 +393,7 @@ impl World {
     }
 
     pub fn open(&self, session: Session) -> Result<OpenedGrants, GrantsError> {
-        self.open_at(session, NOW)
+        self.open_at(session, self.now)
     }
 
     pub fn open_at(&self, session: Session, now: UnixTime) -> Result<OpenedGrants, GrantsError> {
