@@ -7,7 +7,7 @@ use crate::model::{Agreement, Query};
 
 /// A delta from here on is doubtful, however few the people are.
 const MUCH_DELTA: f64 = 1e-3;
-/// An epsilon of one run above this is doubtful: the odds shift by a factor of 55.
+/// An epsilon of one run above this is doubtful: odds shift by a factor of more than 50.
 const MUCH_A_RUN: f64 = 4.0;
 /// An epsilon of a budget above this is doubtful: the odds shift by a factor of millions.
 const MUCH_IN_ALL: f64 = 16.0;
@@ -35,18 +35,8 @@ pub fn doubts(agreement: &Agreement) -> Vec<String> {
 /// What in a query protects people less than it looks, in words.
 #[must_use]
 pub fn doubts_of(agreement: &Agreement, query: &Query) -> Vec<String> {
-    let Query {
-        epsilon,
-        delta,
-        min_people,
-        name,
-        ..
-    } = query;
-    let budget = Budget {
-        epsilon: *epsilon,
-        delta: *delta,
-    };
-    of_run(agreement, &format!("the query {name}"), budget, *min_people)
+    let whose = format!("the query {}", query.name);
+    of_run(agreement, &whose, query.budget(), query.min_people)
 }
 
 fn of_proposals(agreement: &Agreement, ceilings: &Proposals) -> Vec<String> {

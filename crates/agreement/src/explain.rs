@@ -2,8 +2,11 @@
 //! each layer protects, what risk remains.
 
 use incamera_attest::TeeKind;
-use incamera_dp::interval::thousands;
-use incamera_types::{ColumnSpec, ColumnType, DatasetSpec, OtherText, PurposeSet};
+use incamera_dp::interval::{shown_factor, thousands};
+use incamera_dp::{loss_of, odds_factor};
+use incamera_types::{
+    Budget, ColumnSpec, ColumnType, DatasetSpec, Delta, OtherText, PrivacyLoss, PurposeSet,
+};
 
 use crate::Agreement;
 use crate::model::{
@@ -374,6 +377,7 @@ fn proposals(page: &mut Page, agreement: &Agreement) {
     page.heading("What may be asked besides: proposals");
     page.text("An analyst may propose a further question. It runs once every owner whose data it reads has approved that very text with its signing key; the other parties are not asked. An owner can take its approval back at any time.");
     page.point(format_args!("proposed by {}", and(&ceilings.analysts)));
+    page.point("asked and received by whomever the proposal names, analysts and parties of this agreement: who approves it reads whom");
     page.point(format_args!("for {}", and(ceilings.purposes.iter())));
     match &ceilings.datasets {
         Some(datasets) => page.point(format_args!(
@@ -383,10 +387,10 @@ fn proposals(page: &mut Page, agreement: &Agreement) {
         None => page.point("reads columns of any data set that are for that purpose"),
     }
     page.point(format_args!(
-        "a run costs each owner read at most epsilon {}, delta {}: it shifts the odds by a factor of {} at most; budgets are the same as for all questions",
+        "a run costs each owner read at most epsilon {}, delta {}: it {}; budgets are the same as for all questions",
         ceilings.budget.epsilon,
         ceilings.budget.delta,
-        factor(ceilings.budget.epsilon.to_f64())
+        shifts(&loss_of(&ceilings.budget), &ceilings.budget)
     ));
     page.point(format_args!(
         "a row with fewer than {} people, by the noisy count, is withheld: no proposal shows more",
@@ -398,24 +402,24 @@ fn proposals(page: &mut Page, agreement: &Agreement) {
     ));
 }
 
-/// Epsilon in words.
+/// What a run costs, in words.
 fn cost(query: &Query) -> String {
     format!(
-        "epsilon {}, delta {}. In words: whatever anybody believes about one person, the answer shifts the odds of it by a factor of {} at most, save with a probability of {}",
+        "epsilon {}, delta {}. In words: whatever anybody believes about one person, the answer {}",
         query.epsilon,
         query.delta,
-        factor(query.epsilon.to_f64()),
-        query.delta,
+        shifts(&query.loss, &query.budget()),
     )
 }
 
-/// `e^epsilon` as people say it.
-pub(crate) fn factor(epsilon: f64) -> String {
-    match epsilon.exp() {
-        factor if factor < 10.0 => format!("{factor:.2}"),
-        factor if factor < 1e6 => format!("{factor:.0}"),
-        factor => format!("{factor:.0e}"),
-    }
+/// What a loss does to a guess about one person, in words.
+pub(crate) fn shifts(loss: &PrivacyLoss, budget: &Budget) -> String {
+    let factor = shown_factor(odds_factor(loss, budget));
+    let save = match budget.delta == Delta::ZERO {
+        true => String::new(),
+        false => format!(", save with a probability of {}", budget.delta),
+    };
+    format!("shifts the odds by a factor of {factor} at most{save}")
 }
 
 fn room(page: &mut Page, agreement: &Agreement) {

@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use incamera_types::printable;
+
 /// The width of a line, in characters.
 const WIDTH: usize = 78;
 
@@ -37,7 +39,8 @@ impl Page {
     /// A line that is not wrapped (SQL), indented.
     pub(crate) fn verbatim(&mut self, line: &str) {
         self.0.push_str("      ");
-        self.0.push_str(line.trim_end());
+        let line = line.trim_end().replace('\t', "    ");
+        self.0.push_str(&printable(&line));
         self.0.push('\n');
     }
 
@@ -55,7 +58,7 @@ impl Page {
             if !empty {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&printable(word));
             empty = false;
         }
         self.0.push_str(line.trim_end());

@@ -3,7 +3,7 @@
 
 use incamera_types::{Date, Epsilon, PartyName, PrivacyLoss, UnixTime};
 
-use crate::explain::factor;
+use crate::explain::shifts;
 use crate::model::{Agreement, Ceiling, Query};
 use crate::page::{Page, and};
 use crate::signatures::SignaturesError;
@@ -177,10 +177,10 @@ fn ceiling_of(
     let left = spent.and_then(|spent| left(agreement, owner, spent, own_left));
     let budget = ceiling.budget;
     page.point(format_args!(
-        "{owner}: epsilon {}, delta {}, never renewed. The worst case for one person, if all of it is used: the odds shift by a factor of {}",
+        "{owner}: epsilon {}, delta {}, never renewed. The worst case for one person: all of it, if it is used, {}",
         budget.epsilon,
         budget.delta,
-        factor(budget.epsilon.to_f64())
+        shifts(&ceiling.loss, &budget)
     ));
     if let Some(spent) = spent {
         page.sub_point(format_args!(
@@ -200,9 +200,9 @@ fn ceiling_of(
             None => format!("ask {owner} how many are left"),
         };
         page.sub_point(format_args!(
-            "room for {all} runs of {} in all, {left}; a single run shifts the odds by a factor of {} at most",
+            "room for {all} runs of {} in all, {left}; a single run {}",
             query.name,
-            factor(query.epsilon.to_f64())
+            shifts(&query.loss, &query.budget())
         ));
     }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use incamera_net::disk_full;
+use incamera_types::visible;
 
 use crate::printer::Printer;
 
@@ -148,7 +149,7 @@ impl Failure {
             });
             printer.result("", "incamera-failure/1", &document);
         } else {
-            let _ = write!(std::io::stderr().lock(), "{self}");
+            let _ = write!(std::io::stderr().lock(), "{}", visible(&self.to_string()));
         }
         self.exit.into()
     }

@@ -6,6 +6,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use incamera_types::visible;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -44,7 +45,7 @@ impl Printer {
     /// Shows the result: `text` for people, `document` (with its format) for programs.
     pub fn result<T: Serialize>(&self, text: impl AsRef<str>, format: &str, document: &T) {
         match self.style {
-            Style::Text => self.line(text.as_ref()),
+            Style::Text => self.line(&visible(text.as_ref())),
             Style::Json => self.document(format, document),
         }
     }
@@ -93,13 +94,14 @@ impl Printer {
     /// A note beside the result.
     pub fn note(&self, text: impl AsRef<str>) {
         if !self.quiet {
-            let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
+            let _ = writeln!(std::io::stderr().lock(), "{}", visible(text.as_ref()));
         }
     }
 
     /// Something that people must not overlook, `--quiet` or not.
     pub fn warn(&self, text: impl AsRef<str>) {
-        let _ = writeln!(std::io::stderr().lock(), "warning: {}", text.as_ref());
+        let text = visible(text.as_ref());
+        let _ = writeln!(std::io::stderr().lock(), "warning: {text}");
     }
 
     /// Progress on long work: a bar on a terminal, elsewhere a line every ten seconds.

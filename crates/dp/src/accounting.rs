@@ -144,6 +144,24 @@ pub fn for_thresholds(delta: Delta) -> Delta {
     Delta::from_units(delta.units() / 100)
 }
 
+/// By what factor the odds of a guess about one person grow at most, save with a probability
+/// of the budget's delta: what `loss`, which is charged for the budget, promises.
+///
+/// A loss of rho-zCDP is above `rho + 2 sqrt(rho ln(1/d))` with probability `d` at most (Bun
+/// and Steinke 2016), and thresholds fail with probability `delta0`. `e^epsilon` is a little
+/// less and no such bound: (epsilon, delta) says nothing of how often the loss is above
+/// epsilon. Where no delta is left beside the thresholds' (of a pure epsilon, of none), the
+/// factor is `e^epsilon`, always.
+#[must_use]
+pub fn odds_factor(loss: &PrivacyLoss, budget: &Budget) -> f64 {
+    let left = budget.delta.checked_sub(loss.delta0).unwrap_or(Delta::ZERO);
+    if left == Delta::ZERO {
+        return budget.epsilon.to_f64().exp();
+    }
+    let rho = loss.rho.to_f64();
+    (rho + 2.0 * (rho * (1.0 / left.to_f64()).ln()).sqrt()).exp()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

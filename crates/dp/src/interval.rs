@@ -126,6 +126,16 @@ pub fn digits(half_width: f64) -> i32 {
     kept - magnitude as i32
 }
 
+/// A factor that bounds something, rounded up: a bound that is rounded down is none.
+#[must_use]
+pub fn shown_factor(factor: f64) -> String {
+    match factor {
+        small if small < 10.0 => shown((small * 100.0).ceil() / 100.0, 2),
+        some if some < 1e6 => shown(some.ceil(), 0),
+        large => format!("{large:.0e}"),
+    }
+}
+
 /// `value` rounded to `digits` after the point, negative ones included, thousands in groups.
 #[must_use]
 pub fn shown(value: f64, digits: i32) -> String {

@@ -27,7 +27,7 @@ pub mod quantile;
 pub mod sampler;
 pub mod stream;
 
-pub use accounting::{epsilon_of, for_thresholds, loss_of, rho_of};
+pub use accounting::{epsilon_of, for_thresholds, loss_of, odds_factor, rho_of};
 pub use arithmetic::Ratio;
 pub use calibration::{Calibration, Sensitivity, split};
 pub use interval::{Interval, half_width_95};

@@ -2,17 +2,14 @@
 //!
 //! # Claim
 //! Every number is a bound that holds whatever the data are and whatever else somebody knows.
-//! With rho of zero-concentrated privacy the loss is above `rho + 2 sqrt(rho ln(1/d))` with
-//! probability `d` at most (Bun and Steinke 2016), so odds grow by no more than the power of e
-//! of that, save with probability delta. That is a little more than e^epsilon: the textbook's
-//! (epsilon, delta) says nothing of how often the loss is above epsilon. Where delta is zero,
-//! e^epsilon holds always.
+//! By what odds grow is [`odds_factor`], a little more than e^epsilon.
 
 use std::fmt;
 
 use incamera_agreement::Agreement;
-use incamera_dp::interval::shown;
-use incamera_types::{Delta, Epsilon, PartyName, Rho};
+use incamera_dp::interval::{shown, shown_factor};
+use incamera_dp::odds_factor;
+use incamera_types::{Budget, Delta, Epsilon, PartyName, PrivacyLoss, printable};
 use serde::Serialize;
 
 use crate::check::CheckedQuery;
@@ -81,20 +78,13 @@ pub struct AllRuns {
 }
 
 impl Odds {
-    /// Of a loss of `rho`, at most one in 1/`but` times above.
-    fn of(rho: Rho, epsilon: Epsilon, delta: Delta, thresholds: Delta) -> Self {
-        let left = delta.checked_sub(thresholds).unwrap_or(Delta::ZERO);
-        let loss = match left == Delta::ZERO {
-            true => epsilon.to_f64(),
-            false => {
-                let rho = rho.to_f64();
-                rho + 2.0 * (rho * (1.0 / left.to_f64()).ln()).sqrt()
-            }
-        };
-        let after = |prior: f64| 100.0 / (1.0 + (1.0 - prior) / prior * (-loss).exp());
+    /// Of what is charged for a budget.
+    fn of(loss: &PrivacyLoss, budget: &Budget) -> Self {
+        let factor = odds_factor(loss, budget);
+        let after = |prior: f64| 100.0 / (1.0 + (1.0 - prior) / prior / factor);
         Self {
-            factor: loss.exp(),
-            but: delta,
+            factor,
+            but: budget.delta,
             from_1_percent: after(0.01),
             from_50_percent: after(0.5),
         }
@@ -115,11 +105,11 @@ impl CheckedQuery {
             epsilon: query.epsilon,
             delta: query.delta,
             accounted: self.accounted(),
-            one_run: Odds::of(self.loss.rho, query.epsilon, query.delta, self.loss.delta0),
+            one_run: Odds::of(&self.loss, &query.budget()),
             all_runs: all_runs(self, agreement),
             runs: self.explain(agreement).runs,
             one_person: self.made.iter().filter_map(|m| moved(m, self)).collect(),
-            groups: groups(self),
+            groups: groups(self).iter().map(|said| printable(said)).collect(),
             besides: besides(self),
         }
     }
@@ -128,14 +118,12 @@ impl CheckedQuery {
 fn all_runs(checked: &CheckedQuery, agreement: &Agreement) -> Vec<AllRuns> {
     let owners = agreement.owners_read(&checked.query).into_iter();
     let all = |owner: PartyName| {
-        let (loss, budget) = (agreement.ceiling(&owner)?, agreement.budgets.get(&owner)?);
-        let (epsilon, delta) = (budget.budget.epsilon, budget.budget.delta);
-        let odds = Odds::of(loss.rho, epsilon, delta, loss.delta0);
+        let (loss, ceiling) = (agreement.ceiling(&owner)?, agreement.budgets.get(&owner)?);
         Some(AllRuns {
             owner,
-            epsilon,
-            delta,
-            odds,
+            epsilon: ceiling.budget.epsilon,
+            delta: ceiling.budget.delta,
+            odds: Odds::of(&loss, &ceiling.budget),
         })
     };
     owners.filter_map(all).collect()
@@ -235,7 +223,7 @@ impl fmt::Display for Odds {
         write!(
             f,
             "odds about one person grow by a factor of {} at most: what was 1 % likely becomes {} %, what was 50 % likely {} %",
-            factor(self.factor),
+            shown_factor(self.factor),
             percent(self.from_1_percent),
             percent(self.from_50_percent)
         )?;
@@ -246,16 +234,7 @@ impl fmt::Display for Odds {
     }
 }
 
-/// Rounded up: a bound that is rounded down is none.
-fn factor(factor: f64) -> String {
-    match factor {
-        small if small < 10.0 => shown((small * 100.0).ceil() / 100.0, 2),
-        some if some < 1e6 => shown(some.ceil(), 0),
-        large => format!("{large:.0e}"),
-    }
-}
-
-/// Rounded up too, and never to certainty, which no bound is.
+/// Rounded up, as a bound is, and never to certainty, which no bound is.
 fn percent(percent: f64) -> String {
     match percent {
         sure if sure > 99.9 => "almost 100".to_owned(),

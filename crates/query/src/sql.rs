@@ -115,6 +115,14 @@ fn short(sql: &str) -> Result<(), Refusal> {
         );
         refusal.at_line(error.location.line, error.location.column)
     })?;
+    if tokens.iter().any(is_other_literal) {
+        return Err(Refusal::new(
+            RefusalKind::Syntax,
+            "a literal with escapes or a prefix",
+            "people approve what they read, and it holds something else",
+            "write it between plain quotation marks: '...'",
+        ));
+    }
     if nesting(&tokens) > MAX_NESTING {
         let what =
             format!("an expression with more than {MAX_NESTING} operators, keywords and brackets");
@@ -124,6 +132,30 @@ fn short(sql: &str) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// Whether a token is a text that is not between plain quotation marks: what it holds is not
+/// what people read.
+fn is_other_literal(token: &Token) -> bool {
+    matches!(
+        token,
+        Token::EscapedStringLiteral(_)
+            | Token::UnicodeStringLiteral(_)
+            | Token::NationalStringLiteral(_)
+            | Token::QuoteDelimitedStringLiteral(_)
+            | Token::NationalQuoteDelimitedStringLiteral(_)
+            | Token::DollarQuotedString(_)
+            | Token::TripleSingleQuotedString(_)
+            | Token::TripleDoubleQuotedString(_)
+            | Token::SingleQuotedByteStringLiteral(_)
+            | Token::DoubleQuotedByteStringLiteral(_)
+            | Token::TripleSingleQuotedByteStringLiteral(_)
+            | Token::TripleDoubleQuotedByteStringLiteral(_)
+            | Token::SingleQuotedRawStringLiteral(_)
+            | Token::DoubleQuotedRawStringLiteral(_)
+            | Token::TripleSingleQuotedRawStringLiteral(_)
+            | Token::TripleDoubleQuotedRawStringLiteral(_)
+    )
 }
 
 /// How deep expressions can nest, at most: what stands between two commas or clauses,

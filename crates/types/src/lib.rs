@@ -11,6 +11,7 @@ mod privacy;
 mod pseudonym;
 mod purpose;
 mod schema;
+mod shown;
 mod time;
 mod value;
 mod zone;
@@ -31,6 +32,7 @@ pub use purpose::{ConsentClass, PurposeSet};
 pub use schema::{
     ColumnRef, ColumnSpec, ColumnType, DatasetSpec, MAX_PRECISION, OtherText, TypeError,
 };
+pub use shown::{is_deceptive, is_foul, printable, visible};
 pub use time::{Date, Moment, MomentError, TimeError, UnixTime};
 pub use value::{Decimal, ParamType, Params, Value, ValueError};
 pub use zone::{ZoneError, ZoneName};

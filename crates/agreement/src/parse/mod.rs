@@ -21,9 +21,10 @@ use std::collections::BTreeMap;
 use incamera_types::limits::MAX_AGREEMENT_BYTES;
 use incamera_types::{
     AgreementDigest, AgreementId, DatasetName, DatasetSpec, Date, IdKind, PartyName, PurposeName,
-    PurposeSet,
+    PurposeSet, is_deceptive, is_foul,
 };
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use crate::error::{Problems, Span};
 use crate::model::{Agreement, Party, Purpose, Terms};
@@ -77,6 +78,7 @@ fn document<T>(
     if !broken.is_empty() {
         return Err(failed(problems));
     }
+    unescaped(document.get_ref(), &problems);
     let root = Table::new(String::new(), 0..0, document.get_ref(), &problems);
     let read = read(&root);
     let found = problems.finish();
@@ -84,6 +86,50 @@ fn document<T>(
         (Some(read), None) => Ok(read),
         (_, Some(error)) => Err(error),
         (None, None) => Err(unexplained()),
+    }
+}
+
+/// Refuses keys and texts that turn into something else when their escapes are read: what
+/// people are shown of them later must be what they see here. SQL alone has several lines; it
+/// is written without escapes.
+fn unescaped(table: &DeTable<'_>, problems: &Problems<'_>) {
+    for (key, value) in table {
+        foul(key.get_ref(), is_foul, &key.span(), problems);
+        let looked: fn(char) -> bool = match key.get_ref().as_ref() {
+            "sql" => is_deceptive,
+            _ => is_foul,
+        };
+        unescaped_value(value, looked, problems);
+    }
+}
+
+fn unescaped_value(
+    value: &Spanned<DeValue<'_>>,
+    looked: fn(char) -> bool,
+    problems: &Problems<'_>,
+) {
+    match value.get_ref() {
+        DeValue::String(text) => foul(text, looked, &value.span(), problems),
+        DeValue::Table(table) => unescaped(table, problems),
+        DeValue::Array(list) => {
+            for item in list {
+                unescaped_value(item, looked, problems);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn foul(text: &str, looked: fn(char) -> bool, span: &Span, problems: &Problems<'_>) {
+    if let Some(c) = text.chars().find(|c| looked(*c)) {
+        problems.add(
+            span,
+            format_args!(
+                "the text holds the character U+{:04X}, which people do not see as such",
+                u32::from(c)
+            ),
+            "write it without control characters, line breaks and what turns text around",
+        );
     }
 }
 
@@ -100,14 +146,6 @@ fn unexplained() -> AgreementError {
         what: "it was refused without a reason".to_owned(),
         help: "report this as a defect of incamera".to_owned(),
     })
-}
-
-/// Characters that show a reader another text than the one that is signed.
-fn is_deceptive(c: char) -> bool {
-    let control = c.is_control() && !matches!(c, '\n' | '\r' | '\t');
-    let direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}');
-    let invisible = matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' | '\u{ad}' | '\u{e0000}'..='\u{e007f}');
-    control || direction || invisible
 }
 
 /// The file's text, if it is not too long, is UTF-8 and shows what it says.

@@ -146,6 +146,32 @@ fn what_is_malformed_is_refused_with_its_place_in_the_draft() {
             "{hidden:?}"
         );
     }
+    // The same, and further lines, written with escapes where the file shows plain text.
+    for hidden in ["\\u001b[8m", "\\n  8. add up", "\\u202e", "\\u2028", "\\t"] {
+        for (place, from) in [
+            ("a value of a group", "\"mailed\""),
+            ("the purpose", "\"measurement\""),
+        ] {
+            let draft = DRAFT.replacen(from, &format!("\"x{hidden}\""), 1);
+            assert_ne!(draft, DRAFT, "{place}");
+            let Err(ProposalError::Invalid(error)) = made(&draft) else {
+                panic!("{hidden} in {place}")
+            };
+            let said =
+                |problem: &incamera_agreement::Problem| problem.what.contains("do not see as such");
+            assert!(error.problems().any(said), "{hidden} in {place}: {error}");
+        }
+        let draft = format!("{DRAFT}\n\"a{hidden}\" = 1\n");
+        let Err(ProposalError::Invalid(error)) = made(&draft) else {
+            panic!("{hidden} in a key")
+        };
+        assert!(
+            !error
+                .to_string()
+                .contains(['\u{1b}', '\u{202e}', '\u{2028}']),
+            "{error}"
+        );
+    }
     let two = format!(
         "{DRAFT}\n{}",
         DRAFT.replace("queries.reach", "queries.more")

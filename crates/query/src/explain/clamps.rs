@@ -203,8 +203,8 @@ fn ask(
     Some((filled.name, filled.text))
 }
 
-/// From where to where a person's sum is looked for: ten times what is agreed; where nothing is
-/// agreed of the column, ten times what one row may have.
+/// From where to where a person's sum is looked for: from zero or below to zero or above, ten
+/// times what is agreed; where nothing is agreed of the column, ten times what one row may have.
 fn ends(
     spec: &DatasetSpec,
     column: &ColumnRef,
@@ -221,14 +221,13 @@ fn ends(
         Some((column.min?, column.max?))
     };
     let (low, high) = agreed.or_else(declared)?;
-    let farther = |end: Decimal| {
-        let end = end
-            .unscaled()
+    let farther = |end: Decimal, or_zero: fn(i128, i128) -> i128| {
+        let end = or_zero(end.unscaled(), 0)
             .checked_mul(FARTHER.into())
             .and_then(|n| Decimal::new(n, end.scale()));
         end.map(|end| number(&end))
     };
-    Some((farther(low)?, farther(high)?))
+    Some((farther(low, i128::min)?, farther(high, i128::max)?))
 }
 
 /// `bounds-amount`, or with a number where the agreement has such a query.

@@ -7,7 +7,7 @@ use std::fmt;
 
 use datafusion::logical_expr::LogicalPlan;
 use incamera_agreement::{Agreement, ConsentSource};
-use incamera_types::{DatasetSpec, Decimal, Delta, Epsilon, PartyName, PurposeName};
+use incamera_types::{DatasetSpec, Decimal, Delta, Epsilon, PartyName, PurposeName, printable};
 use serde::Serialize;
 
 use crate::after::Step;
@@ -71,7 +71,10 @@ impl CheckedQuery {
     pub fn explain(&self, agreement: &Agreement) -> Explanation {
         Explanation {
             query: self.query.name.to_string(),
-            steps: steps(self, agreement),
+            steps: steps(self, agreement)
+                .iter()
+                .map(|s| printable(s))
+                .collect(),
             epsilon: self.query.epsilon,
             delta: self.query.delta,
             rho: self.loss.rho.to_f64(),

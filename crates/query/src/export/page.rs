@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use incamera_types::is_foul;
+
 use super::{Marks, chart};
 use crate::table::{Row, Table};
 
@@ -151,13 +153,9 @@ pub(super) fn text(raw: &str) -> String {
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
             '\n' | '\r' | '\t' => safe.push(' '),
-            steers if steers.is_control() || is_direction(steers) => safe.push('\u{fffd}'),
+            steers if is_foul(steers) => safe.push('\u{fffd}'),
             plain => safe.push(plain),
         }
     }
     safe
-}
-
-fn is_direction(letter: char) -> bool {
-    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

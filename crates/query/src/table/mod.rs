@@ -11,7 +11,7 @@ mod read;
 use std::fmt;
 
 use incamera_dp::Interval;
-use incamera_types::Epsilon;
+use incamera_types::{Epsilon, printable};
 use serde::Serialize;
 
 pub use compared::Comparison;
@@ -129,12 +129,6 @@ impl fmt::Display for Table {
     }
 }
 
-/// A key that was found in the data, without what a terminal would obey.
-fn printable(key: &str) -> String {
-    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    key.chars().map(shown).collect()
-}
-
 fn spaced(name: &str) -> String {
     name.replace('_', " ")
 }
@@ -151,14 +145,5 @@ impl Table {
             lines.push(line);
         }
         lines
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_key_moves_no_cursor() {
-        assert_eq!(super::printable("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
-        assert_eq!(super::printable("Zürich, été"), "Zürich, été");
     }
 }

@@ -31,7 +31,11 @@ fn commands_of(block: &[&str]) -> Vec<String> {
     while let Some(line) = lines.next() {
         let mut command = (*line).to_owned();
         while command.ends_with('\\') {
-            command.pop();
+            // Between single quotes it is a character like any other.
+            match command.matches('\'').count() % 2 {
+                0 => drop(command.pop()),
+                _ => command.push('\n'),
+            }
             command += lines.next().unwrap();
         }
         if command.contains("<<'END'") {
@@ -197,6 +201,8 @@ fn commands_are_read_as_a_shell_reads_them() {
         commands,
         ["incamera a   b  # c", "cat > x <<'END'\nk = 1\nEND", "last"]
     );
+    let quoted = shell_commands("```sh\nsed 's/a/b/; \\\n  s/c/d/' x\n```\n");
+    assert_eq!(quoted, ["sed 's/a/b/; \\\n  s/c/d/' x"]);
     assert_eq!(
         words("incamera a 'b c' --d=\"e\" # f"),
         ["incamera", "a", "b c", "--d=e"]

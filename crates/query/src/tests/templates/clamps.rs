@@ -112,6 +112,18 @@ fn the_bounds_to_ask_are_accepted() {
     let text = format!("{}\n{section}", String::from_utf8_lossy(agreement.bytes()));
     let whole = Agreement::parse(text.as_bytes()).unwrap();
     prove(&whole, &whole.queries[name]).unwrap();
+    // From zero on also where the agreed clamp begins above it, or ends below.
+    for (clamp, ends) in [("[100, 400]", "[0, 4000]"), ("[-400, -100]", "[-4000, 0]")] {
+        let bounds = format!(
+            "{{ groups = 1, spend = {clamp}, bought = [0, 10], mean = {{ value = [-100, 100], rows = 5 }}, kinds = {{ distinct = 2 }} }}"
+        );
+        let (agreement, checked) = spending(&[("per_person", &bounds)]);
+        let (_, section) = &checked.bounds_to_ask(&agreement)[0];
+        assert!(
+            section.contains(&format!("sum_99 = {{ value = {ends} }}")),
+            "{section}"
+        );
+    }
     // Beside that one it gets another name.
     let again = prove(&whole, query(&whole));
     let names: Vec<_> = again.unwrap().bounds_to_ask(&whole);
