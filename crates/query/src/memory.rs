@@ -17,7 +17,7 @@
 //! | functions with OVER, which sort | block rows x 2 x [`COPIES`] x the row |
 //! | what each person adds, by group | block rows, or its people x declared groups, x [`COPIES`] x ([`PLACE_BYTES`] + 16 a measure) |
 //! | public rows, which every block meets | declared rows x their width x [`COPIES`], a reading |
-//! | its parts | the largest partition's x [`PART_FACTOR`] |
+//! | its parts | of the largest partition what is held of each ([`CheckedPart::most_held`](incamera_seal::CheckedPart::most_held)) x [`PART_FACTOR`] |
 //! | its batches and pages | [`BASE_BYTES`] |
 //!
 //! *Block rows* of a data set are the rows of a block and of a batch, and those of one person
@@ -38,8 +38,8 @@
 //! [`COPIES`] is 2: the engine gathers batches, then copies them into one; a map that grows has
 //! its old and its new table. [`HASH_BYTES`] is a bucket (16 bytes, down to half of them in
 //! use) and a link (8), [`PLACE_BYTES`] a bucket of the map of people with its places.
-//! [`PART_FACTOR`] is 3: a part is read into a buffer that doubles as it grows, and kept in
-//! one of its own length. A test runs the engine inside the first lines' number.
+//! [`PART_FACTOR`] is 3: a page stands in pieces of the file, and is gathered, decrypted and
+//! decompressed. A test runs the engine inside the first lines' number.
 //!
 //! A public data set multiplies the rows of a left side by those that the agreement allows it,
 //! unless a join goes by columns in which no two of its rows are the same
@@ -89,7 +89,7 @@ pub struct TooLarge {
     allowed: u64,
 }
 
-/// The bytes of one partition's parts, of the partition that has most, by data set.
+/// What is held of one partition's parts, of the partition that has most, by data set.
 pub(crate) type PartBytes<'a> = &'a dyn Fn(&DatasetName) -> u64;
 
 /// Says whether a query fits into `allowed` bytes.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use incamera_release::OpenedGrants;
 use incamera_seal::{
-    Bounds, Part, PartKeys, PartReader, SignedManifest, load_part, read_part_within,
+    Bounds, CheckedPart, Part, PartKeys, PartReader, SignedManifest, open_part, read_part_within,
     read_public_part,
 };
 use incamera_types::{ColumnName, DatasetName, FileId};
@@ -62,7 +62,7 @@ impl RoomData {
     /// # Errors
     /// [`TooLarge`], with both numbers and what to do.
     pub fn fits(&self, checked: &CheckedQuery, limits: &Limits) -> Result<(), TooLarge> {
-        let parts = |dataset: &DatasetName| self.largest_partition_bytes(dataset);
+        let parts = |dataset: &DatasetName| self.most_of_a_partition(dataset);
         let manifests = self.datasets.values().map(|stored| &stored.manifest);
         let partitions = manifests.map(|manifest| manifest.partitions()).max();
         let threads = limits.threads.min(most_threads(partitions.unwrap_or(1)));
@@ -108,8 +108,8 @@ impl RoomData {
         self.datasets.get(dataset).ok_or_else(missing)
     }
 
-    /// The bytes of the parts of the partition that has most.
-    fn largest_partition_bytes(&self, dataset: &DatasetName) -> u64 {
+    /// What is in memory of the parts of a partition, of the one that has most.
+    fn most_of_a_partition(&self, dataset: &DatasetName) -> u64 {
         let mut bytes: BTreeMap<u32, u64> = BTreeMap::new();
         let stored = self.datasets.get(dataset);
         for part in stored
@@ -117,7 +117,7 @@ impl RoomData {
             .flat_map(|stored| stored.manifest.parts())
         {
             let sum = bytes.entry(part.partition).or_default();
-            *sum = sum.saturating_add(part.bytes);
+            *sum = sum.saturating_add(CheckedPart::most_held(part.bytes));
         }
         bytes.into_values().max().unwrap_or(0)
     }
@@ -191,7 +191,7 @@ impl Opened {
         bounds: &Bounds,
     ) -> Option<PartReader> {
         let manifest = &stored.manifest;
-        let file = || load_part(stored.paths.get(&part.file_id)?, manifest, part).ok();
+        let file = || open_part(stored.paths.get(&part.file_id)?, manifest, part).ok();
         if manifest.public() {
             return read_public_part(file()?, manifest, part, columns, BATCH_ROWS).ok();
         }

@@ -34,8 +34,8 @@ use arrow::array::{
 use incamera_keys::SigningKey;
 use incamera_seal::{
     Anew, Change, Consent, Consents, Crosswalk, CrosswalkScope, Inherited, KeyRing, MANIFEST_FILE,
-    RewriteJob, SealJob, SealReport, SignedManifest, Source, granted_parts, load_part,
-    open_manifest, part_path, plan_rewrite, read_manifest_file, read_part, rewrite as new_version,
+    RewriteJob, SealJob, SealReport, SignedManifest, Source, granted_parts, open_manifest,
+    open_part, part_path, plan_rewrite, read_manifest_file, read_part, rewrite as new_version,
     seal_dataset, unwrap_keys,
 };
 use incamera_testkit::cpu::cpu_seconds_of;
@@ -259,9 +259,9 @@ impl World {
         open_manifest(&signed, &self.signer.public()).unwrap()
     }
 
-    /// Reads every column of every part, with the keys in hand, from its whole file in memory;
-    /// `each` hears of every batch, with its part's number. A room takes files whose digest it
-    /// has `checked`.
+    /// Reads every column of every part, with the keys in hand; `each` hears of every batch, with
+    /// its part's number. A room takes files whose digest it has `checked`, others are read
+    /// whole first.
     fn scan(&self, out: &str, checked: bool, mut each: impl FnMut(usize, RecordBatch)) {
         let manifest = self.manifest(out);
         let columns: Vec<ColumnName> = manifest.columns().iter().map(|c| c.name.clone()).collect();
@@ -273,11 +273,14 @@ impl World {
                 continue;
             };
             let path = part_path(&self.path(out), &part.file_id);
-            let bytes = match checked {
-                true => load_part(&path, &manifest, part).unwrap(),
-                false => std::fs::read(&path).unwrap().into(),
+            let read = if checked {
+                let file = open_part(&path, &manifest, part).unwrap();
+                read_part(file, &manifest, part, keys, &columns, BATCH_ROWS)
+            } else {
+                let bytes = bytes::Bytes::from(std::fs::read(&path).unwrap());
+                read_part(bytes, &manifest, part, keys, &columns, BATCH_ROWS)
             };
-            let read = read_part(bytes, &manifest, part, keys, &columns, BATCH_ROWS).unwrap();
+            let read = read.unwrap();
             read.for_each(|batch| each(number, batch.unwrap()));
         }
     }

@@ -24,6 +24,7 @@
 
 mod append;
 mod bounds;
+mod checked;
 mod classify;
 mod consents;
 mod count;
@@ -60,6 +61,7 @@ mod unwrap;
 mod writer;
 
 pub use bounds::{Bound, Bounds};
+pub use checked::{CheckedPart, open_part};
 pub use consents::Consents;
 pub use count::count_rows;
 pub use crosswalk::{Crosswalk, CrosswalkScope};
@@ -79,7 +81,7 @@ pub use manifest::{
 pub use own::{OwnRows, own_rows};
 pub use propose::{Hints, Proposal, ProposeError, ProposedColumn, propose};
 pub use reader::{
-    PartFileError, PartReader, ReadError, check_part_file, load_part, read_part, read_part_within,
+    PartFileError, PartReader, ReadError, check_part_file, read_part, read_part_within,
     read_public_part,
 };
 pub use repeats::Repeats;

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, FixedSizeBinaryArray, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
-use bytes::Bytes;
 use incamera_types::{
     ColumnName, ColumnType, DatasetName, Digest as _, FileId, PartDigest, Pseudonym,
 };
@@ -113,40 +112,6 @@ pub fn check_part_file(path: &Path, manifest: &Manifest, part: &Part) -> Result<
             source,
         }),
     }
-}
-
-/// Reads a part's file into memory and checks it there: what is used is what was checked,
-/// whatever becomes of the file. The room reads parts in no other way (I8: an operator who
-/// swaps a file between a check and its use would get the same noise over other rows).
-///
-/// # Errors
-/// [`PartFileError`], which names the part.
-pub fn load_part(path: &Path, manifest: &Manifest, part: &Part) -> Result<Bytes, PartFileError> {
-    let (dataset, file_id) = (manifest.dataset().clone(), part.file_id);
-    match checked_bytes(path, part) {
-        Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err(PartFileError::Changed { dataset, file_id }),
-        Err(source) => Err(PartFileError::Io {
-            dataset,
-            file_id,
-            source,
-        }),
-    }
-}
-
-fn checked_bytes(path: &Path, part: &Part) -> io::Result<Option<Bytes>> {
-    let file = File::open(path)?;
-    if file.metadata()?.len() != part.bytes {
-        return Ok(None);
-    }
-    // All of it at once: growing would copy what was read before. One byte more is asked for, as
-    // the file may grow too.
-    let mut bytes = Vec::with_capacity(usize::try_from(part.bytes).map_or(0, |bytes| bytes + 1));
-    let limit = part.bytes.saturating_add(1);
-    file.take(limit).read_to_end(&mut bytes)?;
-    let whole = bytes.len() as u64 == part.bytes;
-    let right = whole && PartDigest::from_bytes(Sha256::digest(&bytes).into()) == part.digest;
-    Ok(right.then(|| bytes.into()))
 }
 
 /// The digest of a file that must have `bytes` bytes; none if it has not.

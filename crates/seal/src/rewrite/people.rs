@@ -6,8 +6,9 @@ use std::fmt;
 use incamera_types::{ColumnName, ColumnType, ConsentClass, Pseudonym};
 
 use super::{RewriteError, RewriteJob};
+use crate::checked::open_part;
 use crate::manifest::Part;
-use crate::reader::{PartReader, load_part, read_part};
+use crate::reader::{PartReader, read_part};
 use crate::sealing::part_path;
 use crate::table;
 use crate::unwrap::PartKeys;
@@ -65,9 +66,9 @@ pub(super) fn open(
     columns: &[ColumnName],
 ) -> Result<PartReader, RewriteError> {
     let path = part_path(job.folder, &part.file_id);
-    let bytes = load_part(&path, job.manifest, part)?;
+    let file = open_part(&path, job.manifest, part)?;
     Ok(read_part(
-        bytes,
+        file,
         job.manifest,
         part,
         keys,

@@ -8,6 +8,7 @@
 
 mod absent;
 mod append;
+mod checked;
 mod classes;
 mod crash;
 mod cut_short;

@@ -7,8 +7,8 @@ use arrow::array::{Array as _, AsArray as _, FixedSizeBinaryArray, RecordBatch};
 use arrow::datatypes::Schema;
 use bytes::Bytes;
 use incamera_seal::{
-    Bound, Manifest, Part, PartFileError, PartKeys, ReadError, check_part_file, load_part,
-    part_path, read_part, read_part_within, read_public_part,
+    Bound, Manifest, Part, PartFileError, PartKeys, ReadError, check_part_file, part_path,
+    read_part, read_part_within, read_public_part,
 };
 use incamera_types::Pseudonym;
 use incamera_wire::v1 as wire;
@@ -77,28 +77,6 @@ impl One {
         let path = self.world.file("part", bytes);
         check_part_file(&path, &self.manifest, &self.part)
     }
-}
-
-/// What is read is what was checked, whatever becomes of the file in between; a file that was
-/// swapped before is not read at all.
-#[test]
-fn i8_a_part_that_is_swapped_after_its_check_is_not_read() {
-    let one = One::new();
-    let path = one.world.file("loaded", &one.bytes);
-    let loaded = load_part(&path, &one.manifest, &one.part).unwrap();
-    let mut changed = one.bytes.clone();
-    changed[100] ^= 1;
-    fs::write(&path, &changed).unwrap();
-    assert_eq!(loaded, one.bytes);
-    let refused = load_part(&path, &one.manifest, &one.part);
-    assert!(matches!(refused, Err(PartFileError::Changed { .. })));
-    for other in [&one.bytes[1..], &[&one.bytes[..], b"x"].concat()] {
-        fs::write(&path, other).unwrap();
-        assert!(load_part(&path, &one.manifest, &one.part).is_err());
-    }
-    let columns = names(&["person"]);
-    let reader = read_part(loaded, &one.manifest, &one.part, &one.keys, &columns, 1000).unwrap();
-    assert!(reader.map(|batch| batch.unwrap().num_rows()).sum::<usize>() > 0);
 }
 
 #[test]

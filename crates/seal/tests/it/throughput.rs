@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use incamera_seal::{
-    Bound, Bounds, Crosswalk, CrosswalkScope, Part, Source, load_part, part_path, read_part_within,
+    Bound, Bounds, Crosswalk, CrosswalkScope, Part, Source, open_part, part_path, read_part_within,
 };
 
 use crate::world::{EPOCH, World, agreement_id, names, pseudonym, purchases};
@@ -116,18 +116,18 @@ fn throughput_of_rows_that_are_left_out() {
     let keys = world.keys(&manifest, "measurement", &COLUMNS);
     let folder = world.out("purchases");
     let columns = names(&COLUMNS);
-    let load = || {
-        let load =
-            |part: &Part| load_part(&part_path(&folder, &part.file_id), &manifest, part).unwrap();
-        manifest.parts().iter().map(load).collect::<Vec<_>>()
+    let open = || {
+        let open =
+            |part: &Part| open_part(&part_path(&folder, &part.file_id), &manifest, part).unwrap();
+        manifest.parts().iter().map(open).collect::<Vec<_>>()
     };
     let nothing = Bound::Numbers(Vec::new());
     let nothing: Bounds = [(columns[1].clone(), nothing)].into_iter().collect();
     let read = |bounds: &Bounds| {
         let mut rows = 0;
-        for (part, bytes) in manifest.parts().iter().zip(load()) {
+        for (part, file) in manifest.parts().iter().zip(open()) {
             let keys = &keys[&part.file_id];
-            let reader = read_part_within(bytes, &manifest, part, keys, &columns, 8_192, bounds);
+            let reader = read_part_within(file, &manifest, part, keys, &columns, 8_192, bounds);
             rows += reader
                 .unwrap()
                 .map(|batch| batch.unwrap().num_rows())
@@ -145,7 +145,7 @@ fn throughput_of_rows_that_are_left_out() {
         }
         println!("{what}: {} ns a row", best / u128::from(ROWS));
     };
-    of("hashed alone", &|| drop(load()));
+    of("hashed alone", &|| drop(open()));
     of("left out", &|| read(&nothing));
     of("read", &|| read(&Bounds::none()));
 }
