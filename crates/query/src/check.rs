@@ -76,6 +76,8 @@ pub struct CheckedQuery {
     pub(crate) request: Option<RequestDigest>,
     /// One row for each row of the joined data: its person, group keys and values.
     pub(crate) plan: LogicalPlan,
+    /// The same as the optimizer made it, over tables without rows: what is run.
+    pub(crate) optimized: LogicalPlan,
 }
 
 /// A group key of the aggregate.
@@ -261,9 +263,11 @@ impl Check<'_> {
         self.needs_people(people)?;
         let plan = bounded(aggregate, unit, &keys, &drafts)?;
         let plan = ties::broken(plan).map_err(|e| syntax(&e))?;
-        let written = runs(&plan).map_err(|_| not_run())?;
-        crate::whose::kept(&written, &self.agreement.datasets)?;
+        let optimized = runs(&plan).map_err(|_| not_run())?;
+        crate::whose::kept(&optimized, &self.agreement.datasets)?;
         self.reads(&plan)?;
+        let no_key = |output: &Output| !matches!(output.term, Term::Key(_));
+        let most_ids = self.agreement.matching.max_ids;
         Ok(CheckedQuery {
             query: self.query.clone(),
             loss: self.agreement.cost(self.query),
@@ -272,21 +276,16 @@ impl Check<'_> {
             made,
             people,
             keys: self.key_columns(&outputs, aggregate),
-            outputs: outputs
-                .into_iter()
-                .filter(|output| !matches!(output.term, Term::Key(_)))
-                .collect(),
+            outputs: outputs.into_iter().filter(no_key).collect(),
             steps,
             datasets: self.datasets(),
             population: self.people().min().unwrap_or(0),
-            most_people: self
-                .people()
-                .max()
-                .unwrap_or(self.agreement.matching.max_ids),
+            most_people: self.people().max().unwrap_or(most_ids),
             declared: self.declared(),
             public_keys: lineage.public_keys(),
             request: None,
             plan,
+            optimized,
         })
     }
 

@@ -62,7 +62,7 @@ use crate::fold::declared_cells;
 use crate::lineage::bare;
 use crate::measure::Kind;
 use crate::merge;
-use crate::run::{optimized, times_read};
+use crate::run::times_read;
 
 /// Copies of the same rows at a time.
 const COPIES: u64 = 2;
@@ -110,8 +110,7 @@ pub(crate) fn fits(
 /// The most bytes that a run may hold.
 pub(crate) fn needed(checked: &CheckedQuery, parts: PartBytes<'_>, threads: u64) -> u64 {
     let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
-    let plan = planned(checked);
-    let times = |name: &DatasetName| times_read(&plan, name).max(1) as u64;
+    let times = |name: &DatasetName| times(checked, name);
     let specs = || checked.datasets.values();
     let of_parts =
         sum(&mut specs().map(|spec| parts(&spec.name).saturating_mul(times(&spec.name))));
@@ -119,7 +118,7 @@ pub(crate) fn needed(checked: &CheckedQuery, parts: PartBytes<'_>, threads: u64)
     let of_rows =
         sum(&mut specs().map(|spec| read(checked, spec).saturating_mul(times(&spec.name))));
     let of_keys = sum(&mut specs().map(|spec| keys(checked, spec)));
-    let (size, gathered) = gathered(checked, &plan);
+    let (size, gathered) = gathered(checked);
     let of_a_thread = [
         BASE_BYTES,
         of_parts,
@@ -147,30 +146,26 @@ pub(crate) fn rows(checked: &CheckedQuery) -> u64 {
     let read = checked.datasets.keys();
     let read = read.map(|name| checked.most_rows(name).saturating_mul(times(checked, name)));
     let read = read.fold(0, u64::saturating_add);
-    let (size, _) = gathered(checked, &planned(checked));
+    let (size, _) = gathered(checked);
     let joined = checked.most_people.saturating_mul(size.rows);
     joined.saturating_add(checked.most_people.saturating_mul(read))
 }
 
 /// How often a run reads a data set: at least once, whatever the plan wants of it.
 pub(crate) fn times(checked: &CheckedQuery, dataset: &DatasetName) -> u64 {
-    times_read(&planned(checked), dataset).max(1) as u64
-}
-
-fn planned(checked: &CheckedQuery) -> LogicalPlan {
-    optimized(checked).unwrap_or_else(|_| checked.plan.clone())
+    times_read(&checked.optimized, dataset).max(1) as u64
 }
 
 /// The bytes of all that the engine gathers: what it may reserve.
 #[cfg(test)]
 pub(crate) fn of_plan(checked: &CheckedQuery) -> u64 {
-    gathered(checked, &planned(checked)).1
+    gathered(checked).1
 }
 
 /// What the top of a plan gives, and the bytes of all that is gathered below.
-fn gathered(checked: &CheckedQuery, plan: &LogicalPlan) -> (Size, u64) {
+fn gathered(checked: &CheckedQuery) -> (Size, u64) {
     let mut sizes = Sizes { checked, held: 0 };
-    let size = sizes.of(plan);
+    let size = sizes.of(&checked.optimized);
     (size, sizes.held)
 }
 

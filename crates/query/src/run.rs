@@ -132,16 +132,14 @@ pub(crate) async fn compute_within(
 ) -> Result<RawAggregate, QueryError> {
     let key = Arc::new(NoiseKey::from_bytes(*noise.key.choice("cut")));
     let state = session(pool)?;
-    let plan = state.optimize(&checked.plan)?;
     let stretches = stretches(checked, source.as_ref())?;
     let threads = threads.clamp(1, stretches.list.len().max(1));
     let job = Arc::new(Job {
         checked: Arc::clone(checked),
-        readings: readings(checked, &plan),
+        readings: readings(checked),
         source,
         key,
         state,
-        plan,
         stretches,
         next: AtomicUsize::new(0),
         stop: AtomicBool::new(false),
@@ -208,12 +206,6 @@ pub(crate) fn session(pool: Arc<dyn MemoryPool>) -> Result<SessionState, QueryEr
         .with_runtime_env(runtime)
         .with_default_features()
         .build())
-}
-
-/// The plan that every stretch runs.
-pub(crate) fn optimized(checked: &CheckedQuery) -> Result<LogicalPlan, QueryError> {
-    let state = session(Arc::new(UnboundedMemoryPool::default()))?;
-    Ok(state.optimize(&checked.plan)?)
 }
 
 /// Whether the engine can run a plan at all, and what it makes of it: asked before anything is
@@ -310,8 +302,8 @@ fn stretches(checked: &CheckedQuery, source: &dyn PartSource) -> Result<Stretche
 
 /// The data sets, once for each time that the plan reads them. One that it does not come to is
 /// read nevertheless: what is wrong with it must not show by what the others hold.
-fn readings(checked: &CheckedQuery, plan: &LogicalPlan) -> Vec<DatasetSpec> {
-    let times = |spec: &DatasetSpec| times_read(plan, &spec.name).max(1);
+fn readings(checked: &CheckedQuery) -> Vec<DatasetSpec> {
+    let times = |spec: &DatasetSpec| times_read(&checked.optimized, &spec.name).max(1);
     let specs = checked.datasets.values();
     specs
         .flat_map(|spec| std::iter::repeat_n(spec.clone(), times(spec)))
@@ -335,7 +327,6 @@ struct Job {
     source: Arc<dyn PartSource>,
     key: Arc<NoiseKey>,
     state: SessionState,
-    plan: LogicalPlan,
     stretches: Stretches,
     next: AtomicUsize,
     stop: AtomicBool,
@@ -420,7 +411,7 @@ impl<'a> Run<'a> {
     async fn plan(&mut self) -> Result<(), QueryError> {
         let job = self.job;
         let planned = async {
-            let plan = bind(&job.plan, &self.readings)?;
+            let plan = bind(&job.checked.optimized, &self.readings)?;
             let planner = job.state.query_planner();
             planner.create_physical_plan(&plan, &job.state).await
         };

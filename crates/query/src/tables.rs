@@ -12,6 +12,7 @@ use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::functions_aggregate::{
     approx_percentile_cont, average, count, median, min_max, percentile_cont, stddev, sum, variance,
 };
+use datafusion::functions_window::planner::WindowFunctionPlanner;
 use datafusion::functions_window::{lead_lag, nth_value, rank, row_number};
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion::logical_expr::{
@@ -152,6 +153,7 @@ impl<'a> Tables<'a> {
             datasets,
             planners: vec![
                 Arc::new(AggregateFunctionPlanner),
+                Arc::new(WindowFunctionPlanner),
                 Arc::new(Operators::new(params)),
             ],
             types: Arc::new(Types),

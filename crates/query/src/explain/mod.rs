@@ -17,7 +17,6 @@ use crate::fold::declared_cells;
 use crate::measure::{Draw, Function, Made};
 
 use crate::nested;
-use crate::run::optimized;
 use clamps::write_clamps;
 pub use clamps::{Choice, Clamps};
 pub use expected::{Expected, Needed, NoEpsilon};
@@ -135,7 +134,6 @@ fn whose(spec: &DatasetSpec, agreement: &Agreement, purpose: &PurposeName) -> St
 
 fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
     let query = &checked.query;
-    let plan = optimized(checked).ok();
     let mut steps = Vec::new();
     for spec in checked.datasets.values() {
         let columns = query.reads.iter().filter(|read| read.dataset == spec.name);
@@ -147,7 +145,7 @@ fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
             spec.owner,
             whose(spec, agreement, &query.purpose)
         ));
-        steps.extend(conditions(plan.as_ref(), spec));
+        steps.extend(conditions(&checked.optimized, spec));
         if let Some(rows) = query.rows.get(&spec.name) {
             let rows = count(*rows, "row");
             steps.push(if spec.public {
@@ -215,9 +213,9 @@ fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
 }
 
 /// The conditions that drop rows of a data set before they are cut.
-fn conditions(plan: Option<&LogicalPlan>, spec: &DatasetSpec) -> Vec<String> {
+fn conditions(plan: &LogicalPlan, spec: &DatasetSpec) -> Vec<String> {
     let mut readings = Vec::new();
-    let mut stack: Vec<&LogicalPlan> = plan.into_iter().collect();
+    let mut stack = vec![plan];
     while let Some(node) = stack.pop() {
         stack.extend(node.inputs());
         let LogicalPlan::TableScan(scan) = node else {

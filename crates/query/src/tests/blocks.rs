@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::merge::{Merge, block_rows};
-use crate::run::{bind, compute_within, optimized, session};
+use crate::run::{bind, compute_within, session};
 use crate::scan::Reading;
 use crate::source::{Batches, SourceError};
 use crate::{memory, prove};
@@ -280,7 +280,7 @@ fn plans_deal_nothing_out() {
             .flatten()
             .map(Reading::new)
             .collect();
-        let plan = bind(&optimized(&checked).unwrap(), &readings).unwrap();
+        let plan = bind(&checked.optimized, &readings).unwrap();
         let state = session(Arc::new(UnboundedMemoryPool::default())).unwrap();
         let planner = state.query_planner();
         let plan = planner.create_physical_plan(&plan, &state);

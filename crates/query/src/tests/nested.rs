@@ -185,6 +185,19 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "counts beside each row",
+        sql: "SELECT COUNT(DISTINCT person) AS people, SUM(n) AS a, SUM(k) AS b FROM
+            (SELECT person, COUNT(*) OVER (PARTITION BY person) AS n,
+                COUNT(points) OVER (PARTITION BY person) AS k FROM purchases) t",
+        reads: "\"purchases.person\", \"purchases.points\"",
+        adds: |data| {
+            let all = data.purchases.len() as i128;
+            let known = data.purchases.iter().filter_map(|row| seen(row, "points"));
+            let known = known.count() as i128;
+            (all > 0).then(|| vec![all * all, all * known])
+        },
+    },
+    Case {
         name: "purchases after the first, read twice",
         sql: "SELECT COUNT(DISTINCT later.person) AS people, SUM(later.points) AS a, COUNT(*) AS b FROM
             (SELECT person, MIN(day) AS first FROM purchases GROUP BY person) begun
