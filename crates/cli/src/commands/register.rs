@@ -64,14 +64,24 @@ impl Kept {
                 ))
                 .hint(first(register)));
         }
-        let newest = read_manifest(folder, agreement, &register.name)?;
-        let newest = newest.map(|newest| newest.digest());
+        let sealed = read_manifest(folder, agreement, &register.name)?;
+        let newest = sealed.as_ref().map(|newest| newest.digest());
         if kept_until::over(register) {
             return Ok(Self::last(consents, newest));
         }
         let follows = newest
             .filter(|newest| consents.register() == *newest || consents.follows() == Some(*newest));
         let newest = follows.ok_or_else(|| Self::other(what, register))?;
+        let epoch = agreement.matching.epoch;
+        if sealed.is_some_and(|sealed| sealed.matching_epoch() != epoch) {
+            // Its pseudonyms are nobody's by now, so that nobody would seem to have agreed.
+            return Err(Failure::failed(what)
+                .why(format!(
+                    "`{}` was sealed under another matching epoch than {epoch}, and so are the consents kept here",
+                    register.name
+                ))
+                .hint(first(register)));
+        }
         Ok(Self {
             resumed: consents.register() != newest,
             consents,

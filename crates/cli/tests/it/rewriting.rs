@@ -9,6 +9,7 @@ mod over;
 mod renamed;
 mod restored;
 mod sealed_again;
+mod stale;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -64,7 +65,7 @@ fn write_ids(world: &World, text: &str) -> String {
 }
 
 /// How many rows each person has in what the shop's own keys open for a purpose.
-fn rows(world: &World, name: &str, to: &str) -> BTreeMap<[u8; 16], usize> {
+pub fn rows(world: &World, name: &str, to: &str) -> BTreeMap<[u8; 16], usize> {
     let holdings = Holdings(world.root());
     let (manifest, ring) = (holdings.manifest("shop", name), holdings.ring("shop"));
     let columns: [ColumnName; 1] = ["person".parse().unwrap()];

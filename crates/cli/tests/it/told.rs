@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use incamera_testkit::stage::Outcome;
 use serde_json::Value;
 
+use crate::invariants::support::Holdings;
+use crate::rewriting::rows;
 use crate::ring_serve::sealed_folder;
 use crate::world::{AGREEMENT, Data, PROGRAM, World};
 
@@ -77,6 +79,15 @@ fn pushed(world: &World, datasets: &[&str]) -> Vec<(String, String)> {
     behind
 }
 
+/// The owner's file knows that somebody withdrew consent to measurement.
+fn agrees_to_less(world: &World, id: &str) {
+    let file = world.path("data/customers.csv");
+    let text = fs::read_to_string(&file).unwrap();
+    let less = text.replacen(&format!("{id},ads;measurement"), &format!("{id},ads"), 1);
+    assert_ne!(less, text);
+    fs::write(file, less).unwrap();
+}
+
 /// A version that is sealed waits for its push, and data sets wait for one another: both are said.
 #[test]
 fn what_waits_is_said() {
@@ -104,8 +115,15 @@ fn what_waits_is_said() {
     );
     assert!(line.ends_with("data set customers: version 1"), "{line}");
 
-    // The register alone: what follows it opens nothing.
+    // The register alone, in which one person agrees to less: what follows it opens nothing.
+    let one = Holdings(world.root())
+        .crosswalk("shop")
+        .lookup("p1@mail.example");
+    let measured = |name| rows(&world, name, "measurement").contains_key(one.unwrap().as_bytes());
+    assert!(measured("customers") && measured("purchases"));
+    agrees_to_less(&world, "p1@mail.example");
     world.seal_one("shop", "customers");
+    assert!(!measured("customers") && measured("purchases"));
     let (set, line) = status(&world, "customers");
     assert_eq!(
         (&set["waits_for_push"], &set["sealed"]),
@@ -121,7 +139,8 @@ fn what_waits_is_said() {
     assert_eq!(world.query(&[]).code, 3, "it opens something");
     assert_eq!(data(&world, &["retag"]).code, 0);
     assert_eq!(status(&world, "purchases").0["waits_for_push"], true);
-    // What is said to help helps.
+    // What is said to help helps, and takes from what follows what was taken from the register.
+    assert!(!measured("purchases"));
     assert_eq!(pushed(&world, &[]), []);
     let answer = world.query(&[]);
     assert_eq!(answer.code, 0, "{}", answer.failure());

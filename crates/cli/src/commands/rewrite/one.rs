@@ -201,13 +201,12 @@ impl Work<'_> {
         own.flat_map(|one| one.from_source).collect()
     }
 
-    /// Whether a data set was sealed by other consents than the register's: it is looked through
-    /// whole.
+    /// Whether a data set was sealed by other consents than those kept, which may be ahead of the
+    /// register too: it is looked through whole.
     fn behind(&self, manifest: &SignedManifest, consents: &NewConsents) -> bool {
-        match self.is_register(manifest.dataset()) {
-            true => consents.resumed,
-            false => manifest.register() != Some(consents.before),
-        }
+        let by_it =
+            || self.is_register(manifest.dataset()) || manifest.register() == Some(consents.before);
+        consents.resumed || !by_it()
     }
 
     /// Refuses where a `data retag` was cut short: the consents say purposes by names that a data

@@ -4,7 +4,10 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::{consents, data, good, person, rows, run, write_ids};
+use incamera_seal::{Change, MANIFEST_FILE, PARTS_FOLDER};
+use incamera_types::Pseudonym;
+
+use super::{bad, consents, data, good, person, rows, run, write_ids};
 use crate::invariants::support::{Holdings, files_below};
 use crate::world::{PROGRAM, World};
 
@@ -80,4 +83,111 @@ fn whole(world: &World) {
         assert!(!bytes.starts_with(b"PAR1"), "{}", file.display());
         assert!(memchr::memmem::find(&bytes, b"mail.example").is_none());
     }
+}
+
+/// What takes somebody out, to be followed by `--ids FILE --yes`.
+const CONSENT: &[&str] = &["consent", "--remove", "measurement"];
+const FORGET: &[&str] = &["forget"];
+
+/// One person's ids in a file, and the command that takes that person out.
+struct Taken {
+    person: Pseudonym,
+    command: Vec<String>,
+}
+
+impl Taken {
+    fn new(world: &World, id: &str, verb: &[&str]) -> Self {
+        let ids = write_ids(world, &format!("{id}\n"));
+        let command = [verb, &["--ids", &ids, "--yes"]].concat();
+        Self {
+            person: person(&Holdings(world.root()).crosswalk("shop"), id),
+            command: command.into_iter().map(str::to_owned).collect(),
+        }
+    }
+
+    fn command(&self) -> Vec<&str> {
+        self.command.iter().map(String::as_str).collect()
+    }
+
+    /// Whether the data set has rows of the person for what consent is taken back to.
+    fn is_in(&self, world: &World, name: &str) -> bool {
+        rows(world, name, "measurement").contains_key(self.person.as_bytes())
+    }
+
+    fn agrees(&self, world: &World) -> bool {
+        let agreed = consents(world);
+        let agreed = agreed.class(&self.person);
+        agreed.is_some_and(|agreed| agreed.to_string().contains("measurement"))
+    }
+}
+
+/// Whether the newest version of the data set says that it took somebody's rows away.
+fn says_so(world: &World, name: &str) -> bool {
+    let manifest = Holdings(world.root()).manifest("shop", name);
+    let last = manifest.removals().last();
+    let takes = |change| matches!(change, Change::ConsentRemoved | Change::Forgotten);
+    takes(manifest.change())
+        && last.is_some_and(|last| last.version == manifest.version() && takes(last.change))
+}
+
+/// The register has its new version, and what follows it does not: whatever command comes next
+/// takes the rows away there too, and says so.
+#[test]
+fn i3_cut_short_behind_the_register_and_done_by_any_other() {
+    let world = World::ready();
+    let parts = Holdings(world.root())
+        .sealed("shop", "purchases")
+        .join(PARTS_FOLDER);
+    for (id, verb, next) in [
+        ("p1@mail.example", CONSENT, Some("rotate")),
+        ("p2@mail.example", CONSENT, Some("retag")),
+        ("p3@mail.example", FORGET, Some("rotate")),
+        ("p5@mail.example", FORGET, None),
+    ] {
+        let taken = Taken::new(&world, id, verb);
+        assert!(taken.is_in(&world, "customers") && taken.is_in(&world, "purchases"));
+        fs::rename(&parts, world.path("aside")).unwrap();
+        let cut = data(&world, &taken.command());
+        fs::rename(world.path("aside"), &parts).unwrap();
+        bad(
+            &cut,
+            1,
+            &["`purchases` was left as it is", "`customers` version"],
+        );
+        assert!(!taken.is_in(&world, "customers") && taken.is_in(&world, "purchases"));
+        let next = next.map_or_else(|| taken.command(), |next| vec![next]);
+        good(data(&world, &next));
+        assert!(!taken.is_in(&world, "purchases"), "{id}: {next:?}");
+        assert!(says_so(&world, "purchases"), "{id}: {next:?}");
+        whole(&world);
+    }
+    good(data(&world, &["push"]));
+}
+
+/// The consents are written, and the register is as it was: its next version takes the rows away.
+#[test]
+fn i3_cut_short_ahead_of_the_register_and_done_by_any_other() {
+    let world = World::ready();
+    let register = Holdings(world.root()).sealed("shop", "customers");
+    let way = register.join(format!("{MANIFEST_FILE}.new"));
+    for (id, verb, next) in [
+        ("p1@mail.example", CONSENT, Some("retag")),
+        ("p2@mail.example", FORGET, Some("rotate")),
+        ("p3@mail.example", CONSENT, None),
+    ] {
+        let taken = Taken::new(&world, id, verb);
+        fs::create_dir(&way).unwrap();
+        let cut = data(&world, &taken.command());
+        fs::remove_dir(&way).unwrap();
+        bad(&cut, 1, &["`customers` was left as it is"]);
+        assert!(!taken.agrees(&world) && taken.is_in(&world, "customers"));
+        let next = next.map_or_else(|| taken.command(), |next| vec![next]);
+        good(data(&world, &next));
+        for name in ["customers", "purchases"] {
+            assert!(!taken.is_in(&world, name), "{id}: {next:?}: {name}");
+            assert!(says_so(&world, name), "{id}: {next:?}: {name}");
+        }
+        whole(&world);
+    }
+    good(data(&world, &["push"]));
 }
