@@ -154,13 +154,7 @@ impl Folder {
 
     /// The key that opens the answers that are sealed to the party.
     pub fn receive_key(&self) -> Result<ReceiveKey, Failure> {
-        let path = &self.config.keys.receive;
-        let what = format!("the key `{}` was not read", path.display());
-        let text = fs::read_to_string(path).map(Zeroizing::new);
-        let key = match text {
-            Ok(text) => ReceiveKey::from_text(&text).or_fail(&what),
-            Err(error) => Err(Failure::failed(&what).because(&error)),
-        };
+        let key = read_receive_key(&self.config.keys.receive);
         key.map_err(|failure| {
             failure.or_hint("say under `[keys]` in `party.toml` where `receive` is; a folder that never had one gets it by `incamera init DIR --name NAME --receive-key`, and the agreement in a new version")
         })
@@ -243,6 +237,14 @@ pub fn write_private(path: &Path, text: &str) -> Done {
         fs::rename(&new, path)
     };
     written().or_fail(format!("`{}` was not written", path.display()))
+}
+
+/// Reads a key that opens sealed answers.
+pub fn read_receive_key(path: &Path) -> Result<ReceiveKey, Failure> {
+    let what = format!("the key `{}` was not read", path.display());
+    let text = fs::read_to_string(path).map(Zeroizing::new);
+    let text = text.or_fail(&what)?;
+    ReceiveKey::from_text(&text).or_fail(what)
 }
 
 /// Reads an OpenSSH private key; one with a passphrase asks `INCAMERA_KEY_PASSPHRASE_FILE`.

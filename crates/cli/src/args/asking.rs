@@ -31,6 +31,10 @@ pub struct QueryReceive {
     /// The folder that keeps answers with their receipts; one that is there is not fetched.
     #[arg(long, short, default_value = ".", value_name = "DIR")]
     pub out: PathBuf,
+    /// A key that answers under earlier versions of the agreement are sealed to; may be given
+    /// several times.
+    #[arg(long = "key", value_name = "FILE")]
+    pub keys: Vec<PathBuf>,
 }
 
 /// Arguments of `query run`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use incamera_agreement::SignedAgreement;
-use incamera_keys::ReceiveKey;
+use incamera_keys::{ReceiveKey, ReceivePublicKey};
 use incamera_net::client;
 use incamera_net::services::AnswersRequest;
 use incamera_query::table;
@@ -17,7 +17,7 @@ use super::block_on;
 use super::room_client::{self, status_failure};
 use crate::args::QueryReceive;
 use crate::failure::{Context, Done, Exit, Failure};
-use crate::folder::{Folder, agreement_files};
+use crate::folder::{Folder, agreement_files, read_receive_key};
 use crate::kept::{self, Place};
 use crate::printer::Printer;
 use crate::receipt;
@@ -29,7 +29,7 @@ pub fn run(arguments: &QueryReceive, printer: &Printer) -> Done {
     let folder = Folder::open(&arguments.party.party)?;
     let file = folder.agreement_file(arguments.under.agreement.as_deref())?;
     let agreement = room_client::own_agreement(&folder, &file)?;
-    let key = own_key(&folder, &agreement)?;
+    let keys = keys(&folder, &agreement, &arguments.keys)?;
     if !arguments.out.is_dir() {
         return Err(Failure::usage(WHAT)
             .why(format!("`{}` is no folder", arguments.out.display()))
@@ -37,37 +37,53 @@ pub fn run(arguments: &QueryReceive, printer: &Printer) -> Done {
     }
     let receiver = Receiving {
         me: folder.name().clone(),
-        key,
+        keys,
         versions: versions(&folder, agreement),
         out: arguments.out.clone(),
     };
-    let outcome = block_on(receiver.fetch(&folder, &file, printer))?;
-    match outcome.refused.is_empty() {
-        true => {
+    let mut outcome = Outcome::default();
+    let fetched = block_on(receiver.fetch(&folder, &file, printer, &mut outcome));
+    match fetched.and_then(|()| outcome.whole()) {
+        Ok(()) => {
             show(&outcome, printer);
             Ok(())
         }
-        false => Err({
+        Err(failure) => {
+            // What came before is kept, and is shown.
             let texts = outcome.kept.iter().map(|(_, text, _)| text);
             texts.for_each(|text| printer.warn(text));
-            Failure::failed("not all answers hold")
-            .why(outcome.refused.join("; "))
-            .hint("let the analyst ask the same again, for nothing: the room then seals it anew; if it stays so, whoever runs the room has to explain it")
-        }),
+            Err(failure)
+        }
     }
 }
 
+/// The keys given, and the folder's, which must be the one that the agreement names unless one
+/// of those is.
+fn keys(
+    folder: &Folder,
+    agreement: &SignedAgreement,
+    given: &[PathBuf],
+) -> Result<Vec<ReceiveKey>, Failure> {
+    let keys = given.iter().map(|path| read_receive_key(path));
+    let mut keys = keys.collect::<Result<Vec<_>, _>>()?;
+    match agreement.agreement().receive_key(folder.name()) {
+        Some(named) if keys.iter().any(|key| key.public() == named) => {}
+        Some(named) => keys.push(own_key(folder, named)?),
+        None if keys.is_empty() => {
+            return Err(Failure::new(Exit::Refused, WHAT)
+                .why(format!(
+                    "this version of the agreement has no `receives` for `{}`: the room seals nothing to it",
+                    folder.name()
+                ))
+                .hint("agree on a new version with the line `receives = ...` of your public.toml"));
+        }
+        None => {}
+    }
+    Ok(keys)
+}
+
 /// The key in the folder, which must be the one that the agreement names.
-fn own_key(folder: &Folder, agreement: &SignedAgreement) -> Result<ReceiveKey, Failure> {
-    let named = agreement.agreement().receive_key(folder.name());
-    let Some(named) = named else {
-        return Err(Failure::new(Exit::Refused, WHAT)
-            .why(format!(
-                "this version of the agreement has no `receives` for `{}`: the room seals nothing to it",
-                folder.name()
-            ))
-            .hint("agree on a new version with the line `receives = ...` of your public.toml"));
-    };
+fn own_key(folder: &Folder, named: &ReceivePublicKey) -> Result<ReceiveKey, Failure> {
     let key = folder.receive_key()?;
     if key.public() == named {
         return Ok(key);
@@ -77,7 +93,7 @@ fn own_key(folder: &Folder, agreement: &SignedAgreement) -> Result<ReceiveKey, F
             "the key in the folder is not the one that the agreement names, {}",
             named.fingerprint()
         ))
-        .hint("say under `[keys]` in `party.toml` where `receive` is, or agree on a new version"))
+        .hint("say under `[keys]` in `party.toml` where `receive` is, name the key with `--key FILE`, or agree on a new version"))
 }
 
 /// This version of the agreement and the others that the party has: answers outlive versions.
@@ -95,7 +111,7 @@ fn versions(folder: &Folder, newest: SignedAgreement) -> Vec<SignedAgreement> {
 
 struct Receiving {
     me: PartyName,
-    key: ReceiveKey,
+    keys: Vec<ReceiveKey>,
     versions: Vec<SignedAgreement>,
     out: PathBuf,
 }
@@ -105,8 +121,32 @@ struct Receiving {
 struct Outcome {
     kept: Vec<(PathBuf, String, Value)>,
     had: usize,
+    /// Of versions that the party has not.
     unknown: usize,
+    /// Sealed to keys that are not at hand.
+    other_keys: usize,
+    /// What does not hold, and what holds and was not kept.
     refused: Vec<String>,
+    unkept: Vec<String>,
+}
+
+impl Outcome {
+    /// That every answer which could be opened was opened, holds and is kept.
+    fn whole(&self) -> Done {
+        let (what, hint) = match (self.refused.is_empty(), self.unkept.is_empty()) {
+            (true, true) => return Ok(()),
+            (true, false) => (
+                "not all answers were kept",
+                "the room still has them: mend what is named, and run this again",
+            ),
+            (false, _) => (
+                "not all answers hold",
+                "let the analyst ask the same again, for nothing: the room then seals it anew; if it stays so, whoever runs the room has to explain it",
+            ),
+        };
+        let why = [&self.refused[..], &self.unkept].concat();
+        Err(Failure::failed(what).why(why.join("; ")).hint(hint))
+    }
 }
 
 impl Receiving {
@@ -115,7 +155,8 @@ impl Receiving {
         folder: &Folder,
         file: &Path,
         printer: &Printer,
-    ) -> Result<Outcome, Failure> {
+        outcome: &mut Outcome,
+    ) -> Done {
         let agreement = self.versions.first();
         let agreement = agreement.ok_or_else(|| Failure::failed(WHAT))?;
         let key = folder.service_key()?;
@@ -134,14 +175,11 @@ impl Receiving {
         let refused = |status| status_failure(WHAT, &status);
         let answers = client::room(room.channel()).answers(request).await;
         let mut answers = answers.map_err(refused)?.into_inner();
-        let mut outcome = Outcome {
-            had: have.len(),
-            ..Outcome::default()
-        };
+        outcome.had = have.len();
         while let Some(event) = answers.message().await.map_err(refused)? {
-            self.take(&event.sealed.unwrap_or_default(), &have, &mut outcome)?;
+            self.take(&event.sealed.unwrap_or_default(), &have, outcome);
         }
-        Ok(outcome)
+        Ok(())
     }
 
     /// The answers that are in the folder.
@@ -157,41 +195,51 @@ impl Receiving {
         answers.filter_map(digest).collect()
     }
 
+    /// Opens one answer and keeps it. Whatever is wrong with it, the next one's turn comes.
     fn take(
         &self,
         sealed: &SealedAnswer,
         have: &BTreeMap<RequestDigest, PathBuf>,
         outcome: &mut Outcome,
-    ) -> Done {
+    ) {
         let (agreement, request) = match self.addressed(sealed) {
             Ok((Some(agreement), request)) => (agreement, request),
-            Ok((None, _)) => {
-                outcome.unknown += 1;
-                return Ok(());
-            }
-            Err(error) => {
-                outcome.refused.push(in_words(&error));
-                return Ok(());
-            }
+            Ok((None, _)) => return outcome.unknown += 1,
+            Err(error) => return outcome.refused.push(in_words(&error)),
         };
         if have.contains_key(&request) {
-            return Ok(());
+            return;
         }
+        let Some(key) = self.key_under(agreement) else {
+            return outcome.other_keys += 1;
+        };
         let address = Address {
             agreement: agreement.agreement().digest,
             request,
             receiver: Receiver::Party(self.me.clone()),
         };
-        match open_answer(sealed, &self.key, &address, agreement) {
-            Ok((release, report)) => self.keep(&release, &report, agreement, outcome),
-            Err(error) => {
-                let short: String = request.to_string().chars().take(12).collect();
-                outcome
-                    .refused
-                    .push(format!("{short}: {}", in_words(&error)));
-                Ok(())
+        let short: String = request.to_string().chars().take(12).collect();
+        match open_answer(sealed, key, &address, agreement) {
+            Ok((release, report)) => {
+                if let Err(failure) = self.keep(&release, &report, agreement, outcome) {
+                    let causes = failure.causes.join(": ");
+                    outcome
+                        .unkept
+                        .push(format!("{short}: {}: {causes}", failure.what));
+                }
             }
+            Err(error) => outcome
+                .refused
+                .push(format!("{short}: {}", in_words(&error))),
         }
+    }
+
+    /// The key that answers under this version are sealed to; none: it is not at hand. Where the
+    /// version names none nothing is sealed, and any key will say so.
+    fn key_under(&self, agreement: &SignedAgreement) -> Option<&ReceiveKey> {
+        let named = agreement.agreement().receive_key(&self.me);
+        let mut keys = self.keys.iter();
+        keys.find(|key| named.is_none_or(|named| key.public() == named))
     }
 
     /// The version of the agreement that a sealed answer names, and the request.
@@ -212,13 +260,14 @@ impl Receiving {
         agreement: &SignedAgreement,
         outcome: &mut Outcome,
     ) -> Done {
-        let terms = agreement.agreement();
-        let asked = report.request.query();
-        let query = terms.queries.get(asked);
-        let query =
-            query.ok_or_else(|| Failure::failed(WHAT).why("the agreement has no such query"))?;
-        let shown = table(&report.answer, terms, query, report.request.params())
-            .or_fail("the answer was not understood")?;
+        let (asked, query) = (report.request.query(), &report.query);
+        let shown = table(
+            &report.answer,
+            agreement.agreement(),
+            query,
+            report.request.params(),
+        )
+        .or_fail("the answer was not understood")?;
         let short: String = report.request_digest.to_string().chars().take(12).collect();
         let path = self.out.join(format!("{asked}-{short}.release"));
         let kept = kept::keep(Place::Free(path), release, report).map_err(|(path, error)| {
@@ -227,7 +276,6 @@ impl Receiving {
                 path.display()
             ))
             .because(&error)
-            .hint("the room still has it: mend what is named, and run this again")
         })?;
         let text = format!(
             "`{asked}`{}\n\n{shown}\n{}\nanswer and receipt: {}",
@@ -270,11 +318,17 @@ fn show(outcome: &Outcome, printer: &Printer) {
             outcome.unknown
         ));
     }
+    if outcome.other_keys > 0 {
+        lines.push(format!(
+            "{} are sealed to a key that an earlier version of the agreement names: open them with `--key FILE`",
+            outcome.other_keys
+        ));
+    }
     let answers = outcome.kept.iter().map(|(_, _, document)| document);
     let answers: Vec<&Value> = answers.collect();
     let document = json!({
         "answers": answers, "had": outcome.had, "other_versions": outcome.unknown,
-        "refused": outcome.refused,
+        "other_keys": outcome.other_keys, "refused": outcome.refused,
     });
     printer.result(lines.join("\n\n"), "incamera-received/1", &document);
 }

@@ -10,9 +10,13 @@ use incamera_wire::{decode, encode};
 use crate::world::{AGREEMENT, Data, World};
 
 fn receive(world: &World, party: &str, out: &str) -> Outcome {
+    receive_under(world, party, AGREEMENT, out, &[])
+}
+
+fn receive_under(world: &World, party: &str, agreement: &str, out: &str, more: &[&str]) -> Outcome {
     let _ = fs::create_dir(world.path(out));
     let (folder, out) = (world.path(party), world.path(out));
-    let file = world.path(&format!("{party}/agreements/{AGREEMENT}.toml"));
+    let file = world.path(&format!("{party}/agreements/{agreement}.toml"));
     let arguments = [
         "query",
         "receive",
@@ -23,7 +27,18 @@ fn receive(world: &World, party: &str, out: &str) -> Outcome {
         "--out",
         &out,
     ];
-    world.stage.command(&arguments).unwrap()
+    world
+        .stage
+        .command(&[&arguments[..], more].concat())
+        .unwrap()
+}
+
+/// The requests whose answers came, the newest first.
+fn came(outcome: &Outcome) -> Vec<String> {
+    assert_eq!(outcome.code, 0, "{}", outcome.failure());
+    let answers = outcome.document["answers"].as_array().unwrap();
+    let digest = |at| outcome.text(&format!("/answers/{at}/request_digest"));
+    (0..answers.len()).map(digest).collect()
 }
 
 /// The folders of sealed answers on the room's disk, one a request.
@@ -189,21 +204,139 @@ fn agreements_without_such_keys_work_as_they_did() {
     });
     let asked = world.query_under("second", &[]);
     assert_eq!(asked.code, 0, "{}", asked.failure());
-    let (folder, out) = (world.path("shop"), world.path("answers"));
-    let file = world.path("shop/agreements/second.toml");
-    let arguments = [
-        "query",
-        "receive",
-        "--party",
-        &folder,
+    let outcome = receive_under(&world, "shop", "second", "answers", &[]);
+    assert_eq!(came(&outcome), [asked.text("/request_digest")]);
+}
+
+const PROPOSALS: &str = r#"
+[proposals]
+analysts = ["mailer/ana"]
+purposes = ["measurement"]
+epsilon = 1.0
+delta = 1e-8
+min_people = 50
+"#;
+
+/// Proposes a query whose answer goes to both parties, has both approve it, and asks it. The
+/// proposal's digest, and what came of it.
+fn ask_proposed(world: &World) -> (String, Outcome) {
+    let draft = include_str!("../../../agreement/tests/proposals/reach.toml");
+    let both = draft.replacen("[\"mailer\"]", "[\"mailer\", \"shop\"]", 1);
+    assert_ne!(both, draft);
+    let (file, out) = (world.path("draft.toml"), world.path("reach.proposal"));
+    fs::write(&file, both).unwrap();
+    let agreement = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
+    let key = world.path("mailer/analysts/ana");
+    let asks = [
         "--agreement",
-        &file,
-        "--out",
-        &out,
+        &agreement,
+        "--as",
+        "mailer/ana",
+        "--key",
+        &key,
     ];
-    let outcome = world.stage.command(&arguments).unwrap();
-    assert_eq!(
-        outcome.text("/answers/0/request_digest"),
-        asked.text("/request_digest")
-    );
+    let propose = ["query", "propose", &file, "--out", &out];
+    let proposed = world.done(&[&propose[..], &asks].concat());
+    for party in ["shop", "mailer"] {
+        let folder = world.path(party);
+        world.done(&["query", "approve", &out, "--party", &folder, "--yes"]);
+    }
+    let release = world.path("reach.release");
+    let run = [
+        "query",
+        "run",
+        "reach",
+        "--proposal",
+        &out,
+        "--out",
+        &release,
+    ];
+    let asked = world.done(&[&run[..], &asks, &["--yes"]].concat());
+    (proposed.text("/digest"), asked)
+}
+
+#[test]
+fn the_answer_to_a_proposed_query_is_received_and_no_answer_holds_up_another() {
+    let world = World::agreed_as(|text| text + PROPOSALS);
+    world.prepare(&Data::small());
+    let lift = world.query(&[]).text("/request_digest");
+    let (proposal, asked) = ask_proposed(&world);
+    let reach = asked.text("/request_digest");
+    for party in ["shop", "mailer"] {
+        let out = format!("{party}-answers");
+        let outcome = receive(&world, party, &out);
+        assert_eq!(came(&outcome), [reach.as_str(), lift.as_str()]);
+        let file = outcome.text("/answers/0/release");
+        assert!(file.contains("/reach-"), "{file}");
+        let agreement = world.path(&format!("{party}/agreements/{AGREEMENT}.toml"));
+        let verified = world.done(&["verify", &file, "--agreement", &agreement]);
+        assert_eq!(verified.text("/proposal"), proposal);
+        assert_eq!(
+            fs::read(file).unwrap(),
+            fs::read(world.path("reach.release")).unwrap()
+        );
+    }
+
+    // What cannot be kept is said, and the older answer is kept all the same.
+    let taken = world.path(&format!("full/reach-{}.release", &reach[..12]));
+    fs::create_dir(world.path("full")).unwrap();
+    fs::write(&taken, "something else").unwrap();
+    let outcome = receive(&world, "shop", "full");
+    refused(&outcome, &format!("was not written to `{taken}`"));
+    let hint = outcome.text("/error/hint");
+    assert!(hint.contains("mend what is named"), "{hint}");
+    assert!(!hint.contains("whoever runs the room"), "{hint}");
+    assert_eq!(fs::read(&taken).unwrap(), b"something else");
+    assert_eq!(releases(&world, "full").len(), 2);
+    fs::remove_file(&taken).unwrap();
+    let outcome = receive(&world, "shop", "full");
+    assert_eq!(came(&outcome), [reach]);
+    assert_eq!(outcome.number("/had"), 1);
+}
+
+/// What the room kept under the version before is sealed to the key of that version: it opens
+/// with that key, and without it nobody is accused.
+#[test]
+fn a_new_key_opens_new_answers_and_the_old_key_those_before() {
+    let world = World::ready();
+    let before = world.query(&[]).text("/request_digest");
+    let (shop, old) = (world.path("shop"), world.path("old_key"));
+    fs::rename(world.path("shop/receive_key"), &old).unwrap();
+    world.done(&["init", &shop, "--name", "shop", "--receive-key"]);
+    world.second(|text| text);
+    let after = world.query_under("second", &[]).text("/request_digest");
+    assert_ne!(before, after);
+
+    let receive = |more: &[&str]| receive_under(&world, "shop", "second", "answers", more);
+    let outcome = receive(&[]);
+    assert_eq!(came(&outcome), [after.as_str()]);
+    assert_eq!(outcome.number("/other_keys"), 1);
+    // Another key of somebody's is no help, and no fault of the room's.
+    let mailers = world.path("mailer/receive_key");
+    let outcome = receive(&["--key", &mailers]);
+    assert!(came(&outcome).is_empty());
+    assert_eq!(outcome.number("/other_keys"), 1);
+    let outcome = receive(&["--key", &mailers, "--key", &old]);
+    assert_eq!(came(&outcome), [before.as_str()]);
+    assert_eq!(outcome.number("/other_keys"), 0);
+    let first = world.path(&format!("shop/agreements/{AGREEMENT}.toml"));
+    let file = outcome.text("/answers/0/release");
+    let verified = world.done(&["verify", &file, "--agreement", &first]);
+    assert_eq!(verified.text("/request_digest"), before);
+
+    // What was sealed to a key that we have and does not open is somebody's fault as before.
+    let kept = kept(&world).into_iter();
+    let mut older = kept.filter(|folder| folder.ends_with(&before));
+    let path = older.next().unwrap().join("shop");
+    let mut sealed: SealedAnswer = decode(&fs::read(&path).unwrap(), usize::MAX).unwrap();
+    sealed.ciphertext[0] ^= 1;
+    fs::write(&path, encode(&sealed)).unwrap();
+    fs::remove_file(file).unwrap();
+    refused(&receive(&["--key", &old]), "does not open with this key");
+
+    // A key file that is none, and the folder's new key gone.
+    let outcome = receive(&["--key", &first]);
+    refused(&outcome, "was not read");
+    fs::remove_file(world.path("shop/receive_key")).unwrap();
+    refused(&receive(&["--key", &old]), "was not read");
 }
