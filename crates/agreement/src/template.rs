@@ -138,6 +138,7 @@ pub fn template_own_data(inputs: &OwnData) -> String {
         let name = or(known.name.as_ref(), OWNER);
         text.push_str(&BUDGET.replace("@PARTY", &name));
     }
+    text.push_str(&proposals("PARTY/ANALYST"));
     text
 }
 
@@ -183,6 +184,7 @@ pub fn template_ad_measurement(inputs: &AdMeasurement) -> String {
             .replace("@MAILER", &mailer)
             .replace("@ANALYST", &analyst),
         BUDGETS.replace("@SHOP", &shop).replace("@MAILER", &mailer),
+        proposals(&format!("{mailer}/{analyst}")),
     ] {
         text.push_str(&block);
     }
@@ -216,6 +218,11 @@ pub fn owner_ad_measurement(dataset: &DatasetName) -> String {
         "mailing" => "@MAILER".to_owned(),
         _ => format!("{PLACEHOLDER}: the party that it belongs to"),
     }
+}
+
+/// What this analyst may propose, commented out: nobody lets others ask by leaving a line as it is.
+fn proposals(analyst: &str) -> String {
+    PROPOSALS.replace("@ASKS", analyst)
 }
 
 fn or<T: ToString>(value: Option<&T>, default: &str) -> String {
@@ -393,6 +400,17 @@ renews = "never"
 epsilon = 8.0
 delta = 1e-6
 renews = "never"
+"#;
+
+const PROPOSALS: &str = r#"
+# With this section analysts may propose questions that are not in this file. One runs once every
+# owner whose data it reads has approved it (`incamera query propose`, `incamera query approve`).
+# [proposals]
+# analysts = ["@ASKS"]   # who may propose
+# purposes = ["measurement"]   # for what
+# epsilon = 1.0                # the most that one run may cost each owner; budgets hold over all
+# delta = 1e-8
+# min_people = 50              # no proposal may show smaller groups
 "#;
 
 const MATCHING_ALONE: &str = r#"# One owner of data: pseudonyms are made with its own key. Between two owners: method = "commutative".

@@ -163,6 +163,41 @@ fn i1_the_example_takes_its_data_sets_from_files() {
     );
 }
 
+/// Nobody lets others propose questions by leaving a line as it is; and the section holds once
+/// it is no comment.
+#[test]
+fn the_right_to_propose_is_there_to_be_taken_up() {
+    let home = Home::new();
+    let (shop, mailer) = (home.path("shop"), home.path("mailer"));
+    let with = ["--with", &shop, "--with", &mailer];
+    let text = home.new_agreement(&[&["--for", "ad-measurement"], &with[..]].concat());
+    let text = fill(&text, "what ", "\"measurement\"");
+    let (before, section) = text.split_once("# [proposals]\n").unwrap();
+    assert!(!text.contains("\n[proposals]"), "{text}");
+    let lines = section.lines().map(|line| line.strip_prefix("# ").unwrap());
+    let lines: Vec<&str> = lines.collect();
+    let keys: Vec<&str> = lines
+        .iter()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(
+        keys,
+        ["analysts", "purposes", "epsilon", "delta", "min_people"]
+    );
+    let taken_up = format!("{before}[proposals]\n{}\n", lines.join("\n"));
+    home.checks(&taken_up);
+    let shown = home
+        .stage
+        .done(&["agreement", "show", &home.path("checked.toml")]);
+    let shown = shown.unwrap().text("/text");
+    assert!(shown.contains("proposed by mailer/ana"), "{shown}");
+    let own = home.new_agreement(&with);
+    assert!(
+        own.contains("\n# [proposals]\n# analysts = [\"PARTY/ANALYST\"]"),
+        "{own}"
+    );
+}
+
 #[test]
 fn files_without_names_propose_nothing() {
     let home = Home::new();
