@@ -186,6 +186,76 @@ fn i4_the_agreement_must_be_in_force() {
     assert_eq!(missing.missing, [name("mailer")]);
 }
 
+/// A value outside what the agreement declares is refused however the analyst's own program made
+/// and signed the request, and is in none that ours makes.
+#[test]
+fn i4_parameters_stay_inside_their_declared_domains() {
+    let params_line = "params = { from = { type = \"date\" }, until = { type = \"date\" } }";
+    let declared = "params = { from = { type = \"date\", min = 2026-03-01, max = 2026-03-31 }, until = { type = \"date\", values = [2026-05-31, 2026-08-31] } }";
+    assert!(TEMPLATE.contains(params_line));
+    let mut world = World::sealed(&TEMPLATE.replacen(params_line, declared, 1));
+    let day = |text: &str| name::<Date>(text);
+    let asked = |from: &str, until: &str| {
+        [("from", from), ("until", until)]
+            .map(|(param, on)| (name(param), Value::Date(day(on))))
+            .into_iter()
+            .collect::<Params>()
+    };
+    let inside = [("2026-03-01", "2026-05-31"), ("2026-03-31", "2026-08-31")];
+    let outside = [
+        ("2026-02-28", "2026-05-31", "from"),
+        ("2026-04-01", "2026-05-31", "from"),
+        ("2026-03-15", "2026-06-30", "until"),
+    ];
+    let made = |world: &World, params| {
+        let agreement = world.agreement.agreement();
+        Request::new(
+            agreement,
+            &name("lift"),
+            params,
+            &world.digests(),
+            measurement(1),
+        )
+    };
+    let request = made(&world, asked("2026-03-15", "2026-05-31")).unwrap();
+    let signed = world.sign(&request);
+    let by_hand = |from: &str, until: &str| {
+        let mut envelope = envelope(&signed);
+        let all = &mut inner(&mut envelope).params;
+        all[0].value = Some(WireValue::Date(day(from).days()));
+        all[1].value = Some(WireValue::Date(day(until).days()));
+        let key = &world.analysts[&world.analyst];
+        check(
+            &world,
+            &sign_message(key, Format::Request, &envelope).unwrap(),
+        )
+    };
+    for (from, until) in inside {
+        by_hand(from, until).unwrap();
+        made(&world, asked(from, until)).unwrap();
+    }
+    for (from, until, which) in outside {
+        let refusal = by_hand(from, until).unwrap_err();
+        let error = made(&world, asked(from, until)).unwrap_err();
+        let RequestError::ParamDomain { name, allowed } = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(name.as_str(), which);
+        assert!(
+            allowed.contains("2026-03-01") || allowed.contains("2026-08-31"),
+            "{allowed}"
+        );
+        // The refusal says what may be asked, and not what was.
+        assert!(
+            !error
+                .to_string()
+                .contains(if which == "from" { from } else { until }),
+            "{error}"
+        );
+        assert_eq!(refusal, RequestRefusal::Request(error));
+    }
+}
+
 /// The same when a request is made.
 #[test]
 fn requests_are_made_with_just_the_querys_parameters() {
