@@ -47,6 +47,7 @@ use crate::refused::{
 };
 use crate::shape::{Scope, Shape};
 use crate::sql::syntax;
+use crate::unit::Known;
 
 /// Whether a field is the pseudonym of the person whose row it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +68,7 @@ pub(crate) struct Field {
     /// The stored column, if the field is one as it is.
     pub(crate) origin: Option<(DatasetName, ColumnName)>,
     /// What its numbers count, such as `EUR`.
-    pub(crate) counted_in: Option<String>,
+    pub(crate) counted_in: Known,
 }
 
 impl Field {
@@ -77,16 +78,13 @@ impl Field {
             shape,
             unit: Unit::No,
             origin: None,
-            counted_in: None,
+            counted_in: Known::Plain,
         }
     }
 
     /// The same in a unit.
-    pub(crate) fn counted(self, unit: Option<String>) -> Self {
-        Self {
-            counted_in: unit,
-            ..self
-        }
+    pub(crate) fn counted(self, counted_in: Known) -> Self {
+        Self { counted_in, ..self }
     }
 }
 
@@ -224,7 +222,7 @@ impl<'a> Lineage<'a> {
                 Unit::No
             },
             origin: Some((spec.name.clone(), column.name.clone())),
-            counted_in: column.unit.clone(),
+            counted_in: Known::declared(column.unit.as_ref()),
         };
         Ok(Rows {
             fields: spec.stored_columns().map(field).collect(),
@@ -469,7 +467,7 @@ impl Scope<'_> {
     pub(crate) fn passed(&self, expr: &Expr) -> Result<Field, Refusal> {
         match bare(expr) {
             Expr::Column(column) => self.field(column).cloned(),
-            other => Ok(Field::made(self.shape(other)?).counted(self.unit_of(other))),
+            other => Ok(Field::made(self.shape(other)?).counted(self.known(other))),
         }
     }
 }

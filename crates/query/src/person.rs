@@ -27,6 +27,7 @@ use crate::functions::constant;
 use crate::lineage::{Field, Rows, Unit, Walked, bare};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::shape::{Scope, Shape, holds, overflow, scaled};
+use crate::unit::same;
 
 /// The most rows back or ahead.
 const MAX_OFFSET: i64 = 1_000;
@@ -64,7 +65,7 @@ pub(crate) fn aggregate(aggregate: &Aggregate, rows: Rows) -> Walked {
     let most = if one { 1 } else { rows.most };
     let values = aggregate.aggr_expr.iter().map(|value| match bare(value) {
         Expr::AggregateFunction(function) => aggregated(&scope, function, value, rows.most)
-            .map(|shape| Field::made(shape).counted(scope.unit_of_aggregate(function))),
+            .map(|shape| Field::made(shape).counted(scope.known_of(function))),
         other => Err(unknown(&other.to_string())),
     });
     let values: Vec<Field> = values.collect::<Result<_, _>>()?;
@@ -335,10 +336,7 @@ pub(crate) fn union(before: Rows, next: Rows, scope: &Scope<'_>) -> Walked {
                 ));
             }
         };
-        let counted_in = a
-            .counted_in
-            .clone()
-            .filter(|_| a.counted_in == b.counted_in);
+        let counted_in = same(a.counted_in.clone(), b.counted_in.clone());
         Ok(Field {
             unit,
             ..Field::made(shape).counted(counted_in)

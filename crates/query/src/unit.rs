@@ -13,7 +13,7 @@ use crate::shape::Scope;
 
 /// What is known of a number's unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Known {
+pub(crate) enum Known {
     /// Any: null or zero.
     Any,
     /// None, and it is no literal.
@@ -25,26 +25,34 @@ enum Known {
     Unclear,
 }
 
-impl Scope<'_> {
-    /// The unit of an expression, where it has one.
-    pub(crate) fn unit_of(&self, expr: &Expr) -> Option<String> {
-        match self.known(expr) {
-            Known::One(unit) => Some(unit),
+impl Known {
+    /// What an agreement says of a column.
+    pub(crate) fn declared(unit: Option<&String>) -> Self {
+        unit.cloned().map_or(Self::Plain, Self::One)
+    }
+
+    /// The unit, where there is one.
+    pub(crate) fn unit(self) -> Option<String> {
+        match self {
+            Self::One(unit) => Some(unit),
             _ => None,
         }
     }
+}
 
-    /// The unit of an aggregate over one person's rows.
-    pub(crate) fn unit_of_aggregate(&self, function: &AggregateFunction) -> Option<String> {
+impl Scope<'_> {
+    /// What is known of the unit of an aggregate over one person's rows.
+    pub(crate) fn known_of(&self, function: &AggregateFunction) -> Known {
         let keeps = matches!(function.func.name(), "sum" | "min" | "max" | "avg");
-        let arg = function.params.args.first().filter(|_| keeps)?;
-        self.unit_of(arg)
+        let arg = function.params.args.first().filter(|_| keeps);
+        arg.map_or(Known::Plain, |arg| self.known(arg))
     }
 
-    fn known(&self, expr: &Expr) -> Known {
+    /// What is known of the unit of an expression.
+    pub(crate) fn known(&self, expr: &Expr) -> Known {
         match bare(expr) {
             Expr::Column(column) => match self.field(column) {
-                Ok(field) => field.counted_in.clone().map_or(Known::Plain, Known::One),
+                Ok(field) => field.counted_in.clone(),
                 Err(_) => Known::Unclear,
             },
             Expr::Literal(value, _) => written(value),
@@ -92,8 +100,9 @@ impl Scope<'_> {
     }
 }
 
-/// The unit of numbers that are added up or chosen from. What is 1 less a share is a share.
-fn same(one: Known, other: Known) -> Known {
+/// The unit of numbers that are added up or chosen from, or stand below each other. What is 1
+/// less a share is a share.
+pub(crate) fn same(one: Known, other: Known) -> Known {
     match (one, other) {
         (Known::Any, known) | (known, Known::Any) => known,
         (one, other) if one == other => one,

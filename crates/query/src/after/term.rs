@@ -201,7 +201,8 @@ impl Row<'_> {
                     Quantity::total(at + 1, self.totals),
                 );
                 let centre = Quantity::exact(unscaled(each.centre, made.scale));
-                sum.plus(&centre.times(&count)?)?.over(&count)
+                let average = sum.plus(&centre.times(&count)?)?.over(&count)?;
+                Some(average.in_unit(made.unit.clone()))
             }
             (Function::Spread { sample, root }, _) => {
                 let spread = variance([at, at + 1, at + 2], sample, self.totals)?;

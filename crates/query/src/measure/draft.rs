@@ -246,7 +246,7 @@ impl Reader<'_> {
         let origin = self.column(arg).and_then(|field| field.origin.clone());
         Ok(Draft {
             scale,
-            unit: self.scope.unit_of(arg),
+            unit: self.scope.known(arg).unit(),
             origin: origin.map(|(dataset, column)| ColumnRef { dataset, column }),
             ..self.plain(function, Some(arg.clone()))
         })

@@ -47,6 +47,12 @@ fn a_unit_stays_where_it_is_what_it_was() {
               UNION ALL SELECT person, amount * items FROM purchases) AS both"
                 .into(),
         ),
+        (
+            "v",
+            "(SELECT person, CAST(NULL AS DECIMAL(18,2)) AS v FROM purchases
+              UNION ALL SELECT person, SUM(amount) FROM purchases GROUP BY person) AS both"
+                .into(),
+        ),
     ];
     for (value, from) in euros {
         assert_eq!(unit(value, &from).as_deref(), Some("EUR"), "{value} {from}");
@@ -68,6 +74,21 @@ fn a_unit_stays_where_it_is_what_it_was() {
             "(SELECT person, amount AS v FROM purchases
               UNION ALL SELECT person, items FROM purchases) AS both"
                 .into(),
+        ),
+        (
+            "v",
+            "(SELECT person, amount AS v FROM purchases
+              UNION ALL SELECT person, CAST(5 AS DECIMAL(10,2)) FROM purchases) AS both"
+                .into(),
+        ),
+        // A number that is written down stays one, wherever it was written.
+        (
+            "amount / k",
+            "(SELECT person, amount, 100.0 AS k FROM purchases) AS one".into(),
+        ),
+        (
+            "v / items",
+            "(SELECT person, amount * amount AS v, items FROM purchases) AS one".into(),
         ),
     ];
     for (value, from) in none {
