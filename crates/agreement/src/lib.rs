@@ -18,6 +18,7 @@
 //! It reads no clock and no network, and no files but in [`files`]. It does not parse SQL: that a query's SQL
 //! keeps to its `reads`, groups and measures is proved by the crate `query`.
 
+mod cost;
 mod diff;
 mod doubts;
 mod error;

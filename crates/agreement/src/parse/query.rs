@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use incamera_types::{
-    AnalystRef, Budget, ColumnRef, ColumnType, DatasetName, DatasetSpec, Delta, PartyName,
-    PrivacyLoss, PurposeName, QueryName,
+    AnalystRef, Budget, ColumnRef, ColumnType, DatasetName, DatasetSpec, PartyName, PrivacyLoss,
+    PurposeName, QueryName,
 };
 
 use super::measures::{self, Measures};
@@ -12,6 +12,7 @@ use super::params::params;
 use super::purposes::leaf;
 use super::terms::budget;
 use super::{Known, listed};
+use crate::cost::loss_of;
 use crate::model::{Analysts, Query};
 use crate::reader::{Item, Named, Table};
 
@@ -94,15 +95,10 @@ fn query(named: &Named<'_, QueryName>, known: &Known<'_>) -> Option<Query> {
     })
 }
 
-/// What a run is charged: the design's one conversion. A part of delta is for the threshold of
-/// discovered groups, where there are some.
+/// What a run is charged.
 fn cost(table: &Table<'_>, budget: Budget, discovers: bool) -> Option<PrivacyLoss> {
-    let delta0 = match discovers {
-        true => incamera_dp::for_thresholds(budget.delta),
-        false => Delta::ZERO,
-    };
-    match incamera_dp::rho_of(budget.epsilon, budget.delta, delta0) {
-        Ok(rho) => Some(PrivacyLoss { rho, delta0 }),
+    match loss_of(budget, discovers) {
+        Ok(loss) => Some(loss),
         Err(error) => {
             table.problem(error, "choose another epsilon or delta");
             None

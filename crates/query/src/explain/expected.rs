@@ -2,18 +2,20 @@
 
 use std::fmt;
 
-use incamera_dp::epsilon_of;
+use incamera_agreement::Agreement;
 use incamera_dp::interval::shown;
-use incamera_types::{Delta, Epsilon, Rho};
+use incamera_types::{Epsilon, Params};
 use serde::Serialize;
 
 use super::{Explanation, clamp};
-use crate::check::CheckedQuery;
+use crate::check::{CheckedQuery, check};
 use crate::fold::declared_cells;
 use crate::measure::{Function, Made, Measure};
 
 /// A half width above this share of the value to expect is warned of: the answer would drown.
 const DROWNED: f64 = 0.2;
+/// Above this epsilon, in units, none is looked for: it protects nobody.
+const MOST: u64 = 1_000_000_000;
 
 /// The noise to expect on a measure.
 #[derive(Clone, Debug, Serialize)]
@@ -27,6 +29,9 @@ pub struct Expected {
     /// The half width divided by a group's people, if all groups were equal: a fraction for
     /// counts of people, an amount a person otherwise.
     pub per_person: Option<f64>,
+    /// Whether it counts people.
+    #[serde(skip)]
+    pub(super) of_people: bool,
     /// The unit, such as `EUR`.
     pub unit: Option<String>,
     /// The half width as a fraction of the value to expect, where one can be told: all people
@@ -66,11 +71,19 @@ pub enum NoEpsilon {
 }
 
 impl CheckedQuery {
-    /// The epsilon that a 95 % range of this half width would need, everything else as it is.
+    /// The epsilon that a 95 % range of this half width would need, everything else as it is:
+    /// at it the query, checked again, has no wider range, and at 1/4096 less it has. `params`
+    /// are those that it was checked with.
     ///
     /// # Errors
     /// [`NoEpsilon`].
-    pub fn epsilon_for(&self, name: &str, half_width: f64) -> Result<Needed, NoEpsilon> {
+    pub fn epsilon_for(
+        &self,
+        agreement: &Agreement,
+        params: &Params,
+        name: &str,
+        half_width: f64,
+    ) -> Result<Needed, NoEpsilon> {
         let mut made = self.made.iter();
         let made = made.find(|made| made.name == name).ok_or_else(|| {
             let known = self.made.iter().map(|made| format!("`{}`", made.name));
@@ -80,20 +93,71 @@ impl CheckedQuery {
             }
         })?;
         let now = expected(made, self).ok_or(NoEpsilon::Size)?.half_width;
-        // All widths fall with the root of rho.
-        let factor = now / half_width;
-        let rho = self.loss.rho.to_f64() * factor * factor;
-        let rho = Rho::from_f64(rho).map_err(|_| NoEpsilon::Size)?;
-        if half_width <= 0.0 || rho == Rho::ZERO {
+        if !half_width.is_finite() || half_width <= 0.0 {
             return Err(NoEpsilon::Size);
         }
-        let left = self.query.delta.checked_sub(self.loss.delta0);
+        let reached = |epsilon: u64| {
+            let width = self.half_width_at(agreement, params, name, epsilon);
+            width.is_some_and(|width| width <= half_width)
+        };
+        let epsilon = smallest(self.query.epsilon, now / half_width, &reached)?;
         Ok(Needed {
             name: name.to_owned(),
             half_width,
-            epsilon: epsilon_of(rho, left.unwrap_or(Delta::ZERO)),
+            epsilon,
         })
     }
+
+    /// The noise to expect on an aggregate at another epsilon, in units.
+    fn half_width_at(
+        &self,
+        agreement: &Agreement,
+        params: &Params,
+        name: &str,
+        epsilon: u64,
+    ) -> Option<f64> {
+        let query = self.query.at_epsilon(Epsilon::from_units(epsilon)).ok()?;
+        let other = check(agreement, &query, params).ok()?;
+        let made = other.made.iter().find(|made| made.name == name)?;
+        Some(expected(made, &other)?.half_width)
+    }
+}
+
+/// The smallest epsilon that reaches it, found near `now` times `factor`: widths fall with
+/// epsilon, not quite in proportion, and in steps where they are of whole numbers.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "where the search begins; a cast of a float saturates"
+)]
+fn smallest(
+    now: Epsilon,
+    factor: f64,
+    reached: &dyn Fn(u64) -> bool,
+) -> Result<Epsilon, NoEpsilon> {
+    let begin = (now.units() as f64 * factor) as u64;
+    let mut high = begin.clamp(1, MOST);
+    while !reached(high) {
+        if high == MOST {
+            return Err(NoEpsilon::Size);
+        }
+        high = high.saturating_mul(2).min(MOST);
+    }
+    let mut step = high / 16 + 1;
+    let mut low = high.saturating_sub(step);
+    while low > 0 && reached(low) {
+        step *= 2;
+        (low, high) = (low.saturating_sub(step), low);
+    }
+    while high - low > (high / 4096).max(1) {
+        let middle = low.midpoint(high);
+        match reached(middle) {
+            true => high = middle,
+            false => low = middle,
+        }
+    }
+    Ok(Epsilon::from_units(high))
 }
 
 /// The noise to expect on an aggregate.
@@ -129,6 +193,7 @@ pub(super) fn expected(made: &Made, checked: &CheckedQuery) -> Option<Expected> 
             says: clamp(made, checked),
             half_width: ranks,
             per_person: None,
+            of_people: false,
             unit: Some("ranks".to_owned()),
             share,
             drowns: share.is_some_and(|share| share > DROWNED),
@@ -142,6 +207,7 @@ pub(super) fn expected(made: &Made, checked: &CheckedQuery) -> Option<Expected> 
         says: clamp(made, checked),
         half_width,
         per_person: (of_all && people > 0.0).then_some(half_width / people),
+        of_people: made.function == Function::People,
         unit: made.unit.clone(),
     })
 }
@@ -220,7 +286,7 @@ pub(super) fn write_expected(
         Some(rows) => format!("with {people} people in {rows} equal groups"),
         None => format!("with {people} people in one group"),
     };
-    if unit.is_empty() {
+    if measure.of_people {
         let percent = per_person * 100.0;
         writeln!(
             f,

@@ -35,6 +35,8 @@ const MOST_PUBLIC: u64 = 1_000;
 const MISSING: u64 = 16;
 /// Different values of a column that declares none.
 const UNDECLARED: u64 = 5;
+/// Whole numbers of a range of no more are codes.
+const CODES: i128 = 16;
 /// Numbers of a column that declares no largest one go up to this.
 const LARGEST: i128 = 100;
 
@@ -165,9 +167,14 @@ impl Inner {
             ColumnType::Text => Made::Text(self.text(column, stream)),
             _ => {
                 let (low, high) = self.ends(column);
-                // A square: small numbers are more frequent, as amounts and counts are.
                 let part = i128::from(stream.below_u64(1 << 16));
-                Made::Number(low + (((high - low) * part * part) >> 32))
+                let count = high - low + 1;
+                Made::Number(match column.ty {
+                    // Codes, of which none is likelier.
+                    ColumnType::Int if count <= CODES => low + ((count * part) >> 16),
+                    // A square: small numbers are more frequent, as amounts and counts are.
+                    _ => low + ((count * part * part) >> 32),
+                })
             }
         }
     }

@@ -85,6 +85,38 @@ fn answers_are_near_the_exact_ones() {
     table(&answer, &agreement, query(&agreement), &window()).unwrap();
 }
 
+/// Numbers of a small range are codes, such as an arm of a trial, and flags: each occurs, about
+/// as often as another; and the largest amount is one.
+#[test]
+fn each_code_occurs() {
+    let few = "items = { type = \"int\", min = 0, max = 3,";
+    let base = DATASETS.replacen("items = { type = \"int\", min = 0, max = 100,", few, 1);
+    assert!(base.contains(few));
+    let agreement = agreement_of(
+        &base,
+        "SELECT CASE items WHEN 0 THEN 'a' WHEN 1 THEN 'b' WHEN 2 THEN 'c' ELSE 'd' END AS arm,
+           COUNT(DISTINCT person) AS people FROM purchases GROUP BY 1",
+        &[
+            ("reads", "[\"purchases.person\", \"purchases.items\"]"),
+            ("groups", "{ arm = [\"a\", \"b\", \"c\", \"d\"] }"),
+            ("rows", "{ purchases = 1 }"),
+        ],
+    );
+    let checked = check(&agreement, query(&agreement), &Params::new()).unwrap();
+    let made = Practice {
+        people: 4_000,
+        seed: 1,
+    };
+    let raw = try_raw(&checked, Arc::new(MadeUp::new(&checked, &made)), 1).unwrap();
+    let exact = exact(&raw);
+    let all: i128 = exact.iter().sum();
+    assert!(all > 3_000, "{exact:?}");
+    assert!(
+        exact.iter().all(|of| *of * 5 > all && *of * 3 < all),
+        "{exact:?}"
+    );
+}
+
 /// Rows keep to the agreement: bounds, values, what may be missing, rows a person.
 #[test]
 fn rows_are_as_the_agreement_declares() {
