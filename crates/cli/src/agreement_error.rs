@@ -19,7 +19,9 @@ pub fn read(path: &Path) -> Result<Agreement, Failure> {
             let text = std::fs::read(&path).unwrap_or_default();
             invalid(&path, &text, "agreement", "incamera-agreement/", &source)
         }
-        other => Failure::failed("the agreement was not read").because(&other),
+        other => Failure::failed("the agreement was not read")
+            .because(&other)
+            .hint("name the agreement's file, which `incamera agreement new` begins"),
     })
 }
 

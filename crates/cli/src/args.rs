@@ -20,7 +20,7 @@ use incamera_types::{AnalystName, DatasetName, IdKind, PartyName, PurposeName, Q
 
 pub use drivers::{Evidence, EvidenceTrust, QueryToken};
 
-pub use asking::{QueryCheck, QueryReceive, QueryRun, QueryTemplate};
+pub use asking::{QueryCheck, QueryExplain, QueryReceive, QueryRun, QueryTemplate, WhichQuery};
 
 pub use exports::Exports;
 
@@ -67,7 +67,7 @@ pub enum Command {
     /// Play the whole story on generated data, adversaries included.
     #[cfg(feature = "simulated")]
     Demo(Demo),
-    /// Check a file offline: an agreement, a manifest or a release with its receipt.
+    /// Check a file offline: an agreement, a proposal, a manifest or a release with its receipt.
     Verify(Verify),
     /// What a party has agreed to, sealed and spent.
     Status(PartyFolder),
@@ -536,30 +536,6 @@ pub enum Query {
     Approve(QueryApprove),
     /// Make a token, with which database drivers ask in the analyst's name for a while.
     Token(QueryToken),
-}
-
-/// Arguments of `query explain`.
-#[derive(Debug, Args)]
-pub struct QueryExplain {
-    /// The query of the agreement, or of the proposal.
-    pub query: QueryName,
-    /// The agreement.
-    #[arg(long, short, value_name = "FILE")]
-    pub agreement: PathBuf,
-    /// The proposal that has the query.
-    #[arg(long, value_name = "FILE")]
-    pub proposal: Option<PathBuf>,
-    /// Parameters: NAME=VALUE.
-    #[arg(value_name = "NAME=VALUE")]
-    pub params: Vec<String>,
-    /// Tell also the epsilon that this error would need: the aggregate's name, and half the
-    /// width of its 95 % range.
-    #[arg(long, value_name = "NAME=HALF_WIDTH")]
-    pub error: Vec<String>,
-    /// Tell also the noise that other clamps would mean, and print the template `bounds`, filled
-    /// in for what the query adds up. Looks at no data.
-    #[arg(long)]
-    pub bounds: bool,
 }
 
 /// Arguments of `ring serve`.

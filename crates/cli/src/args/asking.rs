@@ -1,4 +1,4 @@
-//! What `query run`, `query receive` and `query check` can be asked.
+//! What `query explain`, `query check`, `query run` and `query receive` can be asked.
 
 use std::path::PathBuf;
 
@@ -8,17 +8,43 @@ use incamera_types::{AnalystRef, PurposeName, QueryName};
 
 use super::{Exports, PartyFolder, UnderAgreement};
 
-/// Arguments of `query check`.
+/// Which query a command is about.
 #[derive(Debug, Args)]
-pub struct QueryCheck {
+pub struct WhichQuery {
     /// The query of the agreement, or of the proposal.
-    pub query: QueryName,
+    #[arg(value_name = "QUERY")]
+    pub name: QueryName,
     /// The agreement.
     #[arg(long, short, value_name = "FILE")]
     pub agreement: PathBuf,
     /// The proposal that has the query.
     #[arg(long, value_name = "FILE")]
     pub proposal: Option<PathBuf>,
+}
+
+/// Arguments of `query check`.
+#[derive(Debug, Args)]
+pub struct QueryCheck {
+    #[command(flatten)]
+    pub of: WhichQuery,
+}
+
+/// Arguments of `query explain`.
+#[derive(Debug, Args)]
+pub struct QueryExplain {
+    #[command(flatten)]
+    pub of: WhichQuery,
+    /// Parameters: NAME=VALUE.
+    #[arg(value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+    /// Tell also the epsilon that this error would need: the aggregate's name, and half the
+    /// width of its 95 % range.
+    #[arg(long, value_name = "NAME=HALF_WIDTH")]
+    pub error: Vec<String>,
+    /// Tell also the noise that other clamps would mean, and print the template `bounds`, filled
+    /// in for what the query adds up. Looks at no data.
+    #[arg(long)]
+    pub bounds: bool,
 }
 
 /// Arguments of `query receive`.
@@ -39,15 +65,13 @@ pub struct QueryReceive {
 
 /// Arguments of `query run`.
 #[derive(Debug, Args)]
+#[command(
+    mut_arg("agreement", |arg| arg.help("The agreement; its signatures lie beside it")),
+    mut_arg("proposal", |arg| arg.help("The proposal that has the query; its approvals lie beside it"))
+)]
 pub struct QueryRun {
-    /// The query of the agreement, or of the proposal.
-    pub query: QueryName,
-    /// The agreement; its signatures lie beside it.
-    #[arg(long, short, value_name = "FILE")]
-    pub agreement: PathBuf,
-    /// The proposal that has the query; its approvals lie beside it.
-    #[arg(long, value_name = "FILE")]
-    pub proposal: Option<PathBuf>,
+    #[command(flatten)]
+    pub of: WhichQuery,
     /// Who asks: PARTY/ANALYST.
     #[arg(
         long = "as",

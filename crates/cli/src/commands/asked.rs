@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use incamera_agreement::{Agreement, ApprovedProposal, Proposal, ProposalError, Query, files};
-use incamera_query::Refusal;
-use incamera_types::QueryName;
+use incamera_query::{CheckedQuery, Refusal, check};
 use incamera_types::limits::MAX_PROPOSAL_BYTES;
+use incamera_types::{Params, QueryName};
 
 use super::agreement::refused;
 use super::parameters;
 use crate::agreement_error;
+use crate::args::WhichQuery;
 use crate::clock::now;
 use crate::failure::{Context, Done, Exit, Failure};
 
@@ -22,6 +23,19 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Reads the agreement, whoever has signed it, and the query that is meant.
+    pub fn open(which: &WhichQuery) -> Result<(Agreement, Self), Failure> {
+        let agreement = agreement_error::read(&which.agreement)?;
+        let asked = Self::under(&agreement, which)?;
+        Ok((agreement, asked))
+    }
+
+    /// The query that is meant, under an agreement that was read.
+    pub fn under(agreement: &Agreement, which: &WhichQuery) -> Result<Self, Failure> {
+        let (file, proposal) = (&which.agreement, which.proposal.as_deref());
+        Self::new(agreement, file, &which.name, proposal)
+    }
+
     /// The query of this name: of the proposal where one is named, else of the agreement.
     pub fn new(
         agreement: &Agreement,
@@ -45,6 +59,18 @@ impl Asked {
             );
         }
         Ok(Self::of(proposal, path))
+    }
+
+    /// Its parameters, and the query once it is checked with them.
+    pub fn checked(
+        &self,
+        agreement: &Agreement,
+        arguments: &[String],
+    ) -> Result<(Params, CheckedQuery), Failure> {
+        let params = parameters::read(&self.query, arguments)?;
+        let checked = check(agreement, &self.query, &params);
+        let checked = checked.map_err(|refusal| self.refused(&refusal))?;
+        Ok((params, checked))
     }
 
     /// The query of a proposal.

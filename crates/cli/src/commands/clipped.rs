@@ -3,16 +3,16 @@
 //! The numbers are exact. They go to the owner's terminal and nowhere else: nothing is sent,
 //! written or logged.
 
-use incamera_query::{Clipped, ClippedError, ClippedSum, check};
+use incamera_query::{Clipped, ClippedError, ClippedSum};
 use incamera_seal::{OwnRows, SealError, own_rows};
 use incamera_types::{Params, PurposeName};
 use serde_json::json;
 
 use super::asked::Asked;
+use super::block_on;
 use super::data::own_dataset;
 use super::home::{Home, Reading};
 use super::seal::{mend_address, not_done, show_step};
-use super::{block_on, parameters};
 use crate::agreement_error;
 use crate::args::DataClipped;
 use crate::failure::{Done, Failure};
@@ -33,8 +33,7 @@ pub fn run(arguments: &DataClipped, printer: &Printer) -> Done {
         arguments.proposal.as_deref(),
     )?;
     let query = asked.query();
-    let params = parameters::read(query, &arguments.params)?;
-    let checked = check(&agreement, query, &params).map_err(|refusal| asked.refused(&refusal))?;
+    let (params, checked) = asked.checked(&agreement, &arguments.params)?;
     let home = Home::new(&folder, &agreement, spec);
     let rows = read(&home, arguments, &query.purpose, printer)?;
     let clipped = block_on(async {

@@ -30,8 +30,12 @@ pub fn read(query: &Query, arguments: &[String]) -> Result<Params, Failure> {
     }
     for (name, param) in &query.params {
         if !params.contains_key(name) {
-            return Err(Failure::usage(format!("the parameter `{name}` is missing"))
-                .hint(format!("add `{name}=VALUE`, a {param}")));
+            return Err(
+                Failure::usage(format!("the parameter `{name}` is missing")).hint(format!(
+                    "add `{name}=VALUE`, a {param}{}",
+                    example(&param.ty)
+                )),
+            );
         }
     }
     Ok(params)

@@ -1,11 +1,10 @@
 //! `query run --practice`: the query over made-up rows, asked of nobody.
 
-use incamera_query::{Marks, PRACTICE, Practice, Practised, check, practice, table};
+use incamera_query::{Marks, PRACTICE, Practice, Practised, practice, table};
 use serde_json::json;
 
 use super::asked::Asked;
-use super::{block_on, parameters};
-use crate::agreement_error;
+use super::block_on;
 use crate::args::QueryRun;
 use crate::export::{self, Exported};
 use crate::failure::{Context, Done};
@@ -13,17 +12,9 @@ use crate::printer::Printer;
 
 /// Runs the query over rows that follow from agreement and seed.
 pub fn run(arguments: &QueryRun, printer: &Printer) -> Done {
-    let agreement = agreement_error::read(&arguments.agreement)?;
-    let file = arguments.agreement.as_path();
-    let asked = Asked::new(
-        &agreement,
-        file,
-        &arguments.query,
-        arguments.proposal.as_deref(),
-    )?;
+    let (agreement, asked) = Asked::open(&arguments.of)?;
+    let (params, checked) = asked.checked(&agreement, &arguments.params)?;
     let query = asked.query();
-    let params = parameters::read(query, &arguments.params)?;
-    let checked = check(&agreement, query, &params).map_err(|refusal| asked.refused(&refusal))?;
     export::writable(&arguments.exports)?;
     let made = Practice {
         people: arguments.people,

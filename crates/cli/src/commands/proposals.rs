@@ -1,8 +1,11 @@
-//! `query propose | approve`: queries that the agreement has not.
+//! `query propose | approve`, `verify NAME.proposal`: queries that the agreement has not.
 
 use std::path::{Path, PathBuf};
 
-use incamera_agreement::{Agreement, Proposal, approve as sign, doubts_of, files, propose as put};
+use incamera_agreement::{
+    Agreement, Proposal, SignedAgreement, approve as sign, doubts_of, files, propose as put,
+};
+use incamera_keys::SshSig;
 use incamera_party::proposal_files;
 use incamera_query::{CheckedQuery, Explanation, Reveals, prove};
 use incamera_types::PartyName;
@@ -307,6 +310,59 @@ fn withdraw(folder: &Folder, path: &Path, printer: &Printer) -> Done {
     let document = json!({ "party": me, "removed": own });
     printer.result(text, "incamera-approval-withdrawn/1", &document);
     Ok(())
+}
+
+/// Whether a proposal is its analyst's, and who has approved it: by the signatures beside it.
+/// One without all approvals is what it says, and runs not yet.
+pub fn verify(path: &Path, agreement: &SignedAgreement, printer: &Printer) -> Done {
+    let what = "the proposal does not hold";
+    let proposal = asked::read(agreement.agreement(), path)?;
+    asked::signed(&proposal, path)?;
+    let signatures = files::read_signatures(path, proposal.agreement()).or_fail(what)?;
+    let owners = proposal.owners();
+    let of_others = |party: &PartyName, signature: &SshSig| {
+        owners.contains(party) && !proposal.is_approval(party, signature)
+    };
+    if let Some((party, _)) = signatures.iter().find(|(p, s)| of_others(p, s)) {
+        return Err(Failure::failed(what)
+            .why(format!(
+                "`{}` is no approval of this text by `{party}`",
+                files::signature_path(path, party).display()
+            ))
+            .hint("ask that party for its approval again, or whoever gave you the proposal"));
+    }
+    asked::in_time(&proposal, what)?;
+    let (approved, missing): (Vec<&PartyName>, Vec<&PartyName>) = owners
+        .iter()
+        .partition(|party| signatures.contains_key(*party));
+    let (approved, missing) = (named(&approved), named(&missing));
+    let stands = match missing.is_empty() {
+        true => format!("approved by {}: it may be asked", approved.join(", ")),
+        false if approved.is_empty() => format!("not approved yet: {}", missing.join(", ")),
+        false => format!(
+            "approved by {}; not yet by {}",
+            approved.join(", "),
+            missing.join(", ")
+        ),
+    };
+    let text = format!(
+        "the proposal of query `{}` is signed by {}, who may propose it until the end of {} (UTC)\n  {stands}\n  digest {}\n  signatures are those beside the file; an owner may have taken its approval back",
+        proposal.query().name,
+        proposal.analyst(),
+        proposal.expires(),
+        proposal.digest()
+    );
+    let mut document = of_proposal(&proposal);
+    add(
+        &mut document,
+        json!({ "kind": "proposal", "approved_by": approved, "not_approved_by": missing }),
+    );
+    printer.result(text, "incamera-verified/1", &document);
+    Ok(())
+}
+
+fn named(parties: &[&PartyName]) -> Vec<String> {
+    parties.iter().map(ToString::to_string).collect()
 }
 
 /// The proposals in the party's folder, and how each stands.

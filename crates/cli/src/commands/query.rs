@@ -7,7 +7,7 @@ use incamera_agreement::{Agreement, ApprovedProposal, Query, SignedAgreement};
 use incamera_keys::ReceiveKey;
 use incamera_net::client;
 use incamera_net::services::{ManifestsRequest, RunRequest, RunResult, run_event::Event};
-use incamera_query::{CheckedQuery, Needed, check, prove, table};
+use incamera_query::{Needed, NoEpsilon, prove, table};
 use incamera_release::{Address, ReceiptReport, Receiver, Request, open_answer, verify_release};
 use incamera_seal::{SignedManifest, open_manifest};
 use incamera_types::{AnalystRef, DatasetName, ManifestDigest, RequestDigest};
@@ -15,9 +15,8 @@ use incamera_wire::v1::{ReleaseFile, Signed};
 use serde_json::json;
 
 use super::asked::Asked;
+use super::block_on;
 use super::room_client::{self, AttestedRoom, status_failure};
-use super::{block_on, parameters};
-use crate::agreement_error;
 use crate::args::{Exports, QueryCheck, QueryExplain, QueryRun};
 use crate::clock::now;
 use crate::export::{self, Exported};
@@ -31,18 +30,11 @@ const REQUEST_LIFETIME_S: u64 = 600;
 
 /// Shows the bounded plan, the cost and the error to expect.
 pub fn explain(arguments: &QueryExplain, printer: &Printer) -> Done {
-    let agreement = agreement_error::read(&arguments.agreement)?;
-    let file = arguments.agreement.as_path();
-    let asked = Asked::new(
-        &agreement,
-        file,
-        &arguments.query,
-        arguments.proposal.as_deref(),
-    )?;
-    let query = asked.query();
-    let params = parameters::read(query, &arguments.params)?;
-    let checked = check(&agreement, query, &params).map_err(|refusal| asked.refused(&refusal))?;
-    let needed = arguments.error.iter().map(|error| needed(&checked, error));
+    let (agreement, asked) = Asked::open(&arguments.of)?;
+    let (params, checked) = asked.checked(&agreement, &arguments.params)?;
+    let foretell =
+        |name: &str, half_width| checked.epsilon_for(&agreement, &params, name, half_width);
+    let needed = arguments.error.iter().map(|error| needed(error, foretell));
     let needed = needed.collect::<Result<Vec<_>, _>>()?;
     let mut explanation = checked.explain(&agreement).with_needed(needed);
     if arguments.bounds {
@@ -60,27 +52,26 @@ pub fn explain(arguments: &QueryExplain, printer: &Printer) -> Done {
 }
 
 /// The epsilon that an error would need: `NAME=HALF_WIDTH`.
-fn needed(checked: &CheckedQuery, argument: &str) -> Result<Needed, Failure> {
+fn needed(
+    argument: &str,
+    foretell: impl Fn(&str, f64) -> Result<Needed, NoEpsilon>,
+) -> Result<Needed, Failure> {
     let form = || {
         Failure::usage(format!("`{argument}` names no error"))
             .hint("write `--error NAME=HALF_WIDTH`, such as `--error spend=1000`")
     };
     let (name, half_width) = argument.split_once('=').ok_or_else(form)?;
     let half_width: f64 = half_width.parse().map_err(|_| form())?;
-    let needed = checked.epsilon_for(name, half_width);
-    needed.map_err(|error| Failure::usage("no epsilon can be told").because(&error))
+    foretell(name, half_width).map_err(|error| {
+        Failure::usage("no epsilon can be told")
+            .because(&error)
+            .hint("name an aggregate of the query, and half the width of the range that is wanted")
+    })
 }
 
 /// Says what the query reveals at worst, whatever its parameters.
 pub fn check_worst(arguments: &QueryCheck, printer: &Printer) -> Done {
-    let agreement = agreement_error::read(&arguments.agreement)?;
-    let file = arguments.agreement.as_path();
-    let asked = Asked::new(
-        &agreement,
-        file,
-        &arguments.query,
-        arguments.proposal.as_deref(),
-    )?;
+    let (agreement, asked) = Asked::open(&arguments.of)?;
     let proved = prove(&agreement, asked.query()).map_err(|refusal| asked.refused(&refusal))?;
     let reveals = proved.reveals(&agreement);
     printer.result(reveals.to_string(), "incamera-reveals/1", &reveals);
@@ -89,13 +80,12 @@ pub fn check_worst(arguments: &QueryCheck, printer: &Printer) -> Done {
 
 /// Asks: attests the room, signs the request, shows the answer and keeps the receipt.
 pub fn run(arguments: &QueryRun, printer: &Printer) -> Done {
-    let agreement = room_client::signed_agreement(&arguments.agreement)?;
-    let (terms, file) = (agreement.agreement(), arguments.agreement.as_path());
-    let meant = Asked::new(terms, file, &arguments.query, arguments.proposal.as_deref())?;
+    let agreement = room_client::signed_agreement(&arguments.of.agreement)?;
+    let terms = agreement.agreement();
+    let meant = Asked::under(terms, &arguments.of)?;
     let query = meant.query();
     stands(terms, arguments)?;
-    let params = parameters::read(query, &arguments.params)?;
-    check(terms, query, &params).map_err(|refusal| meant.refused(&refusal))?;
+    let (params, _) = meant.checked(terms, &arguments.params)?;
     let proposed = meant.approved()?;
     confirm(arguments, query)?;
     writable(arguments)?;
@@ -112,7 +102,7 @@ fn stands(agreement: &Agreement, arguments: &QueryRun) -> Done {
     succession.map_or(Ok(()), |succession| {
         Err(Failure::new(
             Exit::Refused,
-            format!("query `{}` was not asked", arguments.query),
+            format!("query `{}` was not asked", arguments.of.name),
         )
         .why(succession.to_string())
         .hint(
@@ -287,7 +277,7 @@ fn advice(arguments: &QueryRun, query: &Query) -> Option<String> {
             query.name
         ));
     }
-    let proposal = arguments.proposal.as_ref();
+    let proposal = arguments.of.proposal.as_ref();
     proposal.map(|_| "whether an owner still lets the proposal run is for its people to say: `incamera query approve`".into())
 }
 
@@ -299,7 +289,7 @@ fn names(analysts: &[AnalystRef]) -> String {
 /// Where the answer is to be kept.
 fn out(arguments: &QueryRun, request: RequestDigest) -> PathBuf {
     let short: String = request.to_string().chars().take(12).collect();
-    let named = || format!("{}-{short}.release", arguments.query).into();
+    let named = || format!("{}-{short}.release", arguments.of.name).into();
     arguments.out.clone().unwrap_or_else(named)
 }
 

@@ -11,6 +11,7 @@ use incamera_wire::v1::{ReleaseFile, Signed};
 use incamera_wire::{Format, decode, encode};
 use serde_json::json;
 
+use super::proposals;
 use super::room_client::signed_agreement;
 use crate::agreement_error;
 use crate::args::{Exports, Verify};
@@ -24,6 +25,7 @@ enum Kind {
     Release(Box<ReleaseFile>),
     Manifest(Signed),
     Agreement,
+    Proposal,
 }
 
 /// Finds out what the file is, and checks it.
@@ -42,11 +44,12 @@ pub fn run(arguments: &Verify, printer: &Printer) -> Done {
         ),
         Some(Kind::Manifest(signed)) => manifest(&signed, &agreement(arguments)?, printer),
         Some(Kind::Agreement) => signatures(path, printer),
+        Some(Kind::Proposal) => proposals::verify(path, &agreement(arguments)?, printer),
         None => Err(Failure::usage(format!(
             "`{}` is nothing that can be verified",
             path.display()
         ))
-        .hint("give an agreement, a manifest, or a release with its receipt")),
+        .hint("give an agreement, a proposal, a manifest, or a release with its receipt")),
     }
 }
 
@@ -70,7 +73,7 @@ fn nothing_more(found: Option<&Kind>, bytes: &[u8]) -> Done {
     let (what, written) = match found {
         Some(Kind::Release(release)) => ("the receipt does not hold", encode(release.as_ref())),
         Some(Kind::Manifest(signed)) => ("the manifest does not hold", encode(signed)),
-        Some(Kind::Agreement) | None => return Ok(()),
+        Some(Kind::Agreement | Kind::Proposal) | None => return Ok(()),
     };
     match written == bytes {
         true => Ok(()),
@@ -92,9 +95,18 @@ fn kind(bytes: &[u8]) -> Option<Kind> {
     {
         return Some(Kind::Manifest(signed));
     }
-    let text = std::str::from_utf8(bytes).ok()?;
-    text.contains("incamera-agreement/")
-        .then_some(Kind::Agreement)
+    of_text(std::str::from_utf8(bytes).ok()?)
+}
+
+/// The format line comes first; what a text names further down is not what it is.
+fn of_text(text: &str) -> Option<Kind> {
+    let kinds = [
+        ("incamera-agreement/", Kind::Agreement),
+        ("incamera-proposal/", Kind::Proposal),
+    ];
+    let found = kinds.into_iter();
+    let found = found.filter_map(|(format, kind)| Some((text.find(format)?, kind)));
+    found.min_by_key(|(at, _)| *at).map(|(_, kind)| kind)
 }
 
 /// The signed agreement that a file belongs to. An agreement that has expired since still

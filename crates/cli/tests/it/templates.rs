@@ -215,6 +215,51 @@ fn what_does_not_fit_is_refused_by_its_blank() {
     );
 }
 
+/// What a smaller error costs is told, or why it is not, and nothing is asked of anybody.
+#[test]
+fn the_epsilon_of_an_error_is_told() {
+    let draft = Draft::new();
+    let words = [&PURCHASES[..], &["bands=10,50", "registers=customers"]].concat();
+    let (_, section, _) = draft.filled("histogram", &words);
+    let text = std::fs::read_to_string(draft.path()).unwrap();
+    std::fs::write(draft.path(), format!("{text}\n{section}")).unwrap();
+    let explain = |error: &str| draft.says(&["query", "explain", "histogram", "--error", error]);
+    let (code, told, said) = explain("people=25");
+    assert_eq!(code, 0, "{said}");
+    assert!(told.contains("people +- 25 would need epsilon "), "{told}");
+    let path = draft.path();
+    let document = json(&[
+        "query",
+        "explain",
+        "histogram",
+        "--error",
+        "people=25",
+        "--error",
+        "people=50",
+        "--agreement",
+        &path,
+    ]);
+    let needed = |at: usize| document["needed"][at]["epsilon"].as_f64().unwrap();
+    assert_eq!(document["needed"][0]["half_width"], 25.0);
+    assert!(needed(0) > 1.9 * needed(1), "{document}");
+    for (error, why) in [
+        ("people", "names no error"),
+        ("people=few", "names no error"),
+        (
+            "buyers=3",
+            "the query has no aggregate `buyers`; it has `people`",
+        ),
+        ("people=0", "no epsilon gives an error of that size"),
+        ("people=-25", "no epsilon gives an error of that size"),
+        ("people=NaN", "no epsilon gives an error of that size"),
+    ] {
+        let (code, out, said) = explain(error);
+        assert_eq!((code, out.as_str()), (2, ""), "{error}");
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(why), "{error}: {said}");
+    }
+}
+
 /// The noise of each clamp, and a section that is accepted as it is printed.
 #[test]
 fn bounds_are_explained_before_anything_is_asked() {

@@ -217,6 +217,7 @@ fn i4_a_proposed_query_runs_once_every_owner_has_approved_it_and_until_one_takes
     let csv = fs::read_to_string(csv).unwrap();
     assert!(csv.starts_with("campaign_group,"), "{csv}");
     assert_eq!(world.spent("shop"), spent, "a repeat was charged");
+    received(&people, &answer);
 
     Runtime::new().unwrap().block_on(not_by_hand(&world));
     taken_back(&people, &answer);
@@ -263,6 +264,18 @@ fn looked_at(people: &People<'_>) {
     says(&counts_people, 2, "`reach` clips nothing of the file");
     let listed = people.run(&["query", "approve", "--party", &shop]);
     assert_eq!(listed.text("/proposals"), "[]");
+}
+
+/// Whom the proposal names as receiver fetches its answer as that of any query.
+fn received(people: &People<'_>, answer: &Outcome) {
+    let (folder, out) = (people.world.path("mailer"), people.world.path("received"));
+    fs::create_dir(&out).unwrap();
+    let under = ["--party", &folder, "--agreement", &people.agreement];
+    let outcome = people.run(&[&["query", "receive", "--out", &out], &under[..]].concat());
+    says(&outcome, 0, "");
+    let digest = answer.text("/request_digest");
+    assert_eq!(outcome.text("/answers/0/request_digest"), digest);
+    assert_eq!(outcome.text("/answers/0/answer"), answer.text("/answer"));
 }
 
 /// A request that an analyst's own program makes, without an owner's approval: the room refuses
@@ -488,6 +501,57 @@ fn what_cannot_be_proposed_or_approved_is_refused_with_the_reason() {
         1,
         "the proposal was not read",
     );
+}
+
+/// What a proposal is, whose signatures lie beside it, and whose are missing.
+#[test]
+fn a_proposal_is_verified_by_the_signatures_beside_it() {
+    let world = agreed();
+    let people = People::of(&world);
+    says(&people.propose(DRAFT, "reach"), 0, "");
+    let file = people.file("reach");
+    let under = ["--agreement", &people.agreement];
+    let verify = |more: &[&str]| people.run(&[&["verify", &file], more].concat());
+    let stands = |approved: &str, missing: &str| {
+        let outcome = verify(&under);
+        says(&outcome, 0, "");
+        assert_eq!(outcome.text("/kind"), "proposal");
+        assert_eq!(outcome.text("/analyst"), "mailer/ana");
+        assert_eq!(outcome.text("/approved_by"), approved);
+        assert_eq!(outcome.text("/not_approved_by"), missing);
+    };
+    says(&verify(&[]), 2, "which agreement");
+    let csv = world.path("reach.csv");
+    says(
+        &verify(&[&under[..], &["--csv", &csv]].concat()),
+        2,
+        "holds no answer",
+    );
+    stands("[]", r#"["mailer","shop"]"#);
+    says(&people.approve("shop", "reach", &["--yes"]), 0, "");
+    stands(r#"["shop"]"#, r#"["mailer"]"#);
+    says(&people.approve("mailer", "reach", &["--yes"]), 0, "");
+    stands(r#"["mailer","shop"]"#, "[]");
+
+    // An approval by another key, or of another text, is none.
+    let shops = format!("{file}.shop.sig");
+    let good = fs::read(&shops).unwrap();
+    fs::copy(format!("{file}.mailer.sig"), &shops).unwrap();
+    says(&verify(&under), 1, "is no approval of this text by `shop`");
+    fs::copy(format!("{file}.sig"), &shops).unwrap();
+    says(&verify(&under), 1, "is no approval of this text by `shop`");
+    fs::write(&shops, good).unwrap();
+    let signature = fs::read(format!("{file}.sig")).unwrap();
+    fs::copy(format!("{file}.shop.sig"), format!("{file}.sig")).unwrap();
+    says(&verify(&under), 3, "is not signed by `mailer/ana`");
+    fs::remove_file(format!("{file}.sig")).unwrap();
+    says(&verify(&under), 3, "is not signed by `mailer/ana`");
+    fs::write(format!("{file}.sig"), signature).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}# incamera-agreement/1\n")).unwrap();
+    says(&verify(&under), 3, "is not signed by `mailer/ana`");
+    fs::write(&file, text).unwrap();
+    stands(r#"["mailer","shop"]"#, "[]");
 }
 
 /// The agreement has no section for it: nothing is proposed.
