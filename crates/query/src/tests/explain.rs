@@ -9,6 +9,9 @@ const MANY: &str = "SELECT category, COUNT(DISTINCT person) AS people, SUM(items
     AVG(amount) AS mean, VARIANCE(amount) AS spread, MEDIAN(amount) AS middle
     FROM purchases GROUP BY category";
 
+/// Lines of a query that replace its own.
+type Settings<'a> = [(&'static str, &'a str)];
+
 /// A query at some epsilon.
 struct Asked {
     agreement: Agreement,
@@ -16,7 +19,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn at(epsilon: Epsilon, settings: &[(&'static str, &str)]) -> Self {
+    fn at(epsilon: Epsilon, settings: &Settings<'_>) -> Self {
         let each = "{ value = [0, 100], rows = 2 }";
         let per_person = format!(
             "{{ groups = 2, pieces = [0, 30], mean = {each}, spread = {each}, middle = {each} }}"
@@ -70,7 +73,7 @@ fn less(epsilon: Epsilon) -> Epsilon {
 fn the_epsilon_that_an_error_needs_is_enough_and_no_less_is() {
     let discovered = [("groups", "{ category = \"discovered\" }")];
     // Each check is a whole one, and a search makes a dozen: these are few.
-    let cases: [(&str, f64, &[(&str, &str)]); 6] = [
+    let cases: [(&str, f64, &Settings<'_>); 6] = [
         ("people", 0.3, &[]),
         ("pieces", 1.7, &[]),
         ("mean", 0.3, &[]),
