@@ -1,4 +1,4 @@
-//! What a run is charged: the design's one conversion.
+//! What a run is charged, by the design's one conversion, and what measures share of it.
 
 use incamera_dp::DpError;
 use incamera_types::{Budget, Delta, Epsilon, PrivacyLoss};
@@ -17,6 +17,12 @@ pub(crate) fn loss_of(budget: Budget, discovers: bool) -> Result<PrivacyLoss, Dp
 }
 
 impl Query {
+    /// The share of the loss that a measure gets: 1 unless the agreement says otherwise.
+    #[must_use]
+    pub fn weight(&self, measure: &str) -> u32 {
+        self.weights.get(measure).copied().unwrap_or(1)
+    }
+
     /// The same question at another epsilon, which no party has signed: to foretell what it
     /// would cost and be off by.
     ///

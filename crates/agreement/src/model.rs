@@ -295,12 +295,6 @@ impl Query {
         }
     }
 
-    /// The share of the loss that a measure gets: 1 unless the agreement says otherwise.
-    #[must_use]
-    pub fn weight(&self, measure: &str) -> u32 {
-        self.weights.get(measure).copied().unwrap_or(1)
-    }
-
     /// Whether the answer has rows for values that are found in the data.
     #[must_use]
     pub fn discovers(&self) -> bool {
