@@ -15,6 +15,8 @@ use incamera_types::{Epsilon, printable};
 use serde::Serialize;
 
 pub use compared::Comparison;
+#[cfg(test)]
+pub(crate) use read::comparisons;
 pub use read::table;
 
 /// The answer is not one of the query.

@@ -1,6 +1,7 @@
 //! What stands under a table: what is counted, and what the ranges are.
 
 use incamera_agreement::{Agreement, ConsentSource, Query};
+use incamera_types::Epsilon;
 use incamera_wire::v1 as wire;
 
 use super::Row;
@@ -14,6 +15,7 @@ pub(super) fn notes(
     agreement: &Agreement,
     reader: &Reader<'_>,
     rows: &[Row],
+    accounted: Epsilon,
 ) -> Vec<String> {
     let checked = reader.checked;
     let query = &checked.query;
@@ -53,7 +55,6 @@ pub(super) fn notes(
             ),
         });
     }
-    let accounted = checked.accounted();
     if accounted < query.epsilon {
         notes.push(exact::said(accounted));
     }

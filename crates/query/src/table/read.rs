@@ -24,15 +24,26 @@ pub fn table(
     let checked = check(agreement, query, params).map_err(|_| TableError)?;
     let reader = Reader::new(answer, &checked)?;
     let rows = reader.rows()?;
+    let accounted = checked.accounted();
     Ok(Table {
         columns: reader.columns(),
         comparisons: reader.comparisons()?,
         sampling: checked.query.sampling,
-        notes: notes(answer, agreement, &reader, &rows),
-        accounted: checked.accounted(),
+        notes: notes(answer, agreement, &reader, &rows, accounted),
+        accounted,
         rows,
         simulated: answer.simulated,
     })
+}
+
+/// What a table compares, without the rest of it: the exact accounting takes most of the time,
+/// and a test of how often ranges hold the truth has no need of it.
+#[cfg(test)]
+pub(crate) fn comparisons(
+    answer: &wire::Answer,
+    checked: &CheckedQuery,
+) -> Result<Vec<super::Comparison>, TableError> {
+    Reader::new(answer, checked)?.comparisons()
 }
 
 pub(super) struct Reader<'a> {

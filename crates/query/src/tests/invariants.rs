@@ -267,6 +267,35 @@ fn i8_the_same_seeds_give_the_same_bytes() {
     assert_ne!(bytes(1), bytes(2));
 }
 
+/// How many threads a machine has, and how many rows it takes at a time, is no part of a
+/// request: neither shows in its answer.
+#[test]
+fn i8_threads_and_batches_do_not_show() {
+    use incamera_wire::encode;
+    let row = |at: u8| super::rows::Row {
+        person: at % 40,
+        amount: Some(i128::from(at) * 31),
+        items: Some(i64::from(at % 7)),
+        points: Some(i64::from(at % 19) - 9),
+        category: Some("a"),
+        ..Default::default()
+    };
+    // Six rows a person, of which five are kept.
+    let rows: Vec<_> = (0..240).map(row).collect();
+    let checked = Arc::new(hostile());
+    let bytes = |threads: usize, step: usize| {
+        let source = Arc::new(super::rows::memory(&rows, 8, step));
+        let key = NoiseKey::from_bytes([1; 32]);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let raw = runtime.block_on(compute_over(&checked, source, noise(&key), threads));
+        encode(&answer(raw.unwrap(), 1))
+    };
+    let one = bytes(1, 1_000);
+    for (threads, step) in [(1, 3), (2, 1_000), (5, 7), (64, 1)] {
+        assert_eq!(bytes(threads, step), one, "{threads} {step}");
+    }
+}
+
 /// Another request's noise on these sums, and these sums with their own: the difference of the
 /// two answers would be exact.
 #[test]

@@ -1,5 +1,6 @@
 //! I8: the request digest covers all that the raw answer depends on, and nothing else.
 
+use incamera_dp::NoiseKey;
 use incamera_release::Request;
 use incamera_types::{Digest as _, ManifestDigest};
 
@@ -48,6 +49,24 @@ fn i8_every_field_makes_another_request() {
     let signed = (world.sign(&one), world.sign(&one));
     assert_ne!(signed.0, signed.1);
     assert_eq!(make("2026-03-01", 1, &digests).digest(), one.digest());
+}
+
+/// What another program counts may differ: under the same noise, the difference of two answers
+/// would be exact.
+#[test]
+fn i8_another_program_draws_other_noise() {
+    let mut world = World::new();
+    let agreement = world.agreement.agreement().clone();
+    let digests = world.digests();
+    let draw = |program: u8| {
+        let params = params("2026-03-01");
+        let program = measurement(program);
+        let request = Request::new(&agreement, &name("lift"), params, &digests, program).unwrap();
+        let key = NoiseKey::combine(&[&[3; 32], &[4; 32]], &request.digest());
+        key.stream("spend", &["mailed"]).bits()
+    };
+    assert_eq!(draw(1), draw(1));
+    assert_ne!(draw(1), draw(2));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What is audited: each mechanism, with the neighbours that it has most to hide from. And how
 //! mechanisms are broken, by parameters of what a check has made: no agreement can ask for it.
 
-use incamera_dp::Threshold;
+use incamera_dp::quantile::Method;
+use incamera_dp::{Quantile, Quantiles, Threshold};
 
 use super::*;
 use crate::measure::Draw;
@@ -16,8 +17,8 @@ pub(super) struct Case {
     settings: &'static [(&'static str, &'static str)],
     /// Whether the agreement names the groups.
     declared: bool,
-    /// Rows of a group's other people: values of each.
-    crowd: fn() -> Vec<Value>,
+    /// Rows of the other people of a pair's group, `a` or `b`: values of each.
+    crowd: fn(&str) -> Vec<Value>,
     /// Rows of the person of a pair, each in the first or the second group.
     here: &'static [Own],
     there: &'static [Own],
@@ -40,8 +41,24 @@ const SOME: Size = Size {
 };
 
 /// Fifteen people with the same, so that a group is seldom withheld.
-fn alike() -> Vec<Value> {
+fn alike(_: &str) -> Vec<Value> {
     vec![("3.00", 1, 1); 15]
+}
+
+/// The rest of the people around whose 95th percentile somebody with two values at the end of
+/// the domain decides most.
+///
+/// 36 values stand at the one end and two in between. Without the person all below those two are
+/// a tenth of a rank away and all above 1.9; with the person it is 2.0 and 0: each changes by
+/// 0.95 of the two ranks that two values can, one side towards and one away from what is wanted.
+/// So the odds of the two sides change by `e^(0.95 epsilon)`. The two in between stand where the
+/// side that is far off has four times as many numbers: a draw that falls there is rare, and
+/// tells most.
+fn around_the_percentile(side: &str) -> Vec<Value> {
+    let between = if side == "a" { 800 } else { 200 };
+    let values = [(36, 0), (2, between)];
+    let values = values.map(|(people, points)| vec![("3.00", 1, points); people]);
+    values.concat()
 }
 
 pub(super) const CASES: &[Case] = &[
@@ -97,27 +114,30 @@ pub(super) const CASES: &[Case] = &[
         power: 0.2,
         quick: SOME,
     },
+    // Two values at the upper end, in the one group or in the other: each has its own draw, of
+    // half the share. MEDIAN, MIN and MAX are draws of the same kind, with other shares below.
     Case {
-        name: "median",
-        aggregates: ", MEDIAN(items) AS middle",
-        reads: &["items"],
+        name: "quantile",
+        aggregates: ", APPROX_PERCENTILE_CONT(points, 0.95) AS upper",
+        reads: &["points"],
         settings: &[
             (
                 "per_person",
-                "{ groups = 1, middle = { value = [0, 1], rows = 3 } }",
+                "{ groups = 1, upper = { value = [0, 1000], rows = 2 } }",
             ),
-            ("rows", "{ purchases = 3 }"),
-            ("weights", "{ people = 1, middle = 9 }"),
-            ("epsilon", "20.0"),
+            ("weights", "{ people = 1, upper = 19 }"),
+            ("epsilon", "3.0"),
             ("delta", "0"),
         ],
         declared: true,
-        // As many at the one end as at the other: a person's values decide.
-        crowd: || (0..16).map(|n| ("3.00", n % 2, 1)).collect(),
-        here: &[("a", ("3.00", 1, 1), 3)],
-        there: &[("a", ("3.00", 0, 1), 3)],
-        power: 0.05,
-        quick: SOME,
+        crowd: around_the_percentile,
+        here: &[("a", ("3.00", 1, 1000), 2)],
+        there: &[("b", ("3.00", 1, 1000), 2)],
+        power: 0.4,
+        quick: Size {
+            pairs: 80,
+            runs: 120,
+        },
     },
     Case {
         name: "different values",
@@ -182,7 +202,7 @@ pub(super) const CASES: &[Case] = &[
             ("delta", "0.44"),
         ],
         declared: false,
-        crowd: Vec::new,
+        crowd: |_| Vec::new(),
         here: &[("a", ("3.00", 1, 1), 1)],
         there: &[("b", ("3.00", 1, 1), 1)],
         power: 0.0,
@@ -205,6 +225,23 @@ pub(super) const BROKEN: &[(&str, Broken)] = &[
         let spend = checked.measures.iter_mut();
         let mut spend = spend.filter(|measure| measure.name == "spend");
         spend.next().unwrap().high = i128::from(i64::MAX);
+    }),
+    ("twice the epsilon", |checked| {
+        for measure in &mut checked.measures {
+            if let Draw::Quantile { plan, per_mille } = &mut measure.draw {
+                let wanted = vec![Quantile::new(*per_mille, 1000).unwrap()];
+                let each = measure.each.unwrap();
+                let rows = each.rows.try_into().unwrap();
+                let question = Quantiles::new(measure.low, measure.high, rows, wanted).unwrap();
+                let Method::Exponential { epsilon } = plan.method() else {
+                    panic!("another method")
+                };
+                // Rho is the eighth of a square.
+                let twice = u128::from(2 * epsilon.units());
+                let rho = Rho::from_units((twice * twice / 8).try_into().unwrap());
+                *plan = question.exponential(rho).unwrap();
+            }
+        }
     }),
     ("threshold off by one", |checked| {
         let right = checked.threshold.take().unwrap();
@@ -270,7 +307,7 @@ impl Case {
         let mut lines = Vec::new();
         for pair in 0..pairs {
             for side in ["a", "b"] {
-                let crowd = (self.crowd)().into_iter().enumerate();
+                let crowd = (self.crowd)(side).into_iter().enumerate();
                 lines.extend(crowd.map(|(n, value)| {
                     line(format!("{side}{pair}n{n}"), value, format!("{side}{pair}"))
                 }));

@@ -4,6 +4,7 @@ use arrow::array::{Decimal128Array, Int64Array, StringArray};
 use incamera_dp::NoiseStream;
 
 use super::*;
+use crate::table::comparisons;
 
 /// People of two arms, drawn anew: one in `per_mille` has an event, and amounts are 20.00 to
 /// 60.00 with 10.00 more in the new arm.
@@ -54,8 +55,8 @@ fn combined_ranges_cover_from_rows_to_table() {
         let memory = people_of(&mut stream, 3000);
         let raw = try_raw(&checked, Arc::new(memory), seed).unwrap();
         let answer = answer(raw, seed);
-        let table = table(&answer, &agreement, query(&agreement), &Params::new()).unwrap();
-        for (at, (found, truth)) in table.comparisons.iter().zip(truths).enumerate() {
+        let found = comparisons(&answer, &checked).unwrap();
+        for (at, (found, truth)) in found.iter().zip(truths).enumerate() {
             let joint = found.both.unwrap();
             both[at] += u32::from((joint.low..=joint.high).contains(&truth));
             let (low, high) = (found.low.unwrap(), found.high.unwrap());
