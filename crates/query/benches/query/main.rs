@@ -22,6 +22,15 @@
 //! both tables as they came less sealing them sorted.
 //!
 //! With `long`: the room alone, at `ROWS` and ten times as many of everything.
+//!
+//! With `deadline`: the room alone, at a hundredth, a tenth and all of `ROWS`, and how much of
+//! the time until an answer leaves it takes by the clock on the wall; two more queries stand for
+//! what costs more a byte.
+//!
+//! | query | in the room |
+//! |---|---|
+//! | q4 | each person's first purchase and how long it took to the next: window functions |
+//! | q5 | who saw a campaign before buying in a category: two sub-queries joined, EXISTS |
 //! Prints one JSON object a line.
 #![allow(
     clippy::cast_precision_loss,
@@ -40,6 +49,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::AsArray as _;
 use arrow::compute::cast;
@@ -64,6 +74,10 @@ const QUERIES: [&str; 3] = ["q1", "q2", "q3"];
 #[derive(Serialize, Deserialize)]
 struct Said {
     cpu_s: f64,
+    /// By the clock on the wall.
+    wall_s: f64,
+    /// When an answer leaves.
+    leaves_s: f64,
     peak_kib: u64,
     /// By group: each value with the deviation of its noise, in units of 10^-2.
     groups: BTreeMap<String, Vec<(f64, f64)>>,
@@ -118,11 +132,12 @@ fn room(world: &World, name: &str) -> Said {
         let checked = check(&world.agreement, query, &Params::default()).unwrap();
         let checked = checked.asked_by(grants.request());
         data.fits(&checked, &limits).unwrap();
-        runtime
-            .block_on(compute(&checked, &data, &grants, &limits))
-            .unwrap()
+        let leaves = data.deadline(&checked, &limits).first();
+        let begun = Instant::now();
+        let raw = runtime.block_on(compute(&checked, &data, &grants, &limits));
+        (raw.unwrap(), leaves, begun.elapsed())
     };
-    let (cpu_s, raw) = cpu_seconds_of(run).expect("Linux");
+    let (cpu_s, (raw, leaves, wall)) = cpu_seconds_of(run).expect("Linux");
     let answer = release(raw, &grants).unwrap().answer();
     let unit = |at: usize| 10f64.powi(2 - answer.measures[at].scale as i32);
     let group = |group: &incamera_wire::v1::Group| {
@@ -135,6 +150,8 @@ fn room(world: &World, name: &str) -> Said {
     };
     Said {
         cpu_s,
+        wall_s: wall.as_secs_f64(),
+        leaves_s: leaves.as_secs_f64(),
         peak_kib: peak_kib(),
         groups: answer.groups.iter().map(group).collect(),
     }
@@ -173,11 +190,13 @@ async fn plain_rows(world: &World, name: &str, order: Order) -> BTreeMap<String,
 fn plain(world: &World, name: &str, order: Order) -> Said {
     let runtime = runtime();
     let run = || runtime.block_on(plain_rows(world, name, order));
+    let begun = Instant::now();
     let (cpu_s, groups) = cpu_seconds_of(run).expect("Linux");
-    let peak_kib = peak_kib();
     Said {
         cpu_s,
-        peak_kib,
+        wall_s: begun.elapsed().as_secs_f64(),
+        leaves_s: 0.0,
+        peak_kib: peak_kib(),
         groups,
     }
 }
@@ -323,6 +342,32 @@ fn long(rows: u64) {
     }
 }
 
+/// How much of the time until an answer leaves the work takes: at the slowest of the runs.
+fn deadline(rows: u64) {
+    for size in [rows / 100, rows / 10, rows].map(|rows| Size { rows }) {
+        let keep = tempfile::tempdir().unwrap();
+        let mut world = World::new(keep.path(), size);
+        for table in DATASETS {
+            world.seal(table, Order::Even);
+        }
+        let manifests = world.manifests();
+        let parts = manifests.values().flat_map(|manifest| manifest.parts());
+        let bytes: u64 = parts.map(|part| part.bytes).sum();
+        let thousands = size.rows / 1000;
+        figure(&format!("{thousands}k_sealed"), bytes as f64 / 1e6, "MB");
+        for query in ["q1", "q2", "q3", "q4", "q5"] {
+            let runs: Vec<Said> = (0..RUNS).map(|_| side(&world, "room", query)).collect();
+            let (cpu, _) = means(&runs);
+            let wall = runs.iter().map(|said| said.wall_s).fold(0.0, f64::max);
+            let leaves = runs[0].leaves_s;
+            figure(&format!("{query}_{thousands}k_cpu_s"), cpu, "s");
+            figure(&format!("{query}_{thousands}k_wall_s"), wall, "s");
+            figure(&format!("{query}_{thousands}k_leaves_s"), leaves, "s");
+            figure(&format!("{query}_{thousands}k_margin"), leaves / wall, "1");
+        }
+    }
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let said = std::env::var("ROWS").ok();
@@ -330,6 +375,7 @@ fn main() {
     match args.first().map(String::as_str) {
         Some("side") => as_side(&args[1..]),
         _ if args.iter().any(|arg| arg == "long") => long(rows),
+        _ if args.iter().any(|arg| arg == "deadline") => deadline(rows),
         _ => short(Size { rows }),
     }
 }
