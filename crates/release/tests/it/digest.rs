@@ -55,7 +55,7 @@ fn i8_every_field_makes_another_request() {
 /// would be exact.
 #[test]
 fn i8_another_program_draws_other_noise() {
-    let mut world = World::new();
+    let world = World::new();
     let agreement = world.agreement.agreement().clone();
     let digests = world.digests();
     let draw = |program: u8| {
