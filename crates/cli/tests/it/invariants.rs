@@ -11,6 +11,7 @@ mod i04_grants;
 mod i04_proposals;
 mod i05_charges;
 mod i06_released;
+mod i07_deadline;
 mod i07_rows;
 mod i08_repeats;
 mod i09_room_state;
