@@ -18,6 +18,7 @@ mod store;
 mod turns;
 
 pub use config::RoomConfig;
+pub use flight::parameters;
 pub use identity::{IdentityError, own_measurement};
 pub use machine::TooLittleMemory;
 pub use service::{ServeError, serve};

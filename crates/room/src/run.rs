@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use incamera_agreement::{Agreement, AnalystKey};
+use incamera_agreement::{Agreement, AnalystKey, Query};
 use incamera_keys::hpke::RoomSecretKey;
 use incamera_keys::{PublicKey, ReceivePublicKey};
 use incamera_net::client;
@@ -24,7 +24,7 @@ use incamera_release::{
     seal_answer, verify_request,
 };
 use incamera_seal::SignedManifest;
-use incamera_types::{DatasetName, Digest as _, FileId, PartyName};
+use incamera_types::{AnalystRef, DatasetName, Digest as _, FileId, PartyName};
 use incamera_wire::v1::{Answer, BoundEvidence, ReleaseFile, SealedAnswer, Signed};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -133,10 +133,10 @@ pub(crate) async fn run_for_bearer(
     events: &Events,
 ) -> Result<ReleaseFile, Problem> {
     let request = verified(state, signed)?;
-    let party = &request.analyst().party;
-    if request.token().is_none() || !request.query().receivers.contains(party) {
+    if request.token().is_none() {
         return Err(not_a_receiver());
     }
+    bearer_receives(request.query(), request.analyst())?;
     answer_to(state, &request, events).await
 }
 
@@ -204,6 +204,19 @@ fn may_receive(request: &VerifiedRequest, caller: Option<PublicKey>) -> Result<R
         Some(party) if receivers.contains(party) => Ok(Receiver::Party(party.clone())),
         _ => Err(not_a_receiver()),
     }
+}
+
+/// A bearer gets the answer in the analyst's place, if the analyst's party is to have it.
+pub(crate) fn bearer_receives(query: &Query, analyst: &AnalystRef) -> Result<(), Problem> {
+    if query.receivers.contains(&analyst.party) {
+        return Ok(());
+    }
+    let why = format!(
+        "`{}`, whose analyst signed the token, is no receiver of this query's answer",
+        analyst.party
+    );
+    let problem = Problem::new(ProblemKind::Refused, "not-a-receiver", why);
+    Err(problem.hint("`receivers` in the agreement names the parties that get answers"))
 }
 
 fn not_a_receiver() -> Problem {
@@ -460,4 +473,4 @@ fn failed(error: &QueryError) -> Problem {
 #[cfg(test)]
 #[cfg(feature = "simulated")]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-mod tests;
+pub(crate) mod tests;

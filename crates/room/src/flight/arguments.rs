@@ -1,20 +1,29 @@
 //! Parameters of a statement: from columns of Arrow to texts that the agreement's types read,
 //! as `NAME=VALUE` on the command line.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array as _, ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
+use arrow::datatypes::{
+    DataType, Field, Schema, TimeUnit, TimestampMicrosecondType as Micros,
+    TimestampMillisecondType as Millis, TimestampNanosecondType as Nanos,
+    TimestampSecondType as Seconds,
+};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow_flight::FlightData;
 use arrow_flight::sql::server::PeekableFlightDataStream;
-use arrow_flight::utils::flight_data_to_batches;
+use arrow_flight::utils::flight_data_to_arrow_batch;
+use arrow_ipc::convert::fb_to_schema;
+use arrow_ipc::{Message, root_as_message_with_opts};
+use flatbuffers::VerifierOptions;
 use futures::StreamExt as _;
 use incamera_agreement::{Param, Query};
 use incamera_net::status::{Problem, ProblemKind};
 use incamera_types::limits::MAX_REQUEST_BYTES;
-use incamera_types::{ParamName, ParamType, Params};
+use incamera_types::{Moment, ParamName, ParamType, Params};
 use incamera_wire::v1::{Argument, Statement};
 use incamera_wire::{Format, encode};
 
@@ -57,9 +66,21 @@ pub(crate) async fn bound(
     data: PeekableFlightDataStream,
 ) -> Result<Statement, Problem> {
     let sent = tokio::time::timeout(MOST_TIME, collected(data)).await;
-    let sent = sent.map_err(|_| too_much())??;
+    read(query, &sent.map_err(|_| too_much())??)
+}
+
+/// The parameters that the messages of a driver hold, typed by the agreement: a schema and one
+/// row, as Arrow Flight sends them. Takes any bytes.
+///
+/// # Errors
+/// A [`Problem`] of the kind `Invalid`, which says what to send; it holds no value.
+pub fn parameters(query: &Query, sent: &[FlightData]) -> Result<Params, Problem> {
+    params(query, &read(query, sent)?)
+}
+
+fn read(query: &Query, sent: &[FlightData]) -> Result<Statement, Problem> {
     // The library asserts things of what it reads that a client need not keep to.
-    let read = catch_unwind(AssertUnwindSafe(|| batches(&sent)));
+    let read = catch_unwind(AssertUnwindSafe(|| batches(query, sent)));
     let batches = read.unwrap_or_else(|_| Err(unread()))?;
     let mut rows = batches.iter().filter(|batch| batch.num_rows() > 0);
     match (rows.next(), rows.next()) {
@@ -94,26 +115,54 @@ async fn collected(data: PeekableFlightDataStream) -> Result<Vec<FlightData>, Pr
     Ok(sent)
 }
 
-/// The rows, once their columns are known to be flat ones.
-fn batches(sent: &[FlightData]) -> Result<Vec<RecordBatch>, Problem> {
-    let Some(first) = sent.first() else {
+/// The rows, once their columns are known to be few and flat ones.
+fn batches(query: &Query, sent: &[FlightData]) -> Result<Vec<RecordBatch>, Problem> {
+    let Some((first, rest)) = sent.split_first() else {
         return Ok(Vec::new());
     };
-    let schema = Schema::try_from(first).map_err(|_| unread())?;
+    let schema = head(first)?.header_as_schema().ok_or_else(unread)?;
+    let schema = fb_to_schema(schema);
+    // Columns may lie over one another in what was sent, and then in memory one after the other.
+    if schema.fields().len() > query.params.len() {
+        return Err(not_as_many(query));
+    }
     if !schema.fields().iter().all(|field| flat(field.data_type())) {
         return Err(invalid(
             "malformed-parameters",
-            "parameters are flat columns: true or false, whole numbers, decimals, texts and dates",
+            "parameters are flat columns: true or false, whole numbers, decimals, texts, dates and moments",
         ));
     }
-    flight_data_to_batches(sent).map_err(|_| unread())
+    let schema = Arc::new(schema);
+    let batch = |message: &FlightData| {
+        let batch = head(message)?.header_as_record_batch();
+        // Whatever was packed may be of any size, and is made room for before it is looked at.
+        if batch.is_none_or(|batch| batch.compression().is_some()) {
+            return Err(unread());
+        }
+        let read = flight_data_to_arrow_batch(message, schema.clone(), &HashMap::new());
+        read.map_err(|_| unread())
+    };
+    rest.iter().map(batch).collect()
+}
+
+/// The head of a message, if it is a plain tree of about its own size: parts of one may be
+/// referred to again and again, and would each time be copied.
+fn head(message: &FlightData) -> Result<Message<'_>, Problem> {
+    let head = &message.data_header[..];
+    let limits = VerifierOptions {
+        max_depth: 16,
+        max_tables: 4096,
+        max_apparent_size: 4096 + 16 * head.len(),
+        ignore_missing_null_terminator: false,
+    };
+    root_as_message_with_opts(&limits, head).map_err(|_| unread())
 }
 
 fn flat(ty: &DataType) -> bool {
-    use DataType::{Boolean, Date32, Decimal128, LargeUtf8, Utf8, Utf8View};
+    use DataType::{Boolean, Date32, Decimal128, LargeUtf8, Timestamp, Utf8, Utf8View};
     matches!(
         ty,
-        Boolean | Utf8 | LargeUtf8 | Utf8View | Date32 | Decimal128(..)
+        Boolean | Utf8 | LargeUtf8 | Utf8View | Date32 | Decimal128(..) | Timestamp(..)
     ) || ty.is_integer()
 }
 
@@ -124,11 +173,7 @@ fn arguments(query: &Query, row: &RecordBatch) -> Result<Vec<Argument>, Problem>
     let bare = |name: &str| name.chars().all(|c| c.is_ascii_digit());
     let named = !fields.iter().all(|field| bare(field.name()));
     if !named && fields.len() != query.params.len() {
-        return Err(invalid(
-            "other-parameters",
-            "as many parameters are needed as the query has, or columns of their names",
-        )
-        .hint(needs(query)));
+        return Err(not_as_many(query));
     }
     let of_query = query.params.keys().map(ToString::to_string);
     let names: Vec<String> = match named {
@@ -172,9 +217,43 @@ fn text(ty: ParamType, column: &ArrayRef) -> Option<String> {
     if !same && !text {
         return None;
     }
+    if matches!(kind, DataType::Timestamp(..)) {
+        return moment(column).map(|moment| moment.to_string());
+    }
     let options = FormatOptions::default().with_display_error(false);
     let shown = ArrayFormatter::try_new(column, &options).ok()?;
     shown.value(0).try_to_string().ok()
+}
+
+/// The one moment of a column, unless it lies between two microseconds.
+fn moment(column: &ArrayRef) -> Option<Moment> {
+    let DataType::Timestamp(unit, _) = column.data_type() else {
+        return None;
+    };
+    let micros = match unit {
+        TimeUnit::Second => {
+            let seconds = column.as_primitive_opt::<Seconds>()?.value(0);
+            seconds.checked_mul(1_000_000)?
+        }
+        TimeUnit::Millisecond => {
+            let millis = column.as_primitive_opt::<Millis>()?.value(0);
+            millis.checked_mul(1000)?
+        }
+        TimeUnit::Microsecond => column.as_primitive_opt::<Micros>()?.value(0),
+        TimeUnit::Nanosecond => {
+            let nanos = column.as_primitive_opt::<Nanos>()?.value(0);
+            (nanos % 1000 == 0).then_some(nanos / 1000)?
+        }
+    };
+    Moment::from_micros(micros)
+}
+
+fn not_as_many(query: &Query) -> Problem {
+    invalid(
+        "other-parameters",
+        "as many parameters are needed as the query has, or columns of their names",
+    )
+    .hint(needs(query))
 }
 
 fn unread() -> Problem {

@@ -17,7 +17,9 @@
 //! checked anew.
 
 mod arguments;
-mod headers;
+mod client;
+
+pub use arguments::parameters;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -40,19 +42,21 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt as _};
-use incamera_agreement::{ActiveAgreement, Query};
-use incamera_net::status::{Problem, ProblemKind, chain};
+use incamera_agreement::Query;
+use incamera_net::status::{Problem, ProblemKind};
 use incamera_query::{frame, table};
-use incamera_release::{Request as Asked, TokenError};
+use incamera_release::Request as Asked;
 use incamera_types::limits::MAX_REQUEST_BYTES;
-use incamera_types::{DatasetName, ManifestDigest, Params};
+use incamera_types::{DatasetName, ManifestDigest, Params, QueryName};
 use incamera_wire::v1::{Answer, ReleaseFile, Signed, Statement};
 use incamera_wire::{Format, decode, encode};
 use prost::Message as _;
 use tokio::sync::mpsc;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response, Status};
 
-use self::headers::Headers;
+use self::client::Client;
 use crate::identity::now;
 use crate::run;
 use crate::service::State;
@@ -64,9 +68,29 @@ const MOST_INFO: usize = 256;
 /// Events of a run that wait.
 const EVENTS_UNDER_WAY: usize = 8;
 
-/// The service with its size limits.
-pub(crate) fn service(state: Arc<State>) -> FlightServiceServer<Flight> {
-    FlightServiceServer::new(Flight { state }).max_decoding_message_size(MAX_REQUEST_BYTES)
+/// The service with its gate and its size limits.
+pub(crate) fn service(state: Arc<State>) -> InterceptedService<FlightServiceServer<Flight>, Gate> {
+    let gate = Gate {
+        state: state.clone(),
+    };
+    let flight = FlightServiceServer::new(Flight { state });
+    InterceptedService::new(flight.max_decoding_message_size(MAX_REQUEST_BYTES), gate)
+}
+
+/// Lets no call in whose token does not hold, whatever it calls, and before anything that it
+/// sends is waited for.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    state: Arc<State>,
+}
+
+impl Interceptor for Gate {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let agreement = self.state.active().map_err(told)?;
+        let client = Client::read(request.metadata(), agreement, now()).map_err(told)?;
+        request.extensions_mut().insert(Arc::new(client));
+        Ok(request)
+    }
 }
 
 /// Flight SQL over the room.
@@ -76,61 +100,37 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
-    /// The agreement, and what the client says of itself, its token checked.
-    fn client<T>(&self, request: &Request<T>) -> Result<(ActiveAgreement, Headers), Problem> {
-        let agreement = self.state.active()?;
-        let headers = Headers::read(request.metadata(), &agreement)?;
-        let checked = headers.token.check(&agreement, now());
-        checked.map_err(|refusal| {
-            Problem::new(ProblemKind::Refused, "token-refused", chain(&refusal))
-                .hint("`incamera query token` makes another")
-        })?;
-        Ok((agreement, headers))
-    }
-
-    /// What can be said of a statement without looking at the data: its parameters fit, and the
-    /// token covers it.
-    fn fits(
-        agreement: &ActiveAgreement,
-        statement: &Statement,
-        headers: &Headers,
-    ) -> Result<Params, Problem> {
-        let query = approved(agreement, &statement.query)?;
-        if !headers.token.queries().contains(&query.name) {
-            let query = query.name.clone();
-            let error = TokenError::Query { query };
-            return Err(Problem::new(
-                ProblemKind::Refused,
-                "token-refused",
-                error.to_string(),
-            ));
-        }
-        arguments::params(query, statement)
+    /// Who calls, as the [`Gate`] found out.
+    fn client<T>(request: &Request<T>) -> Result<Arc<Client>, Problem> {
+        let client = request.extensions().get::<Arc<Client>>();
+        client
+            .cloned()
+            .ok_or_else(|| Problem::internal("a call came past the gate"))
     }
 
     /// The request that a statement stands for, signed with the token's key. Reads manifests:
     /// for a thread that may wait.
     fn signed(
         &self,
-        agreement: &ActiveAgreement,
-        query: &Query,
+        client: &Client,
+        query: &QueryName,
         params: Params,
-        headers: &Headers,
     ) -> Result<Signed, Problem> {
-        let request = self.request(agreement, query, params, headers)?;
+        let request = self.request(client, query, params)?;
         let expires = now().plus(REQUEST_LIFETIME_S);
         request
-            .sign_by_token(&headers.token, expires, &mut rand::rng())
+            .sign_by_token(client.token(), expires, &mut rand::rng())
             .map_err(Problem::internal)
     }
 
     fn request(
         &self,
-        agreement: &ActiveAgreement,
-        query: &Query,
+        client: &Client,
+        query: &QueryName,
         params: Params,
-        headers: &Headers,
     ) -> Result<Asked, Problem> {
+        let agreement = client.agreement();
+        let query = client.query(query.as_str())?;
         let digest = |dataset: &DatasetName| -> Result<(DatasetName, ManifestDigest), Problem> {
             let manifest = run::stored(&self.state, agreement, dataset)?;
             Ok((dataset.clone(), manifest.digest()))
@@ -142,23 +142,20 @@ impl Flight {
         let request = request.map_err(|error| {
             Problem::new(ProblemKind::Refused, "request-refused", error.to_string())
         })?;
-        Ok(request.for_purpose(headers.purpose.clone()))
+        Ok(request.for_purpose(client.purpose().clone()))
     }
 
     /// Asks, as the token's analyst.
     async fn ask(
         &self,
-        agreement: &ActiveAgreement,
-        query: &Query,
+        client: Arc<Client>,
+        query: QueryName,
         params: Params,
-        headers: Headers,
     ) -> Result<ReleaseFile, Problem> {
-        let asked = (self.clone(), agreement.clone(), query.clone());
-        let signed = tokio::task::spawn_blocking(move || {
-            let (flight, agreement, query) = asked;
-            flight.signed(&agreement, &query, params, &headers)
-        });
-        let signed = signed.await.map_err(Problem::internal)??;
+        let flight = self.clone();
+        let signed =
+            tokio::task::spawn_blocking(move || flight.signed(&client, &query, params)).await;
+        let signed = signed.map_err(Problem::internal)??;
         let (events, mut receiver) = mpsc::channel(EVENTS_UNDER_WAY);
         let state = Arc::clone(&self.state);
         // On its own: once an owner has charged, all are to have charged, whoever hangs up.
@@ -171,16 +168,16 @@ impl Flight {
     /// The answer to a statement, and its receipt.
     async fn answer(
         &self,
-        agreement: &ActiveAgreement,
+        client: Arc<Client>,
         statement: &Statement,
-        headers: Headers,
     ) -> Result<RecordBatch, Problem> {
-        let query = approved(agreement, &statement.query)?;
-        let params = Self::fits(agreement, statement, &headers)?;
-        let release = self.ask(agreement, query, params.clone(), headers).await?;
+        let (query, params) = fits(&client, statement)?;
+        let name = query.name.clone();
+        let release = self.ask(client.clone(), name, params.clone()).await?;
         let answer = &release.answer;
         let answer: Answer = decode(answer, answer.len()).map_err(Problem::internal)?;
-        let table = table(&answer, agreement, query, &params).map_err(Problem::internal)?;
+        let table =
+            table(&answer, client.agreement(), query, &params).map_err(Problem::internal)?;
         let batch = frame(&answer, &table).map_err(Problem::internal)?;
         let mut schema = batch.schema().as_ref().clone();
         let receipt = BASE64_STANDARD.encode(encode(&release));
@@ -195,11 +192,10 @@ impl Flight {
         handle: &[u8],
         request: &Request<T>,
     ) -> Result<Response<<Self as FlightService>::DoGetStream>, Status> {
-        let (agreement, headers) = self.client(request).map_err(told)?;
-        let statement = statement(&agreement, handle).map_err(told)?;
-        let batch = self.answer(&agreement, &statement, headers).await;
-        let batch = batch.map_err(told)?;
-        Ok(one(batch))
+        let client = Self::client(request).map_err(told)?;
+        let statement = statement(handle).map_err(told)?;
+        let batch = self.answer(client, &statement).await;
+        Ok(one(batch.map_err(told)?))
     }
 }
 
@@ -226,41 +222,8 @@ fn one(batch: RecordBatch) -> Response<Pin<Box<DataStream>>> {
 
 type DataStream = dyn Stream<Item = Result<arrow_flight::FlightData, Status>> + Send;
 
-/// The approved query that a text names: by its name, or by its SQL where no other has the same.
-fn approved<'a>(agreement: &'a ActiveAgreement, text: &str) -> Result<&'a Query, Problem> {
-    let text = text.trim().trim_end_matches(';').trim_end();
-    let by_name = agreement
-        .queries
-        .values()
-        .find(|query| query.name.as_str() == text);
-    if let Some(query) = by_name {
-        return Ok(query);
-    }
-    let mut by_sql = agreement
-        .queries
-        .values()
-        .filter(|query| query.sql.trim() == text);
-    let names = || {
-        let names: Vec<String> = agreement.queries.keys().map(ToString::to_string).collect();
-        format!("it approves {}", names.join(", "))
-    };
-    let refused =
-        |code: &str, why: &str| Problem::new(ProblemKind::Refused, code, why).hint(names());
-    match (by_sql.next(), by_sql.next()) {
-        (Some(query), None) => Ok(query),
-        (Some(_), Some(_)) => Err(refused(
-            "several-approved",
-            "several approved queries have this SQL: say the name of one",
-        )),
-        (None, _) => Err(refused(
-            "not-approved",
-            "the agreement approves no such query: a statement is an approved query's name, or its SQL as the agreement has it",
-        )),
-    }
-}
-
 /// A handle or ticket of this room, or of the one that ran before it.
-fn statement(agreement: &ActiveAgreement, handle: &[u8]) -> Result<Statement, Problem> {
+fn statement(handle: &[u8]) -> Result<Statement, Problem> {
     let malformed = || {
         Problem::new(
             ProblemKind::Invalid,
@@ -272,8 +235,14 @@ fn statement(agreement: &ActiveAgreement, handle: &[u8]) -> Result<Statement, Pr
     let statement: Statement = decode(handle, MAX_REQUEST_BYTES).map_err(|_| malformed())?;
     let known = Format::Statement.expect(&statement.format);
     known.map_err(|_| malformed())?;
-    approved(agreement, &statement.query)?;
     Ok(statement)
+}
+
+/// What can be said of a statement without looking at the data: the token covers its query, and
+/// its parameters fit.
+fn fits<'a>(client: &'a Client, statement: &Statement) -> Result<(&'a Query, Params), Problem> {
+    let query = client.query(&statement.query)?;
+    Ok((query, arguments::params(query, statement)?))
 }
 
 /// Where an answer is to be had: here, with this ticket.
@@ -316,8 +285,8 @@ impl FlightSqlService for Flight {
         asked: ActionCreatePreparedStatementRequest,
         request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
-        let (agreement, _) = self.client(&request).map_err(told)?;
-        let query = approved(&agreement, &asked.query).map_err(told)?;
+        let client = Self::client(&request).map_err(told)?;
+        let query = client.query(&asked.query).map_err(told)?;
         Ok(ActionCreatePreparedStatementResult {
             prepared_statement_handle: arguments::statement(query).into(),
             // What an answer looks like, the answer says.
@@ -331,7 +300,7 @@ impl FlightSqlService for Flight {
         _closed: ActionClosePreparedStatementRequest,
         request: Request<Action>,
     ) -> Result<(), Status> {
-        self.client(&request).map(drop).map_err(told)
+        Self::client(&request).map(drop).map_err(told)
     }
 
     async fn do_put_prepared_statement_query(
@@ -339,9 +308,9 @@ impl FlightSqlService for Flight {
         bound: CommandPreparedStatementQuery,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<DoPutPreparedStatementResult, Status> {
-        let (agreement, _) = self.client(&request).map_err(told)?;
-        let statement = statement(&agreement, &bound.prepared_statement_handle).map_err(told)?;
-        let query = approved(&agreement, &statement.query).map_err(told)?;
+        let client = Self::client(&request).map_err(told)?;
+        let statement = statement(&bound.prepared_statement_handle).map_err(told)?;
+        let query = client.query(&statement.query).map_err(told)?;
         let statement = arguments::bound(query, request.into_inner()).await;
         let statement = statement.map_err(told)?;
         Ok(DoPutPreparedStatementResult {
@@ -354,9 +323,9 @@ impl FlightSqlService for Flight {
         asked: CommandPreparedStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let (agreement, headers) = self.client(&request).map_err(told)?;
-        let statement = statement(&agreement, &asked.prepared_statement_handle).map_err(told)?;
-        Self::fits(&agreement, &statement, &headers).map_err(told)?;
+        let client = Self::client(&request).map_err(told)?;
+        let statement = statement(&asked.prepared_statement_handle).map_err(told)?;
+        fits(&client, &statement).map_err(told)?;
         Ok(info(&asked, request.into_inner()))
     }
 
@@ -374,11 +343,11 @@ impl FlightSqlService for Flight {
         asked: CommandStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let (agreement, headers) = self.client(&request).map_err(told)?;
-        let query = approved(&agreement, &asked.query).map_err(told)?;
+        let client = Self::client(&request).map_err(told)?;
+        let query = client.query(&asked.query).map_err(told)?;
         let handle = arguments::statement(query);
-        let asks = statement(&agreement, &handle).map_err(told)?;
-        Self::fits(&agreement, &asks, &headers).map_err(told)?;
+        let asks = statement(&handle).map_err(told)?;
+        fits(&client, &asks).map_err(told)?;
         let ticket = TicketStatementQuery {
             statement_handle: handle.into(),
         };
@@ -398,7 +367,7 @@ impl FlightSqlService for Flight {
         asked: CommandGetSqlInfo,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        self.client(&request).map_err(told)?;
+        Self::client(&request).map_err(told)?;
         Ok(info(&asked, request.into_inner()))
     }
 
@@ -407,7 +376,7 @@ impl FlightSqlService for Flight {
         asked: CommandGetSqlInfo,
         request: Request<Ticket>,
     ) -> Result<Response<<Self as FlightService>::DoGetStream>, Status> {
-        self.client(&request).map_err(told)?;
+        Self::client(&request).map_err(told)?;
         if asked.info.len() > MOST_INFO {
             let what = "fewer things about the server may be asked at a time";
             return Err(told(Problem::new(ProblemKind::Invalid, "too-much", what)));
@@ -429,3 +398,8 @@ impl FlightSqlService for Flight {
         Err(told(problem.hint("`incamera agreement show` lists them")))
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "simulated")]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+mod tests;

@@ -19,14 +19,14 @@ use crate::turns::Turns;
     reason = "shared with the tests of `incamera-release`, which use all of it"
 )]
 #[path = "../../../release/tests/it/world.rs"]
-mod world;
+pub(crate) mod world;
 
 use world::{TEMPLATE, World};
 
 /// An analyst and a room without data.
-struct Asking {
-    world: World,
-    state: Arc<State>,
+pub(crate) struct Asking {
+    pub(crate) world: World,
+    pub(crate) state: Arc<State>,
     _storage: TempDir,
 }
 
@@ -34,11 +34,11 @@ type Asked = Pin<Box<dyn Future<Output = Result<(), Problem>>>>;
 type Answer = mpsc::Receiver<Result<RunEvent, Status>>;
 
 impl Asking {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::under(TEMPLATE)
     }
 
-    fn under(template: &str) -> Self {
+    pub(crate) fn under(template: &str) -> Self {
         let lasting = template.replace("expires = 2027-03-31", "expires = 2999-12-31");
         assert_ne!(lasting, template);
         let mut world = World::agreed(&lasting);
