@@ -29,15 +29,15 @@ mod world;
 pub use files::{key_metadata, local, part, ring, source, wrap};
 pub use messages::{certificate, evidence, matching, messages, proof, signed};
 #[cfg(feature = "engine")]
-pub use query::query;
-pub use release::{grant, release, request, reservation, sealed_answer};
+pub use query::{parameters, query};
+pub use release::{grant, release, request, reservation, sealed_answer, token};
 pub use texts::{agreement, config, note, proposal, signature, url, values};
 
 /// A parser, fed: it must neither panic nor take long, whatever the bytes.
 pub type Target = fn(&[u8]);
 
 /// Takes away libFuzzer's hook, which ends the process at a panic before anybody can catch it.
-/// For what reads Parquet: our readers catch the panics of the library's. One that gets out of
+/// For what reads Parquet and Arrow: our readers catch the panics of the library's. One that gets out of
 /// a function still ends the process.
 pub fn let_guarded_panics_pass() {
     static ONCE: std::sync::Once = std::sync::Once::new();
@@ -56,6 +56,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("matching", matching),
     ("messages", messages),
     ("note", note),
+    #[cfg(feature = "engine")]
+    ("parameters", parameters),
     ("part", part),
     ("proof", proof),
     ("proposal", proposal),
@@ -69,6 +71,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("signature", signature),
     ("signed", signed),
     ("source", source),
+    ("token", token),
     ("url", url),
     ("values", values),
     ("wrap", wrap),

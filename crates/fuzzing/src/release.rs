@@ -1,16 +1,20 @@
 //! The messages of a release. Bodies are taken as they are, and once more as if their honest
 //! signer had signed them.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use incamera_keys::hpke::RoomPublicKey;
-use incamera_keys::sign_message;
+use incamera_keys::{SigningKey, sign_message};
 use incamera_release::{
-    Address, AllReserved, ReceiptError, Receiver, open_answer, verify_release, verify_request,
+    Address, AllReserved, ReceiptError, Receiver, Request, Token, open_answer, verify_release,
+    verify_request,
 };
 use incamera_types::{AgreementDigest, Transcript};
 use incamera_wire::v1::{
-    Answer, Grant, Receipt, ReleaseFile, RequestEnvelope, Reservation, SealedAnswer, Signed,
+    self, Answer, Grant, Receipt, ReleaseFile, RequestEnvelope, Reservation, SealedAnswer, Signed,
+    TokenFile,
 };
-use incamera_wire::{Format, decode};
+use incamera_wire::{Format, decode, encode};
 use prost::Message;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
@@ -44,6 +48,51 @@ pub fn request(data: &[u8]) {
             );
             assert!(request.expires() > NOW);
         }
+    }
+}
+
+/// A bearer's text, and any bytes as a token that the analyst signed.
+pub fn token(data: &[u8]) {
+    let agreement = world::agreement();
+    let text = std::str::from_utf8(data).ok();
+    if let Some(token) = text.and_then(|text| Token::from_text(text).ok()) {
+        let again = Token::from_text(&token.to_text()).unwrap();
+        assert_eq!(again.digest(), token.digest());
+        // Nobody else has the key: only what was signed can hold.
+        let known = token.digest() == world::token().digest();
+        assert!(known || token.check(agreement, NOW).is_err());
+    }
+    let Some(mut claims) = read::<v1::Token>(data) else {
+        return;
+    };
+    let secret = [7; 32];
+    claims.key = SigningKey::from_seed(&secret).public().as_bytes().to_vec();
+    let file = TokenFile {
+        format: Format::QueryToken.as_str().to_owned(),
+        secret: secret.to_vec(),
+        token: Some(signed(Format::QueryToken, &claims, "ana")),
+    };
+    if let Ok(token) = Token::from_text(&BASE64.encode(encode(&file))) {
+        asked_by(&token);
+    }
+}
+
+/// Whoever has the token asks what it covers, while it lasts, and in the analyst's name.
+fn asked_by(token: &Token) {
+    let active = world::agreement().at(NOW).unwrap();
+    let envelope: RequestEnvelope = read(&world::request().body).unwrap();
+    let request = Request::from_wire(&envelope.request.unwrap(), &active, None).unwrap();
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let signed = request
+        .sign_by_token(token, NOW.plus(600), &mut rng)
+        .unwrap();
+    let checked = token.check(&active, NOW);
+    if let Ok(request) = verify_request(&signed, &active, NOW) {
+        assert_eq!(checked, Ok(()));
+        assert!(token.queries().contains(&request.query().name));
+        assert!(request.expires() > NOW && request.expires() <= token.expires());
+        assert_eq!(request.token(), Some(token.digest()));
+        assert_eq!(request.analyst().to_string(), "mailer/ana");
     }
 }
 

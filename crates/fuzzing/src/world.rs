@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use incamera_agreement::{Agreement, SignedAgreement};
 use incamera_keys::{ReceiveKey, SigningKey, SshSig};
+use incamera_release::Token;
 use incamera_types::{PartyName, UnixTime};
 use incamera_wire::decode;
 use incamera_wire::v1::{Receipt, ReleaseFile, Signed};
@@ -89,6 +90,12 @@ fn read<M: Message + Default>(bytes: &[u8]) -> M {
 /// The analyst's request.
 pub(crate) fn request() -> Signed {
     read(release!("request-1"))
+}
+
+/// The analyst's token.
+pub(crate) fn token() -> Token {
+    let text = std::str::from_utf8(release!("query-token-1")).unwrap();
+    Token::from_text(text).unwrap()
 }
 
 /// The answer with its receipt.

@@ -195,7 +195,7 @@ out({"fine": asks(),
     assert_eq!(said["fine"], Value::Null);
     for (case, words) in [
         ("sql", "approves no such query"),
-        ("sql", "it approves "),
+        ("sql", "the token covers lift"),
         ("token", "incamera query token"),
         ("purpose", "serves the purpose `measurement` and no other"),
         ("agreement", "another agreement"),

@@ -7,6 +7,7 @@
     missing_docs
 )]
 
+mod bound;
 mod mutate;
 mod seeds;
 mod smoke;

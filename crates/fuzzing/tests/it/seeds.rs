@@ -6,10 +6,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use incamera_agreement::Agreement;
 use incamera_fuzzing::TARGETS;
 use incamera_keys::SigningKey;
-use incamera_wire::v1::{Grant, Receipt, ReleaseFile, SealedAnswer, Signed};
+use incamera_types::Digest as _;
+use incamera_wire::v1::{Grant, Receipt, ReleaseFile, SealedAnswer, Signed, Token};
 use incamera_wire::{decode, encode};
+
+use crate::bound;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -68,6 +72,10 @@ fn write_seeds() {
     messages();
     files();
     matching();
+    tokens();
+    for (seed, bytes) in bound::seeds() {
+        keep("parameters", seed, bytes);
+    }
 }
 
 fn texts() {
@@ -223,6 +231,26 @@ fn messages() {
         "entries",
         b"the entries of a log, three bytes each, twenty of them at most",
     );
+}
+
+fn tokens() {
+    keep("token", "golden", golden("query-token-1"));
+    let agreement = Agreement::parse(&golden("spring.toml")).unwrap();
+    let claims = Token {
+        agreement_digest: agreement.digest.as_bytes().to_vec(),
+        analyst: "mailer/ana".into(),
+        key: Vec::new(), // The function has a key of its own.
+        queries: vec!["buyers".into(), "lift".into()],
+        reason: "a dashboard".into(),
+        nonce: vec![1; 16],
+        expires: 1_800_000_600,
+    };
+    keep("token", "claims", encode(&claims));
+    let over = Token {
+        expires: 1_800_000_000,
+        ..claims
+    };
+    keep("token", "over", encode(&over));
 }
 
 fn files() {
