@@ -246,6 +246,11 @@ fn tokens() {
         expires: 1_800_000_600,
     };
     keep("token", "claims", encode(&claims));
+    let other = Token {
+        queries: vec!["buyers".into()],
+        ..claims.clone()
+    };
+    keep("token", "other", encode(&other));
     let over = Token {
         expires: 1_800_000_000,
         ..claims
