@@ -7,7 +7,7 @@
 //!
 //! While the whole is hashed, the hash's state at the end of each piece is kept. A piece that is
 //! read later must lead from the state before it to the state after it: otherwise the file up to
-//! there has another SHA-256. So a part is never in memory as a whole; its states are a 500th
+//! there has another SHA-256. So a part is never in memory as a whole; its states are a 290th
 //! of it, and the pieces used last are kept.
 
 use std::collections::VecDeque;
@@ -26,9 +26,9 @@ use crate::manifest::{Manifest, Part};
 use crate::reader::PartFileError;
 
 /// Of a file, what is checked together.
-const PIECE_BYTES: u64 = 1 << 16;
-/// Pieces that are kept: one for each column that is being read, and those of a large page.
-const KEPT_PIECES: usize = 16;
+const PIECE_BYTES: u64 = 1 << 15;
+/// Pieces that are kept: about one for each column that is being read.
+const KEPT_PIECES: usize = 8;
 /// What is in memory of a part while it is read: pieces, and pages of its columns.
 const MOST_AT_HAND: u64 = 4 << 20;
 /// Of the whole part, what its states and its footer come to at most.

@@ -55,9 +55,19 @@ impl Size {
     /// The agreement with as many people.
     pub fn agreement(self) -> Agreement {
         let text = include_str!("query.toml")
-            .replace("people = 2_000_000", &format!("people = {}", self.people()));
+            .replace("people = 2_000_000", &format!("people = {}", self.people()))
+            .replace(
+                "partitions = 256",
+                &format!("partitions = {}", partitions()),
+            );
         Agreement::parse(text.as_bytes()).unwrap()
     }
+}
+
+/// Slices that data sets are cut into: `PARTITIONS`, or 256. Fewer make larger parts.
+fn partitions() -> u32 {
+    let said = std::env::var("PARTITIONS").ok();
+    said.map_or(256, |said| said.parse().expect("a number"))
 }
 
 /// In which order rows stand in a file.

@@ -158,7 +158,7 @@ fn what_is_read_is_what_stands_there() {
     let twins = Twins::new();
     let bytes = &twins.first;
     let file = twins.open(bytes).unwrap();
-    let piece = 1 << 16;
+    let piece = 1 << 15;
     let end = bytes.len();
     assert_eq!(file.len(), end as u64);
     for start in [
