@@ -220,9 +220,9 @@ fn a_threshold_off_by_one_is_caught() {
 
 /// The long audit, each answer of a run of its own, seeds of the machine's randomness; of all
 /// mechanisms as they are, and of the broken ones:
-/// `cargo nextest run -p incamera-query --run-ignored only audit --no-capture`.
+/// `cargo nextest run --release -p incamera-query --run-ignored only audit --no-capture`.
 #[test]
-#[ignore = "a quarter of an hour in release"]
+#[ignore = "some minutes in release"]
 fn the_long_audit() {
     let as_they_are = CASES.iter().map(|case| (case, "as it is", None));
     let broken = [
