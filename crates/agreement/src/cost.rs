@@ -17,6 +17,15 @@ pub(crate) fn loss_of(budget: Budget, discovers: bool) -> Result<PrivacyLoss, Dp
 }
 
 impl Query {
+    /// What a run may cost, as the agreement says it.
+    #[must_use]
+    pub fn budget(&self) -> Budget {
+        Budget {
+            epsilon: self.epsilon,
+            delta: self.delta,
+        }
+    }
+
     /// The share of the loss that a measure gets: 1 unless the agreement says otherwise.
     #[must_use]
     pub fn weight(&self, measure: &str) -> u32 {

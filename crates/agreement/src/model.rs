@@ -286,15 +286,6 @@ pub struct Query {
 }
 
 impl Query {
-    /// What a run may cost, as the agreement says it.
-    #[must_use]
-    pub fn budget(&self) -> Budget {
-        Budget {
-            epsilon: self.epsilon,
-            delta: self.delta,
-        }
-    }
-
     /// Whether the answer has rows for values that are found in the data.
     #[must_use]
     pub fn discovers(&self) -> bool {
