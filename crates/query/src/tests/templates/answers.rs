@@ -274,9 +274,10 @@ fn attributions_take_days_from_a_public_data_set() {
     last.is(&credited(&adds, (2, 6_000)));
 }
 
-/// The month of a day, counted from January 2026.
+/// The month of a day, counted from December 2025.
 fn month(on: i32) -> i32 {
     let starts = [
+        "2026-01-01",
         "2026-02-01",
         "2026-03-01",
         "2026-04-01",
@@ -288,10 +289,24 @@ fn month(on: i32) -> i32 {
 
 #[test]
 fn retention_is_that_of_a_plain_loop() {
-    let found = Found::of(
+    retention("2026-01-01,2026-02-01,2026-03-01", 1, 0);
+}
+
+/// The month after December is January of the next year: the same visits a month earlier.
+#[test]
+fn retention_crosses_the_year() {
+    retention("2025-12-01,2026-01-01,2026-02-01", 0, 31);
+}
+
+/// Cohorts, by name and from this month on, of visits that were so many days earlier.
+fn retention(cohorts: &str, from: i32, earlier: i32) {
+    let mut found = Found::of(
         "cohort",
-        "events=visits at=at cohorts=2026-01-01,2026-02-01,2026-03-01 months=3 registers=customers",
+        &format!("events=visits at=at cohorts={cohorts} months=3 registers=customers"),
     );
+    for visit in &mut found.world.visits {
+        visit.1 -= i64::from(earlier) * 86_400;
+    }
     let mut months: BTreeMap<u8, BTreeSet<i32>> = BTreeMap::new();
     for (who, second, _) in &found.world.visits {
         if found.world.customers.contains(who) {
@@ -308,15 +323,27 @@ fn retention_is_that_of_a_plain_loop() {
             |after: i32| of.iter().filter(|m| m.contains(&(cohort + after))).count() as i128;
         (0..=3).map(later).collect::<Vec<_>>()
     };
-    found.is(&(0..3).map(row).collect::<Vec<_>>());
+    found.is(&(from..from + 3).map(row).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_funnel_is_that_of_a_plain_loop() {
-    let found = Found::of(
+    let mut found = Found::of(
         "funnel",
         "events=visits at=at step=step steps=view,basket,order days=60 registers=customers",
     );
+    // At the last moment that counts, and a second later.
+    for (who, late) in [(240, 0), (241, 1)] {
+        let began = i64::from(day("2026-03-10")) * 86_400;
+        let end = began + 60 * 86_400 + late;
+        found.world.customers.push(who);
+        let visits = [
+            (who, began, "view"),
+            (who, end, "basket"),
+            (who, end, "order"),
+        ];
+        found.world.visits.extend(visits);
+    }
     let (from, until) = (
         i64::from(day(PERIOD.0)) * 86_400,
         i64::from(day(PERIOD.1) + 1) * 86_400,
@@ -351,10 +378,16 @@ fn a_funnel_is_that_of_a_plain_loop() {
 
 #[test]
 fn a_histogram_is_that_of_a_plain_loop() {
-    let found = Found::of(
+    let mut found = Found::of(
         "histogram",
         "data=purchases amount=amount bands=50,100.50,300 registers=customers",
     );
+    // Where bands begin, and just below.
+    for (who, cents) in [(240, 5_000), (241, 4_999), (242, 10_050), (243, 10_049)] {
+        found.world.customers.push(who);
+        let purchase = (who, day("2026-03-10"), cents, "food");
+        found.world.purchases.push(purchase);
+    }
     let mut sums: BTreeMap<u8, i128> = BTreeMap::new();
     for (who, _, cents, _) in &found.world.purchases {
         if found.world.customers.contains(who) {
@@ -448,9 +481,8 @@ fn bounds_are_quantiles_of_a_plain_loop() {
         );
     }
     let noisy = answer(raw, 1);
-    assert!(
-        noisy.measures[1..]
-            .iter()
-            .all(|measure| measure.ranks > 0.0)
-    );
+    let drawn = &noisy.measures[1..];
+    assert!(drawn.iter().all(|measure| measure.ranks > 0.0));
+    let shares: Vec<f64> = drawn.iter().map(|measure| measure.quantile).collect();
+    assert_eq!(shares, [0.5, 0.9, 0.99, 0.5, 0.9, 0.99]);
 }
