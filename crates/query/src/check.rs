@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder}
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
 use datafusion::sql::planner::SqlToRel;
-use incamera_agreement::{Agreement, Param, Query};
+use incamera_agreement::{Agreement, GroupKey, Param, Query};
 use incamera_dp::Threshold;
 use incamera_release::VerifiedRequest;
 use incamera_types::{
@@ -18,14 +18,16 @@ use incamera_types::{
 use incamera_wire::v1 as wire;
 
 use crate::after::{Above, Datum, Output, Step, Term, above};
+use crate::frame;
+use crate::keys::{groups, key_shape, possible};
 use crate::lineage::{Lineage, PublicKeys, Rows, Unit, bare};
 use crate::measure::{self, Draft, Made, Measure};
 use crate::nested;
-use crate::params::{parameters, worst_value};
+use crate::params::{parameters, used, worst_value};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::refused::unit_lost;
 use crate::run::runs;
-use crate::shape::{Scope, Shape};
+use crate::shape::Scope;
 use crate::sql::{one_select, syntax};
 use crate::tables::Tables;
 use crate::ties;
@@ -259,6 +261,7 @@ impl Check<'_> {
         let people = drafts.iter().position(|draft| draft.people);
         let people = people.and_then(|at| made.get(at)).map(|made| made.first);
         measure::check_names(&made, &measures, self.query)?;
+        frame::distinct(self.query, &outputs)?;
         measure::check_compared(&made, &measures, people, self.query)?;
         self.needs_people(people)?;
         let plan = bounded(aggregate, unit, &keys, &drafts)?;
@@ -294,6 +297,7 @@ impl Check<'_> {
         let tables = Tables::new(&self.agreement.datasets, values.clone());
         let options = datafusion::logical_expr::planner::ContextProvider::options(&tables).clone();
         let statement = one_select(&self.query.sql)?;
+        used(self.query)?;
         let plan = SqlToRel::new(&tables)
             .statement_to_plan(statement)
             .map_err(|e| syntax(&e))?;
@@ -377,11 +381,12 @@ impl Check<'_> {
             key_shape(key, name, scope)?;
             Ok(bare(key).clone())
         };
-        self.query
-            .groups
-            .iter()
-            .map(|group| find(&group.name))
-            .collect()
+        let shown = |group: &GroupKey| {
+            let key = find(&group.name)?;
+            possible(&key, group, scope, self.agreement)?;
+            Ok(key)
+        };
+        self.query.groups.iter().map(shown).collect()
     }
 
     /// The group keys as expressions over the answer see them, in the plan's order.
@@ -510,23 +515,6 @@ impl Check<'_> {
         people
             .map(|party| party.people)
             .filter(|people| *people > 0)
-    }
-}
-
-fn groups(what: String, why: &str, instead: &str) -> Refusal {
-    Refusal::new(RefusalKind::Groups, what, why, instead)
-}
-
-fn key_shape(key: &Expr, name: &str, scope: &Scope<'_>) -> Result<(), Refusal> {
-    match scope.shape(key)? {
-        Shape::Text | Shape::Bool | Shape::Date | Shape::Null => Ok(()),
-        Shape::Number { scale: 0, .. } => Ok(()),
-        _ => Err(groups(
-            format!("grouping by `{name}`"),
-            "a key is a text, a whole number, a date, or true or false",
-            "name ranges by CASE WHEN ... THEN 'name' ... END",
-        )
-        .or_at_text(name)),
     }
 }
 

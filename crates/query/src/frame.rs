@@ -13,15 +13,19 @@
 //! `incamera.notes` (a line each), `incamera.comparisons` (JSON), and `incamera.simulated` where
 //! the room's TEE was.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use incamera_agreement::Query;
 use incamera_wire::v1::Answer;
 
+use crate::after::{Output, Term};
+use crate::export;
+use crate::refusal::{Refusal, RefusalKind};
 use crate::table::{Cell, Row, Table};
 
 /// One end of a number's range, or the number.
@@ -67,6 +71,30 @@ pub fn frame(answer: &Answer, table: &Table) -> Result<RecordBatch, ArrowError> 
     let schema = Schema::new_with_metadata(fields, said(answer, table));
     let rows = RecordBatchOptions::new().with_row_count(Some(table.rows.len()));
     RecordBatch::try_new_with_options(Arc::new(schema), arrays, &rows)
+}
+
+/// Refuses names that would stand twice in a frame, or in a file made of it: nobody could
+/// read an answer that has been paid for.
+pub(crate) fn distinct(query: &Query, outputs: &[Output]) -> Result<(), Refusal> {
+    let keys = query.groups.iter().map(|group| group.name.clone());
+    let keys = keys.chain(["withheld".to_owned(), export::WARNING.to_owned()]);
+    let shown = outputs
+        .iter()
+        .filter(|output| !matches!(output.term, Term::Key(_)));
+    let shown = shown.map(|output| &output.name);
+    let numbers = shown.chain(query.ratios.iter().map(|ratio| &ratio.name));
+    let ends = || NOISE.iter().chain(SAMPLING).map(|(end, _)| *end);
+    let numbers = numbers.flat_map(|name| ends().map(move |end| format!("{name}{end}")));
+    let mut seen = HashSet::new();
+    match keys.chain(numbers).find(|name| !seen.insert(name.clone())) {
+        None => Ok(()),
+        Some(twice) => Err(Refusal::new(
+            RefusalKind::Measures,
+            format!("two columns called `{twice}`"),
+            "a file of the answer has the columns `withheld` and `warning`, and beside each number `x` its range: `x_low`, `x_high`, and more of this kind",
+            "give one of the two another name with AS",
+        )),
+    }
 }
 
 fn texts(table: &Table, at: usize) -> ArrayRef {

@@ -35,6 +35,7 @@ mod filter;
 mod fold;
 mod frame;
 mod functions;
+mod keys;
 mod lineage;
 mod measure;
 mod memory;

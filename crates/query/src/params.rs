@@ -5,6 +5,7 @@ use incamera_agreement::{Domain, Param, Query};
 use incamera_types::{Date, Decimal, Moment, ParamType, Params, Value};
 
 use crate::refusal::{Refusal, RefusalKind};
+use crate::sql::placeholders;
 
 /// The most digits of a decimal parameter.
 const DECIMAL_DIGITS: u8 = 18;
@@ -47,6 +48,34 @@ fn worst_of(ty: ParamType) -> Value {
 
 fn params_refusal(what: String, why: &str, instead: &str) -> Refusal {
     Refusal::new(RefusalKind::Params, what, why, instead)
+}
+
+/// Refuses parameters that the SQL does not speak of, and the SQL's that are not declared.
+pub(crate) fn used(query: &Query) -> Result<(), Refusal> {
+    let spoken = placeholders(&query.sql);
+    if let Some(name) = query
+        .params
+        .keys()
+        .find(|name| !spoken.contains(name.as_str()))
+    {
+        return Err(params_refusal(
+            format!("parameter `{name}`"),
+            "it is declared, and the SQL does not use it",
+            &format!(
+                "write ${name} in the SQL, without quotation marks, or take it out of `params`"
+            ),
+        ));
+    }
+    let declared = |name: &&String| query.params.keys().any(|known| known.as_str() == *name);
+    match spoken.iter().find(|name| !declared(name)) {
+        None => Ok(()),
+        Some(name) => Err(params_refusal(
+            format!("parameter `${name}`"),
+            "the SQL uses it, and the query does not declare it",
+            &format!("declare it: params = {{ {name} = {{ type = \"date\" }} }}"),
+        )
+        .or_at_text(&format!("${name}"))),
+    }
 }
 
 /// The parameters as the planner takes them: each declared, each given, each of its type.

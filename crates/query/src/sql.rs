@@ -1,5 +1,7 @@
 //! The SQL as text: parsed, and kept short.
 
+use std::collections::BTreeSet;
+
 use datafusion::common::DataFusionError;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast;
@@ -132,6 +134,19 @@ fn short(sql: &str) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// The names of the parameters that SQL uses, as `$name`. None of SQL that has no tokens.
+pub(crate) fn placeholders(sql: &str) -> BTreeSet<String> {
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
+    let named = tokens
+        .into_iter()
+        .flatten()
+        .filter_map(|token| match token {
+            Token::Placeholder(text) => Some(text.trim_start_matches('$').to_owned()),
+            _ => None,
+        });
+    named.collect()
 }
 
 /// Whether a token is a text that is not between plain quotation marks: what it holds is not

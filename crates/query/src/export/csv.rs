@@ -11,7 +11,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use super::Marks;
 
 /// The column that says what must not be overlooked: a table without notes has no other place.
-const WARNING: &str = "warning";
+pub(crate) const WARNING: &str = "warning";
 
 /// A [`frame`](crate::frame()) as CSV. Spreadsheets take a cell that begins like a formula for
 /// one, so an apostrophe is put before such a text. What `marks` say stands in each line, in a

@@ -10,6 +10,7 @@ mod csv;
 mod page;
 mod parquet;
 
+pub(crate) use csv::WARNING;
 pub use csv::csv;
 pub use page::{Page, page};
 pub use parquet::parquet;

@@ -44,7 +44,10 @@ fn made(columns: &str, outer: &str) -> Agreement {
             ("groups", "{ items = [\"1\", \"2\", \"3\", \"4\"] }"),
             (
                 "params",
-                "{ least = { type = \"int\", min = 0, max = 1000 } }",
+                match sql.contains("$least") {
+                    true => "{ least = { type = \"int\", min = 0, max = 1000 } }",
+                    false => "{}",
+                },
             ),
             ("per_person", "{ groups = 1, spend = [0, 400] }"),
         ],
@@ -83,8 +86,12 @@ fn released() -> wire::Answer {
 
 fn shown(answer: &wire::Answer, columns: &str, outer: &str) -> Table {
     let agreement = made(columns, outer);
-    let least = params(&[("least", incamera_types::Value::Int(300))]);
-    table(answer, &agreement, query(&agreement), &least).unwrap()
+    let least = ("least", incamera_types::Value::Int(300));
+    let given = match query(&agreement).params.is_empty() {
+        true => params(&[]),
+        false => params(&[least]),
+    };
+    table(answer, &agreement, query(&agreement), &given).unwrap()
 }
 
 /// What the engine makes of the released values.

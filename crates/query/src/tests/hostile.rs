@@ -123,8 +123,9 @@ fn i7_odd_values_of_one_owner_do_not_show_whom_the_other_has() {
         (by(at, "at", days, None), |b, _| b.2 = i64::MAX, Some(1)),
         (by(at, "at", days, None), |_, _| (), Some(2)),
         (
+            // Of the column itself the check knows that it is never `secret`.
             by(
-                "purchases.category",
+                "lower(purchases.category)",
                 "category",
                 "[\"food\", \"secret\"]",
                 Some("food"),
