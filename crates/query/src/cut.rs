@@ -6,7 +6,8 @@
 //! person's rows pass, and how many, never on other values or on other people, and not on how
 //! rows are batched or left out by statistics. So whatever changes in one person's rows changes
 //! at most so many kept rows of that person, and none of another's.
-//! Memory holds one batch a part and the rows of one person, cut as they come.
+//! Memory holds one batch a part and the rows of one person, cut as they come: whenever some
+//! rows or some bytes more than the cap wait.
 //!
 //! # Checks
 //! Pseudonyms are not null, never fall, and lie in the slice that is read: an owner who sealed
@@ -39,8 +40,17 @@ const BATCH_ROWS: usize = 8_192;
 /// Rows from which on a batch without rows is given if few of them pass: whoever reads can stop
 /// there.
 const LOOKED_AT_ROWS: u64 = 16 * BATCH_ROWS as u64;
-/// The most rows beyond one person's cap that wait at a time.
-pub(crate) const MOST_WAITING_ROWS: u64 = (SLACK_ROWS + 2 * BATCH_ROWS) as u64;
+/// Bytes beyond those of a person's cap from which on they are cut.
+const SLACK_BYTES: u64 = 8 << 20;
+
+/// The most bytes that wait beyond one person's cap, where a row has so many: what is cut later,
+/// and two batches.
+pub(crate) fn most_waiting_bytes(row: u64) -> u64 {
+    let rows = |rows: usize| (rows as u64).saturating_mul(row);
+    let slack = SLACK_BYTES.saturating_add(rows(BATCH_ROWS));
+    rows(SLACK_ROWS).min(slack) + rows(2 * BATCH_ROWS)
+}
+
 /// The most rows beyond one person's cap that are given at a time.
 pub(crate) const MOST_GIVEN_ROWS: u64 = 2 * BATCH_ROWS as u64;
 
@@ -395,6 +405,9 @@ struct Run<'a> {
     person: Person,
     pieces: Vec<RecordBatch>,
     rows: usize,
+    /// Bytes of the pieces, and how many of them are left of the last cut.
+    bytes: u64,
+    left: u64,
     /// How many rows there were so far, also those that do not pass, ...
     seen: u64,
     /// ... and the place among them of each row that is held.
@@ -414,6 +427,8 @@ impl<'a> Run<'a> {
             person,
             pieces: Vec::new(),
             rows: 0,
+            bytes: 0,
+            left: 0,
             seen: 0,
             places: Vec::new(),
             lots: Vec::new(),
@@ -431,11 +446,15 @@ impl<'a> Run<'a> {
     ) -> Result<(), SourceError> {
         if let Some(piece) = piece {
             self.rows += piece.num_rows();
+            self.bytes = self.bytes.saturating_add(bytes_of(&piece));
             self.pieces.push(piece);
             self.places.extend(places.map(|at| self.seen + at));
         }
         self.seen += rows as u64;
-        if self.rows > self.rule.cap.saturating_add(SLACK_ROWS) {
+        let cap = self.rule.cap;
+        let many = self.rows > cap.saturating_add(SLACK_ROWS);
+        let wide = self.rows > cap && self.bytes.saturating_sub(self.left) > SLACK_BYTES;
+        if many || wide {
             self.cut()?;
         }
         Ok(())
@@ -483,6 +502,18 @@ impl<'a> Run<'a> {
             .map_err(|_| rule.broken())?
             .into_iter()
             .collect();
+        self.bytes = self.pieces.iter().map(bytes_of).sum();
+        self.left = self.bytes;
         Ok(())
     }
+}
+
+/// The bytes of the rows of a batch.
+fn bytes_of(rows: &RecordBatch) -> u64 {
+    let columns = rows.columns().iter();
+    let bytes = columns.map(|column| {
+        let bytes = column.to_data().get_slice_memory_size();
+        bytes.unwrap_or_else(|_| column.get_array_memory_size()) as u64
+    });
+    bytes.sum()
 }

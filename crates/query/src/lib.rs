@@ -69,7 +69,7 @@ pub use explain::{Choice, Clamps, Expected, Explanation, Needed, NoEpsilon, Runs
 pub use export::{Marks, PRACTICE, Page, csv, page, parquet};
 pub use frame::frame;
 pub use measure::{Kind, Measure};
-pub use memory::TooLarge;
+pub use memory::{Memory, TooLarge};
 pub use practice::{Practice, Practised, practice};
 pub use refusal::{Refusal, RefusalKind};
 pub use released::{OtherRequest, Released};

@@ -6,16 +6,22 @@
 //! number of threads. No row has a part in it, so neither has a refusal (I7). The engine then
 //! runs without a limit of its own: which rows meet in a join cannot end a query.
 //!
+//! Threads take turns in everything but memory: a room runs as many of those that it has as its
+//! memory suffices for, and refuses where it does not suffice for one.
+//!
 //! # How it adds up
 //! Each thread holds, of one block of people ([`merge`](crate::merge)):
 //!
 //! | what is held | bytes |
 //! |---|---|
-//! | the rows read, and what the row cut holds | block rows x their width x [`COPIES`], a reading |
+//! | the rows read | block rows x their width x [`COPIES`], a reading |
+//! | what the row cut holds | what [`most_waiting_bytes`] says of their width x [`COPIES`], a reading |
 //! | a join's left side, in a hash table | block rows x ([`COPIES`] x its row + [`HASH_BYTES`]) |
 //! | an aggregate below the top, DISTINCT | block rows x ([`COPIES`] x its row + [`HASH_BYTES`]), and for each COUNT(DISTINCT) block rows below it x the value and [`HASH_BYTES`] |
 //! | functions with OVER, which sort | block rows x 2 x [`COPIES`] x the row |
-//! | what each person adds, by group | block rows, or its people x declared groups, x [`COPIES`] x ([`PLACE_BYTES`] + 16 a measure) |
+//! | what each person adds, by group | block rows, or its people x groups that there can be, x [`COPIES`] x ([`PLACE_BYTES`] + 16 a measure) |
+//! | values that are counted apart | block rows x [`ROW_VALUE_BYTES`] a measure |
+//! | names of discovered groups | block rows, or groups that there can be, x [`COPIES`] x ([`NAME_BYTES`] + the longest key) |
 //! | public rows, which every block meets | declared rows x their width x [`COPIES`], a reading |
 //! | its parts | of the largest partition what is held of each ([`CheckedPart::most_held`](incamera_seal::CheckedPart::most_held)) x [`PART_FACTOR`] |
 //! | its batches and pages | [`BASE_BYTES`] |
@@ -28,8 +34,14 @@
 //!
 //! | what is held | bytes |
 //! |---|---|
-//! | discovered groups | people x groups x [`COPIES`] x ([`PLACE_BYTES`] + 16 a measure + [`KEY_BYTES`] + the longest key) |
-//! | values that are counted apart | people x rows x [`COPIES`] x [`VALUE_BYTES`] a measure |
+//! | discovered groups | people x groups of one person x ([`GROUP_BYTES`] + 16 a measure + [`COPIES`] x the longest key) |
+//! | values that are counted apart | people x groups x values of one person in a group x [`VALUE_BYTES`] a measure |
+//!
+//! *Groups of one person* are those that the query's `per_person` lets count, and no more than
+//! its rows: what else a person's rows name is forgotten with the block ([`fold`](crate::fold)).
+//! Where keys can have few values (listed texts, names in a CASE, a bool), there are no more
+//! groups than these make, once a thread. The longest key of a text without a list has
+//! [`MAX_DISCOVERED_BYTES`].
 //!
 //! *Rows a person* are those that the query's `rows` allow each data set, at every reading: a
 //! join multiplies them, UNION ALL adds them up, an aggregate by the person alone has one.
@@ -38,8 +50,11 @@
 //! [`COPIES`] is 2: the engine gathers batches, then copies them into one; a map that grows has
 //! its old and its new table. [`HASH_BYTES`] is a bucket (16 bytes, down to half of them in
 //! use) and a link (8), [`PLACE_BYTES`] a bucket of the map of people with its places.
+//! [`GROUP_BYTES`] is a bucket of the map of names, and a node of each of the two trees that
+//! totals are in, one after the other.
 //! [`PART_FACTOR`] is 3: a page stands in pieces of the file, and is gathered, decrypted and
-//! decompressed. A test runs the engine inside the first lines' number.
+//! decompressed. Tests run the engine inside the first lines' number, and people with as many
+//! groups as they may have inside the last ones'.
 //!
 //! A public data set multiplies the rows of a left side by those that the agreement allows it,
 //! unless a join goes by columns in which no two of its rows are the same
@@ -47,22 +62,21 @@
 //! many, makes the last two lines so much larger: by default a room lets a query use half of
 //! a small machine's memory.
 
-use std::sync::Arc;
+mod sizes;
 
-use arrow::datatypes::{DataType, Field};
-use datafusion::common::{DFSchema, JoinType};
-use datafusion::logical_expr::{Expr, ExprSchemable, Join, LogicalPlan, TableScan};
-use incamera_types::limits::MAX_TEXT_BYTES;
-use incamera_types::{ColumnSpec, ColumnType, DatasetName, DatasetSpec};
+use std::fmt;
 
-use crate::check::CheckedQuery;
-use crate::clamp::longest_text;
-use crate::cut::MOST_WAITING_ROWS;
-use crate::fold::declared_cells;
-use crate::lineage::bare;
-use crate::measure::Kind;
+use arrow::datatypes::DataType;
+use incamera_types::{ColumnType, DatasetName, DatasetSpec};
+use serde::Serialize;
+
+use crate::check::{CheckedQuery, key_name};
+use crate::cut::most_waiting_bytes;
+use crate::fold::{MAX_DISCOVERED_BYTES, declared_cells};
+use crate::measure::{Kind, Measure};
 use crate::merge;
-use crate::run::times_read;
+use crate::run::{Limits, times_read};
+use sizes::{Size, gathered, is_text, width};
 
 /// Copies of the same rows at a time.
 const COPIES: u64 = 2;
@@ -70,74 +84,254 @@ const COPIES: u64 = 2;
 const HASH_BYTES: u64 = 48;
 /// Of the map of people, a person and group.
 const PLACE_BYTES: u64 = 112;
-/// Of a map of discovered groups, a group.
-const KEY_BYTES: u64 = 96;
-/// Of a value that is counted apart, in a person's set and in the group's.
-const VALUE_BYTES: u64 = 160;
+/// Of a block's discovered groups, a group.
+const NAME_BYTES: u64 = 112;
+/// Of the discovered groups that count, a group.
+const GROUP_BYTES: u64 = 448;
+/// The same, each of its keys.
+const KEY_BYTES: u64 = 56;
+/// Of a value of a block that is counted apart.
+const ROW_VALUE_BYTES: u64 = 352;
+/// Of a value that is counted apart, until the end.
+const VALUE_BYTES: u64 = 128;
+/// Of a measure with such values, a group that is discovered.
+const VALUES_BYTES: u64 = 768;
 /// A part while it is read.
 const PART_FACTOR: u64 = 3;
 /// Pages and batches of a thread, whatever the query.
 const BASE_BYTES: u64 = 64 << 20;
+/// A day, a number, true or false as a key, with its length.
+const SHORT_KEY: u64 = 48;
+/// The longest text that is the key of a discovered group, with its length.
+const LONGEST_KEY: u64 = 8 + MAX_DISCOVERED_BYTES as u64;
+/// As many threads as a run may have: where that many tables of groups are less than all people's.
+const MAX_THREADS: u64 = 64;
+/// Of what a run may hold, the share from which on it is worth a word what to do about it.
+const WORTH_A_WORD: u64 = 8;
 
 /// A query that the room has too little memory for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the query may need {needed} MiB of memory by the sizes that the agreement and the manifests state, and the room may use {allowed} MiB: give the room more (`memory_bytes`), or agree on fewer rows a person, or list the `values` of texts"
+    "the query may need {} of memory by the sizes that the agreement and the manifests state, and the room may use {}: {}give the room more (`memory_bytes`)",
+    said(*.needed), said(*.allowed), or(.instead)
 )]
 pub struct TooLarge {
     needed: u64,
     allowed: u64,
+    instead: Vec<String>,
+}
+
+/// What a query may need of a room's memory, by the sizes that the agreement declares: what is
+/// held of sealed parts comes on top.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Memory {
+    /// The least that a room must be allowed, in bytes.
+    pub needed: u64,
+    /// What a room may use that says nothing else, in bytes.
+    pub room: u64,
+    /// What would lessen it most.
+    pub instead: Vec<String>,
+}
+
+impl Memory {
+    /// What to know before anybody signs or approves: the room as it comes will refuse.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        (self.needed > self.room).then(|| {
+            format!(
+                "it may need {} of memory by the declared sizes, and a room as it comes may use {}: such a room refuses to run it; {}give the room more (`memory_bytes`)",
+                said(self.needed),
+                said(self.room),
+                or(&self.instead)
+            )
+        })
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.needed > self.room {
+            true => "it will refuse",
+            false => "it has enough",
+        };
+        write!(
+            f,
+            "memory: {} at least by the declared sizes; a room as it comes may use {}: {verdict}",
+            said(self.needed),
+            said(self.room)
+        )
+    }
+}
+
+impl CheckedQuery {
+    /// What a room needs to run the query, by the declared sizes.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        let need = need(self, &|_| 0);
+        Memory {
+            needed: need.bytes(1),
+            room: Limits::default().memory_bytes,
+            instead: need.instead(self),
+        }
+    }
+}
+
+/// Bytes in the unit that people write.
+fn said(bytes: u64) -> String {
+    let mib = bytes.div_ceil(1 << 20);
+    match mib {
+        0..10_240 => format!("{mib} MiB"),
+        _ => format!("{} GiB", mib.div_ceil(1 << 10)),
+    }
+}
+
+/// What to do, before what can be done always.
+fn or(instead: &[String]) -> String {
+    instead.iter().map(|what| format!("{what}, or ")).collect()
 }
 
 /// What is held of one partition's parts, of the partition that has most, by data set.
 pub(crate) type PartBytes<'a> = &'a dyn Fn(&DatasetName) -> u64;
 
-/// Says whether a query fits into `allowed` bytes.
-pub(crate) fn fits(
+/// How many threads, of so many, `allowed` bytes suffice for: at least one.
+pub(crate) fn threads(
     checked: &CheckedQuery,
     parts: PartBytes<'_>,
-    threads: u64,
+    most: u64,
     allowed: u64,
-) -> Result<(), TooLarge> {
-    let needed = needed(checked, parts, threads);
-    if needed <= allowed {
-        return Ok(());
+) -> Result<u64, TooLarge> {
+    let need = need(checked, parts);
+    if need.bytes(1) <= allowed {
+        let left = allowed.saturating_sub(need.all());
+        return Ok((left / need.thread().max(1)).clamp(1, most.max(1)));
     }
-    let (needed, allowed) = (needed.div_ceil(1 << 20), allowed >> 20);
-    Err(TooLarge { needed, allowed })
+    Err(TooLarge {
+        needed: need.bytes(1),
+        allowed,
+        instead: need.instead(checked),
+    })
+}
+
+/// What is held, and why.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Base,
+    Parts,
+    Rows,
+    Groups,
+    Values,
+    PublicKeys,
+}
+
+/// The most that a run may hold.
+pub(crate) struct Need {
+    /// Each thread.
+    thread: Vec<(Held, u64)>,
+    /// All threads together.
+    all: Vec<(Held, u64)>,
+}
+
+fn sum(bytes: impl Iterator<Item = u64>) -> u64 {
+    bytes.fold(0, u64::saturating_add)
+}
+
+impl Need {
+    fn thread(&self) -> u64 {
+        sum(self.thread.iter().map(|(_, bytes)| *bytes))
+    }
+
+    fn all(&self) -> u64 {
+        sum(self.all.iter().map(|(_, bytes)| *bytes))
+    }
+
+    /// Of so many threads.
+    pub(crate) fn bytes(&self, threads: u64) -> u64 {
+        let of_threads = self.thread().saturating_mul(threads);
+        of_threads.saturating_add(self.all())
+    }
+
+    /// What would make it less, where it comes to something.
+    fn instead(&self, checked: &CheckedQuery) -> Vec<String> {
+        let least = self.bytes(1) / WORTH_A_WORD;
+        let of = |held: Held| {
+            let both = self.thread.iter().chain(&self.all);
+            sum(both.filter(|(it, _)| *it == held).map(|(_, bytes)| *bytes))
+        };
+        let much = |held: Held| of(held) > least;
+        let mut instead = Vec::new();
+        if much(Held::Groups) {
+            instead.push("agree on fewer `groups` of one person (`per_person`)".to_owned());
+        }
+        if much(Held::Values) {
+            instead.push("agree on fewer values of one person (`per_person`)".to_owned());
+        }
+        if much(Held::Rows) || much(Held::Groups) {
+            instead.extend(unlisted(checked));
+        }
+        if much(Held::Rows) {
+            instead.extend(fewer_rows(checked));
+        }
+        if much(Held::Parts) {
+            instead.push("agree on more `partitions`".to_owned());
+        }
+        instead
+    }
+}
+
+/// The texts without a list, whose values may be long.
+fn unlisted(checked: &CheckedQuery) -> Option<String> {
+    let named = checked.query.reads.iter().filter(|read| {
+        let spec = checked.datasets.get(&read.dataset);
+        let column = spec.and_then(|spec| spec.column(&read.column));
+        column.is_some_and(|column| column.ty == ColumnType::Text && column.values.is_none())
+    });
+    let named: Vec<String> = named.map(|read| format!("`{read}`")).collect();
+    (!named.is_empty()).then(|| format!("list the `values` of {}", named.join(" and ")))
+}
+
+/// The data sets of which several rows count.
+fn fewer_rows(checked: &CheckedQuery) -> Option<String> {
+    let named = checked.query.rows.iter().filter(|(_, rows)| **rows > 1);
+    let named: Vec<String> = named.map(|(name, _)| format!("`{name}`")).collect();
+    (!named.is_empty()).then(|| format!("agree on fewer `rows` of {}", named.join(" and ")))
 }
 
 /// The most bytes that a run may hold.
-pub(crate) fn needed(checked: &CheckedQuery, parts: PartBytes<'_>, threads: u64) -> u64 {
-    let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
-    let times = |name: &DatasetName| times(checked, name);
+pub(crate) fn need(checked: &CheckedQuery, parts: PartBytes<'_>) -> Need {
     let specs = || checked.datasets.values();
-    let of_parts =
-        sum(&mut specs().map(|spec| parts(&spec.name).saturating_mul(times(&spec.name))));
-    let of_parts = of_parts.saturating_mul(PART_FACTOR);
-    let of_rows =
-        sum(&mut specs().map(|spec| read(checked, spec).saturating_mul(times(&spec.name))));
-    let of_keys = sum(&mut specs().map(|spec| keys(checked, spec)));
+    let read_of = |of: &dyn Fn(&DatasetSpec) -> u64| {
+        sum(specs().map(|spec| of(spec).saturating_mul(times(checked, &spec.name))))
+    };
+    let of_parts = read_of(&|spec| parts(&spec.name).saturating_mul(PART_FACTOR));
+    let of_rows = read_of(&|spec| read(checked, spec));
     let (size, gathered) = gathered(checked);
-    let of_a_thread = [
-        BASE_BYTES,
-        of_parts,
-        of_rows,
-        gathered,
-        places(checked, &size),
+    let mut thread = vec![
+        (Held::Base, BASE_BYTES),
+        (Held::Parts, of_parts),
+        (Held::Rows, of_rows),
+        (Held::Rows, gathered),
+        (Held::Rows, places(checked, &size)),
+        (Held::Rows, names(checked, &size)),
     ];
-    let of_a_thread = sum(&mut of_a_thread.into_iter());
-    of_a_thread
-        .saturating_mul(threads)
-        .saturating_add(people(checked, size.rows))
-        .saturating_add(of_keys)
+    let mut all = vec![
+        (
+            Held::PublicKeys,
+            sum(specs().map(|spec| keys(checked, spec))),
+        ),
+        (Held::Values, values(checked, size.rows)),
+    ];
+    let (few, many) = discovered(checked, &size);
+    thread.push((Held::Groups, few));
+    all.push((Held::Groups, many));
+    Need { thread, all }
 }
 
 /// The bytes of what is kept of a public data set's rows to find those that are there twice.
 fn keys(checked: &CheckedQuery, spec: &DatasetSpec) -> u64 {
     let keys = checked.public_keys.get(&spec.name).into_iter().flatten();
     let columns = keys.flatten().filter_map(|name| spec.column(name));
-    let bytes: u64 = columns.map(|column| HASH_BYTES + width(column)).sum();
+    let bytes: u64 = columns.map(|column| HASH_BYTES + width(column).bytes).sum();
     bytes.saturating_mul(checked.most_rows(&spec.name))
 }
 
@@ -162,21 +356,25 @@ pub(crate) fn of_plan(checked: &CheckedQuery) -> u64 {
     gathered(checked).1
 }
 
-/// What the top of a plan gives, and the bytes of all that is gathered below.
-fn gathered(checked: &CheckedQuery) -> (Size, u64) {
-    let mut sizes = Sizes { checked, held: 0 };
-    let size = sizes.of(&checked.optimized);
-    (size, sizes.held)
+/// The bytes of the discovered groups that all threads keep until the end.
+#[cfg(test)]
+pub(crate) fn of_groups(checked: &CheckedQuery) -> u64 {
+    let (size, _) = gathered(checked);
+    discovered(checked, &size).1
 }
 
 /// The bytes of a reading's rows: those of a block, and those that wait for the cut; of a
 /// public data set all.
 fn read(checked: &CheckedQuery, spec: &DatasetSpec) -> u64 {
-    let rows = match spec.public {
-        true => checked.most_rows(&spec.name),
-        false => block(checked, spec).saturating_add(MOST_WAITING_ROWS),
+    let row = row(checked, spec);
+    let bytes = match spec.public {
+        true => checked.most_rows(&spec.name).saturating_mul(row),
+        false => {
+            let block = block(checked, spec).saturating_mul(row);
+            block.saturating_add(most_waiting_bytes(row))
+        }
     };
-    rows.saturating_mul(row(checked, spec) * COPIES)
+    bytes.saturating_mul(COPIES)
 }
 
 /// The most rows of a private data set in a block.
@@ -194,324 +392,119 @@ fn row(checked: &CheckedQuery, spec: &DatasetSpec) -> u64 {
     let reads = checked.query.reads.iter();
     let columns = reads.filter(|read| read.dataset == spec.name);
     let columns = columns.filter_map(|read| spec.column(&read.column));
-    columns.map(width).sum()
-}
-
-/// How large the rows of a plan are.
-struct Size {
-    private: bool,
-    /// The most rows of a person, or in all if they are nobody's.
-    rows: u64,
-    /// The most that a person's row meets of them.
-    met: u64,
-    /// The most rows of a block, or in all if they are nobody's.
-    block: u64,
-    /// The most people of a block.
-    people: u64,
-    /// The bytes of each column.
-    widths: Vec<u64>,
-}
-
-impl Size {
-    fn row(&self) -> u64 {
-        self.widths
-            .iter()
-            .fold(0, |sum, width| sum.saturating_add(*width))
-    }
-}
-
-/// Walks a plan from its tables up.
-struct Sizes<'a> {
-    checked: &'a CheckedQuery,
-    held: u64,
-}
-
-impl Sizes<'_> {
-    fn of(&mut self, plan: &LogicalPlan) -> Size {
-        let mut inputs: Vec<Size> = plan
-            .inputs()
-            .into_iter()
-            .map(|input| self.of(input))
-            .collect();
-        match plan {
-            LogicalPlan::TableScan(scan) => self.scan(scan),
-            LogicalPlan::Join(join) => match (inputs.pop(), inputs.pop()) {
-                (Some(right), Some(left)) => self.join(join, left, right),
-                _ => self.unknown(plan),
-            },
-            LogicalPlan::Union(_) => inputs
-                .into_iter()
-                .reduce(|a, b| Size {
-                    rows: a.rows.saturating_add(b.rows),
-                    met: a.met.saturating_add(b.met),
-                    block: a.block.saturating_add(b.block),
-                    people: a.people.saturating_add(b.people),
-                    widths: wider(&a.widths, &b.widths),
-                    ..a
-                })
-                .unwrap_or_else(|| self.unknown(plan)),
-            _ => match inputs.pop() {
-                Some(input) => self.made(plan, input),
-                None => self.unknown(plan),
-            },
-        }
-    }
-
-    /// A node with one input.
-    fn made(&mut self, plan: &LogicalPlan, input: Size) -> Size {
-        let schema = plan.inputs().into_iter().next().map(LogicalPlan::schema);
-        let widths = |exprs: &[Expr]| -> Vec<u64> {
-            let of = |expr| schema.map_or(MAX_WIDTH, |schema| wide(expr, schema, &input.widths));
-            exprs.iter().map(of).collect()
-        };
-        match plan {
-            LogicalPlan::Projection(projection) => Size {
-                widths: widths(&projection.expr),
-                ..input
-            },
-            LogicalPlan::Aggregate(aggregate) => {
-                let exprs = [&aggregate.group_expr[..], &aggregate.aggr_expr[..]].concat();
-                let keys = aggregate.group_expr.iter();
-                let person = schema.is_some_and(|schema| {
-                    let mut types = keys.map(|key| key.get_type(schema.as_ref()));
-                    types.all(|ty| matches!(ty, Ok(DataType::FixedSizeBinary(_))))
-                });
-                let size = Size {
-                    rows: if person { 1 } else { input.rows },
-                    met: input.rows,
-                    block: input.block,
-                    people: input.people,
-                    widths: widths(&exprs),
-                    private: input.private,
-                };
-                let apart = aggregate
-                    .aggr_expr
-                    .iter()
-                    .filter(|one| is_distinct(one))
-                    .count();
-                let row = size.row().saturating_mul(COPIES) + HASH_BYTES;
-                self.hold(&size, row);
-                let sets = (HASH_BYTES + input.row()).saturating_mul(apart as u64);
-                self.hold(&input, sets);
-                size
-            }
-            LogicalPlan::Distinct(_) => {
-                self.hold(&input, input.row().saturating_mul(COPIES) + HASH_BYTES);
-                input
-            }
-            LogicalPlan::Window(window) => {
-                let mut all = widths(&window.window_expr);
-                all.splice(0..0, input.widths.iter().copied());
-                let size = Size {
-                    widths: all,
-                    ..input
-                };
-                self.hold(&size, size.row().saturating_mul(2 * COPIES));
-                size
-            }
-            _ => input,
-        }
-    }
-
-    fn scan(&self, scan: &TableScan) -> Size {
-        let mut specs = self.checked.datasets.values();
-        let name = scan.table_name.table();
-        let spec = specs.find(|spec| spec.name.as_str() == name);
-        let fields = scan.projected_schema.fields().iter();
-        let of = |field: &Arc<Field>| {
-            let columns = spec.into_iter().flat_map(|spec| &spec.columns);
-            let mut named = columns.filter(|column| column.name.as_str() == field.name());
-            named.next().map_or(MAX_WIDTH, width)
-        };
-        let rows = spec.map_or(1, |spec| self.checked.most_rows(&spec.name));
-        let private = spec.filter(|spec| !spec.public);
-        let block = private.map_or(rows, |spec| block(self.checked, spec));
-        Size {
-            private: private.is_some(),
-            rows,
-            block,
-            people: block.min(self.checked.most_people),
-            met: spec
-                .filter(|spec| spec.public)
-                .map_or(rows, |spec| self.checked.public_matches(spec)),
-            widths: fields.map(of).collect(),
-        }
-    }
-
-    /// A join gathers its left side.
-    fn join(&mut self, join: &Join, left: Size, right: Size) -> Size {
-        self.hold(&left, left.row().saturating_mul(COPIES) + HASH_BYTES);
-        if matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti) {
-            return left;
-        }
-        let (rows, block) = match (left.private, right.private) {
-            (true, false) => (
-                left.rows.saturating_mul(right.met),
-                left.block.saturating_mul(right.met),
-            ),
-            (false, true) => (
-                right.rows.saturating_mul(left.met),
-                right.block.saturating_mul(left.met),
-            ),
-            // Each row meets the other side's rows of its person, and no others; or none.
-            (true, true) => {
-                let met = right.block.saturating_mul(left.rows);
-                let alone = left.block.saturating_add(right.block);
-                let block = left.block.saturating_mul(right.rows);
-                (
-                    left.rows.saturating_mul(right.rows),
-                    block.min(met.saturating_add(alone)),
-                )
-            }
-            (false, false) => {
-                let rows = left.rows.saturating_mul(right.rows);
-                (rows, rows)
-            }
-        };
-        let people = match (left.private, right.private, join.join_type) {
-            (true, true, JoinType::Inner) => left.people.min(right.people),
-            (true, true, JoinType::Left) => left.people,
-            (true, true, _) => left.people.saturating_add(right.people),
-            (false, true, _) => right.people,
-            _ => left.people,
-        };
-        Size {
-            private: left.private || right.private,
-            rows,
-            block,
-            people,
-            met: left.met.saturating_mul(right.met),
-            widths: [left.widths, right.widths].concat(),
-        }
-    }
-
-    /// So many bytes for each row.
-    fn hold(&mut self, of: &Size, bytes: u64) {
-        self.held = self.held.saturating_add(of.block.saturating_mul(bytes));
-    }
-
-    /// A node without rows.
-    fn unknown(&self, plan: &LogicalPlan) -> Size {
-        let (private, rows, met, block, people) = (false, 1, 1, 1, 1);
-        let widths = vec![MAX_WIDTH; plan.schema().fields().len()];
-        Size {
-            private,
-            rows,
-            met,
-            block,
-            people,
-            widths,
-        }
-    }
-}
-
-fn wider(a: &[u64], b: &[u64]) -> Vec<u64> {
-    a.iter().zip(b).map(|(a, b)| *a.max(b)).collect()
-}
-
-fn is_distinct(expr: &Expr) -> bool {
-    matches!(bare(expr), Expr::AggregateFunction(function) if function.params.distinct)
-}
-
-/// The longest text, with its length.
-const MAX_WIDTH: u64 = 8 + MAX_TEXT_BYTES as u64;
-
-/// The bytes of what an expression gives.
-fn wide(expr: &Expr, schema: &DFSchema, widths: &[u64]) -> u64 {
-    let of = |expr: &Expr| wide(expr, schema, widths);
-    match bare(expr) {
-        Expr::Column(column) => {
-            let at = schema.maybe_index_of_column(column);
-            at.and_then(|at| widths.get(at).copied())
-                .unwrap_or(MAX_WIDTH)
-        }
-        Expr::AggregateFunction(function) if matches!(function.func.name(), "min" | "max") => {
-            function
-                .params
-                .args
-                .iter()
-                .map(of)
-                .max()
-                .unwrap_or(MAX_WIDTH)
-        }
-        Expr::WindowFunction(function) if function.fun.name() == "first_value" => function
-            .params
-            .args
-            .iter()
-            .map(of)
-            .max()
-            .unwrap_or(MAX_WIDTH),
-        Expr::Literal(value, _) => match value.data_type() {
-            // In an array a text has its own bytes; all else is as wide as its type.
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => value.size() as u64,
-            ty => typed(&ty),
-        },
-        Expr::Case(case) => {
-            let results = case.when_then_expr.iter().map(|(_, then)| then);
-            let results = results.chain(&case.else_expr);
-            results.map(|result| of(result)).max().unwrap_or(0)
-        }
-        other => match other.get_type(schema) {
-            Ok(ty) => typed(&ty),
-            Err(_) => MAX_WIDTH,
-        },
-    }
-}
-
-fn typed(ty: &DataType) -> u64 {
-    match ty {
-        DataType::Boolean => 1,
-        DataType::Date32 => 4,
-        DataType::Int64 | DataType::UInt64 | DataType::Timestamp(..) => 8,
-        DataType::Decimal128(..) | DataType::FixedSizeBinary(_) | DataType::Null => 16,
-        _ => MAX_WIDTH,
-    }
-}
-
-/// The bytes of a value, of a text the longest.
-fn width(column: &ColumnSpec) -> u64 {
-    match column.ty {
-        ColumnType::Bool => 1,
-        ColumnType::Date => 4,
-        ColumnType::Int | ColumnType::Timestamp => 8,
-        ColumnType::Text => 8 + longest_text(column) as u64,
-        _ => 16,
-    }
+    columns.map(|column| width(column).bytes).sum()
 }
 
 /// The bytes of what each person of a block adds to each group.
 fn places(checked: &CheckedQuery, size: &Size) -> u64 {
-    let declared = declared_cells(&checked.query.groups).map(|cells| cells as u64);
-    let groups = size.people.saturating_mul(declared.unwrap_or(u64::MAX));
+    let groups = size.people.saturating_mul(kinds(checked, size));
     let places = size.block.min(groups);
-    places.saturating_mul(place(checked) * COPIES)
+    let of_places = places.saturating_mul(place(checked) * COPIES);
+    let apart = apart(checked).count() as u64;
+    let of_values = size.block.saturating_mul(apart * ROW_VALUE_BYTES);
+    of_places.saturating_add(of_values)
 }
 
 fn place(checked: &CheckedQuery) -> u64 {
     PLACE_BYTES + 16 * checked.measures.len() as u64
 }
 
-/// The bytes of what is kept of all people, of so many rows each.
-fn people(checked: &CheckedQuery, rows: u64) -> u64 {
-    let values = checked.most_people.saturating_mul(rows);
-    let discovered = match declared_cells(&checked.query.groups) {
-        Some(_) => 0,
-        None => place(checked) + KEY_BYTES + keys_width(checked),
-    };
-    let apart = checked.measures.iter();
-    let apart = apart
-        .filter(|measure| matches!(measure.kind, Kind::Distinct | Kind::Quantile))
-        .count() as u64;
-    let bytes = (discovered + apart * VALUE_BYTES) * COPIES;
-    values.saturating_mul(bytes)
+/// The bytes of the names of a block's discovered groups.
+fn names(checked: &CheckedQuery, size: &Size) -> u64 {
+    if declared_cells(&checked.query.groups).is_some() {
+        return 0;
+    }
+    let names = size.block.min(kinds(checked, size));
+    names.saturating_mul((NAME_BYTES + longest_key(checked, size)) * COPIES)
 }
 
-/// The bytes of the longest key of a discovered group.
-fn keys_width(checked: &CheckedQuery) -> u64 {
-    let keys = checked.keys.iter();
-    keys.map(|key| match key.ty {
-        DataType::LargeUtf8 | DataType::Utf8 => (24 + MAX_TEXT_BYTES) as u64,
-        _ => 48,
+/// The bytes of the discovered groups that somebody counts in: of each thread, where there can
+/// be few, or of all.
+fn discovered(checked: &CheckedQuery, size: &Size) -> (u64, u64) {
+    if declared_cells(&checked.query.groups).is_some() {
+        return (0, 0);
+    }
+    let per_key = KEY_BYTES * checked.query.groups.len() as u64;
+    let numbers = 16 * checked.measures.len() as u64;
+    let apart = VALUES_BYTES * apart(checked).count() as u64;
+    let group = GROUP_BYTES + per_key + numbers + apart + COPIES * longest_key(checked, size);
+    let of_people = checked
+        .most_people
+        .saturating_mul(groups_of_one(checked, size.rows));
+    let kinds = kinds(checked, size);
+    match kinds.saturating_mul(MAX_THREADS) < of_people {
+        true => (kinds.saturating_mul(group), 0),
+        false => (0, of_people.saturating_mul(group)),
+    }
+}
+
+/// The most groups that one person counts in, with so many rows.
+fn groups_of_one(checked: &CheckedQuery, rows: u64) -> u64 {
+    rows.min(checked.query.per_person.groups.into())
+}
+
+/// The measures whose values are counted apart.
+fn apart(checked: &CheckedQuery) -> impl Iterator<Item = &Measure> {
+    let measures = checked.measures.iter();
+    measures.filter(|measure| matches!(measure.kind, Kind::Distinct | Kind::Quantile))
+}
+
+/// The bytes of the values that are counted apart, of all people, of so many rows each.
+fn values(checked: &CheckedQuery, rows: u64) -> u64 {
+    let groups = groups_of_one(checked, rows);
+    let of = |measure: &Measure| {
+        let most = measure.each.map_or(measure.high, |each| each.rows);
+        let most = u64::try_from(most.max(0)).unwrap_or(u64::MAX);
+        rows.min(groups.saturating_mul(most))
+    };
+    let values = sum(apart(checked).map(of));
+    checked
+        .most_people
+        .saturating_mul(values)
+        .saturating_mul(VALUE_BYTES)
+}
+
+/// The keys of the groups, as the plan gives them.
+fn key_columns<'a>(
+    checked: &'a CheckedQuery,
+    size: &'a Size,
+) -> impl Iterator<Item = (&'a DataType, sizes::Wide)> {
+    let fields = checked.optimized.schema().fields().iter();
+    let named = fields.zip(&size.columns);
+    (0..checked.query.groups.len()).map(move |at| {
+        let name = key_name(at);
+        let mut named = named.clone();
+        let found = named.find(|(field, _)| *field.name() == name);
+        found.map_or((&DataType::Null, sizes::Wide::UNKNOWN), |(field, wide)| {
+            (field.data_type(), *wide)
+        })
     })
-    .sum()
+}
+
+/// The most groups that there can be.
+fn kinds(checked: &CheckedQuery, size: &Size) -> u64 {
+    let groups = checked.query.groups.iter();
+    let keys = groups.zip(key_columns(checked, size));
+    let kinds = keys.map(|(group, (_, wide))| match group.declared() {
+        Some(values) => values.len() as u64,
+        None => wide.kinds,
+    });
+    kinds.fold(1, u64::saturating_mul)
+}
+
+/// Of each group key, whether it may be a text too long for a discovered group.
+pub(crate) fn long_keys(checked: &CheckedQuery) -> Vec<bool> {
+    let (size, _) = gathered(checked);
+    let keys = key_columns(checked, &size);
+    let long = keys.map(|(ty, wide)| is_text(ty) && wide.bytes > LONGEST_KEY);
+    long.collect()
+}
+
+/// The bytes of the longest name of a discovered group.
+fn longest_key(checked: &CheckedQuery, size: &Size) -> u64 {
+    let keys = key_columns(checked, size);
+    sum(keys.map(|(ty, wide)| match is_text(ty) {
+        true => wide.bytes.min(LONGEST_KEY),
+        false => SHORT_KEY,
+    }))
 }

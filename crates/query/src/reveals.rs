@@ -16,6 +16,7 @@ use crate::check::CheckedQuery;
 use crate::exact;
 use crate::explain::Runs;
 use crate::measure::{Function, Made};
+use crate::memory::Memory;
 
 /// What a query reveals at worst.
 #[derive(Clone, Debug, Serialize)]
@@ -49,6 +50,8 @@ pub struct Reveals {
     pub groups: Vec<String>,
     /// What is no part of these bounds.
     pub besides: Vec<String>,
+    /// What a room needs to run it.
+    pub memory: Memory,
 }
 
 /// How much better somebody who knows everything else can guess about one person.
@@ -111,6 +114,7 @@ impl CheckedQuery {
             one_person: self.made.iter().filter_map(|m| moved(m, self)).collect(),
             groups: groups(self).iter().map(|said| printable(said)).collect(),
             besides: besides(self),
+            memory: self.memory(),
         }
     }
 }

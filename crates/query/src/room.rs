@@ -62,11 +62,21 @@ impl RoomData {
     /// # Errors
     /// [`TooLarge`], with both numbers and what to do.
     pub fn fits(&self, checked: &CheckedQuery, limits: &Limits) -> Result<(), TooLarge> {
+        self.threads(checked, limits).map(|_| ())
+    }
+
+    /// How many of its threads the room has memory for.
+    fn threads(&self, checked: &CheckedQuery, limits: &Limits) -> Result<u64, TooLarge> {
         let parts = |dataset: &DatasetName| self.most_of_a_partition(dataset);
+        let most = limits.threads.min(self.stretches()) as u64;
+        memory::threads(checked, &parts, most, limits.memory_bytes)
+    }
+
+    /// How many threads have something to do.
+    fn stretches(&self) -> usize {
         let manifests = self.datasets.values().map(|stored| &stored.manifest);
         let partitions = manifests.map(|manifest| manifest.partitions()).max();
-        let threads = limits.threads.min(most_threads(partitions.unwrap_or(1)));
-        memory::fits(checked, &parts, threads as u64, limits.memory_bytes)
+        most_threads(partitions.unwrap_or(1))
     }
 
     /// When the answer to a query leaves, and at the latest its failure: by what the agreement
@@ -78,12 +88,9 @@ impl RoomData {
             let bytes = bytes.fold(0, u64::saturating_add);
             bytes.saturating_mul(memory::times(checked, dataset))
         });
-        let manifests = self.datasets.values().map(|stored| &stored.manifest);
-        let partitions = manifests.map(|manifest| manifest.partitions()).max();
-        let stretches = most_threads(partitions.unwrap_or(1));
-        let threads = limits.threads.min(stretches) as u64;
+        let threads = self.threads(checked, limits).unwrap_or(1);
         let bytes = read.fold(0, u64::saturating_add);
-        Deadline::of(checked, bytes, stretches as u64, threads)
+        Deadline::of(checked, bytes, self.stretches() as u64, threads)
     }
 
     /// Whether the public data sets that a query reads have no more rows than the agreement
@@ -142,6 +149,8 @@ pub async fn compute(
     if !checked.loss().within(&grants.loss()) {
         return Err(QueryError::Engine);
     }
+    // What does not fit is refused before anything is spent; a caller that did not ask gets one.
+    let threads = data.threads(checked, limits).unwrap_or(1);
     let source = Opened {
         data: data.clone(),
         grants: Some(Arc::clone(grants)),
@@ -150,7 +159,7 @@ pub async fn compute(
         &Arc::new(checked.clone()),
         Arc::new(source),
         noise(grants),
-        limits.threads,
+        usize::try_from(threads).unwrap_or(1),
     )
     .await
 }

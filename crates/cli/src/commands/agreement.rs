@@ -24,16 +24,19 @@ use super::status;
 /// Checks the file, and proves that each query reads just what it declares.
 pub fn check(arguments: &AgreementFile, printer: &Printer) -> Done {
     let agreement = agreement_error::read(&arguments.file)?;
-    let mut proven = Vec::new();
+    let (mut proven, mut too_large) = (Vec::new(), Vec::new());
     for query in agreement.queries.values() {
-        incamera_query::prove(&agreement, query)
+        let proved = incamera_query::prove(&agreement, query)
             .map_err(|refusal| refused(&arguments.file, agreement.bytes(), query, &refusal))?;
+        let warning = proved.memory().warning();
+        too_large.extend(warning.map(|why| format!("the query {}: {why}", query.name)));
         proven.push(query.name.to_string());
     }
     let warnings = agreement.warnings().iter().map(Problem::to_string);
     let warnings: Vec<String> = warnings
         .chain(concerns(&agreement, Some(now())))
         .chain(doubts(&agreement))
+        .chain(too_large)
         .chain(false_claims(&agreement, &[beside(&arguments.file)]))
         .collect();
     for warning in &warnings {

@@ -39,7 +39,10 @@ impl Words {
             asks: proposal.explain(),
             explanation: checked.explain(agreement),
             reveals: checked.reveals(agreement),
-            doubts: doubts_of(agreement, proposal.query()),
+            doubts: doubts_of(agreement, proposal.query())
+                .into_iter()
+                .chain(checked.memory().warning())
+                .collect(),
         }
     }
 

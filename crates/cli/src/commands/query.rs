@@ -74,7 +74,11 @@ pub fn check_worst(arguments: &QueryCheck, printer: &Printer) -> Done {
     let (agreement, asked) = Asked::open(&arguments.of)?;
     let proved = prove(&agreement, asked.query()).map_err(|refusal| asked.refused(&refusal))?;
     let reveals = proved.reveals(&agreement);
-    printer.result(reveals.to_string(), "incamera-reveals/1", &reveals);
+    if let Some(warning) = reveals.memory.warning() {
+        printer.warn(warning);
+    }
+    let text = format!("{reveals}{}", reveals.memory);
+    printer.result(text, "incamera-reveals/1", &reveals);
     Ok(())
 }
 

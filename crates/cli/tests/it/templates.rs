@@ -307,3 +307,42 @@ JOIN customers ON customers.person = purchases.person";
     let checked = run(&["agreement", "check", &path]);
     assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
 }
+
+/// What a room needs stands beside a section, an explanation and a check, and whoever is about
+/// to sign is warned where a room as it comes has less.
+#[test]
+fn what_a_room_needs_is_told_before_anybody_signs() {
+    let draft = Draft::new();
+    let words = ["data=purchases", "value=category", "values_a_person=5"];
+    let words = [&words[..], &["registers=customers"]].concat();
+    let agreement = std::fs::read_to_string(draft.path()).unwrap();
+    for (people, verdict, warned) in [
+        ("100_000", "it has enough", false),
+        ("50_000_000", "it will refuse", true),
+    ] {
+        let agreement = agreement.replace("people = 100_000", &format!("people = {people}"));
+        std::fs::write(draft.path(), &agreement).unwrap();
+        let (code, section, beside) = draft.filled("top", &words);
+        assert_eq!(code, 0, "{beside}");
+        assert!(beside.contains(verdict), "{beside}");
+        std::fs::write(draft.path(), format!("{agreement}\n{section}")).unwrap();
+        let explained = draft.says(&["query", "explain", "top"]);
+        assert!(explained.1.contains(verdict), "{}", explained.1);
+        let worst = draft.says(&["query", "check", "top"]);
+        assert!(worst.1.contains(verdict), "{}", worst.1);
+        let checked = run(&["agreement", "check", &draft.path()]);
+        for said in [&worst.2, &stderr(&checked)] {
+            let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
+            let told = flat.contains("such a room refuses to run it")
+                && flat.contains("fewer `groups` of one person");
+            assert_eq!(told, warned, "{said}");
+        }
+        let listed = json(&["agreement", "check", &draft.path()]);
+        let listed = listed["warnings"].to_string();
+        assert_eq!(
+            listed.contains("the query top: it may need"),
+            warned,
+            "{listed}"
+        );
+    }
+}

@@ -13,8 +13,9 @@ use serde::Serialize;
 use crate::after::Step;
 use crate::check::CheckedQuery;
 use crate::exact;
-use crate::fold::declared_cells;
+use crate::fold::{MAX_DISCOVERED_BYTES, declared_cells};
 use crate::measure::{Draw, Function, Made};
+use crate::memory::{self, Memory};
 
 use crate::nested;
 use clamps::write_clamps;
@@ -46,6 +47,8 @@ pub struct Explanation {
     pub people: u64,
     /// Rows of the answer, where they are declared.
     pub rows: Option<usize>,
+    /// What a room needs to run it.
+    pub memory: Memory,
     /// What smaller errors would cost, where that was asked.
     pub needed: Vec<Needed>,
     /// The noise at other clamps, where that was asked.
@@ -86,6 +89,7 @@ impl CheckedQuery {
                 .collect(),
             people: self.population,
             rows: declared_cells(&self.query.groups),
+            memory: self.memory(),
             needed: Vec::new(),
             clamps: Vec::new(),
             bounds: Vec::new(),
@@ -159,16 +163,7 @@ fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
         steps.push("join them on the person".into());
     }
     steps.extend(nested::told(&checked.plan));
-    for group in &query.groups {
-        steps.push(match group.declared() {
-            Some(values) => format!(
-                "group by {}: {}; rows of other values are dropped",
-                group.name,
-                values.join(", ")
-            ),
-            None => format!("group by {}: whatever values there are", group.name),
-        });
-    }
+    steps.extend(grouped(checked));
     if !query.groups.is_empty() {
         let most = count(query.per_person.groups.into(), "group");
         steps.push(format!("keep at most {most} of each person's, by lot"));
@@ -210,6 +205,25 @@ fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
         ));
     }
     steps
+}
+
+/// What rows are grouped by.
+fn grouped(checked: &CheckedQuery) -> Vec<String> {
+    let groups = checked.query.groups.iter();
+    let groups = groups.zip(memory::long_keys(checked));
+    let said = groups.map(|(group, long)| match group.declared() {
+        Some(values) => format!(
+            "group by {}: {}; rows of other values are dropped",
+            group.name,
+            values.join(", ")
+        ),
+        None if long => format!(
+            "group by {}: whatever values there are; rows of texts above {MAX_DISCOVERED_BYTES} bytes are dropped",
+            group.name
+        ),
+        None => format!("group by {}: whatever values there are", group.name),
+    });
+    said.collect()
 }
 
 /// The conditions that drop rows of a data set before they are cut.
@@ -314,6 +328,7 @@ impl fmt::Display for Explanation {
                 None => writeln!(f, "  {}: no ceiling in this agreement", runs.owner)?,
             }
         }
+        writeln!(f, "{}", self.memory)?;
         writeln!(f, "noise to expect, 19 times in 20:")?;
         self.measures
             .iter()

@@ -1,6 +1,6 @@
 //! Which group of the answer a row belongs to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use arrow::array::{Array, AsArray, LargeStringArray};
 use arrow::compute::cast;
@@ -8,14 +8,20 @@ use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use incamera_agreement::GroupKey;
 
-use super::Odd;
+use super::{Odd, Total};
 use crate::check::key_name;
 
 /// The key of a group: a text for each group key of the agreement.
 pub(crate) type Key = Vec<String>;
 
+/// The longest text, in bytes, that is the key of a discovered group: a row with a longer one is
+/// in no group. Nobody lists longer ones, and a room has to have memory for as many as the
+/// agreement allows its people.
+pub(crate) const MAX_DISCOVERED_BYTES: usize = 256;
+
 /// Numbers groups as rows name them. Declared keys are numbered as they are declared, the last
-/// running fastest; with a discovered key among them, groups are numbered as they turn up.
+/// running fastest; with a discovered key among them, the groups of a block of people are
+/// numbered as they turn up, and those that count of somebody get a number that stays.
 pub(super) enum Cells<'a> {
     Declared(Declared<'a>),
     Discovered(Discovered<'a>),
@@ -28,8 +34,9 @@ impl<'a> Cells<'a> {
             true => Self::Declared(declared),
             false => Self::Discovered(Discovered {
                 declared,
-                found: HashMap::new(),
-                keys: Vec::new(),
+                block: HashMap::new(),
+                names: Vec::new(),
+                kept: HashMap::new(),
             }),
         }
     }
@@ -42,11 +49,47 @@ impl<'a> Cells<'a> {
         }
     }
 
-    /// The key of a group.
-    pub(super) fn key(&self, cell: usize) -> Key {
+    /// What groups of a block are put in order by.
+    pub(super) fn order(&self, cell: usize) -> Key {
         match self {
             Self::Declared(declared) => declared_key(declared.groups, cell),
-            Self::Discovered(discovered) => discovered.keys.get(cell).cloned().unwrap_or_default(),
+            Self::Discovered(discovered) => discovered.key(cell),
+        }
+    }
+
+    /// The number that stays of a group that counts of somebody.
+    pub(super) fn kept(&mut self, cell: usize) -> usize {
+        match self {
+            Self::Declared(_) => cell,
+            Self::Discovered(discovered) => discovered.kept(cell),
+        }
+    }
+
+    /// Forgets the groups of a block.
+    pub(super) fn next_block(&mut self) {
+        if let Self::Discovered(discovered) = self {
+            discovered.block.clear();
+            discovered.names.clear();
+        }
+    }
+
+    /// The totals by key. Takes apart what it goes through: names are not there twice.
+    pub(super) fn named(self, mut totals: BTreeMap<usize, Total>) -> BTreeMap<Key, Total> {
+        match self {
+            Self::Declared(declared) => {
+                let named = totals.into_iter();
+                let named = named.map(|(cell, all)| (declared_key(declared.groups, cell), all));
+                named.collect()
+            }
+            Self::Discovered(discovered) => {
+                let mut named = BTreeMap::new();
+                for (name, cell) in discovered.kept {
+                    if let Some(all) = totals.remove(&cell) {
+                        named.insert(key_of(&name), all);
+                    }
+                }
+                named
+            }
         }
     }
 }
@@ -106,11 +149,23 @@ impl<'a> Declared<'a> {
     }
 }
 
-/// Groups as they turn up.
+/// Groups as they turn up. A block of people may name one in each row; of these only those stay
+/// that somebody counts in, who counts in few.
 pub(super) struct Discovered<'a> {
     declared: Declared<'a>,
-    found: HashMap<Vec<u8>, usize>,
-    keys: Vec<Key>,
+    /// The groups of this block, by name, ...
+    block: HashMap<Box<[u8]>, usize>,
+    /// ... and their names by number.
+    names: Vec<Named>,
+    /// Those that stay.
+    kept: HashMap<Box<[u8]>, usize>,
+}
+
+/// A group of a block.
+struct Named {
+    name: Box<[u8]>,
+    /// Its number among those that stay, once it has one.
+    kept: Option<usize>,
 }
 
 impl Discovered<'_> {
@@ -132,25 +187,62 @@ impl Discovered<'_> {
         name.clear();
         for (column, values) in columns.iter().zip(&self.declared.all) {
             let text = column.is_valid(row).then(|| column.value(row))?;
-            if values
-                .as_ref()
-                .is_some_and(|values| !values.contains_key(text))
-            {
+            let known = match values {
+                Some(values) => values.contains_key(text),
+                None => text.len() <= MAX_DISCOVERED_BYTES,
+            };
+            if !known {
                 return None;
             }
             // Each behind its length: "ab", "c" is another group than "a", "bc".
             name.extend_from_slice(&(text.len() as u64).to_be_bytes());
             name.extend_from_slice(text.as_bytes());
         }
-        if let Some(cell) = self.found.get(name.as_slice()) {
+        if let Some(cell) = self.block.get(name.as_slice()) {
             return Some(*cell);
         }
-        let cell = self.keys.len();
-        self.found.insert(name.clone(), cell);
-        let key = columns.iter().map(|column| column.value(row).to_owned());
-        self.keys.push(key.collect());
+        let cell = self.names.len();
+        let name: Box<[u8]> = name.as_slice().into();
+        self.block.insert(name.clone(), cell);
+        self.names.push(Named { name, kept: None });
         Some(cell)
     }
+
+    fn key(&self, cell: usize) -> Key {
+        let named = self.names.get(cell);
+        named.map_or_else(Key::new, |named| key_of(&named.name))
+    }
+
+    fn kept(&mut self, cell: usize) -> usize {
+        let next = self.kept.len();
+        let Some(named) = self.names.get_mut(cell) else {
+            return next;
+        };
+        if let Some(kept) = named.kept {
+            return kept;
+        }
+        let kept = match self.kept.get(&named.name) {
+            Some(kept) => *kept,
+            None => {
+                self.kept.insert(named.name.clone(), next);
+                next
+            }
+        };
+        named.kept = Some(kept);
+        kept
+    }
+}
+
+/// The key that a name was written from.
+fn key_of(mut name: &[u8]) -> Key {
+    let mut key = Key::new();
+    while let Some((length, rest)) = name.split_first_chunk() {
+        let length = usize::try_from(u64::from_be_bytes(*length)).unwrap_or(usize::MAX);
+        let (text, rest) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        key.push(String::from_utf8_lossy(text).into_owned());
+        name = rest;
+    }
+    key
 }
 
 /// The values of a group key, as texts.

@@ -21,7 +21,7 @@ use incamera_agreement::GroupKey;
 use incamera_dp::NoiseKey;
 
 use cells::Cells;
-pub(crate) use cells::{Key, declared_cells, declared_key};
+pub(crate) use cells::{Key, MAX_DISCOVERED_BYTES, declared_cells, declared_key};
 use values::{Value, Values};
 
 use crate::check::{UNIT, value_name};
@@ -250,11 +250,13 @@ impl<'a> Fold<'a> {
             }
             for place in &own {
                 if let Some(cell) = self.cell(*place) {
+                    let cell = self.cells.kept(cell);
                     self.total(&person, *place, totals.entry(cell).or_default());
                 }
             }
         }
         (self.people, self.totals) = (people, totals);
+        self.cells.next_block();
         self.places.clear();
         self.sums.clear();
         self.different.clear();
@@ -268,14 +270,12 @@ impl<'a> Fold<'a> {
     /// The totals over all people, each cut and clamped.
     pub(crate) fn finish(mut self) -> Totals {
         self.settle();
-        let named = self.totals.into_iter();
-        let named = named.map(|(cell, total)| (self.cells.key(cell), total));
-        Totals(named.collect())
+        Totals(self.cells.named(self.totals))
     }
 
     /// Keeps as many groups as a person may have, by lot.
     fn choose(&self, person: &Person, places: &mut Vec<usize>) {
-        places.sort_by_cached_key(|place| self.cell(*place).map(|cell| self.cells.key(cell)));
+        places.sort_by_cached_key(|place| self.cell(*place).map(|cell| self.cells.order(cell)));
         let mut stream = self.rules.key.stream("groups", &[person]);
         let mut kept = Vec::with_capacity(self.rules.groups_a_person);
         for _ in 0..self.rules.groups_a_person {

@@ -108,6 +108,21 @@ fn a_group_is_listed_from_the_threshold_on() {
     }
 }
 
+/// A text that is too long to be listed is in no group: a room has memory for shorter ones.
+#[test]
+fn texts_above_the_longest_key_are_in_no_group() {
+    let (agreement, checked) = discovered(&[]);
+    let longest: &'static str = "x".repeat(256).leak();
+    let longer: &'static str = "x".repeat(257).leak();
+    let answer = asked(&checked, in_groups(&[(longest, 2_000), (longer, 2_000)]), 1);
+    assert_eq!(keys(&answer), [longest]);
+    let explained = checked.explain(&agreement).to_string();
+    assert!(
+        explained.contains("texts above 256 bytes are dropped"),
+        "{explained}"
+    );
+}
+
 /// The tail of somebody who is alone in their groups is within the part of delta that the query
 /// pays for it; one less would not be.
 #[test]

@@ -581,6 +581,7 @@ fn who_approves_reads_what_it_asks_costs_and_reveals() {
         "proposed by mailer/ana",
         "COUNT(DISTINCT purchases.person) AS buyers",
         "What it costs, and how good the answer will be",
+        "a room as it comes may use 4096 MiB: it has enough",
         "What it reveals at worst",
     ] {
         assert!(text.contains(words), "{words}\n{text}");
