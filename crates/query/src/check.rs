@@ -19,6 +19,7 @@ use incamera_wire::v1 as wire;
 
 use crate::after::{Above, Datum, Output, Step, Term, above};
 use crate::frame;
+use crate::functions::{Filling, filled};
 use crate::keys::{groups, key_shape, possible};
 use crate::lineage::{Lineage, PublicKeys, Rows, Unit, bare};
 use crate::measure::{self, Draft, Made, Measure};
@@ -29,9 +30,11 @@ use crate::refused::unit_lost;
 use crate::run::runs;
 use crate::shape::Scope;
 use crate::sql::{one_select, syntax};
+use crate::stack::with_stack;
 use crate::tables::Tables;
 use crate::ties;
 use crate::window;
+use crate::words::Spoken;
 
 /// The bounded plan's name of the person of a row.
 pub(crate) const UNIT: &str = "__person";
@@ -80,6 +83,8 @@ pub struct CheckedQuery {
     pub(crate) plan: LogicalPlan,
     /// The same as the optimizer made it, over tables without rows: what is run.
     pub(crate) optimized: LogicalPlan,
+    /// What is told in words: with parameters by their names where nobody gave values.
+    pub(crate) spoken: Option<Spoken>,
 }
 
 /// A group key of the aggregate.
@@ -197,28 +202,6 @@ pub fn check_request(request: &VerifiedRequest) -> Result<CheckedQuery, Refusal>
     Ok(checked.asked_by(request.digest()))
 }
 
-/// The stack of a planner's thread: parser and planner recurse as deep as SQL nests.
-const STACK_BYTES: usize = 64 << 20;
-
-/// Runs a check on a thread with enough stack.
-fn with_stack<T: Send>(check: impl FnOnce() -> Result<T, Refusal> + Send) -> Result<T, Refusal> {
-    let refuse = || {
-        Refusal::new(
-            RefusalKind::Syntax,
-            "the SQL",
-            "it could not be planned on this machine",
-            "try again, or write it differently",
-        )
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, check);
-        let joined = thread.map_err(|_| refuse())?.join();
-        joined.unwrap_or_else(|_| Err(refuse()))
-    })
-}
-
 /// Proves, before anybody signs, that a query's SQL keeps to the agreement whatever the
 /// parameters: it is checked with the worst value of each.
 ///
@@ -240,13 +223,13 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn run(&self, values: ParamValues) -> Result<CheckedQuery, Refusal> {
-        let plan = self.plan(values)?;
+        let whole = self.plan(values.clone(), Filling::Values)?;
         let Above {
             aggregate,
             outputs,
             steps,
             names,
-        } = above(&plan)?;
+        } = above(&whole)?;
         let mut lineage = Lineage::new(self.agreement, self.query);
         let rows = lineage.all(&aggregate.input)?;
         let scope = Scope {
@@ -264,6 +247,7 @@ impl Check<'_> {
         frame::distinct(self.query, &outputs)?;
         measure::check_compared(&made, &measures, people, self.query)?;
         self.needs_people(people)?;
+        let spoken = self.spoken(&whole, values, &outputs, &names);
         let plan = bounded(aggregate, unit, &keys, &drafts)?;
         let plan = ties::broken(plan).map_err(|e| syntax(&e))?;
         let optimized = runs(&plan).map_err(|_| not_run())?;
@@ -289,19 +273,35 @@ impl Check<'_> {
             request: None,
             plan,
             optimized,
+            spoken,
         })
     }
 
+    /// What is told in words.
+    fn spoken(
+        &self,
+        plan: &LogicalPlan,
+        values: ParamValues,
+        outputs: &[Output],
+        names: &[String],
+    ) -> Option<Spoken> {
+        if self.asked || self.query.params.is_empty() {
+            return Spoken::new(plan, outputs, names);
+        }
+        let named = self.plan(values, Filling::Names).ok()?;
+        Spoken::new(&named, outputs, names)
+    }
+
     /// Parses one SELECT and plans it, types coerced, over tables without rows.
-    fn plan(&self, values: ParamValues) -> Result<LogicalPlan, Refusal> {
-        let tables = Tables::new(&self.agreement.datasets, values.clone());
+    fn plan(&self, values: ParamValues, filling: Filling) -> Result<LogicalPlan, Refusal> {
+        let tables = Tables::new(&self.agreement.datasets, values.clone(), filling);
         let options = datafusion::logical_expr::planner::ContextProvider::options(&tables).clone();
         let statement = one_select(&self.query.sql)?;
         used(self.query)?;
         let plan = SqlToRel::new(&tables)
             .statement_to_plan(statement)
             .map_err(|e| syntax(&e))?;
-        let plan = plan.with_param_values(values).map_err(|e| syntax(&e))?;
+        let plan = filled(plan, values, filling).map_err(|e| syntax(&e))?;
         if self.asked {
             window::not_empty(&plan)?;
         }

@@ -55,12 +55,14 @@ mod scan;
 mod shape;
 mod source;
 mod sql;
+mod stack;
 mod table;
 mod tables;
 mod ties;
 mod unit;
 mod whose;
 mod window;
+mod words;
 
 pub use check::{CheckedQuery, check, check_request, prove};
 pub use clipped::{Clipped, ClippedError, ClippedSum};

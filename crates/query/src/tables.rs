@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::functions::{self, Operators, Types};
+use crate::functions::{self, Filling, Operators, Types};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::{DataFusionError, ParamValues, TableReference, plan_err};
 use datafusion::config::ConfigOptions;
@@ -144,6 +144,7 @@ impl<'a> Tables<'a> {
     pub(crate) fn new(
         datasets: &'a BTreeMap<DatasetName, DatasetSpec>,
         params: ParamValues,
+        filling: Filling,
     ) -> Self {
         let mut options = ConfigOptions::new();
         options.sql_parser.parse_float_as_decimal = true;
@@ -154,7 +155,7 @@ impl<'a> Tables<'a> {
             planners: vec![
                 Arc::new(AggregateFunctionPlanner),
                 Arc::new(WindowFunctionPlanner),
-                Arc::new(Operators::new(params)),
+                Arc::new(Operators::new(params, filling)),
             ],
             types: Arc::new(Types),
             options,

@@ -5,7 +5,6 @@ mod expected;
 
 use std::fmt;
 
-use datafusion::logical_expr::LogicalPlan;
 use incamera_agreement::{Agreement, ConsentSource};
 use incamera_types::{DatasetSpec, Decimal, Delta, Epsilon, PartyName, PurposeName, printable};
 use serde::Serialize;
@@ -17,7 +16,8 @@ use crate::fold::{MAX_DISCOVERED_BYTES, declared_cells};
 use crate::measure::{Draw, Function, Made};
 use crate::memory::{self, Memory};
 
-use crate::nested;
+use crate::stack::with_stack;
+use crate::words::{Spoken, Told};
 use clamps::write_clamps;
 pub use clamps::{Choice, Clamps};
 pub use expected::{Expected, Needed, NoEpsilon};
@@ -138,6 +138,7 @@ fn whose(spec: &DatasetSpec, agreement: &Agreement, purpose: &PurposeName) -> St
 
 fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
     let query = &checked.query;
+    let told = told(checked);
     let mut steps = Vec::new();
     for spec in checked.datasets.values() {
         let columns = query.reads.iter().filter(|read| read.dataset == spec.name);
@@ -149,7 +150,8 @@ fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
             spec.owner,
             whose(spec, agreement, &query.purpose)
         ));
-        steps.extend(conditions(&checked.optimized, spec));
+        let readings = told.readings.get(spec.name.as_str());
+        steps.extend(conditions(readings.map_or(&[], Vec::as_slice)));
         if let Some(rows) = query.rows.get(&spec.name) {
             let rows = count(*rows, "row");
             steps.push(if spec.public {
@@ -159,14 +161,18 @@ fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
             });
         }
     }
-    if checked.datasets.len() > 1 {
-        steps.push("join them on the person".into());
-    }
-    steps.extend(nested::told(&checked.plan));
-    steps.extend(grouped(checked));
+    steps.extend(told.steps.iter().cloned());
+    steps.extend(grouped(checked, &told));
     if !query.groups.is_empty() {
         let most = count(query.per_person.groups.into(), "group");
         steps.push(format!("keep at most {most} of each person's, by lot"));
+    }
+    if !told.values.is_empty() {
+        let values = told.values.iter();
+        let values: Vec<_> = values
+            .map(|(name, made)| format!("{name} = {made}"))
+            .collect();
+        steps.push(format!("ask of them {}", values.join(", ")));
     }
     let pure = query.delta == Delta::ZERO;
     let noise = if pure { "Laplace" } else { "Gaussian" };
@@ -208,50 +214,53 @@ fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
 }
 
 /// What rows are grouped by.
-fn grouped(checked: &CheckedQuery) -> Vec<String> {
+fn grouped(checked: &CheckedQuery, told: &Told) -> Vec<String> {
     let groups = checked.query.groups.iter();
     let groups = groups.zip(memory::long_keys(checked));
-    let said = groups.map(|(group, long)| match group.declared() {
-        Some(values) => format!(
-            "group by {}: {}; rows of other values are dropped",
-            group.name,
-            values.join(", ")
-        ),
-        None if long => format!(
-            "group by {}: whatever values there are; rows of texts above {MAX_DISCOVERED_BYTES} bytes are dropped",
-            group.name
-        ),
-        None => format!("group by {}: whatever values there are", group.name),
+    let said = groups.map(|(group, long)| {
+        let name = format!("{}{}", group.name, made_of(&group.name, told));
+        match group.declared() {
+            Some(values) => format!(
+                "group by {name}: {}; rows of other values are dropped",
+                values.join(", ")
+            ),
+            None if long => format!(
+                "group by {name}: whatever values there are; rows of texts above {MAX_DISCOVERED_BYTES} bytes are dropped"
+            ),
+            None => format!("group by {name}: whatever values there are"),
+        }
     });
     said.collect()
 }
 
-/// The conditions that drop rows of a data set before they are cut.
-fn conditions(plan: &LogicalPlan, spec: &DatasetSpec) -> Vec<String> {
-    let mut readings = Vec::new();
-    let mut stack = vec![plan];
-    while let Some(node) = stack.pop() {
-        stack.extend(node.inputs());
-        let LogicalPlan::TableScan(scan) = node else {
-            continue;
-        };
-        if scan.table_name.table() == spec.name.as_str() {
-            let said = scan
-                .filters
-                .iter()
-                .map(|one| one.human_display().to_string());
-            readings.push(said.collect::<Vec<_>>().join(" AND "));
-        }
-    }
-    let many = readings.len() > 1;
-    let said = |(at, all): (usize, &String)| {
-        let which = match many {
-            true => format!("in reading {}, ", at + 1),
-            false => String::new(),
-        };
-        (!all.is_empty()).then(|| format!("{which}drop those without {all}"))
+/// What a reading of a data set asks of its rows before they are cut, each by its number where
+/// there are several.
+fn conditions(readings: &[Option<String>]) -> Vec<String> {
+    let several = readings.len() > 1;
+    let said = |(at, asked): (usize, &Option<String>)| match (several, asked) {
+        (false, Some(asked)) => Some(format!("drop those without {asked}")),
+        (true, Some(asked)) => Some(format!("in reading {}, drop those without {asked}", at + 1)),
+        (true, None) => Some(format!("in reading {}, take all", at + 1)),
+        (false, None) => None,
     };
     readings.iter().enumerate().filter_map(said).collect()
+}
+
+/// The plan in words.
+fn told(checked: &CheckedQuery) -> Told {
+    let told = with_stack(|| Ok(checked.spoken.as_ref().and_then(Spoken::told)));
+    told.ok().flatten().unwrap_or_else(|| Told {
+        steps: vec!["do with their rows what the SQL says: there are no other words for it".into()],
+        ..Told::default()
+    })
+}
+
+/// What a group key is made of, unless it is a column of its name.
+fn made_of(name: &str, told: &Told) -> String {
+    match told.keys.get(name) {
+        Some(key) if key != name && !key.ends_with(&format!(".{name}")) => format!(" = {key}"),
+        _ => String::new(),
+    }
 }
 
 fn in_group(checked: &CheckedQuery) -> &'static str {

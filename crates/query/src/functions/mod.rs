@@ -55,7 +55,7 @@ use incamera_types::Decimal;
 #[cfg(doc)]
 use incamera_types::limits::MAX_TEXT_BYTES;
 
-pub(crate) use plan::{Operators, Types, divisions};
+pub(crate) use plan::{Filling, Operators, Types, divisions, filled};
 pub(crate) use shapes::constant;
 
 type Result<T> = std::result::Result<T, DataFusionError>;

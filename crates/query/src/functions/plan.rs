@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ParamValues, ScalarValue};
-use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction, WindowFunctionParams};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, Placeholder, WindowFunction, WindowFunctionParams,
+};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{
     ExprPlanner, PlannerResult, RawBinaryExpr, RawWindowExpr, TypePlanner,
@@ -21,11 +23,21 @@ use super::Result;
 #[derive(Debug)]
 pub(crate) struct Operators {
     params: ParamValues,
+    filling: Filling,
+}
+
+/// What stands for a parameter in a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filling {
+    /// Its value: such a plan is checked, and run.
+    Values,
+    /// Its name, of its type: such a plan is for reading alone.
+    Names,
 }
 
 impl Operators {
-    pub(crate) fn new(params: ParamValues) -> Self {
-        Self { params }
+    pub(crate) fn new(params: ParamValues, filling: Filling) -> Self {
+        Self { params, filling }
     }
 
     /// A parameter's value, which says of which type it is.
@@ -34,8 +46,47 @@ impl Operators {
             return expr;
         };
         let value = self.params.get_placeholders_with_values(&placeholder.id);
-        value.map_or(expr, |value| Expr::Literal(value.value, None))
+        match (value, self.filling) {
+            (Err(_), _) => expr,
+            (Ok(value), Filling::Values) => Expr::Literal(value.value, None),
+            (Ok(value), Filling::Names) => name(&placeholder.id, &value.value),
+        }
     }
+}
+
+/// A parameter by its name, of the type that its value has.
+fn name(id: &str, value: &ScalarValue) -> Expr {
+    let field = Arc::new(Field::new(id, super::wide(&value.data_type()), true));
+    Expr::Placeholder(Placeholder::new_with_field(id.to_owned(), Some(field)))
+}
+
+/// A plan with each parameter filled in.
+pub(crate) fn filled(
+    plan: LogicalPlan,
+    params: ParamValues,
+    filling: Filling,
+) -> Result<LogicalPlan> {
+    if filling == Filling::Values {
+        return plan.with_param_values(params);
+    }
+    let named = |expr| match &expr {
+        Expr::Placeholder(one) => Ok(match params.get_placeholders_with_values(&one.id) {
+            Ok(value) => Transformed::yes(name(&one.id, &value.value)),
+            Err(_) => Transformed::no(expr),
+        }),
+        _ => Ok(Transformed::no(expr)),
+    };
+    let node = |node: LogicalPlan| {
+        let names = NamePreserver::new(&node);
+        let changed = node.map_expressions(|expr| {
+            let kept = names.save(&expr);
+            let changed = expr.transform_up(named)?;
+            Ok(changed.update_data(|expr| kept.restore(expr)))
+        })?;
+        changed.map_data(LogicalPlan::recompute_schema)
+    };
+    plan.transform_up_with_subqueries(node)
+        .map(|plan| plan.data)
 }
 
 impl ExprPlanner for Operators {
@@ -155,9 +206,9 @@ pub(crate) fn divisions(plan: LogicalPlan) -> Result<LogicalPlan> {
         });
         let names = NamePreserver::new(&node);
         let changed = node.map_expressions(|expr| {
-            let name = names.save(&expr);
+            let kept = names.save(&expr);
             let changed = expr.transform_up(|part| Ok(exact(part, &schema)))?;
-            Ok(changed.update_data(|expr| name.restore(expr)))
+            Ok(changed.update_data(|expr| kept.restore(expr)))
         })?;
         changed.map_data(LogicalPlan::recompute_schema)
     };

@@ -135,7 +135,10 @@ pub(super) fn fitted(base: &Base<'_>, sql: &str) -> Result<Agreement, String> {
             .collect();
         let agreement = agreement_of(base.text, sql, &lines);
         match prove(&agreement, query(&agreement)) {
-            Ok(_) => return Ok(agreement),
+            Ok(checked) => {
+                words::are_of_the_plan(&agreement, &checked);
+                return Ok(agreement);
+            }
             Err(refusal) if settings.fit(&refusal, base.public) => {}
             Err(refusal) => {
                 return Err(format!("refused, {}: {}", refusal.kind(), refusal.what()));

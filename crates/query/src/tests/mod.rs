@@ -36,6 +36,7 @@ mod trials;
 mod twin;
 mod units;
 mod windows;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

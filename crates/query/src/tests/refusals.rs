@@ -60,7 +60,10 @@ fn run(file: &str, text: &str) {
             .collect();
         let agreement = agreement(case.sql.trim_end(), &settings);
         let (said, at, why) = match prove(&agreement, query(&agreement)) {
-            Ok(_) => ("accepted".to_owned(), None, String::new()),
+            Ok(checked) => {
+                words::are_of_the_plan(&agreement, &checked);
+                ("accepted".to_owned(), None, String::new())
+            }
             Err(refusal) => {
                 let at = refusal
                     .span()

@@ -112,7 +112,12 @@ WHERE {condition}"
         place(&steps, "drop those without mailing.mailed").is_some(),
         "{steps:#?}"
     );
-    assert!(place(&steps, "purchases.items").is_none(), "{steps:#?}");
+    assert!(
+        place(&steps, "without purchases.items").is_none(),
+        "{steps:#?}"
+    );
+    let later = "keep the rows with purchases.items = 3 OR purchases.items IS NULL";
+    assert!(place(&steps, later) > cut, "{steps:#?}");
     let steps = explained("mailing.mailed OR purchases.items = 3");
     assert!(place(&steps, "without mailing").is_none(), "{steps:#?}");
 }
@@ -136,9 +141,9 @@ fn the_explanation_says_what_is_made_of_rows() {
         let found = steps.iter().position(|step| step.contains(part));
         found.unwrap_or_else(|| panic!("{part}: {steps:#?}"))
     };
-    let union = place("put the rows of all sides after each other");
-    let semi = place("keep rows of those who have such rows there");
-    let made = place("make a row for each u.person, with count");
+    let union = place("put one after the other the rows of reading 1 of `purchases` and reading 2");
+    let semi = place("of people with rows in reading 3 of `purchases`");
+    let made = place("make a row for each u.person, with n = COUNT(*)");
     assert!(union < semi && semi < made, "{steps:#?}");
-    place("in reading 1, drop those without purchases.items > ");
+    place("in reading 3, drop those without purchases.items > 3");
 }

@@ -53,6 +53,7 @@ fn accepted(base: &str, filled: &FilledQuery) -> (Agreement, CheckedQuery) {
     });
     let checked = prove(&agreement, &agreement.queries[&filled.name]);
     let checked = checked.unwrap_or_else(|refusal| panic!("{refusal}\n{}", filled.text));
+    words::are_of_the_plan(&agreement, &checked);
     (agreement, checked)
 }
 
