@@ -36,23 +36,36 @@ use crate::source::{Batches, SourceError};
 /// Rows of one person beyond the cap that are held before they are cut.
 const SLACK_ROWS: usize = 65_536;
 /// Rows that are gathered into one batch.
-const BATCH_ROWS: usize = 8_192;
+pub(crate) const BATCH_ROWS: usize = 8_192;
+/// Bytes that a batch has at most, where rows may be wide, ...
+const BATCH_BYTES: u64 = 4 << 20;
+/// ... but for so many rows.
+const LEAST_BATCH_ROWS: u64 = 256;
 /// Rows from which on a batch without rows is given if few of them pass: whoever reads can stop
 /// there.
 const LOOKED_AT_ROWS: u64 = 16 * BATCH_ROWS as u64;
 /// Bytes beyond those of a person's cap from which on they are cut.
 const SLACK_BYTES: u64 = 8 << 20;
 
+/// How many rows a batch has, where a row has at most so many bytes: by declared widths, so that
+/// no text decides it.
+pub(crate) fn batch_rows(row: u64) -> u64 {
+    (BATCH_BYTES / row.max(1)).clamp(LEAST_BATCH_ROWS, BATCH_ROWS as u64)
+}
+
 /// The most bytes that wait beyond one person's cap, where a row has so many: what is cut later,
 /// and two batches.
-pub(crate) fn most_waiting_bytes(row: u64) -> u64 {
-    let rows = |rows: usize| (rows as u64).saturating_mul(row);
-    let slack = SLACK_BYTES.saturating_add(rows(BATCH_ROWS));
-    rows(SLACK_ROWS).min(slack) + rows(2 * BATCH_ROWS)
+pub(crate) fn most_waiting_bytes(row: u64, batch_rows: u64) -> u64 {
+    let rows = |rows: u64| rows.saturating_mul(row);
+    let slack = SLACK_BYTES.saturating_add(rows(batch_rows));
+    let waiting = rows(SLACK_ROWS as u64).min(slack);
+    waiting.saturating_add(rows(2 * batch_rows))
 }
 
 /// The most rows beyond one person's cap that are given at a time.
-pub(crate) const MOST_GIVEN_ROWS: u64 = 2 * BATCH_ROWS as u64;
+pub(crate) fn most_given_rows(batch_rows: u64) -> u64 {
+    2 * batch_rows
+}
 
 pub(crate) type Person = [u8; Pseudonym::BYTES];
 
@@ -64,6 +77,8 @@ pub(crate) struct Rule {
     pub(crate) partition: (u32, u32),
     /// Rows a person that are kept.
     pub(crate) cap: usize,
+    /// Rows of a batch.
+    pub(crate) batch_rows: usize,
     /// How many columns batches have; fewer are pseudonyms alone, of rows that do not pass.
     pub(crate) columns: usize,
     /// Where the pseudonym stands in the batches.
@@ -164,7 +179,7 @@ impl Cut {
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, SourceError> {
         let mut looked_at = 0;
-        while self.kept_rows < BATCH_ROWS && !self.lanes.is_empty() {
+        while self.kept_rows < self.rule.batch_rows && !self.lanes.is_empty() {
             if looked_at >= LOOKED_AT_ROWS {
                 return Ok(Some(RecordBatch::new_empty(Arc::new(Schema::empty()))));
             }
@@ -233,14 +248,16 @@ impl Lane {
         Ok(false)
     }
 
-    /// How far it is to the last change of person in this batch, if nobody before it has more
-    /// rows than the cap. The last person may go on in the next batch.
+    /// How far it is to the last change of person in this batch, and no farther than a batch
+    /// that is given, if nobody before it has more rows than the cap. The last person may go on
+    /// in the next batch.
     fn uncut(&self, rule: &Rule) -> Option<Uncut> {
         let all = people_of(&self.people).get(self.at..)?;
         let (mut rows, mut people) = (0, 0);
         for one in all.chunk_by(|a, b| a == b) {
             let last = rows + one.len() == all.len();
-            if last || one.len() > rule.cap {
+            let full = rows > 0 && rows + one.len() > rule.batch_rows;
+            if last || full || one.len() > rule.cap {
                 break;
             }
             rows += one.len();

@@ -26,6 +26,9 @@
 //! | its parts | of the largest partition what is held of each ([`CheckedPart::most_held`](incamera_seal::CheckedPart::most_held)) x [`PART_FACTOR`] |
 //! | its batches and pages | [`BASE_BYTES`] |
 //!
+//! Rows that may be wide, as texts without a list make them, are read in smaller batches and make
+//! smaller blocks ([`batch_rows`]): by declared widths, not by their own.
+//!
 //! *Block rows* of a data set are the rows of a block and of a batch, and those of one person
 //! more, at most as many as its people may have; its people are no more than these. A join multiplies them by the most rows of a person on the
 //! other side, UNION ALL adds them up; nothing else makes more of them.
@@ -71,7 +74,7 @@ use incamera_types::{ColumnType, DatasetName, DatasetSpec};
 use serde::Serialize;
 
 use crate::check::{CheckedQuery, key_name};
-use crate::cut::most_waiting_bytes;
+use crate::cut::{self, most_waiting_bytes};
 use crate::fold::{MAX_DISCOVERED_BYTES, declared_cells};
 use crate::measure::{Kind, Measure};
 use crate::merge;
@@ -371,7 +374,7 @@ fn read(checked: &CheckedQuery, spec: &DatasetSpec) -> u64 {
         true => checked.most_rows(&spec.name).saturating_mul(row),
         false => {
             let block = block(checked, spec).saturating_mul(row);
-            block.saturating_add(most_waiting_bytes(row))
+            block.saturating_add(most_waiting_bytes(row, batch_rows(checked) as u64))
         }
     };
     bytes.saturating_mul(COPIES)
@@ -381,10 +384,19 @@ fn read(checked: &CheckedQuery, spec: &DatasetSpec) -> u64 {
 fn block(checked: &CheckedQuery, spec: &DatasetSpec) -> u64 {
     let public = checked.datasets.values().filter(|spec| spec.public);
     let public = public.map(|spec| checked.most_rows(&spec.name));
-    let rows = merge::block_rows(public.fold(0, u64::saturating_add));
+    let batch = batch_rows(checked) as u64;
+    let rows = merge::block_rows(public.fold(0, u64::saturating_add), batch);
     let person = checked.most_rows(&spec.name);
     let all = checked.most_people.saturating_mul(person);
-    merge::most_rows(rows, person).min(all)
+    merge::most_rows(rows, person, batch).min(all)
+}
+
+/// How many rows are read, and given by each step, at a time: fewer where the widest rows that
+/// are read may be wide.
+pub(crate) fn batch_rows(checked: &CheckedQuery) -> usize {
+    let rows = checked.datasets.values().map(|spec| row(checked, spec));
+    let rows = cut::batch_rows(rows.max().unwrap_or(0));
+    usize::try_from(rows).unwrap_or(cut::BATCH_ROWS)
 }
 
 /// The bytes of a row of the columns read.

@@ -4,7 +4,7 @@
 //! Every row of every lane is in one block, and all rows of a person are in the same, whatever
 //! lanes they come from. So a plan that joins and groups by person gives of the blocks, one
 //! after the other, what it would give of everything: nobody's rows wait for another's. A block
-//! has about [`BLOCK_ROWS`] rows, and holds besides the rows of one person, which the cut
+//! has about [`block_rows`] rows, and holds besides the rows of one person, which the cut
 //! bounds, and a batch a lane: memory does not grow with what is read.
 //!
 //! Lanes are sorted by pseudonym: the cut has checked it. The lane whose rows reach least far
@@ -17,26 +17,28 @@ use arrow::array::AsArray;
 use arrow::record_batch::RecordBatch;
 use incamera_types::Pseudonym;
 
-use crate::cut::{MOST_GIVEN_ROWS, Person, people_of};
+use crate::cut::{Person, most_given_rows, people_of};
 use crate::run::{QueryError, worse};
 use crate::source::Batches;
 
-/// Rows of all lanes from which on a block is given: hash tables over them stay in a core's
-/// own cache.
-const BLOCK_ROWS: u64 = 32_768;
+/// Batches of all lanes from which on a block is given: 32,768 rows, over which hash tables stay
+/// in a core's own cache, or fewer where rows may be wide.
+const BATCHES: u64 = 4;
 /// Rows of a block for each row of a public data set: tables of those are made anew for each
 /// block.
 const ROWS_A_PUBLIC_ROW: u64 = 4;
 
 /// About how many rows a block has, that meet so many public ones.
-pub(crate) fn block_rows(public: u64) -> u64 {
-    public.saturating_mul(ROWS_A_PUBLIC_ROW).max(BLOCK_ROWS)
+pub(crate) fn block_rows(public: u64, batch_rows: u64) -> u64 {
+    public
+        .saturating_mul(ROWS_A_PUBLIC_ROW)
+        .max(BATCHES * batch_rows)
 }
 
 /// The most rows of one lane in a block of so many rows, where a person has at most so many:
 /// the lane held less than a block, or one person's rows, when it was last read.
-pub(crate) fn most_rows(block_rows: u64, person: u64) -> u64 {
-    let given = MOST_GIVEN_ROWS.saturating_add(person);
+pub(crate) fn most_rows(block_rows: u64, person: u64, batch_rows: u64) -> u64 {
+    let given = most_given_rows(batch_rows).saturating_add(person);
     block_rows.max(person).saturating_add(given)
 }
 

@@ -19,9 +19,6 @@ use crate::released::{OtherRequest, Released, release_with};
 use crate::run::{Limits, Noise, QueryError, RawAggregate, compute_over, most_threads};
 use crate::source::{Batches, PartSource, SourceError};
 
-/// Rows that are decrypted at a time.
-const BATCH_ROWS: usize = 8_192;
-
 /// The sealed data sets that a request names, as they lie in the room.
 #[derive(Clone)]
 pub struct RoomData {
@@ -104,6 +101,7 @@ impl RoomData {
         let source: Arc<dyn PartSource> = Arc::new(Opened {
             data: self.clone(),
             grants: None,
+            batch_rows: memory::batch_rows(checked),
         });
         public::check(checked, &source)
     }
@@ -154,6 +152,7 @@ pub async fn compute(
     let source = Opened {
         data: data.clone(),
         grants: Some(Arc::clone(grants)),
+        batch_rows: memory::batch_rows(checked),
     };
     compute_over(
         &Arc::new(checked.clone()),
@@ -185,6 +184,8 @@ fn noise(grants: &OpenedGrants) -> Noise<'_> {
 pub(crate) struct Opened {
     pub(crate) data: RoomData,
     pub(crate) grants: Option<Arc<OpenedGrants>>,
+    /// Rows that are decrypted at a time.
+    pub(crate) batch_rows: usize,
 }
 
 impl Opened {
@@ -199,13 +200,13 @@ impl Opened {
         columns: &[ColumnName],
         bounds: &Bounds,
     ) -> Option<PartReader> {
-        let manifest = &stored.manifest;
+        let (manifest, rows) = (&stored.manifest, self.batch_rows);
         let file = || open_part(stored.paths.get(&part.file_id)?, manifest, part).ok();
         if manifest.public() {
-            return read_public_part(file()?, manifest, part, columns, BATCH_ROWS).ok();
+            return read_public_part(file()?, manifest, part, columns, rows).ok();
         }
         let keys = self.keys(manifest.dataset(), part)?;
-        read_part_within(file()?, manifest, part, keys, columns, BATCH_ROWS, bounds).ok()
+        read_part_within(file()?, manifest, part, keys, columns, rows, bounds).ok()
     }
 }
 

@@ -34,7 +34,9 @@ use incamera_dp::NoiseKey;
 use incamera_types::{DatasetName, DatasetSpec, RequestDigest};
 
 use crate::check::CheckedQuery;
+use crate::cut::BATCH_ROWS;
 use crate::fold::{Fold, Odd, Rules, Totals};
+use crate::memory;
 use crate::merge::{self, Block, Merge};
 use crate::released::OtherRequest;
 use crate::scan::{Reading, Slice, Table};
@@ -131,7 +133,7 @@ pub(crate) async fn compute_within(
     pool: Arc<dyn MemoryPool>,
 ) -> Result<RawAggregate, QueryError> {
     let key = Arc::new(NoiseKey::from_bytes(*noise.key.choice("cut")));
-    let state = session(pool)?;
+    let state = session_in(pool, memory::batch_rows(checked))?;
     let stretches = stretches(checked, source.as_ref())?;
     let threads = threads.clamp(1, stretches.list.len().max(1));
     let job = Arc::new(Job {
@@ -182,7 +184,13 @@ pub(crate) fn worse(a: Option<QueryError>, b: QueryError) -> QueryError {
 
 /// A session without functions to register, disk to spill to, or statistics to trust.
 pub(crate) fn session(pool: Arc<dyn MemoryPool>) -> Result<SessionState, QueryError> {
+    session_in(pool, BATCH_ROWS)
+}
+
+/// The same, in which steps give each other batches of so many rows.
+fn session_in(pool: Arc<dyn MemoryPool>, batch_rows: usize) -> Result<SessionState, QueryError> {
     let mut config = SessionConfig::new()
+        .with_batch_size(batch_rows)
         .with_target_partitions(1)
         .with_collect_statistics(false);
     // A plan that narrows its own scans while it runs cannot be run again.
@@ -440,7 +448,8 @@ impl<'a> Run<'a> {
         let (wanted, idle): (Vec<_>, Vec<_>) = private
             .cloned()
             .partition(|reading| self.plan.is_some() && reading.is_wanted());
-        let block_rows = merge::block_rows(public_rows(&self.readings));
+        let batch_rows = memory::batch_rows(&job.checked) as u64;
+        let block_rows = merge::block_rows(public_rows(&self.readings), batch_rows);
         let merge = |readings: &[Arc<Reading>]| {
             let slices = readings
                 .iter()

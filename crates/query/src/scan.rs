@@ -34,6 +34,7 @@ use crate::check::CheckedQuery;
 use crate::clamp;
 use crate::cut::{Cut, Rule};
 use crate::filter::Filter;
+use crate::memory;
 use crate::public::Most;
 use crate::source::{Batches, PartSource, SourceError};
 use crate::tables::{field, schema_of, schema_read};
@@ -165,6 +166,8 @@ pub(crate) struct Slice {
     of: u32,
     /// Rows a person that are kept.
     cap: usize,
+    /// Rows of a batch.
+    batch_rows: usize,
     /// People that there may be, or rows of a public data set.
     most: Most,
     key: Arc<NoiseKey>,
@@ -190,6 +193,7 @@ impl Slice {
             partitions,
             of,
             cap: usize::try_from(checked.most_rows(&spec.name)).unwrap_or(usize::MAX),
+            batch_rows: memory::batch_rows(checked),
             most: if spec.public {
                 Most::rows(checked, spec)
             } else {
@@ -287,6 +291,7 @@ impl Slice {
             dataset: self.spec.name.clone(),
             partition: (partition, self.of),
             cap: self.cap,
+            batch_rows: self.batch_rows,
             columns: columns.len(),
             column,
             sieve: sieve.map_err(|_| self.broken())?,

@@ -297,7 +297,7 @@ fn plans_deal_nothing_out() {
         assert!(!text.contains(name), "{text}");
     }
     assert_eq!(text.matches("partition_sizes=1").count(), 4, "{text}");
-    assert_eq!(block_rows(0), block_rows(1_000));
+    assert_eq!(block_rows(0, 8_192), block_rows(1_000, 8_192));
 }
 
 /// Counts batches of purchases, and waits at the third until it is told to go on.

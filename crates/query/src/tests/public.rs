@@ -138,7 +138,8 @@ fn what_may_meet_many_rows_is_counted_as_many() {
         memory::of_plan(&joined(&sql, rows, ""))
     };
     let (few, many) = (checked(1), checked(1_000));
-    assert!(many - few > 999 * 32_768 * 48, "{few} {many}");
+    let rows = 4 * memory::batch_rows(&joined(ABOVE, 1, "")) as u64;
+    assert!(many - few > 999 * rows * 48, "{few} {many}");
 }
 
 #[test]

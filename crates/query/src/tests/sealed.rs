@@ -331,6 +331,7 @@ fn i3_parts_outside_the_window_are_left_out_with_the_keys_of_the_query_alone() {
         let opened = crate::room::Opened {
             data: room.data(),
             grants,
+            batch_rows: 8_192,
         };
         let partitions = opened.partitions(&dataset("purchases")).unwrap();
         let parts = (0..partitions).flat_map(|partition| {

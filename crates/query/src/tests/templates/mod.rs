@@ -72,3 +72,44 @@ fn examples_of_blanks_are_accepted() {
         assert!(!filled.text.contains('@'), "{}", filled.text);
     }
 }
+
+/// A room as it comes has the memory that a template's section needs as it is printed, where
+/// 100,000 people are declared and no text is listed; with groups of its page, and with those
+/// that the data name.
+#[test]
+fn every_template_fits_into_a_room_as_it_comes() {
+    let mut refused = Vec::new();
+    for template in query_templates() {
+        // What has a default has it, but for the registers that the data sets here ask for.
+        let blanks = template.blanks();
+        let open = blanks
+            .iter()
+            .filter(|blank| blank.default.is_none() || blank.name == "registers");
+        for discovered in [false, true] {
+            let value = |blank: &incamera_agreement::Blank| {
+                let groups = matches!(blank.name, "campaigns" | "cohorts");
+                let value = match groups && discovered {
+                    true => "discovered",
+                    false => blank.example,
+                };
+                format!("{}={value}", blank.name)
+            };
+            let values: Vec<_> = open.clone().map(value).collect();
+            let values: Vec<_> = values.iter().map(String::as_str).collect();
+            let (_, checked) = accepted(&base(), &section(&base(), template.name, &values));
+            // The mailer declares 90,000.
+            let checked = CheckedQuery {
+                most_people: 100_000,
+                ..checked
+            };
+            let memory = checked.memory();
+            println!("{} {discovered}: {memory}", template.name);
+            refused.extend(
+                memory
+                    .warning()
+                    .map(|why| format!("{}: {why}", template.name)),
+            );
+        }
+    }
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+}
