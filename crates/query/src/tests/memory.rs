@@ -243,7 +243,7 @@ fn who_is_refused_is_told_what_would_help() {
 
 /// People of the measured run, with so many groups each that nobody else is in, ...
 const MEASURED: usize = 20_000;
-const EACH: usize = 10;
+const EACH: usize = 20;
 /// ... and so many of them count.
 const COUNT: usize = 5;
 
@@ -283,9 +283,9 @@ fn resident(line: &str) -> u64 {
     kib.trim().parse::<u64>().unwrap() << 10
 }
 
-/// Everybody counts in as many groups as they may, all of them different, and has rows in as
-/// many more: run in a process of its own by the test below, since the most memory so far is
-/// the process's.
+/// Everybody counts in as many groups as they may, all of them different, and has rows in three
+/// times as many more: run in a process of its own by the test below, since the most memory so
+/// far is the process's.
 #[test]
 #[ignore = "run by `the_fold_keeps_to_the_estimate` in a process of its own"]
 fn measured_groups() {
@@ -303,8 +303,8 @@ fn measured_groups() {
         crate::fold::Fold::new(rules()),
         crate::fold::Fold::new(rules()),
     ];
-    for (at, first) in (0..MEASURED).step_by(1_000).enumerate() {
-        folds[at % 2].push(&rows_of(first..first + 1_000)).unwrap();
+    for (at, first) in (0..MEASURED).step_by(500).enumerate() {
+        folds[at % 2].push(&rows_of(first..first + 500)).unwrap();
         folds[at % 2].settle();
     }
     let mut totals = crate::fold::Totals::default();
