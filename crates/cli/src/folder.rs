@@ -26,6 +26,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use incamera_agreement::files::{read as agreement_file, read_signed};
 use incamera_keys::{KeyError, ReceiveKey, SigningKey};
 use incamera_party::{LockError, PartyConfig, RingLock};
 use incamera_seal::{KeyRing, RingError};
@@ -172,12 +173,16 @@ impl Folder {
         })
     }
 
-    /// Which agreement a command means: the file named, or the only one in `agreements/`.
+    /// Which agreement a command means: the file named, or the only one in `agreements/`; where
+    /// all there are versions of one agreement, the newest that all parties have signed.
     pub fn agreement_file(&self, named: Option<&Path>) -> Result<PathBuf, Failure> {
         if let Some(path) = named {
             return Ok(path.to_owned());
         }
         let mut found = agreement_files(self.agreements())?;
+        if let Some(newest) = newest_version(&found) {
+            return Ok(newest);
+        }
         match (found.pop(), found.is_empty()) {
             (Some(only), true) => Ok(only),
             (None, _) => Err(Failure::usage("there is no agreement yet")
@@ -191,6 +196,23 @@ impl Folder {
                 .hint("name one with `--agreement FILE`")),
         }
     }
+}
+
+/// The newest version that all parties have signed, if all files are versions of one
+/// agreement.
+fn newest_version(found: &[PathBuf]) -> Option<PathBuf> {
+    let read = found.iter().map(|path| agreement_file(path).ok());
+    let all: Vec<_> = read.collect::<Option<_>>()?;
+    let one = &all.first()?.id;
+    if all.iter().any(|agreement| &agreement.id != one) {
+        return None;
+    }
+    let signed = found.iter().filter_map(|path| {
+        let version = read_signed(path).ok()?.agreement().version;
+        Some((version, path))
+    });
+    let newest = signed.max_by_key(|(version, _)| *version);
+    newest.map(|(_, path)| path.clone())
 }
 
 /// The .toml files of a folder, in order; none if there is no such folder.

@@ -88,6 +88,28 @@ fn only_what_is_in_force_is_said_to_be() {
     }
     let says = ["not in force", "version 2", "took its place"];
     refused(&run(&world, &["verify", &first]), 3, &says);
+    // Without a name the newest version is meant, where there are versions of one agreement alone.
+    let seal = |more: &[&str]| {
+        let seal = ["data", "seal", "customers", "--party", &shop, "--data"];
+        run(&world, &[&seal[..], &["absent.csv"], more].concat())
+    };
+    refused(&seal(&[]), 2, &["which agreement", "--agreement"]);
+    for (from, to) in [("toml", "away"), ("away", "toml")] {
+        std::fs::rename(
+            world.path(&format!("shop/agreements/over.{from}")),
+            world.path(&format!("shop/agreements/over.{to}")),
+        )
+        .unwrap();
+        if to == "away" {
+            refused(&seal(&["--agreement", &first]), 3, &says);
+            let newest = seal(&[]);
+            assert!(
+                newest.failure().contains("absent.csv"),
+                "{}",
+                newest.document
+            );
+        }
+    }
     assert_eq!(run(&world, &["verify", &file("second")]).code, 0);
     // A room that could serve nobody does not start.
     world.write_room("over");
