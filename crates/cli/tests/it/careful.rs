@@ -104,7 +104,7 @@ fn only_what_is_in_force_is_said_to_be() {
             refused(&seal(&["--agreement", &first]), 3, &says);
             let newest = seal(&[]);
             assert!(
-                newest.failure().contains("absent.csv"),
+                newest.failure().contains("has no crosswalk"),
                 "{}",
                 newest.document
             );
