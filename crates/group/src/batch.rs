@@ -3,13 +3,12 @@
 use std::num::NonZero;
 use std::thread;
 
-use curve25519_dalek::ristretto::RistrettoPoint;
-use curve25519_dalek::scalar::Scalar as Inner;
-
-use crate::{EncodedPoint, HashDomain, PointError, Scalar};
+use crate::{Backend, EncodedPoint, HashDomain, PointError, Scalar};
 
 /// Fewer points than this are not worth a thread.
 const MIN_PER_THREAD: usize = 256;
+/// Slices are a multiple of this, so that the backends' blocks are full.
+const BLOCK: usize = 128;
 /// More threads than this one batch does not start.
 const MAX_THREADS: usize = 16;
 
@@ -21,13 +20,13 @@ pub fn multiply_batch(
     points: &[EncodedPoint],
     scalar: &Scalar,
 ) -> Result<Vec<EncodedPoint>, PointError> {
-    let half = scalar.half();
+    let backend = Backend::best();
     on_threads(points, &|first, slice: &[EncodedPoint]| {
-        let decoded = slice.iter().enumerate().map(|(at, point)| {
-            let index = first + at;
-            point.decode().map_err(|fault| PointError { index, fault })
-        });
-        Ok(raise(&decoded.collect::<Result<Vec<_>, _>>()?, &half))
+        let done = backend.multiply(slice, scalar);
+        done.map_err(|error| PointError {
+            index: first + error.index,
+            ..error
+        })
     })
 }
 
@@ -38,28 +37,16 @@ pub fn hash_and_multiply_batch<T: AsRef<[u8]> + Sync>(
     texts: &[T],
     scalar: &Scalar,
 ) -> Vec<EncodedPoint> {
-    let half = scalar.half();
+    let backend = Backend::best();
     let done: Result<_, std::convert::Infallible> = on_threads(texts, &|_, slice: &[T]| {
-        let points: Vec<_> = slice
-            .iter()
-            .map(|text| domain.hash(text.as_ref()).0)
-            .collect();
-        Ok(raise(&points, &half))
+        Ok(backend.hash_and_multiply(domain, slice, scalar))
     });
     match done {
         Ok(points) => points,
     }
 }
 
-/// Multiplies by half and encodes the doubles, which costs one inversion a batch instead of
-/// one inverse square root a point.
-fn raise(points: &[RistrettoPoint], half: &Inner) -> Vec<EncodedPoint> {
-    let halves: Vec<_> = points.iter().map(|point| point * half).collect();
-    let doubles = RistrettoPoint::double_and_compress_batch(&halves);
-    doubles.into_iter().map(EncodedPoint::from).collect()
-}
-
-/// Cuts `items` into equal slices, works on them side by side and joins what comes out; of
+/// Cuts `items` into slices alike, works on them side by side and joins what comes out; of
 /// several errors the one of the first slice counts. `work` gets the place of its slice.
 fn on_threads<T: Sync, E: Send>(
     items: &[T],
@@ -69,7 +56,7 @@ fn on_threads<T: Sync, E: Send>(
     if threads == 1 {
         return work(0, items);
     }
-    let size = items.len().div_ceil(threads);
+    let size = items.len().div_ceil(threads).next_multiple_of(BLOCK);
     let slices = items.chunks(size).enumerate();
     thread::scope(|scope| {
         let started: Vec<_> = slices

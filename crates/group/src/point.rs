@@ -83,6 +83,17 @@ pub enum PointFault {
     Identity,
 }
 
+impl PointFault {
+    /// What is wrong with a point that was refused: the identity has one encoding.
+    pub(crate) fn of_refused(point: &EncodedPoint) -> Self {
+        if point.0 == [0; EncodedPoint::BYTES] {
+            Self::Identity
+        } else {
+            Self::Malformed
+        }
+    }
+}
+
 /// The first point of a batch that was refused. Never holds the point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("point {index} of the batch is refused")]

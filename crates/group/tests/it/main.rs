@@ -6,5 +6,6 @@
     missing_docs
 )]
 
+mod backends;
 mod batch;
 mod vectors;

@@ -18,6 +18,12 @@ fn point(hex: &str) -> EncodedPoint {
     EncodedPoint::from_bytes(hex::decode(hex).unwrap().try_into().unwrap())
 }
 
+/// The encodings that the RFC has refused.
+pub(crate) fn refused() -> Vec<[u8; 32]> {
+    let encodings = lines("refuse").into_iter();
+    encodings.map(|words| *point(words[0]).as_bytes()).collect()
+}
+
 fn scalar(number: u8) -> Scalar {
     let mut bytes = [0; 32];
     bytes[0] = number;

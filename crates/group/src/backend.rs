@@ -1,0 +1,175 @@
+//! Which instructions a batch is worked on with.
+
+use std::fmt;
+use std::hint::black_box;
+
+use curve25519_dalek::ristretto::RistrettoPoint;
+use curve25519_dalek::scalar::Scalar as Inner;
+
+#[cfg(target_arch = "x86_64")]
+use crate::lanes::{Avx2, Blocks, Ifma};
+use crate::{EncodedPoint, HashDomain, PointError, Scalar};
+
+/// A way to work on batches that this processor has. All give the same bytes.
+///
+/// Everything but tests and benchmarks takes the [best](Self::best).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backend(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Ifma(Ifma),
+}
+
+/// A part of the work on a batch.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub enum Part {
+    /// Texts of eight bytes to points.
+    Hash,
+    /// Encodings to points.
+    Decode,
+    /// Points times a scalar.
+    Multiply,
+    /// Points to encodings of their doubles.
+    Encode,
+}
+
+impl Backend {
+    /// The fastest.
+    #[must_use]
+    pub fn best() -> Self {
+        Self::all().next().unwrap_or(Self(Kind::Portable))
+    }
+
+    /// All that this processor has, the fastest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let lanes = [
+            Ifma::detect().map(Kind::Ifma),
+            Avx2::detect().map(Kind::Avx2),
+        ];
+        #[cfg(not(target_arch = "x86_64"))]
+        let lanes = [];
+        let kinds = lanes.into_iter().flatten().chain([Kind::Portable]);
+        kinds.map(Self)
+    }
+
+    /// [`multiply_batch`](crate::multiply_batch) on the caller's thread.
+    ///
+    /// # Errors
+    /// [`PointError`] with the first place that holds the identity or no canonical encoding.
+    pub fn multiply(
+        self,
+        points: &[EncodedPoint],
+        scalar: &Scalar,
+    ) -> Result<Vec<EncodedPoint>, PointError> {
+        match self.0 {
+            Kind::Portable => {
+                let decoded = points.iter().enumerate().map(|(index, point)| {
+                    point.decode().map_err(|fault| PointError { index, fault })
+                });
+                Ok(raise(&decoded.collect::<Result<Vec<_>, _>>()?, scalar))
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(k) => Blocks::new(k, points.len()).multiply(points, &scalar.half_digits()),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Ifma(k) => Blocks::new(k, points.len()).multiply(points, &scalar.half_digits()),
+        }
+    }
+
+    /// [`hash_and_multiply_batch`](crate::hash_and_multiply_batch) on the caller's thread.
+    #[must_use]
+    pub fn hash_and_multiply<T: AsRef<[u8]>>(
+        self,
+        domain: &HashDomain,
+        texts: &[T],
+        scalar: &Scalar,
+    ) -> Vec<EncodedPoint> {
+        self.map_and_multiply(texts, |text| domain.expand(text.as_ref()), scalar)
+    }
+
+    /// Does one part over and over, for benchmarks; the number of points worked on.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn repeat(self, part: Part, times: usize, domain: &HashDomain, scalar: &Scalar) -> usize {
+        match self.0 {
+            Kind::Portable => repeat(part, times, domain, scalar),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(k) => Blocks::new(k, 0).repeat(part, times, domain, &scalar.half_digits()),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Ifma(k) => Blocks::new(k, 0).repeat(part, times, domain, &scalar.half_digits()),
+        }
+    }
+
+    /// The same from 64 uniform bytes for each item.
+    pub(crate) fn map_and_multiply<T>(
+        self,
+        items: &[T],
+        uniform: impl Fn(&T) -> [u8; 64],
+        scalar: &Scalar,
+    ) -> Vec<EncodedPoint> {
+        match self.0 {
+            Kind::Portable => {
+                let map = |item| RistrettoPoint::from_uniform_bytes(&uniform(item));
+                raise(&items.iter().map(map).collect::<Vec<_>>(), scalar)
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(k) => {
+                Blocks::new(k, items.len()).map_and_multiply(items, uniform, &scalar.half_digits())
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Ifma(k) => {
+                Blocks::new(k, items.len()).map_and_multiply(items, uniform, &scalar.half_digits())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Kind::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Ifma(_) => "ifma",
+        })
+    }
+}
+
+/// Multiplies by half and encodes the doubles, which costs one inversion a batch instead of
+/// one inverse square root a point.
+fn raise(points: &[RistrettoPoint], scalar: &Scalar) -> Vec<EncodedPoint> {
+    let half: &Inner = &scalar.half();
+    let halves: Vec<_> = points.iter().map(|point| point * half).collect();
+    let doubles = RistrettoPoint::double_and_compress_batch(&halves);
+    doubles.into_iter().map(EncodedPoint::from).collect()
+}
+
+/// Points that the portable way works on at once in [`Backend::repeat`].
+const REPEATED: u64 = 128;
+
+fn repeat(part: Part, times: usize, domain: &HashDomain, scalar: &Scalar) -> usize {
+    let half: &Inner = &scalar.half();
+    let hash = || (0..REPEATED).map(|text| domain.hash(&text.to_le_bytes()).0);
+    let mut points: Vec<_> = hash().collect();
+    let mut encoded: Vec<_> = points.iter().map(|point| point.compress()).collect();
+    for _ in 0..times {
+        match part {
+            Part::Hash => points = hash().collect(),
+            Part::Decode => {
+                let decoded = encoded.iter().map(|point| point.decompress());
+                black_box(decoded.collect::<Option<Vec<_>>>());
+            }
+            Part::Multiply => points.iter_mut().for_each(|point| *point *= half),
+            Part::Encode => encoded = RistrettoPoint::double_and_compress_batch(&points),
+        }
+        black_box((&mut points, &mut encoded));
+    }
+    points.len() * times
+}

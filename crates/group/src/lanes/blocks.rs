@@ -1,0 +1,169 @@
+//! Batches cut into blocks of points that share an inversion.
+
+use std::hint::black_box;
+
+use super::curve::{Extended, Multiply};
+use super::ristretto::{Block, Decode, EncodeDoubles, Map, VECTORS};
+use super::{Kernel, MAX_LANES, Words};
+use crate::backend::Part;
+use crate::scalar::Digits;
+use crate::{EncodedPoint, HashDomain, PointError, PointFault};
+
+/// The modulus.
+const P: [u64; 4] = [u64::MAX - 18, u64::MAX, u64::MAX, u64::MAX >> 1];
+/// A number for each lane, where no point is due: zero, which encodes the identity.
+const NONE: Words = [[0; 4]; MAX_LANES];
+
+/// A batch in the kernel's blocks.
+pub(crate) struct Blocks<K: Kernel> {
+    k: K,
+    block: Block<K>,
+    done: Vec<EncodedPoint>,
+}
+
+impl<K: Kernel> Blocks<K> {
+    /// For `count` points.
+    pub(crate) fn new(k: K, count: usize) -> Self {
+        Self {
+            k,
+            block: [Extended::identity(k); VECTORS],
+            done: Vec::with_capacity(count),
+        }
+    }
+
+    /// Decodes, multiplies by twice `half` and encodes.
+    ///
+    /// # Errors
+    /// [`PointError`] with the first place that holds the identity or no canonical encoding.
+    pub(crate) fn multiply(
+        mut self,
+        points: &[EncodedPoint],
+        half: &Digits,
+    ) -> Result<Vec<EncodedPoint>, PointError> {
+        for points in points.chunks(K::LANES * VECTORS) {
+            self.decode(points).map_err(|error| PointError {
+                index: self.done.len() + error.index,
+                ..error
+            })?;
+            self.multiply_block(points.len(), half);
+            self.encode(points.len());
+        }
+        Ok(self.done)
+    }
+
+    /// Maps 64 uniform bytes for each item to the group, multiplies by twice `half` and encodes.
+    pub(crate) fn map_and_multiply<T>(
+        mut self,
+        items: &[T],
+        uniform: impl Fn(&T) -> [u8; 64],
+        half: &Digits,
+    ) -> Vec<EncodedPoint> {
+        for items in items.chunks(K::LANES * VECTORS) {
+            self.map(items, &uniform);
+            self.multiply_block(items.len(), half);
+            self.encode(items.len());
+        }
+        self.done
+    }
+
+    /// One part, many times over the same full block; the number of points worked on.
+    pub(crate) fn repeat(
+        mut self,
+        part: Part,
+        times: usize,
+        domain: &HashDomain,
+        half: &Digits,
+    ) -> usize {
+        let texts: Vec<usize> = (0..K::LANES * VECTORS).collect();
+        let uniform = |text: &usize| domain.expand(&text.to_le_bytes());
+        self.map(&texts, uniform);
+        self.encode(texts.len());
+        let encoded = self.done.clone();
+        for _ in 0..times {
+            self.done.clear();
+            match part {
+                Part::Hash => self.map(&texts, uniform),
+                Part::Decode => drop(black_box(self.decode(&encoded))),
+                Part::Multiply => self.multiply_block(texts.len(), half),
+                Part::Encode => self.encode(texts.len()),
+            }
+        }
+        texts.len() * times
+    }
+
+    /// Decodes into the first lanes of the block.
+    fn decode(&mut self, points: &[EncodedPoint]) -> Result<(), PointError> {
+        let pairs = points.chunks(2 * K::LANES);
+        for (pair, (points, slots)) in pairs.zip(self.block.as_chunks_mut().0).enumerate() {
+            let mut numbers = [NONE; 2];
+            // One bit a point, of both vectors.
+            let mut refused = 0_u32;
+            for (at, point) in points.iter().enumerate() {
+                let number = words(point.as_bytes());
+                refused |= u32::from(!may_encode(&number)) << at;
+                numbers[at / K::LANES][at % K::LANES] = number;
+            }
+            let bad;
+            (*slots, bad) = self.k.enter(Decode(&numbers));
+            refused |= u32::from(bad[0]) | u32::from(bad[1]) << K::LANES;
+            let first = refused.trailing_zeros() as usize;
+            if let Some(point) = points.get(first) {
+                return Err(PointError {
+                    index: pair * 2 * K::LANES + first,
+                    fault: PointFault::of_refused(point),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Maps 64 uniform bytes for each item to a point, into the first lanes of the block.
+    fn map<T>(&mut self, items: &[T], uniform: impl Fn(&T) -> [u8; 64]) {
+        for (items, slot) in items.chunks(K::LANES).zip(&mut self.block) {
+            let mut halves = [NONE; 2];
+            for (at, item) in items.iter().enumerate() {
+                let bytes = uniform(item);
+                let (numbers, _) = bytes.as_chunks();
+                for (half, number) in halves.iter_mut().zip(numbers) {
+                    half[at] = words(number);
+                }
+            }
+            *slot = self.k.enter(Map(&halves));
+        }
+    }
+
+    /// Multiplies the first `count` points of the block.
+    fn multiply_block(&mut self, count: usize, digits: &Digits) {
+        for point in &mut self.block[..count.div_ceil(K::LANES)] {
+            *point = self.k.enter(Multiply { point, digits });
+        }
+    }
+
+    /// Appends the encodings of the doubles of the first `count` points of the block.
+    fn encode(&mut self, count: usize) {
+        let mut numbers = [NONE; VECTORS];
+        let vectors = count.div_ceil(K::LANES);
+        let points = &self.block[..vectors];
+        let out = &mut numbers[..vectors];
+        self.k.enter(EncodeDoubles { points, out });
+        let lanes = numbers.iter().flat_map(|vector| &vector[..K::LANES]);
+        self.done.extend(lanes.take(count).map(|number| {
+            let mut bytes = [0; 32];
+            for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(number) {
+                *bytes = word.to_le_bytes();
+            }
+            EncodedPoint::from_bytes(bytes)
+        }));
+    }
+}
+
+fn words(bytes: &[u8; 32]) -> [u64; 4] {
+    let (words, _) = bytes.as_chunks();
+    [words[0], words[1], words[2], words[3]].map(u64::from_le_bytes)
+}
+
+/// Whether a number is below `p`, even, and not zero, which is the identity's.
+fn may_encode(number: &[u64; 4]) -> bool {
+    let below_p = number.iter().rev().lt(P.iter().rev());
+    below_p && number[0] & 1 == 0 && *number != [0; 4]
+}

@@ -1,0 +1,277 @@
+//! Points of the twisted Edwards curve `-x^2 + y^2 = 1 + d x^2 y^2` in lanes.
+//!
+//! Formulas of Hisil, Wong, Carter and Dawson, *Twisted Edwards curves revisited* (2008), for
+//! `a = -1`: complete, so that no pair of points needs care. Doubling: four squarings and
+//! three multiplications, one more where `T` is asked for. Addition of a point in *cached*
+//! form: four multiplications to the *completed* point and three or four from there.
+
+use std::hint::black_box;
+
+use super::{Kernel, Work};
+use crate::scalar::Digits;
+
+/// Twice the curve's `d`.
+const D2: [u64; 4] = [
+    0xebd6_9b94_26b2_f159,
+    0x00e0_149a_8283_b156,
+    0x198e_80f2_eef3_d130,
+    0x2406_d9dc_56df_fce7,
+];
+
+/// `x = X/Z`, `y = Y/Z`.
+#[derive(Clone, Copy)]
+struct Projective<K: Kernel> {
+    x: K::Field,
+    y: K::Field,
+    z: K::Field,
+}
+
+/// `x = X/Z`, `y = Y/Z`, `x y = T/Z`.
+#[derive(Clone, Copy)]
+pub(crate) struct Extended<K: Kernel> {
+    pub(crate) x: K::Field,
+    pub(crate) y: K::Field,
+    pub(crate) z: K::Field,
+    pub(crate) t: K::Field,
+}
+
+/// `x = E/G`, `y = H/F`: what a formula gives before its last multiplications.
+#[derive(Clone, Copy)]
+pub(crate) struct Completed<K: Kernel> {
+    pub(crate) e: K::Field,
+    pub(crate) f: K::Field,
+    pub(crate) g: K::Field,
+    pub(crate) h: K::Field,
+}
+
+/// `Y + X`, `Y - X`, `2 Z` and `2 d T`: the second summand.
+#[derive(Clone, Copy)]
+struct Cached<K: Kernel> {
+    plus: K::Field,
+    minus: K::Field,
+    z2: K::Field,
+    t2d: K::Field,
+}
+
+/// The product: inlined where that pays.
+#[inline(always)]
+fn mul<K: Kernel>(k: K, a: &K::Field, b: &K::Field) -> K::Field {
+    if K::LONG {
+        k.mul(a, b)
+    } else {
+        k.reduce(&k.wide_mul(a, b))
+    }
+}
+
+#[inline(always)]
+fn wide_mul<K: Kernel>(k: K, a: &K::Field, b: &K::Field) -> K::Wide {
+    if K::LONG {
+        k.enter(WideProduct(a, b))
+    } else {
+        k.wide_mul(a, b)
+    }
+}
+
+#[inline(always)]
+fn wide_square<K: Kernel>(k: K, a: &K::Field) -> K::Wide {
+    if K::LONG {
+        k.enter(WideSquare(a))
+    } else {
+        k.wide_square(a)
+    }
+}
+
+struct WideProduct<'a, F>(&'a F, &'a F);
+
+impl<K: Kernel> Work<K> for WideProduct<'_, K::Field> {
+    type Out = K::Wide;
+
+    #[inline(always)]
+    fn run(self, k: K) -> K::Wide {
+        k.wide_mul(self.0, self.1)
+    }
+}
+
+struct WideSquare<'a, F>(&'a F);
+
+impl<K: Kernel> Work<K> for WideSquare<'_, K::Field> {
+    type Out = K::Wide;
+
+    #[inline(always)]
+    fn run(self, k: K) -> K::Wide {
+        k.wide_square(self.0)
+    }
+}
+
+impl<K: Kernel> Projective<K> {
+    #[inline(always)]
+    fn double(&self, k: K) -> Completed<K> {
+        let xx = wide_square(k, &self.x);
+        let yy = wide_square(k, &self.y);
+        let zz = wide_square(k, &self.z);
+        let sum = wide_square(k, &k.add(&self.x, &self.y));
+        let h = k.wide_add(&xx, &yy);
+        let twice_zz_and_xx = k.wide_add(&k.wide_add(&zz, &zz), &xx);
+        Completed {
+            e: k.reduce(&k.wide_sub(&sum, &h)),
+            f: k.reduce(&k.wide_sub(&twice_zz_and_xx, &yy)),
+            g: k.reduce(&k.wide_sub(&yy, &xx)),
+            h: k.reduce(&h),
+        }
+    }
+}
+
+impl<K: Kernel> Completed<K> {
+    #[inline(always)]
+    fn projective(&self, k: K) -> Projective<K> {
+        Projective {
+            x: mul(k, &self.e, &self.f),
+            y: mul(k, &self.g, &self.h),
+            z: mul(k, &self.f, &self.g),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn extended(&self, k: K) -> Extended<K> {
+        let Projective { x, y, z } = self.projective(k);
+        let t = mul(k, &self.e, &self.h);
+        Extended { x, y, z, t }
+    }
+}
+
+impl<K: Kernel> Extended<K> {
+    /// The neutral element in each lane.
+    #[inline(always)]
+    pub(crate) fn identity(k: K) -> Self {
+        let (zero, one) = (k.nought(), k.one());
+        Self {
+            x: zero,
+            y: one,
+            z: one,
+            t: zero,
+        }
+    }
+
+    #[inline(always)]
+    fn cached(&self, k: K) -> Cached<K> {
+        Cached {
+            plus: k.add(&self.y, &self.x),
+            minus: k.sub(&self.y, &self.x),
+            z2: k.add(&self.z, &self.z),
+            t2d: k.mul(&self.t, &k.constant(D2)),
+        }
+    }
+
+    /// The sum, lane by lane.
+    #[inline(always)]
+    pub(crate) fn add(&self, k: K, other: &Self) -> Completed<K> {
+        self.add_cached(k, &other.cached(k))
+    }
+
+    #[inline(always)]
+    fn add_cached(&self, k: K, other: &Cached<K>) -> Completed<K> {
+        let a = wide_mul(k, &k.sub(&self.y, &self.x), &other.minus);
+        let b = wide_mul(k, &k.add(&self.y, &self.x), &other.plus);
+        let c = wide_mul(k, &self.t, &other.t2d);
+        let d = wide_mul(k, &self.z, &other.z2);
+        Completed {
+            e: k.reduce(&k.wide_sub(&b, &a)),
+            f: k.reduce(&k.wide_sub(&d, &c)),
+            g: k.reduce(&k.wide_add(&d, &c)),
+            h: k.reduce(&k.wide_add(&b, &a)),
+        }
+    }
+}
+
+impl<K: Kernel> Cached<K> {
+    /// `x = (plus - minus) / z2`, `y = (plus + minus) / z2`.
+    #[inline(always)]
+    fn completed(&self, k: K) -> Completed<K> {
+        Completed {
+            e: k.sub(&self.plus, &self.minus),
+            f: self.z2,
+            g: self.z2,
+            h: k.add(&self.plus, &self.minus),
+        }
+    }
+}
+
+/// One to eight times a point.
+type Table<K> = [Cached<K>; 8];
+
+#[inline(always)]
+fn table<K: Kernel>(k: K, point: &Extended<K>) -> Table<K> {
+    let first = point.cached(k);
+    let mut table = [first; 8];
+    let mut last = *point;
+    for entry in &mut table[1..] {
+        last = last.add_cached(k, &first).extended(k);
+        *entry = last.cached(k);
+    }
+    table
+}
+
+/// All ones if `a` and `b` are the same, otherwise zero.
+#[inline(always)]
+fn same(a: u8, b: u8) -> u64 {
+    let difference = u64::from(a ^ b);
+    // The compiler must not learn that this is a condition and make a jump of it.
+    black_box((difference.wrapping_sub(1) >> 63).wrapping_neg())
+}
+
+/// `digit` times the point, for a digit from -8 to 8: every entry of the table is read.
+#[inline(always)]
+fn look_up<K: Kernel>(k: K, table: &Table<K>, digit: i8) -> Cached<K> {
+    let sign = (digit >> 7).cast_unsigned();
+    let size = (digit.cast_unsigned() ^ sign).wrapping_sub(sign);
+    let (zero, one) = (k.nought(), k.one());
+    // The identity's cached form is (1, 1, 2, 0).
+    let none = same(size, 0);
+    let mut found: Cached<K> = Cached {
+        plus: k.merge(&zero, &one, none),
+        minus: k.merge(&zero, &one, none),
+        z2: k.merge(&zero, &k.constant([2, 0, 0, 0]), none),
+        t2d: zero,
+    };
+    for (entry, multiple) in table.iter().zip(1..) {
+        let bits = same(size, multiple);
+        found.plus = k.merge(&found.plus, &entry.plus, bits);
+        found.minus = k.merge(&found.minus, &entry.minus, bits);
+        found.z2 = k.merge(&found.z2, &entry.z2, bits);
+        found.t2d = k.merge(&found.t2d, &entry.t2d, bits);
+    }
+    let negative = black_box(u64::from(sign & 1).wrapping_neg());
+    let mask = (negative & 0xff) as u8;
+    Cached {
+        plus: k.select(mask, &found.minus, &found.plus),
+        minus: k.select(mask, &found.plus, &found.minus),
+        z2: found.z2,
+        t2d: k.negate_factor(&found.t2d, negative),
+    }
+}
+
+/// Every lane's point times the one scalar.
+pub(crate) struct Multiply<'a, K: Kernel> {
+    pub(crate) point: &'a Extended<K>,
+    pub(crate) digits: &'a Digits,
+}
+
+impl<K: Kernel> Work<K> for Multiply<'_, K> {
+    type Out = Extended<K>;
+
+    #[inline(always)]
+    fn run(self, k: K) -> Extended<K> {
+        let table = table(k, self.point);
+        let (first, rest) = self.digits.downwards();
+        let mut sum = look_up(k, &table, first).completed(k);
+        for digit in rest {
+            let mut doubled = sum.projective(k);
+            for _ in 0..3 {
+                doubled = doubled.double(k).projective(k);
+            }
+            let sixteen_times = doubled.double(k).extended(k);
+            sum = sixteen_times.add_cached(k, &look_up(k, &table, digit));
+        }
+        sum.extended(k)
+    }
+}
