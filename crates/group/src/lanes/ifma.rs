@@ -31,8 +31,8 @@
 
 use std::arch::x86_64::{
     __m512i, _mm512_add_epi64, _mm512_and_si512, _mm512_madd52hi_epu64, _mm512_madd52lo_epu64,
-    _mm512_mask_blend_epi64, _mm512_or_si512, _mm512_set_epi64, _mm512_set1_epi64,
-    _mm512_slli_epi64, _mm512_srli_epi64, _mm512_sub_epi64, _mm512_ternarylogic_epi64,
+    _mm512_mask_blend_epi64, _mm512_mullo_epi64, _mm512_or_si512, _mm512_set_epi64,
+    _mm512_set1_epi64, _mm512_srli_epi64, _mm512_sub_epi64, _mm512_ternarylogic_epi64,
     _mm512_test_epi64_mask, _mm512_testn_epi64_mask,
 };
 
@@ -93,8 +93,7 @@ instructions! {
     low(sum, a, b) = _mm512_madd52lo_epu64;
     high(sum, a, b) = _mm512_madd52hi_epu64;
     or_and(a, b, c) = _mm512_ternarylogic_epi64::<OR_AND>;
-    up1(a) = _mm512_slli_epi64::<1>;
-    up3(a) = _mm512_slli_epi64::<3>;
+    times(a, b) = _mm512_mullo_epi64;
     carry_of(a) = _mm512_srli_epi64::<51>;
 }
 
@@ -121,8 +120,7 @@ impl Ifma {
     /// `19 a`, for `a` below `2^59`.
     #[inline(always)]
     fn times19(self, a: Limb) -> Limb {
-        let nine = self.plus(a, self.up3(a));
-        self.plus(a, self.up1(nine))
+        self.times(a, self.all(19))
     }
 
     /// Adds the columns 5 to 9 to the columns 0 to 4.

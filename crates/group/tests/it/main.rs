@@ -8,4 +8,5 @@
 
 mod backends;
 mod batch;
+mod constant_time;
 mod vectors;
