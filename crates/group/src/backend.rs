@@ -7,7 +7,7 @@ use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar as Inner;
 
 #[cfg(target_arch = "x86_64")]
-use crate::lanes::{Avx2, Blocks, Ifma};
+use crate::lanes::{Avx2, Blocks, Digits, Ifma};
 use crate::{EncodedPoint, HashDomain, PointError, Scalar};
 
 /// A way to work on batches that this processor has. All give the same bytes.
@@ -54,7 +54,7 @@ impl Backend {
             Avx2::detect().map(Kind::Avx2),
         ];
         #[cfg(not(target_arch = "x86_64"))]
-        let lanes = [];
+        let lanes: [Option<Kind>; 0] = [];
         let kinds = lanes.into_iter().flatten().chain([Kind::Portable]);
         kinds.map(Self)
     }
@@ -76,9 +76,13 @@ impl Backend {
                 Ok(raise(&decoded.collect::<Result<Vec<_>, _>>()?, scalar))
             }
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2(k) => Blocks::new(k, points.len()).multiply(points, &scalar.half_digits()),
+            Kind::Avx2(k) => {
+                Blocks::new(k, points.len()).multiply(points, &Digits::of_half(scalar))
+            }
             #[cfg(target_arch = "x86_64")]
-            Kind::Ifma(k) => Blocks::new(k, points.len()).multiply(points, &scalar.half_digits()),
+            Kind::Ifma(k) => {
+                Blocks::new(k, points.len()).multiply(points, &Digits::of_half(scalar))
+            }
         }
     }
 
@@ -100,9 +104,13 @@ impl Backend {
         match self.0 {
             Kind::Portable => repeat(part, times, domain, scalar),
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2(k) => Blocks::new(k, 0).repeat(part, times, domain, &scalar.half_digits()),
+            Kind::Avx2(k) => {
+                Blocks::new(k, 0).repeat(part, times, domain, &Digits::of_half(scalar))
+            }
             #[cfg(target_arch = "x86_64")]
-            Kind::Ifma(k) => Blocks::new(k, 0).repeat(part, times, domain, &scalar.half_digits()),
+            Kind::Ifma(k) => {
+                Blocks::new(k, 0).repeat(part, times, domain, &Digits::of_half(scalar))
+            }
         }
     }
 
@@ -119,13 +127,17 @@ impl Backend {
                 raise(&items.iter().map(map).collect::<Vec<_>>(), scalar)
             }
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2(k) => {
-                Blocks::new(k, items.len()).map_and_multiply(items, uniform, &scalar.half_digits())
-            }
+            Kind::Avx2(k) => Blocks::new(k, items.len()).map_and_multiply(
+                items,
+                uniform,
+                &Digits::of_half(scalar),
+            ),
             #[cfg(target_arch = "x86_64")]
-            Kind::Ifma(k) => {
-                Blocks::new(k, items.len()).map_and_multiply(items, uniform, &scalar.half_digits())
-            }
+            Kind::Ifma(k) => Blocks::new(k, items.len()).map_and_multiply(
+                items,
+                uniform,
+                &Digits::of_half(scalar),
+            ),
         }
     }
 }

@@ -43,13 +43,10 @@ impl EncodedPoint {
 
     /// The point, if this is the canonical encoding of one other than the identity.
     pub(crate) fn decode(self) -> Result<RistrettoPoint, PointFault> {
-        let point = CompressedRistretto(self.0)
-            .decompress()
-            .ok_or(PointFault::Malformed)?;
-        if point.is_identity() {
-            return Err(PointFault::Identity);
-        }
-        Ok(point)
+        let point = CompressedRistretto(self.0).decompress();
+        point
+            .filter(|point| !point.is_identity())
+            .ok_or_else(|| PointFault::of_refused(&self))
     }
 }
 

@@ -83,43 +83,8 @@ impl Scalar {
         Zeroizing::new(self.0 * Inner::from_bytes_mod_order(HALF))
     }
 
-    /// Half of it in digits.
-    pub(crate) fn half_digits(&self) -> Digits {
-        Digits::new(&self.half())
-    }
-
     pub(crate) fn inner(&self) -> &Inner {
         &self.0
-    }
-}
-
-/// A scalar in radix 16 with digits from -8 to 8, the lowest first. Wiped when dropped.
-pub(crate) struct Digits(Zeroizing<[i8; Self::COUNT]>);
-
-impl Digits {
-    const COUNT: usize = 64;
-
-    /// Cuts a reduced scalar, in the same time for each.
-    pub(crate) fn new(scalar: &Inner) -> Self {
-        let bytes = Zeroizing::new(scalar.to_bytes());
-        let mut digits = Zeroizing::new([0_i8; Self::COUNT]);
-        let mut carry = 0;
-        for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(bytes.iter()) {
-            for (digit, nibble) in pair.iter_mut().zip([byte & 15, byte >> 4]) {
-                // From 0 to 16; from 8 on, 16 less and one more above. The scalar is below
-                // 2^253: nothing is carried out of the top.
-                let sum = nibble + carry;
-                carry = (sum + 8) >> 4;
-                *digit = (sum.wrapping_sub(carry << 4)).cast_signed();
-            }
-        }
-        Self(digits)
-    }
-
-    /// The highest digit, and the others from above.
-    pub(crate) fn downwards(&self) -> (i8, impl Iterator<Item = i8>) {
-        let mut digits = self.0.iter().rev().copied();
-        (digits.next().unwrap_or(0), digits)
     }
 }
 
@@ -152,27 +117,6 @@ mod tests {
     fn half_is_the_inverse_of_two() {
         let half = Inner::from_canonical_bytes(HALF).unwrap();
         assert_eq!(half + half, Inner::ONE);
-    }
-
-    #[test]
-    fn digits_are_small_and_add_up() {
-        let mut scalars: Vec<_> = (0..200)
-            .map(|number| Scalar::from_secret(b"digits", &[number; 32]).0)
-            .collect();
-        scalars.extend([Inner::ZERO, Inner::ONE, -Inner::ONE, -Inner::from(8_u8)]);
-        scalars.push(Inner::from_bytes_mod_order([0x88; 32]));
-        scalars.push(Inner::from_bytes_mod_order([0x77; 32]));
-        for scalar in scalars {
-            let digits = Digits::new(&scalar);
-            let (first, rest) = digits.downwards();
-            let mut sum = Inner::ZERO;
-            for digit in std::iter::once(first).chain(rest) {
-                assert!((-8..=8).contains(&digit));
-                let size = Inner::from(digit.unsigned_abs());
-                sum = sum * Inner::from(16_u8) + if digit < 0 { -size } else { size };
-            }
-            assert_eq!(sum, scalar);
-        }
     }
 
     #[test]

@@ -4,9 +4,8 @@ use std::hint::black_box;
 
 use super::curve::{Extended, Multiply};
 use super::ristretto::{Block, Decode, EncodeDoubles, Map, VECTORS};
-use super::{Kernel, MAX_LANES, Words};
+use super::{Digits, Kernel, MAX_LANES, Words};
 use crate::backend::Part;
-use crate::scalar::Digits;
 use crate::{EncodedPoint, HashDomain, PointError, PointFault};
 
 /// The modulus.

@@ -7,8 +7,7 @@
 
 use std::hint::black_box;
 
-use super::{Kernel, Work};
-use crate::scalar::Digits;
+use super::{Digits, Kernel, Work};
 
 /// Twice the curve's `d`.
 const D2: [u64; 4] = [

@@ -26,6 +26,7 @@
 mod avx2;
 mod blocks;
 mod curve;
+mod digits;
 mod ifma;
 mod ristretto;
 #[cfg(test)]
@@ -33,6 +34,7 @@ mod tests;
 
 pub(crate) use avx2::Avx2;
 pub(crate) use blocks::Blocks;
+pub(crate) use digits::Digits;
 pub(crate) use ifma::Ifma;
 
 /// Lanes of the widest kernel.
