@@ -15,7 +15,7 @@
 //!
 //! # Time
 //! No function here branches on, or indexes by, a digit of a scalar or a coordinate. See
-//! [`curve::multiply`] for what was done to check it.
+//! [`curve::Multiply`] for what was done to check it.
 
 #![allow(
     clippy::indexing_slicing,

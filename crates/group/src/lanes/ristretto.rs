@@ -21,7 +21,7 @@ const D: [u64; 4] = [
     0x5203_6cee_2b6f_fe73,
 ];
 /// The square root of -1 that is not negative.
-const SQRT_M1: [u64; 4] = [
+pub(super) const SQRT_M1: [u64; 4] = [
     0xc4ee_1b27_4a0e_a0b0,
     0x2f43_1806_ad2f_e478,
     0x2b4d_0099_3dfb_d7a7,
