@@ -256,7 +256,7 @@ fn look_up<K: Kernel>(k: K, table: &Table<K>, digit: i8) -> Cached<K> {
 /// of zero are added as the identity. What was done to check that the compiler kept it so:
 /// * memcheck with the scalar marked as never written finds no jump and no address that
 ///   depends on it, with AVX2 and portably; it knows no AVX-512
-///   (`no_jump_and_no_address_depends_on_the_scalar`);
+///   (`no_jump_and_no_address_depends_on_scalars_or_texts`);
 /// * the times of sparse and dense scalars do not differ by Welch's t, with all three
 ///   (`sparse_and_dense_scalars_take_the_same_time`);
 /// * of the machine code with AVX-512 (rustc 1.95, optimised) all jumps were read: five, each

@@ -8,5 +8,6 @@
 
 mod backends;
 mod batch;
+#[cfg(target_arch = "x86_64")]
 mod constant_time;
 mod vectors;
