@@ -41,13 +41,18 @@ impl<'a> Exported<'a> {
             answer: &report.answer,
             table,
             marks,
-            facts: facts(report, agreement, query),
+            facts: facts(report, table, agreement, query),
             release: Some(release),
         }
     }
 }
 
-fn facts(report: &ReceiptReport, agreement: &Agreement, query: &Query) -> Vec<(String, String)> {
+fn facts(
+    report: &ReceiptReport,
+    table: &Table,
+    agreement: &Agreement,
+    query: &Query,
+) -> Vec<(String, String)> {
     let asked = crate::receipt::parameters_text(report);
     let fact = |name: &str, text: String| (name.to_owned(), text);
     let mut facts = vec![
@@ -58,7 +63,10 @@ fn facts(report: &ReceiptReport, agreement: &Agreement, query: &Query) -> Vec<(S
         ),
         fact("purpose", report.request.purpose().to_string()),
         fact("asked by", asked_by(report)),
-        fact("cost", spending::lines(report, agreement, query)),
+        fact(
+            "cost",
+            spending::line(report, agreement, query, table.accounted_shown()),
+        ),
         fact("request", report.request_digest.to_string()),
         fact("agreement digest", report.agreement.to_string()),
     ];
@@ -78,15 +86,18 @@ fn asked_by(report: &ReceiptReport) -> String {
 /// Finds out, before anything is spent, whether the files could be written.
 ///
 /// # Errors
-/// A usage [`Failure`] if a file is there already, is named twice, or cannot be made.
-pub fn writable(exports: &Exports) -> Done {
-    let mut seen = BTreeSet::new();
+/// A usage [`Failure`] if a file is there already, is named twice (`beside` is written too), or
+/// cannot be made.
+pub fn writable(exports: &Exports, beside: Option<&Path>) -> Done {
+    let mut seen: BTreeSet<PathBuf> = beside.map(place).into_iter().collect();
     for (_, path) in exports.files() {
         let shown = path.display();
         let failed = || Failure::usage(format!("the answer could not be written to `{shown}`"));
         let hint = "name another file; nothing was spent";
-        if !seen.insert(path) {
-            return Err(failed().why("two kinds of file have this name").hint(hint));
+        if !seen.insert(place(path)) {
+            return Err(failed()
+                .why("two files of the answer have this name")
+                .hint(hint));
         }
         if path.exists() {
             return Err(failed().why("it is there already").hint(hint));
@@ -98,11 +109,23 @@ pub fn writable(exports: &Exports) -> Done {
     Ok(())
 }
 
+/// A file's name in its folder, however the folder is written.
+fn place(path: &Path) -> PathBuf {
+    let folder = folder(path).canonicalize();
+    match (folder, path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    let folder = path.parent().filter(|path| !path.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
 /// Whether a file can be made in the folder of this one.
 pub fn can_make(path: &Path) -> bool {
-    let folder = path.parent().filter(|path| !path.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let probe = folder.join(format!(".incamera-{}", std::process::id()));
+    let probe = folder(path).join(format!(".incamera-{}", std::process::id()));
     let made = std::fs::write(&probe, b"").is_ok();
     let _ = std::fs::remove_file(&probe);
     made

@@ -78,33 +78,45 @@ fn names<'a>(grants: impl Iterator<Item = &'a GrantReport>) -> String {
         .join(", ")
 }
 
-/// What an answer cost, what is spent, and for how many such runs there is room: two lines.
-pub fn lines(report: &ReceiptReport, agreement: &Agreement, query: &Query) -> String {
+/// What an answer cost by itself and what that makes of the budgets, each at its own delta, and
+/// for how many such runs there is room: one line. `accounted` is the epsilon of one run by exact
+/// accounting.
+pub fn line(
+    report: &ReceiptReport,
+    agreement: &Agreement,
+    query: &Query,
+    accounted: Epsilon,
+) -> String {
+    let alone = alone(query, accounted);
     let grants = || report.grants.iter();
     let cost = match (grants().any(|grant| !is_free(grant)), grants().any(is_free)) {
-        (false, _) => "cost nothing: it was asked before".to_owned(),
+        (false, _) => "nothing, it was asked before".to_owned(),
         (true, true) => format!(
-            "cost {} of epsilon to {}, nothing to {}, charged before",
-            point(query.epsilon),
+            "{alone}, charged to {}; nothing to {}, charged before",
             names(grants().filter(|grant| !is_free(grant))),
             names(grants().filter(|grant| is_free(grant)))
         ),
-        (true, false) => format!(
-            "cost {} of epsilon to each of {}",
-            point(query.epsilon),
-            names(grants())
-        ),
+        (true, false) => format!("{alone}, charged to {}", names(grants())),
     };
     let known: Vec<_> = grants()
         .filter_map(|grant| Some((grant, agreement.budgets.get(&grant.owner)?, grant.spent?)))
         .collect();
     let spent: Vec<String> = known
         .iter()
-        .map(|(grant, ceiling, spent)| format!("{} {}", grant.owner, of(spent, &ceiling.budget)))
+        .map(|(grant, ceiling, spent)| {
+            let budget = &ceiling.budget;
+            format!(
+                "{} {} (delta {})",
+                grant.owner,
+                of(spent, budget),
+                budget.delta
+            )
+        })
         .collect();
-    let mut line = cost;
+    let mut line = format!("this run: {cost}");
     if !spent.is_empty() {
-        line.push_str(&format!("; spent: {}", spent.join(", ")));
+        let spent = spent.join(", ");
+        line.push_str(&format!("; budget now, all runs together: {spent}"));
     }
     if let Some(room) = runs_left(report, agreement, query) {
         // What an owner's own ceiling over all its agreements leaves, a grant does not tell.
@@ -113,10 +125,18 @@ pub fn lines(report: &ReceiptReport, agreement: &Agreement, query: &Query) -> St
         ));
     }
     line.push_str("; the same again: free");
-    match known.is_empty() {
-        true => line,
-        false => format!("{line}\n  {}", why()),
-    }
+    line
+}
+
+/// What one run is worth by itself: `epsilon 1.0 by itself (delta 1e-8; 0.944 by exact
+/// accounting)`.
+fn alone(query: &Query, accounted: Epsilon) -> String {
+    let exact = match accounted < query.epsilon {
+        true => format!("; {accounted} by exact accounting"),
+        false => String::new(),
+    };
+    let (epsilon, delta) = (point(query.epsilon), query.delta);
+    format!("epsilon {epsilon} by itself (delta {delta}{exact})")
 }
 
 /// The runs for which every owner's ceiling in the agreement has room; nothing if an owner did

@@ -73,10 +73,15 @@ impl CheckedQuery {
     }
 }
 
-/// That epsilon in words: three digits, rounded up.
-pub(crate) fn said(accounted: Epsilon) -> String {
+/// That epsilon as it is shown: three digits, rounded up.
+pub(crate) fn shown(accounted: Epsilon) -> Epsilon {
     let thousandths = accounted.units().div_ceil(1000);
-    let shown = Epsilon::from_units(thousandths * 1000);
+    Epsilon::from_units(thousandths * 1000)
+}
+
+/// That epsilon in words.
+pub(crate) fn said(accounted: Epsilon) -> String {
+    let shown = shown(accounted);
     format!(
         "by exact accounting, one run alone is worth epsilon {shown} at the same delta; the charge is what adds up over all runs"
     )

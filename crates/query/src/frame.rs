@@ -6,6 +6,7 @@
 //! | `withheld` | bool | whether the group has too few people to be shown |
 //! | each measure and ratio `x` | float | the released number; null where withheld or left open by noise |
 //! | `x_low`, `x_high` | float | its range at 95 %, of the noise |
+//! | `x_rank_low`, `x_rank_high` | float | of a quantile: the range of its rank at 95 %, in percent of the values below it |
 //! | `x_sampling_low`, `x_sampling_high` | float | where people are taken as a sample: the range of that error |
 //! | `x_both_low`, `x_both_high` | float | the range of both errors |
 //!
@@ -38,6 +39,12 @@ const NOISE: &[(&str, Of)] = &[
     ("_high", |cell| cell.high),
 ];
 
+/// ... of a quantile, of which the rank has a range, ...
+const RANK: &[(&str, Of)] = &[
+    ("_rank_low", |cell| Some(cell.rank?.low)),
+    ("_rank_high", |cell| Some(cell.rank?.high)),
+];
+
 /// ... and where people are taken as a sample.
 const SAMPLING: &[(&str, Of)] = &[
     ("_sampling_low", |cell| Some(cell.sampling?.low)),
@@ -61,8 +68,13 @@ pub fn frame(answer: &Answer, table: &Table) -> Result<RecordBatch, ArrowError> 
     columns.push((field, Arc::new(withheld)));
     for (at, name) in table.columns.iter().skip(keys).enumerate() {
         let unit = unit(table, at);
+        let rank = if table.quantiles.contains(name) {
+            RANK
+        } else {
+            &[]
+        };
         let sampling = if table.sampling { SAMPLING } else { &[] };
-        for (end, of) in NOISE.iter().chain(sampling) {
+        for (end, of) in NOISE.iter().chain(rank).chain(sampling) {
             let field = Field::new(format!("{name}{end}"), DataType::Float64, true);
             columns.push((field.with_metadata(unit.clone()), numbers(table, at, *of)));
         }
@@ -83,7 +95,13 @@ pub(crate) fn distinct(query: &Query, outputs: &[Output]) -> Result<(), Refusal>
         .filter(|output| !matches!(output.term, Term::Key(_)));
     let shown = shown.map(|output| &output.name);
     let numbers = shown.chain(query.ratios.iter().map(|ratio| &ratio.name));
-    let ends = || NOISE.iter().chain(SAMPLING).map(|(end, _)| *end);
+    let ends = || {
+        NOISE
+            .iter()
+            .chain(RANK)
+            .chain(SAMPLING)
+            .map(|(end, _)| *end)
+    };
     let numbers = numbers.flat_map(|name| ends().map(move |end| format!("{name}{end}")));
     let mut seen = HashSet::new();
     match keys.chain(numbers).find(|name| !seen.insert(name.clone())) {

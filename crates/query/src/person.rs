@@ -182,13 +182,13 @@ fn folded(scope: &Scope<'_>, name: &str, args: &[Expr], ty: &DataType, rows: u64
 pub(crate) fn window(window: &Window, rows: Rows) -> Walked {
     let scope = rows.scope(window.input.schema());
     let over = |expr: &Expr| match bare(expr) {
-        Expr::WindowFunction(function) => over(&scope, function, expr, &rows),
+        Expr::WindowFunction(function) => over(&scope, function, expr, &rows)
+            .map(|shape| Field::made(shape).counted(scope.known_over(function))),
         other => Err(unknown(&other.to_string())),
     };
     let made = window.window_expr.iter().map(over);
-    let made: Vec<Shape> = made.collect::<Result<_, _>>()?;
-    let fields = rows.fields.iter().cloned();
-    let fields = fields.chain(made.into_iter().map(Field::made)).collect();
+    let made: Vec<Field> = made.collect::<Result<_, _>>()?;
+    let fields = rows.fields.iter().cloned().chain(made).collect();
     let most = rows.most;
     Ok(rows.made(fields, most))
 }

@@ -5,7 +5,7 @@
 //! price. A factor that is written down may be a conversion; then nothing is said.
 
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::expr::{AggregateFunction, Case};
+use datafusion::logical_expr::expr::{AggregateFunction, Case, WindowFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
 use crate::lineage::bare;
@@ -46,6 +46,22 @@ impl Scope<'_> {
         let keeps = matches!(function.func.name(), "sum" | "min" | "max" | "avg");
         let arg = function.params.args.first().filter(|_| keeps);
         arg.map_or(Known::Plain, |arg| self.known(arg))
+    }
+
+    /// What is known of the unit of a function with OVER: that of the rows that it takes from,
+    /// and of what stands in where there is no such row.
+    pub(crate) fn known_over(&self, function: &WindowFunction) -> Known {
+        let args = &function.params.args;
+        match function.fun.name() {
+            // Numbers that are written down, row by row, add up to a count.
+            "sum" => match self.alike(args.iter().take(1)) {
+                Known::Written => Known::Plain,
+                known => known,
+            },
+            "min" | "max" | "avg" | "first_value" => self.alike(args.iter().take(1)),
+            "lag" | "lead" => self.alike(args.iter().take(1).chain(args.get(2))),
+            _ => Known::Plain,
+        }
     }
 
     /// What is known of the unit of an expression.

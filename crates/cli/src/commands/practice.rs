@@ -15,7 +15,7 @@ pub fn run(arguments: &QueryRun, printer: &Printer) -> Done {
     let (agreement, asked) = Asked::open(&arguments.of)?;
     let (params, checked) = asked.checked(&agreement, &arguments.params)?;
     let query = asked.query();
-    export::writable(&arguments.exports)?;
+    export::writable(&arguments.exports, None)?;
     let made = Practice {
         people: arguments.people,
         seed: arguments.seed,

@@ -130,7 +130,7 @@ fn writable(arguments: &QueryRun) -> Done {
         .why("the folder cannot be written, or the name is a folder's")
         .hint("name a file with `--out FILE`; nothing was spent"));
     }
-    export::writable(&arguments.exports)
+    export::writable(&arguments.exports, arguments.out.as_deref())
 }
 
 /// Says what it costs, and asks a person; a program says `--yes`.
@@ -378,7 +378,10 @@ fn show(
     let terms = agreement.agreement();
     let shown = table(&report.answer, terms, query, report.request.params())
         .or_fail("the answer was not understood")?;
-    let mut text = format!("{shown}\n{}", spending::lines(&report, terms, query));
+    let mut text = format!(
+        "{shown}\n{}",
+        spending::line(&report, terms, query, shown.accounted_shown())
+    );
     let kept = kept::keep(place, &release, &report).map_err(|(path, error)| {
         // Nobody else keeps the answer: it is shown, whatever else went wrong.
         printer.warn(&text);

@@ -57,7 +57,7 @@ pub fn run(arguments: &Verify, printer: &Printer) -> Done {
 fn only_answers(found: Option<&Kind>, arguments: &Verify) -> Done {
     let file = arguments.exports.files().next();
     match (found, file) {
-        (Some(Kind::Release(_)), _) => export::writable(&arguments.exports),
+        (Some(Kind::Release(_)), _) => export::writable(&arguments.exports, None),
         (None, _) | (_, None) => Ok(()),
         (Some(_), Some((kind, _))) => Err(Failure::usage(format!(
             "`{}` holds no answer",

@@ -20,7 +20,7 @@ mod term;
 use std::cmp::Ordering;
 
 pub(crate) use functions::function;
-pub(crate) use quantity::{NORMAL_95, Observed, Range, variance};
+pub(crate) use quantity::{NORMAL_95, Observed, Range, Ranks, WIDE, cut, variance};
 pub(crate) use read::{Above, above};
 use term::order;
 pub(crate) use term::{Datum, Row, Term, power_of_ten, unscaled};

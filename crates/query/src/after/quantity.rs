@@ -21,9 +21,42 @@ pub(crate) struct Observed {
     /// Half the width of its 95 % range.
     pub(crate) half_width: f64,
     pub(crate) unit: Option<String>,
-    /// Of a quantile: the share of values below it, and by how many ranks it may be off.
-    pub(crate) ranks: Option<(f64, f64)>,
+    pub(crate) ranks: Option<Ranks>,
 }
+
+/// Of a quantile: where among all values, in order, it was looked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Ranks {
+    /// The share of values below.
+    pub(crate) share: f64,
+    /// Where it may lie by its noise, at 95 %, as shares of values below.
+    pub(crate) range: Interval,
+    /// Whether an end was asked for, which a range may reach.
+    pub(crate) end: bool,
+}
+
+impl Ranks {
+    /// Off by so many ranks among so many values at most.
+    pub(crate) fn new(share: f64, off: f64, values: f64, end: bool) -> Self {
+        // Without values nothing is known of where it lies.
+        let off = if values > 0.0 { off / values } else { 1.0 };
+        let range = Interval {
+            low: (share - off).max(0.0),
+            high: (share + off).min(1.0),
+        };
+        Self { share, range, end }
+    }
+
+    /// Whether so little is known that the number may mislead.
+    pub(crate) fn wide(&self) -> bool {
+        let Interval { low, high } = self.range;
+        let reaches = !self.end && (low <= 0.0 || high >= 1.0);
+        reaches || high - low > WIDE
+    }
+}
+
+/// The widest range of ranks, as a share of values, that is shown without a warning.
+pub(crate) const WIDE: f64 = 0.2;
 
 /// A sum of noisy totals, each times a number, and a constant.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -114,8 +147,8 @@ enum Known {
     Ends(Interval),
     /// The noise leaves it open.
     Open,
-    /// A quantile: the share of values below it, and by how many ranks it may be off.
-    Ranks(f64, f64),
+    /// A quantile, of which the rank has a range.
+    Ranks(Ranks),
     /// Nothing.
     Nothing,
 }
@@ -126,6 +159,9 @@ pub(crate) struct Quantity {
     value: f64,
     unit: Option<String>,
     known: Known,
+    /// Between which it lies whatever the noise says: it is shown so. What is computed with it
+    /// goes by what was released.
+    bounds: Option<Interval>,
 }
 
 /// The range of a number, as far as it is known.
@@ -137,8 +173,8 @@ pub(crate) enum Range {
     Within(Interval),
     /// The noise leaves it open, and the number with it.
     Open,
-    /// A quantile: the share of values below it, and by how many ranks it may be off.
-    Ranks(f64, f64),
+    /// A quantile, of which the rank has a range.
+    Ranks(Ranks),
     /// No range can be derived.
     Unknown,
 }
@@ -150,6 +186,7 @@ impl Quantity {
             value,
             unit: None,
             known: Known::Quotient(Sum::number(value), Sum::number(1.0)),
+            bounds: None,
         }
     }
 
@@ -160,29 +197,45 @@ impl Quantity {
             of: [(at, 1.0)].into(),
         };
         if let Some(total) = totals.get(at)
-            && let Some((share, ranks)) = total.ranks
+            && let Some(ranks) = total.ranks
         {
             return Self {
                 value: total.value,
                 unit: total.unit.clone(),
-                known: Known::Ranks(share, ranks),
+                known: Known::Ranks(ranks),
+                bounds: None,
             };
         }
         Self {
             value: sum.value(totals),
             unit: totals.get(at).and_then(|total| total.unit.clone()),
             known: Known::Quotient(sum, Sum::number(1.0)),
+            bounds: None,
         }
     }
 
     /// A number with the ends of its range; without, noise leaves it open.
     pub(crate) fn between(value: f64, ends: Option<Interval>, unit: Option<String>) -> Self {
         let known = ends.map_or(Known::Open, Known::Ends);
-        Self { value, unit, known }
+        Self {
+            value,
+            unit,
+            known,
+            bounds: None,
+        }
     }
 
     pub(crate) fn value(&self) -> f64 {
-        self.value
+        match self.bounds {
+            Some(Interval { low, high }) => self.value.max(low).min(high),
+            None => self.value,
+        }
+    }
+
+    /// The same, which lies within these bounds.
+    pub(crate) fn bounded(self, bounds: Interval) -> Self {
+        let bounds = Some(bounds);
+        Self { bounds, ..self }
     }
 
     pub(crate) fn unit(&self) -> Option<&str> {
@@ -202,8 +255,16 @@ impl Quantity {
         }
     }
 
-    /// The range at 95 %.
+    /// The range at 95 %, cut to what the number's bounds are.
     pub(crate) fn range(&self, totals: &[Observed]) -> Range {
+        match (self.by_noise(totals), self.bounds) {
+            (Range::Within(range), Some(bounds)) => Range::Within(cut(range, bounds)),
+            (range, _) => range,
+        }
+    }
+
+    /// The range at 95 %, of the noise alone.
+    fn by_noise(&self, totals: &[Observed]) -> Range {
         match &self.known {
             Known::Quotient(top, bottom) => match (top.known(), bottom.known()) {
                 (Some(_), Some(_)) => Range::Exact,
@@ -222,14 +283,19 @@ impl Quantity {
             },
             Known::Ends(ends) => Range::Within(*ends),
             Known::Open => Range::Open,
-            Known::Ranks(share, ranks) => Range::Ranks(*share, *ranks),
+            Known::Ranks(ranks) => Range::Ranks(*ranks),
             Known::Nothing => Range::Unknown,
         }
     }
 
     /// A number, if it is one: nothing for what has no value, such as a quotient by zero.
     fn new(value: f64, unit: Option<String>, known: Known) -> Option<Self> {
-        value.is_finite().then_some(Self { value, unit, known })
+        value.is_finite().then_some(Self {
+            value,
+            unit,
+            known,
+            bounds: None,
+        })
     }
 
     /// `-self`.
@@ -274,7 +340,7 @@ impl Quantity {
 
     /// A function that keeps order, of the number and of the ends of its range.
     pub(crate) fn in_order(&self, totals: &[Observed], f: impl Fn(f64) -> f64) -> Option<Self> {
-        let value = f(self.value);
+        let value = f(self.value());
         let known = match self.range(totals) {
             Range::Exact => return value.is_finite().then(|| Self::exact(value)),
             Range::Within(ends) => Known::Ends(Interval {
@@ -282,7 +348,7 @@ impl Quantity {
                 high: f(ends.high),
             }),
             Range::Open => Known::Open,
-            Range::Ranks(share, ranks) => Known::Ranks(share, ranks),
+            Range::Ranks(ranks) => Known::Ranks(ranks),
             Range::Unknown => Known::Nothing,
         };
         Self::new(value, self.unit.clone(), known)
@@ -299,7 +365,18 @@ impl Quantity {
             Range::Open => Known::Open,
             Range::Ranks(..) | Range::Unknown => Known::Nothing,
         };
-        Self::new(self.value.abs(), self.unit.clone(), known)
+        Self::new(self.value().abs(), self.unit.clone(), known)
+    }
+}
+
+/// A range within bounds. Of one that lies outside of them, as one in 20 may, its half width
+/// stays beside the bound that it is next to.
+pub(crate) fn cut(range: Interval, bounds: Interval) -> Interval {
+    let Interval { low, high } = bounds;
+    let width = range.half_width();
+    Interval {
+        low: range.low.min(high - width).max(low),
+        high: range.high.max(low + width).min(high),
     }
 }
 
@@ -351,6 +428,7 @@ fn quotient(a: &Quantity, b: &Quantity) -> Known {
                 value: 1.0 / b.value,
                 unit: None,
                 known: Known::Quotient(bottom.clone(), top.clone()),
+                bounds: None,
             };
             // Both denominators are one: it falls out.
             if let Known::Quotient(other, by) = &a.known

@@ -78,6 +78,20 @@ pub(crate) enum Call {
 }
 
 impl Term {
+    /// Whether it is a quantile, of which the rank has a range and not the value.
+    pub(crate) fn ranked(&self, made: &[Made]) -> bool {
+        match self {
+            Self::Aggregate(at) => made.get(*at).is_some_and(Made::ranked),
+            Self::Case(cases, otherwise) => {
+                cases.iter().any(|(_, then)| then.ranked(made)) || otherwise.ranked(made)
+            }
+            Self::Call(call, arguments) => {
+                *call != Call::Abs && arguments.iter().any(|argument| argument.ranked(made))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether its value is chosen by a noisy one.
     pub(crate) fn chooses(&self) -> bool {
         match self {
@@ -202,7 +216,8 @@ impl Row<'_> {
                 );
                 let centre = Quantity::exact(unscaled(each.centre, made.scale));
                 let average = sum.plus(&centre.times(&count)?)?.over(&count)?;
-                Some(average.in_unit(made.unit.clone()))
+                let average = average.in_unit(made.unit.clone());
+                Some(average.bounded(each.ends(made.scale)))
             }
             (Function::Spread { sample, root }, _) => {
                 let spread = variance([at, at + 1, at + 2], sample, self.totals)?;

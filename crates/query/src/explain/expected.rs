@@ -8,6 +8,7 @@ use incamera_types::{Epsilon, Params};
 use serde::Serialize;
 
 use super::{Explanation, clamp};
+use crate::after::{Term, WIDE};
 use crate::check::{CheckedQuery, check};
 use crate::fold::declared_cells;
 use crate::measure::{Function, Made, Measure};
@@ -188,6 +189,8 @@ pub(super) fn expected(made: &Made, checked: &CheckedQuery) -> Option<Expected> 
     };
     if let Some(ranks) = checked.measures.get(made.first).and_then(Measure::ranks) {
         let share = (people > 0.0).then_some(ranks / people);
+        // To either side: the range of ranks is twice as wide.
+        let wide = share.is_some_and(|share| 2.0 * share > WIDE);
         return Some(Expected {
             name: made.name.clone(),
             says: clamp(made, checked),
@@ -196,7 +199,7 @@ pub(super) fn expected(made: &Made, checked: &CheckedQuery) -> Option<Expected> 
             of_people: false,
             unit: Some("ranks".to_owned()),
             share,
-            drowns: share.is_some_and(|share| share > DROWNED),
+            drowns: wide,
         });
     }
     let share = value(made, checked, people).map(|value| half_width / value);
@@ -255,7 +258,7 @@ fn of_spread(reach: f64, count: f64, squares: f64, people: f64, root: bool) -> O
     clippy::cast_possible_truncation,
     reason = "the places of a double are few"
 )]
-pub(super) fn two_digits(value: f64) -> String {
+pub(crate) fn two_digits(value: f64) -> String {
     let leading = if value > 0.0 {
         value.log10().floor()
     } else {
@@ -264,11 +267,7 @@ pub(super) fn two_digits(value: f64) -> String {
     shown(value, 1 - leading as i32)
 }
 
-pub(super) fn write_expected(
-    f: &mut fmt::Formatter<'_>,
-    measure: &Expected,
-    all: &Explanation,
-) -> fmt::Result {
+pub(super) fn write_expected(f: &mut fmt::Formatter<'_>, measure: &Expected) -> fmt::Result {
     let unit = measure
         .unit
         .as_ref()
@@ -278,22 +277,54 @@ pub(super) fn write_expected(
         write!(f, "  WARNING, this would drown:")?;
     }
     write!(f, "  {} +- {width}{unit}", measure.name)?;
-    let Some(per_person) = measure.per_person else {
-        return writeln!(f);
-    };
-    let people = shown(all.people as f64, 0);
-    let groups = match all.rows {
-        Some(rows) => format!("with {people} people in {rows} equal groups"),
-        None => format!("with {people} people in one group"),
-    };
-    if measure.of_people {
-        let percent = per_person * 100.0;
+    if let Some(per_person) = measure.per_person.filter(|_| !measure.of_people) {
+        write!(f, ", {}{unit} a person", two_digits(per_person))?;
+    }
+    match measure.share {
+        Some(share) if share > 0.0 => writeln!(
+            f,
+            ", {} % of {}{unit}",
+            two_digits(share * 100.0),
+            two_digits(measure.half_width / share)
+        ),
+        _ => writeln!(f),
+    }
+}
+
+/// Of what the percentages are, the rule of the warning, and what has no number here.
+pub(super) fn write_rule(f: &mut fmt::Formatter<'_>, all: &Explanation) -> fmt::Result {
+    if all.measures.iter().any(|measure| measure.share.is_some()) {
+        let people = shown(all.people as f64, 0);
+        let groups = match all.rows {
+            Some(0 | 1) => "in one group".to_owned(),
+            Some(rows) => format!("in {rows} equal groups"),
+            None => "in one group; each of the groups that are found has fewer".to_owned(),
+        };
         writeln!(
             f,
-            ", {} % of a group's people {groups}",
-            two_digits(percent)
-        )
-    } else {
-        writeln!(f, ", {}{unit} a person {groups}", two_digits(per_person))
+            "percentages are of what to expect with {people} people, before conditions, {groups}, each adding the middle of what it may; above {} % (of ranks {} %) an answer is said to drown",
+            two_digits(DROWNED * 100.0),
+            two_digits(WIDE * 50.0)
+        )?;
     }
+    match all.not_foretold.as_slice() {
+        [] => Ok(()),
+        names => writeln!(
+            f,
+            "no noise is foretold of {}: it hangs on the numbers that they are made from",
+            names.join(", ")
+        ),
+    }
+}
+
+/// What the answer has besides group keys and aggregates.
+pub(super) fn not_foretold(checked: &CheckedQuery) -> Vec<String> {
+    let outputs = checked.outputs.iter();
+    let made = outputs.filter(|output| !matches!(output.term, Term::Aggregate(_) | Term::Key(_)));
+    let names = made.map(|output| output.name.clone());
+    let ratios = checked.query.ratios.iter().map(|ratio| ratio.name.clone());
+    let compare = checked.query.compare.iter();
+    let compare =
+        compare.map(|compare| format!("{} of {}", compare.kind.as_str(), compare.of.name()));
+    names.chain(ratios).chain(compare).collect()
 }

@@ -20,8 +20,10 @@ use crate::stack::with_stack;
 use crate::words::{Spoken, Told};
 use clamps::write_clamps;
 pub use clamps::{Choice, Clamps};
+#[cfg(test)]
+pub(crate) use expected::two_digits;
 pub use expected::{Expected, Needed, NoEpsilon};
-use expected::{expected, write_expected};
+use expected::{expected, not_foretold, write_expected, write_rule};
 
 /// A bounded plan in words. Computed from the agreement alone.
 #[derive(Clone, Debug, Serialize)]
@@ -43,6 +45,9 @@ pub struct Explanation {
     pub runs: Vec<Runs>,
     /// The measures, with the noise to expect.
     pub measures: Vec<Expected>,
+    /// What else the answer has, of which no noise is foretold: ratios, comparisons, and what is
+    /// computed from aggregates.
+    pub not_foretold: Vec<String>,
     /// How many people the answer can be about, as declared.
     pub people: u64,
     /// Rows of the answer, where they are declared.
@@ -87,6 +92,7 @@ impl CheckedQuery {
                 .iter()
                 .filter_map(|made| expected(made, self))
                 .collect(),
+            not_foretold: not_foretold(self),
             people: self.population,
             rows: declared_cells(&self.query.groups),
             memory: self.memory(),
@@ -341,7 +347,8 @@ impl fmt::Display for Explanation {
         writeln!(f, "noise to expect, 19 times in 20:")?;
         self.measures
             .iter()
-            .try_for_each(|measure| write_expected(f, measure, self))?;
+            .try_for_each(|measure| write_expected(f, measure))?;
+        write_rule(f, self)?;
         self.needed.iter().try_for_each(|needed| {
             let Needed {
                 name,

@@ -26,7 +26,9 @@ const FOOT: f64 = 40.0;
 pub(super) fn chart(table: &Table) -> String {
     let keys = keys(table);
     let names = table.columns.iter().skip(keys).enumerate();
-    let panels: Vec<Panel<'_>> = names
+    let (panels, bare): (Vec<_>, Vec<_>) = names.partition(|(at, _)| ranged(table, *at));
+    let panels: Vec<Panel<'_>> = panels
+        .into_iter()
         .filter_map(|(at, name)| Panel::new(table, at, name))
         .collect();
     if panels.is_empty() {
@@ -49,6 +51,14 @@ pub(super) fn chart(table: &Table) -> String {
     if table.sampling {
         svg.push_str(" A dashed line, where there is one, is the range of noise and sampling error together.");
     }
+    if !bare.is_empty() {
+        let names: Vec<String> = bare.iter().map(|(_, name)| text(&spaced(name))).collect();
+        let _ = write!(
+            svg,
+            " Not drawn, as no range of values is known: <bdi>{}</bdi>; the table says what is.",
+            names.join(", ")
+        );
+    }
     if table.rows.len() > MAX_ROWS {
         let _ = write!(
             svg,
@@ -58,6 +68,13 @@ pub(super) fn chart(table: &Table) -> String {
     }
     svg.push_str("</figcaption>\n</figure>\n");
     svg
+}
+
+/// Whether each number of a column has a range: a bare point would look like a sharp one.
+fn ranged(table: &Table, at: usize) -> bool {
+    let cells = table.rows.iter().filter_map(|row| row.cells.get(at));
+    let mut numbers = cells.filter(|cell| cell.value.is_some());
+    numbers.all(|cell| cell.low.is_some() && cell.high.is_some())
 }
 
 /// One number of all groups.

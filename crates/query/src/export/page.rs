@@ -26,6 +26,9 @@ const HEAD: &str = r#"<meta charset="utf-8">
 <meta name="referrer" content="no-referrer">
 "#;
 
+/// Letters of a number with its range that stand in one line.
+const LINE: usize = 48;
+
 const STYLE: &str = include_str!("page.css");
 
 /// An answer as one self-contained page.
@@ -100,9 +103,13 @@ fn cells(out: &mut String, row: &Row, columns: usize) {
         return;
     }
     for cell in &row.cells {
+        let long = match cell.text.chars().count() {
+            0..=LINE => "",
+            _ => " long",
+        };
         let _ = write!(
             out,
-            "<td class=\"number\"><bdi>{}</bdi></td>",
+            "<td class=\"number{long}\"><bdi>{}</bdi></td>",
             text(&cell.text)
         );
     }

@@ -30,13 +30,14 @@ mod draft;
 mod parts;
 
 use incamera_agreement::{Agreement, CompareKind, Compared, Query};
-use incamera_dp::{Allowance, Noise, QuantilePlan, Threshold, split};
+use incamera_dp::{Allowance, Interval, Noise, QuantilePlan, Threshold, split};
 use incamera_types::{ColumnRef, Decimal, Delta, Epsilon, Rho};
 
 use parts::{Part, parts};
 
 pub(crate) use draft::{Draft, Function, drafts, plainly_named, unnamed};
 
+use crate::after::unscaled;
 use crate::refusal::{Refusal, RefusalKind};
 
 /// What a measure adds up for one person in one group, before the clamp.
@@ -127,6 +128,14 @@ impl Each {
         let reach = (self.high - self.centre).max(self.centre - self.low);
         reach as f64 / 10f64.powi(scale.into())
     }
+
+    /// Between which each value lies, and every average of them.
+    pub(crate) fn ends(&self, scale: u8) -> Interval {
+        Interval {
+            low: unscaled(self.low, scale),
+            high: unscaled(self.high, scale),
+        }
+    }
 }
 
 /// How an aggregate is put together from measures.
@@ -144,6 +153,18 @@ pub(crate) struct Made {
     pub(crate) sampled: bool,
     /// The stored column that is added up, where it is one as it is.
     pub(crate) origin: Option<ColumnRef>,
+    /// Of a quantile: the measure that counts the same values, or fewer of each person.
+    pub(crate) counted: Option<usize>,
+}
+
+impl Made {
+    /// Whether it is a draw among values: its rank has a range.
+    pub(crate) fn ranked(&self) -> bool {
+        matches!(
+            self.function,
+            Function::Quantile { .. } | Function::Extreme { .. }
+        )
+    }
 }
 
 impl Measure {
@@ -207,6 +228,7 @@ pub(crate) fn calibrate(
             scale: draft.scale,
             unit: draft.unit.clone(),
             origin: draft.origin.clone(),
+            counted: None,
             sampled: parts.iter().any(|part| part.for_sampling),
         });
         let weight = query.weight(&draft.name);
@@ -214,11 +236,32 @@ pub(crate) fn calibrate(
         let parts = parts.into_iter().zip(weights);
         plain.extend(parts.map(|(part, weight)| (input, part, weight)));
     }
+    let counts = drafts.iter().map(|draft| counted(draft, drafts, &made));
+    let counts: Vec<Option<usize>> = counts.collect();
+    for (made, count) in made.iter_mut().zip(counts) {
+        made.counted = count.filter(|_| made.ranked());
+    }
     let weights: Vec<u32> = plain.iter().map(|(_, _, weight)| *weight).collect();
     let shares = shares(query, agreement.cost(query).rho, &weights)?;
     let measures = plain.into_iter().zip(shares);
     let measures = measures.map(|((input, part, _), share)| part.measure(input, share, query));
     Ok((measures.collect::<Result<_, _>>()?, made))
+}
+
+/// The measure that counts the values of an aggregate, or of each person no more of them: that
+/// of an average or a spread of the same expression.
+fn counted(draft: &Draft, drafts: &[Draft], made: &[Made]) -> Option<usize> {
+    let rows = |made: &Made| made.each.map(|each| each.rows);
+    let mut own = drafts.iter().zip(made);
+    let (_, own) = own.find(|(other, _)| other.name == draft.name)?;
+    let mut others = drafts.iter().zip(made);
+    let counting = others.find(|(other, made)| {
+        other.value == draft.value
+            && !made.ranked()
+            && rows(made).is_some()
+            && rows(made) <= rows(own)
+    });
+    counting.and_then(|(_, made)| Some(made.each?.counted_by))
 }
 
 /// An aggregate's weight is split evenly among its measures, of which there are one to three;

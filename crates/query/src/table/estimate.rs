@@ -7,7 +7,7 @@ use incamera_wire::v1 as wire;
 
 use super::read::{Group, Reader};
 use super::{Cell, TableError};
-use crate::after::{Observed, Range, Term, unscaled, variance};
+use crate::after::{Observed, Range, Term, cut, unscaled, variance};
 use crate::measure::{Function, Kind, Made};
 
 /// Said of a number whose sampling error could be told with more people or less noise.
@@ -67,12 +67,14 @@ impl Reader<'_> {
         (made.function == Function::Average && made.sampled).then_some(made)
     }
 
-    /// A cell with the sampling error beside its noise; as it is where none is asked for.
+    /// A cell with the sampling error beside its noise, ranges cut to its bounds; as it is where
+    /// none is asked for.
     pub(super) fn with_sampling(
         &self,
         cell: Cell,
         estimate: Option<Estimate>,
         factor: f64,
+        bounds: Option<Interval>,
     ) -> Cell {
         let noise = cell.low.zip(cell.high);
         let (Some(value), Some((low, high))) = (cell.value, noise) else {
@@ -90,7 +92,9 @@ impl Reader<'_> {
             high: sampling.high * factor,
         };
         let width = sampling.half_width();
-        let joint = both(value, Interval { low, high }, sampling);
+        let within = |range| bounds.map_or(range, |bounds| cut(range, bounds));
+        let sampling = within(sampling);
+        let joint = within(both(value, Interval { low, high }, sampling));
         Cell {
             text: format!("{}; sampling +- {}", cell.text, shown(width, digits(width))),
             sampling: Some(sampling.into()),

@@ -14,6 +14,8 @@ use incamera_dp::Interval;
 use incamera_types::{Epsilon, printable};
 use serde::Serialize;
 
+use crate::exact;
+
 pub use compared::Comparison;
 #[cfg(test)]
 pub(crate) use read::comparisons;
@@ -34,6 +36,8 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// The comparisons that the agreement asks for, in its order.
     pub comparisons: Vec<Comparison>,
+    /// The columns that are quantiles: noise moves their rank, which has a range.
+    pub quantiles: Vec<String>,
     /// Whether people are taken as a sample: numbers then have the error of that too, where it
     /// can be told.
     pub sampling: bool,
@@ -83,6 +87,9 @@ pub struct Cell {
     pub low: Option<f64>,
     /// The upper end of its range.
     pub high: Option<f64>,
+    /// Of a quantile: the range of its rank, in percent of the values below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<Ends>,
     /// Where people are taken as a sample: the range of that error alone, if it can be told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sampling: Option<Ends>,
@@ -136,6 +143,12 @@ fn spaced(name: &str) -> String {
 }
 
 impl Table {
+    /// Epsilon of one run alone as it is shown: three digits, rounded up.
+    #[must_use]
+    pub fn accounted_shown(&self) -> Epsilon {
+        exact::shown(self.accounted)
+    }
+
     fn lines(&self) -> Vec<Vec<String>> {
         let mut lines = vec![self.columns.iter().map(|name| spaced(name)).collect()];
         for row in &self.rows {

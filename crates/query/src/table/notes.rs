@@ -1,13 +1,13 @@
 //! What stands under a table: what is counted, and what the ranges are.
 
+use std::collections::BTreeSet;
+
 use incamera_agreement::{Agreement, ConsentSource, Query};
-use incamera_types::Epsilon;
 use incamera_wire::v1 as wire;
 
 use super::Row;
-use super::read::Reader;
+use super::read::{HARDLY_KNOWN, Reader};
 use crate::check::CheckedQuery;
-use crate::exact;
 use crate::measure::{Function, Made};
 
 pub(super) fn notes(
@@ -15,7 +15,6 @@ pub(super) fn notes(
     agreement: &Agreement,
     reader: &Reader<'_>,
     rows: &[Row],
-    accounted: Epsilon,
 ) -> Vec<String> {
     let checked = reader.checked;
     let query = &checked.query;
@@ -30,6 +29,7 @@ pub(super) fn notes(
             "where CASE, COALESCE or NULLIF chooses, the range is that of what was chosen".into(),
         );
     }
+    notes.extend(hardly_known(rows));
     let mut cells = rows.iter().flat_map(|row| &row.cells);
     if cells.any(|cell| cell.text.ends_with("(no range)")) {
         notes
@@ -55,10 +55,21 @@ pub(super) fn notes(
             ),
         });
     }
-    if accounted < query.epsilon {
-        notes.push(exact::said(accounted));
-    }
     notes
+}
+
+/// A warning of quantiles that may mislead.
+fn hardly_known(rows: &[Row]) -> Option<String> {
+    let cells = rows.iter().flat_map(|row| &row.cells);
+    let wide = cells.filter(|cell| cell.rank.is_some() && cell.text.ends_with(HARDLY_KNOWN));
+    let names: BTreeSet<&str> = wide.map(|cell| cell.name.as_str()).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "WARNING, {HARDLY_KNOWN}: the rank of {} may lie anywhere in a range that is wider than 20 points, or reaches 0 or 100 %: the number may be far from the one asked for; more people or a larger epsilon make it narrower",
+            names.join(", ")
+        )
+    })
 }
 
 /// What the ranges are of.
@@ -115,16 +126,28 @@ fn counted(made: &Made, checked: &CheckedQuery) -> Option<String> {
         let (low, high) = (text(each.low)?, text(each.high)?);
         let rows = each.rows;
         let values = if rows == 1 { "value" } else { "values" };
+        let of = match made.counted {
+            Some(_) => "the noisy count of its values",
+            None => {
+                "people by the noisy count, as if each had a value: where fewer have one, the range is wider"
+            }
+        };
         return Some(format!(
-            "{name} is one of {low} .. {high}{unit}, by at most {rows} {values} a person; its rank among them is what noise moves, at 95 % by no more than stated"
+            "{name} is one of {low} .. {high}{unit}, by at most {rows} {values} a person; noise moves its rank among them, within the range at 95 % that stands beside it, in percent of {of}"
         ));
     }
     if let Some(each) = made.each {
         let (low, high) = (text(each.low)?, text(each.high)?);
         let rows = each.rows;
         let values = if rows == 1 { "value" } else { "values" };
+        let cut = match made.function {
+            Function::Average => {
+                "; no average lies outside of these, so it and its range end there"
+            }
+            _ => "",
+        };
         return Some(format!(
-            "{name} is of values brought to {low} .. {high}{unit}, at most {rows} {values} a person"
+            "{name} is of values brought to {low} .. {high}{unit}, at most {rows} {values} a person{cut}"
         ));
     }
     let (low, high) = (text(measure.low)?, text(measure.high)?);

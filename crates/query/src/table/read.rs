@@ -8,8 +8,9 @@ use incamera_wire::v1 as wire;
 
 use super::notes::notes;
 use super::{Cell, Row, Table, TableError};
-use crate::after::{self, Datum, NORMAL_95, Observed, Range, power_of_ten};
+use crate::after::{self, Datum, NORMAL_95, Observed, Range, Ranks, power_of_ten};
 use crate::check::{CheckedQuery, check};
+use crate::measure::Function;
 
 /// Renders an answer to a request with these parameters.
 ///
@@ -24,13 +25,13 @@ pub fn table(
     let checked = check(agreement, query, params).map_err(|_| TableError)?;
     let reader = Reader::new(answer, &checked)?;
     let rows = reader.rows()?;
-    let accounted = checked.accounted();
     Ok(Table {
         columns: reader.columns(),
         comparisons: reader.comparisons()?,
+        quantiles: reader.quantiles(),
         sampling: checked.query.sampling,
-        notes: notes(answer, agreement, &reader, &rows, accounted),
-        accounted,
+        notes: notes(answer, agreement, &reader, &rows),
+        accounted: checked.accounted(),
         rows,
         simulated: answer.simulated,
     })
@@ -83,6 +84,13 @@ impl<'a> Reader<'a> {
         keys.chain(outputs).chain(ratios).cloned().collect()
     }
 
+    /// The columns of which the rank has a range.
+    fn quantiles(&self) -> Vec<String> {
+        let outputs = self.checked.outputs.iter();
+        let ranked = outputs.filter(|output| output.term.ranked(&self.checked.made));
+        ranked.map(|output| output.name.clone()).collect()
+    }
+
     /// The rows, after HAVING, ORDER BY and LIMIT. Where there are such, groups that are
     /// withheld have no part in them.
     fn rows(&self) -> Result<Vec<Row>, TableError> {
@@ -114,7 +122,30 @@ impl<'a> Reader<'a> {
         Group {
             group,
             key: keys.map(|key| key.datum(group)).collect(),
-            totals: measures.map(|(m, value)| observed(m, *value)).collect(),
+            totals: measures
+                .enumerate()
+                .map(|(at, (measure, value))| self.observed(at, measure, *value, &group.values))
+                .collect(),
+        }
+    }
+
+    /// A total of a group whose released values are `all`.
+    fn observed(&self, at: usize, measure: &wire::Measure, value: i64, all: &[i64]) -> Observed {
+        let unit = power_of_ten(measure.scale);
+        let ranks = (measure.ranks > 0.0).then(|| {
+            let mut made = self.checked.made.iter();
+            let made = made.find(|made| made.first == at);
+            let counted = made.and_then(|made| made.counted);
+            let counted = counted.or(self.checked.people).and_then(|at| all.get(at));
+            let values = counted.map_or(0.0, |count| float(*count));
+            let end = made.is_some_and(|made| matches!(made.function, Function::Extreme { .. }));
+            Ranks::new(measure.quantile, measure.ranks, values, end)
+        });
+        Observed {
+            value: float(value) / unit,
+            half_width: half_width(measure) / unit,
+            unit: (!measure.unit.is_empty()).then(|| measure.unit.clone()),
+            ranks,
         }
     }
 
@@ -136,7 +167,8 @@ impl<'a> Reader<'a> {
                 cells.push(match self.sampled_average(&output.term) {
                     Some(made) => {
                         let estimate = self.mean_estimate(made, &group)?;
-                        self.with_sampling(cell, estimate, 1.0)
+                        let bounds = made.each.map(|each| each.ends(made.scale));
+                        self.with_sampling(cell, estimate, 1.0, bounds)
                     }
                     None => cell,
                 });
@@ -162,10 +194,10 @@ impl<'a> Reader<'a> {
         let (measure, value) = pairs
             .find(|(measure, _)| measure.name == name)
             .ok_or(TableError)?;
-        let unit = unit_of(measure);
+        let unit = power_of_ten(measure.scale);
         let noisy = Noisy {
-            value: float(*value) * unit,
-            sigma: normal_sigma(measure) * unit,
+            value: float(*value) / unit,
+            sigma: normal_sigma(measure) / unit,
         };
         Ok((noisy, measure))
     }
@@ -191,7 +223,8 @@ impl<'a> Reader<'a> {
         if !self.is_share(wanted) {
             return Ok(cell);
         }
-        Ok(self.with_sampling(cell, self.ratio_estimate(group, wanted)?, factor))
+        let estimate = self.ratio_estimate(group, wanted)?;
+        Ok(self.with_sampling(cell, estimate, factor, None))
     }
 }
 
@@ -201,11 +234,6 @@ impl<'a> Reader<'a> {
 )]
 fn float(value: i64) -> f64 {
     value as f64
-}
-
-/// What 1 in the answer stands for.
-fn unit_of(measure: &wire::Measure) -> f64 {
-    1.0 / power_of_ten(measure.scale)
 }
 
 fn counts_people(measure: &wire::Measure) -> bool {
@@ -225,16 +253,6 @@ fn normal_sigma(measure: &wire::Measure) -> f64 {
     match measure.noise.is_empty() {
         true => measure.sigma,
         false => measure.half_width / NORMAL_95,
-    }
-}
-
-fn observed(measure: &wire::Measure, value: i64) -> Observed {
-    let unit = unit_of(measure);
-    Observed {
-        value: float(value) * unit,
-        half_width: half_width(measure) * unit,
-        unit: (!measure.unit.is_empty()).then(|| measure.unit.clone()),
-        ranks: (measure.ranks > 0.0).then_some((measure.quantile, measure.ranks)),
     }
 }
 
@@ -258,20 +276,42 @@ fn cell(name: &str, value: &Datum, totals: &[Observed]) -> Cell {
         Range::Within(range) => ranged(name, value, range, unit, unit.is_empty()),
         Range::Open => open(name, unit),
         Range::Exact => plain(Some(value), unit, in_unit(&figures(value), unit)),
-        Range::Ranks(share, ranks) => {
-            let (value_text, share) = (figures(value), figures(share * 100.0));
-            let text = format!(
-                "{} (rank {share} %, off by at most {} values)",
-                in_unit(&value_text, unit),
-                shown(ranks, 0)
-            );
-            plain(Some(value), unit, text)
+        Range::Ranks(ranks) => {
+            let text = format!("{}, {}", in_unit(&figures(value), unit), ranked(&ranks));
+            let rank = Interval {
+                low: ranks.range.low * 100.0,
+                high: ranks.range.high * 100.0,
+            };
+            Cell {
+                rank: Some(rank.into()),
+                ..plain(Some(value), unit, text)
+            }
         }
         Range::Unknown => {
             let text = format!("{} (no range)", in_unit(&figures(value), unit));
             plain(Some(value), unit, text)
         }
     }
+}
+
+/// Said of a quantile of which so little is known that it may mislead.
+pub(super) const HARDLY_KNOWN: &str = "hardly known";
+
+/// The rank of a quantile, and where it may lie: `rank 50 % (48 .. 52 %)`.
+fn ranked(ranks: &Ranks) -> String {
+    let Interval { low, high } = ranks.range;
+    let places = digits((high - low) * 50.0).max(0);
+    let end = |share: f64| shown(share * 100.0, places);
+    let wide = match ranks.wide() {
+        true => format!(": {HARDLY_KNOWN}"),
+        false => String::new(),
+    };
+    format!(
+        "rank {} % ({} .. {} %){wide}",
+        figures(ranks.share * 100.0),
+        end(low),
+        end(high)
+    )
 }
 
 pub(super) fn in_unit(number: &str, unit: &str) -> String {

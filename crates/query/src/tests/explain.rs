@@ -3,6 +3,7 @@
 use incamera_types::Epsilon;
 
 use super::*;
+use crate::explain::two_digits;
 use crate::{Expected, Needed, NoEpsilon, prove};
 
 const MANY: &str = "SELECT category, COUNT(DISTINCT person) AS people, SUM(items) AS pieces,
@@ -139,22 +140,69 @@ fn an_answer_that_would_drown_is_warned_of() {
     }
 }
 
-/// A part of a group's people is said of counts of people alone; of the rest how much that is a
-/// person, whether or not it has a unit.
+/// How much it is a person is said of sums, whether or not they have a unit; of what share it is
+/// of all that has one.
 #[test]
-fn only_people_are_a_part_of_people() {
-    let text = Asked::one().text();
+fn each_error_is_told_with_its_share() {
+    let one = Asked::one();
+    let text = one.text();
     let line = |name: &str| {
         let start = format!("{name} +- ");
         let found = text.lines().find(|line| line.contains(&start));
         found.unwrap_or_else(|| panic!("{name}\n{text}")).to_owned()
     };
     let people = line("people");
-    assert!(people.contains(" % of a group's people with "), "{text}");
-    let pieces = line("pieces");
-    assert!(
-        pieces.contains(" a person with ") && !pieces.contains('%'),
-        "{text}"
+    assert!(!people.contains(" a person"), "{text}");
+    assert!(line("pieces").contains(" a person, "), "{text}");
+    assert!(!line("mean").contains(" a person"), "{text}");
+    // The share that the rule of the warning uses stands in each line, and of what it is.
+    let group = one.checked.population as f64 / 3.0;
+    for (name, value) in [("people", group), ("pieces", group * 15.0), ("mean", 50.0)] {
+        let of = one.foretold(name);
+        let said = format!(
+            ", {} % of {}",
+            two_digits(of.share.unwrap() * 100.0),
+            two_digits(value)
+        );
+        assert!(line(name).contains(&said), "{said}\n{text}");
+    }
+    let rule = "before conditions, in 3 equal groups, each adding the middle of what it may; above 20 % (of ranks 10 %) an answer is said to drown";
+    assert!(text.contains(rule), "{text}");
+    let found = Asked::at(
+        Epsilon::from_units(1_000_000),
+        &[("groups", "{ category = \"discovered\" }")],
     );
-    assert!(!line("mean").contains(" with "), "{text}");
+    let said =
+        "people, before conditions, in one group; each of the groups that are found has fewer, ";
+    assert!(found.text().contains(said), "{}", found.text());
+}
+
+/// The range of ranks is warned of where the answer would warn of it: wider than 20 points.
+#[test]
+fn a_quantile_drowns_where_its_ranks_do() {
+    let one = Asked::one();
+    let of = one.foretold("middle");
+    let edge = of.half_width * 0.1 / of.share.unwrap();
+    let needed = one.needs("middle", edge).unwrap().epsilon;
+    let at = |epsilon| Asked::at(epsilon, &[]).foretold("middle");
+    let (below, above) = (at(needed), at(less(needed)));
+    assert!(!below.drowns && below.share <= Some(0.1), "{below:?}");
+    assert!(above.drowns && above.share > Some(0.1), "{above:?}");
+}
+
+#[test]
+fn what_has_no_error_foretold_is_named() {
+    let ratios = Asked::at(
+        Epsilon::from_units(1_000_000),
+        &[
+            ("ratios", "{ each = \"pieces / people\" }"),
+            (
+                "compare",
+                "{ ratio = \"each\", group = \"food\", against = \"home\" }",
+            ),
+        ],
+    );
+    let said = "no noise is foretold of each, lift of each: it hangs on the numbers";
+    assert!(ratios.text().contains(said), "{}", ratios.text());
+    assert!(!Asked::one().text().contains("no noise is foretold"));
 }

@@ -7,7 +7,7 @@ use arrow::datatypes::Float64Type;
 use incamera_wire::v1 as wire;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::table::{Cell, Comparison, Row, Table};
+use crate::table::{Cell, Comparison, Ends, Row, Table};
 use crate::{Marks, Page, csv, frame, page, parquet};
 
 /// Keys that a data set of somebody else's choosing may bring.
@@ -39,6 +39,7 @@ fn cell(name: &str, value: f64, half: f64, unit: &str) -> Cell {
         low: Some(value - half),
         high: Some(value + half),
         unit: unit.into(),
+        rank: None,
         sampling: None,
         both: None,
         text: format!("{value:.0} {unit} +- {half:.0}"),
@@ -71,6 +72,7 @@ fn table(keys: &[&str]) -> Table {
             .into(),
         rows: keys.iter().enumerate().map(row).collect(),
         comparisons: Vec::new(),
+        quantiles: Vec::new(),
         sampling: false,
         notes: vec!["ranges are of the noise alone, at 95 %".into()],
         accounted: incamera_types::Epsilon::ZERO,
@@ -215,6 +217,42 @@ fn what_is_withheld_has_no_point() {
     assert_eq!(html.matches("<circle").count(), 3 + 2);
     assert!(html.contains("small: withheld: too few people"));
     assert!(html.contains("SIMULATED TEE"));
+}
+
+/// A number without a range has no point that would look like a sharp one.
+#[test]
+fn what_has_no_range_is_not_drawn() {
+    let mut table = whole();
+    for row in &mut table.rows {
+        for cell in row
+            .cells
+            .iter_mut()
+            .skip(1)
+            .filter(|cell| cell.value.is_some())
+        {
+            (cell.low, cell.high) = (None, None);
+            cell.rank = Some(Ends {
+                low: 10.0,
+                high: 90.0,
+            });
+        }
+    }
+    let html = page(&table, &about(MARKS));
+    assert_eq!(html.matches("<circle").count(), 3, "people alone");
+    let said = "Not drawn, as no range of values is known: <bdi>spend per person</bdi>";
+    assert!(html.contains(said), "{html}");
+    assert!(!page(&whole(), &about(MARKS)).contains("Not drawn"));
+}
+
+/// A number stays in one line with its range; what is longer is broken.
+#[test]
+fn a_number_stands_in_one_line() {
+    let mut table = whole();
+    table.rows[0].cells[0].text = "x".repeat(49);
+    let html = page(&table, &about(MARKS));
+    assert_eq!(html.matches("<td class=\"number long\">").count(), 1);
+    assert_eq!(html.matches("<td class=\"number\">").count(), 5);
+    assert!(html.contains("td.number:not(.long) { white-space: nowrap; }"));
 }
 
 /// A long name is cut in the drawing only, and many groups are drawn in part and listed whole.

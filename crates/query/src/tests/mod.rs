@@ -5,6 +5,7 @@ mod aggregates;
 mod attacks;
 mod audit;
 mod blocks;
+mod bounds_known;
 mod clipped;
 mod exact;
 mod explain;

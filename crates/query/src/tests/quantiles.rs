@@ -72,7 +72,7 @@ fn quantiles_lie_within_their_ranks() {
         assert!(shares[4] <= 0.1 && shares[5] >= 0.9, "{shares:?}");
         let shown = table(&found, &agreement, query(&agreement), &Params::new()).unwrap();
         let text = &shown.rows[0].cells[1].text;
-        assert!(text.contains("(rank 50 %, off by at most "), "{text}");
+        assert!(text.contains(", rank 50 % ("), "{text}");
         let note = "middle is one of 0 .. 100, by at most 1 value a person";
         assert!(
             shown.notes.iter().any(|found| found.starts_with(note)),

@@ -246,11 +246,12 @@ fn an_explanation_says_what_it_costs() {
         "spend is a sum, clamped to 0.00 .. 400.00 EUR",
         "withhold rows with noisy people below 1",
         "epsilon 1, delta 1e-8",
-        "with 90,000 people in 2 equal groups",
+        "with 90,000 people, before conditions, in 2 equal groups",
         "read person of data set `mailing` (mailer): every row: its owner states no consents",
         "(shop): rows of people who agreed to `measurement`",
         "people +- 26, 0.058 % of",
-        "spend +- 10,000 EUR, 0.23 EUR a person",
+        "spend +- 10,000 EUR, 0.23 EUR a person, 0.12 % of 9,000,000 EUR",
+        "no noise is foretold of rate, spend_per_person, lift of spend_per_person",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }

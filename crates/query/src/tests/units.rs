@@ -8,7 +8,7 @@ use crate::check::{CheckedQuery, check};
 /// `SELECT` sums of a person's purchases: the columns and what each sum is made from.
 fn unit(value: &str, from: &str) -> Option<String> {
     let sql = format!("SELECT COUNT(DISTINCT person) AS people, SUM({value}) AS total FROM {from}");
-    let columns = ["amount", "items", "points"];
+    let columns = ["amount", "items", "points", "day"];
     let read = columns.iter().filter(|name| sql.contains(*name));
     let read: String = read.map(|name| format!(", \"purchases.{name}\"")).collect();
     let agreement = agreement(
@@ -41,6 +41,22 @@ fn a_unit_stays_where_it_is_what_it_was() {
         ("-amount", "purchases".into()),
         ("amount / NULLIF(items, 0)", "purchases".into()),
         ("amount * (1 - items)", "purchases".into()),
+        (
+            "v",
+            "(SELECT person, SUM(amount) OVER (PARTITION BY person ORDER BY day) AS v FROM purchases) AS one"
+                .into(),
+        ),
+        (
+            "v",
+            "(SELECT person, LAG(amount, 1, 0) OVER (PARTITION BY person ORDER BY day) AS v FROM purchases) AS one"
+                .into(),
+        ),
+        // Ones that are added up count rows.
+        (
+            "amount / n",
+            "(SELECT person, amount, SUM(1) OVER (PARTITION BY person) AS n FROM purchases) AS one"
+                .into(),
+        ),
         (
             "v",
             "(SELECT person, amount AS v FROM purchases
@@ -79,6 +95,16 @@ fn a_unit_stays_where_it_is_what_it_was() {
             "v",
             "(SELECT person, amount AS v FROM purchases
               UNION ALL SELECT person, CAST(5 AS DECIMAL(10,2)) FROM purchases) AS both"
+                .into(),
+        ),
+        (
+            "v",
+            "(SELECT person, LAG(amount, 1, 5.00) OVER (PARTITION BY person ORDER BY day) AS v FROM purchases) AS one"
+                .into(),
+        ),
+        (
+            "amount / n",
+            "(SELECT person, amount, MAX(100.0) OVER (PARTITION BY person) AS n FROM purchases) AS one"
                 .into(),
         ),
         // A number that is written down stays one, wherever it was written.

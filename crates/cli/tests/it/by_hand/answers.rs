@@ -41,12 +41,15 @@ fn what_is_spent_and_left_is_the_same_everywhere() {
     assert_eq!(left, 60);
     assert!(spent.starts_with("0.8"), "{spent}");
     let line = format!(
-        "cost 1.0 of epsilon to each of mailer, shop; spent: mailer {spent} of 8, shop {spent} of 8; the agreement has room for some 60 such runs, an owner's own ceiling perhaps for fewer; the same again: free"
+        "this run: epsilon 1.0 by itself (delta 1e-8; 0.944 by exact accounting), charged to mailer, shop; budget now, all runs together: mailer {spent} of 8 (delta 1e-6), shop {spent} of 8 (delta 1e-6); the agreement has room for some 60 such runs, an owner's own ceiling perhaps for fewer; the same again: free"
     );
     let table = first.text("/table");
     assert!(table.contains(&line), "{table}");
-    assert!(
-        table.contains("spent is epsilon of all runs together"),
+    // One line says it, and nothing else does.
+    let other = |word: &str| table.lines().filter(|line| line.contains(word)).count();
+    assert_eq!(
+        [other("exact accounting"), other("zCDP")],
+        [1, 0],
         "{table}"
     );
     for party in ["shop", "mailer"] {
@@ -83,7 +86,9 @@ fn what_is_spent_and_left_is_the_same_everywhere() {
 
 fn repeat_says_so(world: &World, spent: &str) {
     let again = ask(world, "b.release", WINDOW).text("/table");
-    let line = format!("cost nothing: it was asked before; spent: mailer {spent} of 8");
+    let line = format!(
+        "this run: nothing, it was asked before; budget now, all runs together: mailer {spent} of 8 (delta 1e-6)"
+    );
     assert!(again.contains(&line), "{again}");
     let other = ask(world, "c.release", ["from=2026-03-02", "until=2026-05-30"]);
     assert_eq!(other.number("/runs_left"), 59);
@@ -166,6 +171,7 @@ fn an_answer_is_written_for_other_tools() {
         world.stage.command(&arguments).unwrap()
     };
     std::fs::write(world.path("mine.csv"), "mine").unwrap();
+    let unspent = world.spent("shop");
     let refused = ask(&files("mine"));
     assert_eq!(refused.code, 2, "{}", refused.document);
     assert!(
@@ -175,6 +181,12 @@ fn an_answer_is_written_for_other_tools() {
     );
     assert_eq!(bytes(&world, "mine.csv"), b"mine");
     assert!(!Path::new(&release).exists(), "it was asked nevertheless");
+    let twice = world.path("./a.release");
+    let refused = ask(&["--csv".to_owned(), twice]);
+    assert_eq!(refused.code, 2, "{}", refused.document);
+    let why = "two files of the answer have this name";
+    assert!(refused.failure().contains(why), "{}", refused.failure());
+    assert_eq!(world.spent("shop"), unspent);
     let asked = ask(&files("a"));
     assert_eq!(asked.code, 0, "{}", asked.failure());
     assert!(asked.text("/table").contains("also written: "));

@@ -255,6 +255,12 @@ fn attributions_take_days_from_a_public_data_set() {
     };
     found.is(&shares(&found, &before));
     let last = Found::of("last-touch", &scheduled);
+    // Revenue is credited, and shared out, in its unit; purchases are numbers.
+    for found in [&found, &last] {
+        let units = found.checked.measures().iter();
+        let units: Vec<_> = units.map(|measure| measure.unit.as_deref()).collect();
+        assert_eq!(units, [None, None, Some("EUR")]);
+    }
     let known: BTreeSet<u8> = last.world.both().collect();
     let mut adds: BTreeMap<(&str, u8), (i128, i128)> = BTreeMap::new();
     for ((who, on), cents) in last.sales() {
