@@ -51,6 +51,7 @@ mod released;
 mod reveals;
 mod room;
 mod run;
+mod said;
 mod scan;
 mod shape;
 mod source;

@@ -45,8 +45,8 @@ use crate::refusal::{Refusal, RefusalKind};
 use crate::refused::{
     join_type, not_allowed, not_asked, not_everywhere, not_in, not_linked, public_left, unit_lost,
 };
+use crate::said::syntax;
 use crate::shape::{Scope, Shape};
-use crate::sql::syntax;
 use crate::unit::Known;
 
 /// Whether a field is the pseudonym of the person whose row it is.

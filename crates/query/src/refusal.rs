@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use datafusion::common::{Column, Spans};
+use datafusion::common::{Column, Span, Spans};
 
 /// What kind of rule a query breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,11 +106,18 @@ impl Refusal {
         self.at_spans(&column.spans).or_at_text(&column.name)
     }
 
-    fn at_spans(mut self, spans: &Spans) -> Self {
-        if let (None, Some(span)) = (&self.at, spans.first()) {
-            let place = |at: datafusion::common::Location| (at.line, at.column);
-            self.at = Some(At::Lines(place(span.start), place(span.end)));
+    fn at_spans(self, spans: &Spans) -> Self {
+        match (&self.at, spans.first()) {
+            (None, Some(span)) => self.at_span(span),
+            _ => self,
         }
+    }
+
+    /// Points at what a planner names.
+    #[must_use]
+    pub(crate) fn at_span(mut self, span: Span) -> Self {
+        let place = |at: datafusion::common::Location| (at.line, at.column);
+        self.at = Some(At::Lines(place(span.start), place(span.end)));
         self
     }
 

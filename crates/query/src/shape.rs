@@ -19,6 +19,8 @@ use num_bigint::BigUint;
 use crate::clamp::{DAY_US, FIRST_DAY, LAST_DAY};
 use crate::lineage::Field;
 use crate::refusal::{Refusal, RefusalKind};
+use crate::said::pseudonym;
+use crate::words::in_sql;
 
 /// What a value is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,11 +190,7 @@ impl Scope<'_> {
         if pseudonyms
             && !(equality && matches!((&a, &b), (Shape::Pseudonym(_), Shape::Pseudonym(_))))
         {
-            return Err(refuse(
-                "a comparison with a pseudonym",
-                "it could pick out one person",
-                "pseudonyms are only set equal to each other, tested for NULL and counted",
-            ));
+            return Err(pseudonym("a comparison with a pseudonym"));
         }
         if !a.comparable(&b) {
             return Err(refuse(
@@ -322,6 +320,8 @@ impl Scope<'_> {
                     _ => Err(overflow()),
                 }
             }
+            (Shape::Pseudonym(_), _) => Err(pseudonym("a pseudonym as something else")),
+            (Shape::Number { .. }, DataType::Date32 | DataType::Timestamp(..)) => Err(no_day()),
             _ => Err(bad_cast(to)),
         }
     }
@@ -359,6 +359,11 @@ fn not_allowed(expr: &Expr) -> Refusal {
             "it is not on the list of operators",
             "write LIKE, or compare with the texts that you want, by IN (...)",
         ),
+        Expr::TryCast(_) => (
+            "TRY_CAST".to_owned(),
+            "it is not on the list of expressions",
+            "compare values of one type, and write literals in the column's own type",
+        ),
         other => (
             format!("{} `{other}`", other.variant_name()),
             "it is not on the list of expressions",
@@ -378,10 +383,20 @@ pub(crate) fn overflow() -> Refusal {
     )
 }
 
+/// A number where a day belongs: days without quotation marks are read as differences.
+fn no_day() -> Refusal {
+    Refusal::new(
+        RefusalKind::Numbers,
+        "a number as a day",
+        "without quotation marks 2026-03-01 is 2026 less 3 less 1",
+        "write DATE '2026-03-01', or TIMESTAMP '2026-03-01 10:00:00'",
+    )
+}
+
 fn bad_cast(to: &DataType) -> Refusal {
     Refusal::new(
         RefusalKind::Numbers,
-        format!("a cast to {to}"),
+        format!("a cast to {}", in_sql(to)),
         "it could fail on some row, which would be an answer about that row",
         "compare values of one type, and write literals in the column's own type",
     )
@@ -471,7 +486,7 @@ fn literal(value: &ScalarValue) -> Checked {
         },
         other => {
             return Err(refuse(
-                format!("a literal of type {}", other.data_type()),
+                format!("a literal of type {}", in_sql(&other.data_type())),
                 "values are true or false, whole numbers, decimals, texts, dates and timestamps",
                 "write it as one of these",
             ));

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::common::DataFusionError;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -10,6 +9,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::refusal::{Refusal, RefusalKind};
+use crate::said::syntax;
 
 /// Parses SQL that must be one SELECT.
 pub(crate) fn one_select(sql: &str) -> Result<Statement, Refusal> {
@@ -208,50 +208,4 @@ fn nesting(tokens: &[Token]) -> usize {
         deepest = deepest.max(here);
     }
     deepest
-}
-
-/// A planner's or parser's error: it saw the SQL and the data sets' columns, no rows.
-pub(crate) fn syntax(error: &DataFusionError) -> Refusal {
-    let text = error.find_root().strip_backtrace();
-    let text = text.lines().next().unwrap_or_default();
-    let plain = [
-        "SQL error: ParserError(",
-        "Error during planning: ",
-        "Schema error: ",
-    ]
-    .iter()
-    .fold(text, |text, prefix| {
-        text.strip_prefix(prefix).unwrap_or(text)
-    })
-    .trim_matches(|c| matches!(c, '"' | ')' | '.'));
-    let function = plain.starts_with("Invalid function");
-    let kind = if function {
-        RefusalKind::Expression
-    } else {
-        RefusalKind::Syntax
-    };
-    let instead = if function {
-        "use the functions of docs/sql.md"
-    } else {
-        "correct the SQL"
-    };
-    let refusal = Refusal::new(kind, "the SQL", plain, instead);
-    match place(plain) {
-        Some((line, column)) => refusal.at_line(line, column),
-        None => refusal.or_at_text(quoted(plain)),
-    }
-}
-
-/// The place that the parser names: `at Line: 3, Column: 14`.
-fn place(text: &str) -> Option<(u64, u64)> {
-    let (_, rest) = text.rsplit_once("Line: ")?;
-    let (line, rest) = rest.split_once(", Column: ")?;
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    Some((line.parse().ok()?, digits.parse().ok()?))
-}
-
-/// The first name that an error sets in quotes.
-fn quoted(text: &str) -> &str {
-    let inside = text.split(['\'', '`', '"']).nth(1).unwrap_or_default();
-    inside.rsplit('.').next().unwrap_or_default()
 }

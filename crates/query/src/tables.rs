@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::functions::{self, Filling, Operators, Types};
+use crate::refusal::{Refusal, RefusalKind};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion::common::{DataFusionError, ParamValues, TableReference, plan_err};
+use datafusion::common::{DataFusionError, ParamValues, TableReference};
 use datafusion::config::ConfigOptions;
 use datafusion::functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion::functions_aggregate::{
@@ -163,6 +164,19 @@ impl<'a> Tables<'a> {
     }
 }
 
+impl Tables<'_> {
+    fn unknown(&self, name: &TableReference) -> Refusal {
+        let known: Vec<&str> = self.datasets.keys().map(DatasetName::as_str).collect();
+        Refusal::new(
+            RefusalKind::Syntax,
+            format!("data set `{name}`"),
+            "the agreement has none of this name",
+            format!("name one of its data sets: {}", known.join(", ")),
+        )
+        .or_at_text(name.table())
+    }
+}
+
 impl ContextProvider for Tables<'_> {
     fn get_table_source(
         &self,
@@ -177,7 +191,7 @@ impl ContextProvider for Tables<'_> {
                 schema: schema_of(spec),
                 public: spec.public,
             })),
-            None => plan_err!("the agreement has no data set `{name}`"),
+            None => Err(DataFusionError::External(Box::new(self.unknown(&name)))),
         }
     }
 

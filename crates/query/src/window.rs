@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Between, BinaryExpr, Expr, LogicalPlan, Operator}
 
 use crate::lineage::bare;
 use crate::refusal::{Refusal, RefusalKind};
-use crate::sql::syntax;
+use crate::said::syntax;
 
 /// One end of a range.
 #[derive(Clone, Copy)]

@@ -118,3 +118,32 @@ fn kinds_have_distinct_words() {
     let words: std::collections::BTreeSet<_> = kinds.iter().map(|kind| kind.word()).collect();
     assert_eq!(words.len(), kinds.len());
 }
+
+/// What is listed are names that could be meant, and no others.
+#[test]
+fn names_that_are_not_there_are_answered_with_those_that_are() {
+    let instead = |sql: &str| {
+        let agreement = agreement(sql, &[]);
+        prove(&agreement, query(&agreement))
+            .unwrap_err()
+            .instead()
+            .to_owned()
+    };
+    assert_eq!(
+        instead("SELECT COUNT(DISTINCT person) AS people FROM purchase"),
+        "name one of its data sets: customers, mailing, purchases, regions"
+    );
+    assert_eq!(
+        instead(
+            "SELECT COUNT(DISTINCT customers.persn) AS people FROM customers JOIN mailing ON mailing.person = customers.person"
+        ),
+        "name one of these: customers.person"
+    );
+    assert_eq!(
+        instead("SELECT COUNT(DISTINCT person) AS people FROM mailing WHERE maild"),
+        "name one of these: mailing.person, mailing.mailed, mailing.campaign"
+    );
+    let day =
+        instead("SELECT COUNT(DISTINCT person) AS people FROM purchases WHERE day >= 2026-03-01");
+    assert!(day.contains("DATE '2026-03-01'"), "{day}");
+}

@@ -115,7 +115,7 @@ impl<'a> Words<'a> {
             Expr::InList(list) => self.in_list(list),
             Expr::Case(case) => self.case(case),
             Expr::Cast(cast) => {
-                let to = word(cast.field.data_type());
+                let to = in_sql(cast.field.data_type());
                 format!("CAST({} AS {to})", self.whole(&cast.expr))
             }
             Expr::ScalarFunction(call) => self.call(call),
@@ -359,7 +359,7 @@ fn kind(ty: &DataType) -> u8 {
 }
 
 /// A type as SQL writes it.
-pub(crate) fn word(ty: &DataType) -> String {
+pub(crate) fn in_sql(ty: &DataType) -> String {
     match ty {
         DataType::Boolean => "BOOLEAN".into(),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "TEXT".into(),
