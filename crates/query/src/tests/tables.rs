@@ -242,7 +242,7 @@ fn an_explanation_says_what_it_costs() {
         .to_string();
     for part in [
         "keep at most 10 rows of each person's, by lot",
-        "group by campaign_group: mailed, not mailed",
+        "group by campaign_group = CASE WHEN mailing.person IS NOT NULL",
         "spend is a sum, clamped to 0.00 .. 400.00 EUR",
         "withhold rows with noisy people below 1",
         "epsilon 1, delta 1e-8",
