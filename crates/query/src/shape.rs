@@ -9,6 +9,7 @@
 //! something, floats and functions that are not on the [list](crate::functions) are refused.
 
 use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, InList};
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, Operator};
@@ -321,7 +322,9 @@ impl Scope<'_> {
                 }
             }
             (Shape::Pseudonym(_), _) => Err(pseudonym("a pseudonym as something else")),
-            (Shape::Number { .. }, DataType::Date32 | DataType::Timestamp(..)) => Err(no_day()),
+            (Shape::Number { .. }, DataType::Date32 | DataType::Timestamp(..)) => {
+                Err(no_day(&cast.expr))
+            }
             _ => Err(bad_cast(to)),
         }
     }
@@ -384,13 +387,23 @@ pub(crate) fn overflow() -> Refusal {
 }
 
 /// A number where a day belongs: days without quotation marks are read as differences.
-fn no_day() -> Refusal {
+fn no_day(number: &Expr) -> Refusal {
+    let mut first = String::new();
+    let look = |part: &Expr| {
+        if let (true, Expr::Literal(value, _)) = (first.is_empty(), part) {
+            first = value.to_string();
+        }
+        Ok(TreeNodeRecursion::Continue)
+    };
+    // It points at a number where there is one.
+    let _ = number.apply(look);
     Refusal::new(
         RefusalKind::Numbers,
         "a number as a day",
         "without quotation marks 2026-03-01 is 2026 less 3 less 1",
         "write DATE '2026-03-01', or TIMESTAMP '2026-03-01 10:00:00'",
     )
+    .or_at_text(&first)
 }
 
 fn bad_cast(to: &DataType) -> Refusal {

@@ -17,7 +17,7 @@ use crate::measure::{Draw, Function, Made};
 use crate::memory::{self, Memory};
 
 use crate::stack::with_stack;
-use crate::words::{Spoken, Told};
+use crate::words::{Spoken, Told, list};
 use clamps::write_clamps;
 pub use clamps::{Choice, Clamps};
 #[cfg(test)]
@@ -239,17 +239,32 @@ fn grouped(checked: &CheckedQuery, told: &Told) -> Vec<String> {
     said.collect()
 }
 
-/// What a reading of a data set asks of its rows before they are cut, each by its number where
-/// there are several.
+/// What a reading of a data set asks of its rows before they are cut, by its number where there
+/// are several.
 fn conditions(readings: &[Option<String>]) -> Vec<String> {
-    let several = readings.len() > 1;
-    let said = |(at, asked): (usize, &Option<String>)| match (several, asked) {
-        (false, Some(asked)) => Some(format!("drop those without {asked}")),
-        (true, Some(asked)) => Some(format!("in reading {}, drop those without {asked}", at + 1)),
-        (true, None) => Some(format!("in reading {}, take all", at + 1)),
-        (false, None) => None,
-    };
-    readings.iter().enumerate().filter_map(said).collect()
+    if let [Some(asked)] = readings {
+        return vec![format!("drop those without {asked}")];
+    }
+    let mut said = Vec::new();
+    for (first, asked) in readings.iter().enumerate() {
+        let same = readings
+            .iter()
+            .enumerate()
+            .filter(|(_, other)| *other == asked);
+        let same: Vec<usize> = same.map(|(at, _)| at).collect();
+        // Those that ask the same are said once, and one reading that takes all not at all.
+        if same.first() != Some(&first) || readings.len() == 1 {
+            continue;
+        }
+        let s = if same.len() == 1 { "" } else { "s" };
+        let which: Vec<_> = same.iter().map(|at| (at + 1).to_string()).collect();
+        let what = asked
+            .as_ref()
+            .map(|asked| format!("drop those without {asked}"));
+        let what = what.unwrap_or_else(|| "take all".into());
+        said.push(format!("in reading{s} {}, {what}", list(&which)));
+    }
+    said
 }
 
 /// The plan in words.

@@ -170,6 +170,26 @@ SELECT COUNT(DISTINCT person) AS people FROM placed WHERE place = 1 AND sum > 3 
     );
 }
 
+/// Readings that ask the same are said together.
+#[test]
+fn readings_that_ask_the_same_are_said_together() {
+    let sql = "SELECT COUNT(DISTINCT a.person) AS people FROM purchases a
+JOIN purchases b ON b.person = a.person JOIN purchases c ON c.person = a.person
+WHERE a.items > 3 AND c.items > 3";
+    let settings = [
+        ("reads", "[\"purchases.person\", \"purchases.items\"]"),
+        ("rows", "{ purchases = 3 }"),
+    ];
+    let said = steps(sql, &settings);
+    assert_eq!(
+        from(&said, "in reading", 2),
+        [
+            "in readings 1 and 3, drop those without purchases.items > 3",
+            "in reading 2, take all",
+        ]
+    );
+}
+
 /// Sides of a UNION ALL are put together, and not joined.
 #[test]
 fn sides_of_a_union_are_not_joined() {

@@ -27,8 +27,8 @@ use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 
 use crate::after::{Output, Term};
 use crate::lineage::bare;
-pub(crate) use expr::in_sql;
-use expr::{Words, list};
+use expr::Words;
+pub(crate) use expr::{in_sql, list};
 
 /// A plan to be told: its top aggregate, and what its columns are called.
 #[derive(Clone, Debug)]
