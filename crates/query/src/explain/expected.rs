@@ -66,6 +66,16 @@ pub enum NoEpsilon {
         /// Those that there are.
         known: String,
     },
+    /// Made from aggregates.
+    #[error(
+        "no error is foretold of `{name}`: it hangs on the numbers that it is made from; ask for that of {known}"
+    )]
+    Made {
+        /// What was asked for.
+        name: String,
+        /// The aggregates.
+        known: String,
+    },
     /// Not a number above zero, or so small that no epsilon is large enough.
     #[error("no epsilon gives an error of that size: name a larger one")]
     Size,
@@ -88,9 +98,11 @@ impl CheckedQuery {
         let mut made = self.made.iter();
         let made = made.find(|made| made.name == name).ok_or_else(|| {
             let known = self.made.iter().map(|made| format!("`{}`", made.name));
-            NoEpsilon::Unknown {
-                name: name.to_owned(),
-                known: known.collect::<Vec<_>>().join(", "),
+            let known = known.collect::<Vec<_>>().join(", ");
+            let name = name.to_owned();
+            match not_foretold(self).contains(&name) {
+                true => NoEpsilon::Made { name, known },
+                false => NoEpsilon::Unknown { name, known },
             }
         })?;
         let now = expected(made, self).ok_or(NoEpsilon::Size)?.half_width;

@@ -205,4 +205,8 @@ fn what_has_no_error_foretold_is_named() {
     let said = "no noise is foretold of each, lift of each: it hangs on the numbers";
     assert!(ratios.text().contains(said), "{}", ratios.text());
     assert!(!Asked::one().text().contains("no noise is foretold"));
+    assert_eq!(
+        ratios.needs("each", 1.0).unwrap_err().to_string(),
+        "no error is foretold of `each`: it hangs on the numbers that it is made from; ask for that of `people`, `pieces`, `mean`, `spread`, `middle`"
+    );
 }
