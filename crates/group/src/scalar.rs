@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use std::ops::Mul as _;
+
 use curve25519_dalek::scalar::Scalar as Inner;
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha512};
@@ -75,12 +77,12 @@ impl Scalar {
     /// The product: multiplying by it is multiplying by both.
     #[must_use]
     pub fn multiply(&self, other: &Self) -> Self {
-        Self(self.0 * other.0)
+        Self((&self.0).mul(&other.0))
     }
 
     /// Half of it: what a batch multiplies by before the encoding doubles.
     pub(crate) fn half(&self) -> Zeroizing<Inner> {
-        Zeroizing::new(self.0 * Inner::from_bytes_mod_order(HALF))
+        Zeroizing::new((&self.0).mul(&Inner::from_bytes_mod_order(HALF)))
     }
 
     pub(crate) fn inner(&self) -> &Inner {

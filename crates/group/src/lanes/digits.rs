@@ -6,7 +6,9 @@ use zeroize::Zeroizing;
 use crate::Scalar;
 
 /// A scalar in radix 16 with digits from -8 to 8, the lowest first. Wiped when dropped.
-pub(crate) struct Digits(Zeroizing<[i8; Self::COUNT]>);
+///
+/// In one place of the heap: an array that is moved leaves a copy behind on the stack.
+pub(crate) struct Digits(Zeroizing<Vec<i8>>);
 
 impl Digits {
     const COUNT: usize = 64;
@@ -19,7 +21,7 @@ impl Digits {
     /// Cuts a reduced scalar, in the same time for each.
     fn new(scalar: &Inner) -> Self {
         let bytes = Zeroizing::new(scalar.to_bytes());
-        let mut digits = Zeroizing::new([0_i8; Self::COUNT]);
+        let mut digits = Zeroizing::new(vec![0_i8; Self::COUNT]);
         let mut carry = 0;
         for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(bytes.iter()) {
             for (digit, nibble) in pair.iter_mut().zip([byte & 15, byte >> 4]) {
