@@ -40,7 +40,7 @@ const SAYS: [&str; 26] = [
     "hidden: rows",
     "people",
     "mailed",
-    "cost",
+    "this run: epsilon 1.0",
     "exact, known to the demo alone",
     "mailed",
     "Now the adversary:",
