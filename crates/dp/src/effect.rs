@@ -36,6 +36,10 @@ pub const LEAST_CELL: f64 = 5.0;
 /// People from which on the normal range of a mean is told, by the low end of their noise.
 pub const LEAST_PEOPLE: f64 = 30.0;
 
+/// A number below so many standard deviations of its noise has a logarithm whose range by the
+/// delta method misses too often: at 2 of them one range in eight, of those that would be told.
+const LOGARITHM: f64 = 5.0;
+
 /// A denominator below so many standard deviations of its noise is too unsteady for the delta
 /// method of a difference.
 const STEADY: f64 = 10.0;
@@ -129,8 +133,9 @@ impl Estimate {
         self.value.abs() <= Z * self.noise.sqrt()
     }
 
-    fn above_zero(&self) -> bool {
-        self.value > Z * self.noise.sqrt()
+    /// Whether its logarithm has a range that holds.
+    fn has_logarithm(&self) -> bool {
+        self.value > LOGARITHM * self.noise.sqrt()
     }
 
     /// Both variances in units of the value: those of its logarithm.
@@ -225,10 +230,11 @@ impl Effect {
 }
 
 /// By how much one estimate exceeds another, as a fraction of the other: 0.124 for 12.4 % more.
-/// Nothing where one of them is not above zero beyond its noise.
+/// Nothing where one of them is not well above its noise: the delta method's range of the
+/// logarithm misses too often there.
 #[must_use]
 pub fn lift(one: Estimate, other: Estimate) -> Option<Effect> {
-    if !(one.above_zero() && other.above_zero()) {
+    if !(one.has_logarithm() && other.has_logarithm()) {
         return None;
     }
     let ((noise, sampling), (other_noise, other_sampling)) = (one.relative(), other.relative());

@@ -181,6 +181,31 @@ fn what_cannot_be_computed_is_not() {
     assert!(lift(open, plain).is_none() && lift(plain, open).is_none());
 }
 
+/// Wherever the true value lies, a lift's range is told and misses it in few runs: a number of
+/// noise 1 against one without, its errors gone through by steps of their probability.
+#[test]
+fn ranges_of_lifts_miss_seldom() {
+    let missed = |truth: f64| -> f64 {
+        let steps = (-6_000..=6_000).map(|step| f64::from(step) / 1_000.0);
+        let misses = steps.filter(|error| {
+            let value = truth + error;
+            let one = Estimate::quotient(noisy(value, 1.0), exact(1.0));
+            let found = one.and_then(|one| lift(one, Estimate::quotient(exact(1.0), exact(1.0))?));
+            found.is_some_and(|found| {
+                let within = found.noise.low..=found.noise.high;
+                !within.contains(&(truth - 1.0))
+            })
+        });
+        let density =
+            |error: f64| (-error * error / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        misses.map(density).sum::<f64>() / 1_000.0
+    };
+    for quarter in 1..=60 {
+        let truth = f64::from(quarter) / 4.0;
+        assert!(missed(truth) < 0.055, "{truth}: {}", missed(truth));
+    }
+}
+
 #[test]
 fn verdicts() {
     let ratio = |top, sigma| Estimate::quotient(noisy(top, sigma), noisy(100.0, 1.0)).unwrap();

@@ -107,7 +107,7 @@ impl Comparison {
             (CompareKind::Lift, true) => ("no clear difference", noise),
             (CompareKind::Lift, false) => (
                 NOT_COMPUTABLE,
-                "a lift needs numbers above zero beyond their noise: compare the difference",
+                "a lift needs numbers well above zero and their noise: compare the difference",
             ),
             (CompareKind::OddsRatio, _) => {
                 (NOT_COMPUTABLE, "a count is not above zero beyond its noise")

@@ -98,7 +98,7 @@ fn a_lift_of_what_is_not_above_zero_is_no_verdict() {
         let found = &table.comparisons[0];
         (found.verdict, found.text.clone(), found.value)
     };
-    let undefined = "not computable (a lift needs numbers above zero beyond their noise: compare the difference)";
+    let undefined = "not computable (a lift needs numbers well above zero and their noise: compare the difference)";
     let not = ("not computable", undefined.to_owned(), None);
     assert_eq!(of(-500, -300, 50_000.0), not);
     assert_eq!(of(-300, -300, 50_000.0), not);
