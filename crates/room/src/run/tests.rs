@@ -178,7 +178,7 @@ async fn asking_the_owners_ends_with_the_caller() {
 #[tokio::test]
 async fn i7_answers_and_errors_leave_at_one_deadline() {
     let ms = Duration::from_millis;
-    let deadline = Deadline::between(ms(200), ms(500));
+    let deadline = Deadline::between(ms(1_000), ms(5_000));
     let after = async |ready: Duration, done: Result<u8, Problem>| {
         let begun = Instant::now();
         let work = async {
@@ -191,18 +191,19 @@ async fn i7_answers_and_errors_leave_at_one_deadline() {
     let error = || failed(&QueryError::Engine);
     for (ready, done) in [
         (0, Ok(1)),
-        (90, Ok(2)),
+        (100, Ok(2)),
         (0, Err(error())),
-        (90, Err(error())),
+        (100, Err(error())),
     ] {
         let left = after(ms(ready), done).await;
-        assert!((ms(200)..ms(300)).contains(&left), "{ready}: {left:?}");
+        // From above only by the next moment: a machine may be busy.
+        assert!((ms(1_000)..ms(2_000)).contains(&left), "{ready}: {left:?}");
     }
     // A room that was not ready: the next moment.
-    let left = after(ms(230), Ok(3)).await;
-    assert!((ms(500)..ms(600)).contains(&left), "{left:?}");
+    let left = after(ms(1_200), Ok(3)).await;
+    assert!((ms(2_000)..ms(5_000)).contains(&left), "{left:?}");
     let begun = Instant::now();
     let never = at(&deadline, std::future::pending::<Result<u8, Problem>>()).await;
     assert_eq!(never, Err(error()));
-    assert!((ms(500)..ms(600)).contains(&begun.elapsed()));
+    assert!(begun.elapsed() >= ms(5_000));
 }
