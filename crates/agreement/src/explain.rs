@@ -13,8 +13,9 @@ use crate::model::{
     Analysts, Compare, CompareKind, ConsentSource, GroupValues, MatchingMethod, PersonBounds,
     Purpose, Query, Reveals,
 };
-use crate::page::{Page, and};
+use crate::page::Page;
 use crate::standing::{self, Standing};
+use incamera_types::and;
 
 /// The agreement in words, before anything is spent.
 #[must_use]

@@ -5,7 +5,7 @@ use std::fmt;
 use incamera_types::{ColumnSpec, ColumnType, DatasetName, DatasetSpec, PartyName, PurposeSet};
 
 use crate::model::{Agreement, ConsentSource};
-use crate::page::and;
+use incamera_types::and;
 
 /// What is to be done with a data set, the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -70,16 +70,6 @@ impl Page {
     }
 }
 
-/// `a`, `a and b`, `a, b and c`.
-pub(crate) fn and<T: Display>(items: impl IntoIterator<Item = T>) -> String {
-    let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
-    match items.as_slice() {
-        [] => "nobody".to_owned(),
-        [one] => one.clone(),
-        [front @ .., last] => format!("{} and {last}", front.join(", ")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,10 +82,5 @@ mod tests {
         assert!(page.lines().count() > 1);
         assert!(page.lines().all(|line| line.chars().count() <= WIDTH));
         assert!(page.lines().skip(1).all(|line| line.starts_with("  word")));
-    }
-
-    #[test]
-    fn numbers_and_lists() {
-        assert_eq!(and(["a", "b", "c"]), "a, b and c");
     }
 }

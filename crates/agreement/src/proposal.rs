@@ -28,8 +28,9 @@ use incamera_types::{
 use crate::AgreementError;
 use crate::explain::question;
 use crate::model::{Agreement, AnalystKey, Query};
-use crate::page::{Page, and};
+use crate::page::Page;
 use crate::parse::proposal as parse;
+use incamera_types::and;
 
 /// The format line of the proposals that this version reads.
 pub const PROPOSAL_FORMAT: &str = "incamera-proposal/1";

@@ -5,8 +5,9 @@ use incamera_types::{Date, Epsilon, PartyName, PrivacyLoss, UnixTime};
 
 use crate::explain::shifts;
 use crate::model::{Agreement, Ceiling, Query};
-use crate::page::{Page, and};
+use crate::page::Page;
 use crate::signatures::SignaturesError;
+use incamera_types::and;
 
 /// What each party has spent so far.
 pub type Spent = std::collections::BTreeMap<PartyName, PrivacyLoss>;

@@ -7,7 +7,7 @@ use std::fmt;
 use incamera_types::{PurposeName, PurposeSet};
 
 use crate::Terms;
-use crate::page::and;
+use incamera_types::and;
 
 /// What became of a purpose that is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -254,7 +254,7 @@ impl Check<'_> {
         let optimized = runs(&plan).map_err(|_| not_run())?;
         crate::whose::kept(&optimized, &self.agreement.datasets)?;
         self.reads(&plan)?;
-        let no_key = |output: &Output| !matches!(output.term, Term::Key(_));
+        let no_key = |output: &Output| !output.is_key();
         let most_ids = self.agreement.matching.max_ids;
         Ok(CheckedQuery {
             query: self.query.clone(),

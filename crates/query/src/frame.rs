@@ -24,7 +24,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use incamera_agreement::Query;
 use incamera_wire::v1::Answer;
 
-use crate::after::{Output, Term};
+use crate::after::Output;
 use crate::export;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::table::{Cell, Row, Table};
@@ -90,9 +90,7 @@ pub fn frame(answer: &Answer, table: &Table) -> Result<RecordBatch, ArrowError> 
 pub(crate) fn distinct(query: &Query, outputs: &[Output]) -> Result<(), Refusal> {
     let keys = query.groups.iter().map(|group| group.name.clone());
     let keys = keys.chain(["withheld".to_owned(), export::WARNING.to_owned()]);
-    let shown = outputs
-        .iter()
-        .filter(|output| !matches!(output.term, Term::Key(_)));
+    let shown = outputs.iter().filter(|output| !output.is_key());
     let shown = shown.map(|output| &output.name);
     let numbers = shown.chain(query.ratios.iter().map(|ratio| &ratio.name));
     let ends = || {

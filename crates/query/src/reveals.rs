@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::check::CheckedQuery;
 use crate::exact;
-use crate::explain::Runs;
+use crate::explain::{self, Runs};
 use crate::measure::{Function, Made};
 use crate::memory::Memory;
 
@@ -110,7 +110,7 @@ impl CheckedQuery {
             accounted: self.accounted(),
             one_run: Odds::of(&self.loss, &query.budget()),
             all_runs: all_runs(self, agreement),
-            runs: self.explain(agreement).runs,
+            runs: explain::runs(self, agreement),
             one_person: self.made.iter().filter_map(|m| moved(m, self)).collect(),
             groups: groups(self).iter().map(|said| printable(said)).collect(),
             besides: besides(self),

@@ -32,7 +32,7 @@ pub use purpose::{ConsentClass, PurposeSet};
 pub use schema::{
     ColumnRef, ColumnSpec, ColumnType, DatasetSpec, MAX_PRECISION, OtherText, TypeError,
 };
-pub use shown::{is_deceptive, is_foul, printable, visible};
+pub use shown::{and, is_deceptive, is_foul, printable, visible};
 pub use time::{Date, Moment, MomentError, TimeError, UnixTime};
 pub use value::{Decimal, ParamType, Params, Value, ValueError};
 pub use zone::{ZoneError, ZoneName};

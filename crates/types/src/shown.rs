@@ -1,4 +1,6 @@
-//! Texts of others, shown to people.
+//! Texts of others, shown to people, and lists in words.
+
+use std::fmt::Display;
 
 /// Whether a character shows a reader another text than the one that is there: controls other
 /// than line breaks and tabs, what turns text around, what is not seen.
@@ -39,9 +41,24 @@ pub fn visible(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
+/// `a`, `a and b`, `a, b and c`; of none `nobody`.
+pub fn and<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
+    match items.as_slice() {
+        [] => "nobody".to_owned(),
+        [one] => one.clone(),
+        [front @ .., last] => format!("{} and {last}", front.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_and_lists() {
+        assert_eq!(and(["a", "b", "c"]), "a, b and c");
+    }
 
     #[test]
     fn what_deceives_is_replaced() {

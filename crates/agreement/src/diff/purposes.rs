@@ -6,7 +6,7 @@ use std::fmt;
 use incamera_types::PurposeName;
 
 use crate::model::{Agreement, Purpose};
-use crate::page::and;
+use incamera_types::and;
 
 /// What becomes of a purpose.
 #[derive(Clone, Debug, PartialEq, Eq)]

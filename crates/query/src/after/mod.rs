@@ -32,6 +32,13 @@ pub(crate) struct Output {
     pub(crate) term: Term,
 }
 
+impl Output {
+    /// Whether it is a group key.
+    pub(crate) fn is_key(&self) -> bool {
+        matches!(self.term, Term::Key(_))
+    }
+}
+
 /// What becomes of the answer's rows, one step after the other.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {

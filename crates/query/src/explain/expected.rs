@@ -332,7 +332,7 @@ pub(super) fn write_rule(f: &mut fmt::Formatter<'_>, all: &Explanation) -> fmt::
 /// What the answer has besides group keys and aggregates.
 pub(super) fn not_foretold(checked: &CheckedQuery) -> Vec<String> {
     let outputs = checked.outputs.iter();
-    let made = outputs.filter(|output| !matches!(output.term, Term::Aggregate(_) | Term::Key(_)));
+    let made = outputs.filter(|output| !matches!(output.term, Term::Aggregate(_)));
     let names = made.map(|output| output.name.clone());
     let ratios = checked.query.ratios.iter().map(|ratio| ratio.name.clone());
     let compare = checked.query.compare.iter();

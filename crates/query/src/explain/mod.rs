@@ -6,7 +6,9 @@ mod expected;
 use std::fmt;
 
 use incamera_agreement::{Agreement, ConsentSource};
-use incamera_types::{DatasetSpec, Decimal, Delta, Epsilon, PartyName, PurposeName, printable};
+use incamera_types::{
+    DatasetSpec, Decimal, Delta, Epsilon, PartyName, PurposeName, and, printable,
+};
 use serde::Serialize;
 
 use crate::after::Step;
@@ -17,7 +19,7 @@ use crate::measure::{Draw, Function, Made};
 use crate::memory::{self, Memory};
 
 use crate::stack::with_stack;
-use crate::words::{Spoken, Told, list};
+use crate::words::{Spoken, Told};
 use clamps::write_clamps;
 pub use clamps::{Choice, Clamps};
 #[cfg(test)]
@@ -121,7 +123,8 @@ impl Explanation {
     }
 }
 
-fn runs(checked: &CheckedQuery, agreement: &Agreement) -> Vec<Runs> {
+/// How many such runs each owner's ceiling has room for.
+pub(crate) fn runs(checked: &CheckedQuery, agreement: &Agreement) -> Vec<Runs> {
     let owners = agreement.owners_read(&checked.query).into_iter();
     let runs = |owner: PartyName| {
         let ceiling = agreement.ceiling(&owner);
@@ -262,7 +265,7 @@ fn conditions(readings: &[Option<String>]) -> Vec<String> {
             .as_ref()
             .map(|asked| format!("drop those without {asked}"));
         let what = what.unwrap_or_else(|| "take all".into());
-        said.push(format!("in reading{s} {}, {what}", list(&which)));
+        said.push(format!("in reading{s} {}, {what}", and(&which)));
     }
     said
 }

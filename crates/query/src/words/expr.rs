@@ -25,15 +25,6 @@ pub(super) struct Words<'a> {
     columns: &'a [String],
 }
 
-/// `a`, `a and b`, `a, b and c`.
-pub(crate) fn list(words: &[String]) -> String {
-    match words {
-        [] => String::new(),
-        [one] => one.clone(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    }
-}
-
 impl<'a> Words<'a> {
     pub(super) fn new(schema: &'a DFSchema, columns: &'a [String]) -> Self {
         Self { schema, columns }

@@ -24,11 +24,12 @@ use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
+use incamera_types::and;
 
 use crate::after::{Output, Term};
 use crate::lineage::bare;
 use expr::Words;
-pub(crate) use expr::{in_sql, list};
+pub(crate) use expr::in_sql;
 
 /// A plan to be told: its top aggregate, and what its columns are called.
 #[derive(Clone, Debug)]
@@ -327,14 +328,14 @@ impl Walk {
         let values: Vec<_> = made.aggr_expr.iter().map(named).collect();
         let each = match keys.is_empty() {
             true => "make one row".to_owned(),
-            false => format!("make a row for each {}", list(&keys)),
+            false => format!("make a row for each {}", and(&keys)),
         };
         let of = match rows.of.is_empty() {
             true => String::new(),
             false => format!("of {}, ", rows.of),
         };
         self.step(match values.is_empty() {
-            true => format!("{of}keep each {} once", list(&keys)),
+            true => format!("{of}keep each {} once", and(&keys)),
             false => {
                 let values: Vec<_> = values.iter().map(|(_, said)| said.clone()).collect();
                 format!("{of}{each}, with {}", values.join(", "))
@@ -387,7 +388,7 @@ impl Walk {
         }
         self.step(format!(
             "put one after the other the rows of {}",
-            list(&sides)
+            and(&sides)
         ));
         Said {
             of: String::new(),

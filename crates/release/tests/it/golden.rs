@@ -13,8 +13,7 @@ use incamera_agreement::{SignedAgreement, files};
 use incamera_keys::hpke::RoomPublicKey;
 use incamera_keys::{ReceiveKey, SigningKey, sign_message};
 use incamera_release::{
-    Address, AllReserved, Receiver, Record, issue, open_answer, seal_answer, verify_release,
-    verify_request,
+    Address, AllReserved, Receiver, open_answer, seal_answer, verify_release, verify_request,
 };
 use incamera_seal::peek_manifest;
 use incamera_types::UnixTime;
@@ -83,8 +82,7 @@ fn answer() -> Answer {
 fn write_golden_files() {
     let mut world = World::new();
     let session = world.granted();
-    let (request, evidence) = (session.request.clone(), session.evidence.clone());
-    write("request-1", encode(request.signed()));
+    write("request-1", encode(session.request.signed()));
     for (at, owner) in OWNERS.iter().enumerate() {
         write(
             &format!("reservation-1.{owner}"),
@@ -95,14 +93,7 @@ fn write_golden_files() {
     for (dataset, manifest) in &world.manifests {
         write(&format!("manifest-1.{dataset}"), encode(manifest.signed()));
     }
-    let opened = world.open(session).unwrap();
-    let record = Record {
-        request: &request,
-        grants: &opened,
-        manifests: &world.manifests,
-        evidence: &evidence,
-    };
-    let file = issue(&record, &answer(), &world.receipt_key, &mut world.rng).unwrap();
+    let (_, file) = world.issue(session, &answer());
     write("release-1", encode(&file));
     write_agreement(&world);
     write_digests();
@@ -269,21 +260,8 @@ fn write_golden_releases_of_later_fields() {
     for of in LATER {
         let mut world = World::sealed(&later_agreement(of));
         let session = world.granted();
-        let (request, evidence) = (session.request.clone(), session.evidence.clone());
-        let opened = world.open(session).unwrap();
-        let record = Record {
-            request: &request,
-            grants: &opened,
-            manifests: &world.manifests,
-            evidence: &evidence,
-        };
-        let file = issue(
-            &record,
-            &later_answer(of),
-            &world.receipt_key,
-            &mut world.rng,
-        );
-        write(&format!("release-1-{of}"), encode(&file.unwrap()));
+        let (_, file) = world.issue(session, &later_answer(of));
+        write(&format!("release-1-{of}"), encode(&file));
         write_signed(&format!("{of}.toml"), &world);
     }
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use incamera_agreement::{ApprovedProposal, Proposal, ProposalError, approve, propose};
 use incamera_keys::{SigningKey, SshSig, sign_message};
 use incamera_release::{
-    MIN_LEFT_S, RESERVATION_S, Record, Refusal, RefusalKind, Request, RequestError, RequestRefusal,
-    ReservationsError, Token, TokenError, TokenTerms, VerifiedRequest, issue, verify_release,
+    MIN_LEFT_S, RESERVATION_S, Refusal, RefusalKind, Request, RequestError, RequestRefusal,
+    ReservationsError, Token, TokenError, TokenTerms, VerifiedRequest, verify_release,
     verify_request,
 };
 use incamera_types::{Date, Digest as _, PartyName, UnixTime};
@@ -43,6 +43,14 @@ epsilon = 0.5
 delta = 1e-8
 min_people = 50
 "#;
+
+fn answer() -> Answer {
+    Answer {
+        query: "mailed".into(),
+        simulated: true,
+        ..Answer::default()
+    }
+}
 
 fn world() -> World {
     World::sealed(&format!("{TEMPLATE}{SECTION}"))
@@ -138,21 +146,8 @@ fn i4_a_proposed_query_goes_the_whole_way_and_its_name_is_in_log_and_receipt() {
         assert_eq!(entry.proposal, proposal.digest().as_bytes());
         assert_eq!(entry.query, "mailed");
     }
-    let evidence = session.evidence.clone();
-    let opened = world.open(session).unwrap();
+    let (opened, file) = world.issue(session, &answer());
     assert_eq!(opened.loss(), cost);
-    let record = Record {
-        request: &request,
-        grants: &opened,
-        manifests: &world.manifests,
-        evidence: &evidence,
-    };
-    let answer = Answer {
-        query: "mailed".into(),
-        simulated: true,
-        ..Answer::default()
-    };
-    let file = issue(&record, &answer, &world.receipt_key, &mut world.rng).unwrap();
     let report = verify_release(&file, &world.agreement).unwrap();
     assert_eq!(report.request.proposal(), Some(proposal.digest()));
     assert_eq!(report.query.sql, proposal.query().sql);
@@ -348,13 +343,7 @@ fn reserved_before_its_end(left_s: u64) -> (World, Session, UnixTime) {
 fn i4_a_proposal_that_ends_between_the_rounds_is_refused() {
     let (mut world, session, over) = reserved_before_its_end(RESERVATION_S / 2);
     world.now = over;
-    let refusal = world.commit(&session, "shop").unwrap_err();
-    let late = RequestRefusal::Expired { late_s: 0 };
-    assert!(
-        matches!(&refusal, Refusal::Request(found) if *found == late),
-        "{refusal:?}"
-    );
-    assert_eq!(world.spent("shop"), Default::default());
+    world.is_too_late(&session, over);
 }
 
 /// Nor does one owner charge what another may be too late for; what is granted in time is an
@@ -379,20 +368,7 @@ fn i5_nobody_commits_to_a_proposal_that_is_nearly_over() {
         let grant = world.commit(&session, party).unwrap();
         session.grants.push(grant);
     }
-    let (request, evidence) = (session.request.clone(), session.evidence.clone());
-    let opened = world.open(session).unwrap();
-    let record = Record {
-        request: &request,
-        grants: &opened,
-        manifests: &world.manifests,
-        evidence: &evidence,
-    };
-    let answer = Answer {
-        query: "mailed".into(),
-        simulated: true,
-        ..Answer::default()
-    };
-    let file = issue(&record, &answer, &world.receipt_key, &mut world.rng).unwrap();
+    let (_, file) = world.issue(session, &answer());
     assert!(verify_release(&file, &world.agreement).is_ok());
 }
 

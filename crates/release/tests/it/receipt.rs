@@ -1,11 +1,9 @@
 //! Receipts: anyone checks them offline, and no part can be exchanged.
 
 use incamera_keys::{SigningKey, open_signed, sign_message};
-use incamera_release::{
-    OpenedGrants, ReceiptError, Record, Request, RequestRefusal, issue, verify_release,
-};
+use incamera_release::{OpenedGrants, ReceiptError, Request, RequestRefusal, verify_release};
 use incamera_types::PrivacyLoss;
-use incamera_wire::v1::{Answer, BoundEvidence, Receipt, ReleaseFile};
+use incamera_wire::v1::{Answer, Receipt, ReleaseFile};
 use incamera_wire::{Format, encode};
 
 use crate::world::{NOW, World, measurement, name, params, signed};
@@ -36,17 +34,7 @@ pub fn done() -> Done {
 
 fn run(world: &mut World) -> (OpenedGrants, ReleaseFile) {
     let session = world.granted();
-    let request = session.request.clone();
-    let evidence: Vec<BoundEvidence> = session.evidence.clone();
-    let opened = world.open(session).unwrap();
-    let record = Record {
-        request: &request,
-        grants: &opened,
-        manifests: &world.manifests,
-        evidence: &evidence,
-    };
-    let file = issue(&record, &answer(), &world.receipt_key, &mut world.rng).unwrap();
-    (opened, file)
+    world.issue(session, &answer())
 }
 
 pub fn receipt(done: &Done) -> Receipt {

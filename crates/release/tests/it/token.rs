@@ -6,8 +6,8 @@ use std::path::Path;
 
 use incamera_keys::{SigningKey, sign_message};
 use incamera_release::{
-    MAX_TOKEN_S, MIN_LEFT_S, OwnRules, RESERVATION_S, Record, Refusal, RefusalKind, RequestRefusal,
-    ReservationsError, Token, TokenError, TokenTerms, VerifiedRequest, issue, verify_release,
+    MAX_TOKEN_S, MIN_LEFT_S, OwnRules, RESERVATION_S, Refusal, RefusalKind, RequestRefusal,
+    ReservationsError, Token, TokenError, TokenTerms, VerifiedRequest, verify_release,
     verify_request,
 };
 use incamera_types::{AnalystRef, Digest as _, PrivacyLoss, QueryName, TokenDigest, UnixTime};
@@ -198,21 +198,12 @@ fn i10_a_receipt_shows_a_tokens_request() {
     let request = asked(&mut world, &token).unwrap();
     let session = world.session_of(request.clone());
     let session = world.grant(session);
-    let evidence = session.evidence.clone();
-    let opened = world.open(session).unwrap();
-    let record = Record {
-        request: &request,
-        grants: &opened,
-        manifests: &world.manifests,
-        evidence: &evidence,
-    };
-    let key = world.receipt_key.duplicate();
     let answer = Answer {
         query: "lift".into(),
         simulated: true,
         ..Answer::default()
     };
-    let release = issue(&record, &answer, &key, &mut world.rng).unwrap();
+    let (_, release) = world.issue(session, &answer);
     let report = verify_release(&release, &world.agreement).unwrap();
     assert_eq!(report.request_digest, request.digest());
     assert_eq!(report.token, Some(token.digest()));
@@ -245,13 +236,7 @@ fn i4_a_token_that_ends_between_the_rounds_is_refused() {
     let request = verify_request(&longer, &world.active(), NOW).unwrap();
     let mut session = world.session_of(request);
     world.reserve_all(&mut session);
-    let refusal = world.commit_at(&session, "shop", end).unwrap_err();
-    let late = RequestRefusal::Expired { late_s: 0 };
-    assert!(
-        matches!(&refusal, Refusal::Request(found) if *found == late),
-        "{refusal:?}"
-    );
-    assert_eq!(world.spent("shop"), PrivacyLoss::default());
+    world.is_too_late(&session, end);
 }
 
 /// No owner charges what may be over before another has: a reservation ends with its request.

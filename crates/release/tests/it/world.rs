@@ -11,8 +11,9 @@ use incamera_keys::hpke::RoomSecretKey;
 use incamera_keys::{SecretString, SigningKey};
 use incamera_ledger::{Ledger, NewManifest};
 use incamera_release::{
-    Broker, Challenges, CurrentData, GrantsError, OpenedGrants, Opening, OwnRules, Refusal,
-    Request, Reserved, VerifiedRequest, open_grants, room_keys, verify_request,
+    Broker, Challenges, CurrentData, GrantsError, OpenedGrants, Opening, OwnRules, Record, Refusal,
+    Request, RequestRefusal, Reserved, VerifiedRequest, issue, open_grants, room_keys,
+    verify_request,
 };
 use incamera_seal::{
     Consent, Consents, Inherited, KeyRing, MANIFEST_FILE, SealJob, SealLimits, SignedManifest,
@@ -23,7 +24,7 @@ use incamera_types::{
     Params, PartyName, PrivacyLoss, Pseudonym, RequestDigest, Transcript, UnixTime, Value,
 };
 use incamera_wire::encode;
-use incamera_wire::v1::{BoundEvidence, RoomKeys, Signed};
+use incamera_wire::v1::{Answer, BoundEvidence, ReleaseFile, RoomKeys, Signed};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use tempfile::TempDir;
@@ -374,6 +375,31 @@ impl World {
 
     pub fn commit(&mut self, session: &Session, party: &str) -> Result<Signed, Refusal> {
         self.commit_at(session, party, self.now)
+    }
+
+    /// Nothing is charged at this moment: the request is just over.
+    pub fn is_too_late(&mut self, session: &Session, now: UnixTime) {
+        let refusal = self.commit_at(session, "shop", now).unwrap_err();
+        let late = RequestRefusal::Expired { late_s: 0 };
+        assert!(
+            matches!(&refusal, Refusal::Request(found) if *found == late),
+            "{refusal:?}"
+        );
+        assert_eq!(self.spent("shop"), PrivacyLoss::default());
+    }
+
+    /// What was opened of a session's grants, and the release of an answer with its receipt.
+    pub fn issue(&mut self, session: Session, answer: &Answer) -> (OpenedGrants, ReleaseFile) {
+        let (request, evidence) = (session.request.clone(), session.evidence.clone());
+        let opened = self.open(session).unwrap();
+        let record = Record {
+            request: &request,
+            grants: &opened,
+            manifests: &self.manifests,
+            evidence: &evidence,
+        };
+        let file = issue(&record, answer, &self.receipt_key, &mut self.rng).unwrap();
+        (opened, file)
     }
 
     /// Both rounds at every owner read.
