@@ -4,7 +4,8 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ports for services: above those of the system's own, below those that it gives away.
+const PORTS: Range<u16> = 10_000..32_000;
 
 /// How long a service may take to come up.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -132,7 +140,7 @@ impl Stage {
     }
 
     fn running(&self) -> MutexGuard<'_, Vec<(String, Child)>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.running)
     }
 
     fn spawn(&self, name: &str, command: &mut Command) -> Result<Child, StageError> {
@@ -300,10 +308,26 @@ fn read_all(stream: Option<&mut impl Read>) -> Vec<u8> {
     bytes
 }
 
-/// A loopback address that nobody listens on.
+/// A loopback address that nobody listens on, and that no other caller is given while this
+/// process runs.
+///
+/// A port that the system chooses may be chosen again, for a listener or for a connection,
+/// before its service listens. These lie below the ports that systems choose, and the UDP
+/// port of the same number is held as the mark that one is taken.
 ///
 /// # Errors
 /// The system's, if it has none.
 pub fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0")?.local_addr()
+    static TAKEN: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
+    let chosen = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+    let ports = PORTS.end - PORTS.start;
+    let first = chosen % ports;
+    for port in (0..ports).map(|step| PORTS.start + (first + step) % ports) {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if let (Ok(mark), Ok(_)) = (UdpSocket::bind(address), TcpListener::bind(address)) {
+            locked(&TAKEN).push(mark);
+            return Ok(address);
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
 }

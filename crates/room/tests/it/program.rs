@@ -1,7 +1,7 @@
 //! The program `incamera-room`, as it is built.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use incamera_agreement::{AdMeasurement, PartyInputs, files, sign, template_ad_me
 use incamera_attest::TeeKind;
 use incamera_keys::SigningKey;
 use incamera_room::RoomConfig;
+use incamera_testkit::stage::free_address;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_incamera-room");
 
@@ -17,11 +18,6 @@ fn program(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).current_dir(folder);
     command.stdin(Stdio::null()).output().unwrap()
-}
-
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
 }
 
 /// An agreement that both parties have signed, and a room's configuration under it.
@@ -80,7 +76,11 @@ fn it_says_its_version_and_how_it_is_used() {
 #[test]
 fn i7_it_does_not_start_with_more_memory_than_there_is() {
     let folder = tempfile::tempdir().unwrap();
-    prepare(folder.path(), free_address(), free_address());
+    prepare(
+        folder.path(),
+        free_address().unwrap(),
+        free_address().unwrap(),
+    );
     let path = folder.path().join("room.toml");
     let config = std::fs::read_to_string(&path).unwrap();
     let most = i64::MAX;
@@ -138,7 +138,7 @@ fn connected(address: SocketAddr) -> TcpStream {
 #[test]
 fn it_serves_a_room() {
     let folder = tempfile::tempdir().unwrap();
-    let (listen, health) = (free_address(), free_address());
+    let (listen, health) = (free_address().unwrap(), free_address().unwrap());
     prepare(folder.path(), listen, health);
     let mut command = Command::new(PROGRAM);
     command.current_dir(folder.path()).stdin(Stdio::null());
