@@ -71,7 +71,8 @@ impl Backend {
         match self.0 {
             Kind::Portable => {
                 let decoded = points.iter().enumerate().map(|(index, point)| {
-                    point.decode().map_err(|fault| PointError { index, fault })
+                    let decoded = point.decode().map(|point| point.0);
+                    decoded.map_err(|fault| PointError { index, fault })
                 });
                 Ok(raise(&decoded.collect::<Result<Vec<_>, _>>()?, scalar))
             }

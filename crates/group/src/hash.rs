@@ -5,7 +5,7 @@ use std::fmt;
 use curve25519_dalek::ristretto::RistrettoPoint;
 use sha2::{Digest, Sha512};
 
-use crate::{EncodedPoint, Scalar};
+use crate::Point;
 
 /// Bytes of one SHA-512 block: the zero padding that `expand_message_xmd` starts with.
 const BLOCK_BYTES: usize = 128;
@@ -22,33 +22,6 @@ pub enum HashError {
         /// Its bytes.
         found: usize,
     },
-}
-
-/// A point of the group.
-///
-/// Not printable: an unblinded point of an identifier is as good as the identifier to whoever
-/// holds a dictionary (design invariant I1).
-#[derive(Clone, PartialEq, Eq)]
-pub struct Point(pub(crate) RistrettoPoint);
-
-impl Point {
-    /// The point times a scalar.
-    #[must_use]
-    pub fn multiply(&self, scalar: &Scalar) -> Self {
-        Self(self.0 * scalar.inner())
-    }
-
-    /// Its canonical encoding.
-    #[must_use]
-    pub fn encode(&self) -> EncodedPoint {
-        self.0.compress().into()
-    }
-}
-
-impl fmt::Debug for Point {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Point(..)")
-    }
 }
 
 /// A domain tag, hashed as far as every text shares it.
@@ -116,7 +89,7 @@ pub fn hash_to_group(tag: &[u8], text: &[u8]) -> Result<Point, HashError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Backend;
+    use crate::{Backend, Scalar};
 
     #[test]
     fn tags_are_1_to_255_bytes() {

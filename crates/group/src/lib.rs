@@ -26,6 +26,6 @@ pub use backend::Backend;
 #[doc(hidden)]
 pub use backend::Part;
 pub use batch::{hash_and_multiply_batch, multiply_batch};
-pub use hash::{HashDomain, HashError, Point, hash_to_group};
-pub use point::{EncodedPoint, PointError, PointFault};
+pub use hash::{HashDomain, HashError, hash_to_group};
+pub use point::{EncodedPoint, Point, PointError, PointFault};
 pub use scalar::{Scalar, ScalarError};

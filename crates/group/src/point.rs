@@ -1,9 +1,83 @@
-//! Points as they travel: 32 bytes each.
+//! Points, and points as they travel: 32 bytes each.
 
 use std::fmt;
+use std::iter::Sum;
+use std::ops::{Add, Sub};
 
+use curve25519_dalek::constants::RISTRETTO_BASEPOINT_POINT;
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
-use curve25519_dalek::traits::IsIdentity;
+use curve25519_dalek::traits::{Identity, IsIdentity};
+
+use crate::Scalar;
+
+/// A point of the group.
+///
+/// Not printable: an unblinded point of an identifier is as good as the identifier to whoever
+/// holds a dictionary (design invariant I1).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Point(pub(crate) RistrettoPoint);
+
+impl Point {
+    /// The group's generator.
+    #[must_use]
+    pub fn base() -> Self {
+        Self(RISTRETTO_BASEPOINT_POINT)
+    }
+
+    /// The generator times a scalar, by a table of its multiples: faster than
+    /// [`multiply`](Self::multiply).
+    #[must_use]
+    pub fn base_multiply(scalar: &Scalar) -> Self {
+        Self(RistrettoPoint::mul_base(scalar.inner()))
+    }
+
+    /// The point times a scalar.
+    #[must_use]
+    pub fn multiply(&self, scalar: &Scalar) -> Self {
+        Self(self.0 * scalar.inner())
+    }
+
+    /// Whether it is the group's neutral element, whose encoding no decoder here takes.
+    #[must_use]
+    pub fn is_identity(&self) -> bool {
+        self.0.is_identity()
+    }
+
+    /// Its canonical encoding.
+    #[must_use]
+    pub fn encode(&self) -> EncodedPoint {
+        self.0.compress().into()
+    }
+}
+
+impl Add for &Point {
+    type Output = Point;
+
+    fn add(self, other: Self) -> Point {
+        Point(self.0 + other.0)
+    }
+}
+
+impl Sub for &Point {
+    type Output = Point;
+
+    fn sub(self, other: Self) -> Point {
+        Point(self.0 - other.0)
+    }
+}
+
+/// The sum of none is the identity.
+impl Sum for Point {
+    fn sum<I: Iterator<Item = Self>>(points: I) -> Self {
+        points.fold(Self(RistrettoPoint::identity()), |sum, point| &sum + &point)
+    }
+}
+
+impl fmt::Debug for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Point(..)")
+    }
+}
 
 /// The canonical 32-byte encoding of a point, not yet checked.
 ///
@@ -42,11 +116,14 @@ impl EncodedPoint {
     }
 
     /// The point, if this is the canonical encoding of one other than the identity.
-    pub(crate) fn decode(self) -> Result<RistrettoPoint, PointFault> {
-        let point = CompressedRistretto(self.0).decompress();
+    ///
+    /// # Errors
+    /// [`PointFault`].
+    pub fn decode(&self) -> Result<Point, PointFault> {
+        let point = CompressedRistretto(self.0).decompress().map(Point);
         point
             .filter(|point| !point.is_identity())
-            .ok_or_else(|| PointFault::of_refused(&self))
+            .ok_or_else(|| PointFault::of_refused(self))
     }
 }
 
@@ -115,5 +192,40 @@ mod tests {
         assert_eq!(EncodedPoint::split(&[]), Some(Vec::new()));
         assert_eq!(EncodedPoint::split(&bytes[..63]), None);
         assert_eq!(format!("{:?}", points[0]), "EncodedPoint(..)");
+    }
+
+    fn scalar(number: u8) -> Scalar {
+        let mut bytes = [0; 32];
+        bytes[0] = number;
+        Scalar::from_canonical_bytes(bytes).unwrap()
+    }
+
+    /// RFC 9496, appendix A.1: sums, differences and multiples of the generator.
+    #[test]
+    fn small_multiples_add_up() {
+        let multiple = |number| Point::base().multiply(&scalar(number));
+        for number in 1..15 {
+            assert_eq!(Point::base_multiply(&scalar(number)), multiple(number));
+            assert_eq!(&multiple(number) + &Point::base(), multiple(number + 1));
+            assert_eq!(&multiple(number + 1) - &Point::base(), multiple(number));
+        }
+        let encoded = (&Point::base() + &Point::base()).encode();
+        assert_eq!(encoded.decode(), Ok(multiple(2)));
+        assert_eq!(
+            hex::encode(encoded),
+            "6a493210f7499cd17fecb510ae0cea23a110e8d5b901f8acadd3095c73a3b919"
+        );
+        assert_eq!((1..=4).map(multiple).sum::<Point>(), multiple(10));
+    }
+
+    #[test]
+    fn the_identity_is_known_and_does_not_decode() {
+        let identity = &Point::base() - &Point::base();
+        assert!(identity.is_identity() && !Point::base().is_identity());
+        assert_eq!(std::iter::empty::<Point>().sum::<Point>(), identity);
+        assert_eq!(identity.encode().decode(), Err(PointFault::Identity));
+        let malformed = EncodedPoint::from_bytes([0xff; 32]);
+        assert_eq!(malformed.decode(), Err(PointFault::Malformed));
+        assert_eq!(format!("{:?}", Point::base()), "Point(..)");
     }
 }

@@ -1,8 +1,8 @@
 //! Secret exponents.
 
 use std::fmt;
-
-use std::ops::Mul as _;
+use std::num::NonZero;
+use std::ops::{Add as _, Mul as _, Sub as _};
 
 use curve25519_dalek::scalar::Scalar as Inner;
 use rand_core::CryptoRng;
@@ -62,10 +62,48 @@ impl Scalar {
     /// [`ScalarError`] for zero and for anything not below the order.
     pub fn from_canonical_bytes(bytes: [u8; 32]) -> Result<Self, ScalarError> {
         let scalar: Option<Inner> = Inner::from_canonical_bytes(bytes).into();
-        scalar
-            .filter(|s| *s != Inner::ZERO)
-            .map(Self)
-            .ok_or(ScalarError)
+        Self::of(scalar.ok_or(ScalarError)?)
+    }
+
+    fn of(scalar: Inner) -> Result<Self, ScalarError> {
+        let some = scalar != Inner::ZERO;
+        some.then_some(Self(scalar)).ok_or(ScalarError)
+    }
+
+    /// A scalar from 64 uniform bytes, reduced modulo the order.
+    ///
+    /// # Errors
+    /// [`ScalarError`] where they come to zero: never in practice.
+    pub fn from_uniform_bytes(bytes: &[u8; 64]) -> Result<Self, ScalarError> {
+        Self::of(Inner::from_bytes_mod_order_wide(bytes))
+    }
+
+    /// A small number.
+    #[must_use]
+    pub fn from_number(number: NonZero<u64>) -> Self {
+        Self(number.get().into())
+    }
+
+    /// The canonical little-endian encoding.
+    #[must_use]
+    pub fn to_canonical_bytes(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_bytes())
+    }
+
+    /// The sum.
+    ///
+    /// # Errors
+    /// [`ScalarError`] where it is zero, which is no scalar here.
+    pub fn add(&self, other: &Self) -> Result<Self, ScalarError> {
+        Self::of((&self.0).add(&other.0))
+    }
+
+    /// The difference.
+    ///
+    /// # Errors
+    /// [`ScalarError`] where both are the same.
+    pub fn subtract(&self, other: &Self) -> Result<Self, ScalarError> {
+        Self::of((&self.0).sub(&other.0))
     }
 
     /// The scalar that undoes this one.
@@ -143,6 +181,31 @@ mod tests {
         assert!(Scalar::from_canonical_bytes(order).is_ok());
         order[0] += 1;
         assert!(Scalar::from_canonical_bytes(order).is_err());
+    }
+
+    #[test]
+    fn sums_and_differences_are_never_zero() {
+        let number = |n| Scalar::from_number(NonZero::new(n).unwrap());
+        let (three, five) = (number(3), number(5));
+        assert_eq!(three.add(&five).unwrap().0, number(8).0);
+        assert_eq!(five.subtract(&three).unwrap().0, number(2).0);
+        let minus_two = three.subtract(&five).unwrap();
+        assert_eq!(minus_two.0, -Inner::from(2_u8));
+        assert!(minus_two.add(&number(2)).is_err());
+        assert!(three.subtract(&number(3)).is_err());
+        assert_eq!(*five.to_canonical_bytes(), Inner::from(5_u8).to_bytes());
+    }
+
+    #[test]
+    fn uniform_bytes_are_reduced() {
+        let mut order = [0; 64];
+        order[..32].copy_from_slice(&(-Inner::ONE).to_bytes());
+        let most = Scalar::from_uniform_bytes(&order).unwrap();
+        assert_eq!(most.0, -Inner::ONE);
+        order[0] += 1;
+        assert!(Scalar::from_uniform_bytes(&order).is_err());
+        order[0] += 1;
+        assert_eq!(Scalar::from_uniform_bytes(&order).unwrap().0, Inner::ONE);
     }
 
     #[test]
