@@ -1,4 +1,4 @@
-//! Batch arithmetic in ristretto255.
+//! Batch arithmetic in ristretto255, and in the field of 2^128 elements ([`Gf128`]).
 //!
 //! One group everywhere: ristretto255 (RFC 9496), of prime order, so that a point that
 //! decodes is a member and no cofactor needs care. A text becomes a point by
@@ -16,6 +16,7 @@
 
 mod backend;
 mod batch;
+mod gf128;
 mod hash;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
@@ -26,6 +27,7 @@ pub use backend::Backend;
 #[doc(hidden)]
 pub use backend::Part;
 pub use batch::{hash_and_multiply_batch, multiply_batch};
+pub use gf128::Gf128;
 pub use hash::{HashDomain, HashError, hash_to_group};
 pub use point::{EncodedPoint, Point, PointError, PointFault};
 pub use scalar::{Scalar, ScalarError};
