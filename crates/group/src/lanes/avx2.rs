@@ -211,7 +211,11 @@ impl Kernel for Avx2 {
 
     #[inline(always)]
     fn constant(self, words: [u64; 4]) -> Field {
-        Field(limbs(words).map(|limb| self.all(limb)))
+        let mut r = [self.all(0); 10];
+        for (r, limb) in r.iter_mut().zip(limbs(words)) {
+            *r = self.all(limb);
+        }
+        Field(r)
     }
 
     #[inline(always)]

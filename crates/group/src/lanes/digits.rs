@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::Scalar;
 
-/// A scalar in radix 16 with digits from -8 to 8, the lowest first. Wiped when dropped.
+/// A scalar in radix 16 with digits from -8 to 7, the lowest first. Wiped when dropped.
 ///
 /// In one place of the heap: an array that is moved leaves a copy behind on the stack.
 pub(crate) struct Digits(Zeroizing<Vec<i8>>);
@@ -32,6 +32,7 @@ impl Digits {
                 *digit = (sum.wrapping_sub(carry << 4)).cast_signed();
             }
         }
+        debug_assert_eq!(carry, 0, "the scalar is reduced");
         Self(digits)
     }
 
@@ -59,7 +60,7 @@ mod tests {
             let (first, rest) = digits.downwards();
             let mut sum = Inner::ZERO;
             for digit in std::iter::once(first).chain(rest) {
-                assert!((-8..=8).contains(&digit));
+                assert!((-8..=7).contains(&digit));
                 let size = Inner::from(digit.unsigned_abs());
                 sum = sum * Inner::from(16_u8) + if digit < 0 { -size } else { size };
             }

@@ -171,7 +171,11 @@ impl Kernel for Ifma {
 
     #[inline(always)]
     fn constant(self, words: [u64; 4]) -> Field {
-        Field(limbs(words).map(|limb| self.all(limb)))
+        let mut r = [self.all(0); 5];
+        for (r, limb) in r.iter_mut().zip(limbs(words)) {
+            *r = self.all(limb);
+        }
+        Field(r)
     }
 
     #[inline(always)]
@@ -299,12 +303,14 @@ impl Kernel for Ifma {
     #[inline(always)]
     fn reduce(self, a: &Wide) -> Field {
         let low = self.all(LOW);
-        let carries = a.0.map(|limb| self.carry_of(limb));
-        let mut r = a.0.map(|limb| self.and(limb, low));
-        for k in 1..5 {
-            r[k] = self.plus(r[k], carries[k - 1]);
+        let mut r = a.0;
+        for k in 0..5 {
+            r[k] = self.and(r[k], low);
         }
-        r[0] = self.low(r[0], carries[4], self.all(19));
+        for k in 1..5 {
+            r[k] = self.plus(r[k], self.carry_of(a.0[k - 1]));
+        }
+        r[0] = self.low(r[0], self.carry_of(a.0[4]), self.all(19));
         Field(r)
     }
 

@@ -14,7 +14,8 @@
 //! compiled into it.
 //!
 //! # Time
-//! No function here branches on, or indexes by, a digit of a scalar or a coordinate. See
+//! No function here branches on, or indexes by, a digit of a scalar or a coordinate; whether an
+//! encoding may be one is judged by branches, over bytes that the peer sent. See
 //! [`curve::Multiply`] for what was done to check it.
 
 #![allow(
@@ -81,7 +82,8 @@ pub(crate) trait Kernel: Copy {
     fn wide_square(self, a: &Self::Field) -> Self::Wide;
     /// The sum of unreduced products.
     fn wide_add(self, a: &Self::Wide, b: &Self::Wide) -> Self::Wide;
-    /// The difference of unreduced products; `b` is at most the sum of two.
+    /// The difference of unreduced products; `b` is at most the sum of two products of reduced
+    /// elements, or one with a factor of [`Kernel::negate_factor`].
     fn wide_sub(self, a: &Self::Wide, b: &Self::Wide) -> Self::Wide;
     /// The reduced element.
     fn reduce(self, a: &Self::Wide) -> Self::Field;

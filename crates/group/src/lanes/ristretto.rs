@@ -138,10 +138,20 @@ impl<K: Kernel> Work<K> for Decode<'_> {
     }
 }
 
+/// Not by `map`: its closure would stand outside of what is compiled for the processor.
+#[inline(always)]
+fn load_each<K: Kernel, const M: usize>(k: K, numbers: &[Words; M]) -> [K::Field; M] {
+    let mut loaded = [k.nought(); M];
+    for at in 0..M {
+        loaded[at] = k.load(&numbers[at]);
+    }
+    loaded
+}
+
 #[inline(always)]
 fn decode<K: Kernel, const M: usize>(k: K, numbers: &[Words; M]) -> ([Extended<K>; M], [Mask; M]) {
     let one = k.one();
-    let s = numbers.each_ref().map(|words| k.load(words));
+    let s = load_each(k, numbers);
     let (mut u1, mut u2, mut v, mut vu2u2) = (s, s, s, s);
     for at in 0..M {
         let ss = k.square(&s[at]);
@@ -184,7 +194,7 @@ impl<K: Kernel> Work<K> for Map<'_> {
 fn map_halves<K: Kernel>(k: K, halves: &[Words; 2]) -> [Extended<K>; 2] {
     let (one, d) = (k.one(), k.constant(D));
     let minus_one = k.sub(&k.nought(), &one);
-    let t = halves.each_ref().map(|words| k.load(words));
+    let t = load_each(k, halves);
     let (mut r, mut u, mut v) = (t, t, t);
     for at in 0..2 {
         r[at] = k.mul(&k.constant(SQRT_M1), &k.square(&t[at]));

@@ -257,15 +257,20 @@ proptest! {
 
 /// The identity among other points: its zero must not reach the others through the inversion
 /// that they share.
-fn identity_alone_is_zero<K: Kernel>(k: K) {
+fn identity_alone_is_zero<K: Kernel>(k: K, negative: bool) {
     let number: Words = [[0x1234_5678, 3, 5, 7]; MAX_LANES];
     let halves = [number, number.map(|[a, ..]| [a + 1, 0, 0, 9])];
     let point = k.enter(Map(&halves));
     let identity = Extended::identity(k);
-    // The identity of ristretto255 is four points of the curve; two are met here.
+    // The identity of ristretto255 is four points of the curve: (0, 1), (i, 0), (0, -1), (-i, 0).
+    // Two of them stand in each of two vectors, for kernels of four lanes.
     let (zero, lanes) = (k.nought(), 0b110);
-    let x = k.select(0b100, &k.constant(SQRT_M1), &zero);
-    let y = k.select(0b100, &zero, &identity.y);
+    let (mut i, mut one) = (k.constant(SQRT_M1), identity.y);
+    if negative {
+        (i, one) = (k.sub(&zero, &i), k.sub(&zero, &one));
+    }
+    let x = k.select(0b100, &i, &zero);
+    let y = k.select(0b100, &zero, &one);
     let mixed = Extended {
         x: k.select(lanes, &x, &point.x),
         y: k.select(lanes, &y, &point.y),
@@ -297,6 +302,12 @@ fn identity_alone_is_zero<K: Kernel>(k: K) {
 
 #[test]
 fn the_identity_spoils_no_other_point() {
-    Ifma::detect().into_iter().for_each(identity_alone_is_zero);
-    Avx2::detect().into_iter().for_each(identity_alone_is_zero);
+    for negative in [false, true] {
+        Ifma::detect()
+            .into_iter()
+            .for_each(|k| identity_alone_is_zero(k, negative));
+        Avx2::detect()
+            .into_iter()
+            .for_each(|k| identity_alone_is_zero(k, negative));
+    }
 }

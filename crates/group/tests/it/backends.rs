@@ -167,6 +167,27 @@ fn the_best_backend_is_the_first() {
     assert_eq!(names.last().map(String::as_str), Some("portable"));
 }
 
+/// Tests of lanes that are not there pass by doing nothing: they are said here, and a processor
+/// that has the instructions must have the backend.
+#[test]
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn the_processor_s_instructions_are_used() {
+    let information = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    let flags = information.lines().find(|line| line.starts_with("flags"));
+    let flags: Vec<_> = flags.unwrap().split_whitespace().collect();
+    let names: Vec<_> = Backend::all().map(|backend| backend.to_string()).collect();
+    for (name, needed) in [
+        ("ifma", ["avx512f", "avx512dq", "avx512ifma"].as_slice()),
+        ("avx2", &["avx2"]),
+    ] {
+        let there = needed.iter().all(|flag| flags.contains(flag));
+        if !there {
+            eprintln!("SKIPPED, because this processor lacks it: every test of {name}");
+        }
+        assert_eq!(names.iter().any(|found| found == name), there, "{name}");
+    }
+}
+
 #[test]
 fn random_batches_are_dalek_s() {
     random_inputs(1, 3_000);
