@@ -257,13 +257,17 @@ fn look_up<K: Kernel>(k: K, table: &Table<K>, digit: i8) -> Cached<K> {
 /// * memcheck with the scalar marked as never written finds no jump and no address that
 ///   depends on it, with AVX2 and portably; it knows no AVX-512
 ///   (`no_jump_and_no_address_depends_on_scalars_or_texts`);
-/// * the times of sparse and dense scalars do not differ by Welch's t, with all three
-///   (`sparse_and_dense_scalars_take_the_same_time`);
+/// * the times of sparse and dense scalars, and of equal and different texts, do not differ by
+///   Welch's t, with all three (`sparse_and_dense_scalars_take_the_same_time`,
+///   `equal_and_different_texts_take_the_same_time`); it cannot see a look-up in a table that
+///   lies in the nearest cache;
 /// * of the machine code with AVX-512 (rustc 1.95, optimised) all jumps were read: five, each
 ///   at the end of a loop and on that loop's counter (entries of the table made, entries read,
 ///   twice, doublings, digits); digits reach only mask registers, and each load and store is
 ///   at a fixed place or at one of those counters. `cargo rustc --release -p incamera-group --
-///   --emit asm` shows it: the function with the most `vpmadd52luq`.
+///   --emit asm` shows it. The map of the hash, decoding and encoding were read likewise in the
+///   same build: ten, ten and twelve conditional jumps, each on a loop's counter or on the flag
+///   of a loop of two; of masks only that of malformed encodings leaves its register.
 pub(crate) struct Multiply<'a, K: Kernel> {
     pub(crate) point: &'a Extended<K>,
     pub(crate) digits: &'a Digits,
