@@ -5,10 +5,12 @@ use std::hint::black_box;
 
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar as Inner;
+use curve25519_dalek::traits::{Identity, VartimeMultiscalarMul};
 
+use crate::batch::BatchError;
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{Avx2, Blocks, Digits, Ifma};
-use crate::{EncodedPoint, HashDomain, PointError, Scalar};
+use crate::{EncodedPoint, HashDomain, Point, PointError, Scalar};
 
 /// A way to work on batches that this processor has. All give the same bytes.
 ///
@@ -69,13 +71,7 @@ impl Backend {
         scalar: &Scalar,
     ) -> Result<Vec<EncodedPoint>, PointError> {
         match self.0 {
-            Kind::Portable => {
-                let decoded = points.iter().enumerate().map(|(index, point)| {
-                    let decoded = point.decode().map(|point| point.0);
-                    decoded.map_err(|fault| PointError { index, fault })
-                });
-                Ok(raise(&decoded.collect::<Result<Vec<_>, _>>()?, scalar))
-            }
+            Kind::Portable => Ok(raise(&decode(points)?, scalar)),
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2(k) => {
                 Blocks::new(k, points.len()).multiply(points, &Digits::of_half(scalar))
@@ -96,6 +92,56 @@ impl Backend {
         scalar: &Scalar,
     ) -> Vec<EncodedPoint> {
         self.map_and_multiply(texts, |text| domain.expand(text.as_ref()), scalar)
+    }
+
+    /// The sum of all points, each times its own number.
+    ///
+    /// Takes a time that may depend on points and numbers: all must be public.
+    ///
+    /// # Errors
+    /// [`BatchError::Lengths`] unless there are as many numbers as points;
+    /// [`BatchError::Point`] with the first place that holds the identity or no canonical
+    /// encoding.
+    pub fn combine(self, points: &[EncodedPoint], numbers: &[u128]) -> Result<Point, BatchError> {
+        BatchError::same([points.len(), numbers.len()])?;
+        let sum = match self.0 {
+            Kind::Portable => decode(points).map(|points| {
+                let numbers = numbers.iter().map(|number| Inner::from(*number));
+                RistrettoPoint::vartime_multiscalar_mul(numbers, points)
+            }),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(k) => Blocks::new(k, 0).combine(points, numbers),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Ifma(k) => Blocks::new(k, 0).combine(points, numbers),
+        };
+        sum.map(Point)
+            .map_err(|error| BatchError::in_list(0, error))
+    }
+
+    /// Adds the points of several lists, place by place, and multiplies every sum by `scalar`,
+    /// keeping the order, on the caller's thread. A sum may be the identity: its encoding is
+    /// all zeros.
+    ///
+    /// # Errors
+    /// [`BatchError::Lengths`] unless all lists have one length; [`BatchError::Point`] with
+    /// a place that holds the identity or no canonical encoding.
+    pub fn sum_and_multiply(
+        self,
+        lists: &[&[EncodedPoint]],
+        scalar: &Scalar,
+    ) -> Result<Vec<EncodedPoint>, BatchError> {
+        let count = BatchError::same(lists.iter().map(|list| list.len()))?;
+        match self.0 {
+            Kind::Portable => Ok(raise(&sum(lists, count)?, scalar)),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(k) => {
+                Blocks::new(k, count).sum_and_multiply(lists, count, &Digits::of_half(scalar))
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Ifma(k) => {
+                Blocks::new(k, count).sum_and_multiply(lists, count, &Digits::of_half(scalar))
+            }
+        }
     }
 
     /// Does one part over and over, for benchmarks; the number of points worked on.
@@ -153,6 +199,26 @@ impl fmt::Display for Backend {
             Kind::Ifma(_) => "ifma",
         })
     }
+}
+
+fn decode(points: &[EncodedPoint]) -> Result<Vec<RistrettoPoint>, PointError> {
+    let decoded = points.iter().enumerate().map(|(index, point)| {
+        let decoded = point.decode().map(|point| point.0);
+        decoded.map_err(|fault| PointError { index, fault })
+    });
+    decoded.collect()
+}
+
+/// The sums of points at the same place.
+fn sum(lists: &[&[EncodedPoint]], count: usize) -> Result<Vec<RistrettoPoint>, BatchError> {
+    let mut sums = vec![RistrettoPoint::identity(); count];
+    for (list, points) in lists.iter().enumerate() {
+        let points = decode(points).map_err(|error| BatchError::in_list(list, error))?;
+        for (sum, point) in sums.iter_mut().zip(points) {
+            *sum += point;
+        }
+    }
+    Ok(sums)
 }
 
 /// Multiplies by half and encodes the doubles, which costs one inversion a batch instead of

@@ -12,6 +12,45 @@ const BLOCK: usize = 128;
 /// More threads than this one batch does not start.
 const MAX_THREADS: usize = 16;
 
+/// Why several lists are not worked on together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// Lists that belong together have different lengths.
+    #[error("a list of {found} stands beside one of {expected}")]
+    Lengths {
+        /// Of the first list.
+        expected: usize,
+        /// Of another.
+        found: usize,
+    },
+    /// A point is refused.
+    #[error("list {list} is refused")]
+    Point {
+        /// The list's place, from 0.
+        list: usize,
+        /// Which point, and why.
+        #[source]
+        error: PointError,
+    },
+}
+
+impl BatchError {
+    pub(crate) fn in_list(list: usize, error: PointError) -> Self {
+        Self::Point { list, error }
+    }
+
+    /// The length that all have; none at all have none.
+    pub(crate) fn same(lengths: impl IntoIterator<Item = usize>) -> Result<usize, Self> {
+        let mut lengths = lengths.into_iter();
+        let expected = lengths.next().unwrap_or(0);
+        match lengths.find(|length| *length != expected) {
+            Some(found) => Err(Self::Lengths { expected, found }),
+            None => Ok(expected),
+        }
+    }
+}
+
 /// Multiplies every point by `scalar`, keeping the order.
 ///
 /// # Errors
@@ -23,10 +62,7 @@ pub fn multiply_batch(
     let backend = Backend::best();
     on_threads(points, &|first, slice: &[EncodedPoint]| {
         let done = backend.multiply(slice, scalar);
-        done.map_err(|error| PointError {
-            index: first + error.index,
-            ..error
-        })
+        done.map_err(|error| error.after(first))
     })
 }
 

@@ -26,7 +26,7 @@ mod scalar;
 pub use backend::Backend;
 #[doc(hidden)]
 pub use backend::Part;
-pub use batch::{hash_and_multiply_batch, multiply_batch};
+pub use batch::{BatchError, hash_and_multiply_batch, multiply_batch};
 pub use gf128::Gf128;
 pub use hash::{HashDomain, HashError, hash_to_group};
 pub use point::{EncodedPoint, Point, PointError, PointFault};

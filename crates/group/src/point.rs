@@ -179,6 +179,16 @@ pub struct PointError {
     pub fault: PointFault,
 }
 
+impl PointError {
+    /// The same with `more` points before the batch.
+    pub(crate) fn after(self, more: usize) -> Self {
+        Self {
+            index: more + self.index,
+            ..self
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,10 +2,16 @@
 
 use std::hint::black_box;
 
+use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
+use curve25519_dalek::scalar::Scalar as Inner;
+
+use super::combine::Sums;
 use super::curve::{Extended, Multiply};
 use super::ristretto::{Block, Decode, EncodeDoubles, Map, VECTORS};
-use super::{Digits, Kernel, MAX_LANES, Words};
+use super::{Digits, Kernel, MAX_LANES, Words, Work};
 use crate::backend::Part;
+use crate::batch::BatchError;
+use crate::scalar::HALF;
 use crate::{EncodedPoint, HashDomain, PointError, PointFault};
 
 /// The modulus.
@@ -40,10 +46,8 @@ impl<K: Kernel> Blocks<K> {
         half: &Digits,
     ) -> Result<Vec<EncodedPoint>, PointError> {
         for points in points.chunks(K::LANES * VECTORS) {
-            self.decode(points).map_err(|error| PointError {
-                index: self.done.len() + error.index,
-                ..error
-            })?;
+            self.decode(points)
+                .map_err(|error| error.after(self.done.len()))?;
             self.multiply_block(points.len(), half);
             self.encode(points.len());
         }
@@ -63,6 +67,61 @@ impl<K: Kernel> Blocks<K> {
             self.encode(items.len());
         }
         self.done
+    }
+
+    /// The sum of the points, each times its number; zip: the lists are of one length.
+    ///
+    /// # Errors
+    /// [`PointError`] with the first place that holds the identity or no canonical encoding.
+    pub(crate) fn combine(
+        mut self,
+        points: &[EncodedPoint],
+        numbers: &[u128],
+    ) -> Result<RistrettoPoint, PointError> {
+        let mut sums = Sums::new(self.k);
+        let size = K::LANES * VECTORS;
+        let chunks = points.chunks(size).zip(numbers.chunks(size));
+        for (chunk, (points, numbers)) in chunks.enumerate() {
+            let decoded = self.decode(points);
+            decoded.map_err(|error| error.after(chunk * size))?;
+            for (point, numbers) in self.block.iter().zip(numbers.chunks(K::LANES)) {
+                sums.add(self.k, point, numbers);
+            }
+        }
+        let doubles = sums.encoded_doubles(self.k);
+        // What was encoded here decodes, the identity too.
+        let doubles = doubles[..K::LANES]
+            .iter()
+            .filter_map(|number| CompressedRistretto(bytes(number)).decompress());
+        Ok(doubles.sum::<RistrettoPoint>() * Inner::from_bytes_mod_order(HALF))
+    }
+
+    /// Adds the points of all lists place by place, multiplies by twice `half` and encodes.
+    ///
+    /// # Errors
+    /// [`BatchError::Point`] with a place that holds the identity or no canonical encoding.
+    pub(crate) fn sum_and_multiply(
+        mut self,
+        lists: &[&[EncodedPoint]],
+        count: usize,
+        half: &Digits,
+    ) -> Result<Vec<EncodedPoint>, BatchError> {
+        let size = K::LANES * VECTORS;
+        for first in (0..count).step_by(size) {
+            let chunk = first..count.min(first + size);
+            let mut sum = [Extended::identity(self.k); VECTORS];
+            for (list, points) in lists.iter().enumerate() {
+                self.decode(&points[chunk.clone()])
+                    .map_err(|error| BatchError::in_list(list, error.after(first)))?;
+                for (sum, point) in sum.iter_mut().zip(&self.block) {
+                    *sum = self.k.enter(Add(sum, point));
+                }
+            }
+            self.block = sum;
+            self.multiply_block(chunk.len(), half);
+            self.encode(chunk.len());
+        }
+        Ok(self.done)
     }
 
     /// One part, many times over the same full block; the number of points worked on.
@@ -146,14 +205,28 @@ impl<K: Kernel> Blocks<K> {
         let out = &mut numbers[..vectors];
         self.k.enter(EncodeDoubles { points, out });
         let lanes = numbers.iter().flat_map(|vector| &vector[..K::LANES]);
-        self.done.extend(lanes.take(count).map(|number| {
-            let mut bytes = [0; 32];
-            for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(number) {
-                *bytes = word.to_le_bytes();
-            }
-            EncodedPoint::from_bytes(bytes)
-        }));
+        let encoded = lanes.take(count).map(bytes);
+        self.done.extend(encoded.map(EncodedPoint::from_bytes));
     }
+}
+
+struct Add<'a, K: Kernel>(&'a Extended<K>, &'a Extended<K>);
+
+impl<K: Kernel> Work<K> for Add<'_, K> {
+    type Out = Extended<K>;
+
+    #[inline(always)]
+    fn run(self, k: K) -> Extended<K> {
+        self.0.add(k, self.1).extended(k)
+    }
+}
+
+fn bytes(number: &[u64; 4]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(number) {
+        *bytes = word.to_le_bytes();
+    }
+    bytes
 }
 
 fn words(bytes: &[u8; 32]) -> [u64; 4] {

@@ -7,7 +7,7 @@
 
 use std::hint::black_box;
 
-use super::{Digits, Kernel, Work};
+use super::{Digits, Kernel, Mask, Work};
 
 /// Twice the curve's `d`.
 const D2: [u64; 4] = [
@@ -45,7 +45,7 @@ pub(crate) struct Completed<K: Kernel> {
 
 /// `Y + X`, `Y - X`, `2 Z` and `2 d T`: the second summand.
 #[derive(Clone, Copy)]
-struct Cached<K: Kernel> {
+pub(crate) struct Cached<K: Kernel> {
     plus: K::Field,
     minus: K::Field,
     z2: K::Field,
@@ -168,7 +168,7 @@ impl<K: Kernel> Extended<K> {
     }
 
     #[inline(always)]
-    fn add_cached(&self, k: K, other: &Cached<K>) -> Completed<K> {
+    pub(crate) fn add_cached(&self, k: K, other: &Cached<K>) -> Completed<K> {
         let a = wide_mul(k, &k.sub(&self.y, &self.x), &other.minus);
         let b = wide_mul(k, &k.add(&self.y, &self.x), &other.plus);
         let c = wide_mul(k, &self.t, &other.t2d);
@@ -183,6 +183,40 @@ impl<K: Kernel> Extended<K> {
 }
 
 impl<K: Kernel> Cached<K> {
+    /// The neutral element in each lane.
+    #[inline(always)]
+    pub(crate) fn identity(k: K) -> Self {
+        let one = k.one();
+        Self {
+            plus: one,
+            minus: one,
+            z2: k.constant([2, 0, 0, 0]),
+            t2d: k.nought(),
+        }
+    }
+
+    /// `set` in the lanes of the mask, `clear` in the others.
+    #[inline(always)]
+    pub(crate) fn select(k: K, mask: Mask, set: &Self, clear: &Self) -> Self {
+        Self {
+            plus: k.select(mask, &set.plus, &clear.plus),
+            minus: k.select(mask, &set.minus, &clear.minus),
+            z2: k.select(mask, &set.z2, &clear.z2),
+            t2d: k.select(mask, &set.t2d, &clear.t2d),
+        }
+    }
+
+    /// The negatives in the lanes of the mask.
+    #[inline(always)]
+    pub(crate) fn negate_where(&self, k: K, mask: Mask) -> Self {
+        Self {
+            plus: k.select(mask, &self.minus, &self.plus),
+            minus: k.select(mask, &self.plus, &self.minus),
+            z2: self.z2,
+            t2d: k.negate_where(mask, &self.t2d),
+        }
+    }
+
     /// `x = (plus - minus) / z2`, `y = (plus + minus) / z2`.
     #[inline(always)]
     fn completed(&self, k: K) -> Completed<K> {
@@ -196,10 +230,10 @@ impl<K: Kernel> Cached<K> {
 }
 
 /// One to eight times a point.
-type Table<K> = [Cached<K>; 8];
+pub(crate) type Table<K> = [Cached<K>; 8];
 
 #[inline(always)]
-fn table<K: Kernel>(k: K, point: &Extended<K>) -> Table<K> {
+pub(crate) fn table<K: Kernel>(k: K, point: &Extended<K>) -> Table<K> {
     let first = point.cached(k);
     let mut table = [first; 8];
     let mut last = *point;

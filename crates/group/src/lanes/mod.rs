@@ -26,6 +26,7 @@
 
 mod avx2;
 mod blocks;
+mod combine;
 mod curve;
 mod digits;
 mod ifma;

@@ -10,7 +10,7 @@ use rand_core::{Rng, SeedableRng};
 use crate::vectors::refused;
 
 /// Points that share an inversion in the widest backend: batches are cut here.
-const BLOCK: usize = 128;
+pub(crate) const BLOCK: usize = 128;
 
 fn domain() -> HashDomain {
     HashDomain::new(b"backends").unwrap()
@@ -49,11 +49,11 @@ fn edges() -> Vec<Inner> {
     edges
 }
 
-fn encode(point: RistrettoPoint) -> EncodedPoint {
+pub(crate) fn encode(point: RistrettoPoint) -> EncodedPoint {
     EncodedPoint::from_bytes(point.compress().0)
 }
 
-fn random_points(rng: &mut ChaCha20Rng, count: usize) -> Vec<RistrettoPoint> {
+pub(crate) fn random_points(rng: &mut ChaCha20Rng, count: usize) -> Vec<RistrettoPoint> {
     let point = |_| RistrettoPoint::from_uniform_bytes(&random_bytes(rng));
     (0..count).map(point).collect()
 }

@@ -8,6 +8,7 @@
 
 mod backends;
 mod batch;
+mod combine;
 #[cfg(target_arch = "x86_64")]
 mod constant_time;
 mod vectors;
