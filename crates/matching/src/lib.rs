@@ -15,6 +15,7 @@
 pub mod commutative;
 mod error;
 pub mod ids;
+pub mod sort;
 mod terms;
 
 pub use commutative::{KNOWN_IDS, Progress, Run};
