@@ -125,6 +125,8 @@ digests! {
     GrantDigest;
     /// Digest of evidence and collateral.
     EvidenceDigest;
+    /// What a proof of correct evaluation is about.
+    BatchDigest;
     /// What a TEE says of the code it runs.
     Measurement;
 }

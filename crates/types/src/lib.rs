@@ -17,7 +17,7 @@ mod value;
 mod zone;
 
 pub use digest::{
-    AgreementDigest, AgreementId, CommitmentsDigest, Digest, DigestError, EnvelopeDigest,
+    AgreementDigest, AgreementId, BatchDigest, CommitmentsDigest, Digest, DigestError, EnvelopeDigest,
     EvidenceDigest, GrantDigest, KeyCommitment, ManifestDigest, Measurement, PartDigest,
     ProposalDigest, ReceiveKeyDigest, RequestDigest, ReservationsDigest, RoomKeyDigest,
     SeedCommitment, TokenDigest, Transcript,
