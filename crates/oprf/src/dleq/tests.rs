@@ -279,6 +279,47 @@ fn bad_keys_points_and_sizes_are_refused_by_place() {
     );
 }
 
+/// A prover that does not follow the steps but hashes what the verifier will have: of the two
+/// ends of the nonce one is right whatever it answered, the other finds it out.
+#[test]
+fn both_ends_of_the_nonce_count() {
+    let (wrong, nonce) = (scalar(8), scalar(5));
+    let mut rows = Rows::honest(9);
+    rows.outputs = Backend::best().multiply(&rows.inputs, &wrong).unwrap();
+    let digest = rows.batch().digest().unwrap();
+    let numbers = rows.batch().numbers(&digest);
+    let m = Backend::best().combine(&rows.inputs, &numbers).unwrap();
+    let z = Backend::best().combine(&rows.outputs, &numbers).unwrap();
+    let ends = [Point::base_multiply(&nonce), m.multiply(&nonce)];
+    let challenge = challenge(&digest, &m, &z, &ends);
+    for key in [wrong, scalar(7)] {
+        let response = nonce.subtract(&challenge.multiply(&key)).unwrap();
+        let proof = Proof::new(&challenge, &response);
+        assert_eq!(rows.verify(&proof), Err(ProofError::Wrong));
+    }
+}
+
+/// A prover that chooses its public key after the challenge.
+#[test]
+fn the_public_key_is_part_of_what_is_proved() {
+    let (key, nonce, other) = (scalar(7), scalar(5), scalar(6));
+    let mut rows = Rows::honest(9);
+    let digest = rows.batch().digest().unwrap();
+    let numbers = rows.batch().numbers(&digest);
+    let m = Backend::best().combine(&rows.inputs, &numbers).unwrap();
+    let ends = [Point::base_multiply(&other), m.multiply(&nonce)];
+    let challenge = challenge(&digest, &m, &m.multiply(&key), &ends);
+    let response = nonce.subtract(&challenge.multiply(&key)).unwrap();
+    let fitting = other.subtract(&response).unwrap();
+    rows.public_key = public(&fitting.multiply(&challenge.invert()));
+    let proof = Proof::new(&challenge, &response);
+    assert_eq!(rows.verify(&proof), Err(ProofError::Wrong));
+    let unbound = rows
+        .batch()
+        .verify_with(Backend::best(), &proof, &digest, &numbers);
+    assert_eq!(unbound, Ok(()), "the control");
+}
+
 /// A key of the identity "proves" that everything maps to the identity: both are refused.
 #[test]
 fn a_prover_without_a_key_is_refused() {
