@@ -8,6 +8,7 @@
 //! |-----------------|-------------------------------------------------------------------|
 //! | [`ids`]         | what is done to an identifier before anything else                |
 //! | [`commutative`] | the protocol with `reveals = "nothing"`: [`Run`]                  |
+//! | [`journal`]     | what a killed run goes on with, and the history of counted runs   |
 //!
 //! A plain hash of an identifier never leaves a party: a dictionary undoes it. Nothing here
 //! does IO, reads a clock or draws randomness of its own.
@@ -16,6 +17,7 @@ pub mod commutative;
 mod error;
 pub mod ids;
 pub mod sort;
+pub mod journal;
 mod terms;
 
 pub use commutative::{KNOWN_IDS, Progress, Run};

@@ -1,0 +1,147 @@
+use incamera_group::EncodedPoint;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+
+use super::*;
+
+fn key() -> HistoryKey {
+    HistoryKey::of(&MatchingKey::from_bytes([3; 32]))
+}
+
+fn counted(number: u8, peer: u64, peer_append: bool) -> Counted {
+    Counted {
+        run: hex::encode([number; 32]),
+        at: UnixTime(u64::from(number)),
+        own: 5,
+        append: false,
+        peer,
+        peer_append,
+    }
+}
+
+fn points(seed: u64) -> Vec<EncodedPoint> {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let mut point = || {
+        let mut bytes = [0; 32];
+        rng.fill_bytes(&mut bytes);
+        EncodedPoint::from_bytes(bytes)
+    };
+    (0..20).map(|_| point()).collect()
+}
+
+/// Two runs before, three counted, the points of two.
+fn text() -> String {
+    let (mut history, mut text) = History::begin(key(), 2);
+    text += &history.add_run(counted(1, 100, false));
+    text += &history.add_points(&[1; 32], &points(1));
+    text += &history.add_run(counted(2, 10, true));
+    text += &history.add_points(&[2; 32], &points(2));
+    text += &history.add_run(counted(3, 20, true));
+    text
+}
+
+fn read(text: &[u8]) -> Result<Option<(History, u64)>, HistoryError> {
+    History::read(key(), text)
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let (history, whole) = read(text().as_bytes()).unwrap().unwrap();
+    assert_eq!(whole, text().len() as u64);
+    assert_eq!(history.count(), 5);
+    assert!(history.has(&[3; 32]) && !history.has(&[4; 32]));
+    let brought = Brought { ids: 130, runs: 3 };
+    assert_eq!(history.peer_brought(), brought);
+}
+
+#[test]
+fn a_full_run_starts_what_the_peer_brought_anew() {
+    let (mut history, _) = read(text().as_bytes()).unwrap().unwrap();
+    let _ = history.add_run(counted(4, 70, false));
+    let brought = Brought { ids: 70, runs: 1 };
+    assert_eq!(history.peer_brought(), brought);
+}
+
+#[test]
+fn points_of_an_earlier_run_are_found() {
+    let (history, _) = read(text().as_bytes()).unwrap().unwrap();
+    let (one, new) = (points(1), points(9));
+    assert!(history.replayed(&[3; 32], &one));
+    assert!(!history.replayed(&[3; 32], &new));
+    // One among new ones is enough; a run that is resumed sends its own again.
+    let mixed = [&new[..7], &one[3..4]].concat();
+    assert!(history.replayed(&[3; 32], &mixed));
+    assert!(!history.replayed(&[1; 32], &one));
+    // A point does not stand in the file as it is.
+    assert!(!text().contains(&hex::encode(&one[0].as_bytes()[..8])));
+}
+
+#[test]
+fn a_torn_last_line_is_cut_off() {
+    let text = text();
+    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at + 1).collect();
+    for kept in 0..=text.len() {
+        let whole = ends.iter().rfind(|end| **end <= kept);
+        let found = read(&text.as_bytes()[..kept]).unwrap();
+        assert_eq!(found.map(|(_, bytes)| bytes), whole.map(|end| *end as u64));
+    }
+}
+
+#[test]
+fn a_changed_byte_is_refused() {
+    let text = text().into_bytes();
+    for at in 0..text.len() - 1 {
+        let mut changed = text.clone();
+        changed[at] ^= 1;
+        assert!(read(&changed).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn lines_left_out_moved_or_repeated_are_refused() {
+    let text = text();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    for out in 0..lines.len() - 1 {
+        let mut fewer = lines.clone();
+        fewer.remove(out);
+        let error = read(fewer.concat().as_bytes()).map(|_| ()).unwrap_err();
+        assert_eq!(error, HistoryError::Changed { line: out + 1 });
+        let mut moved = lines.clone();
+        moved.swap(out, out + 1);
+        assert!(read(moved.concat().as_bytes()).is_err(), "{out}");
+    }
+    let repeated = text.clone() + lines[5];
+    assert!(read(repeated.as_bytes()).is_err());
+    // Written with other white space: the same values, and not what this program writes.
+    let spaced = text.replacen(':', ": ", 1);
+    assert!(read(spaced.as_bytes()).is_err());
+}
+
+/// Lines cut from the end leave a history that holds by itself: the ring knows more.
+#[test]
+fn a_cut_history_is_refused_by_the_ring_s_count() {
+    let text = text();
+    let end = text.trim_end().rfind('\n').unwrap() + 1;
+    let (history, _) = read(&text.as_bytes()[..end]).unwrap().unwrap();
+    assert_eq!(history.reaches(4), Ok(()));
+    let cut = HistoryError::Cut { found: 4, known: 5 };
+    assert_eq!(history.reaches(5), Err(cut));
+}
+
+#[test]
+fn another_ring_s_history_is_refused() {
+    let other = HistoryKey::of(&MatchingKey::from_bytes([9; 32]));
+    let refused = History::read(other, text().as_bytes()).map(|_| ());
+    assert_eq!(refused, Err(HistoryError::Changed { line: 1 }));
+}
+
+#[test]
+fn a_newer_history_is_refused_by_name() {
+    let mut history = History::empty(key());
+    let format = "incamera-match-history/2".to_owned();
+    let line = history.add(Entry::Begins { format, before: 0 });
+    assert_eq!(
+        read(line.as_bytes()).map(|_| ()),
+        Err(HistoryError::Unknown)
+    );
+}

@@ -1,0 +1,212 @@
+//! Reading a journal: what a killed run has done.
+
+use incamera_keys::aead;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use super::{
+    FRAME_BYTES, Header, Journal, JournalError, JournalFile, JournalKey, MAX_SEALED_BYTES,
+    NAME_LINE, Record, associated,
+};
+
+/// What a journal holds, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Own places with a pseudonym: all below this one.
+    pub own: u64,
+    /// The peer's places that may have been answered: all below this one.
+    pub theirs: u64,
+    /// Own points were sent up to this place, or further.
+    pub sent: u64,
+    /// Whether the crosswalk has what this run gave.
+    pub written: bool,
+}
+
+/// A journal that was there.
+pub enum Opened<F> {
+    /// Nothing was begun: the file is empty, or ends within its header.
+    Nothing(F),
+    /// A run that may go on.
+    Run {
+        /// To be written on.
+        journal: Journal<F>,
+        /// The first record.
+        header: Box<Header>,
+        /// What was done.
+        held: Held,
+    },
+}
+
+impl<F: JournalFile> Journal<F> {
+    /// Opens a journal and reads all of it once; what a kill left of the last record is cut
+    /// off.
+    ///
+    /// # Errors
+    /// [`JournalError::Unknown`] for something else, [`JournalError::Damaged`] for a record in
+    /// the middle that does not open or follow, [`JournalError::File`].
+    pub fn open(mut file: F, key: JournalKey) -> Result<Opened<F>, JournalError> {
+        let mut reader = Reader::new(&file, &key, file.bytes()?);
+        let Some(header) = reader.header()? else {
+            return Ok(Opened::Nothing(file));
+        };
+        let mut held = Held::default();
+        while let Some(record) = reader.next()? {
+            let follows = held.with(&record, &header);
+            let number = reader.number.saturating_sub(1);
+            held = follows.ok_or(JournalError::Damaged { record: number })?;
+        }
+        let (end, next, digest) = (reader.at, reader.number, reader.digest);
+        if end < reader.end {
+            file.cut(end)?;
+            file.sync()?;
+        }
+        let journal = Self {
+            file,
+            key,
+            header: digest,
+            next,
+            end,
+            ended: false,
+        };
+        Ok(Opened::Run {
+            journal,
+            header: Box::new(header),
+            held,
+        })
+    }
+}
+
+impl Held {
+    /// After one more record; nothing where it does not follow on the ones before.
+    fn with(self, record: &Record, header: &Header) -> Option<Self> {
+        match record {
+            Record::Own(places) => {
+                (places.first == self.own && places.end() <= header.own).then(|| Self {
+                    own: places.end(),
+                    ..self
+                })
+            }
+            Record::Theirs(places) => (places.first == self.theirs && places.end() <= header.peer)
+                .then(|| Self {
+                    theirs: places.end(),
+                    ..self
+                }),
+            Record::Sent(place) => (*place <= header.own).then(|| Self {
+                sent: self.sent.max(*place),
+                ..self
+            }),
+            Record::Written => (self.own == header.own).then_some(Self {
+                written: true,
+                ..self
+            }),
+        }
+    }
+}
+
+/// Reads one record after the other.
+pub struct Reader<'a, F> {
+    file: &'a F,
+    key: &'a JournalKey,
+    /// Where the next record begins.
+    at: u64,
+    /// The end of the file.
+    end: u64,
+    /// The number of the next record.
+    number: u64,
+    /// SHA-256 of the sealed header; zeros before it.
+    digest: [u8; 32],
+    buffer: Vec<u8>,
+}
+
+impl<'a, F: JournalFile> Reader<'a, F> {
+    pub(super) fn new(file: &'a F, key: &'a JournalKey, end: u64) -> Self {
+        Self {
+            file,
+            key,
+            at: 0,
+            end,
+            number: 0,
+            digest: [0; 32],
+            buffer: Vec::new(),
+        }
+    }
+
+    /// The first record; none where the file ends before it does.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn header(&mut self) -> Result<Option<Header>, JournalError> {
+        if !self.name()? {
+            return Ok(None);
+        }
+        let Some(plain) = self.plain()? else {
+            return Ok(None);
+        };
+        self.digest = Sha256::digest(&self.buffer).into();
+        Header::from_bytes(&plain).map(Some)
+    }
+
+    /// The next record behind the header; none at the end, and where a kill tore the last one.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    #[expect(clippy::should_implement_trait, reason = "reading may fail")]
+    pub fn next(&mut self) -> Result<Option<Record>, JournalError> {
+        if self.number == 0 && self.header()?.is_none() {
+            return Ok(None);
+        }
+        let number = self.number;
+        let Some(plain) = self.plain()? else {
+            return Ok(None);
+        };
+        match Record::from_bytes(&plain) {
+            Some(record) => Ok(Some(record)),
+            None => Err(JournalError::Damaged { record: number }),
+        }
+    }
+
+    /// Whether the whole line with the name is there.
+    fn name(&mut self) -> Result<bool, JournalError> {
+        let there = usize::try_from(self.end).unwrap_or(usize::MAX);
+        let mut line = vec![0; there.min(NAME_LINE.len())];
+        self.file.read(0, &mut line)?;
+        if !NAME_LINE.starts_with(&line) {
+            return Err(JournalError::Unknown);
+        }
+        self.at = NAME_LINE.len() as u64;
+        Ok(line.len() == NAME_LINE.len())
+    }
+
+    /// The next record opened, its sealed bytes left in the buffer.
+    fn plain(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, JournalError> {
+        let left = self.end.saturating_sub(self.at);
+        let mut frame = [0; FRAME_BYTES];
+        if left < FRAME_BYTES as u64 {
+            return Ok(None);
+        }
+        self.file.read(self.at, &mut frame)?;
+        let [a, b, c, d, number @ ..] = frame;
+        let bytes = u32::from_be_bytes([a, b, c, d]) as usize;
+        let whole = (FRAME_BYTES + bytes) as u64;
+        let record = self.number;
+        if bytes > MAX_SEALED_BYTES || number != record.to_be_bytes() {
+            return Err(JournalError::Damaged { record });
+        }
+        if whole > left {
+            return Ok(None);
+        }
+        self.buffer.resize(bytes, 0);
+        let body = self.at + FRAME_BYTES as u64;
+        self.file.read(body, &mut self.buffer)?;
+        match aead::open(self.key, &associated(&self.digest, record), &self.buffer) {
+            Ok(plain) => {
+                self.at += whole;
+                self.number += 1;
+                Ok(Some(plain))
+            }
+            // The disk may have got the length before the bytes.
+            Err(_) if whole == left && record > 0 => Ok(None),
+            Err(_) => Err(JournalError::Damaged { record }),
+        }
+    }
+}

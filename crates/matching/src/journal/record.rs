@@ -1,0 +1,183 @@
+//! What stands in a journal: the header, and records of what is done.
+
+use incamera_keys::Secret32;
+use incamera_types::UnixTime;
+use zeroize::Zeroizing;
+
+use super::JournalError;
+
+/// Bytes of one value: a pseudonym, a fingerprint, a tag.
+pub const VALUE_BYTES: usize = 16;
+/// The most values of one record: more than a chunk has.
+pub const MAX_VALUES: usize = 8192;
+
+/// What a run hangs on; the first record.
+#[derive(Debug)]
+pub struct Header {
+    /// Digest of this side's input, which the blinding is made of.
+    pub binding: [u8; 32],
+    /// What the order of the ids and, with the binding, the blinding are made of.
+    pub seed: Secret32,
+    /// This side's nonce of the run.
+    pub nonce: [u8; 32],
+    /// The run's id.
+    pub run: [u8; 32],
+    /// The peer's greeting, as it was sent.
+    pub peer_hello: Vec<u8>,
+    /// Ids of this side.
+    pub own: u64,
+    /// Ids of the peer.
+    pub peer: u64,
+    /// Whether this side matches new ids alone.
+    pub append: bool,
+    /// When the run began.
+    pub made_at: UnixTime,
+    /// From when on the run is not resumed.
+    pub expires_at: UnixTime,
+}
+
+/// Values of places that follow on each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// The place of the first value.
+    pub first: u64,
+    /// The values, [`VALUE_BYTES`] each.
+    pub bytes: Vec<u8>,
+}
+
+impl Places {
+    /// How many values.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        (self.bytes.len() / VALUE_BYTES) as u64
+    }
+
+    /// The values in order of place.
+    pub fn values(&self) -> impl Iterator<Item = [u8; VALUE_BYTES]> + '_ {
+        let (whole, _) = self.bytes.as_chunks::<VALUE_BYTES>();
+        whole.iter().copied()
+    }
+
+    /// The place after the last value.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.first.saturating_add(self.count())
+    }
+}
+
+/// What is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Pseudonyms of own places: final.
+    Own(Places),
+    /// What tells the peer's points at these places from others, written before they are
+    /// answered.
+    Theirs(Places),
+    /// Own points up to this place were sent.
+    Sent(u64),
+    /// The crosswalk with this run's pseudonyms is durable.
+    Written,
+}
+
+const HEADER: u8 = 1;
+const OWN: u8 = 2;
+const THEIRS: u8 = 3;
+const SENT: u8 = 4;
+const WRITTEN: u8 = 5;
+
+impl Header {
+    /// The header as bytes, wiped when dropped: the seed is in them.
+    pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(256 + self.peer_hello.len()));
+        out.push(HEADER);
+        for field in [&self.binding, self.seed.expose(), &self.nonce, &self.run] {
+            out.extend_from_slice(field);
+        }
+        out.push(u8::from(self.append));
+        for number in [self.own, self.peer, self.made_at.0, self.expires_at.0] {
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        out.extend_from_slice(&self.peer_hello);
+        out
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, JournalError> {
+        let mut fields = Fields(bytes);
+        if fields.byte()? != HEADER {
+            return Err(JournalError::Damaged { record: 0 });
+        }
+        Ok(Self {
+            binding: fields.array()?,
+            seed: Secret32::from_bytes(fields.array()?),
+            nonce: fields.array()?,
+            run: fields.array()?,
+            append: fields.byte()? != 0,
+            own: fields.number()?,
+            peer: fields.number()?,
+            made_at: UnixTime(fields.number()?),
+            expires_at: UnixTime(fields.number()?),
+            peer_hello: fields.0.to_vec(),
+        })
+    }
+}
+
+impl Record {
+    pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let (kind, number, values): (u8, u64, &[u8]) = match self {
+            Self::Own(places) => (OWN, places.first, &places.bytes),
+            Self::Theirs(places) => (THEIRS, places.first, &places.bytes),
+            Self::Sent(place) => (SENT, *place, &[]),
+            Self::Written => (WRITTEN, 0, &[]),
+        };
+        let mut out = Zeroizing::new(Vec::with_capacity(9 + values.len()));
+        out.push(kind);
+        out.extend_from_slice(&number.to_be_bytes());
+        out.extend_from_slice(values);
+        out
+    }
+
+    /// The record of these bytes; nothing where no program of this version wrote them.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut fields = Fields(bytes);
+        let (kind, number) = (fields.byte().ok()?, fields.number().ok()?);
+        let rest = fields.0;
+        match kind {
+            OWN => places(number, rest).map(Self::Own),
+            THEIRS => places(number, rest).map(Self::Theirs),
+            SENT if rest.is_empty() => Some(Self::Sent(number)),
+            WRITTEN if rest.is_empty() && number == 0 => Some(Self::Written),
+            _ => None,
+        }
+    }
+}
+
+/// At least one value, at most [`MAX_VALUES`], none in parts.
+fn places(first: u64, bytes: &[u8]) -> Option<Places> {
+    let whole = bytes.len().is_multiple_of(VALUE_BYTES);
+    let few = bytes.len() <= MAX_VALUES * VALUE_BYTES;
+    let values = || Places {
+        first,
+        bytes: bytes.to_vec(),
+    };
+    (!bytes.is_empty() && whole && few).then(values)
+}
+
+/// Fields from the front.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], JournalError> {
+        let damaged = JournalError::Damaged { record: 0 };
+        let (array, rest) = self.0.split_first_chunk().ok_or(damaged)?;
+        self.0 = rest;
+        Ok(*array)
+    }
+
+    fn byte(&mut self) -> Result<u8, JournalError> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn number(&mut self) -> Result<u64, JournalError> {
+        self.array().map(u64::from_be_bytes)
+    }
+}
