@@ -8,10 +8,11 @@
 //!
 //! | record       | holds                                                                   |
 //! |--------------|-------------------------------------------------------------------------|
-//! | 0, [`Header`]| the input's digest, the seed, both greetings' nonces, run, sizes, dates   |
+//! | 0, [`Header`]| the input's digest, the seed, nonce and name of the run, sizes, dates       |
 //! | own          | pseudonyms of own places                                                |
 //! | theirs       | fingerprints (or tags) of the peer's points                             |
 //! | sent         | how far own points were sent                                            |
+//! | served       | the peer has all its answers                                            |
 //! | written      | the crosswalk is durable                                                |
 //!
 //! # Why nonces are random
@@ -155,6 +156,7 @@ pub struct Journal<F> {
     next: u64,
     /// Where the next record begins.
     end: u64,
+    index: read::Index,
     /// Whether what a failed write left stands behind `end`.
     ended: bool,
 }
@@ -179,6 +181,7 @@ impl<F: JournalFile> Journal<F> {
             header: Sha256::digest(&sealed).into(),
             next: 0,
             end: NAME_LINE.len() as u64,
+            index: read::Index::default(),
             ended: false,
         };
         journal.put(&sealed)?;
@@ -202,7 +205,10 @@ impl<F: JournalFile> Journal<F> {
         }
         let associated = associated(&self.header, self.next);
         let sealed = aead::seal(&self.key, &associated, &plain, rng);
-        self.put(&sealed)
+        let place = (self.next, self.end);
+        self.put(&sealed)?;
+        self.index.note(record, place);
+        Ok(())
     }
 
     /// Returns once all records are on the disk.

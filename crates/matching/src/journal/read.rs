@@ -1,12 +1,14 @@
 //! Reading a journal: what a killed run has done.
 
+use std::ops::Range;
+
 use incamera_keys::aead;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
     FRAME_BYTES, Header, Journal, JournalError, JournalFile, JournalKey, MAX_SEALED_BYTES,
-    NAME_LINE, Record, associated,
+    NAME_LINE, Record, VALUE_BYTES, associated,
 };
 
 /// What a journal holds, counted.
@@ -18,6 +20,8 @@ pub struct Held {
     pub theirs: u64,
     /// Own points were sent up to this place, or further.
     pub sent: u64,
+    /// Whether the peer has all its answers.
+    pub served: bool,
     /// Whether the crosswalk has what this run gave.
     pub written: bool,
 }
@@ -49,11 +53,13 @@ impl<F: JournalFile> Journal<F> {
         let Some(header) = reader.header()? else {
             return Ok(Opened::Nothing(file));
         };
-        let mut held = Held::default();
-        while let Some(record) = reader.next()? {
+        let (mut held, mut index) = (Held::default(), Index::default());
+        loop {
+            let place = (reader.number, reader.at);
+            let Some(record) = reader.next()? else { break };
             let follows = held.with(&record, &header);
-            let number = reader.number.saturating_sub(1);
-            held = follows.ok_or(JournalError::Damaged { record: number })?;
+            held = follows.ok_or(JournalError::Damaged { record: place.0 })?;
+            index.note(&record, place);
         }
         let (end, next, digest) = (reader.at, reader.number, reader.digest);
         if end < reader.end {
@@ -66,6 +72,7 @@ impl<F: JournalFile> Journal<F> {
             header: digest,
             next,
             end,
+            index,
             ended: false,
         };
         Ok(Opened::Run {
@@ -95,11 +102,66 @@ impl Held {
                 sent: self.sent.max(*place),
                 ..self
             }),
+            Record::Served => (self.theirs == header.peer).then_some(Self {
+                served: true,
+                ..self
+            }),
             Record::Written => (self.own == header.own).then_some(Self {
                 written: true,
                 ..self
             }),
         }
+    }
+}
+
+/// Where records of the peer's points begin: 24 bytes for each.
+#[derive(Default)]
+pub(super) struct Index(Vec<(u64, (u64, u64))>);
+
+impl Index {
+    /// Takes note of a record, and of its number and where it begins.
+    pub(super) fn note(&mut self, record: &Record, place: (u64, u64)) {
+        if let Record::Theirs(places) = record {
+            self.0.push((places.first, place));
+        }
+    }
+
+    /// Number and beginning of the record that has `place`, if one has.
+    fn before(&self, place: u64) -> Option<(u64, u64)> {
+        let behind = self.0.partition_point(|(first, _)| *first <= place);
+        let (_, found) = self.0.get(behind.checked_sub(1)?)?;
+        Some(*found)
+    }
+}
+
+impl<F: JournalFile> Journal<F> {
+    /// What is kept of the peer's points at these places; fewer where not all are.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn theirs(&self, places: Range<u64>) -> Result<Vec<[u8; VALUE_BYTES]>, JournalError> {
+        let mut values = Vec::new();
+        let Some((number, at)) = self.index.before(places.start) else {
+            return Ok(values);
+        };
+        let mut reader = Reader {
+            at,
+            number,
+            digest: self.header,
+            ..self.records()
+        };
+        let mut next = places.start;
+        while next < places.end {
+            let Some(record) = reader.next()? else { break };
+            let Record::Theirs(found) = record else {
+                continue;
+            };
+            let skipped = usize::try_from(next.saturating_sub(found.first)).unwrap_or(usize::MAX);
+            let wanted = usize::try_from(places.end - next).unwrap_or(usize::MAX);
+            values.extend(found.values().skip(skipped).take(wanted));
+            next = found.end();
+        }
+        Ok(values)
     }
 }
 

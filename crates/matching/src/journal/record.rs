@@ -22,8 +22,6 @@ pub struct Header {
     pub nonce: [u8; 32],
     /// The run's id.
     pub run: [u8; 32],
-    /// The peer's greeting, as it was sent.
-    pub peer_hello: Vec<u8>,
     /// Ids of this side.
     pub own: u64,
     /// Ids of the peer.
@@ -75,6 +73,8 @@ pub enum Record {
     Theirs(Places),
     /// Own points up to this place were sent.
     Sent(u64),
+    /// The peer has all its answers, and said so.
+    Served,
     /// The crosswalk with this run's pseudonyms is durable.
     Written,
 }
@@ -83,12 +83,13 @@ const HEADER: u8 = 1;
 const OWN: u8 = 2;
 const THEIRS: u8 = 3;
 const SENT: u8 = 4;
-const WRITTEN: u8 = 5;
+const SERVED: u8 = 5;
+const WRITTEN: u8 = 6;
 
 impl Header {
     /// The header as bytes, wiped when dropped: the seed is in them.
     pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let mut out = Zeroizing::new(Vec::with_capacity(256 + self.peer_hello.len()));
+        let mut out = Zeroizing::new(Vec::with_capacity(256));
         out.push(HEADER);
         for field in [&self.binding, self.seed.expose(), &self.nonce, &self.run] {
             out.extend_from_slice(field);
@@ -97,7 +98,6 @@ impl Header {
         for number in [self.own, self.peer, self.made_at.0, self.expires_at.0] {
             out.extend_from_slice(&number.to_be_bytes());
         }
-        out.extend_from_slice(&self.peer_hello);
         out
     }
 
@@ -106,7 +106,7 @@ impl Header {
         if fields.byte()? != HEADER {
             return Err(JournalError::Damaged { record: 0 });
         }
-        Ok(Self {
+        let header = Self {
             binding: fields.array()?,
             seed: Secret32::from_bytes(fields.array()?),
             nonce: fields.array()?,
@@ -116,8 +116,9 @@ impl Header {
             peer: fields.number()?,
             made_at: UnixTime(fields.number()?),
             expires_at: UnixTime(fields.number()?),
-            peer_hello: fields.0.to_vec(),
-        })
+        };
+        fields.end()?;
+        Ok(header)
     }
 }
 
@@ -127,6 +128,7 @@ impl Record {
             Self::Own(places) => (OWN, places.first, &places.bytes),
             Self::Theirs(places) => (THEIRS, places.first, &places.bytes),
             Self::Sent(place) => (SENT, *place, &[]),
+            Self::Served => (SERVED, 0, &[]),
             Self::Written => (WRITTEN, 0, &[]),
         };
         let mut out = Zeroizing::new(Vec::with_capacity(9 + values.len()));
@@ -145,6 +147,7 @@ impl Record {
             OWN => places(number, rest).map(Self::Own),
             THEIRS => places(number, rest).map(Self::Theirs),
             SENT if rest.is_empty() => Some(Self::Sent(number)),
+            SERVED if rest.is_empty() && number == 0 => Some(Self::Served),
             WRITTEN if rest.is_empty() && number == 0 => Some(Self::Written),
             _ => None,
         }
@@ -179,5 +182,12 @@ impl Fields<'_> {
 
     fn number(&mut self) -> Result<u64, JournalError> {
         self.array().map(u64::from_be_bytes)
+    }
+
+    fn end(&self) -> Result<(), JournalError> {
+        match self.0.is_empty() {
+            true => Ok(()),
+            false => Err(JournalError::Damaged { record: 0 }),
+        }
     }
 }

@@ -64,7 +64,6 @@ fn header(seed: u8) -> Header {
         seed: Secret32::from_bytes([seed; 32]),
         nonce: [2; 32],
         run: [4; 32],
-        peer_hello: b"hello".to_vec(),
         own: 40,
         peer: 30,
         append: true,
@@ -88,6 +87,7 @@ fn records() -> Vec<Record> {
         Record::Sent(40),
         Record::Own(places(10, 30)),
         Record::Theirs(places(20, 10)),
+        Record::Served,
         Record::Written,
     ]
 }
@@ -147,7 +147,6 @@ fn what_is_written_is_read() {
     let given = header(7);
     assert_eq!(all(&journal), records());
     assert_eq!(read.seed.expose(), given.seed.expose());
-    assert_eq!(read.peer_hello, given.peer_hello);
     assert_eq!(
         (read.binding, read.nonce, read.run),
         (given.binding, given.nonce, given.run)
@@ -166,6 +165,7 @@ fn what_is_written_is_read() {
         own: 40,
         theirs: 30,
         sent: 40,
+        served: true,
         written: true,
     };
     assert_eq!(held, whole);
@@ -290,6 +290,7 @@ fn records_that_do_not_follow_are_refused() {
         vec![Record::Sent(41)],
         vec![Record::Own(places(0, 39)), Record::Written],
         vec![Record::Own(places(0, 0))],
+        vec![Record::Theirs(places(0, 29)), Record::Served],
     ];
     let mut rng = ChaCha20Rng::seed_from_u64(7);
     for case in cases {
@@ -298,6 +299,30 @@ fn records_that_do_not_follow_are_refused() {
         with_more.push(Record::Sent(1));
         let (bytes, _) = written(1, &with_more, &mut rng);
         assert_eq!(damaged(&bytes), Some(last), "{case:?}");
+    }
+}
+
+/// Of the peer's places, wherever records end; after reading it back and while it is written.
+#[test]
+fn what_is_kept_of_the_peer_is_read_back_by_place() {
+    let mut rng = ChaCha20Rng::seed_from_u64(12);
+    let value = |place: u64| [u8::try_from(place).unwrap(); VALUE_BYTES];
+    let mut journal = Journal::create(Bytes::default(), key(), &header(1), &mut rng).unwrap();
+    for (first, end) in [(0, 7), (7, 8), (8, 20)] {
+        let bytes = (first..end).flat_map(value).collect();
+        let theirs = Record::Theirs(Places { first, bytes });
+        let own = Record::Own(places(first, usize::try_from(end - first).unwrap()));
+        journal.append(&own, &mut rng).unwrap();
+        journal.append(&theirs, &mut rng).unwrap();
+    }
+    let (again, _) = run(&journal.file.bytes);
+    for journal in [journal, again] {
+        for (first, end) in (0..=20).flat_map(|first| (first..=20).map(move |end| (first, end))) {
+            let found = journal.theirs(first..end).unwrap();
+            let wanted: Vec<_> = (first..end).map(value).collect();
+            assert_eq!(found, wanted, "{first}..{end}");
+        }
+        assert_eq!(journal.theirs(18..25).unwrap(), [value(18), value(19)]);
     }
 }
 
