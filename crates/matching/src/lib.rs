@@ -16,8 +16,8 @@
 pub mod commutative;
 mod error;
 pub mod ids;
-pub mod sort;
 pub mod journal;
+pub mod sort;
 mod terms;
 
 pub use commutative::{KNOWN_IDS, Progress, Run};
