@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 
 const MESSAGES: &str = "incamera/v1.proto";
 const SERVICES: &str = "incamera/services.proto";
+/// Passed on as they came: never copied into bytes of their own.
+const PASSED_ON: &str = ".incamera.services.v1.MeetingFrame.message";
 /// Messages with secrets in clear: what they print is written by hand, in `wire`.
 const SECRET: [&str; 3] = [
     ".incamera.v1.GrantSecrets",
@@ -69,6 +71,7 @@ fn generate(root: &Path, wire: &Path, net: &Path) -> Result<()> {
         .compile_fds(compile(MESSAGES)?)?;
     let mut config = prost_build::Config::new();
     config.extern_path(".incamera.v1", "::incamera_wire::v1");
+    config.bytes([PASSED_ON]);
     tonic_prost_build::configure()
         .out_dir(net)
         .compile_fds_with_config(compile(SERVICES)?, config)?;

@@ -120,7 +120,7 @@ pub mod meeting_frame {
         Ready(super::MeetingReady),
         /// incamera.v1.MatchMessage
         #[prost(bytes, tag = "3")]
-        Message(::prost::alloc::vec::Vec<u8>),
+        Message(::prost::bytes::Bytes),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
