@@ -417,7 +417,7 @@ async fn talk(
             permit = sender.reserve(), if waiting.is_some() => {
                 let Ok(permit) = permit else { return Err(hung_up()) };
                 if let Some(message) = waiting.take() {
-                    permit.send(MeetingFrame { frame: Some(Frame::Message(encode(&message))) });
+                    permit.send(MeetingFrame { frame: Some(Frame::Message(encode(&message).into())) });
                 }
             }
             frame = frames.message() => {
