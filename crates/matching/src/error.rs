@@ -64,6 +64,42 @@ pub enum Misbehaviour {
     /// A second greeting, with the same set size or another.
     #[error("a second greeting")]
     SecondHello,
+    /// A greeting with a field that no correct program sends.
+    #[error("a greeting whose `{field}` is missing or malformed")]
+    Hello {
+        /// The field.
+        field: &'static str,
+    },
+    /// It goes on with a run, but greets otherwise than when the run began.
+    #[error("it goes on with an earlier run under another greeting than that run began with")]
+    OtherHello,
+    /// Its places in a run that goes on cannot be.
+    #[error("it goes on with an earlier run from places that do not fit what was exchanged")]
+    Places,
+    /// A second `begin`, or one after points.
+    #[error("a second begin")]
+    SecondBegin,
+    /// A `begin` of another run.
+    #[error("it begins another run than the greetings name")]
+    OtherRun,
+    /// Points before the run has begun on both sides.
+    #[error("points before the run has begun")]
+    BeforeBegin,
+    /// Tags where points are due, or the reverse.
+    #[error("answers of the wrong kind")]
+    WrongAnswers,
+    /// More points at once than any window allows.
+    #[error("more than {limit} points ahead of the answers")]
+    TooFarAhead {
+        /// Points that may be unanswered.
+        limit: u64,
+    },
+    /// Another point at a place that was answered before.
+    #[error("another point at place {place} than before the run was cut off")]
+    ChangedPoint {
+        /// Its place in the set.
+        place: u64,
+    },
     /// Points that do not follow on the ones before.
     #[error("points from place {found}, where those from place {expected} come next")]
     OutOfOrder {
@@ -150,6 +186,30 @@ pub enum Incompatible {
         /// Ours.
         ours: super::Reveals,
     },
+    /// Other rules of normalising ids.
+    #[error(
+        "it normalises ids by rules {theirs}, we by rules {ours}: both must run one version of the agreement and a program that knows its rules"
+    )]
+    Rules {
+        /// Our rules.
+        ours: u32,
+        /// The peer's.
+        theirs: u32,
+    },
+    /// A mode that this version does not know.
+    #[error("it matches in a mode that this version does not know")]
+    Mode,
+    /// Another part of the ids.
+    #[error("it matches another part of the ids than `{ours}`")]
+    Partition {
+        /// Ours.
+        ours: super::Partition,
+    },
+    /// One side wants proofs of one key for all rows, the other does not.
+    #[error(
+        "only one side asks for proofs that all rows are under one key: run both with `--row-keys` or neither"
+    )]
+    RowKeys,
     /// A set larger than the agreement allows.
     #[error("its set of {found} ids is larger than the {limit} that the agreement allows")]
     SetTooLarge {
@@ -178,6 +238,31 @@ pub enum Misuse {
         /// `max_ids`.
         limit: u64,
     },
+    /// Terms of another protocol.
+    #[error("this protocol matches with `reveals = \"nothing\"` alone")]
+    Reveals,
+    /// Chunks or windows that cannot be.
+    #[error(
+        "a chunk has 1 to {chunk} points and a window at least one chunk and at most {window} points"
+    )]
+    Tuning {
+        /// Most points of a chunk.
+        chunk: usize,
+        /// Most points of a window.
+        window: usize,
+    },
+    /// Ids, or values kept, from another place than was asked for.
+    #[error("what was given is not what was asked for")]
+    NotAsked,
+    /// A beginning before both greetings.
+    #[error("the run cannot begin yet, or has begun")]
+    NotAgreed,
+    /// The link was given up while values were on their way to the journal.
+    #[error("the run goes on once everything that was handed out is kept")]
+    NotKept,
+    /// Something was kept that was not handed out, or a place that cannot be.
+    #[error("what is said to be kept was not handed out")]
+    Kept,
     /// Terms that cannot go into a domain tag.
     #[error("the terms are too long for a domain tag")]
     Terms,

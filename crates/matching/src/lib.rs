@@ -7,19 +7,29 @@
 //! | module          | holds                                                             |
 //! |-----------------|-------------------------------------------------------------------|
 //! | [`ids`]         | what is done to an identifier before anything else                |
-//! | [`commutative`] | the protocol with `reveals = "nothing"`: [`Run`]                  |
+//! | [`exchange`]    | the commutative protocol at constant memory: [`Exchange`]         |
+//! | [`run_keys`]    | the secrets of one run, made from a seed and the input            |
+//! | [`sort`]        | sorting of more records than memory holds                         |
 //! | [`journal`]     | what a killed run goes on with, and the history of counted runs   |
+//! | [`commutative`] | the protocol before it, which holds a whole set: [`Run`]          |
 //!
 //! A plain hash of an identifier never leaves a party: a dictionary undoes it. Nothing here
 //! does IO, reads a clock or draws randomness of its own.
 
 pub mod commutative;
 mod error;
+pub mod exchange;
 pub mod ids;
 pub mod journal;
+pub mod run_keys;
 pub mod sort;
 mod terms;
 
-pub use commutative::{KNOWN_IDS, Progress, Run};
+pub use commutative::{Progress, Run};
 pub use error::{Incompatible, MatchError, Misbehaviour, Misuse};
-pub use terms::{MatchingSecret, Method, Reveals, Terms, TermsError};
+pub use exchange::Exchange;
+pub use run_keys::{Fingerprints, MatchInput, RunKeys, Seed};
+pub use terms::{
+    KNOWN_IDS, MatchingSecret, Method, Mode, Partition, Pseudonyms, Reveals, Terms, TermsError,
+    Value,
+};

@@ -3,24 +3,28 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use incamera_group::{EncodedPoint, HashDomain, Scalar};
 use incamera_types::{AgreementDigest, AgreementId, IdKind, MatchingEpoch, Pseudonym};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::Misuse;
 
+/// Earlier ids that a run mixes in, to see that they keep their pseudonyms.
+pub const KNOWN_IDS: usize = 64;
 /// Starts the domain tag of `H`.
 const HASH_LABEL: &str = "incamera-matching-hash/1";
 /// Starts the label that a matching secret is widened under.
 pub(crate) const SECRET_LABEL: &str = "incamera-matching-secret/1";
 /// The salt of the pseudonym's HKDF.
 const PSEUDONYM_LABEL: &str = "incamera-pseudonym/1";
+/// Starts what is hashed to a tag.
+const TAG_LABEL: &str = "incamera-matching-tag/1";
 
-/// A word of the agreement's `[matching]` that this build does not implement.
+/// A word of the agreement's `[matching]`, or of a peer, that this build does not implement.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this version matches with `{known}` only: a newer version of incamera may do more")]
+#[error("this version matches with {known} only: a newer version of incamera may do more")]
 pub struct TermsError {
     known: &'static str,
 }
@@ -39,16 +43,28 @@ pub enum Method {
 pub enum Reveals {
     /// The size of the other's set alone.
     Nothing,
+    /// Which of its own identifiers the other has too.
+    OwnMatches,
+}
+
+/// Which identifiers a run matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Mode {
+    /// All of the set.
+    Full,
+    /// Those that no earlier run has matched.
+    Append,
 }
 
 macro_rules! words {
-    ($($type:ident { $variant:ident = $word:literal })*) => {$(
+    ($($type:ident ($known:literal) { $($variant:ident = $word:literal),* })*) => {$(
         impl $type {
-            /// The word of the agreement.
+            /// The word of the agreement, or of a message.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
-                    Self::$variant => $word,
+                    $(Self::$variant => $word,)*
                 }
             }
         }
@@ -56,8 +72,8 @@ macro_rules! words {
             type Err = TermsError;
             fn from_str(text: &str) -> Result<Self, TermsError> {
                 match text {
-                    $word => Ok(Self::$variant),
-                    _ => Err(TermsError { known: $word }),
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err(TermsError { known: $known }),
                 }
             }
         }
@@ -70,8 +86,51 @@ macro_rules! words {
 }
 
 words! {
-    Method { Commutative = "commutative" }
-    Reveals { Nothing = "nothing" }
+    Method ("`commutative`") { Commutative = "commutative" }
+    Reveals ("`nothing` or `own-matches`") { Nothing = "nothing", OwnMatches = "own-matches" }
+    Mode ("`full` or `append`") { Full = "full", Append = "append" }
+}
+
+/// A part of all identifiers, by their keyed hash. Both parties match the same part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Partition {
+    number: u32,
+    of: u32,
+}
+
+impl Partition {
+    /// All identifiers.
+    pub const WHOLE: Self = Self { number: 0, of: 1 };
+
+    /// Part `number`, from 0, of `of`; none if there is no such part.
+    #[must_use]
+    pub fn new(number: u32, of: u32) -> Option<Self> {
+        (number < of).then_some(Self { number, of })
+    }
+
+    /// Its number, from 0.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.number
+    }
+
+    /// How many parts there are.
+    #[must_use]
+    pub fn of(self) -> u32 {
+        self.of
+    }
+}
+
+impl Default for Partition {
+    fn default() -> Self {
+        Self::WHOLE
+    }
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
 }
 
 /// What two parties agreed on about one kind of identifier.
@@ -115,23 +174,110 @@ impl Terms {
         prefixed(&fields)
     }
 
-    /// The pseudonym of a point `H(id)^(kA kB)`: the first 16 bytes of HKDF-SHA256 over its
-    /// encoding, with agreement id, epoch and id kind as info.
-    pub(crate) fn pseudonym(&self, point: &EncodedPoint) -> Pseudonym {
+    /// What makes pseudonyms under these terms.
+    #[must_use]
+    pub fn pseudonyms(&self) -> Pseudonyms {
         let epoch = self.epoch.0.to_be_bytes();
         let info = prefixed(&[
             self.agreement_id.as_ref(),
             &epoch,
             self.id_kind.as_str().as_bytes(),
         ]);
-        let kdf = Hkdf::<Sha256>::new(Some(PSEUDONYM_LABEL.as_bytes()), point.as_bytes());
-        let mut bytes = [0; Pseudonym::BYTES];
-        #[expect(
-            clippy::expect_used,
-            reason = "HKDF-SHA256 gives up to 8160 bytes, this asks for 16"
-        )]
-        kdf.expand(&info, &mut bytes).expect("16 bytes of HKDF");
-        Pseudonym::from_bytes(bytes)
+        let extract = hmac(PSEUDONYM_LABEL.as_bytes());
+        Pseudonyms { extract, info }
+    }
+
+    /// What makes tags under these terms.
+    pub(crate) fn tags(&self) -> Tags {
+        let epoch = self.epoch.0.to_be_bytes();
+        let fields = prefixed(&[
+            TAG_LABEL.as_bytes(),
+            self.agreement_id.as_ref(),
+            &epoch,
+            self.id_kind.as_str().as_bytes(),
+        ]);
+        Tags(Sha256::new_with_prefix(fields))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pseudonym(&self, point: &EncodedPoint) -> Pseudonym {
+        self.pseudonyms().of_point(point)
+    }
+}
+
+/// An HMAC-SHA256 that has taken its key.
+pub(crate) fn hmac(key: &[u8]) -> Hmac<Sha256> {
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+    Hmac::new_from_slice(key).expect("a key of HMAC")
+}
+
+/// Makes pseudonyms: the first 16 bytes of HKDF-SHA256 over what two parties made of an id,
+/// with agreement id, epoch and id kind as info. The salt's part is done once.
+#[derive(Clone)]
+pub struct Pseudonyms {
+    extract: Hmac<Sha256>,
+    info: Vec<u8>,
+}
+
+impl Pseudonyms {
+    /// The pseudonym of a point `H(id)^(kA kB)`.
+    pub(crate) fn of_point(&self, point: &EncodedPoint) -> Pseudonym {
+        self.of(point.as_bytes())
+    }
+
+    /// The pseudonym of the tag of such a point (`reveals = "own-matches"`): what crosses the
+    /// wire is not the pseudonym.
+    #[must_use]
+    pub fn of_tag(&self, tag: &Value) -> Pseudonym {
+        self.of(tag)
+    }
+
+    fn of(&self, material: &[u8]) -> Pseudonym {
+        let mut extract = self.extract.clone();
+        extract.update(material);
+        let mut expand = hmac(&extract.finalize().into_bytes());
+        expand.update(&self.info);
+        expand.update(&[1]);
+        Pseudonym::from_bytes(first_16(&expand.finalize().into_bytes().into()))
+    }
+}
+
+impl fmt::Debug for Pseudonyms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pseudonyms(..)")
+    }
+}
+
+/// 16 bytes about one place: a pseudonym, a tag or a fingerprint.
+pub type Value = [u8; 16];
+
+/// The first half of a SHA-256.
+pub(crate) fn first_16(bytes: &[u8; 32]) -> Value {
+    let mut value = [0; 16];
+    value
+        .iter_mut()
+        .zip(bytes)
+        .for_each(|(to, from)| *to = *from);
+    value
+}
+
+/// Makes tags: the first 16 bytes of SHA-256 over label, agreement id, epoch and id kind, each
+/// after its length in one byte, and a point.
+///
+/// At 16 bytes two of 2^20 by 2^20 points share a tag with probability 2^-88.
+#[derive(Clone)]
+pub(crate) struct Tags(Sha256);
+
+impl Tags {
+    pub(crate) fn of_point(&self, point: &EncodedPoint) -> Value {
+        first_16(
+            &self
+                .0
+                .clone()
+                .chain_update(point.as_bytes())
+                .finalize()
+                .into(),
+        )
     }
 }
 
@@ -246,7 +392,8 @@ pub(crate) mod tests {
         assert_eq!("nothing".parse(), Ok(Reveals::Nothing));
         let error = "vole".parse::<Method>().unwrap_err().to_string();
         assert!(error.contains("`commutative` only"), "{error}");
-        assert!("own-matches".parse::<Reveals>().is_err());
+        assert_eq!("own-matches".parse(), Ok(Reveals::OwnMatches));
+        assert_eq!("append".parse(), Ok(Mode::Append));
     }
 
     #[test]

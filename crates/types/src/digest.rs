@@ -123,6 +123,10 @@ digests! {
     ReceiveKeyDigest;
     /// Digest of a signed grant.
     GrantDigest;
+    /// Digest of both greetings of a matching run: the run's name.
+    MatchRunDigest;
+    /// Digest of what a party takes into a matching run.
+    MatchInputDigest;
     /// Digest of evidence and collateral.
     EvidenceDigest;
     /// What a proof of correct evaluation is about.

@@ -17,10 +17,10 @@ mod value;
 mod zone;
 
 pub use digest::{
-    AgreementDigest, AgreementId, BatchDigest, CommitmentsDigest, Digest, DigestError, EnvelopeDigest,
-    EvidenceDigest, GrantDigest, KeyCommitment, ManifestDigest, Measurement, PartDigest,
-    ProposalDigest, ReceiveKeyDigest, RequestDigest, ReservationsDigest, RoomKeyDigest,
-    SeedCommitment, TokenDigest, Transcript,
+    AgreementDigest, AgreementId, BatchDigest, CommitmentsDigest, Digest, DigestError,
+    EnvelopeDigest, EvidenceDigest, GrantDigest, KeyCommitment, ManifestDigest, MatchInputDigest,
+    MatchRunDigest, Measurement, PartDigest, ProposalDigest, ReceiveKeyDigest, RequestDigest,
+    ReservationsDigest, RoomKeyDigest, SeedCommitment, TokenDigest, Transcript,
 };
 pub use names::{
     AnalystName, AnalystRef, ColumnName, DatasetName, IdKind, NameError, ParamName, PartyName,

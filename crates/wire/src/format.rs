@@ -30,6 +30,8 @@ pub enum Format {
     LogEntry,
     /// [`MatchHello`](crate::v1::MatchHello).
     Matching,
+    /// [`MatchHello`](crate::v1::MatchHello) of a run that may be cut off and go on.
+    MatchExchange,
 }
 
 /// Why bytes are not what they are said to be.
@@ -85,6 +87,7 @@ impl Format {
             Self::SealedAnswer => "incamera-sealed-answer/1",
             Self::LogEntry => "incamera-log-entry/1",
             Self::Matching => "incamera-matching/1",
+            Self::MatchExchange => "incamera-matching/2",
         }
     }
 

@@ -56,11 +56,11 @@ use incamera_wire::v1::match_message::Message;
 use incamera_wire::v1::{MatchDone, MatchHello, MatchMessage, MatchPoints};
 use rand_core::CryptoRng;
 
-use crate::{Incompatible, MatchError, MatchingSecret, Misbehaviour, Misuse, Terms};
+use crate::{
+    Incompatible, KNOWN_IDS, MatchError, MatchingSecret, Misbehaviour, Misuse, Reveals, Terms,
+};
 use set::OwnSet;
 
-/// Earlier ids that a run mixes in, to see that they keep their pseudonyms.
-pub const KNOWN_IDS: usize = 64;
 /// Points that a side sends at once. It accepts up to [`CHUNK_BYTES`].
 const CHUNK_POINTS: usize = 4096;
 /// Points that a side sends ahead of the answers.
@@ -123,6 +123,9 @@ impl Run {
     ) -> Result<Self, MatchError> {
         if me == peer {
             return Err(Misuse::SameParty.into());
+        }
+        if terms.reveals != Reveals::Nothing {
+            return Err(Misuse::Reveals.into());
         }
         let (found, limit) = (ids.len() as u64, terms.max_ids);
         if found > limit {
@@ -241,6 +244,7 @@ impl Run {
             method: self.terms.method.to_string(),
             reveals: self.terms.reveals.to_string(),
             set_size: self.set.len() as u64,
+            ..MatchHello::default()
         }
     }
 
@@ -290,6 +294,9 @@ impl Run {
             (Message::Blinded(points), Some(size)) => self.raise(&points, size),
             (Message::Raised(points), Some(_)) => self.complete(&points),
             (Message::Done(done), Some(size)) => self.ended(done, size),
+            (Message::Begin(_) | Message::Tags(_) | Message::Proof(_), Some(_)) => {
+                Err(self.misbehaved(Misbehaviour::EmptyMessage))
+            }
         }
     }
 
@@ -352,7 +359,8 @@ impl Run {
     fn complete(&mut self, message: &MatchPoints) -> Result<(), MatchError> {
         let next = self.pseudonyms.len() as u64;
         let points = self.multiplied(message, next, self.sent as u64, &self.finishing)?;
-        let pseudonyms = points.iter().map(|point| self.terms.pseudonym(point));
+        let makes = self.terms.pseudonyms();
+        let pseudonyms = points.iter().map(|point| makes.of_point(point));
         self.pseudonyms.extend(pseudonyms);
         Ok(())
     }

@@ -5,8 +5,7 @@ use std::collections::{HashMap, HashSet};
 use incamera_types::Pseudonym;
 use rand_core::CryptoRng;
 
-use super::KNOWN_IDS;
-use crate::{Misbehaviour, Misuse};
+use crate::{KNOWN_IDS, Misbehaviour, Misuse};
 
 /// Identifiers in the order in which they travel.
 pub(super) struct OwnSet {

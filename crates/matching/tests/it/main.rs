@@ -10,4 +10,6 @@ mod drive;
 mod known;
 mod refusals;
 mod runs;
+mod side;
 mod vectors;
+mod whole;

@@ -633,7 +633,7 @@ pub struct SealedAnswer {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MatchMessage {
-    #[prost(oneof = "match_message::Message", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "match_message::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub message: ::core::option::Option<match_message::Message>,
 }
 /// Nested message and enum types in `MatchMessage`.
@@ -650,11 +650,22 @@ pub mod match_message {
         Raised(super::MatchPoints),
         #[prost(message, tag = "4")]
         Done(super::MatchDone),
+        /// What follows: incamera-matching/2.
+        ///
+        /// the run is counted
+        #[prost(message, tag = "5")]
+        Begin(super::MatchBegin),
+        /// step 2 with reveals "own-matches"
+        #[prost(message, tag = "6")]
+        Tags(super::MatchTags),
+        /// one key for all points of a batch
+        #[prost(message, tag = "7")]
+        Proof(super::MatchProof),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MatchHello {
-    /// incamera-matching/1
+    /// incamera-matching/1 or /2
     #[prost(string, tag = "1")]
     pub format: ::prost::alloc::string::String,
     #[prost(bytes = "vec", tag = "2")]
@@ -671,6 +682,59 @@ pub struct MatchHello {
     pub reveals: ::prost::alloc::string::String,
     #[prost(uint64, tag = "8")]
     pub set_size: u64,
+    /// What follows: incamera-matching/2.
+    ///
+    /// of normalising ids
+    #[prost(uint32, tag = "9")]
+    pub rules: u32,
+    /// 32 bytes, new for each run, the same when a run goes on
+    #[prost(bytes = "vec", tag = "10")]
+    pub nonce: ::prost::alloc::vec::Vec<u8>,
+    /// full or append
+    #[prost(string, tag = "11")]
+    pub mode: ::prost::alloc::string::String,
+    /// from 0
+    #[prost(uint32, tag = "12")]
+    pub partition: u32,
+    /// 1: the whole set
+    #[prost(uint32, tag = "13")]
+    pub partitions: u32,
+    /// a proof for each batch
+    #[prost(bool, tag = "14")]
+    pub row_keys: bool,
+    /// with row_keys: the generator under the lasting secret
+    #[prost(bytes = "vec", tag = "15")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+    /// which numbering plans the phone rule knows, if any
+    #[prost(string, tag = "16")]
+    pub numbering: ::prost::alloc::string::String,
+    /// no part of the run's name
+    #[prost(message, optional, tag = "17")]
+    pub resume: ::core::option::Option<MatchResume>,
+}
+/// A run that was cut off.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MatchResume {
+    #[prost(bytes = "vec", tag = "1")]
+    pub run: ::prost::alloc::vec::Vec<u8>,
+    /// answers held, from place 0
+    #[prost(uint64, tag = "2")]
+    pub received: u64,
+    /// the peer's points that answers are kept for, from place 0
+    #[prost(uint64, tag = "3")]
+    pub raised: u64,
+}
+/// Both send it once they have counted the run. Points come after both.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MatchBegin {
+    #[prost(bytes = "vec", tag = "1")]
+    pub run: ::prost::alloc::vec::Vec<u8>,
+    /// the place of the first point that the sender will send
+    #[prost(uint64, tag = "2")]
+    pub blinded_from: u64,
+    /// that of the first answer
+    #[prost(uint64, tag = "3")]
+    pub raised_from: u64,
 }
 /// Points in ristretto255, 32 bytes each, one after the other.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -680,6 +744,27 @@ pub struct MatchPoints {
     pub first: u64,
     #[prost(bytes = "vec", tag = "2")]
     pub points: ::prost::alloc::vec::Vec<u8>,
+}
+/// Tags of raised points, 16 bytes each, one after the other.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MatchTags {
+    /// index of the first point in the set
+    #[prost(uint64, tag = "1")]
+    pub first: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub tags: ::prost::alloc::vec::Vec<u8>,
+}
+/// One secret raised all points of a batch (DLEQ). It comes before their answers.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MatchProof {
+    #[prost(uint64, tag = "1")]
+    pub first: u64,
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+    #[prost(bytes = "vec", tag = "3")]
+    pub challenge: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    pub response: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MatchDone {

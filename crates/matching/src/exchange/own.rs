@@ -1,0 +1,154 @@
+//! Our own points: blinded, sent, answered.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use incamera_group::EncodedPoint;
+use incamera_wire::v1::{MatchPoints, MatchTags};
+
+use super::job::{Block, Chunk, Work};
+use super::keep::{Keeping, Side};
+use super::window::{InOrder, Tuning, places};
+use crate::{Misbehaviour, Misuse, Value};
+
+/// A value's length.
+const VALUE_BYTES: usize = size_of::<Value>();
+
+/// One run's way out, over one link.
+pub(super) struct Own {
+    size: u64,
+    tuning: Tuning,
+    /// Places that ids were given for.
+    given: u64,
+    /// Places that left.
+    sent: u64,
+    /// Places that were answered.
+    received: u64,
+    /// Places whose values are kept.
+    kept: u64,
+    blinding: VecDeque<Work>,
+    completing: VecDeque<Work>,
+    blinded: InOrder<Vec<u8>>,
+    completed: InOrder<Vec<Value>>,
+    outbox: VecDeque<MatchPoints>,
+}
+
+impl Own {
+    /// A set of `size` ids, of which the first `kept` have their values.
+    pub(super) fn new(size: u64, kept: u64, tuning: Tuning) -> Self {
+        Self {
+            size,
+            tuning,
+            given: kept,
+            sent: kept,
+            received: kept,
+            kept,
+            blinding: VecDeque::new(),
+            completing: VecDeque::new(),
+            blinded: InOrder::from(kept),
+            completed: InOrder::from(kept),
+            outbox: VecDeque::new(),
+        }
+    }
+
+    /// The next ids, while the window is open.
+    pub(super) fn wanted(&self) -> Option<Range<u64>> {
+        let end = self.size.min(self.given + self.tuning.chunk() as u64);
+        let open = end - self.kept <= self.tuning.window() as u64;
+        (self.given < end && open).then_some(self.given..end)
+    }
+
+    pub(super) fn give(&mut self, first: u64, ids: Block) -> Result<(), Misuse> {
+        let count = ids.len() as u64;
+        match self.wanted() {
+            Some(wanted) if wanted.start == first && wanted.end - first == count => {
+                self.given += count;
+                self.blinding.push_back(Work::Blind(first, ids));
+                Ok(())
+            }
+            _ => Err(Misuse::NotAsked),
+        }
+    }
+
+    pub(super) fn completing(&mut self) -> Option<Work> {
+        self.completing.pop_front()
+    }
+
+    pub(super) fn blinding(&mut self) -> Option<Work> {
+        self.blinding.pop_front()
+    }
+
+    /// Points that were made.
+    pub(super) fn blinded(&mut self, first: u64, count: u64, points: Vec<u8>) {
+        self.blinded.put(first, count, points);
+        while let Some((first, points)) = self.blinded.take() {
+            self.outbox.push_back(MatchPoints { first, points });
+        }
+    }
+
+    pub(super) fn outgoing(&mut self) -> Option<MatchPoints> {
+        let message = self.outbox.pop_front()?;
+        self.sent += (message.points.len() / EncodedPoint::BYTES) as u64;
+        Some(message)
+    }
+
+    /// Answers under `reveals = "nothing"`.
+    pub(super) fn raised(&mut self, message: &MatchPoints) -> Result<(), Misbehaviour> {
+        let (bytes, first) = (message.points.len(), message.first);
+        let count = places(bytes, EncodedPoint::BYTES, first, self.received, self.sent)?;
+        let points = EncodedPoint::split(&message.points).unwrap_or_default();
+        let mut at = first;
+        for part in points.chunks(self.tuning.chunk()) {
+            self.completing.push_back(Work::Complete(Chunk {
+                first: at,
+                points: part.to_vec(),
+                before: None,
+            }));
+            at += part.len() as u64;
+        }
+        self.received += count;
+        Ok(())
+    }
+
+    /// Answers under `reveals = "own-matches"`.
+    pub(super) fn tags(
+        &mut self,
+        message: &MatchTags,
+        keeping: &mut Keeping,
+    ) -> Result<(), Misbehaviour> {
+        let (bytes, first) = (message.tags.len(), message.first);
+        let count = places(bytes, VALUE_BYTES, first, self.received, self.sent)?;
+        let (values, _) = message.tags.as_chunks::<VALUE_BYTES>();
+        keeping.push(Side::Own, first, values.to_vec());
+        self.received += count;
+        Ok(())
+    }
+
+    /// Values that were made of answers.
+    pub(super) fn completed(
+        &mut self,
+        first: u64,
+        count: u64,
+        values: Vec<Value>,
+        keeping: &mut Keeping,
+    ) {
+        self.completed.put(first, count, values);
+        while let Some((first, values)) = self.completed.take() {
+            keeping.push(Side::Own, first, values);
+        }
+    }
+
+    pub(super) fn kept(&mut self, end: u64) {
+        self.kept = end;
+    }
+
+    /// Places whose values are kept.
+    pub(super) fn kept_places(&self) -> u64 {
+        self.kept
+    }
+
+    /// Whether the value of every place is kept.
+    pub(super) fn is_complete(&self) -> bool {
+        self.kept == self.size
+    }
+}

@@ -1,0 +1,69 @@
+//! The state of one link. A run may see several.
+
+use std::collections::VecDeque;
+
+use incamera_wire::v1::match_message::Message;
+use incamera_wire::v1::{MatchDone, MatchHello};
+
+use super::Agreed;
+use super::own::Own;
+use super::theirs::Theirs;
+use crate::Misbehaviour;
+
+/// The state of one link.
+#[derive(Default)]
+pub(super) struct Talk {
+    pub(super) outbox: VecDeque<Message>,
+    pub(super) agreed: Option<Agreed>,
+    /// Whether the peer greets again.
+    pub(super) again: bool,
+    /// We hold part of a run that the peer does not know; its greeting, if that stands.
+    pub(super) anew: Option<Option<MatchHello>>,
+    pub(super) ways: Option<Ways>,
+    pub(super) begun: bool,
+    pub(super) peer_begun: bool,
+    pub(super) done_sent: bool,
+    pub(super) peer_done: bool,
+}
+
+/// Both directions of a link.
+pub(super) struct Ways {
+    pub(super) own: Own,
+    pub(super) theirs: Theirs,
+}
+
+impl Talk {
+    /// Both directions, once points may travel.
+    pub(super) fn open_ways(&self) -> Option<&Ways> {
+        self.ways.as_ref().filter(|_| self.begun && self.peer_begun)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn open_ways_mut(&mut self) -> Option<&mut Ways> {
+        let open = self.begun && self.peer_begun;
+        self.ways.as_mut().filter(|_| open)
+    }
+
+    /// Step 4, once, when the values of all our ids are kept.
+    pub(super) fn done(&mut self, received: u64) -> Option<Message> {
+        let begun = self.begun && self.peer_begun && !self.done_sent;
+        let complete = self.ways.as_ref()?.own.is_complete();
+        (begun && complete).then(|| {
+            self.done_sent = true;
+            Message::Done(MatchDone { received })
+        })
+    }
+
+    /// The peer's step 4.
+    pub(super) fn ended(&mut self, received: u64) -> Result<(), Misbehaviour> {
+        let expected = self.agreed.as_ref().map_or(0, |agreed| agreed.peer_size);
+        let complete = |ways: &Ways| ways.theirs.is_complete();
+        let due = !self.peer_done && self.ways.as_ref().is_some_and(complete);
+        if !due || received != expected {
+            let found = received;
+            return Err(Misbehaviour::WrongCount { expected, found });
+        }
+        self.peer_done = true;
+        Ok(())
+    }
+}
