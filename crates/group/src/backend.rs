@@ -144,6 +144,40 @@ impl Backend {
         }
     }
 
+    /// [`add_hash_and_multiply_batch`](crate::add_hash_and_multiply_batch) on the caller's
+    /// thread.
+    ///
+    /// # Errors
+    /// [`PointError`] with the first place that holds the identity or no canonical encoding.
+    pub fn add_hash_and_multiply<T: AsRef<[u8]>>(
+        self,
+        domain: &HashDomain,
+        pairs: &[(EncodedPoint, T)],
+        scalar: &Scalar,
+    ) -> Result<Vec<EncodedPoint>, PointError> {
+        let uniform = |text: &T| domain.expand(text.as_ref());
+        match self.0 {
+            Kind::Portable => {
+                let points: Vec<_> = pairs.iter().map(|(point, _)| *point).collect();
+                let sums = decode(&points)?.into_iter().zip(pairs);
+                let sums = sums.map(|(point, (_, text))| point + domain.hash(text.as_ref()).0);
+                Ok(raise(&sums.collect::<Vec<_>>(), scalar))
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(k) => Blocks::new(k, pairs.len()).add_map_and_multiply(
+                pairs,
+                uniform,
+                &Digits::of_half(scalar),
+            ),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Ifma(k) => Blocks::new(k, pairs.len()).add_map_and_multiply(
+                pairs,
+                uniform,
+                &Digits::of_half(scalar),
+            ),
+        }
+    }
+
     /// Does one part over and over, for benchmarks; the number of points worked on.
     #[doc(hidden)]
     #[must_use]

@@ -82,6 +82,23 @@ pub fn hash_and_multiply_batch<T: AsRef<[u8]> + Sync>(
     }
 }
 
+/// Adds to every point the hash of its text and multiplies the sum by `scalar`, keeping the
+/// order.
+///
+/// # Errors
+/// [`PointError`] with the first place that holds the identity or no canonical encoding.
+pub fn add_hash_and_multiply_batch<T: AsRef<[u8]> + Sync>(
+    domain: &HashDomain,
+    pairs: &[(EncodedPoint, T)],
+    scalar: &Scalar,
+) -> Result<Vec<EncodedPoint>, PointError> {
+    let backend = Backend::best();
+    on_threads(pairs, &|first, slice: &[(EncodedPoint, T)]| {
+        let done = backend.add_hash_and_multiply(domain, slice, scalar);
+        done.map_err(|error| error.after(first))
+    })
+}
+
 /// Cuts `items` into slices alike, works on them side by side and joins what comes out; of
 /// several errors the one of the first slice counts. `work` gets the place of its slice.
 fn on_threads<T: Sync, E: Send>(

@@ -43,9 +43,22 @@ impl HashDomain {
         if length == 0 {
             return Err(error);
         }
-        let tag = [tag, &[length]].concat();
+        Ok(Self::tagged([tag, &[length]].concat()))
+    }
+
+    /// The same for a tag whose length the compiler sees.
+    #[must_use]
+    pub fn of_label<const LENGTH: usize>(tag: &[u8; LENGTH]) -> Self {
+        let length = const {
+            assert!(LENGTH > 0 && LENGTH < 256);
+            LENGTH as u8
+        };
+        Self::tagged([tag.as_slice(), &[length]].concat())
+    }
+
+    fn tagged(tag: Vec<u8>) -> Self {
         let padded = Sha512::new_with_prefix([0; BLOCK_BYTES]);
-        Ok(Self { padded, tag })
+        Self { padded, tag }
     }
 
     /// The point of a text.
@@ -110,6 +123,7 @@ mod tests {
         assert_ne!(base, hash_to_group(b"b", b"text").unwrap());
         assert_ne!(base, hash_to_group(b"a", b"texT").unwrap());
         assert_eq!(base, hash_to_group(b"a", b"text").unwrap());
+        assert_eq!(base, HashDomain::of_label(b"a").hash(b"text"));
     }
 
     /// RFC 9496, appendix A.3, through the map alone, by every backend.

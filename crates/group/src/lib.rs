@@ -22,12 +22,14 @@ mod hash;
 mod lanes;
 mod point;
 mod scalar;
+mod table;
 
 pub use backend::Backend;
 #[doc(hidden)]
 pub use backend::Part;
-pub use batch::{BatchError, hash_and_multiply_batch, multiply_batch};
+pub use batch::{BatchError, add_hash_and_multiply_batch, hash_and_multiply_batch, multiply_batch};
 pub use gf128::Gf128;
 pub use hash::{HashDomain, HashError, hash_to_group};
 pub use point::{EncodedPoint, Point, PointError, PointFault};
 pub use scalar::{Scalar, ScalarError};
+pub use table::PointTable;

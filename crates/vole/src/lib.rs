@@ -7,8 +7,27 @@
 //! | module     | holds                                                                      |
 //! |------------|----------------------------------------------------------------------------|
 //! | [`params`] | sizes that both sides derive from the number of ids alone                   |
+//! | `prg`      | AES in counter mode                                                         |
+//! | `ot`       | oblivious transfer of random keys                                           |
+//! | `base`     | a small `a = b + c delta` from transfers, and its check                     |
+//! | `pprf`     | trees of keys of which one side lacks a leaf                                |
+//! | `code`     | the code that makes noise look random                                       |
+//! | `silent`   | these together: long vectors with `a = b + c delta`                         |
 //!
 //! Nothing here does IO, reads a clock or draws randomness of its own. No length, error or
 //! branch but those named in each module depends on an id or a key.
 
+mod base;
+mod code;
+mod fault;
+mod ot;
 pub mod params;
+mod pprf;
+mod prg;
+mod silent;
+
+pub use fault::PeerFault;
+pub use silent::{
+    AnsweredReceiver, CheckingSender, CorrectedReceiver, Elements, GrownReceiver, GrownSender,
+    SilentReceiver, SilentSender, VoleR, VoleS, VoleShape,
+};

@@ -124,6 +124,32 @@ impl<K: Kernel> Blocks<K> {
         Ok(self.done)
     }
 
+    /// Decodes the first of each pair, adds the point that 64 uniform bytes for the second map
+    /// to, multiplies by twice `half` and encodes.
+    ///
+    /// # Errors
+    /// [`PointError`] with the first place that holds the identity or no canonical encoding.
+    pub(crate) fn add_map_and_multiply<T>(
+        mut self,
+        pairs: &[(EncodedPoint, T)],
+        uniform: impl Fn(&T) -> [u8; 64],
+        half: &Digits,
+    ) -> Result<Vec<EncodedPoint>, PointError> {
+        for pairs in pairs.chunks(K::LANES * VECTORS) {
+            let points: Vec<_> = pairs.iter().map(|(point, _)| *point).collect();
+            let before = self.done.len();
+            self.decode(&points).map_err(|error| error.after(before))?;
+            let decoded = self.block;
+            self.map(pairs, |(_, item)| uniform(item));
+            for (sum, point) in self.block.iter_mut().zip(&decoded) {
+                *sum = self.k.enter(Add(sum, point));
+            }
+            self.multiply_block(pairs.len(), half);
+            self.encode(pairs.len());
+        }
+        Ok(self.done)
+    }
+
     /// One part, many times over the same full block; the number of points worked on.
     pub(crate) fn repeat(
         mut self,

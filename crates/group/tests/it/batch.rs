@@ -1,7 +1,8 @@
 //! Batches against one point at a time.
 
 use incamera_group::{
-    EncodedPoint, HashDomain, PointFault, Scalar, hash_and_multiply_batch, multiply_batch,
+    Backend, EncodedPoint, HashDomain, PointFault, Scalar, add_hash_and_multiply_batch,
+    hash_and_multiply_batch, multiply_batch,
 };
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
@@ -41,6 +42,46 @@ fn the_first_bad_place_is_named_across_threads() {
     points[1301] = EncodedPoint::from_bytes([0; 32]);
     let error = multiply_batch(&points, &scalar).unwrap_err();
     assert_eq!((error.index, error.fault), (1301, PointFault::Identity));
+}
+
+/// Every backend, every filling of its blocks; the sum of a point and its negative too.
+#[test]
+fn hashes_are_added_before_the_multiplication() {
+    let mut rng = ChaCha20Rng::seed_from_u64(4);
+    let (a, b) = (Scalar::random(&mut rng), Scalar::random(&mut rng));
+    let texts = texts(300);
+    let points = hash_and_multiply_batch(&domain(), &texts, &a);
+    let mut pairs: Vec<_> = points.into_iter().zip(texts.iter().rev()).collect();
+    let hashed = |text: &String| domain().hash(text.as_bytes());
+    pairs[7].0 = (&(&hashed(pairs[7].1) - &hashed(pairs[7].1)) - &hashed(pairs[7].1)).encode();
+    let slowly = |(point, text): &(EncodedPoint, &String)| {
+        let sum = &point.decode().unwrap() + &hashed(text);
+        sum.multiply(&b).encode()
+    };
+    let slowly: Vec<_> = pairs.iter().map(slowly).collect();
+    assert_eq!(slowly[7].as_bytes(), &[0; 32]);
+    let fast = add_hash_and_multiply_batch(&domain(), &pairs, &b);
+    assert_eq!(fast.as_ref(), Ok(&slowly));
+    for backend in Backend::all() {
+        for count in [0, 1, 7, 8, 9, 127, 128, 129, 300] {
+            let fast = backend.add_hash_and_multiply(&domain(), &pairs[..count], &b);
+            assert_eq!(fast.unwrap(), slowly[..count], "{backend} {count}");
+        }
+        let mut bad = pairs.clone();
+        bad[290].0 = EncodedPoint::from_bytes([0xff; 32]);
+        bad[257].0 = EncodedPoint::from_bytes([0; 32]);
+        let error = backend
+            .add_hash_and_multiply(&domain(), &bad, &b)
+            .unwrap_err();
+        assert_eq!(
+            (error.index, error.fault),
+            (257, PointFault::Identity),
+            "{backend}"
+        );
+    }
+    pairs[299].0 = EncodedPoint::from_bytes([0xff; 32]);
+    let error = add_hash_and_multiply_batch(&domain(), &pairs, &b).unwrap_err();
+    assert_eq!((error.index, error.fault), (299, PointFault::Malformed));
 }
 
 #[test]

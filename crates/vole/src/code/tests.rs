@@ -1,0 +1,170 @@
+//! The code against its definition, and what its constant is for.
+
+use super::*;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+use sha2::{Digest as _, Sha256};
+
+const CONTEXT: [u8; 32] = [6; 32];
+
+fn random(length: usize, seed: u64) -> Vec<Gf128> {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    (0..length).map(|_| Gf128::random(&mut rng)).collect()
+}
+
+fn encoded(alpha: Gf128, vector: &[Gf128]) -> Vec<Gf128> {
+    let mut lanes: Vec<_> = vector.iter().map(|element| [*element]).collect();
+    encode_with(alpha, &CONTEXT, &mut lanes);
+    lanes.as_flattened()[..vector.len() / 2].to_vec()
+}
+
+/// Bytes of a stream, from its beginning.
+fn bytes(number: u8, count: usize) -> Vec<u8> {
+    let mut blocks = vec![[0; 16]; count.div_ceil(16)];
+    Prg::public(LABEL, &CONTEXT, number).fill(&mut blocks);
+    blocks.into_flattened()
+}
+
+/// As the documents of the modules say it, one term after the other.
+fn by_definition(vector: &[Gf128]) -> Vec<Gf128> {
+    let m = vector.len() / 2;
+    let mut z = vector[m..].to_vec();
+    for pass in [0, 1] {
+        let taps = bytes(pass, 3 * m);
+        for j in 0..m {
+            let mut sum = z[j];
+            if j >= 25 {
+                sum += z[j - 25];
+            }
+            sum = sum * ALPHA;
+            for k in 1..=24.min(j) {
+                let bit = 24 - k;
+                if taps[3 * j + bit / 8] >> (bit % 8) & 1 == 1 {
+                    sum += z[j - k];
+                }
+            }
+            z[j] = sum;
+        }
+    }
+    // Outputs take whole batches of 64 from the stream, all but the last: none is left over.
+    let words = bytes(2, 84 * m);
+    let word = |i: usize, r: usize| {
+        let bytes = words[84 * i + 4 * r..][..4].try_into().unwrap();
+        u32::from_le_bytes(bytes) as usize
+    };
+    let place = |i: usize, r: usize| match r {
+        0..11 => {
+            let (first, end) = (r * m / 11, (r + 1) * m / 11);
+            first + ((word(i, r) * (end - first)) >> 32)
+        }
+        _ => (word(i, r) * m) >> 32,
+    };
+    let out = (0..m).map(|i| (0..21).fold(vector[i], |sum, r| sum + z[place(i, r)]));
+    out.collect()
+}
+
+#[test]
+fn the_code_is_as_defined() {
+    for m in [
+        11, 12, 24, 25, 26, 48, 50, 63, 64, 65, 512, 1023, 1024, 1025, 2100,
+    ] {
+        let vector = random(2 * m, m as u64);
+        assert!(encoded(ALPHA, &vector) == by_definition(&vector), "{m}");
+    }
+}
+
+#[test]
+fn lanes_are_apart() {
+    let (a, b) = (random(600, 1), random(600, 2));
+    let mut both: Vec<_> = a.iter().zip(&b).map(|(a, b)| [*a, *b]).collect();
+    encode(&CONTEXT, &mut both);
+    let (a, b) = (encoded(ALPHA, &a), encoded(ALPHA, &b));
+    for (both, (a, b)) in both.iter().zip(a.iter().zip(&b)) {
+        assert!(*both == [*a, *b]);
+    }
+}
+
+/// Over the whole field, not over bits alone.
+#[test]
+fn the_code_is_linear() {
+    let (a, b, factor) = (random(400, 3), random(400, 4), random(1, 5)[0]);
+    let mixed: Vec<_> = a.iter().zip(&b).map(|(a, b)| *a + *b * factor).collect();
+    let (a, b) = (encoded(ALPHA, &a), encoded(ALPHA, &b));
+    let expected: Vec<_> = a.iter().zip(&b).map(|(a, b)| *a + *b * factor).collect();
+    assert!(encoded(ALPHA, &mixed) == expected);
+}
+
+#[test]
+fn runs_have_codes_of_their_own() {
+    let vector = random(400, 6);
+    let mut lanes: Vec<_> = vector.iter().map(|element| [*element]).collect();
+    encode(&[7; 32], &mut lanes);
+    let same = lanes.iter().zip(encoded(ALPHA, &vector));
+    assert_eq!(same.filter(|(a, b)| a[0] == *b).count(), 0);
+}
+
+/// The largest proper subfield has 2^64 elements; all others lie in it.
+#[test]
+fn alpha_is_what_it_says_and_in_no_subfield() {
+    let digest = Sha256::digest(b"incamera-vole-alpha/1");
+    assert!(ALPHA == Gf128::from_bytes(digest[..16].try_into().unwrap()));
+    let power = (0..64).fold(ALPHA, |power, _| power.square());
+    assert!(power != ALPHA);
+    assert!((0..64).fold(power, |power, _| power.square()) == ALPHA);
+}
+
+/// Vectors over bits, reduced: by them it is seen whether another is a sum of them.
+struct Span(Vec<(usize, Vec<bool>)>);
+
+impl Span {
+    /// What is left of a vector, and the place of its first bit.
+    fn rest(&self, mut vector: Vec<bool>) -> Option<(usize, Vec<bool>)> {
+        for (first, known) in &self.0 {
+            if vector[*first] {
+                vector.iter_mut().zip(known).for_each(|(v, k)| *v ^= k);
+            }
+        }
+        Some((vector.iter().position(|bit| *bit)?, vector))
+    }
+
+    fn add(&mut self, vector: Vec<bool>) {
+        self.0.extend(self.rest(vector));
+    }
+}
+
+fn bit(of: &[Gf128], bit: usize) -> Vec<bool> {
+    of.iter().map(|e| e.bits() >> bit & 1 == 1).collect()
+}
+
+/// Places of the noise that the sums of the output's bits give away, of forty.
+fn found_by_linear_algebra(alpha: Gf128) -> (usize, bool) {
+    let (m, noise) = (512, 40);
+    let mut rng = ChaCha20Rng::seed_from_u64(7);
+    let mut vector = vec![Gf128::ZERO; 2 * m];
+    let mut places = Vec::new();
+    for block in 0..noise {
+        let place = block * 25 + rng.next_u32() as usize % 25;
+        vector[place] = Gf128::random(&mut rng);
+        places.push(place);
+    }
+    let out = encoded(alpha, &vector);
+    let mut span = Span(Vec::new());
+    (0..128).for_each(|i| span.add(bit(&out, i)));
+    let given_away = |place: &usize| {
+        let mut unit = vec![Gf128::ZERO; 2 * m];
+        unit[*place] = Gf128::ONE;
+        let column = encoded(alpha, &unit);
+        (0..128).all(|i| span.rest(bit(&column, i)).is_none())
+    };
+    let found: Vec<_> = (0..2 * m).filter(given_away).collect();
+    (found.len(), found == places)
+}
+
+/// The attack that the constant is there against: noise in GF(2^128) is 128 vectors of bits
+/// with noise at the same places, and a code with coefficients 0 and 1 alone leaves each of
+/// them a sum of the same columns.
+#[test]
+fn rank_of_binary_code() {
+    assert_eq!(found_by_linear_algebra(Gf128::ONE), (40, true));
+    assert_eq!(found_by_linear_algebra(ALPHA), (0, false));
+}

@@ -1,0 +1,409 @@
+//! Oblivious transfer of random keys: the sender gets pairs, the chooser one of each.
+//!
+//! # Messages
+//! `G` is the generator of ristretto255, `H` hashes to the group. For transfer `i` the chooser
+//! with choice `s` draws `b` and a random point `r_(1-s)`, and computes
+//! `r_s = b G - H(i, s, r_(1-s))`. The sender draws one `a` for the batch.
+//!
+//! | from → to        | message                                | size             |
+//! |------------------|----------------------------------------|------------------|
+//! | sender → chooser | `A = a G`                              | 32 B             |
+//! | chooser → sender | `r_0`, `r_1` of each transfer           | 64 B × transfers |
+//!
+//! Neither message hangs on the other, so that they may cross. Key `j` of transfer `i` is a
+//! hash of `a (r_j + H(i, j, r_(1-j)))`, which for `j = s` is `b A`, under everything that both
+//! sides saw of the transfer.
+//!
+//! # Claim
+//! *Endemic* security (in the words of the reference): a malicious side may influence the keys
+//! it gets itself; a sender learns nothing of the choices, whose points are uniform either way,
+//! and a chooser has one key of a pair at most under the computational Diffie-Hellman
+//! assumption, `H` and the hash of keys being random oracles. That is enough here: the keys are
+//! pads and seeds of a two-party protocol whose caller checks what is made of them.
+//!
+//! The reference was read in its abstract, and libOTe's implementation in its source. The
+//! theorem for one `a` over a batch was not read: the index in `H` and all public values in the
+//! hash of the keys keep transfers apart, and `a` is used for nothing else. There is no
+//! extension of transfers: few thousands are needed (decision 0082).
+//!
+//! Refused: points that do not decode, the identity, the same point twice. Points of small
+//! order do not exist in the group.
+//!
+//! # Time
+//! The choices are secret: both points are computed and placed without a branch on them.
+//!
+//! # Reference
+//! Masny and Rindal, *Endemic Oblivious Transfer* (CCS 2019, eprint 2019/706).
+
+use incamera_group::{
+    EncodedPoint, HashDomain, Point, PointError, PointTable, Scalar, add_hash_and_multiply_batch,
+};
+use rand_core::CryptoRng;
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConditionallySelectable as _};
+use zeroize::Zeroizing;
+
+use crate::fault::{PeerFault, array, of_length};
+use crate::prg::Block;
+
+/// The domain of `H`.
+const HASH_LABEL: &[u8; 18] = b"incamera-vole-ot/1";
+/// Starts the hash that a key is of.
+const KEY_LABEL: &str = "incamera-vole-ot-key/1";
+/// The domain of points whose logarithm nobody knows.
+const RANDOM_LABEL: &[u8; 25] = b"incamera-vole-ot-random/1";
+/// Bytes of the sender's message.
+pub(crate) const BASE_BYTES: usize = EncodedPoint::BYTES;
+/// Bytes of the chooser's message for one transfer.
+pub(crate) const CHOICE_BYTES: usize = 2 * EncodedPoint::BYTES;
+/// Bytes of what `H` hashes: context, index, which of the two, the other point.
+const TEXT_BYTES: usize = 32 + 4 + 1 + 32;
+
+/// A batch of transfers, apart from every other batch and run.
+#[derive(Clone)]
+pub(crate) struct Transfers {
+    context: [u8; 32],
+    hash: HashDomain,
+    random: HashDomain,
+}
+
+impl Transfers {
+    /// The batch of a number in the run of a context.
+    pub(crate) fn new(context: &[u8; 32], batch: u8) -> Self {
+        let context = Sha256::new()
+            .chain_update(HASH_LABEL)
+            .chain_update(context)
+            .chain_update([batch]);
+        Self {
+            context: context.finalize().into(),
+            hash: HashDomain::of_label(HASH_LABEL),
+            random: HashDomain::of_label(RANDOM_LABEL),
+        }
+    }
+
+    /// What `H` hashes for key `which` of a transfer, given the other key's point.
+    fn text(&self, index: u32, which: u8, other: &EncodedPoint) -> [u8; TEXT_BYTES] {
+        let mut text = [0; TEXT_BYTES];
+        let parts = [
+            self.context.as_slice(),
+            &index.to_le_bytes(),
+            &[which],
+            other.as_bytes(),
+        ];
+        let bytes = parts.into_iter().flatten();
+        text.iter_mut()
+            .zip(bytes)
+            .for_each(|(to, from)| *to = *from);
+        text
+    }
+
+    /// The key that is made of a point which both sides reach.
+    fn key(
+        &self,
+        base: &EncodedPoint,
+        pair: &[EncodedPoint; 2],
+        (index, which): (u32, u8),
+        point: &EncodedPoint,
+    ) -> Block {
+        let [first, second] = pair;
+        let hash = Sha256::new()
+            .chain_update(KEY_LABEL)
+            .chain_update(self.context)
+            .chain_update(base)
+            .chain_update(first)
+            .chain_update(second)
+            .chain_update(index.to_le_bytes())
+            .chain_update([which])
+            .chain_update(point);
+        let digest = Zeroizing::new(<[u8; 32]>::from(hash.finalize()));
+        digest.first_chunk().copied().unwrap_or_default()
+    }
+}
+
+/// The side that chooses, waiting for the sender's point.
+pub(crate) struct Chooser {
+    transfers: Transfers,
+    chosen: Vec<Chosen>,
+}
+
+struct Chosen {
+    choice: Choice,
+    secret: Scalar,
+    pair: [EncodedPoint; 2],
+}
+
+impl Chooser {
+    /// Makes the points of each choice; the second is the message.
+    pub(crate) fn new(
+        transfers: Transfers,
+        choices: impl Iterator<Item = Choice>,
+        rng: &mut impl CryptoRng,
+    ) -> (Self, Vec<u8>) {
+        let chosen = (0..).zip(choices);
+        let chosen: Vec<_> = chosen
+            .map(|(index, choice)| Chosen::new(&transfers, index, choice, rng))
+            .collect();
+        let points = chosen.iter().flat_map(|chosen| &chosen.pair);
+        let message = points.flat_map(|point| *point.as_bytes()).collect();
+        (Self { transfers, chosen }, message)
+    }
+
+    /// The chosen key of each transfer, from the sender's message.
+    ///
+    /// # Errors
+    /// [`PeerFault::Length`], [`PeerFault::Point`].
+    pub(crate) fn keys(self, base: &[u8]) -> Result<Zeroizing<Vec<Block>>, PeerFault> {
+        let base = EncodedPoint::from_bytes(array("base", base)?);
+        let point = base.decode();
+        let point = point.map_err(|fault| PeerFault::Point { index: 0, fault })?;
+        let table = PointTable::new(&point);
+        let keys = (0..).zip(&self.chosen).map(|(index, chosen)| {
+            let which = chosen.choice.unwrap_u8();
+            let point = table.multiply(&chosen.secret).encode();
+            self.transfers
+                .key(&base, &chosen.pair, (index, which), &point)
+        });
+        Ok(Zeroizing::new(keys.collect()))
+    }
+}
+
+impl Chosen {
+    fn new(transfers: &Transfers, index: u32, choice: Choice, rng: &mut impl CryptoRng) -> Self {
+        let secret = Scalar::random(rng);
+        let mut seed = Zeroizing::new([0; 64]);
+        rng.fill_bytes(seed.as_mut_slice());
+        let other = transfers.random.hash(seed.as_slice()).encode();
+        let text = transfers.text(index, choice.unwrap_u8(), &other);
+        let own = &Point::base_multiply(&secret) - &transfers.hash.hash(&text);
+        let pair = placed(choice, &own.encode(), &other);
+        Self {
+            choice,
+            secret,
+            pair,
+        }
+    }
+}
+
+/// `own` at the place of the choice, `other` at the other, without a branch on it.
+fn placed(choice: Choice, own: &EncodedPoint, other: &EncodedPoint) -> [EncodedPoint; 2] {
+    let pick = |a: &EncodedPoint, b: &EncodedPoint| {
+        let mut bytes = *a.as_bytes();
+        for (to, from) in bytes.iter_mut().zip(b.as_bytes()) {
+            to.conditional_assign(from, choice);
+        }
+        EncodedPoint::from_bytes(bytes)
+    };
+    [pick(own, other), pick(other, own)]
+}
+
+/// The side that gets both keys of each pair, waiting for the chooser's points.
+pub(crate) struct PairSender {
+    transfers: Transfers,
+    secret: Scalar,
+    base: EncodedPoint,
+}
+
+impl PairSender {
+    /// Draws the batch's exponent.
+    pub(crate) fn new(transfers: Transfers, rng: &mut impl CryptoRng) -> Self {
+        let secret = Scalar::random(rng);
+        let base = Point::base_multiply(&secret).encode();
+        Self {
+            transfers,
+            secret,
+            base,
+        }
+    }
+
+    /// The message.
+    pub(crate) fn message(&self) -> &[u8; BASE_BYTES] {
+        self.base.as_bytes()
+    }
+
+    /// The keys of `count` transfers, from the chooser's message.
+    ///
+    /// # Errors
+    /// [`PeerFault::Length`], [`PeerFault::Point`], [`PeerFault::SamePoints`].
+    pub(crate) fn keys(
+        self,
+        count: usize,
+        choices: &[u8],
+    ) -> Result<Zeroizing<Vec<[Block; 2]>>, PeerFault> {
+        let choices = of_length("choices", choices, count * CHOICE_BYTES)?;
+        let points = EncodedPoint::split(choices).unwrap_or_default();
+        let (pairs, _) = points.as_chunks::<2>();
+        if let Some(index) = pairs.iter().position(|[a, b]| a == b) {
+            return Err(PeerFault::SamePoints { index });
+        }
+        let shared = Zeroizing::new(self.shared(pairs)?);
+        let (shared, _) = shared.as_chunks::<{ 2 * EncodedPoint::BYTES }>();
+        let keys = (0..).zip(pairs).zip(shared).map(|((index, pair), shared)| {
+            let (points, _) = shared.as_chunks();
+            let mut keys = [[0; 16]; 2];
+            for ((which, point), key) in (0..).zip(points).zip(&mut keys) {
+                let point = EncodedPoint::from_bytes(*point);
+                *key = self.transfers.key(&self.base, pair, (index, which), &point);
+            }
+            keys
+        });
+        Ok(Zeroizing::new(keys.collect()))
+    }
+
+    /// `a (r_j + H(i, j, r_(1-j)))` for both points of each pair, one after the other.
+    fn shared(&self, pairs: &[[EncodedPoint; 2]]) -> Result<Vec<u8>, PeerFault> {
+        let texts = (0..).zip(pairs).flat_map(|(index, [first, second])| {
+            [
+                (*first, self.transfers.text(index, 0, second)),
+                (*second, self.transfers.text(index, 1, first)),
+            ]
+        });
+        let texts: Vec<_> = texts.collect();
+        let done = add_hash_and_multiply_batch(&self.transfers.hash, &texts, &self.secret);
+        let points =
+            done.map_err(|PointError { index, fault }| PeerFault::Point { index, fault })?;
+        Ok(EncodedPoint::join(&points))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use incamera_group::PointFault;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng as _;
+
+    const CONTEXT: [u8; 32] = [4; 32];
+    const CHOICES: [u8; 9] = [0, 1, 1, 0, 1, 0, 0, 0, 1];
+
+    fn rng() -> ChaCha20Rng {
+        ChaCha20Rng::seed_from_u64(11)
+    }
+
+    fn sides() -> (Chooser, Vec<u8>, PairSender) {
+        let mut rng = rng();
+        let transfers = Transfers::new(&CONTEXT, 0);
+        let choices = CHOICES.into_iter().map(Choice::from);
+        let (chooser, message) = Chooser::new(transfers.clone(), choices, &mut rng);
+        (chooser, message, PairSender::new(transfers, &mut rng))
+    }
+
+    #[test]
+    fn the_chooser_has_one_key_of_each_pair() {
+        let (chooser, message, sender) = sides();
+        assert_eq!(message.len(), CHOICES.len() * CHOICE_BYTES);
+        let keys = chooser.keys(sender.message()).unwrap();
+        let pairs = sender.keys(CHOICES.len(), &message).unwrap();
+        for ((key, pair), choice) in keys.iter().zip(&*pairs).zip(CHOICES) {
+            assert_eq!(key, &pair[usize::from(choice)]);
+            assert_ne!(key, &pair[usize::from(1 - choice)]);
+        }
+        let mut all: Vec<_> = pairs.as_flattened().to_vec();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 2 * CHOICES.len());
+    }
+
+    #[test]
+    fn batches_and_runs_have_keys_of_their_own() {
+        let (_, message, sender) = sides();
+        let pairs = sender.keys(CHOICES.len(), &message).unwrap();
+        for transfers in [Transfers::new(&CONTEXT, 1), Transfers::new(&[5; 32], 0)] {
+            let (_, _, mut other) = sides();
+            other.transfers = transfers;
+            let other = other.keys(CHOICES.len(), &message).unwrap();
+            assert!(
+                pairs
+                    .iter()
+                    .zip(&*other)
+                    .all(|(a, b)| a[0] != b[0] && a[1] != b[1])
+            );
+        }
+    }
+
+    /// The points of a choice of 0 and of a choice of 1 trade places, and that is all.
+    #[test]
+    fn the_message_is_placed_by_the_choice() {
+        let (own, other) = (Point::base().encode(), EncodedPoint::from_bytes([1; 32]));
+        assert_eq!(placed(Choice::from(0), &own, &other), [own, other]);
+        assert_eq!(placed(Choice::from(1), &own, &other), [other, own]);
+    }
+
+    #[test]
+    fn refused_points_are_named_by_their_place() {
+        let (_, message, _) = sides();
+        let refused = include_str!("../../group/vectors/rfc9496.txt").lines();
+        let refused = refused.filter_map(|line| line.strip_prefix("refuse "));
+        let refused = refused.map(|hex| hex::decode(hex).unwrap().try_into().unwrap());
+        let refused: Vec<[u8; 32]> = refused.collect();
+        assert_eq!(refused.len(), 29);
+        for bytes in refused.into_iter().chain([[0; 32]]) {
+            let identity = bytes == [0; 32];
+            let fault = [PointFault::Malformed, PointFault::Identity][usize::from(identity)];
+            let (chooser, _, sender) = sides();
+            let error = chooser.keys(&bytes).unwrap_err();
+            assert_eq!(error, PeerFault::Point { index: 0, fault }, "{bytes:?}");
+            let mut wrong = message.clone();
+            wrong[5 * 32..6 * 32].copy_from_slice(&bytes);
+            let error = sender.keys(CHOICES.len(), &wrong).unwrap_err();
+            assert_eq!(error, PeerFault::Point { index: 5, fault }, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_point_twice_is_refused() {
+        let (_, mut message, sender) = sides();
+        message.copy_within(4 * 32..5 * 32, 5 * 32);
+        let error = sender.keys(CHOICES.len(), &message).unwrap_err();
+        assert_eq!(error, PeerFault::SamePoints { index: 2 });
+    }
+
+    #[test]
+    fn other_lengths_are_refused() {
+        let (chooser, message, sender) = sides();
+        let found = message.len() - 1;
+        let error = sender.keys(CHOICES.len(), &message[..found]).unwrap_err();
+        let expected = message.len();
+        let message = "choices";
+        assert_eq!(
+            error,
+            PeerFault::Length {
+                message,
+                found,
+                expected
+            }
+        );
+        let error = chooser.keys(&[0; 33]).unwrap_err();
+        let (message, found, expected) = ("base", 33, 32);
+        assert_eq!(
+            error,
+            PeerFault::Length {
+                message,
+                found,
+                expected
+            }
+        );
+    }
+
+    /// A chooser that knows the logarithm of both points still lacks one key: what it would
+    /// have to know is the logarithm of a hash.
+    #[test]
+    fn logarithms_of_both_points_give_one_key() {
+        let mut rng = rng();
+        let transfers = Transfers::new(&CONTEXT, 0);
+        let sender = PairSender::new(transfers, &mut rng);
+        let base = sender.base.decode().unwrap();
+        let secrets = [Scalar::random(&mut rng), Scalar::random(&mut rng)];
+        let pair = secrets.each_ref().map(|s| Point::base_multiply(s).encode());
+        let guesses: Vec<_> = secrets
+            .iter()
+            .zip(0..)
+            .map(|(secret, which)| {
+                let point = base.multiply(secret).encode();
+                let transfers = &sender.transfers;
+                transfers.key(&sender.base, &pair, (0, which), &point)
+            })
+            .collect();
+        let pairs = sender.keys(1, &EncodedPoint::join(&pair)).unwrap();
+        assert!(guesses.iter().all(|guess| !pairs[0].contains(guess)));
+    }
+}
