@@ -140,8 +140,10 @@ fn weighted(rho: Gf128, elements: &[Gf128]) -> Gf128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vectors::Vectors;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng as _;
+    use sha2::{Digest as _, Sha256};
 
     struct Sides {
         delta: Gf128,
@@ -229,6 +231,34 @@ mod tests {
             assert_eq!(caught, Err(PeerFault::Corrections), "{bit}");
         }
         assert!(check(Gf128::from_bits(78), &b, s.delta, &answer).is_err());
+    }
+
+    /// Against an implementation of its own: `vectors/silent.py`.
+    #[test]
+    fn the_halves_are_those_of_the_vectors() {
+        let mut vectors = Vectors::new(include_str!("../vectors/v1/base.txt"));
+        let mut blocks = vec![[0; 16]; 2 * BITS];
+        Prg::new(&vectors.array("pairs")).fill(&mut blocks);
+        let (pairs, _) = blocks.as_chunks::<2>();
+        let delta = Gf128::from_bytes(vectors.array("delta"));
+        let bit = |i: usize| (delta.bits() >> i & 1) as usize;
+        let chosen: Vec<_> = (0..BITS).map(|i| pairs[i][bit(i)]).collect();
+        let c = vectors.array::<48>("c");
+        let c = c.as_chunks().0.iter().copied().map(Gf128::from_bytes);
+        let c: Vec<_> = c.collect();
+        let mut message = Vec::new();
+        let a = receive(pairs, &c, &mut message);
+        let b = send(&chosen, delta, c.len(), &message).unwrap();
+        let bytes = |v: &[Gf128]| v.iter().flat_map(|e| e.to_bytes()).collect::<Vec<_>>();
+        assert_eq!(
+            Sha256::digest(&message).to_vec(),
+            vectors.bytes("corrections")
+        );
+        assert_eq!(bytes(&a), vectors.bytes("a"));
+        assert_eq!(bytes(&b), vectors.bytes("b"));
+        let rho = Gf128::from_bytes(vectors.array("rho"));
+        assert_eq!(answer(rho, &c, &a), vectors.array("answer"));
+        vectors.end();
     }
 
     #[test]

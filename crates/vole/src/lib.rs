@@ -25,6 +25,8 @@ pub mod params;
 mod pprf;
 mod prg;
 mod silent;
+#[cfg(test)]
+mod vectors;
 
 pub use fault::PeerFault;
 pub use silent::{

@@ -157,6 +157,7 @@ fn xor(a: &Block, b: &Block) -> Block {
 mod tests {
     use super::*;
     use crate::prg::Prg;
+    use crate::vectors::Vectors;
 
     const CONTEXT: [u8; 32] = [9; 32];
 
@@ -193,6 +194,33 @@ mod tests {
                 assert_eq!(xor(&sum(grower.leaves()), &leaves[path]), sum(&leaves));
             }
         }
+    }
+
+    /// Against an implementation of its own: `vectors/silent.py`.
+    #[test]
+    fn the_tree_is_that_of_the_vectors() {
+        let mut vectors = Vectors::new(include_str!("../vectors/v1/pprf.txt"));
+        let context = vectors.array("context");
+        let depth = vectors.number("depth") as u32;
+        let root = vectors.array("root");
+        let mut blocks = vec![[0; 16]; 2 * depth as usize];
+        Prg::new(&vectors.array("levels")).fill(&mut blocks);
+        let (pairs, _) = blocks.as_chunks();
+        let mut message = Vec::new();
+        let mut sender = Grower::new(&context, depth);
+        sender.send(&root, pairs, &mut message);
+        assert_eq!(message, vectors.bytes("message"));
+        let path = vectors.number("path");
+        let chosen = chosen(pairs, path);
+        assert_eq!(chosen.as_flattened(), vectors.bytes("chosen"));
+        let leaves = vectors.bytes("leaves");
+        assert_eq!(sender.leaves().as_flattened(), leaves);
+        let mut receiver = Grower::new(&context, depth);
+        receiver.receive(path, &chosen, &message);
+        let mut known = leaves;
+        known[16 * path..16 * (path + 1)].fill(0);
+        assert_eq!(receiver.leaves().as_flattened(), known);
+        vectors.end();
     }
 
     #[test]

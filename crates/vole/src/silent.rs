@@ -475,23 +475,23 @@ impl AnsweredReceiver {
                 *e = *c;
             }
         }
-        let digest = check_digest(&context, *sum);
         let next = GrownReceiver {
             context,
             shape,
             vectors,
-            digest,
+            sum,
         };
         Ok((next, noise.chi.to_bytes().to_vec()))
     }
 }
 
 /// The receiver after step 6.
+#[cfg_attr(test, derive(Clone))]
 pub struct GrownReceiver {
     context: [u8; 32],
     shape: VoleShape,
     vectors: Zeroizing<Vec<[Gf128; 2]>>,
-    digest: [u8; DIGEST_BYTES],
+    sum: Zeroizing<Gf128>,
 }
 
 impl GrownReceiver {
@@ -501,7 +501,8 @@ impl GrownReceiver {
     /// [`PeerFault::Length`], [`PeerFault::Sums`].
     pub fn answered(self, message: &[u8]) -> Result<VoleR, PeerFault> {
         let digest: [u8; DIGEST_BYTES] = array("7", message)?;
-        if !bool::from(digest.ct_eq(&self.digest)) {
+        let expected = check_digest(&self.context, *self.sum);
+        if !bool::from(digest.ct_eq(&expected)) {
             return Err(PeerFault::Sums);
         }
         Ok(self.encode())
@@ -517,5 +518,7 @@ impl GrownReceiver {
     }
 }
 
+#[cfg(test)]
+mod attacks;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The code against its definition, and what its constant is for.
 
 use super::*;
+use crate::vectors::Vectors;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
@@ -71,6 +72,22 @@ fn the_code_is_as_defined() {
         let vector = random(2 * m, m as u64);
         assert!(encoded(ALPHA, &vector) == by_definition(&vector), "{m}");
     }
+}
+
+/// Against a dense matrix: `vectors/silent.py`.
+#[test]
+fn the_code_is_that_of_the_vectors() {
+    let mut vectors = Vectors::new(include_str!("../../vectors/v1/code.txt"));
+    let context = vectors.array("context");
+    let mut blocks = vec![[0; 16]; vectors.number("length")];
+    Prg::new(&vectors.array("vector")).fill(&mut blocks);
+    let elements = blocks.iter().map(|block| [Gf128::from_bytes(*block)]);
+    let mut lanes: Vec<_> = elements.collect();
+    encode(&context, &mut lanes);
+    let out = lanes[..blocks.len() / 2].as_flattened();
+    let out: Vec<_> = out.iter().flat_map(|element| element.to_bytes()).collect();
+    assert_eq!(out, vectors.bytes("out"));
+    vectors.end();
 }
 
 #[test]

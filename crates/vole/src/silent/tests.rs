@@ -5,9 +5,9 @@ use incamera_group::PointFault;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
-const CONTEXT: [u8; 32] = [2; 32];
+pub(super) const CONTEXT: [u8; 32] = [2; 32];
 
-fn rng(seed: u64) -> ChaCha20Rng {
+pub(super) fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
 }
 
@@ -42,7 +42,7 @@ fn run_with(
     Ok((receiver.answered(&pass(7, message))?, sender))
 }
 
-fn some_delta() -> Gf128 {
+pub(super) fn some_delta() -> Gf128 {
     Gf128::random(&mut rng(2))
 }
 
