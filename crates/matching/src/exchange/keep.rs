@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use incamera_types::MatchRunDigest;
 
+use crate::journal::MAX_VALUES;
 use crate::{Misuse, Value};
 
 /// Names what was handed out to be kept; later marks are greater.
@@ -21,7 +22,7 @@ pub enum Side {
     Theirs,
 }
 
-/// Values of places that follow on the ones before of the same side.
+/// Values of places that follow on the ones before of the same side: a record of the journal.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Keep {
     /// Names it.
@@ -63,15 +64,19 @@ pub(super) struct Keeping {
 }
 
 impl Keeping {
-    pub(super) fn push(&mut self, side: Side, first: u64, values: Vec<Value>) {
-        self.marks += 1;
-        let mark = Mark(self.marks);
-        self.queue.push_back(Keep {
-            mark,
-            side,
-            first,
-            values,
-        });
+    /// Takes values, cut so that each part fits a record.
+    pub(super) fn push(&mut self, side: Side, mut first: u64, values: &[Value]) {
+        for part in values.chunks(MAX_VALUES) {
+            self.marks += 1;
+            let mark = Mark(self.marks);
+            self.queue.push_back(Keep {
+                mark,
+                side,
+                first,
+                values: part.to_vec(),
+            });
+            first += part.len() as u64;
+        }
     }
 
     pub(super) fn hand_out(&mut self) -> Option<Keep> {

@@ -119,7 +119,7 @@ impl Own {
         let (bytes, first) = (message.tags.len(), message.first);
         let count = places(bytes, VALUE_BYTES, first, self.received, self.sent)?;
         let (values, _) = message.tags.as_chunks::<VALUE_BYTES>();
-        keeping.push(Side::Own, first, values.to_vec());
+        keeping.push(Side::Own, first, values);
         self.received += count;
         Ok(())
     }
@@ -134,7 +134,7 @@ impl Own {
     ) {
         self.completed.put(first, count, values);
         while let Some((first, values)) = self.completed.take() {
-            keeping.push(Side::Own, first, values);
+            keeping.push(Side::Own, first, &values);
         }
     }
 

@@ -119,7 +119,7 @@ impl Theirs {
         while let Some((first, (answer, values))) = self.raised.take() {
             let end = first + values.len() as u64;
             if first >= self.before {
-                keeping.push(Side::Theirs, first, values);
+                keeping.push(Side::Theirs, first, &values);
             }
             let message = match answer {
                 Answer::Points(points) => Message::Raised(MatchPoints { first, points }),

@@ -6,10 +6,14 @@
     missing_docs
 )]
 
+mod at_once;
+mod attacks;
+mod cut_off;
 mod drive;
 mod known;
 mod refusals;
 mod runs;
 mod side;
+mod sim;
 mod vectors;
 mod whole;

@@ -200,12 +200,7 @@ impl Side {
     /// Writes what is to be kept.
     pub fn keep(&mut self) {
         while let Some(keep) = self.exchange.to_keep() {
-            let values = match keep.side {
-                incamera_matching::exchange::Side::Own => &mut self.journal.own,
-                incamera_matching::exchange::Side::Theirs => &mut self.journal.theirs,
-            };
-            assert_eq!(values.len() as u64, keep.first, "a gap in what is kept");
-            values.extend(&keep.values);
+            self.journal.take(&keep);
             self.exchange.kept(keep.mark).unwrap();
         }
     }
