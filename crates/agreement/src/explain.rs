@@ -5,7 +5,7 @@ use incamera_attest::TeeKind;
 use incamera_dp::interval::{shown_factor, thousands};
 use incamera_dp::{loss_of, odds_factor};
 use incamera_types::{
-    Budget, ColumnSpec, ColumnType, DatasetSpec, Delta, OtherText, PrivacyLoss, PurposeSet,
+    Budget, ColumnSpec, ColumnType, DatasetSpec, Delta, IdRules, OtherText, PrivacyLoss, PurposeSet,
 };
 
 use crate::Agreement;
@@ -492,6 +492,15 @@ fn layers(page: &mut Page, agreement: &Agreement) {
             thousands(matching.max_ids),
             matching.max_runs
         )),
+    }
+    if matching.rules == IdRules::Published {
+        page.sub_point("ids are written alike before that, by rules 2: e-mail in lower case, and at gmail.com without dots and tags; phone numbers with the country's code, in digits alone; all else as it is");
+    }
+    if !matching.hashed.is_empty() {
+        page.sub_point(format_args!(
+            "the SHA-256 stands for an id of kind {}, so that a party may bring hashes that it was given; whoever can guess ids can undo such a hash, so it is kept and blinded like an id",
+            and(&matching.hashed)
+        ));
     }
     page.point("sealing: every column is encrypted at its owner; each key is wrapped for the column's purposes that the person agreed to, and for no other; the room's disk and its operator see ciphertext");
     page.point("evidence: before a key leaves its owner, the room proves which code it runs and under which agreement");

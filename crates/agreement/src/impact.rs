@@ -139,7 +139,8 @@ impl Pair<'_> {
     fn anew(&self, old: &DatasetSpec, new: &DatasetSpec) -> Vec<String> {
         let (before, after) = (&self.old.matching, &self.new.matching);
         let pseudonyms = (before.method, before.reveals, before.epoch)
-            != (after.method, after.reveals, after.epoch);
+            != (after.method, after.reveals, after.epoch)
+            || (before.rules, &before.hashed) != (after.rules, &after.hashed);
         let mut reasons = Vec::new();
         let mut when = |holds: bool, reason: &str| {
             if holds {

@@ -25,6 +25,7 @@ mod error;
 mod explain;
 pub mod files;
 mod impact;
+mod matching;
 mod model;
 mod page;
 mod param;

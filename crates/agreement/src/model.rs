@@ -9,10 +9,11 @@ use incamera_attest::Policy;
 use incamera_keys::{PublicKey, ReceivePublicKey};
 use incamera_types::{
     AgreementDigest, AgreementId, AnalystName, AnalystRef, Budget, ColumnRef, ColumnSpec,
-    ConsentClass, DatasetName, DatasetSpec, Date, Decimal, Delta, Epsilon, IdKind, MatchingEpoch,
-    ParamName, PartyName, PrivacyLoss, PurposeName, PurposeSet, QueryName,
+    ConsentClass, DatasetName, DatasetSpec, Date, Decimal, Delta, Epsilon, ParamName, PartyName,
+    PrivacyLoss, PurposeName, PurposeSet, QueryName,
 };
 
+pub use crate::matching::{Matching, MatchingMethod, Reveals};
 use crate::{Param, Problem, Proposals, ServiceUrl};
 
 /// A checked agreement: the terms, and the exact bytes that they were read from.
@@ -157,70 +158,6 @@ pub struct RoomTerms {
     pub url: ServiceUrl,
     /// The kinds of evidence and the measurements that are accepted.
     pub policy: Policy,
-}
-
-/// How ids become pseudonyms.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Matching {
-    /// The protocol.
-    pub method: MatchingMethod,
-    /// The kinds of id, in order of preference.
-    pub ids: Vec<IdKind>,
-    /// What each party learns about its own rows.
-    pub reveals: Reveals,
-    /// The most ids of a party in one run.
-    pub max_ids: u64,
-    /// The most runs of a party.
-    pub max_runs: u32,
-    /// Slices of the pseudonym space that sealed parts are cut into.
-    pub partitions: u32,
-    /// The matching epoch: raising it starts anew, with other pseudonyms.
-    pub epoch: MatchingEpoch,
-}
-
-/// The protocol that makes pseudonyms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MatchingMethod {
-    /// Double blinding between two parties.
-    Commutative,
-    /// Oblivious pseudorandom functions from vector OLE, between two parties.
-    Vole,
-    /// Identity providers, any number of parties.
-    Provider,
-    /// One party: keyed pseudonyms.
-    None,
-}
-
-impl fmt::Display for MatchingMethod {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Commutative => "commutative",
-            Self::Vole => "vole",
-            Self::Provider => "provider",
-            Self::None => "none",
-        })
-    }
-}
-
-/// What matching shows a party about its own rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Reveals {
-    /// Nothing but set sizes.
-    Nothing,
-    /// Which of its own ids the other party has too.
-    OwnMatches,
-}
-
-impl fmt::Display for Reveals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Nothing => "nothing",
-            Self::OwnMatches => "own-matches",
-        })
-    }
 }
 
 /// A purpose: a leaf or a branch of the tree.

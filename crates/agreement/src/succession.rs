@@ -122,8 +122,8 @@ impl Terms {
         purposes.iter().map(now).collect()
     }
 
-    /// What the version says of purposes that is not so, by the versions before it: a clause
-    /// each. `before` is the one that it follows, `earlier` are those before that one.
+    /// What the version says of purposes that is not so, by the versions before it, and whether
+    /// it changes how ids are written inside a matching epoch: a clause each. `before` is the one that it follows, `earlier` are those before that one.
     ///
     /// A purpose that stood already cannot replace another: who agreed to the one has not
     /// agreed to the other. Nor can one that never stood be replaced, or one that another
@@ -153,7 +153,21 @@ impl Terms {
                 ));
             }
         }
+        claims.extend(self.same_epoch(before));
         claims
+    }
+
+    /// Why pseudonyms of one matching epoch would be of ids that are not written alike.
+    fn same_epoch(&self, before: &Terms) -> Option<String> {
+        let (old, new) = (&before.matching, &self.matching);
+        let alike = old.rules == new.rules && old.hashed == new.hashed;
+        (!alike && old.epoch >= new.epoch).then(|| {
+            format!(
+                "ids are written by other rules than in version {}, and the matching epoch is not raised: one person would have two pseudonyms in it; write epoch = {}, and match and seal again",
+                before.version,
+                old.epoch.0.saturating_add(1)
+            )
+        })
     }
 
     /// Why `name` cannot replace `gone`.

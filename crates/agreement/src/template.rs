@@ -314,6 +314,7 @@ const MATCHING: &str = r#"# How ids become pseudonyms: neither party learns who 
 [matching]
 method = "commutative"
 ids = ["@IDS"]              # email, phone, or plain
+rules = 2                   # how ids are written before they are matched: the trade's published rules
 reveals = "nothing"
 max_ids = 500_000           # in one run
 max_runs = 12
@@ -417,6 +418,7 @@ const MATCHING_ALONE: &str = r#"# One owner of data: pseudonyms are made with it
 [matching]
 method = "none"
 ids = ["@IDS"]              # email, phone, or plain
+rules = 2                   # how ids are written: the trade's published rules
 partitions = 4              # slices that sealed data are cut into
 
 "#;

@@ -12,6 +12,7 @@ mod data;
 mod demo;
 mod drivers;
 mod home;
+mod ids;
 mod init;
 mod keeping;
 mod kept_until;

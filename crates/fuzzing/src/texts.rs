@@ -13,7 +13,7 @@ use incamera_party::{PartyConfig, PublicFile};
 use incamera_tlog::Checkpoint;
 use incamera_types::{
     AgreementDigest, AnalystRef, Budget, ColumnRef, ColumnType, Date, Decimal, Delta, Epsilon,
-    IdKind, Measurement, ParamType, PartyName, UnixTime,
+    IdForm, IdKind, IdRules, IdWriting, Measurement, ParamType, PartyName, UnixTime,
 };
 
 use crate::world;
@@ -176,10 +176,35 @@ pub fn values(data: &[u8]) {
     let _ = (text.parse::<Epsilon>(), text.parse::<Delta>());
     for kind in ["email", "phone", "plain"] {
         let kind: IdKind = kind.parse().unwrap();
-        if let Ok(id) = ids::normalise(text, &kind) {
-            assert_eq!(ids::normalise(&id, &kind).as_ref(), Ok(&id));
+        for writing in writings() {
+            let Ok(normaliser) = ids::Normaliser::of(&kind, &writing) else {
+                continue;
+            };
+            if let Some(id) = normaliser.normalised(text) {
+                assert_eq!(normaliser.normalised(&id), Some(id));
+            }
         }
     }
+}
+
+/// Ids by each rule, and hashes that were given.
+fn writings() -> impl Iterator<Item = IdWriting> {
+    let raw = IdRules::ALL.map(|rules| IdWriting {
+        rules,
+        ..IdWriting::default()
+    });
+    let given = IdWriting {
+        rules: IdRules::Published,
+        hashed: true,
+        form: IdForm::Sha256,
+        region: None,
+    };
+    let at_home = IdWriting {
+        rules: IdRules::Published,
+        region: "DE".parse().ok(),
+        ..IdWriting::default()
+    };
+    raw.into_iter().chain([given, at_home])
 }
 
 fn placed<T>(result: Result<T, ConfigError>, text: &str) -> Option<T> {

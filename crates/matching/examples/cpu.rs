@@ -12,7 +12,7 @@
 use std::time::Instant;
 
 use incamera_matching::{MatchingSecret, Method, Reveals, Run, Terms, ids};
-use incamera_types::{AgreementDigest, AgreementId, Digest, IdKind, MatchingEpoch};
+use incamera_types::{AgreementDigest, AgreementId, Digest, IdKind, IdWriting, MatchingEpoch};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
@@ -30,7 +30,8 @@ fn cpu_s() -> f64 {
 fn start(me: &str, peer: &str, key: u8, first: usize, count: usize) -> Run {
     let kind: IdKind = "email".parse().unwrap();
     let rows = (first..first + count).map(|n| format!("Person{n:06}@mail.example "));
-    let prepared = ids::collect(rows, &kind);
+    let normaliser = ids::Normaliser::of(&kind, &IdWriting::default()).unwrap();
+    let prepared = ids::collect(rows, &normaliser);
     let terms = Terms {
         agreement_id: AgreementId::from_bytes([1; 32]),
         agreement_digest: AgreementDigest::from_bytes([1; 32]),

@@ -38,8 +38,11 @@ pub enum NotOurs {
     /// It follows a version that is not known.
     #[error("the version before it is not in this party's `agreements` folder")]
     Follows,
-    /// It passes consents on to a purpose that people did not agree to.
-    #[error("a purpose in it replaces one that it cannot: `incamera agreement diff` says which")]
+    /// It passes consents on to a purpose that people did not agree to, or writes ids by other
+    /// rules in the same matching epoch.
+    #[error(
+        "a purpose in it replaces one that it cannot, or ids are written otherwise in the same matching epoch: `incamera agreement diff` says which"
+    )]
     Successions,
 }
 

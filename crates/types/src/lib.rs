@@ -5,6 +5,7 @@
 //! Nothing here does IO, reads a clock or draws randomness.
 
 mod digest;
+mod ids;
 pub mod limits;
 mod names;
 mod privacy;
@@ -22,6 +23,7 @@ pub use digest::{
     MatchRunDigest, Measurement, PartDigest, ProposalDigest, ReceiveKeyDigest, RequestDigest,
     ReservationsDigest, RoomKeyDigest, SeedCommitment, TokenDigest, Transcript,
 };
+pub use ids::{IdForm, IdRules, IdWriting, IdWritingError, RegionCode};
 pub use names::{
     AnalystName, AnalystRef, ColumnName, DatasetName, IdKind, NameError, ParamName, PartyName,
     PurposeName, QueryName,

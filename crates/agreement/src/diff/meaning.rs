@@ -52,6 +52,8 @@ fn of_matching(field: &str) -> Option<&'static str> {
     Some(match field {
         "method" => "how ids become pseudonyms",
         "ids" => "the kinds of id that people are matched by",
+        "rules" => "how ids are written before they are matched: other rules, other pseudonyms",
+        "hashed" => "the kinds of id that are matched by the SHA-256 of an id",
         "reveals" => "what a party learns about its own rows",
         "max_ids" => "the most ids of a party in one run",
         "max_runs" => "the most runs of a party",

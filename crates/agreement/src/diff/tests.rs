@@ -34,7 +34,7 @@ const FIELDS: &[(&str, &[&str])] = fields! {
     Proposals { analysts, purposes, datasets, budget, min_people, until }
     Party { signs, service, receives, url, people, analysts }
     RoomTerms { url, policy }
-    Matching { method, ids, reveals, max_ids, max_runs, partitions, epoch }
+    Matching { method, ids, rules, hashed, reveals, max_ids, max_runs, partitions, epoch }
     Purpose { label, parent, iri, replaces, leaf }
     DatasetSpec { name, owner, public, keep_until, columns }
     ColumnSpec {
@@ -109,6 +109,8 @@ const CASES: &[Case] = &[
     case(&["Terms.matching", "Matching.max_ids"], LIFT, "500_000", "600_000", "matching: `max_ids` rises from 500000 to 600000 (the most ids"),
     case(&["Matching.max_runs"], LIFT, "max_runs = 12", "max_runs = 13", "matching: `max_runs` rises from 12 to 13 ("),
     case(&["Matching.ids"], LIFT, "[\"email\"]", "[\"email\", \"phone\"]", "matching: `ids` gains `phone` (the kinds of id"),
+    case(&["Matching.rules"], LIFT, "max_runs = 12", "max_runs = 12\nrules = 2", "matching gains `rules`: 2 (how ids are written"),
+    case(&["Matching.hashed"], LIFT, "max_runs = 12", "max_runs = 12\nrules = 2\nhashed = [\"email\"]", "matching gains `hashed`: [email] (the kinds of id"),
     case(&["Matching.epoch"], LIFT, "max_runs = 12", "max_runs = 12\nepoch = 2", "matching gains `epoch`: 2 (raised,"),
     case(&["Matching.partitions"], LIFT, "max_runs = 12", "max_runs = 12\npartitions = 8", "matching gains `partitions`: 8 (slices"),
     case(&["Matching.reveals"], LIFT, "reveals = \"nothing\"\n", "", "matching loses `reveals`: `nothing` (what a party learns"),

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use incamera_types::limits::MAX_PARTITIONS;
-use incamera_types::{Budget, Delta, Epsilon, IdKind, MatchingEpoch, PartyName};
+use incamera_types::{
+    Budget, Delta, Epsilon, IdKind, IdRules, IdWritingError, MatchingEpoch, PartyName,
+};
 
 use super::{Known, listed};
 use crate::Problem;
@@ -16,6 +18,10 @@ const PARTITIONS: u32 = 4;
 const FIRST_EPOCH: u32 = 1;
 /// The most kinds of id.
 const MAX_ID_KINDS: usize = 16;
+/// What a list of kinds holds.
+const KIND: &str = "kind of id, such as \"email\"";
+/// What to do about a word that is no kind.
+const NAME_A_KIND: &str = "name a kind of id, such as \"email\"";
 /// The most ids in one run.
 const MAX_IDS: u64 = 10_000_000_000;
 
@@ -33,6 +39,14 @@ pub(super) fn matching(table: &Table<'_>) -> Option<Matching> {
             None
         }
     };
+    let rules = match table.get("rules") {
+        Some(item) => rules(&item),
+        None => Some(IdRules::First),
+    };
+    let hashed = match table.get("hashed") {
+        Some(item) => hashed(&item, rules, ids.as_deref()),
+        None => Some(BTreeSet::new()),
+    };
     let reveals = match table.get("reveals") {
         Some(item) => reveals_of(&item),
         None => Some(Reveals::Nothing),
@@ -48,6 +62,8 @@ pub(super) fn matching(table: &Table<'_>) -> Option<Matching> {
     Some(Matching {
         method: method?,
         ids: ids?,
+        rules: rules?,
+        hashed: hashed?,
         reveals: reveals?,
         max_ids: max_ids?,
         max_runs: u32::try_from(max_runs?).ok()?,
@@ -123,8 +139,8 @@ fn ids(item: &Item<'_>) -> Option<Vec<IdKind>> {
         );
         return None;
     }
-    for item in item.list_of_some("kind of id, such as \"email\"")? {
-        let kind: IdKind = item.parsed("name a kind of id, such as \"email\"")?;
+    for item in item.list_of_some(KIND)? {
+        let kind: IdKind = item.parsed(NAME_A_KIND)?;
         if kinds.contains(&kind) {
             item.problem(
                 format_args!("`{kind}` stands there twice"),
@@ -133,6 +149,52 @@ fn ids(item: &Item<'_>) -> Option<Vec<IdKind>> {
             return None;
         }
         kinds.push(kind);
+    }
+    Some(kinds)
+}
+
+/// The number of rules for ids that this version knows.
+fn rules(item: &Item<'_>) -> Option<IdRules> {
+    let number = item.whole_u32(1, u32::MAX)?;
+    let rules = IdRules::try_from(number);
+    let refused = |error: &IdWritingError| {
+        item.problem(
+            error,
+            "write rules = 2, the trade's published rules, or leave the line out for rules 1",
+        );
+    };
+    rules.inspect_err(refused).ok()
+}
+
+/// The kinds whose ids stand as their SHA-256: some of those that are matched, under rules that
+/// know hashes.
+fn hashed(
+    item: &Item<'_>,
+    rules: Option<IdRules>,
+    ids: Option<&[IdKind]>,
+) -> Option<BTreeSet<IdKind>> {
+    if rules? == IdRules::First {
+        item.problem(
+            "hashes of ids are matched under rules 2",
+            "write rules = 2, or leave the line `hashed` out",
+        );
+        return None;
+    }
+    let ids = ids?;
+    let mut kinds = BTreeSet::new();
+    for item in item.list_of_some(KIND)? {
+        let kind: IdKind = item.parsed(NAME_A_KIND)?;
+        if !ids.contains(&kind) {
+            item.problem(
+                format_args!("`{kind}` is none of `ids`"),
+                format_args!("kinds of id are {}", listed(ids)),
+            );
+            return None;
+        }
+        if !kinds.insert(kind) {
+            item.problem("this kind stands there twice", "name each kind once");
+            return None;
+        }
     }
     Some(kinds)
 }

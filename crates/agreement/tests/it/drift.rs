@@ -152,6 +152,11 @@ fn what_data_need_follows_from_what_changes() {
             "pseudonyms are others: match again first",
         ),
         (
+            &[("max_runs = 12", "max_runs = 12\nrules = 2")],
+            [Seal; 3],
+            "pseudonyms are others: match again first",
+        ),
+        (
             &[("max_runs = 12", "max_runs = 12\npartitions = 8")],
             [Seal; 3],
             "the number of partitions changes",
@@ -310,6 +315,40 @@ fn purposes_come_go_and_move() {
         moved.contains("purpose `ads` moves from the top to below `all`"),
         "{moved}"
     );
+}
+
+/// Ids that are written otherwise in one matching epoch would be two people.
+#[test]
+fn other_rules_for_ids_need_another_epoch() {
+    let claims = |old: &Agreement, matching: &str| {
+        let new = second(&[("max_runs = 12", matching)]);
+        new.false_successions(old, []).join("; ")
+    };
+    let old = parse(LIFT);
+    let same_epoch = [
+        "max_runs = 12\nrules = 2",
+        "max_runs = 12\nrules = 2\nhashed = [\"email\"]",
+    ];
+    for matching in same_epoch {
+        let text = claims(&old, matching);
+        assert!(text.contains("write epoch = 2"), "{text}");
+        let raised = format!("{matching}\nepoch = 2");
+        assert_eq!(claims(&old, &raised), "");
+    }
+    assert_eq!(claims(&old, "max_runs = 13"), "");
+    assert_eq!(claims(&old, "max_runs = 12\nrules = 1"), "");
+    let published = second(&[("max_runs = 12", "max_runs = 12\nrules = 2\nepoch = 2")]);
+    let text = claims(
+        &published,
+        "max_runs = 12\nrules = 2\nhashed = [\"email\"]\nepoch = 2",
+    );
+    assert!(text.contains("write epoch = 3"), "{text}");
+    let told = diff(
+        &old,
+        &second(&[("max_runs = 12", "max_runs = 12\nrules = 2")]),
+    );
+    let cautions = told.lineage.join("; ");
+    assert!(cautions.contains("two pseudonyms"), "{cautions}");
 }
 
 /// A purpose that stood already, or one that never did, takes over nobody's consent.

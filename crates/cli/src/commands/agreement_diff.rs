@@ -110,7 +110,8 @@ pub fn false_claims(agreement: &Agreement, folders: &[PathBuf]) -> Vec<String> {
     }
 }
 
-/// Refuses to sign a version that says of purposes what is not so, where the versions before it
+/// Refuses to sign a version that says of purposes what is not so, or writes ids otherwise in
+/// one matching epoch, where the versions before it
 /// lie beside it or in the party's folder.
 pub fn succeeds(agreement: &Agreement, file: &Path, folder: &Folder) -> Done {
     let claims = false_claims(agreement, &[beside(file), folder.agreements().to_owned()]);
@@ -118,6 +119,6 @@ pub fn succeeds(agreement: &Agreement, file: &Path, folder: &Folder) -> Done {
         None => Ok(()),
         Some(claim) => Err(Failure::new(Exit::Refused, "the agreement was not signed")
             .why(claim.clone())
-            .hint("let `replaces` name what a new purpose takes the place of, and nothing else, and give what is new a name that no version had: `incamera agreement diff` shows what consents become")),
+            .hint("if it is about purposes, let `replaces` name what a new purpose takes the place of, and nothing else, and give what is new a name that no version had: `incamera agreement diff` shows what consents become")),
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use incamera_agreement::{Agreement, ConsentSource};
-use incamera_matching::ids;
+use incamera_matching::ids::Normaliser;
 use incamera_seal::{Consent, Consents, Crosswalk, Inherited, SealJob, Source, Step};
-use incamera_types::{DatasetSpec, IdKind, Pseudonym, PurposeName, PurposeSet};
+use incamera_types::{DatasetSpec, Pseudonym, PurposeName, PurposeSet};
 
-use super::{matching, register};
+use super::{ids, matching, register};
 use crate::failure::Failure;
 use crate::folder::Folder;
 
@@ -96,7 +96,10 @@ impl<'a> Home<'a> {
         };
         let what = format!("`{}` has no crosswalk to read it with", self.spec.name);
         let crosswalk = matching::crosswalk(self.folder, self.agreement, &kind, &what)?;
-        Ok(Some(People { kind, crosswalk }))
+        Ok(Some(People {
+            normaliser: ids::normaliser(self.agreement, &kind)?,
+            crosswalk,
+        }))
     }
 
     /// Where the consents of the data set's rows come from.
@@ -115,14 +118,14 @@ impl<'a> Home<'a> {
 
 /// Raw ids of one kind and their pseudonyms.
 pub struct People {
-    kind: IdKind,
+    normaliser: Normaliser,
     crosswalk: Crosswalk,
 }
 
 impl People {
     /// The pseudonym of a raw id.
     pub fn pseudonym(&self, id: &str) -> Option<Pseudonym> {
-        self.crosswalk.lookup(&ids::normalise(id, &self.kind).ok()?)
+        self.crosswalk.lookup(&self.normaliser.normalised(id)?)
     }
 }
 

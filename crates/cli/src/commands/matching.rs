@@ -128,6 +128,7 @@ fn read_ids(
     kind: &IdKind,
     printer: &Printer,
 ) -> Result<ids::Prepared, Failure> {
+    let normaliser = super::ids::normaliser(agreement, kind)?;
     let column = arguments.column.as_deref().unwrap_or(kind.as_str());
     let bar = printer.progress("reading ids", None);
     let mut raw = Vec::new();
@@ -154,7 +155,7 @@ fn read_ids(
         .map_err(failed)?;
     }
     bar.finish_and_clear();
-    Ok(ids::collect(raw, kind))
+    Ok(ids::collect(raw, &normaliser))
 }
 
 fn mend_and_match(error: &SourceError) -> &'static str {

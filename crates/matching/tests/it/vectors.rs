@@ -4,12 +4,16 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use incamera_matching::{MatchError, MatchingSecret, Run, Terms, ids};
-use incamera_types::{MatchingEpoch, Pseudonym};
+use incamera_types::{IdForm, IdRules, IdWriting, MatchingEpoch, Pseudonym};
 use incamera_wire::v1::MatchMessage;
 use prost::Message;
 use rand_core::{Infallible, TryCryptoRng, TryRng};
 
 use crate::drive::Crosswalk;
+
+fn normaliser(kind: &str, writing: &IdWriting) -> ids::Normaliser {
+    ids::Normaliser::of(&kind.parse().unwrap(), writing).unwrap()
+}
 
 /// Gives one byte for ever.
 struct Constant(u8);
@@ -185,7 +189,9 @@ fn every_id_vector() {
         } else {
             unhex(words[1])
         };
-        let found = ids::normalise(&raw, &words[0].parse().unwrap());
+        let normaliser = normaliser(words[0], &IdWriting::default());
+        let mut id = String::new();
+        let found = normaliser.normalise(&raw, &mut id).map(str::to_owned);
         let wanted = match words[2] {
             "empty" => Err(ids::IdFault::Empty),
             "invalid" => Err(ids::IdFault::Invalid),
@@ -195,4 +201,82 @@ fn every_id_vector() {
         checked += 1;
     }
     assert_eq!(checked, 40);
+}
+
+/// Rules 2, of a region or of none.
+fn published(region: &str) -> IdWriting {
+    IdWriting {
+        rules: IdRules::Published,
+        region: (region != "-").then(|| region.parse().unwrap()),
+        ..IdWriting::default()
+    }
+}
+
+/// The rows of a file of `vectors/ids2`.
+fn rows(file: &str) -> Vec<Vec<String>> {
+    let path = folder().join("../ids2").join(file);
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, body) = text.split_once("\n\n").unwrap();
+    let row = |line: &str| line.split('|').map(str::to_owned).collect();
+    body.lines().map(row).collect()
+}
+
+/// The examples of UID2's documentation: the id, its hash, and the hash as base64.
+#[test]
+fn every_published_id() {
+    let rows = rows("published.txt");
+    for row in &rows {
+        let [kind, region, raw, id, hash, base64] = row.as_slice() else {
+            panic!("{row:?}")
+        };
+        let given = |kind: &str, text: &str| {
+            let writing = IdWriting {
+                hashed: true,
+                form: IdForm::Sha256,
+                ..published("-")
+            };
+            normaliser(kind, &writing).normalised(text)
+        };
+        let hashing = |kind: &str| {
+            let writing = IdWriting {
+                hashed: true,
+                ..published(region)
+            };
+            normaliser(kind, &writing).normalised(raw)
+        };
+        if let Some(kind) = kind.strip_prefix("wrong ") {
+            assert_ne!(given(kind, base64), hashing(kind), "{raw}");
+            continue;
+        }
+        let found = normaliser(kind, &published(region)).normalised(raw);
+        assert_eq!(found.as_ref(), Some(id), "{raw}");
+        if hash != "-" {
+            assert_eq!(hashing(kind).as_ref(), Some(hash), "{raw}");
+            assert_eq!(given(kind, hash).as_ref(), Some(hash), "{raw}");
+            assert_eq!(given(kind, base64).as_ref(), Some(hash), "{raw}");
+        }
+    }
+    assert_eq!(rows.len(), 18);
+}
+
+/// Phone numbers of all regions, as another port of libphonenumber reads them.
+#[test]
+fn every_phone_number_of_the_twin() {
+    let mut regions = std::collections::BTreeMap::new();
+    let rows = rows("phones.txt");
+    let mut differing = Vec::new();
+    for row in &rows {
+        let [region, raw, wanted] = row.as_slice() else {
+            panic!("{row:?}")
+        };
+        let normaliser = regions
+            .entry(region)
+            .or_insert_with(|| normaliser("phone", &published(region)));
+        let found = normaliser.normalised(raw).unwrap_or_else(|| "-".to_owned());
+        if found != *wanted {
+            differing.push(format!("{region} {raw}: {wanted}, here {found}"));
+        }
+    }
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+    assert!(rows.len() > 3_000 && regions.len() > 240);
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use incamera_matching::ids;
+use incamera_matching::ids::collect;
 use incamera_seal::{Crosswalk, Source, SourceError, read_texts};
 use incamera_types::{IdKind, Pseudonym};
 
 use super::Work;
 use crate::args::People;
-use crate::commands::matching;
 use crate::commands::seal::mend_address;
+use crate::commands::{ids, matching};
 use crate::failure::{Context, Done, Failure};
 
 /// Ids read from a file, looked up in the crosswalk.
@@ -32,7 +32,8 @@ impl Ids {
     /// Reads the file and the crosswalk.
     pub fn read(work: &Work<'_>, people: &People) -> Result<Self, Failure> {
         let kind = kind(work, people)?;
-        let prepared = ids::collect(texts(people, &kind)?, &kind);
+        let normaliser = ids::normaliser(work.agreement(), &kind)?;
+        let prepared = collect(texts(people, &kind)?, &normaliser);
         let path = work.folder.crosswalk(&work.agreement().id, &kind);
         let what = "the ids cannot be looked up";
         let crosswalk = matching::crosswalk(&work.folder, work.agreement(), &kind, what)?;

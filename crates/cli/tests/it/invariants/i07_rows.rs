@@ -75,7 +75,9 @@ fn seal_without_bounds(world: &World, csv: &str) {
     let before = holdings.manifest("shop", "purchases");
     let crosswalk = holdings.crosswalk("shop");
     let email: IdKind = "email".parse().unwrap();
-    let people = |id: &str| crosswalk.lookup(&ids::normalise(id, &email).ok()?);
+    let writing = agreement.matching.id_writing(&email);
+    let normaliser = ids::Normaliser::of(&email, &writing).unwrap();
+    let people = |id: &str| crosswalk.lookup(&normaliser.normalised(id)?);
     let kept = super::support::files_below(&holdings.path("shop/consents"));
     let mut kept = kept.iter().filter_map(|file| Consents::read(file).ok());
     let consents = kept.next().unwrap();

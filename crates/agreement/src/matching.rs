@@ -1,0 +1,86 @@
+//! How ids become pseudonyms.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use incamera_types::{IdKind, IdRules, IdWriting, MatchingEpoch};
+
+/// How ids become pseudonyms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Matching {
+    /// The protocol.
+    pub method: MatchingMethod,
+    /// The kinds of id, in order of preference.
+    pub ids: Vec<IdKind>,
+    /// By which rules ids are brought to one way of writing.
+    pub rules: IdRules,
+    /// The kinds whose ids stand as their SHA-256.
+    pub hashed: BTreeSet<IdKind>,
+    /// What each party learns about its own rows.
+    pub reveals: Reveals,
+    /// The most ids of a party in one run.
+    pub max_ids: u64,
+    /// The most runs of a party.
+    pub max_runs: u32,
+    /// Slices of the pseudonym space that sealed parts are cut into.
+    pub partitions: u32,
+    /// The matching epoch: raising it starts anew, with other pseudonyms.
+    pub epoch: MatchingEpoch,
+}
+
+impl Matching {
+    /// How ids of this kind are brought to one way of writing, at a party that has them raw.
+    #[must_use]
+    pub fn id_writing(&self, kind: &IdKind) -> IdWriting {
+        IdWriting {
+            rules: self.rules,
+            hashed: self.hashed.contains(kind),
+            ..IdWriting::default()
+        }
+    }
+}
+
+/// The protocol that makes pseudonyms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MatchingMethod {
+    /// Double blinding between two parties.
+    Commutative,
+    /// Oblivious pseudorandom functions from vector OLE, between two parties.
+    Vole,
+    /// Identity providers, any number of parties.
+    Provider,
+    /// One party: keyed pseudonyms.
+    None,
+}
+
+impl fmt::Display for MatchingMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Commutative => "commutative",
+            Self::Vole => "vole",
+            Self::Provider => "provider",
+            Self::None => "none",
+        })
+    }
+}
+
+/// What matching shows a party about its own rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reveals {
+    /// Nothing but set sizes.
+    Nothing,
+    /// Which of its own ids the other party has too.
+    OwnMatches,
+}
+
+impl fmt::Display for Reveals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "nothing",
+            Self::OwnMatches => "own-matches",
+        })
+    }
+}
