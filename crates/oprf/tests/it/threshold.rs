@@ -185,7 +185,7 @@ fn answers_are_taken_once_of_each_holder_asked() {
     );
     let incomplete: [&[Checked]; 5] = [
         &[],
-        &[one.clone()],
+        std::slice::from_ref(&one),
         &[one.clone(), one.clone()],
         &[one.clone(), two.clone(), three.clone()],
         // Of the right holder, for another set.
