@@ -59,6 +59,12 @@ impl Place {
     }
 }
 
+impl From<Place> for NonZero<u64> {
+    fn from(place: Place) -> Self {
+        place.0.into()
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -16,6 +16,8 @@
 
 pub mod client;
 pub mod dleq;
+mod frost;
+pub mod keygen;
 pub mod lagrange;
 pub mod server;
 pub mod shares;

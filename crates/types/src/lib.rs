@@ -18,10 +18,10 @@ mod value;
 mod zone;
 
 pub use digest::{
-    AgreementDigest, AgreementId, BatchDigest, CommitmentsDigest, Digest, DigestError,
-    EnvelopeDigest, EvidenceDigest, GrantDigest, KeyCommitment, ManifestDigest, MatchInputDigest,
-    MatchRunDigest, Measurement, PartDigest, ProposalDigest, ReceiveKeyDigest, RequestDigest,
-    ReservationsDigest, RoomKeyDigest, SeedCommitment, TokenDigest, Transcript,
+    AgreementDigest, AgreementId, BatchDigest, CeremonyDigest, CommitmentsDigest, Digest,
+    DigestError, EnvelopeDigest, EvidenceDigest, GrantDigest, KeyCommitment, ManifestDigest,
+    MatchInputDigest, MatchRunDigest, Measurement, PartDigest, ProposalDigest, ReceiveKeyDigest,
+    RequestDigest, ReservationsDigest, RoomKeyDigest, SeedCommitment, TokenDigest, Transcript,
 };
 pub use ids::{IdForm, IdRules, IdWriting, IdWritingError, RegionCode};
 pub use names::{
