@@ -142,6 +142,9 @@ pub enum Misbehaviour {
     /// Two of our ids came back as one point.
     #[error("it gave one point for two ids")]
     RepeatedPoint,
+    /// Two of its points came to one.
+    #[error("it sent one point twice")]
+    SentTwice,
     /// Some ids matched before kept their pseudonym, others did not.
     #[error("it did not treat all points alike: some ids keep their pseudonym, others do not")]
     Inconsistent,

@@ -7,19 +7,25 @@
 //! | module          | holds                                                             |
 //! |-----------------|-------------------------------------------------------------------|
 //! | [`ids`]         | what is done to an identifier before anything else                |
+//! | [`intake`]      | ids made distinct and brought into a random order                 |
 //! | [`exchange`]    | the commutative protocol at constant memory: [`Exchange`]         |
 //! | [`run_keys`]    | the secrets of one run, made from a seed and the input            |
-//! | [`sort`]        | sorting of more records than memory holds                         |
 //! | [`journal`]     | what a killed run goes on with, and the history of counted runs   |
+//! | [`check`]       | repeats and matches among what was made of both sets              |
+//! | [`finish`]      | pseudonyms beside ids, in order, with those of earlier runs       |
+//! | [`sort`]        | sorting of more records than memory holds                         |
 //! | [`commutative`] | the protocol before it, which holds a whole set: [`Run`]          |
 //!
 //! A plain hash of an identifier never leaves a party: a dictionary undoes it. Nothing here
 //! does IO, reads a clock or draws randomness of its own.
 
+pub mod check;
 pub mod commutative;
 mod error;
 pub mod exchange;
+pub mod finish;
 pub mod ids;
+pub mod intake;
 pub mod journal;
 pub mod run_keys;
 pub mod sort;

@@ -22,7 +22,7 @@ mod sequence;
 mod spill;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, SeedableRng as _};

@@ -1,0 +1,435 @@
+//! A party's ids, made distinct and brought into a random order, at constant memory.
+//!
+//! Ids come in normalised, each with a mask of the purposes that its person agreed to, and so
+//! do the ids that earlier runs gave pseudonyms. One sort by a keyed hash of the id takes
+//! repeats away and puts what is left into an order that is uniform over the whole set
+//! (`docs/decisions/0071-one-sort-dedups-and-shuffles.md`). The same ids under the same keys are
+//! in the same order, whatever the order in which they came: a run that was cut off goes on.
+//!
+//! # Records
+//! | bytes | what                                                    | of equal ids |
+//! |-------|---------------------------------------------------------|--------------|
+//! | 16    | HMAC-SHA256 of the id under the order key, its first half | the same     |
+//! | 8     | purposes, a bit each                                    | AND          |
+//! | 1     | in the set now, in an earlier run                       | OR           |
+//! | rest  | the id                                                  | the same     |
+//!
+//! They are sorted by the first 16 bytes and then by the id, so two ids with one hash stay two.
+
+use std::collections::{BinaryHeap, HashSet};
+
+use hmac::{Hmac, Mac as _};
+use incamera_keys::Secret32;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{CryptoRng, SeedableRng as _};
+use sha2::{Digest as _, Sha256};
+
+use crate::sort::{
+    Memory, Order, Sequence, SequenceReader, SequenceWriter, SortError, Sorted, Sorter, Store,
+};
+use crate::terms::{first_16, hmac};
+use crate::{KNOWN_IDS, Mode, Value};
+
+/// Bytes of a keyed hash.
+const HASH_BYTES: usize = 16;
+/// Where purposes, flags and id begin.
+const MASK_AT: usize = HASH_BYTES;
+const FLAGS_AT: usize = MASK_AT + 8;
+const ID_AT: usize = FLAGS_AT + 1;
+
+/// The id stands in the party's data now, with consent to something.
+const NOW: u8 = 1;
+/// An earlier run gave the id a pseudonym.
+const KNOWN: u8 = 2;
+
+/// Which of the ids a run takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// All of them, or those that no earlier run had.
+    pub mode: Mode,
+    /// Earlier ids that are not in the data any more may be among those that are matched again
+    /// to be compared. With `reveals = "own-matches"` they must not: to the peer such an id would
+    /// look like one of today's.
+    pub absent: bool,
+}
+
+/// What became of what came in. Shown to the owner of the data alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Rows with an id that was there already.
+    pub duplicates: u64,
+    /// Distinct ids whose person agreed to nothing.
+    pub without_consent: u64,
+    /// Distinct ids with consent.
+    pub distinct: u64,
+    /// Of these: ids that an earlier run had.
+    pub known: u64,
+    /// Ids of earlier runs, whether in the data or not.
+    pub earlier: u64,
+    /// Ids that are matched again only to be compared.
+    pub mixed_in: u64,
+}
+
+/// Takes a party's ids.
+pub struct Intake<S: Store> {
+    store: S,
+    memory: Memory,
+    rng: ChaCha20Rng,
+    order: Hmac<Sha256>,
+    known_key: [u8; 32],
+    draw: Draw,
+    sorter: Sorter<S, ByHash>,
+    record: Vec<u8>,
+    rows: u64,
+    earlier: u64,
+    row_digest: Sha256,
+    earlier_digest: Sha256,
+}
+
+/// Ids in the order in which they travel.
+pub struct Ordered<S: Store> {
+    ids: Sequence<S>,
+    /// Counts.
+    pub taken: Taken,
+    /// SHA-256 of all ids and purposes, as they came.
+    pub rows_digest: [u8; 32],
+    /// SHA-256 of the ids of earlier runs, as they came.
+    pub earlier_digest: [u8; 32],
+}
+
+struct ByHash;
+
+impl Order for ByHash {
+    fn key(record: &[u8]) -> (&[u8], &[u8]) {
+        let hash = record.get(..HASH_BYTES).unwrap_or(record);
+        (hash, record.get(ID_AT..).unwrap_or_default())
+    }
+
+    fn fold(kept: &mut [u8], other: &[u8]) -> bool {
+        let and = |(kept, other): (&mut u8, &u8)| *kept &= other;
+        let or = |(kept, other): (&mut u8, &u8)| *kept |= other;
+        let (mask, flags) = (MASK_AT..FLAGS_AT, FLAGS_AT..ID_AT);
+        let pairs =
+            |kept: &mut [u8], range: std::ops::Range<usize>, fold: &dyn Fn((&mut u8, &u8))| {
+                let kept = kept.get_mut(range.clone()).unwrap_or_default();
+                let other = other.get(range).unwrap_or_default();
+                kept.iter_mut().zip(other).for_each(fold);
+            };
+        pairs(kept, mask, &and);
+        pairs(kept, flags, &or);
+        true
+    }
+}
+
+impl<S: Store> Intake<S> {
+    /// Nothing taken yet. `order` and `known` are keys of this run alone; `rng` is for keys and
+    /// nonces of what goes to the store.
+    pub fn new(
+        order: &Secret32,
+        known: &Secret32,
+        store: &S,
+        memory: Memory,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        Self {
+            store: store.clone(),
+            memory,
+            order: hmac(order.expose()),
+            draw: Draw::new(known.expose()),
+            known_key: *known.expose(),
+            sorter: Sorter::new(store, memory, rng),
+            rng: ChaCha20Rng::from_rng(rng),
+            record: Vec::new(),
+            rows: 0,
+            earlier: 0,
+            row_digest: Sha256::new(),
+            earlier_digest: Sha256::new(),
+        }
+    }
+
+    /// Takes the normalised id of a row. Bits of `purposes` say what its person agreed to; where
+    /// nobody is asked all are set.
+    ///
+    /// # Errors
+    /// [`SortError`].
+    pub fn row(&mut self, id: &str, purposes: u64) -> Result<(), SortError> {
+        self.rows += 1;
+        self.row_digest.update((id.len() as u64).to_be_bytes());
+        self.row_digest.update(id);
+        self.row_digest.update(purposes.to_be_bytes());
+        self.push(id, purposes, NOW)
+    }
+
+    /// Takes an id that an earlier run gave a pseudonym.
+    ///
+    /// # Errors
+    /// [`SortError`].
+    pub fn known(&mut self, id: &str) -> Result<(), SortError> {
+        self.earlier += 1;
+        self.earlier_digest.update((id.len() as u64).to_be_bytes());
+        self.earlier_digest.update(id);
+        self.draw.offer(id);
+        self.push(id, u64::MAX, KNOWN)
+    }
+
+    fn push(&mut self, id: &str, purposes: u64, flags: u8) -> Result<(), SortError> {
+        self.record.clear();
+        self.record.extend_from_slice(&hash(&self.order, id));
+        self.record.extend_from_slice(&purposes.to_be_bytes());
+        self.record.push(flags);
+        self.record.extend_from_slice(id.as_bytes());
+        self.sorter.push(&self.record)
+    }
+
+    /// The chosen ids in their order, once the last is taken.
+    ///
+    /// # Errors
+    /// [`SortError`].
+    pub fn finish(self, choice: Choice) -> Result<Ordered<S>, SortError> {
+        let drawn = self.draw.drawn();
+        let mut sieve = Sieve {
+            ids: SequenceWriter::new(&self.store, self.memory),
+            choice,
+            drawn,
+            present: Draw::new(&self.known_key),
+            taken: Taken {
+                earlier: self.earlier,
+                ..Taken::default()
+            },
+            rng: self.rng,
+        };
+        let mut sorted = self.sorter.sorted()?;
+        sieve.take_all(&mut sorted)?;
+        drop(sorted);
+        let mut taken = sieve.taken;
+        taken.duplicates = self.rows - taken.distinct - taken.without_consent;
+        let (ids, mixed_in) = sieve.chosen(&self.store, self.memory)?;
+        taken.mixed_in = mixed_in;
+        Ok(Ordered {
+            ids,
+            taken,
+            rows_digest: self.row_digest.finalize().into(),
+            earlier_digest: self.earlier_digest.finalize().into(),
+        })
+    }
+}
+
+/// The first half of a keyed hash.
+fn hash(key: &Hmac<Sha256>, id: &str) -> Value {
+    let mut mac = key.clone();
+    mac.update(id.as_bytes());
+    first_16(&mac.finalize().into_bytes().into())
+}
+
+/// Draws ids: those with the least keyed hashes, which is a uniform sample that does not depend
+/// on the order in which they are offered.
+struct Draw {
+    key: Hmac<Sha256>,
+    least: BinaryHeap<(Value, String)>,
+}
+
+impl Draw {
+    fn new(key: &[u8; 32]) -> Self {
+        Self {
+            key: hmac(key),
+            least: BinaryHeap::new(),
+        }
+    }
+
+    fn offer(&mut self, id: &str) {
+        let hash = hash(&self.key, id);
+        let full = self.least.len() >= KNOWN_IDS;
+        if full && self.least.peek().is_some_and(|(most, _)| *most <= hash) {
+            return;
+        }
+        self.least.push((hash, id.to_owned()));
+        if full {
+            self.least.pop();
+        }
+    }
+
+    fn drawn(self) -> HashSet<String> {
+        self.least.into_iter().map(|(_, id)| id).collect()
+    }
+}
+
+/// Chooses among distinct ids.
+struct Sieve<S: Store> {
+    ids: SequenceWriter<S>,
+    choice: Choice,
+    /// Of all ids of earlier runs.
+    drawn: HashSet<String>,
+    /// Of those that are in the data now.
+    present: Draw,
+    taken: Taken,
+    rng: ChaCha20Rng,
+}
+
+impl<S: Store> Sieve<S> {
+    fn take_all(&mut self, sorted: &mut Sorted<S, ByHash>) -> Result<(), SortError> {
+        let mut entry = Vec::new();
+        while let Some(record) = sorted.next()? {
+            let parsed = record.split_at_checked(ID_AT);
+            let (head, id) = parsed.ok_or(SortError::Damaged)?;
+            let id = std::str::from_utf8(id).map_err(|_| SortError::Damaged)?;
+            let agreed = head.get(MASK_AT..FLAGS_AT);
+            let agreed = agreed.is_some_and(|mask| mask.iter().any(|byte| *byte != 0));
+            let flags = self.count(head.last().copied().unwrap_or_default(), agreed);
+            if self.may_travel(flags, id) {
+                entry.clear();
+                entry.push(flags);
+                entry.extend_from_slice(id.as_bytes());
+                self.ids.push(&entry, &mut self.rng)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts an id; without consent it counts as one that is not in the data.
+    fn count(&mut self, flags: u8, agreed: bool) -> u8 {
+        if flags & NOW == 0 {
+            return flags;
+        }
+        if !agreed {
+            self.taken.without_consent += 1;
+            return flags & !NOW;
+        }
+        self.taken.distinct += 1;
+        self.taken.known += u64::from(flags & KNOWN != 0);
+        flags
+    }
+
+    /// Whether the id is sent, or may be once all are seen.
+    fn may_travel(&mut self, flags: u8, id: &str) -> bool {
+        let append = self.choice.mode == Mode::Append;
+        let absent = self.choice.absent;
+        match (flags & NOW != 0, flags & KNOWN != 0) {
+            (true, false) => true,
+            (true, true) if !append => true,
+            (true, true) if !absent => {
+                self.present.offer(id);
+                true
+            }
+            (_, true) if absent => self.drawn.contains(id),
+            _ => false,
+        }
+    }
+
+    /// The ids that travel, and how many of them only to be compared.
+    fn chosen(self, store: &S, memory: Memory) -> Result<(Sequence<S>, u64), SortError> {
+        let ids = self.ids.finish();
+        let append = self.choice.mode == Mode::Append;
+        let absent = self.choice.absent;
+        let new = self.taken.distinct - self.taken.known;
+        if absent || !append {
+            let asked = if append { new } else { self.taken.distinct };
+            let mixed_in = ids.len() - asked;
+            return Ok((ids, mixed_in));
+        }
+        // Whom of those in the data to compare was not known before all were seen.
+        let drawn = self.present.drawn();
+        let mut rng = self.rng;
+        let mut chosen = SequenceWriter::new(store, memory);
+        let mut reader = ids.read_from(0)?;
+        while let Some(record) = reader.next()? {
+            let entry = Entry::of(record)?;
+            if !entry.known() || drawn.contains(entry.id) {
+                chosen.push(record, &mut rng)?;
+            }
+        }
+        let chosen = chosen.finish();
+        let mixed_in = chosen.len() - new;
+        Ok((chosen, mixed_in))
+    }
+}
+
+impl<S: Store> Ordered<S> {
+    /// How many ids travel.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.ids.len()
+    }
+
+    /// Whether none does.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Reads the ids from place `first` on.
+    ///
+    /// # Errors
+    /// [`SortError`].
+    pub fn read_from(&self, first: u64) -> Result<Ids<S>, SortError> {
+        self.ids.read_from(first).map(Ids)
+    }
+}
+
+/// Reads ids in the order in which they travel.
+pub struct Ids<S: Store>(SequenceReader<S>);
+
+impl<S: Store> Ids<S> {
+    /// The place of the id that comes next.
+    #[must_use]
+    pub fn place(&self) -> u64 {
+        self.0.place()
+    }
+
+    /// The next id; none behind the last.
+    ///
+    /// # Errors
+    /// [`SortError`].
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator could not lend its ids"
+    )]
+    pub fn next(&mut self) -> Result<Option<Entry<'_>>, SortError> {
+        self.0.next()?.map(Entry::of).transpose()
+    }
+}
+
+/// An id that travels.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The id, normalised.
+    pub id: &'a str,
+    flags: u8,
+}
+
+impl<'a> Entry<'a> {
+    fn of(record: &'a [u8]) -> Result<Self, SortError> {
+        let (flags, id) = record.split_first().ok_or(SortError::Damaged)?;
+        let id = std::str::from_utf8(id).map_err(|_| SortError::Damaged)?;
+        Ok(Self { id, flags: *flags })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(id: &'a str, now: bool, known: bool) -> Self {
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        let flags = flag(now, NOW) | flag(known, KNOWN);
+        Self { id, flags }
+    }
+
+    /// Whether it stands in the data now, with consent.
+    #[must_use]
+    pub fn now(&self) -> bool {
+        self.flags & NOW != 0
+    }
+
+    /// Whether an earlier run gave it a pseudonym.
+    #[must_use]
+    pub fn known(&self) -> bool {
+        self.flags & KNOWN != 0
+    }
+}
+
+impl std::fmt::Debug for Entry<'_> {
+    /// Never the id.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (now, known) = (self.now(), self.known());
+        write!(f, "Entry(now: {now}, known: {known})")
+    }
+}
+
+#[cfg(test)]
+mod tests;
