@@ -11,8 +11,8 @@
 //! Everywhere else, and for a point alone, the arithmetic is curve25519-dalek's.
 //! Arithmetic with a [`Scalar`] takes the same time for every scalar and every point.
 //!
-//! `unsafe` stands in the two modules of instructions (`lanes::ifma`, `lanes::avx2`) and
-//! nowhere else in the house.
+//! `unsafe` stands in the modules of instructions (`lanes::ifma`, `lanes::avx2`,
+//! `gf128::clmul`) and nowhere else in the house.
 
 mod backend;
 mod batch;
@@ -28,7 +28,7 @@ pub use backend::Backend;
 #[doc(hidden)]
 pub use backend::Part;
 pub use batch::{BatchError, add_hash_and_multiply_batch, hash_and_multiply_batch, multiply_batch};
-pub use gf128::Gf128;
+pub use gf128::{Gf128, add_polynomial, mul_add, power_sum};
 pub use hash::{HashDomain, HashError, hash_to_group};
 pub use point::{EncodedPoint, Point, PointError, PointFault};
 pub use scalar::{Scalar, ScalarError};

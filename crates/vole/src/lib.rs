@@ -13,6 +13,9 @@
 //! | `pprf`     | trees of keys of which one side lacks a leaf                                |
 //! | `code`     | the code that makes noise look random                                       |
 //! | `silent`   | these together: long vectors with `a = b + c delta`                         |
+//! | [`hash`]   | ids to rows and values                                                      |
+//! | [`okvs`]   | the store that carries the receiver's ids                                   |
+//! | [`oprf`]   | the function: a receiver and a sender, message by message                   |
 //!
 //! Nothing here does IO, reads a clock or draws randomness of its own. No length, error or
 //! branch but those named in each module depends on an id or a key.
@@ -20,6 +23,9 @@
 mod base;
 mod code;
 mod fault;
+pub mod hash;
+pub mod okvs;
+pub mod oprf;
 mod ot;
 pub mod params;
 mod pprf;

@@ -11,14 +11,14 @@
 //! dense      = floor(failure bits / log2(e n))
 //! ```
 //!
-//! [`EXPANSION`] and [`DENSE`] are its values for a failure of 2^-52 a bin. With at most
+//! `EXPANSION` and `DENSE` below are its values for a failure of 2^-52 a bin. With at most
 //! [`MAX_ITEMS`] ids, 128 bins, that is 2^-45 for all bins together. A bin takes 8.25 standard
 //! deviations more rows than its share: a bin overflows with 2^-46 at most (2^-102 of two
 //! bins; exact binomial tails). Together below 2^-40, which is asked of the *whole* encoding:
 //! a failure of 2^-40 a bin would be 2^-33 for 128 of them.
 //!
 //! The fit was made where failures can be counted, and 2^-52 lies on its line beyond; the
-//! tests of [`okvs`](crate) measure the line where it can be measured.
+//! tests of [`okvs`](crate::okvs) measure the line where it can be measured.
 //!
 //! All arithmetic is of integers: a size must not hang on how a machine rounds.
 

@@ -4,10 +4,15 @@
 //! coefficient of `x^i`, and bytes are little-endian. Addition is exclusive or, so that every
 //! element is its own negative.
 //!
+//! Products are by PCLMULQDQ where the processor has it, which is found out at run time.
+//!
 //! # Time
 //! Products, squares and inverses take the same time for all elements, but for the answer
 //! that zero has no inverse. Comparing is not constant-time: compare secrets otherwise.
 
+mod batch;
+#[cfg(target_arch = "x86_64")]
+mod clmul;
 mod portable;
 #[cfg(test)]
 mod tests;
@@ -17,6 +22,13 @@ use std::ops::{Add, AddAssign, Mul};
 
 use rand_core::CryptoRng;
 use zeroize::DefaultIsZeroes;
+
+pub use batch::{add_polynomial, mul_add, power_sum};
+
+use batch::{Multiply, Work};
+#[cfg(target_arch = "x86_64")]
+use clmul::Clmul;
+use portable::Portable;
 
 /// An element of the field of 2^128 elements.
 ///
@@ -105,8 +117,9 @@ impl AddAssign for Gf128 {
 
 impl Mul for Gf128 {
     type Output = Self;
+    #[inline]
     fn mul(self, other: Self) -> Self {
-        Self(portable::mul(self.0, other.0))
+        Self(Instructions::best().mul(self.0, other.0))
     }
 }
 
@@ -115,5 +128,42 @@ impl DefaultIsZeroes for Gf128 {}
 impl fmt::Debug for Gf128 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Gf128(..)")
+    }
+}
+
+/// A way to multiply that this processor has. All give the same elements.
+#[derive(Clone, Copy)]
+enum Instructions {
+    Portable(Portable),
+    #[cfg(target_arch = "x86_64")]
+    Clmul(Clmul),
+}
+
+impl Instructions {
+    /// The fastest.
+    #[inline]
+    fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(clmul) = Clmul::detect() {
+            return Self::Clmul(clmul);
+        }
+        Self::Portable(Portable)
+    }
+
+    #[inline]
+    fn mul(self, a: u128, b: u128) -> u128 {
+        match self {
+            Self::Portable(portable) => portable.mul(a, b),
+            #[cfg(target_arch = "x86_64")]
+            Self::Clmul(clmul) => clmul.mul(a, b),
+        }
+    }
+
+    fn enter<W: Work>(self, work: W) -> W::Out {
+        match self {
+            Self::Portable(portable) => portable.enter(work),
+            #[cfg(target_arch = "x86_64")]
+            Self::Clmul(clmul) => clmul.enter(work),
+        }
     }
 }

@@ -4,6 +4,22 @@
 //! any two of their bits, where the zeros take up the carries (BearSSL, `ghash_ctmul64`).
 //! Integer multiplication takes constant time on the processors this runs on.
 
+use super::batch::{Multiply, Work};
+
+/// Integer instructions, which every processor has.
+#[derive(Clone, Copy)]
+pub(super) struct Portable;
+
+impl Multiply for Portable {
+    fn mul(self, a: u128, b: u128) -> u128 {
+        mul(a, b)
+    }
+
+    fn enter<W: Work>(self, work: W) -> W::Out {
+        work.run(self)
+    }
+}
+
 /// `x^7 + x^2 + x + 1`: what `x^128` is.
 const FOLD: u128 = 0x87;
 /// Each fourth bit.

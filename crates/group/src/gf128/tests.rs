@@ -1,12 +1,22 @@
 use proptest::prelude::*;
 use zeroize::Zeroize;
 
+use super::batch::{AddPolynomial, MulAdd, PowerSum};
 use super::*;
+
+/// Every way to multiply that this processor has.
+fn ways() -> Vec<Instructions> {
+    vec![Instructions::best(), Instructions::Portable(Portable)]
+}
 
 /// GHASH writes the coefficient of `x^0` first: in the highest bit of the first byte.
 fn ghash_order(hex: &str) -> Gf128 {
     let bytes: [u8; 16] = hex::decode(hex).unwrap().try_into().unwrap();
     Gf128(u128::from_be_bytes(bytes).reverse_bits())
+}
+
+fn batch_power(x: Gf128, exponent: u64) -> Gf128 {
+    (0..exponent).fold(Gf128::ONE, |power, _| power * x)
 }
 
 /// The product bit by bit, as the definition has it.
@@ -105,8 +115,47 @@ fn debug_shows_nothing_and_wiping_leaves_zero() {
 proptest! {
     #[test]
     fn products_are_as_defined(a in element(), b in element()) {
-        prop_assert_eq!(portable::mul(a.0, b.0), slow_product(a.0, b.0));
+        for way in ways() {
+            prop_assert_eq!(way.mul(a.0, b.0), slow_product(a.0, b.0));
+        }
         prop_assert_eq!((a * b).bits(), slow_product(a.0, b.0));
+    }
+
+    #[test]
+    fn batches_are_single_products(
+        terms in proptest::collection::vec(element(), 0..40),
+        points in proptest::collection::vec(element(), 0..40),
+        coefficients in proptest::collection::vec(element(), 0..8),
+        by in element(),
+        first in 0..200_u64,
+    ) {
+        let slow: Vec<_> = points.iter().zip(&terms).map(|(p, t)| *p + *t * by).collect();
+        let evaluated = |k: &Gf128| {
+            let terms = coefficients.iter().scan(Gf128::ONE, |power, c| {
+                *power = *power * *k;
+                Some(*power * *c)
+            });
+            terms.fold(Gf128::ZERO, Gf128::add)
+        };
+        let values: Vec<_> = terms.iter().zip(&points).map(|(t, k)| *t + evaluated(k)).collect();
+        let mut power = (0..first).fold(Gf128::ONE, |power, _| power * by);
+        let summed = terms.iter().fold(Gf128::ZERO, |sum, term| {
+            power = power * by;
+            sum + power * *term
+        });
+        prop_assert!(power_sum(by, &terms, first) == summed);
+        for way in ways() {
+            let mut sums = points.clone();
+            way.enter(MulAdd { sums: &mut sums, terms: &terms, by });
+            prop_assert!(sums.iter().zip(&slow).all(|(a, b)| a == b));
+            let mut sums = terms.clone();
+            way.enter(AddPolynomial {
+                sums: &mut sums, points: &points, coefficients: &coefficients,
+            });
+            prop_assert!(sums.iter().zip(&values).all(|(a, b)| a == b));
+            let sum = way.enter(PowerSum { x: by, terms: &terms });
+            prop_assert!(sum * batch_power(by, first) == summed);
+        }
     }
 
     #[test]

@@ -771,3 +771,18 @@ pub struct MatchDone {
     #[prost(uint64, tag = "1")]
     pub received: u64,
 }
+/// A piece of a step of matching by oblivious linear evaluation, format `incamera-vole/1`.
+/// Each step has a length that both sides know beforehand.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VolePart {
+    /// whose ids are evaluated: 0 those of the party first by name, 1 the other's
+    #[prost(uint32, tag = "1")]
+    pub direction: u32,
+    #[prost(uint32, tag = "2")]
+    pub step: u32,
+    /// of the content in the step
+    #[prost(uint64, tag = "3")]
+    pub offset: u64,
+    #[prost(bytes = "vec", tag = "4")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
+}
