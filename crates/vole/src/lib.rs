@@ -28,6 +28,8 @@ pub mod okvs;
 pub mod oprf;
 mod ot;
 pub mod params;
+#[doc(hidden)]
+pub mod parts;
 mod pprf;
 mod prg;
 mod silent;
