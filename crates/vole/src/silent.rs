@@ -46,7 +46,7 @@
 //! Boyle et al. (CCS 2018, eprint 2019/273) and (CCS 2019, eprint 2019/1159); check 2 after
 //! Yang et al., *Ferret* (CCS 2020, eprint 2020/924), in the form of libOTe's silent VOLE.
 
-use incamera_group::Gf128;
+use incamera_group::{Gf128, power_sum};
 use rand_core::CryptoRng;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
@@ -147,21 +147,6 @@ fn check_digest(context: &[u8; 32], sum: Gf128) -> [u8; DIGEST_BYTES] {
         .chain_update(context)
         .chain_update(sum.to_bytes());
     hash.finalize().into()
-}
-
-/// The sum of `x^(first + i + 1) v_i`.
-fn power_sum(x: Gf128, elements: &[Gf128], first: u64) -> Gf128 {
-    let reversed = elements.iter().rev();
-    let sum = reversed.fold(Gf128::ZERO, |sum, element| (sum + *element) * x);
-    (0..64).rev().fold(Gf128::ONE, |power, bit| {
-        let square = power.square();
-        // `first` is public.
-        if first >> bit & 1 == 1 {
-            square * x
-        } else {
-            square
-        }
-    }) * sum
 }
 
 /// The sender after step 1.

@@ -18,7 +18,7 @@
 //! sums of taps are looked up: of each four elements that have come out there is a table of
 //! all sixteen sums, so that seven look-ups do for twenty-four taps. The taps are public.
 
-use incamera_group::Gf128;
+use incamera_group::{Gf128, mul_add};
 
 use crate::prg::{Block, Prg};
 
@@ -47,9 +47,10 @@ pub(super) fn convolve<const LANES: usize>(z: &mut [[Gf128; LANES]], alpha: Gf12
         let (before, rest) = z.split_at_mut(start);
         let (block, _) = rest.split_at_mut(TAPS.min(rest.len()));
         add_last_terms(before, block);
-        for element in block.as_flattened_mut() {
-            *element = *element * alpha;
-        }
+        let mut products = [[Gf128::ZERO; LANES]; TAPS];
+        let (products, _) = products.split_at_mut(block.len());
+        mul_add(products.as_flattened_mut(), block.as_flattened(), alpha);
+        block.copy_from_slice(products);
         for (j, element) in (start..).zip(block) {
             let place = j % (STREAM_BLOCKS * 16 / TAP_BYTES);
             if place == 0 {

@@ -21,10 +21,6 @@ const BATCH: usize = 64;
 const STREAM_BLOCKS: usize = BATCH * WEIGHT * 4 / 16;
 
 /// Adds to each element of `out` its elements of `input`, which is as long.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "places are below the input's length by how they are made"
-)]
 pub(super) fn expand<const LANES: usize>(
     out: &mut [[Gf128; LANES]],
     input: &[[Gf128; LANES]],
@@ -32,17 +28,47 @@ pub(super) fn expand<const LANES: usize>(
 ) {
     let ranges = ranges(input.len() as u64);
     let mut blocks = [[0; 16]; STREAM_BLOCKS];
+    let mut places = [[0; WEIGHT]; BATCH];
     for out in out.chunks_mut(BATCH) {
         stream.fill(&mut blocks);
-        let (words, _) = blocks.as_flattened().as_chunks::<{ 4 * WEIGHT }>();
-        for (out, words) in out.iter_mut().zip(words) {
-            let (words, _) = words.as_chunks();
-            for (word, (first, size)) in words.iter().zip(&ranges) {
-                let word = u64::from(u32::from_le_bytes(*word));
-                add(out, &input[(first + ((word * size) >> 32)) as usize]);
-            }
+        let (words, _) = blocks.as_flattened().as_chunks();
+        for (places, words) in places.iter_mut().zip(words) {
+            *places = places_of(words, &ranges);
+        }
+        for (out, places) in out.iter_mut().zip(&places) {
+            add_places(out, input, places);
         }
     }
+}
+
+/// The places that an element of the output takes in, by its words.
+#[inline]
+fn places_of(words: &[u8; 4 * WEIGHT], ranges: &[(u64, u64); WEIGHT]) -> [u32; WEIGHT] {
+    let mut places = [0; WEIGHT];
+    let (words, _) = words.as_chunks();
+    for ((place, word), (first, size)) in places.iter_mut().zip(words).zip(ranges) {
+        let word = u64::from(u32::from_le_bytes(*word));
+        *place = (first + ((word * size) >> 32)) as u32;
+    }
+    places
+}
+
+/// Nothing but loads and additions, so that many loads are under way at once.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "places are below the input's length by how they are made"
+)]
+#[inline]
+fn add_places<const LANES: usize>(
+    out: &mut [Gf128; LANES],
+    input: &[[Gf128; LANES]],
+    places: &[u32; WEIGHT],
+) {
+    let mut sum = *out;
+    for place in places {
+        add(&mut sum, &input[*place as usize]);
+    }
+    *out = sum;
 }
 
 /// Where the input's elements of an output start, and among how many they are.
