@@ -13,6 +13,7 @@
 //! | `pprf`     | trees of keys of which one side lacks a leaf                                |
 //! | `code`     | the code that makes noise look random                                       |
 //! | `silent`   | these together: long vectors with `a = b + c delta`                         |
+//! | [`toss`]   | random bytes that neither side chose: the domain of a run                   |
 //! | [`hash`]   | ids to rows and values                                                      |
 //! | [`okvs`]   | the store that carries the receiver's ids                                   |
 //! | [`oprf`]   | the function: a receiver and a sender, message by message                   |
@@ -33,6 +34,7 @@ pub mod parts;
 mod pprf;
 mod prg;
 mod silent;
+pub mod toss;
 #[cfg(test)]
 mod vectors;
 
