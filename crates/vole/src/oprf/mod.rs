@@ -63,6 +63,7 @@ mod making;
 mod message;
 mod receiver;
 mod sender;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod values;

@@ -1,8 +1,6 @@
 //! The side whose ids are evaluated.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hasher};
 
 use incamera_wire::v1::VolePart;
 use rand_chacha::ChaCha20Rng;
@@ -10,6 +8,7 @@ use rand_core::{CryptoRng, Rng as _, SeedableRng as _};
 
 use super::making::{MakingR, Next};
 use super::message::{Due, Mailbox, Step};
+use super::tags::compare;
 use super::values::values;
 use super::{DIGEST_BYTES, Misbehaviour, Output, Progress, Run, Value, VoleError};
 use crate::hash::{IdHash, same};
@@ -247,57 +246,5 @@ impl Receiver {
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Receiver(..)")
-    }
-}
-
-/// Which of our ids are among the tags, and a bit for each tag that is one of ours.
-fn compare(
-    values: &[Value],
-    tags: &[u8],
-    bytes: usize,
-) -> Result<(Vec<bool>, Vec<u8>), Misbehaviour> {
-    let mut own: HashMap<u128, usize, BuildHasherDefault<Tagged>> = HashMap::default();
-    own.reserve(values.len());
-    own.extend(values.iter().map(|value| number(value.tag(bytes))).zip(0..));
-    let tags = tags.chunks_exact(bytes);
-    let mut bits = vec![0_u8; tags.len().div_ceil(8)];
-    let mut matched = vec![false; values.len()];
-    for (place, tag) in tags.enumerate() {
-        let found = own.get(&number(tag)).and_then(|own| matched.get_mut(*own));
-        if let Some((seen, bits)) = found.zip(bits.get_mut(place / 8)) {
-            if std::mem::replace(seen, true) {
-                return Err(Misbehaviour::RepeatedTag);
-            }
-            *bits |= 1 << (place % 8);
-        }
-    }
-    Ok((matched, bits))
-}
-
-/// A tag of at most 16 bytes as a number.
-fn number(tag: &[u8]) -> u128 {
-    let mut bytes = [0; 16];
-    bytes.iter_mut().zip(tag).for_each(|(to, from)| *to = *from);
-    u128::from_le_bytes(bytes)
-}
-
-/// Own tags are uniformly random, whatever tags the peer asks for: they need no other hash.
-#[derive(Default)]
-struct Tagged(u64);
-
-impl Hasher for Tagged {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes
-            .iter()
-            .for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u128(&mut self, tag: u128) {
-        // Tags may have but five bytes, and the table looks at the highest bits too.
-        self.0 = (tag as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }

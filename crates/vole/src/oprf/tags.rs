@@ -1,0 +1,89 @@
+//! Tags of the other side looked up among our own.
+
+use super::{Misbehaviour, Value};
+
+/// Our values by their tags: open addressing, half empty at least.
+///
+/// Own tags are uniformly random, whatever the other side asks for, so that they need no hash
+/// against crafted collisions.
+struct Tags<'a> {
+    values: &'a [Value],
+    tag_bytes: usize,
+    /// A value's place and one more in the lower half, a part of its tag in the upper; or zero.
+    slots: Vec<u64>,
+}
+
+/// Which of our ids are among the tags, and a bit for each tag that is one of ours.
+pub(super) fn compare(
+    values: &[Value],
+    tags: &[u8],
+    tag_bytes: usize,
+) -> Result<(Vec<bool>, Vec<u8>), Misbehaviour> {
+    let own = Tags::new(values, tag_bytes);
+    let tags = tags.chunks_exact(tag_bytes);
+    let mut bits = vec![0_u8; tags.len().div_ceil(8)];
+    let mut matched = vec![false; values.len()];
+    for (place, tag) in tags.enumerate() {
+        let found = own.find(tag).and_then(|own| matched.get_mut(own));
+        if let Some((seen, bits)) = found.zip(bits.get_mut(place / 8)) {
+            if std::mem::replace(seen, true) {
+                return Err(Misbehaviour::RepeatedTag);
+            }
+            *bits |= 1 << (place % 8);
+        }
+    }
+    Ok((matched, bits))
+}
+
+impl<'a> Tags<'a> {
+    fn new(values: &'a [Value], tag_bytes: usize) -> Self {
+        let slots = vec![0; (2 * values.len() + 1).next_power_of_two()];
+        let mut own = Self {
+            values,
+            tag_bytes,
+            slots,
+        };
+        for (place, value) in (1..).zip(values) {
+            let (first, part) = own.key(value.tag(tag_bytes));
+            let free = own.probe(first).find(|at| own.slots.get(*at) == Some(&0));
+            if let Some(slot) = free.and_then(|at| own.slots.get_mut(at)) {
+                *slot = part | place;
+            }
+        }
+        own
+    }
+
+    /// The place of the value with this tag.
+    fn find(&self, tag: &[u8]) -> Option<usize> {
+        let (first, part) = self.key(tag);
+        for at in self.probe(first) {
+            let slot = *self.slots.get(at)?;
+            if slot == 0 {
+                return None;
+            }
+            let place = (slot & u64::from(u32::MAX)) as usize - 1;
+            let value = self.values.get(place)?;
+            if slot & !u64::from(u32::MAX) == part && value.tag(self.tag_bytes) == tag {
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    /// Where the search for a tag begins, and what stands in its slot beside the place.
+    fn key(&self, tag: &[u8]) -> (usize, u64) {
+        let mut bytes = [0; 8];
+        bytes.iter_mut().zip(tag).for_each(|(to, from)| *to = *from);
+        let number = u64::from_le_bytes(bytes);
+        // Tags may have but five bytes: all of them go into the highest bits.
+        let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let first = (u128::from(spread) * self.slots.len() as u128) >> u64::BITS;
+        (first as usize, number << 32)
+    }
+
+    /// All slots, from the first one on.
+    fn probe(&self, first: usize) -> impl Iterator<Item = usize> + use<> {
+        let mask = self.slots.len() - 1;
+        (first..=first + mask).map(move |at| at & mask)
+    }
+}
