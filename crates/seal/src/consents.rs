@@ -208,16 +208,18 @@ impl Consents {
     /// # Errors
     /// [`LocalFileError`].
     pub fn read(path: &Path) -> Result<Self, LocalFileError> {
-        let file = table::read(path, FORMAT, &schema())?;
+        let file = table::read(path, &[FORMAT], &schema())?;
         let mut classes = Classes::default();
         let people = rows(path, &file, &mut classes)?;
-        let follows = file.has(table::FOLLOWS);
-        let follows = follows.then(|| file.metadata(table::FOLLOWS)).transpose()?;
+        let follows = file.metadata.has(table::FOLLOWS);
+        let follows = follows
+            .then(|| file.metadata.get(table::FOLLOWS))
+            .transpose()?;
         let consents = Self::of_people(
-            file.metadata(table::AGREEMENT_ID)?,
-            MatchingEpoch(file.metadata(table::EPOCH)?),
-            file.metadata(table::DATASET)?,
-            file.metadata(table::REGISTER)?,
+            file.metadata.get(table::AGREEMENT_ID)?,
+            MatchingEpoch(file.metadata.get(table::EPOCH)?),
+            file.metadata.get(table::DATASET)?,
+            file.metadata.get(table::REGISTER)?,
             PersonClasses::new(classes, people),
         );
         Ok(Self {

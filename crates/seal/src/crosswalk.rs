@@ -1,23 +1,13 @@
-//! The crosswalk: a party's own id → pseudonym, in a file that never leaves its folder.
-//!
-//! # Format
-//! `incamera-crosswalk/1`: plain Parquet, columns `id` (text, in order) and `pseudonym`
-//! (16 bytes); key-value metadata `incamera.format`, `incamera.agreement_id`,
-//! `incamera.matching_epoch`, `incamera.id_kind`.
+//! The crosswalk in memory: what sealing looks ids up in.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow::array::{Array as _, FixedSizeBinaryArray, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use incamera_types::{AgreementId, IdKind, MatchingEpoch, Pseudonym};
+use incamera_types::{AgreementId, IdKind, IdWriting, MatchingEpoch, Pseudonym};
 
+use crate::crosswalk_stream::{CrosswalkColumns, CrosswalkReader, CrosswalkRow, CrosswalkWriter};
 use crate::local::LocalFileError;
-use crate::table::{self, LocalTable};
-
-const FORMAT: &str = "incamera-crosswalk/1";
 
 /// What a crosswalk's pseudonyms mean something in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +23,7 @@ pub struct CrosswalkScope {
 /// A party's own ids and their pseudonyms.
 pub struct Crosswalk {
     scope: CrosswalkScope,
+    writing: IdWriting,
     rows: HashMap<Box<str>, Pseudonym>,
 }
 
@@ -43,7 +34,11 @@ impl Crosswalk {
         let rows = rows.into_iter();
         let rows = rows.map(|(id, pseudonym)| (id.into_boxed_str(), pseudonym));
         let rows = rows.collect();
-        Self { scope, rows }
+        Self {
+            scope,
+            writing: IdWriting::default(),
+            rows,
+        }
     }
 
     /// What the pseudonyms mean something in.
@@ -78,24 +73,33 @@ impl Crosswalk {
         rows.into_iter()
     }
 
-    /// Writes the file `path`, privately and whole or not at all.
+    /// How its ids are written.
+    #[must_use]
+    pub fn writing(&self) -> IdWriting {
+        self.writing
+    }
+
+    /// Writes the file `path`, privately and whole or not at all. Whether the peer has an id,
+    /// and until when a link counts, is not in it: [`keep_rows`](crate::keep_rows) leaves rows out
+    /// of a file that says more.
     ///
     /// # Errors
     /// [`LocalFileError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), LocalFileError> {
-        let rows: Vec<(&str, Pseudonym)> = self.iter().collect();
-        let ids = StringArray::from_iter_values(rows.iter().map(|(id, _)| id));
-        let pseudonyms = table::pseudonym_array(rows.iter().map(|(_, pseudonym)| pseudonym));
-        let batch = pseudonyms.and_then(|pseudonyms| {
-            RecordBatch::try_new(schema(), vec![Arc::new(ids), Arc::new(pseudonyms)])
-        });
-        let batch = batch.map_err(|_| table::form(path, FORMAT, "it is too large"))?;
-        let metadata = vec![
-            (table::AGREEMENT_ID, self.scope.agreement_id.to_string()),
-            (table::EPOCH, self.scope.epoch.to_string()),
-            (table::ID_KIND, self.scope.id_kind.to_string()),
-        ];
-        table::write(path, FORMAT, metadata, &batch)
+        let columns = CrosswalkColumns {
+            writing: self.writing,
+            ..CrosswalkColumns::default()
+        };
+        let mut writer = CrosswalkWriter::create(path, &self.scope, columns)?;
+        for (id, pseudonym) in self.iter() {
+            writer.push(&CrosswalkRow {
+                id,
+                pseudonym,
+                valid_until: None,
+                matched: None,
+            })?;
+        }
+        writer.finish()
     }
 
     /// Reads the file `path`.
@@ -103,13 +107,16 @@ impl Crosswalk {
     /// # Errors
     /// [`LocalFileError`].
     pub fn read(path: &Path) -> Result<Self, LocalFileError> {
-        let file = table::read(path, FORMAT, &schema())?;
-        let scope = CrosswalkScope {
-            agreement_id: file.metadata(table::AGREEMENT_ID)?,
-            epoch: MatchingEpoch(file.metadata(table::EPOCH)?),
-            id_kind: file.metadata(table::ID_KIND)?,
-        };
-        Ok(Self::new(scope, rows(&file)?))
+        let mut file = CrosswalkReader::open(path)?;
+        let mut rows = HashMap::new();
+        while let Some(row) = file.next()? {
+            rows.insert(row.id.into(), row.pseudonym);
+        }
+        Ok(Self {
+            scope: file.scope().clone(),
+            writing: file.columns().writing,
+            rows,
+        })
     }
 }
 
@@ -118,25 +125,4 @@ impl fmt::Debug for Crosswalk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Crosswalk({})", self.scope.id_kind)
     }
-}
-
-fn schema() -> SchemaRef {
-    let width = i32::try_from(Pseudonym::BYTES).unwrap_or_default();
-    Arc::new(Schema::new(vec![
-        Field::new("id", DataType::Utf8, false),
-        Field::new("pseudonym", DataType::FixedSizeBinary(width), false),
-    ]))
-}
-
-fn rows(file: &LocalTable) -> Result<Vec<(String, Pseudonym)>, LocalFileError> {
-    let mut rows = Vec::new();
-    for batch in file.batches() {
-        let ids: &StringArray = file.column(batch, 0)?;
-        let pseudonyms: &FixedSizeBinaryArray = file.column(batch, 1)?;
-        for at in 0..ids.len() {
-            let pseudonym = table::pseudonym(pseudonyms, at);
-            rows.push((ids.value(at).to_owned(), pseudonym));
-        }
-    }
-    Ok(rows)
 }

@@ -29,6 +29,7 @@ mod classify;
 mod consents;
 mod count;
 mod crosswalk;
+mod crosswalk_stream;
 mod few;
 mod folder;
 mod guard;
@@ -65,6 +66,9 @@ pub use checked::{CheckedPart, open_part};
 pub use consents::Consents;
 pub use count::count_rows;
 pub use crosswalk::{Crosswalk, CrosswalkScope};
+pub use crosswalk_stream::{
+    CrosswalkColumns, CrosswalkReader, CrosswalkRow, CrosswalkWriter, keep_rows,
+};
 pub use few::SmallClasses;
 pub use inherited::Inherited;
 pub use inspect::{InspectedClass, InspectedColumn, Inspection, inspect};
@@ -103,7 +107,7 @@ pub use sealing::{
 };
 pub use source::{
     AddressError, CellError, ObjectError, Place, RefusedColumn, RefusedColumns, Source,
-    SourceError, TagError, check_source, read_texts,
+    SourceError, TagError, check_source, read_columns, read_texts,
 };
 pub use unwrap::{GrantedKey, KeyMismatch, NoKey, PartKeys, granted_parts, unwrap_keys};
 pub use writer::PartError;

@@ -97,20 +97,15 @@ pub(crate) fn replace(
     path: &Path,
     write: impl FnOnce(&mut File) -> Result<(), LocalFileError>,
 ) -> Result<(), LocalFileError> {
-    let mut temporary = Temporary {
-        path: with_suffix(path, ".new"),
-        renamed: false,
-    };
-    let created = create_private(&temporary.path);
-    let mut file = created.map_err(io_error("write", &temporary.path))?;
+    let (temporary, mut file) = Temporary::create(path)?;
     write(&mut file)?;
-    temporary
-        .commit(&file, path)
-        .map_err(io_error("write", path))
+    temporary.commit(&file)
 }
 
 /// A file that is not whole yet: it may hold ids in clear, so nothing of it stays behind.
-struct Temporary {
+pub(crate) struct Temporary {
+    temporary: PathBuf,
+    /// Where it belongs.
     path: PathBuf,
     /// Whether it took its place. Another process may be at the next one then.
     renamed: bool,
@@ -119,17 +114,33 @@ struct Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.renamed {
-            let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(&self.temporary);
         }
     }
 }
 
 impl Temporary {
-    fn commit(&mut self, file: &File, path: &Path) -> io::Result<()> {
-        file.sync_all()?;
-        fs::rename(&self.path, path)?;
-        self.renamed = true;
-        sync_folder(path.parent().unwrap_or(Path::new(".")))
+    /// A private sibling of `path`, to be written.
+    pub(crate) fn create(path: &Path) -> Result<(Self, File), LocalFileError> {
+        let temporary = Self {
+            temporary: with_suffix(path, ".new"),
+            path: path.into(),
+            renamed: false,
+        };
+        let created = create_private(&temporary.temporary);
+        let file = created.map_err(io_error("write", &temporary.temporary))?;
+        Ok((temporary, file))
+    }
+
+    /// Puts it, durably, in place of the file that was there.
+    pub(crate) fn commit(mut self, file: &File) -> Result<(), LocalFileError> {
+        let mut commit = || -> io::Result<()> {
+            file.sync_all()?;
+            fs::rename(&self.temporary, &self.path)?;
+            self.renamed = true;
+            sync_folder(self.path.parent().unwrap_or(Path::new(".")))
+        };
+        commit().map_err(io_error("write", &self.path))
     }
 }
 

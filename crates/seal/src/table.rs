@@ -23,6 +23,10 @@ pub(crate) const FORMAT_KEY: &str = "incamera.format";
 pub(crate) const AGREEMENT_ID: &str = "incamera.agreement_id";
 pub(crate) const EPOCH: &str = "incamera.matching_epoch";
 pub(crate) const ID_KIND: &str = "incamera.id_kind";
+pub(crate) const RULES: &str = "incamera.rules";
+pub(crate) const HASHED: &str = "incamera.hashed";
+pub(crate) const FORM: &str = "incamera.form";
+pub(crate) const REGION: &str = "incamera.region";
 pub(crate) const DATASET: &str = "incamera.dataset";
 pub(crate) const REGISTER: &str = "incamera.register";
 pub(crate) const FOLLOWS: &str = "incamera.follows";
@@ -64,6 +68,16 @@ pub(crate) fn zstd() -> Compression {
     Compression::ZSTD(ZstdLevel::default())
 }
 
+/// What a table of `format` says of itself.
+pub(crate) fn key_values(
+    format: &'static str,
+    metadata: Vec<(&'static str, String)>,
+) -> Vec<KeyValue> {
+    let pairs = std::iter::once((FORMAT_KEY, format.to_owned())).chain(metadata);
+    let pairs = pairs.map(|(key, value)| KeyValue::new(key.to_owned(), value));
+    pairs.collect()
+}
+
 /// Writes `batch` as `format`, privately and whole or not at all.
 pub(crate) fn write(
     path: &Path,
@@ -71,23 +85,29 @@ pub(crate) fn write(
     metadata: Vec<(&'static str, String)>,
     batch: &RecordBatch,
 ) -> Result<(), LocalFileError> {
-    let pairs = std::iter::once((FORMAT_KEY, format.to_owned())).chain(metadata);
-    let pairs = pairs.map(|(key, value)| KeyValue::new(key.to_owned(), value));
     let properties = WriterProperties::builder()
         .set_compression(zstd())
-        .set_key_value_metadata(Some(pairs.collect()))
+        .set_key_value_metadata(Some(key_values(format, metadata)))
         .build();
     local::replace(path, |file| {
-        write_batch(file, properties, batch).map_err(|error| match error {
-            ParquetError::External(source) => {
-                let source = source
-                    .downcast()
-                    .map_or_else(io::Error::other, |source| *source);
-                io_error("write", path)(source)
-            }
-            _ => form(path, format, "it could not be encoded"),
-        })
+        write_batch(file, properties, batch).map_err(not_written(path, format))
     })
+}
+
+/// Why a table was not written.
+pub(crate) fn not_written(
+    path: &Path,
+    format: &'static str,
+) -> impl FnOnce(ParquetError) -> LocalFileError {
+    move |error| match error {
+        ParquetError::External(source) => {
+            let source = source
+                .downcast()
+                .map_or_else(io::Error::other, |source| *source);
+            io_error("write", path)(source)
+        }
+        _ => form(path, format, "it could not be encoded"),
+    }
 }
 
 fn write_batch(
@@ -101,68 +121,83 @@ fn write_batch(
     Ok(())
 }
 
+/// What a table says of itself.
+pub(crate) struct Metadata {
+    pub(crate) path: PathBuf,
+    /// The version that the file is of.
+    pub(crate) format: &'static str,
+    pairs: Vec<KeyValue>,
+}
+
+impl Metadata {
+    /// Whether there is a value `key`.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.pairs.iter().any(|pair| pair.key == key)
+    }
+
+    /// The value `key`, parsed.
+    pub(crate) fn get<T: FromStr>(&self, key: &str) -> Result<T, LocalFileError> {
+        let value = self.pairs.iter().find(|pair| pair.key == key);
+        value
+            .and_then(|pair| pair.value.as_ref()?.parse().ok())
+            .ok_or_else(|| self.form("its metadata is missing or damaged"))
+    }
+
+    /// What is wrong with the file.
+    pub(crate) fn form(&self, reason: &'static str) -> LocalFileError {
+        form(&self.path, self.format, reason)
+    }
+}
+
+/// Opens a file that must be one of `formats`, the newest of which is the last.
+pub(crate) fn open(
+    path: &Path,
+    formats: &'static [&'static str],
+) -> Result<(Metadata, ParquetRecordBatchReaderBuilder<File>), LocalFileError> {
+    let newest = formats.last().copied().unwrap_or_default();
+    let damaged = |_: Damaged| form(path, newest, "it is not a readable Parquet file");
+    let file = File::open(path).map_err(io_error("read", path))?;
+    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(damaged)?;
+    let pairs = builder.metadata().file_metadata().key_value_metadata();
+    let mut metadata = Metadata {
+        path: path.into(),
+        format: newest,
+        pairs: pairs.cloned().unwrap_or_default(),
+    };
+    let found: String = metadata.get(FORMAT_KEY)?;
+    let known = formats.iter().find(|format| **format == found);
+    metadata.format = known.ok_or_else(|| LocalFileError::Version {
+        path: path.into(),
+        format: newest,
+        found: found.chars().filter(|c| !c.is_control()).take(64).collect(),
+    })?;
+    Ok((metadata, builder))
+}
+
 /// A file read back: its batches and metadata.
 pub(crate) struct LocalTable {
-    path: PathBuf,
-    format: &'static str,
-    metadata: Vec<KeyValue>,
+    pub(crate) metadata: Metadata,
     batches: Vec<RecordBatch>,
 }
 
-/// Reads a file that must say it is `format` and have `schema`.
+/// Reads a file that must be of `format`, alone in its list, and have `schema`.
 pub(crate) fn read(
     path: &Path,
-    format: &'static str,
+    format: &'static [&'static str; 1],
     schema: &SchemaRef,
 ) -> Result<LocalTable, LocalFileError> {
-    let damaged = |_: Damaged| form(path, format, "it is not a readable Parquet file");
-    let file = File::open(path).map_err(io_error("read", path))?;
-    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(damaged)?;
-    let metadata = builder.metadata().file_metadata().key_value_metadata();
-    let mut table = LocalTable {
-        path: path.into(),
-        format,
-        metadata: metadata.cloned().unwrap_or_default(),
-        batches: Vec::new(),
-    };
-    let found: String = table.metadata(FORMAT_KEY)?;
-    if found != format {
-        return Err(LocalFileError::Version {
-            path: path.into(),
-            format,
-            found: found.chars().filter(|c| !c.is_control()).take(64).collect(),
-        });
-    }
+    let (metadata, builder) = open(path, format)?;
     if builder.schema().fields() != schema.fields() {
-        return Err(form(path, format, "its columns are others"));
+        return Err(metadata.form("its columns are others"));
     }
-    table.batches = guarded(|| builder.build()?.collect::<Result<_, _>>())
-        .map_err(|_| form(path, format, "it is damaged"))?;
-    Ok(table)
+    let batches = guarded(|| builder.build()?.collect::<Result<_, _>>());
+    let batches = batches.map_err(|_| metadata.form("it is damaged"))?;
+    Ok(LocalTable { metadata, batches })
 }
 
 impl LocalTable {
     pub(crate) fn batches(&self) -> &[RecordBatch] {
         &self.batches
-    }
-
-    /// Whether there is a metadata value `key`.
-    pub(crate) fn has(&self, key: &str) -> bool {
-        self.metadata.iter().any(|pair| pair.key == key)
-    }
-
-    /// The metadata value `key`, parsed.
-    pub(crate) fn metadata<T: FromStr>(&self, key: &str) -> Result<T, LocalFileError> {
-        let value = self.metadata.iter().find(|pair| pair.key == key);
-        value
-            .and_then(|pair| pair.value.as_ref()?.parse().ok())
-            .ok_or_else(|| {
-                form(
-                    &self.path,
-                    self.format,
-                    "its metadata is missing or damaged",
-                )
-            })
     }
 
     /// Column `at` of `batch` as its array type.
@@ -174,6 +209,6 @@ impl LocalTable {
         let column = batch.columns().get(at);
         column
             .and_then(|column| column.as_any().downcast_ref())
-            .ok_or_else(|| form(&self.path, self.format, "its columns are others"))
+            .ok_or_else(|| self.metadata.form("its columns are others"))
     }
 }

@@ -194,23 +194,31 @@ pub(super) fn read_block(
     Ok(())
 }
 
-/// Hands each field of one column to `each`. Gives the number of rows.
-pub(super) fn each_field(
+/// Hands the fields of some columns to `each`, row by row. Gives the number of rows.
+pub(super) fn each_row<const N: usize>(
     file: &SourceFile,
-    column: &str,
-    each: &mut dyn FnMut(&str),
+    columns: &[&str; N],
+    each: &mut dyn FnMut([&str; N]),
 ) -> Result<u64, SourceError> {
     let path = file.name();
     let mut file = CsvFile::open(file)?;
-    let (layout, _) = file.layout(&[column])?;
+    let (layout, _) = file.layout(columns)?;
     let (mut refused, mut rows) = (Refused::default(), 0);
     while let Some(block) = file.next()? {
         let (mut reader, mut record) = (records(&block), ByteRecord::new());
         while let Some(place) = next(path, &block, &layout, &mut reader, &mut record)? {
-            let bytes = layout.at.first().and_then(|at| record.get(*at));
-            match std::str::from_utf8(bytes.unwrap_or_default()) {
-                Ok(text) => each(text),
-                Err(_) => refused.note(0, 0, place, CellError::NotUtf8),
+            let (mut fields, mut whole) = ([""; N], true);
+            for (number, (field, at)) in fields.iter_mut().zip(&layout.at).enumerate() {
+                match std::str::from_utf8(record.get(*at).unwrap_or_default()) {
+                    Ok(text) => *field = text,
+                    Err(_) => {
+                        refused.note(number, 0, place, CellError::NotUtf8);
+                        whole = false;
+                    }
+                }
+            }
+            if whole {
+                each(fields);
             }
             rows += 1;
         }
@@ -218,7 +226,8 @@ pub(super) fn each_field(
     if refused.is_empty() {
         return Ok(rows);
     }
-    let columns = refused.columns(|_| column.to_owned(), |_| None);
+    let name = |at: usize| columns.get(at).copied().unwrap_or_default().to_owned();
+    let columns = refused.columns(name, |_| None);
     Err(SourceError::Values { columns })
 }
 

@@ -1,6 +1,6 @@
-//! One column of a file as texts: what `match run` reads ids from.
+//! Columns of a file as texts: what `match run` reads ids and consents from.
 
-use arrow::array::{Array as _, AsArray as _};
+use arrow::array::{Array as _, AsArray as _, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use incamera_types::ColumnType;
@@ -20,50 +20,68 @@ pub fn read_texts(
     column: &str,
     each: &mut dyn FnMut(&str),
 ) -> Result<u64, SourceError> {
+    read_columns(source, [column], &mut |[text]| each(text))
+}
+
+/// [`read_texts`] of several columns: hands the values of each row to `each`, in the order in
+/// which the columns are named.
+///
+/// # Errors
+/// [`SourceError`], as sealing the same files would give; never a value.
+pub fn read_columns<const N: usize>(
+    source: &Source,
+    columns: [&str; N],
+    each: &mut dyn FnMut([&str; N]),
+) -> Result<u64, SourceError> {
     let mut rows = 0;
     for (number, file) in source.files().iter().enumerate() {
         let read = match source.kind() {
-            Kind::Csv => csv::each_field(file, column, each),
-            Kind::Parquet => read_parquet(file, source.keys(number), column, each),
+            Kind::Csv => csv::each_row(file, &columns, each),
+            Kind::Parquet => read_parquet(file, source.keys(number), &columns, each),
         };
         rows += read.map_err(|error| source.in_file(file.name(), error))?;
     }
     Ok(rows)
 }
 
-fn read_parquet(
+fn read_parquet<const N: usize>(
     file: &SourceFile,
     keys: Option<&SourceKeys>,
-    column: &str,
-    each: &mut dyn FnMut(&str),
+    columns: &[&str; N],
+    each: &mut dyn FnMut([&str; N]),
 ) -> Result<u64, SourceError> {
     let damaged = || SourceError::NotParquet {
         path: file.name().into(),
     };
-    let (mut batches, _) = ParquetFile::open(file, keys)?.read(&[column])?;
+    let (mut batches, _) = ParquetFile::open(file, keys)?.read(columns)?;
     let mut rows = 0;
     while let Some(batch) = batches.next()? {
-        let array = batch.batch.columns().first().ok_or_else(damaged)?;
-        let texts = match array.data_type() {
-            ty if ty.is_integer() || super::parquet::is_text(ty) => cast(array, &DataType::Utf8),
-            found => {
-                return Err(SourceError::Type {
-                    column: column.to_owned(),
-                    found: found.to_string(),
-                    expected: ColumnType::Text,
-                });
-            }
-        };
-        let texts = texts.map_err(|_| damaged())?;
-        let texts = texts.as_string::<i32>();
-        for at in 0..texts.len() {
-            each(if texts.is_null(at) {
-                ""
-            } else {
-                texts.value(at)
-            });
+        let mut texts: Vec<StringArray> = Vec::with_capacity(N);
+        for name in columns {
+            let array = batch.batch.column_by_name(name).ok_or_else(damaged)?;
+            let cast = match array.data_type() {
+                ty if ty.is_integer() || super::parquet::is_text(ty) => {
+                    cast(array, &DataType::Utf8)
+                }
+                found => {
+                    return Err(SourceError::Type {
+                        column: (*name).to_owned(),
+                        found: found.to_string(),
+                        expected: ColumnType::Text,
+                    });
+                }
+            };
+            texts.push(cast.map_err(|_| damaged())?.as_string::<i32>().clone());
         }
-        rows += texts.len() as u64;
+        for at in 0..batch.batch.num_rows() {
+            let mut values = [""; N];
+            let present = values.iter_mut().zip(&texts);
+            for (value, texts) in present.filter(|(_, texts)| texts.is_valid(at)) {
+                *value = texts.value(at);
+            }
+            each(values);
+        }
+        rows += batch.batch.num_rows() as u64;
     }
     Ok(rows)
 }
@@ -86,5 +104,64 @@ mod tests {
         );
         let error = read_texts(&source, "phone", &mut |_| ()).unwrap_err();
         assert!(matches!(error, SourceError::MissingColumns { .. }));
+    }
+
+    #[test]
+    fn several_columns_of_a_csv_file_in_the_order_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        std::fs::write(&path, "ok,day,id\nads,1,a\n,2,b\n\"ads,x\",3,\n").unwrap();
+        let source = Source::of(&path).unwrap();
+        let mut seen = Vec::new();
+        let rows = read_columns(&source, ["id", "ok"], &mut |row| {
+            seen.push(row.map(str::to_owned));
+        });
+        assert_eq!(rows.unwrap(), 3);
+        assert_eq!(seen, [["a", "ads"], ["b", ""], ["", "ads,x"]]);
+        let error = read_columns(&source, ["id", "no"], &mut |_| ()).unwrap_err();
+        assert!(matches!(error, SourceError::MissingColumns { .. }));
+    }
+
+    /// A row of which one value is no text is not handed on in part.
+    #[test]
+    fn a_value_that_is_no_text_is_told_by_its_column() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        std::fs::write(&path, b"ok,id\nads,a\n\xff,b\nads,c\n").unwrap();
+        let source = Source::of(&path).unwrap();
+        let mut seen = Vec::new();
+        let error = read_columns(&source, ["id", "ok"], &mut |[id, _]| {
+            seen.push(id.to_owned())
+        });
+        let Err(SourceError::Values { columns }) = error else {
+            panic!("{error:?}")
+        };
+        assert!(columns.to_string().contains("`ok`"), "{columns}");
+        assert_eq!(seen, ["a", "c"]);
+    }
+
+    #[test]
+    fn several_columns_of_a_parquet_file_in_the_order_asked_for() {
+        use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+        use parquet::arrow::ArrowWriter;
+        use std::sync::Arc;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        let ok: ArrayRef = Arc::new(StringArray::from(vec![Some("ads"), None, Some("x")]));
+        let day: ArrayRef = Arc::new(StringArray::from(vec!["1", "2", "3"]));
+        let id: ArrayRef = Arc::new(Int64Array::from(vec![Some(7), Some(8), None]));
+        let batch = RecordBatch::try_from_iter([("ok", ok), ("day", day), ("id", id)]).unwrap();
+        let file = std::fs::File::create(&path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let source = Source::of(&path).unwrap();
+        let mut seen = Vec::new();
+        let rows = read_columns(&source, ["id", "ok"], &mut |row| {
+            seen.push(row.map(str::to_owned));
+        });
+        assert_eq!(rows.unwrap(), 3);
+        assert_eq!(seen, [["7", "ads"], ["8", ""], ["", "x"]]);
     }
 }

@@ -11,6 +11,7 @@ mod append;
 mod checked;
 mod classes;
 mod crash;
+mod crosswalks;
 mod cut_short;
 mod golden;
 mod i3;

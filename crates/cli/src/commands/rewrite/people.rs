@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use incamera_matching::ids::collect;
-use incamera_seal::{Crosswalk, Source, SourceError, read_texts};
+use incamera_seal::{Source, SourceError, keep_rows, read_texts};
 use incamera_types::{IdKind, Pseudonym};
 
 use super::Work;
@@ -24,7 +24,6 @@ pub struct Ids {
     /// Texts that are no id of the kind.
     pub invalid: u64,
     ids: BTreeSet<String>,
-    crosswalk: Crosswalk,
     path: PathBuf,
 }
 
@@ -56,7 +55,6 @@ impl Ids {
             unknown,
             invalid: prepared.invalid,
             ids: prepared.ids.into_iter().collect(),
-            crosswalk,
             path,
         })
     }
@@ -64,13 +62,8 @@ impl Ids {
     /// Takes them out of the crosswalk, which nobody else has written since it was read: the
     /// work's lock is held.
     pub fn leave_crosswalk(&self) -> Done {
-        let stay = self
-            .crosswalk
-            .iter()
-            .filter(|(id, _)| !self.ids.contains(*id));
-        let stay = stay.map(|(id, pseudonym)| (id.to_owned(), pseudonym));
-        let left = Crosswalk::new(self.crosswalk.scope().clone(), stay);
-        left.write(&self.path)
+        keep_rows(&self.path, &mut |id| !self.ids.contains(id))
+            .map(|_| ())
             .or_fail("the people are still in the crosswalk")
             .map_err(|failure| failure.hint("run the command again: it does what is left"))
     }
