@@ -88,6 +88,17 @@ pub enum Misbehaviour {
     /// Tags where points are due, or the reverse.
     #[error("answers of the wrong kind")]
     WrongAnswers,
+    /// A proof without answers, answers without a proof, or a proof of other answers.
+    #[error("a proof and answers that do not belong together")]
+    UnfitProof,
+    /// A proof that does not hold.
+    #[error(
+        "the answers from place {first} on were not all made with the key that it greeted with"
+    )]
+    WrongProof {
+        /// The first place that the proof is about.
+        first: u64,
+    },
     /// More points at once than any window allows.
     #[error("more than {limit} points ahead of the answers")]
     TooFarAhead {
@@ -213,6 +224,11 @@ pub enum Incompatible {
         "only one side asks for proofs that all rows are under one key: run both with `--row-keys` or neither"
     )]
     RowKeys,
+    /// Another lasting secret than in an earlier run.
+    #[error(
+        "its matching secret is not the one of the earlier runs, so nothing would join: it restores the right key ring, or both agree on a new matching epoch"
+    )]
+    PublicKey,
     /// A set larger than the agreement allows.
     #[error("its set of {found} ids is larger than the {limit} that the agreement allows")]
     SetTooLarge {

@@ -1,5 +1,6 @@
 //! Greetings: what both sides must have in common, the run's name, and where it goes on.
 
+use incamera_group::EncodedPoint;
 use incamera_types::{
     AgreementDigest, Digest as _, MatchRunDigest, MatchingEpoch, PartyName, Transcript,
 };
@@ -29,6 +30,8 @@ pub struct Base {
     pub ids: u64,
     /// Those runs.
     pub runs: u64,
+    /// The public key of its lasting secret, where an earlier run had proofs of it.
+    pub public_key: Option<[u8; EncodedPoint::BYTES]>,
 }
 
 impl Base {
@@ -58,6 +61,8 @@ pub(super) struct Greeting {
     pub(super) size: u64,
     pub(super) mode: Mode,
     pub(super) numbering: String,
+    /// With proofs of one key for all rows.
+    pub(super) public_key: Option<EncodedPoint>,
     /// As it came, without the run that goes on.
     pub(super) hello: MatchHello,
     pub(super) claim: Option<Claim>,
@@ -116,12 +121,32 @@ impl Hall {
             return Err(self.malformed("nonce"));
         }
         Ok(Greeting {
+            public_key: self.public_key(&hello)?,
             size: hello.set_size,
             mode,
             numbering: hello.numbering.clone(),
             hello,
             claim,
         })
+    }
+
+    /// The peer's public key: a point, and the one of earlier runs.
+    fn public_key(&self, hello: &MatchHello) -> Result<Option<EncodedPoint>, MatchError> {
+        if !hello.row_keys {
+            return Ok(None);
+        }
+        let bytes = <[u8; EncodedPoint::BYTES]>::try_from(hello.public_key.as_slice());
+        let key = bytes.ok().map(EncodedPoint::from_bytes);
+        let key = key.filter(|key| key.decode().is_ok());
+        let key = key.ok_or_else(|| self.malformed("public_key"))?;
+        match self
+            .base
+            .public_key
+            .is_none_or(|before| before == *key.as_bytes())
+        {
+            true => Ok(Some(key)),
+            false => Err(self.incompatible(Incompatible::PublicKey)),
+        }
     }
 
     fn compatible(&self, hello: &MatchHello) -> Result<(), Incompatible> {
@@ -248,7 +273,11 @@ impl Hall {
 }
 
 /// Our greeting, without a run that goes on.
-pub(super) fn hello(setup: &Setup<'_>, nonce: [u8; 32]) -> MatchHello {
+pub(super) fn hello(
+    setup: &Setup<'_>,
+    nonce: [u8; 32],
+    public_key: Option<&EncodedPoint>,
+) -> MatchHello {
     let terms = &setup.terms;
     MatchHello {
         format: Format::MatchExchange.as_str().to_owned(),
@@ -264,8 +293,8 @@ pub(super) fn hello(setup: &Setup<'_>, nonce: [u8; 32]) -> MatchHello {
         mode: setup.mode.to_string(),
         partition: setup.alike.partition.number(),
         partitions: setup.alike.partition.of(),
-        row_keys: false,
-        public_key: Vec::new(),
+        row_keys: public_key.is_some(),
+        public_key: public_key.map_or_else(Vec::new, |key| key.as_bytes().to_vec()),
         numbering: setup.numbering.clone(),
         resume: None,
     }

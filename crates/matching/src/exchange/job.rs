@@ -3,12 +3,22 @@
 use std::fmt;
 use std::sync::Arc;
 
-use incamera_group::{Backend, EncodedPoint, HashDomain, PointError, Scalar};
+use incamera_group::{Backend, EncodedPoint, HashDomain, Point, PointError, Scalar};
+use incamera_keys::Secret32;
+use incamera_oprf::dleq::{Batch, Context, Proof, ProofError};
+use incamera_types::{Digest as _, MatchRunDigest, PartyName};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
 
 use crate::terms::Tags;
 use crate::{
     Fingerprints, MatchingSecret, Misbehaviour, Misuse, Pseudonyms, Reveals, RunKeys, Terms, Value,
 };
+
+/// Label of what the proofs over one link are hedged with.
+pub(super) const LINK_LABEL: &str = "incamera-match-link/1";
+/// Label of what proofs' nonces are hedged with.
+const PROOF_LABEL: &str = "incamera-match-proof/1";
 
 /// Ids, one after the other.
 #[derive(Default)]
@@ -54,6 +64,76 @@ impl fmt::Debug for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Block({} ids)", self.len())
     }
+}
+
+/// What proves over one link that all rows are under one key, and checks that the peer's are.
+pub(super) struct Proofs {
+    /// The run's name: a proof holds for one run alone.
+    pub(super) run: MatchRunDigest,
+    pub(super) me: PartyName,
+    pub(super) peer: PartyName,
+    /// Our lasting secret times the generator.
+    pub(super) ours: EncodedPoint,
+    pub(super) theirs: EncodedPoint,
+    /// What proofs' nonces are hedged with.
+    pub(super) hedge: Secret32,
+}
+
+impl Proofs {
+    fn context<'a>(&'a self, prover: &'a PartyName, first: u64) -> Context<'a> {
+        Context {
+            session: self.run.as_bytes(),
+            role: prover.as_str(),
+            first,
+        }
+    }
+
+    /// The proof that we raised `chunk` to `raised` by our key.
+    fn prove(
+        &self,
+        chunk: &Chunk,
+        raised: &[EncodedPoint],
+        tools: &Tools,
+    ) -> Result<Proof, Misbehaviour> {
+        let place = chunk.first.to_be_bytes();
+        let seed = self.hedge.derive_for(PROOF_LABEL, &[&place]);
+        let batch = Batch {
+            context: self.context(&self.me, chunk.first),
+            public_key: &self.ours,
+            inputs: &chunk.points,
+            outputs: raised,
+        };
+        let mut rng = ChaCha20Rng::from_seed(*seed.expose());
+        let proof = batch.prove(tools.backend, &tools.lasting, &mut rng);
+        // INVARIANT: `raised` was just made of these points, so there is nothing to refuse.
+        proof.map_err(|_| Misbehaviour::UnfitProof)
+    }
+
+    /// Checks that the peer raised our points by the key that it greeted with.
+    fn check(
+        &self,
+        chunk: &Chunk,
+        claimed: &Claimed,
+        backend: Backend,
+    ) -> Result<(), Misbehaviour> {
+        let batch = Batch {
+            context: self.context(&self.peer, chunk.first),
+            public_key: &self.theirs,
+            inputs: &claimed.inputs,
+            outputs: &chunk.points,
+        };
+        let checked = batch.verify(backend, &claimed.proof);
+        checked.map_err(|error| match error {
+            ProofError::Output(error) => chunk.bad_point(error),
+            _ => Misbehaviour::WrongProof { first: chunk.first },
+        })
+    }
+}
+
+/// A proof that came with answers, and the points that they answer.
+pub(super) struct Claimed {
+    pub(super) inputs: Vec<EncodedPoint>,
+    pub(super) proof: Proof,
 }
 
 /// Scalars and hashes of a run, shared by its jobs.
@@ -109,9 +189,14 @@ impl Tools {
         })
     }
 
-    /// Whether step 2 answers with tags.
+    /// Whether step 2 answers with tags, unless rows are proven.
     pub(super) fn answers_are_tags(&self) -> bool {
         matches!(self.reveals, Revealing::OwnMatches(_))
+    }
+
+    /// The lasting secret times the generator.
+    pub(super) fn public_key(&self) -> EncodedPoint {
+        Point::base_multiply(&self.lasting).encode()
     }
 
     /// Step 1.
@@ -125,27 +210,50 @@ impl Tools {
     }
 
     /// Step 2: the answer, and what is kept of each point.
-    fn raise(&self, chunk: &Chunk) -> Result<(Answer, Vec<Value>), Misbehaviour> {
+    fn raise(
+        &self,
+        chunk: &Chunk,
+        proofs: Option<&Proofs>,
+    ) -> Result<(Answer, Vec<Value>), Misbehaviour> {
         match &self.reveals {
             Revealing::Nothing(blinding) => {
                 let values = chunk.values(|point| blinding.fingerprints.of_point(point));
                 chunk.unchanged(&values)?;
                 let raised = self.multiply(chunk, &self.lasting)?;
-                Ok((Answer::Points(EncodedPoint::join(&raised)), values))
+                Ok((self.answer(chunk, &raised, proofs)?, values))
             }
             Revealing::OwnMatches(tags) => {
                 let raised = self.multiply(chunk, &self.lasting)?;
                 let values: Vec<Value> = raised.iter().map(|point| tags.of_point(point)).collect();
                 chunk.unchanged(&values)?;
-                Ok((Answer::Tags(values.as_flattened().to_vec()), values))
+                let answer = match proofs {
+                    Some(_) => self.answer(chunk, &raised, proofs)?,
+                    None => Answer::Tags(values.as_flattened().to_vec()),
+                };
+                Ok((answer, values))
             }
         }
     }
 
+    /// An answer of points, with a proof where there are any.
+    fn answer(
+        &self,
+        chunk: &Chunk,
+        raised: &[EncodedPoint],
+        proofs: Option<&Proofs>,
+    ) -> Result<Answer, Misbehaviour> {
+        let proof = proofs.map(|proofs| proofs.prove(chunk, raised, self));
+        Ok(Answer::Points(
+            EncodedPoint::join(raised),
+            proof.transpose()?,
+        ))
+    }
+
     /// Step 3.
     fn complete(&self, chunk: &Chunk) -> Result<Vec<Value>, Misbehaviour> {
-        let Revealing::Nothing(blinding) = &self.reveals else {
-            return Err(Misbehaviour::WrongAnswers);
+        let blinding = match &self.reveals {
+            Revealing::Nothing(blinding) => blinding,
+            Revealing::OwnMatches(tags) => return Ok(chunk.values(|point| tags.of_point(point))),
         };
         let points = self.multiply(chunk, &blinding.finishing)?;
         let values = points.iter().map(|point| {
@@ -157,10 +265,7 @@ impl Tools {
 
     fn multiply(&self, chunk: &Chunk, scalar: &Scalar) -> Result<Vec<EncodedPoint>, Misbehaviour> {
         let raised = self.backend.multiply(&chunk.points, scalar);
-        raised.map_err(|PointError { index, fault }| Misbehaviour::BadPoint {
-            place: chunk.first + index as u64,
-            fault,
-        })
+        raised.map_err(|error| chunk.bad_point(error))
     }
 }
 
@@ -175,6 +280,13 @@ pub(super) struct Chunk {
 impl Chunk {
     fn values(&self, value: impl Fn(&EncodedPoint) -> Value) -> Vec<Value> {
         self.points.iter().map(value).collect()
+    }
+
+    fn bad_point(&self, PointError { index, fault }: PointError) -> Misbehaviour {
+        Misbehaviour::BadPoint {
+            place: self.first + index as u64,
+            fault,
+        }
     }
 
     /// Places that were answered before carry the points that they carried.
@@ -193,7 +305,7 @@ impl Chunk {
 
 /// What goes back for a chunk of the peer's points.
 pub(super) enum Answer {
-    Points(Vec<u8>),
+    Points(Vec<u8>, Option<Proof>),
     Tags(Vec<u8>),
 }
 
@@ -203,22 +315,22 @@ pub(super) enum Work {
     Blind(u64, Block),
     /// Step 2.
     Raise(Chunk),
-    /// Step 3.
-    Complete(Chunk),
+    /// Step 3, behind a proof where there is one.
+    Complete(Chunk, Option<Claimed>),
 }
 
 impl Work {
     fn points(&self) -> u64 {
         match self {
             Self::Blind(_, ids) => ids.len() as u64,
-            Self::Raise(chunk) | Self::Complete(chunk) => chunk.points.len() as u64,
+            Self::Raise(chunk) | Self::Complete(chunk, _) => chunk.points.len() as u64,
         }
     }
 
     fn first(&self) -> u64 {
         match self {
             Self::Blind(first, _) => *first,
-            Self::Raise(chunk) | Self::Complete(chunk) => chunk.first,
+            Self::Raise(chunk) | Self::Complete(chunk, _) => chunk.first,
         }
     }
 }
@@ -227,6 +339,7 @@ impl Work {
 pub struct Job {
     pub(super) work: Work,
     pub(super) tools: Arc<Tools>,
+    pub(super) proofs: Option<Arc<Proofs>>,
     /// Counts the links of the run: what was begun over one that was lost is not taken back.
     pub(super) link: u32,
 }
@@ -235,19 +348,28 @@ impl Job {
     /// Does it, on the caller's thread.
     #[must_use]
     pub fn work(self) -> Done {
-        let made = match &self.work {
-            Work::Blind(_, ids) => Ok(Made::Blinded(EncodedPoint::join(&self.tools.blind(ids)))),
-            Work::Raise(chunk) => {
-                let raised = self.tools.raise(chunk);
-                raised.map(|(answer, values)| Made::Raised(answer, values))
-            }
-            Work::Complete(chunk) => self.tools.complete(chunk).map(Made::Completed),
-        };
         Done {
             link: self.link,
             first: self.work.first(),
             points: self.work.points(),
-            made,
+            made: self.made(),
+        }
+    }
+
+    fn made(&self) -> Result<Made, Misbehaviour> {
+        let (tools, proofs) = (&self.tools, self.proofs.as_deref());
+        match &self.work {
+            Work::Blind(_, ids) => Ok(Made::Blinded(EncodedPoint::join(&tools.blind(ids)))),
+            Work::Raise(chunk) => {
+                let (answer, values) = tools.raise(chunk, proofs)?;
+                Ok(Made::Raised(answer, values))
+            }
+            Work::Complete(chunk, claimed) => {
+                if let Some((proofs, claimed)) = proofs.zip(claimed.as_ref()) {
+                    proofs.check(chunk, claimed, tools.backend)?;
+                }
+                tools.complete(chunk).map(Made::Completed)
+            }
         }
     }
 }

@@ -46,6 +46,11 @@
 //!   join nothing. Earlier ids that the caller mixes in find out whoever does so to all points
 //!   after the first run; nothing here finds out who does so to a few. Under `own-matches` it
 //!   can thereby make us believe in matches that are none, if it sends tags of its own ids;
+//! * with [`Setup::row_keys`] cannot answer with other points than the protocol says: before
+//!   each chunk of answers comes a proof (crate `oprf`, `dleq`) that all were raised by the key
+//!   that the sender greeted with, which the caller compares with earlier runs'. Under
+//!   `own-matches` answers are the points then, and each side makes its own tags. A wrong row
+//!   passes with 2^-128 a try, and a peer may try by hashing alone;
 //! * may send one point twice, or one answer for two ids: the caller finds repeated values by
 //!   sorting what was kept, before it writes anything;
 //! * gains nothing by malformed points, which are refused by place, by another number of
@@ -70,6 +75,7 @@
 //! | `hello`  | greetings, the run's name, where a run goes on               |
 //! | `own`    | our points: blinded, sent, answered                          |
 //! | `theirs` | the peer's points: taken, raised, answered                   |
+//! | `setup`  | what a run is made from                                      |
 //! | `job`    | the work on a chunk                                          |
 //! | `keep`   | what is kept of a run                                        |
 //! | `talk`   | the state of one link                                        |
@@ -80,6 +86,7 @@ mod hello;
 mod job;
 mod keep;
 mod own;
+mod setup;
 mod status;
 mod talk;
 mod theirs;
@@ -88,17 +95,16 @@ mod window;
 use std::ops::Range;
 use std::sync::Arc;
 
-use incamera_group::Backend;
-use incamera_types::{Digest as _, MatchRunDigest, PartyName};
+use incamera_group::EncodedPoint;
+use incamera_keys::Secret32;
+use incamera_types::{Digest as _, MatchRunDigest};
 use incamera_wire::v1::match_message::Message;
 use incamera_wire::v1::{MatchBegin, MatchHello, MatchMessage};
 use rand_core::CryptoRng;
 
-use crate::{
-    KNOWN_IDS, MatchError, MatchingSecret, Misbehaviour, Misuse, Mode, RunKeys, Terms, Value,
-};
+use crate::{KNOWN_IDS, MatchError, Misbehaviour, Misuse, Value};
 use hello::{Claim, Greeting, Hall, Meeting, hello};
-use job::{Made, Tools};
+use job::{Made, Proofs, Tools};
 use keep::Keeping;
 use own::Own;
 use talk::{Talk, Ways};
@@ -107,38 +113,9 @@ use theirs::Theirs;
 pub use hello::{Alike, Base};
 pub use job::{Block, Done, Job};
 pub use keep::{Keep, Mark, Resumable, Side};
+pub use setup::Setup;
 pub use status::{Agreed, Finished, Multiplied, Progress};
 pub use window::{MAX_WINDOW, Tuning};
-
-/// What a run is made from.
-pub struct Setup<'a> {
-    /// The terms.
-    pub terms: Terms,
-    /// This party.
-    pub me: PartyName,
-    /// The other one.
-    pub peer: PartyName,
-    /// Our lasting secret under these terms.
-    pub secret: &'a MatchingSecret,
-    /// The run's own secrets. A run that goes on has those it began with.
-    pub keys: &'a RunKeys,
-    /// Ids in all, earlier ones that are mixed in included.
-    pub own: u64,
-    /// Which ids those are.
-    pub mode: Mode,
-    /// What must be alike besides the terms.
-    pub alike: Alike,
-    /// Which numbering plans our phone rule knows, if that is the rule; else empty.
-    pub numbering: String,
-    /// What the peer matched before.
-    pub base: Base,
-    /// How much is under way.
-    pub tuning: Tuning,
-    /// What points are multiplied with.
-    pub backend: Backend,
-    /// How far an earlier run over the same input is that was cut off.
-    pub resume: Option<Resumable>,
-}
 
 /// One run of the protocol, for one party and one kind of identifier.
 ///
@@ -155,6 +132,10 @@ pub struct Exchange {
     tuning: Tuning,
     /// What we greet with.
     nonce: [u8; 32],
+    /// Our public key, with proofs.
+    public_key: Option<EncodedPoint>,
+    /// Makes the nonces of proofs unlike those of any other process.
+    hedge: Secret32,
     /// The part of a run that is held: from a journal, or since it was begun here.
     held: Option<Resumable>,
     keeping: Keeping,
@@ -188,7 +169,8 @@ impl Exchange {
         let mut nonce = [0; 32];
         rng.fill_bytes(&mut nonce);
         let nonce = setup.resume.map_or(nonce, |held| held.nonce);
-        let hello = hello(&setup, nonce);
+        let public_key = setup.row_keys.then(|| tools.public_key());
+        let hello = hello(&setup, nonce, public_key.as_ref());
         let mut exchange = Self {
             hall: Hall {
                 terms: setup.terms,
@@ -201,6 +183,8 @@ impl Exchange {
             tools: Arc::new(tools),
             tuning: setup.tuning,
             nonce,
+            public_key,
+            hedge: Secret32::generate(rng),
             held: setup.resume,
             keeping: Keeping::default(),
             multiplied: Multiplied::default(),
@@ -328,6 +312,7 @@ impl Exchange {
         Some(Job {
             work,
             tools: Arc::clone(&self.tools),
+            proofs: self.talk.proofs.clone(),
             link: self.link,
         })
     }
@@ -545,9 +530,10 @@ impl Exchange {
         let (received, raised) = held;
         let (own, size) = (self.hall.hello.set_size, peer.size);
         self.talk.ways = Some(Ways {
-            own: Own::new(own, received, self.tuning),
+            own: Own::new(own, received, self.tuning, self.public_key.is_some()),
             theirs: Theirs::new(size, theirs.received, raised, self.tuning),
         });
+        self.talk.proofs = self.proofs(run, peer).map(Arc::new);
         let ours = &self.hall.hello;
         self.talk.agreed = Some(Agreed {
             run,
@@ -556,9 +542,25 @@ impl Exchange {
             peer_size: size,
             peer_mode: peer.mode,
             other_numbering: (peer.numbering != ours.numbering).then(|| peer.numbering.clone()),
+            peer_key: peer.public_key.map(|key| *key.as_bytes()),
             received,
             answered: theirs.received,
         });
+    }
+
+    /// What proofs take over this link, if they are wanted.
+    fn proofs(&self, run: MatchRunDigest, peer: &Greeting) -> Option<Proofs> {
+        let (ours, theirs) = self.public_key.zip(peer.public_key)?;
+        Some(Proofs {
+            run,
+            me: self.hall.me.clone(),
+            peer: self.hall.peer.clone(),
+            ours,
+            theirs,
+            hedge: self
+                .hedge
+                .derive_for(job::LINK_LABEL, &[&self.link.to_be_bytes()]),
+        })
     }
 
     fn begun(&mut self, begin: &MatchBegin) -> Result<(), Misbehaviour> {
@@ -579,7 +581,8 @@ impl Exchange {
 
     /// What comes once both have begun.
     fn travelled(&mut self, message: Message) -> Result<(), Misbehaviour> {
-        let tags = self.tools.answers_are_tags();
+        let proven = self.public_key.is_some();
+        let tags = self.tools.answers_are_tags() && !proven;
         let Some(ways) = &mut self.talk.ways else {
             return Err(Misbehaviour::BeforeBegin);
         };
@@ -591,7 +594,7 @@ impl Exchange {
             Message::Done(done) => self.talk.ended(done.received),
             Message::Begin(_) => Err(Misbehaviour::SecondBegin),
             Message::Hello(_) => Err(Misbehaviour::SecondHello),
-            Message::Proof(_) => Err(Misbehaviour::EmptyMessage),
+            Message::Proof(proof) => ways.own.proof(proof),
         }
     }
 }

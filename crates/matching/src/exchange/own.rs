@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use incamera_group::EncodedPoint;
-use incamera_wire::v1::{MatchPoints, MatchTags};
+use incamera_oprf::dleq::Proof;
+use incamera_wire::v1::{MatchPoints, MatchProof, MatchTags};
 
-use super::job::{Block, Chunk, Work};
+use super::job::{Block, Chunk, Claimed, Work};
 use super::keep::{Keeping, Side};
 use super::window::{InOrder, Tuning, places};
 use crate::{Misbehaviour, Misuse, Value};
@@ -31,12 +32,43 @@ pub(super) struct Own {
     blinded: InOrder<Vec<u8>>,
     completed: InOrder<Vec<Value>>,
     outbox: VecDeque<MatchPoints>,
+    proving: Option<Proving>,
+}
+
+/// What answers that are to be proven wait for.
+#[derive(Default)]
+struct Proving {
+    /// Points that left, from the first place on that is not answered.
+    unanswered: VecDeque<EncodedPoint>,
+    /// The proof that came before its answers.
+    proof: Option<MatchProof>,
+}
+
+impl Proving {
+    /// The proof of `count` answers from `first` on, with the points that they answer.
+    fn claimed(&mut self, first: u64, count: u64) -> Result<Claimed, Misbehaviour> {
+        let fits = |proof: &MatchProof| (proof.first, proof.count) == (first, count);
+        let proof = self.proof.take().filter(fits);
+        let proof = proof.ok_or(Misbehaviour::UnfitProof)?;
+        let bytes = [proof.challenge, proof.response].concat();
+        let bytes = bytes.try_into().map_err(|_| Misbehaviour::UnfitProof)?;
+        let inputs = usize::try_from(count).unwrap_or(usize::MAX);
+        Ok(Claimed {
+            inputs: self
+                .unanswered
+                .drain(..inputs.min(self.unanswered.len()))
+                .collect(),
+            proof: Proof::from_bytes(bytes),
+        })
+    }
 }
 
 impl Own {
-    /// A set of `size` ids, of which the first `kept` have their values.
-    pub(super) fn new(size: u64, kept: u64, tuning: Tuning) -> Self {
+    /// A set of `size` ids, of which the first `kept` have their values; whether answers come
+    /// with proofs.
+    pub(super) fn new(size: u64, kept: u64, tuning: Tuning, proven: bool) -> Self {
         Self {
+            proving: proven.then(Proving::default),
             size,
             tuning,
             given: kept,
@@ -89,28 +121,53 @@ impl Own {
     pub(super) fn outgoing(&mut self) -> Option<MatchPoints> {
         let message = self.outbox.pop_front()?;
         self.sent += (message.points.len() / EncodedPoint::BYTES) as u64;
+        if let Some(proving) = &mut self.proving {
+            let points = EncodedPoint::split(&message.points);
+            proving.unanswered.extend(points.unwrap_or_default());
+        }
         Some(message)
     }
 
-    /// Answers under `reveals = "nothing"`.
+    /// The proof of the answers that come next.
+    pub(super) fn proof(&mut self, proof: MatchProof) -> Result<(), Misbehaviour> {
+        match &mut self.proving {
+            Some(proving) if proving.proof.is_none() => {
+                proving.proof = Some(proof);
+                Ok(())
+            }
+            _ => Err(Misbehaviour::UnfitProof),
+        }
+    }
+
+    /// Answers that are points.
     pub(super) fn raised(&mut self, message: &MatchPoints) -> Result<(), Misbehaviour> {
         let (bytes, first) = (message.points.len(), message.first);
         let count = places(bytes, EncodedPoint::BYTES, first, self.received, self.sent)?;
         let points = EncodedPoint::split(&message.points).unwrap_or_default();
+        self.received += count;
+        if let Some(proving) = &mut self.proving {
+            let claimed = proving.claimed(first, count)?;
+            self.complete(first, &points, Some(claimed));
+            return Ok(());
+        }
         let mut at = first;
         for part in points.chunks(self.tuning.chunk()) {
-            self.completing.push_back(Work::Complete(Chunk {
-                first: at,
-                points: part.to_vec(),
-                before: None,
-            }));
+            self.complete(at, part, None);
             at += part.len() as u64;
         }
-        self.received += count;
         Ok(())
     }
 
-    /// Answers under `reveals = "own-matches"`.
+    fn complete(&mut self, first: u64, points: &[EncodedPoint], claimed: Option<Claimed>) {
+        let chunk = Chunk {
+            first,
+            points: points.to_vec(),
+            before: None,
+        };
+        self.completing.push_back(Work::Complete(chunk, claimed));
+    }
+
+    /// Answers that are tags.
     pub(super) fn tags(
         &mut self,
         message: &MatchTags,

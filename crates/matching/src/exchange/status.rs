@@ -2,6 +2,8 @@
 
 use incamera_types::MatchRunDigest;
 
+#[cfg(doc)]
+use super::{Base, Setup};
 use crate::Mode;
 
 /// What both greetings come to.
@@ -19,6 +21,9 @@ pub struct Agreed {
     pub peer_mode: Mode,
     /// The numbering plans that the peer's phone rule knows, where ours knows others.
     pub other_numbering: Option<String>,
+    /// The public key of the peer's lasting secret, with [`Setup::row_keys`]: what
+    /// [`Base::public_key`] is of later runs.
+    pub peer_key: Option<[u8; 32]>,
     /// Places of ours that are answered already.
     pub received: u64,
     /// Places of the peer's that are answered already: it holds these answers.

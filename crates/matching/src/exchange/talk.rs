@@ -1,11 +1,13 @@
 //! The state of one link. A run may see several.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use incamera_wire::v1::match_message::Message;
 use incamera_wire::v1::{MatchDone, MatchHello};
 
 use super::Agreed;
+use super::job::Proofs;
 use super::own::Own;
 use super::theirs::Theirs;
 use crate::Misbehaviour;
@@ -20,6 +22,7 @@ pub(super) struct Talk {
     /// We hold part of a run that the peer does not know; its greeting, if that stands.
     pub(super) anew: Option<Option<MatchHello>>,
     pub(super) ways: Option<Ways>,
+    pub(super) proofs: Option<Arc<Proofs>>,
     pub(super) begun: bool,
     pub(super) peer_begun: bool,
     pub(super) done_sent: bool,

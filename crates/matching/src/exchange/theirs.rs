@@ -4,17 +4,21 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use incamera_group::EncodedPoint;
+use incamera_oprf::dleq::Proof;
 use incamera_wire::v1::match_message::Message;
-use incamera_wire::v1::{MatchPoints, MatchTags};
+use incamera_wire::v1::{MatchPoints, MatchProof, MatchTags};
 
 use super::job::{Answer, Chunk, Work};
 use super::keep::{Keeping, Side};
 use super::window::{InOrder, MAX_WINDOW, Tuning, places};
 use crate::{Misbehaviour, Misuse, Value};
 
-/// An answer that waits until what was seen at its places is kept.
+/// An answer, or the proof before it, that waits until what was seen at its places is kept.
 struct Waiting {
+    /// The place behind the last one.
     end: u64,
+    /// The places that are answered once this leaves.
+    answered: u64,
     message: Message,
 }
 
@@ -122,18 +126,44 @@ impl Theirs {
                 keeping.push(Side::Theirs, first, &values);
             }
             let message = match answer {
-                Answer::Points(points) => Message::Raised(MatchPoints { first, points }),
+                Answer::Points(points, proof) => {
+                    self.prove(first, end, proof);
+                    Message::Raised(MatchPoints { first, points })
+                }
                 Answer::Tags(tags) => Message::Tags(MatchTags { first, tags }),
             };
-            self.outbox.push_back(Waiting { end, message });
+            self.outbox.push_back(Waiting {
+                end,
+                answered: end,
+                message,
+            });
         }
+    }
+
+    /// Queues the proof of the answers up to `end`.
+    fn prove(&mut self, first: u64, end: u64, proof: Option<Proof>) {
+        let Some(proof) = proof else {
+            return;
+        };
+        let (challenge, response) = proof.as_bytes().split_at(Proof::BYTES / 2);
+        let message = Message::Proof(MatchProof {
+            first,
+            count: end - first,
+            challenge: challenge.to_vec(),
+            response: response.to_vec(),
+        });
+        self.outbox.push_back(Waiting {
+            end,
+            answered: first,
+            message,
+        });
     }
 
     /// The next answer whose places are kept.
     pub(super) fn outgoing(&mut self) -> Option<Message> {
         let kept = self.kept;
         let waiting = self.outbox.pop_front_if(|waiting| waiting.end <= kept)?;
-        self.answered = waiting.end;
+        self.answered = waiting.answered;
         Some(waiting.message)
     }
 

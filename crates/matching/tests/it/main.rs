@@ -12,6 +12,7 @@ mod cut_off;
 mod drive;
 mod known;
 mod refusals;
+mod row_keys;
 mod runs;
 mod side;
 mod sim;

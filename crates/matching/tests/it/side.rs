@@ -31,6 +31,7 @@ pub struct Plan {
     pub alike: Alike,
     pub numbering: String,
     pub base: Base,
+    pub row_keys: bool,
     pub tuning: Tuning,
     pub backend: Backend,
 }
@@ -63,6 +64,7 @@ fn plan(reveals: Reveals, me: &'static str, peer: &'static str, number: u8, ids:
         },
         numbering: String::new(),
         base: Base::default(),
+        row_keys: false,
         tuning: Tuning::new(4, 16).unwrap(),
         backend: Backend::best(),
     }
@@ -114,6 +116,7 @@ impl Plan {
             alike: self.alike.clone(),
             numbering: self.numbering.clone(),
             base: self.base,
+            row_keys: self.row_keys,
             tuning: self.tuning,
             backend: self.backend,
             resume: journal.resumable(),

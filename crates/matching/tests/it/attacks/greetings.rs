@@ -295,6 +295,7 @@ fn sets_beyond_what_is_allowed() {
     let base = Base {
         ids: 60_000,
         runs: 2,
+        ..Base::default()
     };
     assert_eq!(limit(Base::default(), Mode::Full, max + mixed), None);
     assert_eq!(
@@ -308,6 +309,7 @@ fn sets_beyond_what_is_allowed() {
     let full = Base {
         ids: u64::MAX,
         runs: 2,
+        ..Base::default()
     };
     assert_eq!(limit(full, Mode::Append, 1), Some(0));
 }
