@@ -32,6 +32,9 @@ pub enum Format {
     Matching,
     /// [`MatchHello`](crate::v1::MatchHello) of a run that may be cut off and go on.
     MatchExchange,
+    /// [`ProviderKeys`](crate::v1::ProviderKeys), signed by the service key of each provider,
+    /// and the file that holds them.
+    ProviderKeys,
 }
 
 /// Why bytes are not what they are said to be.
@@ -88,6 +91,7 @@ impl Format {
             Self::LogEntry => "incamera-log-entry/1",
             Self::Matching => "incamera-matching/1",
             Self::MatchExchange => "incamera-matching/2",
+            Self::ProviderKeys => "incamera-provider-keys/1",
         }
     }
 

@@ -786,3 +786,52 @@ pub struct VolePart {
     #[prost(bytes = "vec", tag = "4")]
     pub content: ::prost::alloc::vec::Vec<u8>,
 }
+/// What the providers of an agreement say together about the key that they hold in shares:
+/// signed by the service key of each of them, over the same bytes.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProviderKeys {
+    #[prost(bytes = "vec", tag = "1")]
+    pub agreement_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    pub epoch: u32,
+    /// 1, and one more with each refresh
+    #[prost(uint64, tag = "3")]
+    pub number: u64,
+    #[prost(uint32, tag = "4")]
+    pub threshold: u32,
+    /// in order of place
+    #[prost(message, repeated, tag = "5")]
+    pub shares: ::prost::alloc::vec::Vec<ProviderShare>,
+    #[prost(bytes = "vec", tag = "6")]
+    pub key: ::prost::alloc::vec::Vec<u8>,
+    /// digest of what all of them broadcast
+    #[prost(bytes = "vec", tag = "7")]
+    pub ceremony: ::prost::alloc::vec::Vec<u8>,
+    /// seconds since 1970
+    #[prost(uint64, tag = "8")]
+    pub valid_from: u64,
+    /// the last of them
+    #[prost(uint64, tag = "9")]
+    pub valid_until: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProviderShare {
+    #[prost(uint32, tag = "1")]
+    pub place: u32,
+    #[prost(string, tag = "2")]
+    pub provider: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "3")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProviderKeysFile {
+    /// incamera-provider-keys/1
+    #[prost(string, tag = "1")]
+    pub format: ::prost::alloc::string::String,
+    /// ProviderKeys
+    #[prost(bytes = "vec", tag = "2")]
+    pub body: ::prost::alloc::vec::Vec<u8>,
+    /// in the order of its shares, SSHSIG in its binary form
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub signatures: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
