@@ -14,6 +14,7 @@
 //! | [`check`]       | repeats and matches among what was made of both sets              |
 //! | [`finish`]      | pseudonyms beside ids, in order, with those of earlier runs       |
 //! | [`sort`]        | sorting of more records than memory holds                         |
+//! | [`statement`]   | what providers sign of the key that they hold in shares           |
 //! | [`commutative`] | the protocol before it, which holds a whole set: [`Run`]          |
 //!
 //! A plain hash of an identifier never leaves a party: a dictionary undoes it. Nothing here
@@ -29,6 +30,7 @@ pub mod intake;
 pub mod journal;
 pub mod run_keys;
 pub mod sort;
+pub mod statement;
 mod terms;
 
 pub use commutative::{Progress, Run};

@@ -1,0 +1,378 @@
+//! What the providers of an agreement say of their key: the key statement.
+//!
+//! It names the public key of each share, the key's own, and the digest of what all of them
+//! broadcast while the shares were made. All of them sign the same bytes: that is what makes
+//! their broadcasts one, and whoever told two providers two things cannot have both signatures.
+//! A statement without one signature is none.
+//!
+//! Within a matching epoch the key stays and the number of the statement grows: shares are
+//! refreshed, holders may be left out, nothing goes back.
+
+use std::collections::BTreeMap;
+
+use incamera_group::EncodedPoint;
+use incamera_keys::{KeyError, PublicKey, SignedError, SigningKey, open_signed, sign_message};
+use incamera_oprf::lagrange::{MAX_SHARES, Place, PlaceError};
+use incamera_oprf::shares::{PublicKeys, SharesError};
+use incamera_types::{
+    AgreementId, CeremonyDigest, Digest as _, MatchingEpoch, PartyName, UnixTime,
+};
+use incamera_wire::v1::{ProviderKeys, ProviderKeysFile, ProviderShare, Signed};
+use incamera_wire::{Format, FormatError};
+
+#[cfg(test)]
+mod tests;
+
+/// The largest file that is read: 16 shares and signatures take less than 8 KiB.
+const MAX_BYTES: usize = 64 << 10;
+
+/// What the agreement says about providers.
+#[derive(Clone, Debug)]
+pub struct Agreed {
+    /// What the key hangs on.
+    pub agreement_id: AgreementId,
+    /// With it.
+    pub epoch: MatchingEpoch,
+    /// How many providers can evaluate.
+    pub threshold: usize,
+    /// The providers and their service keys.
+    pub providers: BTreeMap<PartyName, PublicKey>,
+    /// How long a key is valid, in seconds.
+    pub valid_s: u64,
+}
+
+/// A key statement that all providers signed, or are about to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyStatement {
+    agreement_id: AgreementId,
+    epoch: MatchingEpoch,
+    number: u64,
+    keys: PublicKeys,
+    holders: BTreeMap<Place, PartyName>,
+    ceremony: CeremonyDigest,
+    valid_from: UnixTime,
+    valid_until: UnixTime,
+}
+
+/// Why a key statement is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StatementError {
+    /// Not a statement, or of a version that this program does not know.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// Of another agreement or epoch.
+    #[error("the key statement is of another agreement or of another matching epoch")]
+    Other,
+    /// The places of shares are none.
+    #[error("the key statement names places that are none")]
+    Places(#[from] PlaceError),
+    /// The public keys do not fit.
+    #[error("the public keys of the statement do not fit")]
+    Shares(#[from] SharesError),
+    /// Another threshold than agreed.
+    #[error(
+        "the key statement is for {found} providers together, the agreement asks for {expected}"
+    )]
+    Threshold {
+        /// Of the agreement.
+        expected: usize,
+        /// Of the statement.
+        found: usize,
+    },
+    /// Not each provider of the agreement exactly once.
+    #[error("the key statement does not name exactly the providers of the agreement")]
+    Providers,
+    /// The key is not the one that the shares give.
+    #[error("the key statement names another key than its shares give")]
+    Key,
+    /// Another time than the agreement's.
+    #[error("the key statement is not valid for as long as the agreement says")]
+    Validity,
+    /// A provider's signature is missing or does not hold.
+    #[error(
+        "`{provider}` has not signed the key statement: all providers sign it, or there is no key"
+    )]
+    NotSigned {
+        /// Which.
+        provider: PartyName,
+    },
+    /// Not valid yet, or no more.
+    #[error("the key is valid from {from} to {until}: later ids need a new matching epoch")]
+    Expired {
+        /// From when.
+        from: UnixTime,
+        /// Until when.
+        until: UnixTime,
+    },
+    /// An older statement than the newest known.
+    #[error("this is key statement {found}, and {newest} is known: shares were refreshed since")]
+    WentBack {
+        /// The number known.
+        newest: u64,
+        /// The number found.
+        found: u64,
+    },
+    /// Two statements with one number, or a number more and another key.
+    #[error(
+        "two key statements contradict each other: the providers signed different keys, or \
+         different statements with the number {number}"
+    )]
+    Contradiction {
+        /// The number of the later one.
+        number: u64,
+    },
+}
+
+impl KeyStatement {
+    /// What the providers are about to sign: `number` is 1, or one more than before.
+    ///
+    /// # Errors
+    /// [`StatementError::Providers`], [`StatementError::Threshold`] where keys and holders are
+    /// not those of the agreement.
+    pub fn new(
+        agreed: &Agreed,
+        number: u64,
+        keys: PublicKeys,
+        holders: BTreeMap<Place, PartyName>,
+        ceremony: CeremonyDigest,
+        valid_from: UnixTime,
+    ) -> Result<Self, StatementError> {
+        let statement = Self {
+            agreement_id: agreed.agreement_id,
+            epoch: agreed.epoch,
+            number,
+            keys,
+            holders,
+            ceremony,
+            valid_from,
+            valid_until: valid_from.plus(agreed.valid_s),
+        };
+        statement.check(agreed)?;
+        Ok(statement)
+    }
+
+    /// The next one, after a refresh: valid until the same moment.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`StatementError::Contradiction`] where the key is another.
+    pub fn refreshed(
+        &self,
+        agreed: &Agreed,
+        keys: PublicKeys,
+        ceremony: CeremonyDigest,
+    ) -> Result<Self, StatementError> {
+        let holders = self.holders.iter();
+        let remaining = holders.filter(|(place, _)| keys.shares().any(|(p, _)| p == **place));
+        let next = Self {
+            number: self.number.saturating_add(1),
+            holders: remaining
+                .map(|(place, name)| (*place, name.clone()))
+                .collect(),
+            keys,
+            ceremony,
+            ..self.clone()
+        };
+        next.check(agreed)?;
+        next.follows(self)?;
+        Ok(next)
+    }
+
+    /// A provider's signature, for [`file`](Self::file).
+    ///
+    /// # Errors
+    /// [`KeyError`] if the key cannot sign; never seen.
+    pub fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, KeyError> {
+        let signed = sign_message(key, Format::ProviderKeys, &self.message())?;
+        Ok(signed.signature)
+    }
+
+    /// The file, with a signature of each holder.
+    #[must_use]
+    pub fn file(&self, signatures: &BTreeMap<Place, Vec<u8>>) -> Vec<u8> {
+        incamera_wire::encode(&ProviderKeysFile {
+            format: Format::ProviderKeys.as_str().to_owned(),
+            body: incamera_wire::encode(&self.message()),
+            signatures: signatures.values().cloned().collect(),
+        })
+    }
+
+    /// Reads a file and checks it against the agreement and all signatures. Whether it is the
+    /// newest is for [`follows`](Self::follows), whether it is valid now for
+    /// [`check_time`](Self::check_time).
+    ///
+    /// # Errors
+    /// [`StatementError`].
+    pub fn open(file: &[u8], agreed: &Agreed) -> Result<Self, StatementError> {
+        let file: ProviderKeysFile = incamera_wire::decode(file, MAX_BYTES)?;
+        Format::ProviderKeys.expect(&file.format)?;
+        let body: ProviderKeys = incamera_wire::decode(&file.body, MAX_BYTES)?;
+        let statement = Self::from_message(&body)?;
+        statement.check(agreed)?;
+        if *statement.keys.key().as_bytes() != *body.key {
+            return Err(StatementError::Key);
+        }
+        let mut signatures = file.signatures.into_iter();
+        for name in statement.holders.values() {
+            let provider = || name.clone();
+            let not_signed = || StatementError::NotSigned {
+                provider: provider(),
+            };
+            let key = agreed.providers.get(name).ok_or_else(not_signed)?;
+            let signed = Signed {
+                format: file.format.clone(),
+                body: file.body.clone(),
+                signature: signatures.next().ok_or_else(not_signed)?,
+            };
+            let opened = open_signed::<ProviderKeys>(&signed, Format::ProviderKeys, key, MAX_BYTES);
+            opened.map_err(|error| match error {
+                SignedError::Format(error) => error.into(),
+                SignedError::Signature(_) => not_signed(),
+                _ => not_signed(),
+            })?;
+        }
+        match signatures.next() {
+            Some(_) => Err(StatementError::Providers),
+            None => Ok(statement),
+        }
+    }
+
+    /// Whether this one may be used by somebody who knows `newest`.
+    ///
+    /// # Errors
+    /// [`StatementError::WentBack`], [`StatementError::Contradiction`]; [`StatementError::Other`]
+    /// if they are not of one agreement and epoch.
+    pub fn follows(&self, newest: &Self) -> Result<(), StatementError> {
+        if (self.agreement_id, self.epoch) != (newest.agreement_id, newest.epoch) {
+            return Err(StatementError::Other);
+        }
+        let (found, number) = (self.number, self.number);
+        if found < newest.number {
+            let newest = newest.number;
+            return Err(StatementError::WentBack { newest, found });
+        }
+        let one_key = self.keys.key() == newest.keys.key()
+            && (self.valid_from, self.valid_until) == (newest.valid_from, newest.valid_until);
+        if !one_key || (number == newest.number && self != newest) {
+            return Err(StatementError::Contradiction { number });
+        }
+        Ok(())
+    }
+
+    /// Whether the key is valid at `now`.
+    ///
+    /// # Errors
+    /// [`StatementError::Expired`].
+    pub fn check_time(&self, now: UnixTime) -> Result<(), StatementError> {
+        let (from, until) = (self.valid_from, self.valid_until);
+        if (from..=until).contains(&now) {
+            Ok(())
+        } else {
+            Err(StatementError::Expired { from, until })
+        }
+    }
+
+    /// 1, and one more with each refresh.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The public keys.
+    #[must_use]
+    pub fn keys(&self) -> &PublicKeys {
+        &self.keys
+    }
+
+    /// Who holds which share.
+    #[must_use]
+    pub fn holders(&self) -> &BTreeMap<Place, PartyName> {
+        &self.holders
+    }
+
+    /// Digest of what all providers broadcast.
+    #[must_use]
+    pub fn ceremony(&self) -> CeremonyDigest {
+        self.ceremony
+    }
+
+    /// The last second at which the key is valid, and pseudonyms made with it.
+    #[must_use]
+    pub fn valid_until(&self) -> UnixTime {
+        self.valid_until
+    }
+
+    /// Whether it is of this agreement, with its providers.
+    fn check(&self, agreed: &Agreed) -> Result<(), StatementError> {
+        if (self.agreement_id, self.epoch) != (agreed.agreement_id, agreed.epoch) {
+            return Err(StatementError::Other);
+        }
+        let (expected, found) = (agreed.threshold, self.keys.threshold());
+        if expected != found {
+            return Err(StatementError::Threshold { expected, found });
+        }
+        let mut named: Vec<_> = self.holders.values().collect();
+        named.sort_unstable();
+        let places = self.keys.shares().map(|(place, _)| place);
+        if !named.into_iter().eq(agreed.providers.keys())
+            || !places.eq(self.holders.keys().copied())
+        {
+            return Err(StatementError::Providers);
+        }
+        if self.valid_until != self.valid_from.plus(agreed.valid_s) || self.number == 0 {
+            return Err(StatementError::Validity);
+        }
+        Ok(())
+    }
+
+    fn message(&self) -> ProviderKeys {
+        let shares = self.keys.shares().zip(self.holders.values());
+        ProviderKeys {
+            agreement_id: self.agreement_id.as_bytes().to_vec(),
+            epoch: self.epoch.0,
+            number: self.number,
+            // At most 16.
+            threshold: u32::try_from(self.keys.threshold()).unwrap_or(u32::MAX),
+            shares: shares
+                .map(|((place, key), provider)| ProviderShare {
+                    place: place.get().into(),
+                    provider: provider.as_str().to_owned(),
+                    public_key: key.as_bytes().to_vec(),
+                })
+                .collect(),
+            key: self.keys.key().as_bytes().to_vec(),
+            ceremony: self.ceremony.as_bytes().to_vec(),
+            valid_from: self.valid_from.0,
+            valid_until: self.valid_until.0,
+        }
+    }
+
+    fn from_message(body: &ProviderKeys) -> Result<Self, StatementError> {
+        let field = |field| StatementError::Format(FormatError::Field { field });
+        let (mut keys, mut holders) = (Vec::new(), BTreeMap::new());
+        for share in &body.shares {
+            let found = u16::try_from(share.place).unwrap_or(MAX_SHARES + 1);
+            let place = Place::new(found)?;
+            let name = share.provider.parse().map_err(|_| field("provider"))?;
+            let key = share.public_key.as_slice().try_into();
+            keys.push((
+                place,
+                EncodedPoint::from_bytes(key.map_err(|_| field("public_key"))?),
+            ));
+            holders.insert(place, name);
+        }
+        let agreement_id = AgreementId::from_slice(&body.agreement_id);
+        let ceremony = CeremonyDigest::from_slice(&body.ceremony);
+        let threshold = usize::try_from(body.threshold).unwrap_or(usize::MAX);
+        Ok(Self {
+            agreement_id: agreement_id.map_err(|_| field("agreement_id"))?,
+            epoch: MatchingEpoch(body.epoch),
+            number: body.number,
+            keys: PublicKeys::new(threshold, keys)?,
+            holders,
+            ceremony: ceremony.map_err(|_| field("ceremony"))?,
+            valid_from: UnixTime(body.valid_from),
+            valid_until: UnixTime(body.valid_until),
+        })
+    }
+}
