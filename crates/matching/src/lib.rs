@@ -14,6 +14,7 @@
 //! | [`check`]       | repeats and matches among what was made of both sets              |
 //! | [`finish`]      | pseudonyms beside ids, in order, with those of earlier runs       |
 //! | [`sort`]        | sorting of more records than memory holds                         |
+//! | [`links`]       | edges between ids of two kinds, for a store that cannot read them |
 //! | [`statement`]   | what providers sign of the key that they hold in shares           |
 //! | [`commutative`] | the protocol before it, which holds a whole set: [`Run`]          |
 //!
@@ -28,6 +29,7 @@ pub mod finish;
 pub mod ids;
 pub mod intake;
 pub mod journal;
+pub mod links;
 pub mod run_keys;
 pub mod sort;
 pub mod statement;

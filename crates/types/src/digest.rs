@@ -131,6 +131,8 @@ digests! {
     EvidenceDigest;
     /// What a proof of correct evaluation is about.
     BatchDigest;
+    /// What a link is stored and asked for under.
+    LinkLabel;
     /// Digest of what every holder of a share broadcast while the key was made.
     CeremonyDigest;
     /// What a TEE says of the code it runs.

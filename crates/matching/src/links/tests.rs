@@ -1,0 +1,326 @@
+use std::collections::BTreeSet;
+
+use incamera_group::Scalar;
+use incamera_oprf::suite::{finalize, hash_domain};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+
+use super::*;
+
+const TODAY: i32 = 20_000;
+
+fn rng() -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(1)
+}
+
+fn purpose(name: &str) -> PurposeName {
+    name.parse().unwrap()
+}
+
+fn party(name: &str) -> PartyName {
+    name.parse().unwrap()
+}
+
+fn class(names: &[&str]) -> ConsentClass {
+    names.iter().map(|name| purpose(name)).collect()
+}
+
+fn terms() -> LinkTerms {
+    LinkTerms {
+        agreement_id: AgreementId::from_bytes([1; 32]),
+        epoch: MatchingEpoch(3),
+        from: "cookie".parse().unwrap(),
+        to: "email".parse().unwrap(),
+        purposes: class(&["ads", "measurement"]),
+    }
+}
+
+fn key(number: u8) -> Scalar {
+    Scalar::from_secret(b"links", &[number; 32])
+}
+
+/// `F(x)` under a key.
+fn evaluated(key: &Scalar, text: &str) -> Output {
+    let point = hash_domain().hash(text.as_bytes()).multiply(key);
+    finalize(text.as_bytes(), &point.encode()).unwrap()
+}
+
+fn f(text: &str) -> Output {
+    evaluated(&key(7), text)
+}
+
+fn pseudonym(number: u8) -> Pseudonym {
+    Pseudonym::from_bytes([number; 16])
+}
+
+fn edge(number: u8, consent: &[&str], expires: i32) -> Edge {
+    Edge {
+        pseudonym: pseudonym(number),
+        recorded: Date::from_days(TODAY - 30),
+        consent: class(consent),
+        expires: Date::from_days(TODAY + expires),
+    }
+}
+
+fn entries(text: &str, edges: &[Edge]) -> Vec<Entry> {
+    terms()
+        .entries(&f(text), &party("shop"), edges, &mut rng())
+        .unwrap()
+}
+
+type Asked<'a> = (&'a PurposeName, &'a PartyName, u64);
+
+fn open(text: &str, asked: Asked<'_>, entry: &Entry) -> Result<Linked, LinkError> {
+    terms().open(&f(text), asked, entry, Date::from_days(TODAY))
+}
+
+/// All that a reader finds in a store for one id and purpose.
+fn find(store: &BTreeMap<LinkLabel, Entry>, text: &str, for_purpose: &str) -> Vec<Linked> {
+    let (asked, source) = (purpose(for_purpose), party("shop"));
+    let numbers = 0..MAX_EDGES as u64;
+    let stored = numbers.map(|number| {
+        let label = terms().label(&f(text), &asked, &source, number);
+        let entry = store.get(&label)?;
+        Some(open(text, (&asked, &source, number), entry).unwrap())
+    });
+    stored.map_while(|found| found).collect()
+}
+
+#[test]
+fn an_evaluation_finds_what_the_source_stored() {
+    let both = ["ads", "measurement"];
+    let edges = [edge(1, &both, 5), edge(2, &["ads"], 9)];
+    let store = upload(entries("x", &edges));
+    let ads: Vec<_> = find(&store, "x", "ads")
+        .iter()
+        .map(|l| l.pseudonym)
+        .collect();
+    // What counts longest is first.
+    assert_eq!(ads, [pseudonym(2), pseudonym(1)]);
+    let measurement = find(&store, "x", "measurement");
+    let recorded = Date::from_days(TODAY - 30);
+    assert_eq!(
+        measurement,
+        [Linked {
+            pseudonym: pseudonym(1),
+            recorded
+        }]
+    );
+    assert!(find(&store, "y", "ads").is_empty());
+    assert_eq!(resolve(&measurement), Resolved::One(pseudonym(1)));
+    assert_eq!(resolve(&find(&store, "x", "ads")), Resolved::Ambiguous);
+    assert_eq!(
+        resolve(&[measurement[0], measurement[0]]),
+        Resolved::One(pseudonym(1))
+    );
+    assert_eq!(resolve(&[]), Resolved::None);
+}
+
+#[test]
+fn i3_no_entry_exists_under_a_purpose_without_consent() {
+    let of = |consent: &[&str]| -> Vec<_> {
+        let entries = entries("x", &[edge(1, consent, 5)]).into_iter();
+        entries
+            .map(|entry| entry.purpose.as_str().to_owned())
+            .collect()
+    };
+    assert_eq!(of(&["ads"]), ["ads"]);
+    assert_eq!(of(&["ads", "measurement"]), ["ads", "measurement"]);
+    // A purpose that the agreement lacks, and none.
+    assert_eq!(of(&["safety"]), [""; 0]);
+    assert_eq!(of(&[]), [""; 0]);
+    // Nor does the entry of one purpose open as that of another.
+    let entry = Entry {
+        purpose: purpose("measurement"),
+        ..entries("x", &[edge(1, &["ads"], 5)]).remove(0)
+    };
+    let refused = open("x", (&purpose("measurement"), &party("shop"), 0), &entry);
+    assert_eq!(refused, Err(LinkError::NotAsked));
+}
+
+#[test]
+fn what_is_over_leaves_no_gap_when_the_store_drops_it() {
+    let edges = [
+        edge(1, &["ads"], -1),
+        edge(2, &["ads"], 3),
+        edge(3, &["ads"], 0),
+    ];
+    let mut store = upload(entries("x", &edges));
+    store.retain(|_, entry| entry.expires >= Date::from_days(TODAY));
+    let found: Vec<_> = find(&store, "x", "ads")
+        .iter()
+        .map(|l| l.pseudonym)
+        .collect();
+    assert_eq!(found, [pseudonym(2), pseudonym(3)]);
+}
+
+#[test]
+fn a_reader_believes_nothing_that_was_changed_or_is_over() {
+    let (ads, shop) = (purpose("ads"), party("shop"));
+    let asked = (&ads, &shop, 0);
+    let entry = entries("x", &[edge(1, &["ads"], 5)]).remove(0);
+    assert!(open("x", asked, &entry).is_ok());
+    let changed = |change: &dyn Fn(&mut Entry)| {
+        let mut entry = entry.clone();
+        change(&mut entry);
+        open("x", asked, &entry).unwrap_err()
+    };
+    let by_shop = LinkError::Changed { from: shop.clone() };
+    // A store that gives out longer what the source bounded.
+    let longer = Date::from_days(TODAY + 500);
+    assert_eq!(changed(&|entry| entry.expires = longer), by_shop);
+    assert_eq!(changed(&|entry| entry.value[40] ^= 1), by_shop);
+    assert_eq!(changed(&|entry| entry.value.truncate(20)), by_shop);
+    let other = entries("y", &[edge(1, &["ads"], 5)]).remove(0);
+    assert_eq!(
+        changed(&|entry| entry.value.clone_from(&other.value)),
+        by_shop
+    );
+    assert_eq!(
+        changed(&|entry| entry.source = party("mailer")),
+        LinkError::NotAsked
+    );
+    assert_eq!(
+        changed(&|entry| entry.label = other.label),
+        LinkError::NotAsked
+    );
+    let refused = open("x", (&ads, &shop, 1), &entry);
+    assert_eq!(refused, Err(LinkError::NotAsked));
+    let safety = purpose("safety");
+    let refused = open("x", (&safety, &shop, 0), &entry);
+    assert_eq!(refused, Err(LinkError::Purpose { purpose: safety }));
+    let stale = entries("x", &[edge(1, &["ads"], -1)]).remove(0);
+    let expires = stale.expires;
+    assert_eq!(
+        open("x", asked, &stale),
+        Err(LinkError::Expired { expires })
+    );
+    let last_day = entries("x", &[edge(1, &["ads"], 0)]).remove(0);
+    assert!(open("x", asked, &last_day).is_ok());
+}
+
+#[test]
+fn no_more_edges_than_are_looked_for() {
+    let many = |count: u8| (0..count).map(|n| edge(n, &["ads"], 5)).collect::<Vec<_>>();
+    let made = |count| terms().entries(&f("x"), &party("shop"), &many(count), &mut rng());
+    assert_eq!(made(8).map(|entries| entries.len()), Ok(8));
+    let (purpose, found) = (purpose("ads"), 9);
+    assert_eq!(made(9), Err(LinkError::TooMany { purpose, found }));
+}
+
+#[test]
+fn every_term_is_in_the_label() {
+    let label = |terms: &LinkTerms| terms.label(&f("x"), &purpose("ads"), &party("shop"), 0);
+    let t = terms;
+    let others = [
+        LinkTerms {
+            agreement_id: AgreementId::from_bytes([2; 32]),
+            ..t()
+        },
+        LinkTerms {
+            epoch: MatchingEpoch(4),
+            ..t()
+        },
+        LinkTerms {
+            from: "phone".parse().unwrap(),
+            ..t()
+        },
+        LinkTerms {
+            to: "phone".parse().unwrap(),
+            ..t()
+        },
+    ];
+    let mut labels: BTreeSet<_> = others.iter().map(label).collect();
+    labels.insert(label(&t()));
+    labels.insert(t().label(&f("y"), &purpose("ads"), &party("shop"), 0));
+    labels.insert(t().label(&f("x"), &purpose("measurement"), &party("shop"), 0));
+    labels.insert(t().label(&f("x"), &purpose("ads"), &party("mailer"), 0));
+    labels.insert(t().label(&f("x"), &purpose("ads"), &party("shop"), 1));
+    assert_eq!(labels.len(), 9);
+}
+
+/// People with three edges each, two of which have one pseudonym, from two sources.
+fn dump() -> (Vec<String>, BTreeMap<LinkLabel, Entry>) {
+    let people: Vec<_> = (0..120).map(|number| format!("cookie-{number}")).collect();
+    let mut rng = rng();
+    let mut all = Vec::new();
+    for (number, x) in (0_u8..).zip(&people) {
+        let both = ["ads", "measurement"];
+        let edges = [
+            edge(number, &both, 5),
+            edge(number, &["ads"], 5),
+            edge(number + 120, &both, 5),
+        ];
+        for source in ["shop", "mailer"] {
+            let made = terms().entries(&f(x), &party(source), &edges, &mut rng);
+            all.extend(made.unwrap());
+        }
+    }
+    assert_eq!(all.len(), 120 * 2 * (3 + 2));
+    let store = upload(all.clone());
+    assert_eq!(store.len(), all.len(), "a label stands for one entry");
+    (people, store)
+}
+
+/// Everything that one provider stores, in the hands of somebody who knows all ids, all terms
+/// and the shares of fewer than `t` providers.
+#[test]
+fn what_a_provider_stores_links_nothing() {
+    let (people, store) = dump();
+    // Nothing is in order but labels, all values have one length, and no eight bytes of a
+    // label or value occur twice: there is nothing to join two entries by.
+    let mut windows = BTreeSet::new();
+    let mut all = 0;
+    for (label, entry) in &store {
+        assert_eq!((label, entry.value.len()), (&entry.label, VALUE_BYTES));
+        for window in label.as_bytes().windows(8).chain(entry.value.windows(8)) {
+            windows.insert(window);
+            all += 1;
+        }
+    }
+    assert_eq!(windows.len(), all);
+    // No pseudonym, no id and nothing that was evaluated stands in an entry.
+    let secrets = (0..240).map(|number| pseudonym(number).as_bytes()[..8].to_vec());
+    let ids = people.iter().map(|x| x.as_bytes()[..8].to_vec());
+    let outputs = people.iter().flat_map(|x| {
+        let output = f(x);
+        output
+            .as_bytes()
+            .chunks(8)
+            .map(<[u8]>::to_vec)
+            .collect::<Vec<_>>()
+    });
+    for secret in secrets.chain(ids).chain(outputs) {
+        assert!(!windows.contains(secret.as_slice()));
+    }
+    // A dictionary of all ids, with what such a provider may take for the key: its share, the
+    // share times what it counts, none. The control: with the key, all is there.
+    let two = Scalar::from_number(2.try_into().unwrap());
+    let shares = [key(8), key(8).multiply(&two), key(9)];
+    for guessed in &shares {
+        assert_eq!(found_with(&people, &store, guessed), 0);
+    }
+    assert_eq!(found_with(&people, &store, &key(7)), store.len());
+}
+
+/// How many entries a dictionary finds and opens under a key.
+fn found_with(people: &[String], store: &BTreeMap<LinkLabel, Entry>, key: &Scalar) -> usize {
+    let mut found = 0;
+    for x in people {
+        let output = evaluated(key, x);
+        for source in ["shop", "mailer"].map(party) {
+            for purpose in terms().purposes.iter() {
+                let labels = (0..MAX_EDGES as u64).map(|number| {
+                    let label = terms().label(&output, purpose, &source, number);
+                    let entry = store.get(&label)?;
+                    let asked = (purpose, &source, number);
+                    terms()
+                        .open(&output, asked, entry, Date::from_days(TODAY))
+                        .ok()
+                });
+                found += labels.flatten().count();
+            }
+        }
+    }
+    found
+}
