@@ -19,6 +19,7 @@
 //! all sixteen sums, so that seven look-ups do for twenty-four taps. The taps are public.
 
 use incamera_group::{Gf128, mul_add};
+use zeroize::Zeroizing;
 
 use crate::prg::{Block, Prg};
 
@@ -41,13 +42,13 @@ const STREAM_BLOCKS: usize = 192;
     reason = "tables by masked numbers, taps by the place in a batch of constant size"
 )]
 pub(super) fn convolve<const LANES: usize>(z: &mut [[Gf128; LANES]], alpha: Gf128, taps: &mut Prg) {
-    let mut tables = [[[Gf128::ZERO; LANES]; 1 << GROUP]; TABLES];
+    let mut tables = Zeroizing::new([[[Gf128::ZERO; LANES]; 1 << GROUP]; TABLES]);
     let mut stream = [[0; 16]; STREAM_BLOCKS];
     for start in (0..z.len()).step_by(TAPS) {
         let (before, rest) = z.split_at_mut(start);
         let (block, _) = rest.split_at_mut(TAPS.min(rest.len()));
         add_last_terms(before, block);
-        let mut products = [[Gf128::ZERO; LANES]; TAPS];
+        let mut products = Zeroizing::new([[Gf128::ZERO; LANES]; TAPS]);
         let (products, _) = products.split_at_mut(block.len());
         mul_add(products.as_flattened_mut(), block.as_flattened(), alpha);
         block.copy_from_slice(products);
