@@ -45,6 +45,10 @@ impl Toss {
     pub fn new(terms: [u8; 32], own: Direction, rng: &mut impl CryptoRng) -> Self {
         let mut nonce = [0; BYTES];
         rng.fill_bytes(&mut nonce);
+        Self::with_nonce(terms, own, nonce)
+    }
+
+    pub(crate) fn with_nonce(terms: [u8; 32], own: Direction, nonce: [u8; BYTES]) -> Self {
         Self { terms, own, nonce }
     }
 

@@ -3,6 +3,7 @@
 mod attacks;
 mod refusals;
 mod runs;
+mod vectors;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
