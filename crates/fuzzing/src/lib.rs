@@ -24,6 +24,7 @@ mod messages;
 mod query;
 mod release;
 mod texts;
+mod vole;
 mod world;
 
 pub use files::{key_metadata, local, part, ring, source, wrap};
@@ -32,6 +33,7 @@ pub use messages::{certificate, evidence, matching, messages, proof, signed};
 pub use query::{parameters, query};
 pub use release::{grant, release, request, reservation, sealed_answer, token};
 pub use texts::{agreement, config, note, proposal, signature, url, values};
+pub use vole::vole;
 
 /// A parser, fed: it must neither panic nor take long, whatever the bytes.
 pub type Target = fn(&[u8]);
@@ -74,5 +76,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("token", token),
     ("url", url),
     ("values", values),
+    ("vole", vole),
     ("wrap", wrap),
 ];

@@ -49,7 +49,7 @@ pub fn messages(data: &[u8]) {
         },
         v1::{
             Signed, Manifest, RequestEnvelope, Token, TokenFile, Statement, BoundEvidence, SimulatedEvidence, Reservation,
-            Grant, GrantSecrets, LogEntry, Answer, Receipt, ReleaseFile, SealedAnswer, MatchMessage,
+            Grant, GrantSecrets, LogEntry, Answer, Receipt, ReleaseFile, SealedAnswer, MatchMessage, VolePart,
         },
     );
     let message = String::from_utf8_lossy(data).into_owned();

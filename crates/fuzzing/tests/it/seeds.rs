@@ -72,6 +72,7 @@ fn write_seeds() {
     messages();
     files();
     matching();
+    vole();
     tokens();
     for (seed, bytes) in bound::seeds() {
         keep("parameters", seed, bytes);
@@ -330,6 +331,22 @@ fn matching() {
         }
         keep("matching", name, bytes);
     }
+}
+
+/// The beginning of a run, the same with a changed byte, and a part of somebody's own. A whole
+/// run takes seconds in a build for tests: from here the fuzzer finds its way by itself.
+fn vole() {
+    keep("vole", "first", [0, 0]);
+    keep("vole", "changed", [3, 2, 20, 5, 1, 1]);
+    let part = incamera_wire::v1::VolePart {
+        direction: 0,
+        step: 1,
+        offset: 0,
+        content: vec![7; 40],
+    };
+    let part = incamera_wire::encode(&part);
+    let length = u16::try_from(part.len()).unwrap().to_be_bytes();
+    keep("vole", "short", [&[0, 4][..], &length, &part].concat());
 }
 
 fn unhex(text: &str) -> Vec<u8> {

@@ -85,5 +85,6 @@ targets! {
     token: 1_000,
     url: 1_000,
     values: 3_000,
+    vole: 40,
     wrap: 300,
 }
