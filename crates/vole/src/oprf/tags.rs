@@ -1,8 +1,13 @@
 //! Tags of the other side looked up among our own.
 
+use std::hint::black_box;
+
 use super::{Misbehaviour, Value};
 
-/// Our values by their tags: open addressing, half empty at least.
+/// Tags whose slots are read before they are searched.
+const AHEAD: usize = 64;
+
+/// Our values by their tags: open addressing, a third empty at least.
 ///
 /// Own tags are uniformly random, whatever the other side asks for, so that they need no hash
 /// against crafted collisions.
@@ -20,10 +25,14 @@ pub(super) fn compare(
     tag_bytes: usize,
 ) -> Result<(Vec<bool>, Vec<u8>), Misbehaviour> {
     let own = Tags::new(values, tag_bytes);
-    let tags = tags.chunks_exact(tag_bytes);
+    let (all, tags) = (tags, tags.chunks_exact(tag_bytes));
     let mut bits = vec![0_u8; tags.len().div_ceil(8)];
     let mut matched = vec![false; values.len()];
     for (place, tag) in tags.enumerate() {
+        if place % AHEAD == 0 {
+            let next = all.get(place * tag_bytes..).unwrap_or_default();
+            own.touch(next.chunks_exact(tag_bytes).take(AHEAD));
+        }
         let found = own.find(tag).and_then(|own| matched.get_mut(own));
         if let Some((seen, bits)) = found.zip(bits.get_mut(place / 8)) {
             if std::mem::replace(seen, true) {
@@ -37,20 +46,36 @@ pub(super) fn compare(
 
 impl<'a> Tags<'a> {
     fn new(values: &'a [Value], tag_bytes: usize) -> Self {
-        let slots = vec![0; (2 * values.len() + 1).next_power_of_two()];
+        let slots = vec![0; (values.len() + values.len() / 2 + 1).next_power_of_two()];
         let mut own = Self {
             values,
             tag_bytes,
             slots,
         };
-        for (place, value) in (1..).zip(values) {
-            let (first, part) = own.key(value.tag(tag_bytes));
-            let free = own.probe(first).find(|at| own.slots.get(*at) == Some(&0));
-            if let Some(slot) = free.and_then(|at| own.slots.get_mut(at)) {
-                *slot = part | place;
+        for (next, values) in (1..).step_by(AHEAD).zip(values.chunks(AHEAD)) {
+            own.touch(values.iter().map(|value| value.tag(tag_bytes)));
+            for (place, value) in (next..).zip(values) {
+                own.insert(value.tag(tag_bytes), place);
             }
         }
         own
+    }
+
+    fn insert(&mut self, tag: &[u8], place: u64) {
+        let (first, part) = self.key(tag);
+        let free = self.probe(first).find(|at| self.slots.get(*at) == Some(&0));
+        if let Some(slot) = free.and_then(|at| self.slots.get_mut(at)) {
+            *slot = part | place;
+        }
+    }
+
+    /// Reads the slots of the next tags. These reads do not wait for one another, as those of
+    /// a search do, which goes on by what it finds.
+    fn touch<'t>(&self, next: impl Iterator<Item = &'t [u8]>) {
+        black_box(next.fold(0, |seen, tag| {
+            let slot = self.slots.get(self.key(tag).0);
+            seen ^ slot.copied().unwrap_or_default()
+        }));
     }
 
     /// The place of the value with this tag.
