@@ -23,6 +23,7 @@ mod messages;
 #[cfg(feature = "engine")]
 mod query;
 mod release;
+mod spill;
 mod texts;
 mod vole;
 mod world;
@@ -32,6 +33,7 @@ pub use messages::{certificate, evidence, matching, messages, proof, signed};
 #[cfg(feature = "engine")]
 pub use query::{parameters, query};
 pub use release::{grant, release, request, reservation, sealed_answer, token};
+pub use spill::match_spill;
 pub use texts::{agreement, config, note, proposal, signature, url, values};
 pub use vole::vole;
 
@@ -55,6 +57,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("grant", grant),
     ("key_metadata", key_metadata),
     ("local", local),
+    ("match_spill", match_spill),
     ("matching", matching),
     ("messages", messages),
     ("note", note),

@@ -325,4 +325,6 @@ impl<S: Store> Joining<S> {
 }
 
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod tests;

@@ -271,7 +271,12 @@ fn files() {
     };
     keep("part", "sealed", parts("sealed-1"));
     keep("part", "public", parts("public-1"));
+    // Nothing is changed; one byte of a block; the length of one.
+    keep("match_spill", "nothing", b"");
+    keep("match_spill", "byte", [0, 0, 60, 1, 0]);
+    keep("match_spill", "length", [1, 0, 23, 4, 0, 0, 0, 9]);
     keep("local", "crosswalk", sealed("crosswalk-1.parquet"));
+    keep("local", "crosswalk-2", sealed("crosswalk-2.parquet"));
     keep("local", "consents", sealed("consents-1.parquet"));
     keep("ring", "age", sealed("ring-1.age"));
     keep("ring", "token", sealed("token-ring-1.json"));
