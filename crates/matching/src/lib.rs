@@ -8,6 +8,7 @@
 //! |-----------------|-------------------------------------------------------------------|
 //! | [`ids`]         | what is done to an identifier before anything else                |
 //! | [`intake`]      | ids made distinct and brought into a random order                 |
+//! | [`alone`]       | one party: pseudonyms under its own key                           |
 //! | [`exchange`]    | the commutative protocol at constant memory: [`Exchange`]         |
 //! | [`run_keys`]    | the secrets of one run, made from a seed and the input            |
 //! | [`journal`]     | what a killed run goes on with, and the history of counted runs   |
@@ -21,6 +22,7 @@
 //! A plain hash of an identifier never leaves a party: a dictionary undoes it. Nothing here
 //! does IO, reads a clock or draws randomness of its own.
 
+pub mod alone;
 pub mod check;
 pub mod commutative;
 mod error;

@@ -29,6 +29,20 @@ use crate::table::{self, LocalTable};
 
 const FORMAT: &str = "incamera-consents/1";
 
+/// What a text of a `purposes` column says: names between commas, semicolons, bars or spaces,
+/// each the name of a `leaf`. None where a name is none.
+#[must_use]
+pub fn consents_in(
+    text: &str,
+    leaf: impl Fn(&PurposeName) -> Option<PurposeName>,
+) -> Option<ConsentClass> {
+    let names = text.split([';', ',', '|', ' ']);
+    names
+        .filter(|name| !name.is_empty())
+        .map(|name| leaf(&name.parse().ok()?))
+        .collect()
+}
+
 /// Consents of an owner's people, by pseudonym.
 pub struct Consents {
     agreement_id: AgreementId,

@@ -63,7 +63,7 @@ mod writer;
 
 pub use bounds::{Bound, Bounds};
 pub use checked::{CheckedPart, open_part};
-pub use consents::Consents;
+pub use consents::{Consents, consents_in};
 pub use count::count_rows;
 pub use crosswalk::{Crosswalk, CrosswalkScope};
 pub use crosswalk_stream::{

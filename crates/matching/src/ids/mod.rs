@@ -31,6 +31,7 @@
 mod counts;
 mod email;
 mod hashed;
+mod leaves;
 mod phone;
 mod plain;
 
@@ -39,6 +40,7 @@ use std::fmt;
 use incamera_types::{IdForm, IdKind, IdRules, IdWriting, RegionCode};
 
 pub use counts::Counts;
+pub use leaves::{Leaves, TooManyLeaves};
 pub use phone::NUMBERING;
 use phone::Phones;
 

@@ -203,13 +203,13 @@ fn base64_of_digits_is_refused_as_such() {
         assert_eq!(fault(&email, raw), IdFault::EncodedDigits);
     }
     let mut counts = Counts::default();
-    counts.row_without_id(IdFault::EncodedDigits);
-    counts.row_without_id(IdFault::Empty);
-    assert_eq!(
-        (counts.invalid, counts.encoded_digits, counts.rows),
-        (1, 1, 2)
-    );
-    assert!(counts.add_up());
+    for raw in [digits, "", "x", with_line_end] {
+        counts.row(&email.normalise(raw, &mut String::new()));
+    }
+    counts.row(&Ok(()));
+    let invalid = (counts.invalid, counts.encoded_digits);
+    assert_eq!((invalid, counts.empty), ((3, 2), 1));
+    assert_eq!((counts.rows, counts.valid()), (5, 1));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 mod at_once;
 mod attacks;
 mod cut_off;
+mod dictionary;
 mod drive;
 mod known;
 mod refusals;

@@ -11,7 +11,7 @@ use incamera_types::{ColumnSpec, ColumnType, ConsentClass, Pseudonym, PurposeNam
 use super::cell::{self, Cell, CellError, Changed, ColumnBuilder, Typed};
 use super::refused::Refused;
 use super::{Counts, Place, Reading, Table};
-use crate::consents::Classes;
+use crate::consents::{Classes, consents_in};
 
 /// A value as the file has it.
 #[derive(Clone, Copy, Debug)]
@@ -276,16 +276,8 @@ impl<'a> Rows<'a> {
     }
 
     fn parse_class(&self, text: &str) -> Result<ConsentClass, CellError> {
-        let names = text
-            .split([';', ',', '|', ' '])
-            .filter(|name| !name.is_empty());
-        let known = |name: &str| {
-            let purpose: PurposeName = name.parse().ok()?;
-            self.reading.leaf(&purpose).cloned()
-        };
-        names
-            .map(|name| known(name).ok_or(CellError::UnknownPurpose))
-            .collect()
+        let leaf = |name: &PurposeName| self.reading.leaf(name).cloned();
+        consents_in(text, leaf).ok_or(CellError::UnknownPurpose)
     }
 
     pub(super) fn finish(mut self) -> Parsed {
