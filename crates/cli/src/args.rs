@@ -6,6 +6,8 @@ mod asking;
 
 mod exports;
 
+mod planning;
+
 mod proposing;
 
 mod rewriting;
@@ -23,6 +25,8 @@ pub use drivers::{Evidence, EvidenceTrust, QueryToken};
 pub use asking::{QueryCheck, QueryExplain, QueryReceive, QueryRun, QueryTemplate, WhichQuery};
 
 pub use exports::Exports;
+
+pub use planning::MatchPlan;
 
 pub use proposing::{QueryApprove, QueryPropose};
 
@@ -416,6 +420,8 @@ pub struct RoomServe {
 pub enum Match {
     /// Match with the other party, which runs the same command.
     Run(MatchRun),
+    /// What matching takes, by each method: time, memory, bytes.
+    Plan(MatchPlan),
 }
 
 /// Arguments of `match run`.

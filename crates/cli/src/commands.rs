@@ -16,6 +16,7 @@ mod ids;
 mod init;
 mod keeping;
 mod kept_until;
+mod match_plan;
 mod matching;
 mod own_data;
 mod parameters;
@@ -66,6 +67,7 @@ pub fn run(command: Command, printer: &Printer) -> Done {
             Ring::Serve(arguments) => ring_serve::run(&arguments, printer),
         },
         Command::Match(Match::Run(arguments)) => matching::run(&arguments, printer),
+        Command::Match(Match::Plan(arguments)) => match_plan::run(&arguments, printer),
         Command::Data(verb) => match verb {
             Data::Seal(arguments) => seal::run(&arguments, printer),
             Data::Push(arguments) => data::push(&arguments, printer),

@@ -17,6 +17,7 @@
 //! | [`sort`]        | sorting of more records than memory holds                         |
 //! | [`links`]       | edges between ids of two kinds, for a store that cannot read them |
 //! | [`statement`]   | what providers sign of the key that they hold in shares           |
+//! | [`plan`]        | what matching takes, before anybody runs it                       |
 //! | [`commutative`] | the protocol before it, which holds a whole set: [`Run`]          |
 //!
 //! A plain hash of an identifier never leaves a party: a dictionary undoes it. Nothing here
@@ -32,6 +33,7 @@ pub mod ids;
 pub mod intake;
 pub mod journal;
 pub mod links;
+pub mod plan;
 pub mod run_keys;
 pub mod sort;
 pub mod statement;

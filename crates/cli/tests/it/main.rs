@@ -20,6 +20,7 @@ mod help;
 mod invariants;
 mod keys;
 mod objects;
+mod planning;
 mod propose;
 mod pushing;
 mod pyarrow;

@@ -1,0 +1,141 @@
+//! `match plan`: what matching two sets takes, before anybody runs it.
+
+use incamera_matching::plan::{Line, Plan, Situation, plan};
+use serde_json::{Value, json};
+
+use crate::args::MatchPlan;
+use crate::failure::{Done, Failure};
+use crate::printer::Printer;
+
+/// More ids than that, and the arithmetic is shown.
+const MANY_IDS: u64 = 100_000_000;
+/// More ids than anybody has.
+const MOST_IDS: u64 = 10_000_000_000;
+
+/// Foretells.
+pub fn run(arguments: &MatchPlan, printer: &Printer) -> Done {
+    let largest = arguments.own.max(arguments.peer);
+    if largest > MOST_IDS {
+        return Err(Failure::usage("that many ids are not planned for")
+            .hint("an agreement allows at most 10,000,000,000 ids of a party"));
+    }
+    let situation = situation(arguments);
+    let plan = plan(&situation);
+    let arithmetic = arguments.show_arithmetic || largest > MANY_IDS;
+    let text = text(&situation, &plan, arithmetic);
+    printer.result(text, "incamera-match-plan/1", &document(&situation, &plan));
+    Ok(())
+}
+
+fn situation(arguments: &MatchPlan) -> Situation {
+    Situation {
+        own: arguments.own,
+        peer: arguments.peer,
+        link_bits_per_s: arguments.link * 1_000_000,
+        rtt_ms: arguments.rtt,
+        cores: arguments.cores,
+        machines: arguments.machines,
+        instructions: arguments.instructions,
+        reveals: arguments.reveals,
+        parties: arguments.parties,
+        appends: arguments.appends,
+        providers: arguments.providers,
+    }
+}
+
+fn text(situation: &Situation, plan: &Plan, arithmetic: bool) -> String {
+    let machines = match situation.machines {
+        1 => String::new(),
+        some => format!("{some} machines of "),
+    };
+    let mut text = format!(
+        "{} of your ids and {} of the other's, {} Mbit/s, {} ms, {machines}{} cores ({}) a side, reveals {}\n\n",
+        situation.own,
+        situation.peer,
+        situation.link_bits_per_s / 1_000_000,
+        situation.rtt_ms,
+        situation.cores,
+        situation.instructions,
+        situation.reveals,
+    );
+    text += &format!(
+        "{:<12} {:>10} {:>12} {:>12} {:>9} {:>9} {:>8} {:>8}  held up by\n",
+        "method", "time", "CPU here", "CPU there", "sent", "received", "memory", "disk"
+    );
+    text.extend(plan.lines.iter().map(row));
+    text += "times and CPU of commutative are from measured steps, the others' computed; all without what else the machines do\n";
+    if let Some(split) = &plan.split {
+        text += &format!(
+            "\nsplit by a hash of the ids: {} parts of {:.0} ids (+- {:.0}) each, {:.1} CPU s of both sides a part; the parts' sizes are seen by the other side\n",
+            split.parts, split.ids, split.deviation, split.part_cpu_s
+        );
+    }
+    if arithmetic {
+        for line in &plan.lines {
+            text += &format!("\n{}\n", line.method);
+            text.extend(line.arithmetic.iter().map(|step| format!("  {step}\n")));
+        }
+    }
+    text += "\n";
+    text + &plan.advice.join("\n")
+}
+
+fn row(line: &Line) -> String {
+    format!(
+        "{:<12} {:>10} {:>12} {:>12} {:>9} {:>9} {:>8} {:>8}  {}\n",
+        line.method.as_str(),
+        seconds(line.seconds),
+        seconds(line.own_cpu_s),
+        seconds(line.peer_cpu_s),
+        bytes(line.sent),
+        bytes(line.received),
+        format!("{:.0} MiB", line.memory_mib),
+        bytes(line.disk),
+        line.bound
+    )
+}
+
+fn seconds(seconds: f64) -> String {
+    match seconds {
+        few if few < 120.0 => format!("{few:.1} s"),
+        some if some < 7200.0 => format!("{:.1} min", some / 60.0),
+        many => format!("{:.1} h", many / 3600.0),
+    }
+}
+
+fn bytes(bytes: f64) -> String {
+    match bytes {
+        few if few < 1e6 => format!("{:.0} kB", (few / 1e3).ceil()),
+        some if some < 1e9 => format!("{:.0} MB", some / 1e6),
+        many => format!("{:.1} GB", many / 1e9),
+    }
+}
+
+fn document(situation: &Situation, plan: &Plan) -> Value {
+    let line = |line: &Line| {
+        json!({
+            "method": line.method.as_str(), "reveals": line.reveals.as_str(),
+            "in_this_version": line.method.is_available(line.reveals),
+            "measured": line.measured, "seconds": line.seconds,
+            "bound": line.bound.to_string(),
+            "own_cpu_seconds": line.own_cpu_s, "peer_cpu_seconds": line.peer_cpu_s,
+            "bytes_sent": line.sent, "bytes_received": line.received,
+            "peak_mib": line.memory_mib, "disk_bytes": line.disk,
+            "arithmetic": line.arithmetic,
+        })
+    };
+    let split = plan.split.map(|split| {
+        json!({
+            "parts": split.parts, "ids": split.ids, "deviation": split.deviation,
+            "part_cpu_seconds": split.part_cpu_s,
+        })
+    });
+    json!({
+        "own": situation.own, "peer": situation.peer,
+        "link_bits_per_s": situation.link_bits_per_s, "rtt_ms": situation.rtt_ms,
+        "cores": situation.cores, "machines": situation.machines,
+        "instructions": situation.instructions.to_string(),
+        "methods": plan.lines.iter().map(line).collect::<Vec<_>>(),
+        "split": split, "advice": plan.advice,
+    })
+}

@@ -1,0 +1,62 @@
+//! `match plan`: asked of nobody.
+
+use serde_json::Value;
+
+use crate::help::{run, stderr, stdout};
+
+fn json(words: &[&str]) -> Value {
+    let output = run(&[&["--json", "match", "plan"], words].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_plan_says_what_each_method_takes_and_which_to_take() {
+    let million = ["--own", "1048576", "--peer", "1048576"];
+    let plan = json(&million);
+    assert_eq!(plan["format"], "incamera-match-plan/1");
+    let methods = plan["methods"].as_array().unwrap();
+    let commutative = methods.iter().find(|line| line["method"] == "commutative");
+    let commutative = commutative.unwrap();
+    assert_eq!(commutative["in_this_version"], true);
+    // 2,097,152 ids of both at 22.35 us.
+    let cpu = |field: &str| commutative[field].as_f64().unwrap();
+    let both = cpu("own_cpu_seconds") + cpu("peer_cpu_seconds");
+    assert!((both - 46.87).abs() < 0.01, "{both}");
+    assert!(methods.iter().any(|line| line["in_this_version"] == false));
+    assert!(plan["split"].is_null());
+
+    let text = stdout(&run(&[&["match", "plan"], &million[..]].concat()));
+    assert!(text.contains("take `commutative`"), "{text}");
+    assert!(!text.contains("to blind"), "{text}");
+    let shown = [&["match", "plan"], &million[..], &["--show-arithmetic"]].concat();
+    let text = stdout(&run(&shown));
+    assert!(text.contains("7.23 to blind + 6.21 to unblind"), "{text}");
+}
+
+#[test]
+fn a_billion_ids_are_split_and_the_arithmetic_is_shown() {
+    let billion = ["--own", "1000000000", "--peer", "1000000000"];
+    let machines = ["--machines", "8", "--link", "10000"];
+    let words = [&billion[..], &machines[..]].concat();
+    let plan = json(&words);
+    assert_eq!(plan["split"]["parts"], 256);
+    let text = stdout(&run(&[&["match", "plan"], &words[..]].concat()));
+    for part in ["256 parts of 3906250 ids (+- 1973)", "= 22350.0 s", "64.2 GB"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_planned_is_refused() {
+    let refused = |words: &[&str]| {
+        let output = run(&[&["match", "plan", "--own", "1"], words].concat());
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        stderr(&output)
+    };
+    assert!(refused(&["--peer", "99999999999"]).contains("10,000,000,000"));
+    let text = refused(&["--peer", "1", "--instructions", "neon"]);
+    assert!(text.contains("ifma, avx2 or portable"), "{text}");
+    assert!(refused(&["--peer", "1", "--reveals", "all"]).contains("own-matches"));
+    refused(&["--peer", "1", "--cores", "0"]);
+}

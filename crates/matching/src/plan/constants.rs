@@ -1,0 +1,98 @@
+//! What a step costs: microseconds of one core, bytes, memory. Measured figures stand in
+//! `docs/benchmarks.md` under the names given here; the rest is computed, and said to be.
+
+use super::Instructions;
+
+/// Microseconds of one core for a point of a batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct PointCosts {
+    /// `hash_to_group_us`.
+    pub hash: f64,
+    /// `scalar_mul_us`.
+    pub multiply: f64,
+    /// `encode_us`.
+    pub encode: f64,
+    /// `decode_us`.
+    pub decode: f64,
+}
+
+impl PointCosts {
+    pub(super) fn of(instructions: Instructions) -> Self {
+        let [hash, multiply, encode, decode] = match instructions {
+            Instructions::Ifma => [1.68, 5.25, 0.30, 0.66],
+            Instructions::Avx2 => [3.8, 19.9, 0.9, 1.8],
+            Instructions::Portable => [11.1, 54.8, 2.2, 6.1],
+        };
+        Self {
+            hash,
+            multiply,
+            encode,
+            decode,
+        }
+    }
+
+    /// An id of one's own becomes a blinded point.
+    pub(super) fn blind(&self) -> f64 {
+        self.hash + self.multiply + self.encode
+    }
+
+    /// A point that came is multiplied and sent on, or back.
+    pub(super) fn raise(&self) -> f64 {
+        self.decode + self.multiply + self.encode
+    }
+}
+
+/// Everything but points, for an id of one's own: reading, order, journal, crosswalk, TLS in
+/// both services. Computed.
+pub(super) const OTHER_NOTHING_US: f64 = 2.7;
+/// The same under `own-matches`.
+pub(super) const OTHER_OWN_US: f64 = 2.6;
+/// Of these: what is done before the first point is sent, and by one core.
+pub(super) const INTAKE_US: f64 = 1.1;
+/// Protobuf, gRPC, HTTP/2 and TLS around points: bytes sent for a byte of points.
+pub(super) const FRAMING: f64 = 1.0025;
+/// A point.
+pub(super) const POINT_BYTES: f64 = 32.0;
+/// What stands for a point where both may see who matches.
+pub(super) const TAG_BYTES: f64 = 16.0;
+/// Points under way before an answer must have come.
+pub(super) const WINDOW_POINTS: f64 = 16_384.0;
+/// A process of `match run`, whatever the size: `commutative_2e20_peak_mib` is to stay below.
+pub(super) const MEMORY_MIB: f64 = 96.0;
+/// An id, as it stands in files; nobody's is the same.
+pub(super) const ID_BYTES: f64 = 24.0;
+/// What the journal and the order add to an id on disk.
+pub(super) const RECORD_BYTES: f64 = 25.0;
+/// The order and the sort by id stand on disk beside each other for a while.
+pub(super) const DISK_FACTOR: f64 = 2.2;
+
+/// VOLE, both parties together, for an id of each set. Computed: `vole_own_2e20_cpu_s` 3.
+pub(super) const VOLE_OWN_US: f64 = 3.0e6 / (2.0 * 1_048_576.0);
+/// The same with `reveals = "nothing"`: `vole_nothing_2e20_cpu_s` 5.
+pub(super) const VOLE_NOTHING_US: f64 = 5.0e6 / (2.0 * 1_048_576.0);
+/// What a run costs however few the ids, in seconds of both and in bytes.
+pub(super) const VOLE_START_S: f64 = 0.4;
+/// See [`VOLE_START_S`].
+pub(super) const VOLE_START_BYTES: f64 = 1.1e6;
+/// Bytes for an id of each set.
+pub(super) const VOLE_OWN_BYTES: f64 = 33.0;
+/// The same with `reveals = "nothing"`.
+pub(super) const VOLE_NOTHING_BYTES: f64 = 22.6;
+/// A process, however many ids: they go in shards of 2^20.
+pub(super) const VOLE_MEMORY_MIB: f64 = 150.0;
+
+/// At a provider, for an id: evaluated, with the proof of a batch.
+/// `provider_evaluations_per_s` is 1 / 7.8 us.
+pub(super) const PROVIDER_US: f64 = 7.8;
+/// At the party, for an id and each of the providers that it asks: two points are decoded, and
+/// the proof is checked.
+pub(super) const PROVIDER_CHECK_US: f64 = 3.6;
+/// At the party, for an id: the last multiplication.
+pub(super) const PROVIDER_FINISH_US: f64 = 5.6;
+/// The evaluations a second and party that a provider gives where the agreement names no rate.
+pub(super) const PROVIDER_RATE: f64 = 20_000.0;
+
+/// The largest part of a set that one run is planned for where the set is split.
+pub(super) const PART_IDS: u64 = 1 << 22;
+/// Sets up to here are matched in one run on one machine.
+pub(super) const WHOLE_IDS: u64 = 1 << 24;

@@ -1,0 +1,425 @@
+//! `match plan`: what matching two sets takes, by each method, before anybody runs it.
+//!
+//! Pure arithmetic over constants that were measured or computed; each line carries its own, so
+//! that whoever doubts it can follow. Times are of the slowest of four things: a party's cores,
+//! the other's, the link, and waiting for answers.
+
+mod advice;
+mod constants;
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::Reveals;
+use constants::{
+    DISK_FACTOR, FRAMING, ID_BYTES, INTAKE_US, MEMORY_MIB, OTHER_NOTHING_US, OTHER_OWN_US,
+    PART_IDS, POINT_BYTES, PROVIDER_CHECK_US, PROVIDER_FINISH_US, PROVIDER_RATE, PROVIDER_US,
+    PointCosts, RECORD_BYTES, TAG_BYTES, VOLE_MEMORY_MIB, VOLE_NOTHING_BYTES, VOLE_NOTHING_US,
+    VOLE_OWN_BYTES, VOLE_OWN_US, VOLE_START_BYTES, VOLE_START_S, WHOLE_IDS, WINDOW_POINTS,
+};
+
+/// A method that the agreement's `[matching]` may name between parties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PlannedMethod {
+    /// Points that both raise.
+    Commutative,
+    /// Vectors of correlated randomness.
+    Vole,
+    /// Identity providers.
+    Provider,
+}
+
+impl PlannedMethod {
+    /// The word of the agreement.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Commutative => "commutative",
+            Self::Vole => "vole",
+            Self::Provider => "provider",
+        }
+    }
+
+    /// Whether agreements may name it in this version, with what it is to reveal.
+    #[must_use]
+    pub fn is_available(self, reveals: Reveals) -> bool {
+        self == Self::Commutative && reveals == Reveals::Nothing
+    }
+}
+
+impl fmt::Display for PlannedMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What processors a side has for points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Instructions {
+    /// AVX-512 with 52-bit products.
+    Ifma,
+    /// AVX2.
+    Avx2,
+    /// Neither.
+    Portable,
+}
+
+impl Instructions {
+    const WORDS: [(&'static str, Self); 3] = [
+        ("ifma", Self::Ifma),
+        ("avx2", Self::Avx2),
+        ("portable", Self::Portable),
+    ];
+}
+
+/// No name of instructions.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("instructions are ifma, avx2 or portable")]
+pub struct InstructionsError;
+
+impl FromStr for Instructions {
+    type Err = InstructionsError;
+    fn from_str(text: &str) -> Result<Self, InstructionsError> {
+        let mut words = Self::WORDS.into_iter();
+        let found = words.find(|(word, _)| *word == text);
+        found.map(|(_, known)| known).ok_or(InstructionsError)
+    }
+}
+
+impl fmt::Display for Instructions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = Self::WORDS.into_iter().find(|(_, known)| known == self);
+        f.write_str(word.map_or("", |(word, _)| word))
+    }
+}
+
+/// What is to be matched, and with what. Both sides have the same machines.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Situation {
+    /// Distinct ids of this party.
+    pub own: u64,
+    /// Distinct ids of the other.
+    pub peer: u64,
+    /// Bits a second between the two, each way.
+    pub link_bits_per_s: u64,
+    /// From a question to its answer, in milliseconds.
+    pub rtt_ms: u32,
+    /// Cores of a machine.
+    pub cores: u32,
+    /// Machines of a side.
+    pub machines: u32,
+    /// What the processors have.
+    pub instructions: Instructions,
+    /// What may be revealed.
+    pub reveals: Reveals,
+    /// Parties that are to match with one another.
+    pub parties: u32,
+    /// Whether new ids are to be added later, to pseudonyms that stay.
+    pub appends: bool,
+    /// How many providers evaluate each id, where there are some.
+    pub providers: u32,
+}
+
+/// What keeps a run from being faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Bound {
+    /// This party's cores.
+    OwnCores,
+    /// The other's.
+    PeerCores,
+    /// The link.
+    Link,
+    /// Waiting for answers.
+    RoundTrips,
+    /// The rate that providers allow.
+    Rate,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OwnCores => "own cores",
+            Self::PeerCores => "the other's cores",
+            Self::Link => "the link",
+            Self::RoundTrips => "waiting for answers",
+            Self::Rate => "the providers' rate",
+        })
+    }
+}
+
+/// What one method takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// The method.
+    pub method: PlannedMethod,
+    /// What it reveals.
+    pub reveals: Reveals,
+    /// Whether its constants are measured; else computed.
+    pub measured: bool,
+    /// Seconds until both have their crosswalks.
+    pub seconds: f64,
+    /// What that hangs on.
+    pub bound: Bound,
+    /// CPU seconds of this party.
+    pub own_cpu_s: f64,
+    /// CPU seconds of the other.
+    pub peer_cpu_s: f64,
+    /// Bytes that this party sends.
+    pub sent: f64,
+    /// Bytes that come to it.
+    pub received: f64,
+    /// MiB of memory of each process here.
+    pub memory_mib: f64,
+    /// Bytes on this party's disk while it runs.
+    pub disk: f64,
+    /// How it comes about, a step each.
+    pub arithmetic: Vec<String>,
+}
+
+/// A split by a prefix of a hash of the ids, for many machines.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Split {
+    /// How many parts; a power of two.
+    pub parts: u64,
+    /// Ids of the larger set in a part, on average.
+    pub ids: f64,
+    /// By how many that varies (one standard deviation).
+    pub deviation: f64,
+    /// CPU seconds of both sides for one part, by commutative matching.
+    pub part_cpu_s: f64,
+}
+
+/// What is foretold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The quickest first; methods that do not fit are left out.
+    pub lines: Vec<Line>,
+    /// How the sets are split; none where one run on one machine does.
+    pub split: Option<Split>,
+    /// Which method, and why: a sentence each.
+    pub advice: Vec<String>,
+}
+
+/// What matching takes.
+#[must_use]
+pub fn plan(situation: &Situation) -> Plan {
+    let mut lines = Vec::new();
+    if situation.parties == 2 {
+        lines.push(commutative(situation));
+        lines.extend((!situation.appends).then(|| vole(situation)));
+    }
+    if situation.reveals == Reveals::Nothing {
+        lines.push(provider(situation));
+    }
+    lines.sort_by(|one, other| one.seconds.total_cmp(&other.seconds));
+    Plan {
+        split: split(situation),
+        advice: advice::advice(situation, &lines),
+        lines,
+    }
+}
+
+/// Counts as what they are in products.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts below 2^53, and figures that people read"
+)]
+fn count(number: u64) -> f64 {
+    number as f64
+}
+
+/// What a method needs before it is known what it waits for.
+struct Needs {
+    own_cpu_s: f64,
+    peer_cpu_s: f64,
+    sent: f64,
+    received: f64,
+}
+
+impl Situation {
+    fn side_cores(&self) -> f64 {
+        f64::from(self.cores.max(1)) * f64::from(self.machines.max(1))
+    }
+
+    fn larger(&self) -> u64 {
+        self.own.max(self.peer)
+    }
+
+    /// The seconds, and what they hang on: the slowest of all, behind reading the ids.
+    fn slowest(&self, needs: &Needs, more: &[(f64, Bound)]) -> (f64, Bound) {
+        let link = count(self.link_bits_per_s.max(1));
+        let direction = needs.sent.max(needs.received);
+        let chunks =
+            (count(self.larger()) / f64::from(self.machines.max(1)) / WINDOW_POINTS).ceil();
+        let all = [
+            (needs.own_cpu_s / self.side_cores(), Bound::OwnCores),
+            (needs.peer_cpu_s / self.side_cores(), Bound::PeerCores),
+            (8.0 * direction / link, Bound::Link),
+            (f64::from(self.rtt_ms) / 1e3 * chunks, Bound::RoundTrips),
+        ];
+        let all = all.iter().chain(more);
+        let (seconds, bound) = all.fold((0.0, Bound::OwnCores), |most, one| {
+            if one.0 > most.0 { *one } else { most }
+        });
+        let intake = count(self.own) * INTAKE_US / 1e6 / f64::from(self.machines.max(1));
+        (seconds + intake, bound)
+    }
+
+    fn line(&self, method: PlannedMethod, needs: Needs, more: &[(f64, Bound)]) -> Line {
+        let (seconds, bound) = self.slowest(&needs, more);
+        Line {
+            method,
+            reveals: self.reveals,
+            measured: false,
+            seconds,
+            bound,
+            own_cpu_s: needs.own_cpu_s,
+            peer_cpu_s: needs.peer_cpu_s,
+            sent: needs.sent,
+            received: needs.received,
+            memory_mib: MEMORY_MIB,
+            disk: DISK_FACTOR * (ID_BYTES + RECORD_BYTES) * count(self.own),
+            arithmetic: Vec::new(),
+        }
+    }
+}
+
+fn commutative(situation: &Situation) -> Line {
+    let points = PointCosts::of(situation.instructions);
+    let (blind, raise) = (points.blind(), points.raise());
+    let (own, peer) = (count(situation.own), count(situation.peer));
+    let nothing = situation.reveals == Reveals::Nothing;
+    // Under `nothing` each id is multiplied a third time, to take the blinding off.
+    let (complete, other, answer) = match nothing {
+        true => (raise, OTHER_NOTHING_US, POINT_BYTES),
+        false => (0.0, OTHER_OWN_US, TAG_BYTES),
+    };
+    let cpu = |mine: f64, theirs: f64| (mine * (blind + complete + other) + theirs * raise) / 1e6;
+    let bytes = |mine: f64, theirs: f64| FRAMING * (mine * POINT_BYTES + theirs * answer);
+    let needs = Needs {
+        own_cpu_s: cpu(own, peer),
+        peer_cpu_s: cpu(peer, own),
+        sent: bytes(own, peer),
+        received: bytes(peer, own),
+    };
+    let third = match nothing {
+        true => format!(" + {raise:.2} to unblind"),
+        false => String::new(),
+    };
+    let arithmetic = vec![
+        format!(
+            "an own id: {blind:.2} to blind{third} + {other:.1} for all else = {:.2} us; an id of the other: {raise:.2} us to raise",
+            blind + complete + other
+        ),
+        format!(
+            "CPU here: {} x {:.2} us + {} x {raise:.2} us = {:.1} s; of both: {:.1} s",
+            situation.own,
+            blind + complete + other,
+            situation.peer,
+            needs.own_cpu_s,
+            needs.own_cpu_s + needs.peer_cpu_s
+        ),
+        format!(
+            "sent: ({} x {POINT_BYTES:.0} + {} x {answer:.0}) bytes x {FRAMING}",
+            situation.own, situation.peer
+        ),
+    ];
+    Line {
+        measured: true,
+        arithmetic,
+        ..situation.line(PlannedMethod::Commutative, needs, &[])
+    }
+}
+
+fn vole(situation: &Situation) -> Line {
+    let (own, peer) = (count(situation.own), count(situation.peer));
+    let (cost, bytes) = match situation.reveals {
+        Reveals::Nothing => (VOLE_NOTHING_US, VOLE_NOTHING_BYTES),
+        Reveals::OwnMatches => (VOLE_OWN_US, VOLE_OWN_BYTES),
+    };
+    // Both do about as much; the start is paid by each run of 2^20 ids of the larger set.
+    let both = VOLE_START_S + (own + peer) * cost / 1e6;
+    let all = VOLE_START_BYTES + (own + peer) * bytes;
+    let needs = Needs {
+        own_cpu_s: both / 2.0,
+        peer_cpu_s: both / 2.0,
+        sent: all / 2.0,
+        received: all / 2.0,
+    };
+    let arithmetic = vec![
+        format!(
+            "CPU of both: {VOLE_START_S} s + ({} + {}) x {cost:.2} us = {both:.1} s",
+            situation.own, situation.peer
+        ),
+        format!(
+            "bytes of both: {VOLE_START_BYTES:.0} + ({} + {}) x {bytes}",
+            situation.own, situation.peer
+        ),
+    ];
+    Line {
+        memory_mib: VOLE_MEMORY_MIB,
+        arithmetic,
+        ..situation.line(PlannedMethod::Vole, needs, &[])
+    }
+}
+
+fn provider(situation: &Situation) -> Line {
+    let points = PointCosts::of(situation.instructions);
+    let asked = f64::from(situation.providers.max(1));
+    let each = points.blind() + asked * PROVIDER_CHECK_US + PROVIDER_FINISH_US;
+    let (own, peer) = (count(situation.own), count(situation.peer));
+    let needs = Needs {
+        own_cpu_s: own * each / 1e6,
+        peer_cpu_s: peer * each / 1e6,
+        sent: FRAMING * POINT_BYTES * asked * own,
+        received: FRAMING * POINT_BYTES * asked * own,
+    };
+    let slower = count(situation.larger());
+    let evaluating = (own + peer) * PROVIDER_US / 1e6 / situation.side_cores();
+    let more = [
+        (slower / PROVIDER_RATE, Bound::Rate),
+        (evaluating, Bound::PeerCores),
+    ];
+    let arithmetic = vec![
+        format!(
+            "an own id: {:.2} to blind + {asked:.0} x {PROVIDER_CHECK_US} to check + {PROVIDER_FINISH_US} to finish = {each:.2} us; at each provider {PROVIDER_US} us",
+            points.blind()
+        ),
+        format!(
+            "at {PROVIDER_RATE:.0} evaluations a second and party: {:.0} s",
+            slower / PROVIDER_RATE
+        ),
+    ];
+    Line {
+        arithmetic,
+        ..situation.line(PlannedMethod::Provider, needs, &more)
+    }
+}
+
+/// By the first bits of a keyed hash of the ids: as many parts as keep one at a size that was
+/// tried, and no fewer than there are machines.
+fn split(situation: &Situation) -> Option<Split> {
+    let larger = situation.larger();
+    if situation.machines <= 1 && larger <= WHOLE_IDS {
+        return None;
+    }
+    let parts = larger
+        .div_ceil(PART_IDS)
+        .max(u64::from(situation.machines))
+        .next_power_of_two();
+    let share = 1.0 / count(parts);
+    let ids = count(larger) * share;
+    let line = commutative(situation);
+    Some(Split {
+        parts,
+        ids,
+        deviation: (ids * (1.0 - share)).sqrt(),
+        part_cpu_s: (line.own_cpu_s + line.peer_cpu_s) * share,
+    })
+}
+
+#[cfg(test)]
+mod tests;

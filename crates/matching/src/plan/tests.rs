@@ -1,0 +1,270 @@
+use super::*;
+
+fn million() -> Situation {
+    Situation {
+        own: 1 << 20,
+        peer: 1 << 20,
+        link_bits_per_s: 1_000_000_000,
+        rtt_ms: 20,
+        cores: 16,
+        machines: 1,
+        instructions: Instructions::Ifma,
+        reveals: Reveals::Nothing,
+        parties: 2,
+        appends: false,
+        providers: 2,
+    }
+}
+
+fn of(method: PlannedMethod, situation: &Situation) -> Line {
+    let lines = plan(situation).lines;
+    let mut lines = lines.into_iter().filter(|line| line.method == method);
+    lines.next().unwrap()
+}
+
+fn commutative_of(situation: &Situation) -> Line {
+    of(PlannedMethod::Commutative, situation)
+}
+
+#[track_caller]
+fn close(found: f64, worked: f64) {
+    assert!(
+        (found / worked - 1.0).abs() < 0.005,
+        "{found}, by hand {worked}"
+    );
+}
+
+/// By hand: 1.68 + 5.25 + 0.30 = 7.23 to blind, 0.66 + 5.25 + 0.30 = 6.21 to raise; an own id
+/// 7.23 + 6.21 + 2.7 = 16.14 and one of the other 6.21, 22.35 together; 2,097,152 ids of both
+/// are 46.87 s, 23.44 s a side, 1.465 s on 16 cores, and 1.153 s of reading before.
+#[test]
+fn a_million_ids_a_side_by_hand() {
+    let line = commutative_of(&million());
+    close(line.own_cpu_s + line.peer_cpu_s, 46.87);
+    close(line.own_cpu_s, 23.436);
+    close(line.seconds, 1.465 + 1.153);
+    assert_eq!(line.bound, Bound::OwnCores);
+    // 64 bytes an id of each set, and a quarter of a percent.
+    close(line.sent + line.received, 2_097_152.0 * 64.16);
+    close(line.sent, line.received);
+
+    let own = Situation {
+        reveals: Reveals::OwnMatches,
+        ..million()
+    };
+    let line = commutative_of(&own);
+    // 7.23 + 6.21 + 2.6 = 16.04.
+    close(line.own_cpu_s + line.peer_cpu_s, 33.64);
+    close(line.sent + line.received, 2_097_152.0 * 48.12);
+}
+
+/// By hand: 10^9 a side are 44,700 s, in 256 parts of
+/// 3.906 million (+- 1,973) and 174.6 s; on 8 machines of 16 cores a side 174.6 s of work; 64.16
+/// GB each way at 10 Gbit/s are 51.3 s; 137.5 s of reading on each of 8 machines before.
+#[test]
+fn a_billion_ids_by_hand() {
+    let billion = Situation {
+        own: 1_000_000_000,
+        peer: 1_000_000_000,
+        link_bits_per_s: 10_000_000_000,
+        machines: 8,
+        ..million()
+    };
+    let line = commutative_of(&billion);
+    close(line.own_cpu_s + line.peer_cpu_s, 44_700.0);
+    close(line.sent, 64.16e9);
+    close(line.seconds, 174.6 + 137.5);
+    assert_eq!(line.bound, Bound::OwnCores);
+    let split = plan(&billion).split.unwrap();
+    assert_eq!(split.parts, 256);
+    close(split.ids, 3_906_250.0);
+    close(split.deviation, 1_972.6);
+    close(split.part_cpu_s, 174.6);
+    // 2.2 x 49 bytes an id: 0.42 GB a part.
+    close(line.disk, 107.8e9);
+
+    let slower = Situation {
+        link_bits_per_s: 1_000_000_000,
+        ..billion
+    };
+    let line = commutative_of(&slower);
+    close(line.seconds, 513.3 + 137.5);
+    assert_eq!(line.bound, Bound::Link);
+}
+
+#[test]
+fn one_id_against_a_million_is_the_others_work() {
+    let uneven = Situation {
+        own: 1,
+        ..million()
+    };
+    let line = commutative_of(&uneven);
+    // The other: 1,048,576 x 16.14; here 1,048,576 x 6.21.
+    close(line.peer_cpu_s, 16.92);
+    close(line.own_cpu_s, 6.512);
+    // 64 windows of 20 ms.
+    close(line.seconds, 1.28);
+    assert_eq!(line.bound, Bound::RoundTrips);
+    close(line.sent, 1_048_577.0 * 32.08);
+}
+
+#[test]
+fn more_ids_take_more_of_everything() {
+    for reveals in [Reveals::Nothing, Reveals::OwnMatches] {
+        let mut last: Option<Plan> = None;
+        for bits in [0, 1, 4, 10, 16, 20, 24, 30] {
+            let situation = Situation {
+                own: 1 << bits,
+                peer: 3 << bits,
+                reveals,
+                ..million()
+            };
+            let now = plan(&situation);
+            for line in &now.lines {
+                let before = last.iter().flat_map(|plan| &plan.lines);
+                for smaller in before.filter(|other| other.method == line.method) {
+                    assert!(line.seconds >= smaller.seconds, "{line:?}");
+                    assert!(line.own_cpu_s > smaller.own_cpu_s, "{line:?}");
+                    assert!(line.sent > smaller.sent && line.disk > smaller.disk);
+                }
+            }
+            last = Some(now);
+        }
+    }
+}
+
+#[test]
+fn slower_processors_and_links_take_longer() {
+    let seconds = |change: &dyn Fn(&mut Situation)| {
+        let mut situation = Situation {
+            own: 1 << 24,
+            peer: 1 << 24,
+            ..million()
+        };
+        change(&mut situation);
+        commutative_of(&situation).seconds
+    };
+    let fastest = seconds(&|_| ());
+    assert!(seconds(&|s| s.instructions = Instructions::Avx2) > 2.0 * fastest);
+    let portable = seconds(&|s| s.instructions = Instructions::Portable);
+    assert!(portable > seconds(&|s| s.instructions = Instructions::Avx2));
+    assert!(seconds(&|s| s.link_bits_per_s = 10_000_000) > fastest);
+    assert!(seconds(&|s| s.rtt_ms = 500) > fastest);
+    assert!(seconds(&|s| s.cores = 2) > fastest);
+    assert!(seconds(&|s| s.machines = 8) < fastest);
+}
+
+#[test]
+fn providers_are_bound_by_their_rate() {
+    let line = of(PlannedMethod::Provider, &million());
+    // 1,048,576 / 20,000, and reading before.
+    close(line.seconds, 52.43 + 1.153);
+    assert_eq!(line.bound, Bound::Rate);
+    // 7.23 + 2 x 3.6 + 5.6 = 20.03 us.
+    close(line.own_cpu_s, 21.0);
+}
+
+#[test]
+fn only_what_fits_is_planned_and_advised() {
+    let methods = |situation: &Situation| {
+        let lines = plan(situation).lines;
+        let mut methods: Vec<_> = lines.iter().map(|line| line.method.as_str()).collect();
+        methods.sort_unstable();
+        methods
+    };
+    let first = |situation: &Situation| plan(situation).advice.swap_remove(0);
+    assert_eq!(methods(&million()), ["commutative", "provider", "vole"]);
+    assert!(first(&million()).starts_with("take `commutative`"));
+    assert!(
+        plan(&million())
+            .advice
+            .concat()
+            .contains("`vole` would fit better")
+    );
+    let appends = Situation {
+        appends: true,
+        ..million()
+    };
+    assert_eq!(methods(&appends), ["commutative", "provider"]);
+    assert_eq!(plan(&appends).advice.len(), 1);
+    assert!(first(&appends).contains("added later"));
+    let own = Situation {
+        reveals: Reveals::OwnMatches,
+        ..million()
+    };
+    assert_eq!(methods(&own), ["commutative", "vole"]);
+    assert!(first(&own).starts_with("nothing that agreements may say"));
+    let three = Situation {
+        parties: 3,
+        ..million()
+    };
+    assert_eq!(methods(&three), ["provider"]);
+    assert!(first(&three).starts_with("nothing that agreements may say"));
+    let few = Situation {
+        own: 1000,
+        peer: 1000,
+        ..million()
+    };
+    assert_eq!(
+        plan(&few).advice.len(),
+        1,
+        "commutative, and nothing better"
+    );
+}
+
+#[test]
+fn sets_are_split_for_machines_and_for_size() {
+    let parts = |ids, machines| {
+        let situation = Situation {
+            own: ids,
+            peer: 1,
+            machines,
+            ..million()
+        };
+        plan(&situation).split.map(|split| split.parts)
+    };
+    assert_eq!(parts(1 << 24, 1), None);
+    assert_eq!(parts((1 << 24) + 1, 1), Some(8));
+    assert_eq!(parts(1 << 20, 3), Some(4));
+    assert_eq!(parts(1 << 30, 1), Some(256));
+}
+
+/// The table of measured figures names what the constants say.
+#[test]
+fn constants_are_the_benchmarks() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/benchmarks.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let row = |name: &str| page.lines().find(|line| line.starts_with(name)).unwrap();
+    let got = |row: &str| row.split('|').nth(4).unwrap().trim().to_owned();
+    let first_of = |text: &str| text.split([' ', ';', ',']).next().unwrap().parse::<f64>();
+    let near = |found: f64, constant: f64| assert!((found / constant - 1.0).abs() < 0.1);
+    let backends = [
+        Instructions::Ifma,
+        Instructions::Avx2,
+        Instructions::Portable,
+    ]
+    .map(PointCosts::of);
+    let multiply = got(row("| scalar_mul_us "));
+    let words = ["", "AVX2 ", "portable "];
+    for (part, (word, costs)) in multiply.split("; ").zip(words.iter().zip(&backends)) {
+        near(
+            first_of(part.strip_prefix(word).unwrap()).unwrap(),
+            costs.multiply,
+        );
+    }
+    let three = got(row("| hash_to_group_us, encode_us, decode_us "));
+    for (part, (word, costs)) in three.split("; ").zip(words.iter().zip(&backends)) {
+        let figures: Vec<f64> = part
+            .strip_prefix(word)
+            .unwrap()
+            .split(", ")
+            .map(|figure| first_of(figure).unwrap())
+            .collect();
+        near(figures[0], costs.hash);
+        near(figures[2], costs.decode);
+        // The page gives a range where the machine did.
+        assert!((figures[1] / costs.encode - 1.0).abs() < 0.2);
+    }
+    assert_eq!(multiply.split("; ").count(), 3);
+    assert_eq!(three.split("; ").count(), 3);
+}
