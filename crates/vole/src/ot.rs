@@ -127,7 +127,8 @@ pub(crate) struct Chooser {
 }
 
 struct Chosen {
-    choice: Choice,
+    /// The choice, wiped as the secret is.
+    which: Zeroizing<u8>,
     secret: Scalar,
     pair: [EncodedPoint; 2],
 }
@@ -158,7 +159,7 @@ impl Chooser {
         let point = point.map_err(|fault| PeerFault::Point { index: 0, fault })?;
         let table = PointTable::new(&point);
         let keys = (0..).zip(&self.chosen).map(|(index, chosen)| {
-            let which = chosen.choice.unwrap_u8();
+            let which = *chosen.which;
             let point = table.multiply(&chosen.secret).encode();
             self.transfers
                 .key(&base, &chosen.pair, (index, which), &point)
@@ -188,7 +189,7 @@ impl Chosen {
         let own = &Point::base_multiply(&secret) - &transfers.hash.hash(&text);
         let pair = placed(choice, &own.encode(), &other);
         Self {
-            choice,
+            which: Zeroizing::new(choice.unwrap_u8()),
             secret,
             pair,
         }

@@ -166,7 +166,7 @@ fn the_transfers_are_those_of_the_vectors() {
         chooser.chosen.push(chosen);
     }
     let base = *sender.message();
-    let choices: Vec<_> = chooser.chosen.iter().map(|chosen| chosen.choice).collect();
+    let choices: Vec<_> = chooser.chosen.iter().map(|chosen| *chosen.which).collect();
     let pairs = sender.keys(keys.len(), &message).unwrap();
     assert_eq!(pairs.as_flattened().as_flattened(), keys.as_flattened());
     for ((key, pair), choice) in chooser
@@ -176,7 +176,7 @@ fn the_transfers_are_those_of_the_vectors() {
         .zip(&*pairs)
         .zip(choices)
     {
-        assert_eq!(*key, pair[usize::from(choice.unwrap_u8())]);
+        assert_eq!(*key, pair[usize::from(choice)]);
     }
     vectors.end();
 }
