@@ -1,6 +1,7 @@
 //! Values of the function, and what is made of them.
 
 use std::fmt;
+use std::hint::black_box;
 
 use incamera_group::{Gf128, mul_add};
 use sha2::{Digest, Sha256};
@@ -104,23 +105,33 @@ pub(super) fn values(
     }
     let prefix = shared(VALUE_LABEL, &[&transcript.digest()]);
     let mut values = vec![Value([0; 32]); rows.len()];
-    for ((side, row), place) in sides.iter().zip(rows.rows()).zip(rows.places()) {
-        let mut input = [0; 48];
-        let parts = [*side, row.row, row.value];
-        let (thirds, _) = input.as_chunks_mut();
-        thirds
-            .iter_mut()
-            .zip(parts)
-            .for_each(|(to, from)| *to = from.to_bytes());
-        if let Some(value) = values.get_mut(*place as usize) {
-            *value = Value(prefix.clone().chain_update(input).finalize().into());
+    let chunks = sides.chunks(CHUNK).zip(rows.rows().chunks(CHUNK));
+    for ((sides, rows), places) in chunks.zip(rows.places().chunks(CHUNK)) {
+        touch(&values, places);
+        for ((side, row), place) in sides.iter().zip(rows).zip(places) {
+            let mut input = [0; 48];
+            let parts = [*side, row.row, row.value];
+            let (thirds, _) = input.as_chunks_mut();
+            let thirds = thirds.iter_mut().zip(parts);
+            thirds.for_each(|(to, from)| *to = from.to_bytes());
+            if let Some(value) = values.get_mut(*place as usize) {
+                *value = Value(prefix.clone().chain_update(input).finalize().into());
+            }
         }
     }
     values
 }
 
 /// Rows worked on at once.
-const CHUNK: usize = 256;
+const CHUNK: usize = 128;
+
+/// Reads where values will be written: reads do not wait for one another, as writes do.
+fn touch(values: &[Value], places: &[u32]) {
+    let seen = places
+        .iter()
+        .filter_map(|place| values.get(*place as usize)?.0.first());
+    black_box(seen.fold(0, |seen, byte| seen ^ byte));
+}
 
 fn add_values(sides: &mut [Gf128], rows: &[IdHash], delta: Gf128) {
     for (sides, rows) in sides.chunks_mut(CHUNK).zip(rows.chunks(CHUNK)) {
