@@ -53,8 +53,8 @@ enum Phase {
 }
 
 impl Receiver {
-    /// A side that evaluates the function at these ids. All randomness is drawn from `rng`
-    /// now.
+    /// A side that evaluates the function at these ids, which are distinct. All randomness is
+    /// drawn from `rng` now.
     ///
     /// # Errors
     /// [`VoleError::Param`]; [`VoleError::Misuse`] for another number of ids than the run has.

@@ -38,7 +38,8 @@ enum Phase {
 }
 
 impl Sender {
-    /// A side that holds a new key. All randomness is drawn from `rng` now.
+    /// A side that holds a new key, and ids of its own, which are distinct: a receiver takes
+    /// two tags of one id for misbehaviour. All randomness is drawn from `rng` now.
     ///
     /// # Errors
     /// [`VoleError::Param`]; [`VoleError::Misuse`] for another number of ids than the run has.

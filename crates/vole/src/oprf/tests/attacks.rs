@@ -128,9 +128,19 @@ fn a_store_fits_as_many_ids_as_it_has_columns_and_no_more() {
         .map(|id| equation(&run, *id))
         .collect();
     assert!(eliminate(system, length).is_none());
-    // At the size that most runs have, that is 1.32 times what was declared.
-    let large = OkvsShape::for_items(1 << 20).unwrap();
-    assert_eq!(large.len() * 1000 / (1 << 20), 1318);
+    // At other sizes, in thousandths of what was declared: the figures of the documentation.
+    let figure = |items: u64| OkvsShape::for_items(items).unwrap().len() as u64 * 1000 / items;
+    let at = [
+        64,
+        1 << 10,
+        1 << 14,
+        1 << 15,
+        (1 << 15) + 1,
+        1 << 20,
+        1 << 22,
+    ];
+    assert_eq!(at.map(figure), [2546, 1486, 1278, 1260, 1361, 1318, 1318]);
+    assert!((1 << 14..1 << 17).all(|items| (1260..1370).contains(&figure(items))));
 }
 
 /// I2: with its key, everything it received and a dictionary with every id of the other side, a
