@@ -18,4 +18,5 @@ mod runs;
 mod side;
 mod sim;
 mod vectors;
+mod vectors_v2;
 mod whole;

@@ -16,7 +16,7 @@ fn normaliser(kind: &str, writing: &IdWriting) -> ids::Normaliser {
 }
 
 /// Gives one byte for ever.
-struct Constant(u8);
+pub struct Constant(pub u8);
 
 impl TryRng for Constant {
     type Error = Infallible;
@@ -34,13 +34,13 @@ impl TryRng for Constant {
 impl TryCryptoRng for Constant {}
 
 /// A vector: its header, and the messages with their directions.
-struct Vector {
+pub struct Vector {
     header: Vec<(String, String)>,
-    messages: VecDeque<(bool, Vec<u8>)>,
+    pub messages: VecDeque<(bool, Vec<u8>)>,
 }
 
 impl Vector {
-    fn read(path: &Path) -> Self {
+    pub fn read(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).unwrap();
         let (header, body) = text.split_once("\n\n").unwrap();
         let pair = |line: &str| {
@@ -57,16 +57,16 @@ impl Vector {
         }
     }
 
-    fn all(&self, name: &str) -> Vec<&str> {
+    pub fn all(&self, name: &str) -> Vec<&str> {
         let named = self.header.iter().filter(|(n, _)| n == name);
         named.map(|(_, value)| value.as_str()).collect()
     }
 
-    fn one(&self, name: &str) -> &str {
+    pub fn one(&self, name: &str) -> &str {
         self.all(name)[0]
     }
 
-    fn pairs(&self, name: &str) -> Vec<(String, Pseudonym)> {
+    pub fn pairs(&self, name: &str) -> Vec<(String, Pseudonym)> {
         let pair = |text: &str| {
             let (id, pseudonym) = text.rsplit_once(' ').unwrap();
             let bytes = hex::decode(pseudonym).unwrap().try_into().unwrap();
@@ -128,7 +128,7 @@ impl Vector {
 }
 
 /// The error's names, from outside to inside: `PeerMisbehaved::BadPoint::Identity`.
-fn name(error: &MatchError) -> String {
+pub fn name(error: &MatchError) -> String {
     let word = |debug: String| debug.split([' ', '(', '{']).next().unwrap().to_owned();
     let outer = word(format!("{error:?}"));
     match error {
