@@ -18,6 +18,7 @@
     reason = "here a panic is what is looked for"
 )]
 
+mod exchange;
 mod files;
 mod messages;
 #[cfg(feature = "engine")]
@@ -28,6 +29,7 @@ mod texts;
 mod vole;
 mod world;
 
+pub use exchange::exchange;
 pub use files::{key_metadata, local, part, ring, source, wrap};
 pub use messages::{certificate, evidence, matching, messages, proof, signed};
 #[cfg(feature = "engine")]
@@ -54,6 +56,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("certificate", certificate),
     ("config", config),
     ("evidence", evidence),
+    ("exchange", exchange),
     ("grant", grant),
     ("key_metadata", key_metadata),
     ("local", local),

@@ -73,6 +73,7 @@ fn write_seeds() {
     files();
     matching();
     vole();
+    exchange();
     tokens();
     for (seed, bytes) in bound::seeds() {
         keep("parameters", seed, bytes);
@@ -352,6 +353,41 @@ fn vole() {
     let part = incamera_wire::encode(&part);
     let length = u16::try_from(part.len()).unwrap().to_be_bytes();
     keep("vole", "short", [&[0, 4][..], &length, &part].concat());
+}
+
+/// The same of version 2: before it, how the run is set up. `goes-on` loses its link behind the
+/// peer's points, and has them sent again.
+fn exchange() {
+    for (name, how) in [
+        ("run-mailer", 0),
+        ("own-mailer", 1),
+        ("bad-order", 0),
+        ("bad-proof", 2),
+        ("bad-run-changed-point", 4),
+    ] {
+        let mut bytes = vec![how];
+        framed(name)
+            .iter()
+            .for_each(|message| bytes.extend(message));
+        keep("exchange", name, bytes);
+    }
+    let whole = framed("run-mailer");
+    let mut bytes = vec![0];
+    whole[..3].iter().for_each(|message| bytes.extend(message));
+    bytes.extend([0x80, 0]);
+    whole.iter().for_each(|message| bytes.extend(message));
+    keep("exchange", "goes-on", bytes);
+}
+
+/// What the peer sends in a vector of version 2.
+fn framed(name: &str) -> Vec<Vec<u8>> {
+    let text = String::from_utf8(of(&format!("matching/vectors/v2/{name}.txt"))).unwrap();
+    let sent = text.lines().filter_map(|line| line.strip_prefix("< "));
+    let frame = |message: Vec<u8>| {
+        let length = u16::try_from(message.len()).unwrap().to_be_bytes();
+        [&length[..], &message].concat()
+    };
+    sent.map(unhex).map(frame).collect()
 }
 
 fn unhex(text: &str) -> Vec<u8> {

@@ -63,6 +63,7 @@ targets! {
     certificate: 1_000,
     config: 1_000,
     evidence: 1_000,
+    exchange: 300,
     grant: 300,
     key_metadata: 1_000,
     local: 300,

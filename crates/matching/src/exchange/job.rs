@@ -141,22 +141,22 @@ pub(super) struct Tools {
     backend: Backend,
     domain: HashDomain,
     /// `k`, which raises the peer's points.
-    lasting: Scalar,
-    reveals: Revealing,
+    pub(super) lasting: Scalar,
+    pub(super) reveals: Revealing,
 }
 
 /// What hangs on `reveals`.
-enum Revealing {
+pub(super) enum Revealing {
     Nothing(Box<Blinding>),
     OwnMatches(Tags),
 }
 
 /// What `reveals = "nothing"` takes.
-struct Blinding {
+pub(super) struct Blinding {
     /// `r`, which blinds our own points.
-    blind: Scalar,
+    pub(super) blind: Scalar,
     /// `k/r`, which turns what comes back into points that last.
-    finishing: Scalar,
+    pub(super) finishing: Scalar,
     pseudonyms: Pseudonyms,
     fingerprints: Fingerprints,
 }

@@ -89,6 +89,8 @@ mod own;
 mod setup;
 mod status;
 mod talk;
+#[cfg(test)]
+mod tests;
 mod theirs;
 mod window;
 
@@ -201,10 +203,8 @@ impl Exchange {
         if self.failed {
             return None;
         }
-        let message = self.next_message()?;
-        Some(MatchMessage {
-            message: Some(message),
-        })
+        let message = Some(self.next_message()?);
+        Some(MatchMessage { message })
     }
 
     /// Takes a message of the peer.
@@ -237,10 +237,8 @@ impl Exchange {
     /// if that stands: the new run's [`incoming`](Self::incoming) takes it first.
     #[must_use]
     pub fn start_anew(self) -> Option<MatchMessage> {
-        let hello = self.talk.anew.flatten()?;
-        Some(MatchMessage {
-            message: Some(Message::Hello(hello)),
-        })
+        let message = Some(Message::Hello(self.talk.anew.flatten()?));
+        Some(MatchMessage { message })
     }
 
     /// Lets points travel: the run is counted, and what it goes on from is kept.
