@@ -112,3 +112,45 @@ impl<'a> Tags<'a> {
         (first..=first + mask).map(move |at| at & mask)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values whose tags differ in one byte alone, which is `at` of sixteen.
+    fn values(at: usize, count: u8) -> Vec<Value> {
+        let value = |last| {
+            let mut bytes = [9; 32];
+            bytes[16 + at] = last;
+            Value::of_bytes(bytes)
+        };
+        (0..count).map(value).collect()
+    }
+
+    fn found(own: &[Value], asked: &[Value]) -> Vec<bool> {
+        let tags: Vec<_> = asked
+            .iter()
+            .flat_map(|value| value.tag(16))
+            .copied()
+            .collect();
+        let (matched, bits) = compare(own, &tags, 16).unwrap();
+        let bit = |place: usize| bits[place / 8] >> (place % 8) & 1 == 1;
+        let told = (0..asked.len()).filter(|place| bit(*place)).count();
+        assert_eq!(told, matched.iter().filter(|matched| **matched).count());
+        matched
+    }
+
+    /// Places and parts in slots are of the first eight bytes: where those are all the same,
+    /// the rest decides.
+    #[test]
+    fn tags_that_begin_alike_are_told_apart() {
+        for at in [0, 3, 4, 7, 8, 15] {
+            let all = values(at, 200);
+            let (asked, own) = (&all[..120], &all[50..]);
+            let expected: Vec<_> = (0..150).map(|place| place < 70).collect();
+            assert_eq!(found(own, asked), expected, "{at}");
+            assert!(found(&all[..0], asked).is_empty());
+            assert_eq!(found(own, &all[..0]), vec![false; 150]);
+        }
+    }
+}

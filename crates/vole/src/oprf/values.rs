@@ -23,6 +23,11 @@ const PSEUDONYM_LABEL: &[u8] = b"incamera-pseudonym-vole/1";
 pub struct Value([u8; 32]);
 
 impl Value {
+    #[cfg(test)]
+    pub(super) fn of_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The half that is never sent.
     #[must_use]
     pub fn secret(&self) -> &[u8] {
