@@ -5,13 +5,14 @@ use incamera_attest::TeeKind;
 use incamera_dp::interval::{shown_factor, thousands};
 use incamera_dp::{loss_of, odds_factor};
 use incamera_types::{
-    Budget, ColumnSpec, ColumnType, DatasetSpec, Delta, IdRules, OtherText, PrivacyLoss, PurposeSet,
+    Budget, ColumnSpec, ColumnType, DatasetSpec, Delta, IdKind, IdRules, OtherText, PrivacyLoss,
+    PurposeSet,
 };
 
 use crate::Agreement;
 use crate::model::{
-    Analysts, Compare, CompareKind, ConsentSource, GroupValues, MatchingMethod, PersonBounds,
-    Purpose, Query, Reveals,
+    Analysts, Compare, CompareKind, ConsentSource, GroupValues, Linking, MatchingMethod,
+    PersonBounds, Purpose, Query, Reveals,
 };
 use crate::page::Page;
 use crate::standing::{self, Standing};
@@ -189,6 +190,13 @@ fn column_words(spec: &DatasetSpec, column: &ColumnSpec) -> String {
             };
             format!("{name}: pseudonym{}{own}", kind.unwrap_or_default())
         }
+        ColumnType::Person => format!(
+            "{name}: its owner's own key of the person, made of a number that only the owner knows{}",
+            match column.purposes.is_empty() {
+                true => ", opens with any other column".to_owned(),
+                false => purposes(&column.purposes),
+            }
+        ),
         ColumnType::Purposes => format!("{name}: what the person agreed to; not stored"),
         ty => {
             let unit = column
@@ -480,6 +488,17 @@ fn how_long(page: &mut Page, agreement: &Agreement) {
     page.point("a change is a new version that all parties sign; pseudonyms, sealed data and spent budgets live on");
 }
 
+/// The rule of linking, in words.
+fn linking(rule: Linking, kinds: &[IdKind]) -> String {
+    let stability = rule.stability(kinds.len());
+    match rule {
+        Linking::Waterfall => format!(
+            "linking (waterfall): who of one owner is who of the other is found in the room alone, by {} in this order: of each value that both have, the first person of each side (in order of the owners' own keys) who is not linked yet; others who have the same value are linked by a later kind or stay alone. What is protected is one owner's person, who can change {stability} linked people: noise is {stability} times what it would be with one kind, at the same epsilon",
+            and(kinds)
+        ),
+    }
+}
+
 fn layers(page: &mut Page, agreement: &Agreement) {
     page.heading("What each layer protects");
     let matching = &agreement.matching;
@@ -501,6 +520,9 @@ fn layers(page: &mut Page, agreement: &Agreement) {
             "the SHA-256 stands for an id of kind {}, so that a party may bring hashes that it was given; whoever can guess ids can undo such a hash, so it is kept and blinded like an id",
             and(&matching.hashed)
         ));
+    }
+    if let Some(rule) = matching.link {
+        page.point(linking(rule, &matching.ids));
     }
     page.point("sealing: every column is encrypted at its owner; each key is wrapped for the column's purposes that the person agreed to, and for no other; the room's disk and its operator see ciphertext");
     page.point("evidence: before a key leaves its owner, the room proves which code it runs and under which agreement");

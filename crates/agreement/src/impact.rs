@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use incamera_types::{ColumnSpec, ColumnType, DatasetName, DatasetSpec, PartyName, PurposeSet};
+use incamera_types::{
+    ColumnName, ColumnSpec, ColumnType, DatasetName, DatasetSpec, PartyName, PurposeSet,
+};
 
 use crate::model::{Agreement, ConsentSource};
 use incamera_types::and;
@@ -153,6 +155,11 @@ impl Pair<'_> {
             pseudonyms && !new.public,
             "pseudonyms are others: match again first",
         );
+        // Rows are sorted and named by another key, whether or not ids are matched again.
+        when(
+            !new.public && own_keys(old) != own_keys(new),
+            "another column says whose row it is",
+        );
         when(
             before.partitions != after.partitions,
             "the number of partitions changes",
@@ -258,6 +265,12 @@ fn reordered(old: &DatasetSpec, new: &DatasetSpec) -> bool {
         both.filter(|name| those.column(name).is_some()).collect()
     };
     kept(old, new) != kept(new, old)
+}
+
+/// The column with the owner's own keys of people, where there is one.
+fn own_keys(spec: &DatasetSpec) -> Option<&ColumnName> {
+    let own = spec.person_column()?;
+    (own.ty == ColumnType::Person).then_some(&own.name)
 }
 
 /// What of a column's definition says that the sealed values are not those that would be

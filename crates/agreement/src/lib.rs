@@ -46,8 +46,8 @@ pub use explain::{explain, explain_with};
 pub use impact::{DatasetImpact, Remedy, impact};
 pub use model::{
     Agreement, AnalystKey, Analysts, Ceiling, Compare, CompareKind, Compared, ConsentSource,
-    GroupKey, GroupValues, Matching, MatchingMethod, Party, PerPerson, PersonBounds, Purpose,
-    Query, Ratio, Reveals, RoomTerms, Terms,
+    GroupKey, GroupValues, Linked, Linking, Matching, MatchingMethod, Party, PerPerson,
+    PersonBounds, Purpose, Query, Ratio, Reveals, RoomTerms, Terms,
 };
 pub use param::{Domain, Param};
 pub use proposal::{

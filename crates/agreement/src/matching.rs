@@ -27,6 +27,9 @@ pub struct Matching {
     pub partitions: u32,
     /// The matching epoch: raising it starts anew, with other pseudonyms.
     pub epoch: MatchingEpoch,
+    /// How people of two owners are linked who have several kinds of id; none: by the
+    /// pseudonym of one kind.
+    pub link: Option<Linking>,
 }
 
 impl Matching {
@@ -38,6 +41,34 @@ impl Matching {
             hashed: self.hashed.contains(kind),
             ..IdWriting::default()
         }
+    }
+}
+
+/// The rule by which the room finds who of two owners' people is who.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Linking {
+    /// Kind by kind: of each value that both owners have, the first person of each who is not
+    /// linked yet is linked.
+    Waterfall,
+}
+
+impl Linking {
+    /// How many joint persons one owner's person can change who comes or goes, where there are
+    /// so many kinds of id.
+    #[must_use]
+    pub fn stability(&self, kinds: usize) -> u32 {
+        match self {
+            Self::Waterfall => u32::try_from(kinds).unwrap_or(u32::MAX).saturating_add(1),
+        }
+    }
+}
+
+impl fmt::Display for Linking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waterfall => "waterfall",
+        })
     }
 }
 

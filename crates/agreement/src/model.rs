@@ -9,11 +9,11 @@ use incamera_attest::Policy;
 use incamera_keys::{PublicKey, ReceivePublicKey};
 use incamera_types::{
     AgreementDigest, AgreementId, AnalystName, AnalystRef, Budget, ColumnRef, ColumnSpec,
-    ConsentClass, DatasetName, DatasetSpec, Date, Decimal, Delta, Epsilon, ParamName, PartyName,
-    PrivacyLoss, PurposeName, PurposeSet, QueryName,
+    ConsentClass, DatasetName, DatasetSpec, Date, Decimal, Delta, Epsilon, IdKind, ParamName,
+    PartyName, PrivacyLoss, PurposeName, PurposeSet, QueryName,
 };
 
-pub use crate::matching::{Matching, MatchingMethod, Reveals};
+pub use crate::matching::{Linking, Matching, MatchingMethod, Reveals};
 use crate::{Param, Problem, Proposals, ServiceUrl};
 
 /// A checked agreement: the terms, and the exact bytes that they were read from.
@@ -158,6 +158,26 @@ pub struct RoomTerms {
     pub url: ServiceUrl,
     /// The kinds of evidence and the measurements that are accepted.
     pub policy: Policy,
+}
+
+/// How a query's people are linked: the two registers, in order of their owners.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Linked<'a> {
+    /// The rule.
+    pub rule: Linking,
+    /// The kinds, in the order in which the rule goes by them.
+    pub kinds: &'a [IdKind],
+    /// What holds every kind's pseudonyms, of each owner.
+    pub registers: [&'a DatasetSpec; 2],
+}
+
+impl Linked<'_> {
+    /// How many joint persons one owner's person can change who comes or goes.
+    #[must_use]
+    pub fn stability(&self) -> u32 {
+        self.rule.stability(self.kinds.len())
+    }
 }
 
 /// A purpose: a leaf or a branch of the tree.
@@ -413,6 +433,29 @@ impl Terms {
             .filter_map(|name| self.datasets.get(name));
         let private = specs.filter(|spec| !spec.public);
         private.map(|spec| spec.owner.clone()).collect()
+    }
+
+    /// How people are linked in a query of two owners' data; none where no rule is needed: of
+    /// one owner's data, or of one kind of id.
+    #[must_use]
+    pub fn linked(&self, query: &Query) -> Option<Linked<'_>> {
+        let rule = self.matching.link?;
+        let owners: Vec<PartyName> = self.owners_read(query).into_iter().collect();
+        let [one, other] = owners.as_slice() else {
+            return None;
+        };
+        Some(Linked {
+            rule,
+            kinds: &self.matching.ids,
+            registers: [self.register_of(one)?, self.register_of(other)?],
+        })
+    }
+
+    /// The owner's data set by which its people are linked to another's.
+    #[must_use]
+    pub fn register_of(&self, owner: &PartyName) -> Option<&DatasetSpec> {
+        let mut own = self.datasets.values().filter(|spec| &spec.owner == owner);
+        own.find(|spec| spec.link_columns().next().is_some())
     }
 
     /// The parties that own private data.

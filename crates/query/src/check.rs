@@ -577,7 +577,7 @@ fn columns_read(
                 .iter()
                 .find(|column| column.name.as_str() == field.name())
         });
-        let unit = spec.pseudonym_column().filter(|_| !spec.public);
+        let unit = spec.person_column().filter(|_| !spec.public);
         let columns = stored.chain(unit).map(|column| ColumnRef {
             dataset: spec.name.clone(),
             column: column.name.clone(),

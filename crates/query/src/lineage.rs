@@ -199,7 +199,7 @@ impl<'a> Lineage<'a> {
             ));
         };
         let unit = spec
-            .pseudonym_column()
+            .person_column()
             .map(|column| &column.name)
             .filter(|_| !spec.public);
         if unit.is_none() && !spec.public {

@@ -252,7 +252,7 @@ impl Slice {
         let mut columns: Vec<ColumnName> = self.schema.fields().iter().filter_map(asked).collect();
         let unit = self
             .spec
-            .pseudonym_column()
+            .person_column()
             .filter(|_| !self.spec.public)
             .map(|unit| &unit.name);
         for more in self.filter.columns().iter().chain(unit) {

@@ -92,7 +92,7 @@ fn rows(plan: &LogicalPlan, datasets: &BTreeMap<DatasetName, DatasetSpec>) -> Wa
 fn table(scan: &TableScan, datasets: &BTreeMap<DatasetName, DatasetSpec>) -> Walked {
     let spec = datasets.get(scan.table_name.table());
     let spec = spec.ok_or_else(|| unit_lost(format!("table `{}`", scan.table_name)))?;
-    let person = spec.pseudonym_column().filter(|_| !spec.public);
+    let person = spec.person_column().filter(|_| !spec.public);
     let fields = scan.projected_schema.fields().iter();
     let unit = |name: &str| match person {
         Some(column) if column.name.as_str() == name => Unit::Certain,

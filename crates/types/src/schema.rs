@@ -53,6 +53,9 @@ pub enum ColumnType {
     Timestamp,
     /// A join key made by matching.
     Pseudonym,
+    /// Its owner's own key of the row's person, where people have several kinds of id: it means
+    /// nothing to others, and the room finds by pseudonyms beside it who is who.
+    Person,
     /// The purposes that the row's person agreed to; decides the consent class, is not stored.
     Purposes,
 }
@@ -62,6 +65,12 @@ impl ColumnType {
     #[must_use]
     pub fn is_number(&self) -> bool {
         matches!(self, Self::Int | Self::Decimal { .. })
+    }
+
+    /// Whether its values are 16 bytes that stand for a person.
+    #[must_use]
+    pub fn is_key(&self) -> bool {
+        matches!(self, Self::Pseudonym | Self::Person)
     }
 
     /// Digits after the point: 0 for anything but decimals.
@@ -84,6 +93,7 @@ impl FromStr for ColumnType {
             "date" => Self::Date,
             "timestamp" => Self::Timestamp,
             "pseudonym" => Self::Pseudonym,
+            "person" => Self::Person,
             "purposes" => Self::Purposes,
             other => decimal_type(other)?,
         })
@@ -129,6 +139,7 @@ impl fmt::Display for ColumnType {
             Self::Date => f.write_str("date"),
             Self::Timestamp => f.write_str("timestamp"),
             Self::Pseudonym => f.write_str("pseudonym"),
+            Self::Person => f.write_str("person"),
             Self::Purposes => f.write_str("purposes"),
         }
     }
@@ -197,12 +208,37 @@ impl DatasetSpec {
         self.columns.iter().find(|column| &column.name == name)
     }
 
-    /// The data set's (first) pseudonym column.
+    fn of_type(&self, ty: ColumnType) -> impl Iterator<Item = &ColumnSpec> {
+        self.columns.iter().filter(move |column| column.ty == ty)
+    }
+
+    /// The column that says whose row it is: its owner's own key of the person where there is
+    /// one, or else the (first) pseudonym.
     #[must_use]
-    pub fn pseudonym_column(&self) -> Option<&ColumnSpec> {
-        self.columns
-            .iter()
-            .find(|column| column.ty == ColumnType::Pseudonym)
+    pub fn person_column(&self) -> Option<&ColumnSpec> {
+        let mut own = self.of_type(ColumnType::Person);
+        own.next()
+            .or_else(|| self.of_type(ColumnType::Pseudonym).next())
+    }
+
+    /// Whether a column says whose row it is.
+    #[must_use]
+    pub fn is_person(&self, column: &ColumnName) -> bool {
+        self.person_column().is_some_and(|own| own.name == *column)
+    }
+
+    /// Beside an owner's own key of the person, the pseudonyms of each kind, by which people
+    /// are linked.
+    pub fn link_columns(&self) -> impl Iterator<Item = &ColumnSpec> {
+        let own = self.of_type(ColumnType::Person).next().is_some();
+        self.of_type(ColumnType::Pseudonym).filter(move |_| own)
+    }
+
+    /// The stored columns but the one that says whose row it is.
+    pub fn value_columns(&self) -> impl Iterator<Item = &ColumnSpec> {
+        let own = self.person_column().map(|own| &own.name);
+        self.stored_columns()
+            .filter(move |column| Some(&column.name) != own)
     }
 
     /// The column that decides the consent class, where there is one.
@@ -221,12 +257,12 @@ impl DatasetSpec {
     }
 
     /// The leaf purposes under which `column` of a row of `class` may be opened
-    /// (invariant I3): *column purposes ∩ class consents*. The pseudonym column also opens
-    /// for any purpose for which some other column of the class does.
+    /// (invariant I3): *column purposes ∩ class consents*. Pseudonyms and the owner's own keys
+    /// of people also open for any purpose for which some other column of the class does.
     #[must_use]
     pub fn openable(&self, column: &ColumnSpec, class: &PurposeSet) -> PurposeSet {
         let own = column.purposes.intersection(class);
-        if column.ty == ColumnType::Pseudonym {
+        if column.ty.is_key() {
             own.union(&self.footer_purposes(class))
         } else {
             own
@@ -314,6 +350,7 @@ mod tests {
             "date",
             "timestamp",
             "pseudonym",
+            "person",
         ] {
             assert_eq!(text.parse::<ColumnType>().unwrap().to_string(), text);
         }
@@ -326,6 +363,37 @@ mod tests {
             assert_eq!(bad.parse::<ColumnType>(), Err(TypeError::Decimal), "{bad}");
         }
         assert!("float".parse::<ColumnType>().is_err());
+    }
+
+    #[test]
+    fn rows_are_of_the_owners_own_key_where_there_is_one() {
+        let data = |columns: &[(&str, &str)]| DatasetSpec {
+            name: "customers".parse().unwrap(),
+            owner: "shop".parse().unwrap(),
+            public: false,
+            keep_until: None,
+            columns: columns
+                .iter()
+                .map(|(name, ty)| column(name, ty, &[]))
+                .collect(),
+        };
+        let names = |columns: Vec<&ColumnSpec>| -> Vec<String> {
+            columns.iter().map(|c| c.name.to_string()).collect()
+        };
+        let linked = data(&[
+            ("email", "pseudonym"),
+            ("who", "person"),
+            ("phone", "pseudonym"),
+            ("consent", "purposes"),
+        ]);
+        assert_eq!(linked.person_column().unwrap().name.as_str(), "who");
+        assert_eq!(names(linked.link_columns().collect()), ["email", "phone"]);
+        assert_eq!(names(linked.value_columns().collect()), ["email", "phone"]);
+        let plain = data(&[("who", "pseudonym"), ("amount", "int")]);
+        assert_eq!(plain.person_column().unwrap().name.as_str(), "who");
+        assert!(plain.is_person(&"who".parse().unwrap()));
+        assert_eq!(names(plain.link_columns().collect()), [""; 0]);
+        assert_eq!(names(plain.value_columns().collect()), ["amount"]);
     }
 
     #[test]

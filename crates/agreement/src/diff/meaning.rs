@@ -58,6 +58,7 @@ fn of_matching(field: &str) -> Option<&'static str> {
         "max_ids" => "the most ids of a party in one run",
         "max_runs" => "the most runs of a party",
         "partitions" => "slices that sealed data are cut into",
+        "link" => "the rule by which people of two owners are linked who have several kinds of id",
         "epoch" => "raised, it starts matching and sealing anew",
         _ => return None,
     })

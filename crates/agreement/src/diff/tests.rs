@@ -11,6 +11,7 @@ use crate::model::{
 
 const LIFT: &str = include_str!("../../tests/agreements/lift.toml");
 const PROPOSALS: &str = include_str!("../../tests/agreements/proposals.toml");
+const LINKED: &str = include_str!("../../tests/agreements/linked.toml");
 const HOUSE: &str = include_str!("../../tests/agreements/version2.toml");
 
 /// The names of a struct's fields. A field that is missing here does not compile: name it, and
@@ -34,7 +35,7 @@ const FIELDS: &[(&str, &[&str])] = fields! {
     Proposals { analysts, purposes, datasets, budget, min_people, until }
     Party { signs, service, receives, url, people, analysts }
     RoomTerms { url, policy }
-    Matching { method, ids, rules, hashed, reveals, max_ids, max_runs, partitions, epoch }
+    Matching { method, ids, rules, hashed, reveals, max_ids, max_runs, partitions, epoch, link }
     Purpose { label, parent, iri, replaces, leaf }
     DatasetSpec { name, owner, public, keep_until, columns }
     ColumnSpec {
@@ -53,7 +54,7 @@ const FIELDS: &[(&str, &[&str])] = fields! {
 
 /// What no edit of its own changes: it follows from other fields, or is the lineage, which
 /// `another_lineage_is_told_first` sees told.
-const DERIVED: [&str; 9] = [
+const DERIVED: [&str; 10] = [
     "Terms.version",
     "Terms.id",
     "Terms.digest",
@@ -63,6 +64,7 @@ const DERIVED: [&str; 9] = [
     "Query.loss",
     "Ceiling.loss",
     "Terms.purposes", // each of `Purpose`
+    "Matching.link",  // columns change with it: `linking_is_told_with_its_meaning`
 ];
 
 struct Case {
@@ -217,6 +219,18 @@ fn each_field_has_a_case() {
         }
     }
     assert!(named > 70, "{named}");
+}
+
+#[test]
+fn linking_is_told_with_its_meaning() {
+    let told = diff(&parse(LIFT), &parse(LINKED));
+    let told: Vec<&String> = told.sentences().collect();
+    let gained = "matching gains `link`: `waterfall` (the rule by which people of two owners";
+    let typed = "column `purchases.person`: `type` changes from `pseudonym` to `person`";
+    for beginning in [gained, typed] {
+        let found = told.iter().any(|told| told.starts_with(beginning));
+        assert!(found, "{beginning}\n{told:#?}");
+    }
 }
 
 #[test]

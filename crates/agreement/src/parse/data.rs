@@ -9,7 +9,7 @@ use incamera_types::{
 };
 
 use super::purposes::{leaf_or_branch, leaves, one_line};
-use super::{Known, listed};
+use super::{Known, link, listed};
 use crate::reader::{Item, Named, Table};
 
 /// All data sets by name; `None` for one that could not be read.
@@ -64,13 +64,14 @@ fn dataset(named: &Named<'_, DatasetName>, known: &Known<'_>) -> Option<DatasetS
         read.into_iter().collect::<Option<Vec<_>>>()
     });
     table.close();
-    let spec = DatasetSpec {
+    let mut spec = DatasetSpec {
         name: named.name.clone(),
         owner: owner?,
         public: public?,
         keep_until: keep_until.map_or(Some(None), |day| day.map(Some))?,
         columns: columns?,
     };
+    link::nullable(&mut spec);
     shape(&table, &spec).then_some(spec)
 }
 
@@ -115,12 +116,19 @@ fn shape(table: &Table<'_>, spec: &DatasetSpec) -> bool {
         ))
     } else if spec.public {
         None
-    } else if of(ColumnType::Pseudonym) != 1 {
+    } else if of(ColumnType::Person) == 0 && of(ColumnType::Pseudonym) != 1 {
         Some((
             format!(
                 "data set `{name}` has not exactly one column of type pseudonym, so its rows belong to nobody"
             ),
             "declare one, such as person = { type = \"pseudonym\" }, or write public = true if the data are about no person",
+        ))
+    } else if of(ColumnType::Person) > 1 {
+        Some((
+            format!(
+                "data set `{name}` has two columns of type person, so its rows belong to two people"
+            ),
+            "keep one",
         ))
     } else if of(ColumnType::Purposes) > 1 {
         Some((
@@ -133,7 +141,7 @@ fn shape(table: &Table<'_>, spec: &DatasetSpec) -> bool {
     {
         Some((
             format!("no column of data set `{name}` has a purpose, so nobody could ever open it"),
-            "give the pseudonym column its purposes",
+            "give the column that says whose row it is its purposes",
         ))
     } else {
         None
@@ -145,7 +153,7 @@ fn shape(table: &Table<'_>, spec: &DatasetSpec) -> bool {
 }
 
 fn column(named: &Named<'_, ColumnName>, public: bool, known: &Known<'_>) -> Option<ColumnSpec> {
-    const TYPES: &str = "types are bool, int, decimal(precision,scale), text, date, timestamp, pseudonym and purposes";
+    const TYPES: &str = "types are bool, int, decimal(precision,scale), text, date, timestamp, pseudonym, person and purposes";
     let table = named.item.table()?;
     table.later(&["keep_until"]);
     let ty = table.need("type", TYPES);
@@ -169,7 +177,7 @@ fn column(named: &Named<'_, ColumnName>, public: bool, known: &Known<'_>) -> Opt
     other(&table, &mut spec);
     id_kind(&table, &mut spec, known);
     table.close();
-    if public && matches!(ty, ColumnType::Pseudonym | ColumnType::Purposes) {
+    if public && !can_be_null(ty) {
         named.item.problem(
             format_args!("a public data set has no column of type {ty}: it is about no person"),
             "leave the column out, or do not make the data set public",
@@ -187,7 +195,7 @@ fn column(named: &Named<'_, ColumnName>, public: bool, known: &Known<'_>) -> Opt
 }
 
 fn can_be_null(ty: ColumnType) -> bool {
-    !matches!(ty, ColumnType::Pseudonym | ColumnType::Purposes)
+    !ty.is_key() && ty != ColumnType::Purposes
 }
 
 /// A field that only some types have.
@@ -255,9 +263,9 @@ fn subtracted(
     ty: ColumnType,
     known: &Known<'_>,
 ) -> Option<PurposeSet> {
-    if ty == ColumnType::Pseudonym {
+    if ty.is_key() {
         item.problem(
-            "a pseudonym column opens with any other column of its data set, so `not_for` would not hold",
+            "a column of type pseudonym or person opens with any other column of its data set, so `not_for` would not hold",
             "name its own `purposes` without them, and write `not_for` at the other columns",
         );
         return None;

@@ -7,6 +7,7 @@
 mod compare;
 mod data;
 mod iri;
+mod link;
 mod measures;
 mod params;
 mod parties;
@@ -27,7 +28,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::{Problems, Span};
-use crate::model::{Agreement, Party, Purpose, Terms};
+use crate::model::{Agreement, Linking, Party, Purpose, Terms};
 use crate::reader::{Item, Table};
 use crate::{AgreementError, FORMAT, Problem};
 
@@ -186,6 +187,7 @@ pub(crate) struct Known<'d> {
     expires: Option<Date>,
     parties: BTreeMap<PartyName, Option<Party>>,
     ids: Vec<IdKind>,
+    link: Option<Linking>,
     purposes: BTreeMap<PurposeName, Purpose>,
     datasets: BTreeMap<DatasetName, Option<DatasetSpec>>,
 }
@@ -241,6 +243,7 @@ fn read(root: &Table<'_>, bytes: &[u8]) -> Option<(Terms, Vec<Problem>)> {
         expires: head.as_ref().map(|head| head.expires),
         parties: parties::parties(root),
         ids: matching.as_ref().map(|m| m.ids.clone()).unwrap_or_default(),
+        link: matching.as_ref().and_then(|matching| matching.link),
         purposes: purposes::purposes(root, head.as_ref().map(|head| head.version)),
         datasets: BTreeMap::new(),
     };
@@ -252,6 +255,7 @@ fn read(root: &Table<'_>, bytes: &[u8]) -> Option<(Terms, Vec<Problem>)> {
     root.close();
     if let Some(matching) = &matching {
         terms::check_matching(root, matching, &known);
+        link::check(root, matching, &known);
     }
     terms::check_people(root, &known);
     let (head, room, matching) = (head?, room?, matching?);

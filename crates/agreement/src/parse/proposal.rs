@@ -114,6 +114,7 @@ fn known<'d>(agreement: &Agreement, problems: &'d Problems<'d>) -> Known<'d> {
             .map(|(name, party)| (name.clone(), Some(party.clone())))
             .collect(),
         ids: agreement.matching.ids.clone(),
+        link: agreement.matching.link,
         purposes: agreement.purposes.clone(),
         datasets: datasets
             .map(|(name, spec)| (name.clone(), Some(spec.clone())))

@@ -11,7 +11,7 @@ use super::measures::{self, Measures};
 use super::params::params;
 use super::purposes::leaf;
 use super::terms::budget;
-use super::{Known, listed};
+use super::{Known, link, listed};
 use crate::cost::loss_of;
 use crate::model::{Analysts, Query};
 use crate::reader::{Item, Named, Table};
@@ -170,7 +170,7 @@ fn reads_of(
         if spec.public {
             continue;
         }
-        let Some(person) = spec.pseudonym_column() else {
+        let Some(person) = spec.person_column() else {
             continue;
         };
         if !reads
@@ -179,13 +179,14 @@ fn reads_of(
         {
             item.problem(
                 format_args!(
-                    "`{}` reads data set `{}` without its pseudonym column, so nothing would bound what one person adds",
+                    "`{}` reads data set `{}` without the column that says whose row it is, so nothing would bound what one person adds",
                     item.path, spec.name
                 ),
                 format_args!("add \"{}.{}\"", spec.name, person.name),
             );
         }
     }
+    link::reads(item, &reads, known);
     Some(reads)
 }
 

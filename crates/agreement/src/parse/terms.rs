@@ -7,7 +7,7 @@ use incamera_types::{
     Budget, Delta, Epsilon, IdKind, IdRules, IdWritingError, MatchingEpoch, PartyName,
 };
 
-use super::{Known, listed};
+use super::{Known, link, listed};
 use crate::Problem;
 use crate::model::{Ceiling, Matching, MatchingMethod, Query, Reveals, Terms};
 use crate::reader::{Item, Named, Table};
@@ -57,6 +57,7 @@ pub(super) fn matching(table: &Table<'_>) -> Option<Matching> {
     let partitions = partitions.map_or(Some(PARTITIONS), |item| item.whole_u32(1, MAX_PARTITIONS));
     let epoch = table.get("epoch");
     let epoch = epoch.map_or(Some(FIRST_EPOCH), |item| item.whole_u32(1, u32::MAX));
+    let link = link::rule(table, ids.as_deref());
     table.later(&["providers"]);
     table.close();
     Some(Matching {
@@ -69,6 +70,7 @@ pub(super) fn matching(table: &Table<'_>) -> Option<Matching> {
         max_runs: u32::try_from(max_runs?).ok()?,
         partitions: partitions?,
         epoch: MatchingEpoch(epoch?),
+        link: link?,
     })
 }
 

@@ -187,7 +187,7 @@ fn dataset(text: &str, public: bool, terms: Option<&Terms>) -> Result<Dataset, S
         return Ok(Dataset { name, person: None });
     }
     let of_spec = spec.map(|spec| {
-        let column = spec.pseudonym_column().map(|column| column.name.clone());
+        let column = spec.person_column().map(|column| column.name.clone());
         column.ok_or_else(|| format!("data set `{name}` has no pseudonym column"))
     });
     let person = match (person, of_spec) {

@@ -103,7 +103,7 @@ CASES = {
     "query_reads_dataset": ('"mailing.mailed"', '"post.mailed"', '"post.mailed"', "there is no data set `post`"),
     "query_reads_consent": ('"mailing.mailed"', '"customers.consent"', '"customers.consent"', "decides the consent class and is not stored"),
     "i3_query_reads_other_purpose": ('"mailing.mailed"', '"purchases.category"', '"purchases.category"', "`purchases.category` is not for the purpose `measurement`"),
-    "query_reads_no_person": ('"mailing.person", ', "", '["customers.person"', "without its pseudonym column"),
+    "query_reads_no_person": ('"mailing.person", ', "", '["customers.person"', "without the column that says whose row it is"),
     "query_sql_empty": ("sql = '''\n", "sql = ''\nsql2 = '''\n", "''\n", "the SQL is empty"),
     "query_sql_escaped": ("sql = '''\n", 'sql = "SELECT \\"spend\\" people buyers campaign_group"\nsql2 = \'\'\'\n', '"SELECT', "written with escapes"),
     "query_param": ('from = { type = "date" }', 'from = { type = "timestamp" }', '"timestamp"', "is no type of a parameter"),
@@ -182,6 +182,25 @@ LATER = {
     "replaces_twice": ('old", "old', '"old"] }', "stands there twice"),
 }
 
+linked = (here / "linked.toml").read_text().split("\n", 1)[1]
+KINDS = 'email = { type = "pseudonym", id = "email" }\nphone = { type = "pseudonym", id = "phone" }\n'
+LINKED = {
+    "rule": ('"waterfall"', '"unique"', '"unique"', "names no rule of linking whose reach is known"),
+    "one_kind": ('["email", "phone"]\nlink', '["email"]\nlink', '"waterfall"', "and `ids` names one"),
+    "none": ('link = "waterfall"\n', "", "customers]", "is of type person, and [matching] has no `link`"),
+    "no_person": ('person = { type = "person" }\nday', 'person = { type = "pseudonym" }\nday', "purchases]", "data set `purchases` has no column of type person"),
+    "two_people": ('person = { type = "person" }\nday', 'person = { type = "person" }\nother = { type = "person" }\nday', "purchases]", "has two columns of type person"),
+    "no_kind": (f'{KINDS}mailed', f'{KINDS.splitlines()[0]}\nmailed', "mailing]", "has no column of the kind `phone`"),
+    "kind_twice": (f'{KINDS}mailed', KINDS + 'more = { type = "pseudonym", id = "phone" }\nmailed', "mailing]", "has two columns of the kind `phone`"),
+    "two_registers": ('person = { type = "person" }\nday', f'person = {{ type = "person" }}\n{KINDS}day', '"waterfall"', "party `shop` has not exactly one data set"),
+    "no_register": (f'{KINDS}mailed', "mailed", '"waterfall"', "party `mailer` has not exactly one data set"),
+    "one_owner": ('owner = "mailer"', 'owner = "shop"', '"waterfall"', "`link` is between two owners of private data"),
+    "not_read": ('"mailing.phone", ', "", '["customers.person"', "does not name `mailing.phone`, by which their people are linked"),
+    "read_alone": ('["purchases.person", "purchases.amount"]', '["purchases.person", "purchases.amount", "customers.person", "customers.email"]', '["purchases.person", "purchases.amount"', "names `customers.email`, which is for linking people of two owners"),
+    "public_person": ('owner = "shop"\n[datasets.purchases.columns]', 'owner = "shop"\npublic = true\n[datasets.purchases.columns]', 'person = { type = "person" }\nday', "a public data set has no column of type person"),
+}
+LINKED = {f"link_{name}": case for name, case in LINKED.items()}
+
 for old in here.glob("bad_*.toml"):
     old.unlink()
 def later(name):
@@ -190,9 +209,10 @@ def later(name):
     return before, f'{before}, replaces = ["{gone}"]', place, message
 
 
-for name, (before, after, place, message) in (CASES | {name: later(name) for name in LATER}).items():
-    assert base.count(before) >= 1, name
-    text = "\n" + base.replace(before, after, 1)
+for name, (before, after, place, message) in (CASES | LINKED | {name: later(name) for name in LATER}).items():
+    edited = linked if name in LINKED else base
+    assert edited.count(before) >= 1, name
+    text = "\n" + edited.replace(before, after, 1)
     if name in LATER:
         text = text.replace("version = 1", SECOND, 1)
     if place is None:

@@ -84,7 +84,7 @@ impl<'a> Home<'a> {
 
     /// The crosswalk of the data set's kind of id; none for a data set without people.
     pub fn crosswalk(&self) -> Result<Option<People>, Failure> {
-        let Some(column) = self.spec.pseudonym_column() else {
+        let Some(column) = self.spec.person_column() else {
             return Ok(None);
         };
         let kind = column
