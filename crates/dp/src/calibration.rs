@@ -60,6 +60,18 @@ impl Sensitivity {
         })
     }
 
+    /// The same where one person's coming or going changes what up to `people` bring, as a rule
+    /// that links several people's rows can have it: each of those changes by what one person
+    /// can, and changes add up, in every norm.
+    #[must_use]
+    pub fn with_stability(self, people: u32) -> Self {
+        Self {
+            l1: self.l1 * people,
+            l2_squared: self.l2_squared * people * people,
+            linf: self.linf * people,
+        }
+    }
+
     /// Bounds that were derived elsewhere: of the sum of all changes, of the sum of their
     /// squares, and of the largest change.
     #[must_use]
@@ -214,6 +226,29 @@ mod tests {
             if groups == 1 {
                 prop_assert_eq!(BigUint::from(l2_squared), bound.l2_squared);
             }
+        }
+
+        /// Two people who change at once: no farther than the bounds of two, which are met.
+        #[test]
+        fn two_people_are_no_farther_than_the_bounds_of_two(a in -9i128..9, b in -9i128..9) {
+            let (low, high) = (a.min(b), a.max(b));
+            let one = Sensitivity::of_clamp(low, high, 1).unwrap();
+            let two = one.clone().with_stability(2);
+            let sides = || [[0, 0], [low, 0], [high, 0], [0, low], [0, high]].into_iter();
+            let changes = || sides().flat_map(|from| sides().map(move |to| [to[0] - from[0], to[1] - from[1]]));
+            let (mut l1, mut l2_squared, mut linf) = (0u128, 0u128, 0u128);
+            for x in changes() {
+                for y in changes() {
+                    let both = [(x[0] + y[0]).unsigned_abs(), (x[1] + y[1]).unsigned_abs()];
+                    l1 = l1.max(both[0] + both[1]);
+                    l2_squared = l2_squared.max(both[0] * both[0] + both[1] * both[1]);
+                    linf = linf.max(both[0].max(both[1]));
+                }
+            }
+            prop_assert!(BigUint::from(l1) <= two.l1);
+            prop_assert_eq!(BigUint::from(l2_squared), two.l2_squared.clone());
+            prop_assert_eq!(BigUint::from(linf), two.linf);
+            prop_assert_eq!(one.l2_squared() * 4u8, two.l2_squared);
         }
 
         #[test]

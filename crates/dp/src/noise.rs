@@ -273,6 +273,9 @@ fn root_up(square: &Ratio) -> Option<Ratio> {
 /// shown tells the two apart only if such a key is shown. So beyond the noise's own loss,
 /// `delta = 1 - (1 - P(linf + noise >= tau))^l0`. A person who moves brings new keys to the
 /// one data set and old ones to the other; each direction has its own `l0`, not twice that.
+/// Where one person's coming or going changes what up to s people bring, each with `l0` groups
+/// and `linf`, a key can be there through all of them: up to s `l0` keys, and up to s `linf` in
+/// each. The caller gives these instead; that both cannot be at once is on the safe side.
 /// # Precondition that the caller checks
 /// *Shown* is [`Threshold::shows`] and nothing else; the numbers are counts that are zero for
 /// an absent key, and keys that are not there are not drawn for.

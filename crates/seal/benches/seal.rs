@@ -245,6 +245,7 @@ impl World {
             source: &Source::of(source).unwrap(),
             id_column: Some("person"),
             people,
+            kinds: &incamera_seal::no_kinds,
             consent,
             out: &out,
             limits: incamera_seal::SealLimits::default(),

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use incamera_types::{ColumnType, ConsentClass, DatasetSpec, Pseudonym, PurposeName, PurposeSet};
+use incamera_types::{ConsentClass, DatasetSpec, Pseudonym, PurposeName, PurposeSet};
 
 use crate::plan::{self, KeyPlan};
 use crate::sealing::Consent;
@@ -146,10 +146,9 @@ pub(crate) fn opens(spec: &DatasetSpec, class: &ConsentClass) -> bool {
     spec.public || !spec.footer_purposes(class).is_empty()
 }
 
-/// The stored columns but the pseudonym.
+/// The stored columns but the one that says whose row it is.
 fn value_schema(spec: &DatasetSpec) -> SchemaRef {
-    let columns = spec.stored_columns();
-    let values = columns.filter(|column| column.ty != ColumnType::Pseudonym);
+    let values = spec.value_columns();
     plan::arrow_schema(values.map(|column| (&column.name, column.ty, column.nullable)))
 }
 

@@ -173,7 +173,9 @@ impl fmt::Display for InspectedColumn {
         write!(f, "{} {} [{}", self.name, self.ty, self.purposes.join(", "))?;
         // People open beside whatever is known of them.
         match (
-            self.ty == ColumnType::Pseudonym.to_string(),
+            [ColumnType::Pseudonym, ColumnType::Person]
+                .map(|ty| ty.to_string())
+                .contains(&self.ty),
             self.purposes.is_empty(),
         ) {
             (true, true) => f.write_str("for any purpose that a column of its class opens for]"),

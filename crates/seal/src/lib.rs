@@ -44,6 +44,7 @@ mod merge;
 mod order;
 mod ordered;
 mod own;
+mod person;
 mod plan;
 mod propose;
 mod reader;
@@ -83,6 +84,7 @@ pub use manifest::{
     open_manifest, peek_manifest, read_manifest_file,
 };
 pub use own::{OwnRows, own_rows};
+pub use person::PersonKeys;
 pub use propose::{Hints, Proposal, ProposeError, ProposedColumn, propose};
 pub use reader::{
     PartFileError, PartReader, ReadError, check_part_file, read_part, read_part_within,
@@ -102,8 +104,8 @@ pub use ring::{
 pub use ring::{TokenError, TokenName, TokenPlace, TokenRing};
 pub use said::Said;
 pub use sealing::{
-    Consent, MANIFEST_FILE, Outline, PARTS_FOLDER, SealError, SealJob, SealLimits, SealReport,
-    Step, part_path, seal_dataset, seal_dataset_if, seal_dataset_keeping,
+    Consent, Kinds, MANIFEST_FILE, Outline, PARTS_FOLDER, SealError, SealJob, SealLimits,
+    SealReport, Step, no_kinds, part_path, seal_dataset, seal_dataset_if, seal_dataset_keeping,
 };
 pub use source::{
     AddressError, CellError, ObjectError, Place, RefusedColumn, RefusedColumns, Source,

@@ -455,6 +455,16 @@ impl Manifest {
         }
         spec
     }
+    /// Whether a column says whose row it is.
+    #[must_use]
+    pub fn is_person(&self, name: &ColumnName) -> bool {
+        self.spec.is_person(name)
+    }
+    /// The column that says whose row it is; none in a public data set.
+    #[must_use]
+    pub fn person_column(&self) -> Option<&ColumnName> {
+        self.spec.person_column().map(|column| &column.name)
+    }
     /// The column of this name.
     #[must_use]
     pub fn column(&self, name: &ColumnName) -> Option<&SealedColumn> {

@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use incamera_types::{
-    AgreementId, ColumnType, ConsentClass, DatasetSpec, Digest as _, ManifestDigest, PurposeSet,
+    AgreementId, ConsentClass, DatasetSpec, Digest as _, ManifestDigest, PurposeSet,
 };
 use rand_chacha::ChaCha20Rng;
 
@@ -76,6 +76,7 @@ pub(crate) fn read_in_order<'a>(
         spec,
         id_column: job.id_column,
         people: job.people,
+        kinds: job.kinds,
         purposes: job.purposes,
         branches: job.branches,
         renamed: job.renamed,
@@ -307,9 +308,7 @@ impl Layout {
         let stored: Vec<_> = stored
             .filter(|column| files.stores(spec, &column.name))
             .collect();
-        let values = spec.stored_columns();
-        let values = values.filter(|column| column.ty != ColumnType::Pseudonym);
-        let numbered = values.enumerate();
+        let numbered = spec.value_columns().enumerate();
         let schema = plan::arrow_schema(
             stored
                 .iter()
@@ -319,7 +318,7 @@ impl Layout {
             schema: tags.onto(&schema),
             person_at: stored
                 .iter()
-                .position(|column| column.ty == ColumnType::Pseudonym),
+                .position(|column| spec.is_person(&column.name)),
             columns: numbered
                 .filter(|(_, column)| files.stores(spec, &column.name))
                 .map(|(number, _)| number)

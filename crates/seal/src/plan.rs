@@ -47,7 +47,7 @@ pub(crate) fn part_keys(
     let lacks = |column: &&ColumnSpec| absent.contains(&column.name);
     let lacking = spec.stored_columns().filter(lacks);
     let may = |column: &&ColumnSpec| {
-        column.ty != ColumnType::Pseudonym && !spec.openable(column, class).is_empty()
+        !spec.is_person(&column.name) && !spec.openable(column, class).is_empty()
     };
     if !lacking.filter(may).map(|column| &column.name).eq(absent) {
         return None;
@@ -83,7 +83,9 @@ pub(crate) fn arrow_type(ty: ColumnType) -> Option<DataType> {
         ColumnType::Text => DataType::Utf8,
         ColumnType::Date => DataType::Date32,
         ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-        ColumnType::Pseudonym => DataType::FixedSizeBinary(i32::try_from(Pseudonym::BYTES).ok()?),
+        ColumnType::Pseudonym | ColumnType::Person => {
+            DataType::FixedSizeBinary(i32::try_from(Pseudonym::BYTES).ok()?)
+        }
         _ => return None,
     })
 }

@@ -19,9 +19,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, FixedSizeBinaryArray, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
-use incamera_types::{
-    ColumnName, ColumnType, DatasetName, Digest as _, FileId, PartDigest, Pseudonym,
-};
+use incamera_types::{ColumnName, DatasetName, Digest as _, FileId, PartDigest, Pseudonym};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::encryption::decrypt::FileDecryptionProperties;
 use parquet::file::column_crypto_metadata::ColumnCryptoMetaData;
@@ -383,7 +381,10 @@ impl Opening<'_> {
         if wanted.is_empty() || sealed && !own_keys(metadata.metadata(), &stored, &wanted) {
             return None;
         }
-        let people = self.columns.iter().position(|name| self.is_pseudonym(name));
+        let people = self
+            .columns
+            .iter()
+            .position(|name| self.is_person_column(name));
         let may = self
             .bounds
             .may_hold(metadata.metadata(), &stored, self.columns);
@@ -405,9 +406,8 @@ impl Opening<'_> {
         })
     }
 
-    fn is_pseudonym(&self, name: &ColumnName) -> bool {
-        let column = self.manifest.column(name);
-        column.is_some_and(|column| column.ty == ColumnType::Pseudonym)
+    fn is_person_column(&self, name: &ColumnName) -> bool {
+        self.manifest.is_person(name)
     }
 
     fn row_check(&self) -> RowCheck {

@@ -37,7 +37,7 @@ use incamera_keys::{KeyError, SigningKey, sign_message};
 use incamera_types::limits::{MAX_PART_BYTES, MAX_PARTITIONS};
 use incamera_types::{
     AgreementDigest, AgreementId, ColumnName, ColumnType, DatasetName, DatasetSpec, Digest as _,
-    FileId, ManifestDigest, MatchingEpoch, Pseudonym, PurposeName, PurposeSet, UnixTime,
+    FileId, IdKind, ManifestDigest, MatchingEpoch, Pseudonym, PurposeName, PurposeSet, UnixTime,
 };
 use incamera_wire::{Format, v1 as wire};
 use rand_chacha::ChaCha20Rng;
@@ -116,8 +116,12 @@ pub struct SealJob<'a> {
     pub source: &'a Source,
     /// The column with raw ids, where it is not named like the pseudonym column's id kind.
     pub id_column: Option<&'a str>,
-    /// The pseudonym of a raw id. Normalises first, if the kind needs it.
+    /// Whose row it is, by the raw id: the pseudonym, or the owner's own key. Normalises first,
+    /// if the kind needs it.
     pub people: &'a (dyn Fn(&str) -> Option<Pseudonym> + Sync),
+    /// The pseudonym of a raw id of a kind, where a register has several: [`no_kinds`] where it
+    /// has not.
+    pub kinds: Kinds<'a>,
     /// Where consent comes from; not asked for a public data set.
     pub consent: Consent<'a>,
     /// The folder of the sealed data set: new, or of the version before.
@@ -224,6 +228,15 @@ pub struct Outline {
     pub without_consent: u64,
     /// What would become of classes of few people.
     pub small_classes: SmallClasses,
+}
+
+/// The pseudonyms of raw ids of several kinds.
+pub type Kinds<'a> = &'a (dyn Fn(&IdKind, &str) -> Option<Pseudonym> + Sync);
+
+/// Of a data set whose rows are of one kind's pseudonyms, or nobody's: nothing is asked for.
+#[must_use]
+pub fn no_kinds(_: &IdKind, _: &str) -> Option<Pseudonym> {
+    None
 }
 
 /// Why a data set was not sealed. What was sealed before is as it was.
@@ -513,7 +526,7 @@ pub(crate) fn check_job(job: &SealJob<'_>) -> Result<(), SealError> {
             .filter(|column| column.ty == ty)
             .count()
     };
-    let pseudonyms = count(ColumnType::Pseudonym);
+    let (pseudonyms, own) = (count(ColumnType::Pseudonym), count(ColumnType::Person));
     let purposes = count(ColumnType::Purposes);
     let by_column = matches!(job.consent, Consent::Column);
     let rules = [
@@ -526,12 +539,12 @@ pub(crate) fn check_job(job: &SealJob<'_>) -> Result<(), SealError> {
             "version 1 has no predecessor, every other version names one",
         ),
         (
-            job.spec.public || pseudonyms == 1,
-            "it needs one `pseudonym` column (several id kinds are not supported yet), or `public = true`",
+            job.spec.public || own == 1 || own == 0 && pseudonyms == 1,
+            "it needs one `person` column, or without one a `pseudonym` column, or `public = true`",
         ),
         (
-            !job.spec.public || pseudonyms == 0 && purposes == 0,
-            "a public data set has no people: take out its pseudonym and purposes columns",
+            !job.spec.public || pseudonyms == 0 && own == 0 && purposes == 0,
+            "a public data set has no people: take out its person, pseudonym and purposes columns",
         ),
         (
             job.spec.public || by_column == (purposes == 1) && purposes <= 1,

@@ -157,9 +157,9 @@ fn check_column(
             column: column.clone(),
         });
     };
-    let pseudonym = sealed.ty == incamera_types::ColumnType::Pseudonym;
+    let key = sealed.ty.is_key();
     let served = |sealed: &crate::SealedColumn| sealed.purposes.contains(purpose);
-    if served(sealed) || pseudonym && manifest.columns().iter().any(served) {
+    if served(sealed) || key && manifest.columns().iter().any(served) {
         return Ok(());
     }
     Err(not_wrapped(manifest, purpose, column))

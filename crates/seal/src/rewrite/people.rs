@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use incamera_types::{ColumnName, ColumnType, ConsentClass, Pseudonym};
+use incamera_types::{ColumnName, ConsentClass, Pseudonym};
 
 use super::{RewriteError, RewriteJob};
 use crate::checked::open_part;
@@ -49,13 +49,9 @@ impl Movement<'_> {
     }
 }
 
-/// The name of the data set's pseudonym column.
+/// The name of the column that says whose row it is.
 pub(super) fn person_column(job: &RewriteJob<'_>) -> Option<ColumnName> {
-    let columns = job.manifest.columns();
-    let person = columns
-        .iter()
-        .find(|column| column.ty == ColumnType::Pseudonym);
-    person.map(|column| column.name.clone())
+    job.manifest.person_column().cloned()
 }
 
 /// Opens columns of an own part, whose file is checked first.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use incamera_types::{ColumnName, ColumnType, ConsentClass, DatasetSpec, PurposeName, PurposeSet};
+use incamera_types::{ColumnName, ConsentClass, DatasetSpec, PurposeName, PurposeSet};
 
 use super::few::{Classes, Merged};
 use super::keys::{Opener, wrapped};
@@ -209,7 +209,7 @@ impl<'a> Rules<'a> {
     ) -> Option<(Shape, Vec<KeyPlan>)> {
         let lacks = self.spec.stored_columns().filter(|column| {
             !has.contains(&column.name)
-                && column.ty != ColumnType::Pseudonym
+                && !self.spec.is_person(&column.name)
                 && !self.spec.openable(column, class).is_empty()
         });
         let absent: Vec<ColumnName> = lacks.map(|column| column.name.clone()).collect();

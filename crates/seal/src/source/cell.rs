@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, BooleanArray, BooleanBuilder, Date32Array, Date32Builder, Decimal128Array,
-    Decimal128Builder, Int64Array, Int64Builder, StringArray, StringBuilder,
+    Decimal128Builder, FixedSizeBinaryArray, Int64Array, Int64Builder, StringArray, StringBuilder,
     TimestampMicrosecondArray, TimestampMicrosecondBuilder,
 };
 use arrow::error::ArrowError;
 use incamera_types::limits::MAX_TEXT_BYTES;
-use incamera_types::{ColumnSpec, ColumnType, Date, Decimal, OtherText, ValueError};
+use incamera_types::{ColumnSpec, ColumnType, Date, Decimal, OtherText, Pseudonym, ValueError};
 use jiff::civil::DateTime;
 use jiff::tz::AmbiguousOffset;
 
@@ -164,6 +164,8 @@ enum Values {
     Text(StringBuilder),
     Date(Date32Builder),
     Timestamp(TimestampMicrosecondBuilder),
+    /// Pseudonyms of a kind.
+    Keys(Vec<Option<[u8; Pseudonym::BYTES]>>),
 }
 
 /// A typed column that grows, with the agreement's rules for its values.
@@ -181,7 +183,7 @@ pub(crate) struct ColumnBuilder<'a> {
 pub(crate) struct Changed {
     /// Numbers brought into the agreement's range.
     pub(crate) clamped: u64,
-    /// Texts outside the agreement's list, made null or replaced.
+    /// Texts outside the agreement's list, made null or replaced; ids that were never matched.
     pub(crate) replaced: u64,
     /// Readings that the zone's clocks showed twice, taken as the first time.
     pub(crate) twice: u64,
@@ -190,7 +192,7 @@ pub(crate) struct Changed {
 }
 
 impl<'a> ColumnBuilder<'a> {
-    /// A builder for a stored column other than a pseudonym; none for those.
+    /// A builder for a stored column with values; none for one that says whose row it is.
     pub(crate) fn new(spec: &'a ColumnSpec) -> Option<Self> {
         let values = match spec.ty {
             ColumnType::Bool => Values::Bool(BooleanBuilder::new()),
@@ -199,6 +201,7 @@ impl<'a> ColumnBuilder<'a> {
             ColumnType::Text => Values::Text(StringBuilder::new()),
             ColumnType::Date => Values::Date(Date32Builder::new()),
             ColumnType::Timestamp => Values::Timestamp(TimestampMicrosecondBuilder::new()),
+            ColumnType::Pseudonym => Values::Keys(Vec::new()),
             _ => return None,
         };
         let (lowest, highest) = natural_range(spec.ty);
@@ -245,6 +248,18 @@ impl<'a> ColumnBuilder<'a> {
         }
     }
 
+    /// Appends the pseudonym of an id; an id without one is counted, and is as none.
+    pub(crate) fn push_key(&mut self, key: Option<Pseudonym>) -> Result<(), CellError> {
+        match (key, &mut self.values) {
+            (Some(key), Values::Keys(keys)) => keys.push(Some(*key.as_bytes())),
+            _ => {
+                self.push_null()?;
+                self.changed.replaced += 1;
+            }
+        }
+        Ok(())
+    }
+
     /// Appends what is known to keep the rules.
     fn append(&mut self, cell: Cell<'_>) -> Result<(), CellError> {
         match (&mut self.values, cell) {
@@ -274,6 +289,7 @@ impl<'a> ColumnBuilder<'a> {
             Values::Text(builder) => builder.append_null(),
             Values::Date(builder) => builder.append_null(),
             Values::Timestamp(builder) => builder.append_null(),
+            Values::Keys(keys) => keys.push(None),
         }
         Ok(())
     }
@@ -393,6 +409,14 @@ impl<'a> ColumnBuilder<'a> {
             Values::Text(builder) => Arc::new(builder.finish()),
             Values::Date(builder) => Arc::new(builder.finish()),
             Values::Timestamp(builder) => Arc::new(builder.finish().with_timezone("UTC")),
+            Values::Keys(keys) => {
+                let keys = std::mem::take(keys);
+                let width = i32::try_from(Pseudonym::BYTES).unwrap_or_default();
+                Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(
+                    keys.into_iter(),
+                    width,
+                )?)
+            }
         })
     }
 }

@@ -28,8 +28,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use incamera_types::{
-    ColumnName, ColumnSpec, ColumnType, ConsentClass, DatasetSpec, Pseudonym, PurposeName,
-    PurposeSet,
+    ColumnName, ColumnSpec, ConsentClass, DatasetSpec, Pseudonym, PurposeName, PurposeSet,
 };
 
 pub use cell::CellError;
@@ -48,6 +47,7 @@ use self::csv::{CsvFile, Layout};
 use self::parquet::{Batch, Batches, ParquetFile};
 use crate::keytools::SourceKeys;
 use crate::lanes::{self, Feed};
+use crate::sealing::{Kinds, no_kinds};
 use blocks::Block;
 use files::Kind;
 use rows::{Parsed, Rows};
@@ -60,6 +60,7 @@ pub(crate) struct Reading<'a> {
     /// The column with raw ids, where it is not named like the id kind.
     pub(crate) id_column: Option<&'a str>,
     pub(crate) people: &'a (dyn Fn(&str) -> Option<Pseudonym> + Sync),
+    pub(crate) kinds: Kinds<'a>,
     /// Every leaf purpose of the agreement.
     pub(crate) purposes: &'a PurposeSet,
     /// The leaves of each purpose that is none itself.
@@ -79,11 +80,10 @@ impl<'a> Reading<'a> {
 
     /// The name that `column` has in the file.
     fn name_in_file(&self, column: &'a ColumnSpec) -> &'a str {
-        if column.ty != ColumnType::Pseudonym {
-            return column.name.as_str();
-        }
         let kind = column.id_kind.as_ref().map(|kind| kind.as_str());
-        self.id_column.or(kind).unwrap_or(column.name.as_str())
+        let of_person = self.spec.is_person(&column.name);
+        let id_column = self.id_column.filter(|_| of_person);
+        id_column.or(kind).unwrap_or(column.name.as_str())
     }
 
     /// The names of all columns in the file, in the agreement's order.
@@ -96,7 +96,7 @@ impl<'a> Reading<'a> {
 /// Rows of a block, typed; one entry a row in `people` and `row_classes` where there are such
 /// columns.
 pub(crate) struct Table {
-    /// In the order of the stored columns; the pseudonym column is in `people` instead.
+    /// In the order of the stored columns; the one that says whose row it is is in `people` instead.
     pub(crate) columns: Vec<Option<ArrayRef>>,
     pub(crate) people: Vec<Pseudonym>,
     /// Numbers of `classes`.
@@ -341,6 +341,7 @@ pub fn check_source(
         spec,
         id_column: None,
         people,
+        kinds: &no_kinds,
         purposes,
         branches: &BTreeMap::new(),
         renamed: &BTreeMap::new(),

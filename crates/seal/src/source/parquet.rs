@@ -212,7 +212,7 @@ impl Column {
             return Ok(Self::Text(to(&D::Utf8)?.as_string::<i32>().clone()));
         }
         let number = ty.is_number();
-        let integer = number || matches!(ty, ColumnType::Bool | ColumnType::Pseudonym);
+        let integer = number || ty.is_key() || ty == ColumnType::Bool;
         Ok(match (found, ty) {
             (D::Null, _) => Self::Text(StringArray::new_null(array.len())),
             (D::Boolean, ColumnType::Bool) => Self::Bool(array.as_boolean().clone()),

@@ -60,7 +60,8 @@ pub(crate) struct Parsed {
 impl<'a> Rows<'a> {
     /// For rows of the file of this number.
     pub(super) fn new(reading: &'a Reading<'a>, file: usize) -> Self {
-        let targets: Vec<Target<'a>> = reading.spec.columns.iter().map(target).collect();
+        let columns = reading.spec.columns.iter();
+        let targets: Vec<Target<'a>> = columns.map(|column| target(reading, column)).collect();
         Self {
             reading,
             file,
@@ -224,7 +225,20 @@ impl<'a> Rows<'a> {
     }
 
     fn push_field(&mut self, n: usize, field: Field<'_>) -> Result<(), CellError> {
+        let kinds = self.reading.kinds;
         match self.targets.get_mut(n) {
+            Some(Target::Values(builder)) if builder.spec().ty == ColumnType::Pseudonym => {
+                let kind = builder.spec().id_kind.as_ref();
+                let lookup = |id: &str| kinds(kind?, id);
+                match field {
+                    Field::Raw("") | Field::Typed(Cell::Null) => builder.push(Cell::Null),
+                    Field::Raw(id) | Field::Typed(Cell::Text(id)) => builder.push_key(lookup(id)),
+                    Field::Typed(Cell::Int(id)) => builder.push_key(lookup(&id.to_string())),
+                    Field::Typed(_) => Err(CellError::Form {
+                        expected: ColumnType::Text,
+                    }),
+                }
+            }
             Some(Target::Values(builder)) => {
                 let cell = match field {
                     Field::Raw(text) => cell::parse(text, builder.spec().ty)?,
@@ -343,9 +357,10 @@ impl Counts {
     }
 }
 
-fn target(spec: &ColumnSpec) -> Target<'_> {
+fn target<'a>(reading: &Reading<'a>, spec: &'a ColumnSpec) -> Target<'a> {
     match spec.ty {
         ColumnType::Purposes => Target::Purposes,
+        _ if reading.spec.is_person(&spec.name) => Target::Person,
         _ => ColumnBuilder::new(spec)
             .map_or(Target::Person, |builder| Target::Values(Box::new(builder))),
     }
@@ -410,6 +425,7 @@ mod tests {
             spec: &spec,
             id_column: None,
             people: &known,
+            kinds: &crate::sealing::no_kinds,
             purposes: &PurposeSet::default(),
             branches: &BTreeMap::new(),
             renamed: &BTreeMap::new(),

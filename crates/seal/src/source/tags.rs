@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use incamera_types::{ColumnName, ColumnSpec, ColumnType, PurposeName, PurposeSet};
+use incamera_types::{ColumnName, ColumnSpec, PurposeName, PurposeSet};
 
 use super::{PURPOSES_KEY, Reading, SourceError};
 
@@ -150,7 +150,7 @@ fn used_for(column: &ColumnSpec, reading: &Reading<'_>) -> PurposeSet {
     match column.ty {
         // Sealed for nobody: open to every purpose.
         _ if reading.spec.public => reading.purposes.clone(),
-        ColumnType::Pseudonym => reading.spec.openable(column, reading.purposes),
+        ty if ty.is_key() => reading.spec.openable(column, reading.purposes),
         _ => column.purposes.clone(),
     }
 }

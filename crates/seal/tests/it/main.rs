@@ -24,6 +24,7 @@ mod parts;
 mod propose;
 mod pruning;
 mod recovery;
+mod registers;
 mod replacing;
 mod rewriting;
 mod ring;

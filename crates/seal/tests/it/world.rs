@@ -15,8 +15,9 @@ use incamera_seal::{
     seal_dataset_keeping, unwrap_keys,
 };
 use incamera_types::{
-    AgreementDigest, AgreementId, ColumnName, ColumnSpec, DatasetSpec, FileId, ManifestDigest,
-    MatchingEpoch, OtherText, Pseudonym, PurposeName, PurposeSet, Transcript, UnixTime,
+    AgreementDigest, AgreementId, ColumnName, ColumnSpec, DatasetSpec, FileId, IdKind,
+    ManifestDigest, MatchingEpoch, OtherText, Pseudonym, PurposeName, PurposeSet, Transcript,
+    UnixTime,
 };
 use incamera_types::{Digest as _, RequestDigest};
 use incamera_wire::{Format, v1 as wire};
@@ -103,6 +104,11 @@ pub fn pseudonym(id: &str) -> Option<Pseudonym> {
     Some(Pseudonym::from_bytes(
         digest.as_bytes()[..16].try_into().unwrap(),
     ))
+}
+
+/// What stands for matching of a kind.
+pub fn of_kind(kind: &IdKind, id: &str) -> Option<Pseudonym> {
+    pseudonym(id).and_then(|_| pseudonym(&format!("{kind} {id}")))
 }
 
 pub fn column(column: &str, ty: &str, purposes: &[&str]) -> ColumnSpec {
@@ -265,6 +271,7 @@ impl World {
             source,
             id_column: None,
             people: &pseudonym,
+            kinds: &of_kind,
             consent,
             out: Path::new("nowhere"),
             limits: self.limits,
@@ -319,6 +326,7 @@ impl World {
             source,
             id_column: None,
             people,
+            kinds: &of_kind,
             consent,
             out: &out,
             limits: self.limits,
