@@ -35,6 +35,7 @@ mod serve;
 mod small;
 mod status;
 mod verify;
+mod whose;
 
 use crate::args::{Agreement, Command, Data, Evidence, Match, Party, Query, Ring, Room};
 use crate::failure::{Done, Failure};

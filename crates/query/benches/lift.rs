@@ -86,6 +86,7 @@ impl World<'_> {
             source: &Source::of(&self.folder.join(format!("{name}.csv"))).unwrap(),
             id_column: Some("email"),
             people: &pseudonym,
+            kinds: &incamera_seal::no_kinds,
             consent,
             out: &self.folder.join(name),
             limits: incamera_seal::SealLimits::default(),

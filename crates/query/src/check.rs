@@ -22,6 +22,7 @@ use crate::frame;
 use crate::functions::{Filling, filled};
 use crate::keys::{groups, key_shape, possible};
 use crate::lineage::{Lineage, PublicKeys, Rows, Unit, bare};
+use crate::link::{self, Link};
 use crate::measure::{self, Draft, Made, Measure};
 use crate::nested;
 use crate::params::{parameters, used, worst_value};
@@ -78,6 +79,8 @@ pub struct CheckedQuery {
     /// Of public data sets, the columns that each join sets equal to what a person's row has:
     /// no two rows may be the same in them.
     pub(crate) public_keys: PublicKeys,
+    /// How people of two owners are linked, where a rule is needed.
+    pub(crate) link: Option<Link>,
     /// The request that it was checked for, in a room.
     pub(crate) request: Option<RequestDigest>,
     /// One row for each row of the joined data: its person, group keys and values.
@@ -143,6 +146,13 @@ impl CheckedQuery {
     /// may have in all.
     pub(crate) fn most_rows(&self, dataset: &DatasetName) -> u64 {
         self.query.rows.get(dataset).copied().unwrap_or(1)
+    }
+
+    /// How many joint persons one owner's person can change: one, but where people are linked
+    /// by several kinds of id.
+    #[must_use]
+    pub fn stability(&self) -> u32 {
+        self.link.as_ref().map_or(1, |link| link.stability)
     }
 
     /// How many rows of a public data set a person's row can meet.
@@ -271,6 +281,7 @@ impl Check<'_> {
             most_people: self.people().max().unwrap_or(most_ids),
             declared: self.declared(),
             public_keys: lineage.public_keys(),
+            link: Link::of(self.agreement, self.query),
             request: None,
             plan,
             optimized,
@@ -448,7 +459,8 @@ impl Check<'_> {
     fn threshold(&self, people: Option<&Measure>) -> Result<Option<Threshold>, Refusal> {
         let people = people.filter(|_| self.query.discovers());
         let most = self.agreement.cost(self.query).delta0;
-        let threshold = people.map(|people| measure::threshold(people, self.query, most));
+        let threshold =
+            people.map(|people| measure::threshold(people, self.query, self.agreement, most));
         threshold.transpose()
     }
 
@@ -467,7 +479,10 @@ impl Check<'_> {
 
     /// Proves that the columns read are exactly those declared.
     fn reads(&self, plan: &LogicalPlan) -> Result<(), Refusal> {
-        let read = columns_read(plan, &self.agreement.datasets)?;
+        let mut read = columns_read(plan, &self.agreement.datasets)?;
+        link::none_read(&read, &self.agreement.datasets)?;
+        let link = Link::of(self.agreement, self.query);
+        read.extend(link.iter().flat_map(Link::reads));
         if let Some(extra) = read.difference(&self.query.reads).next() {
             return Err(Refusal::new(
                 RefusalKind::Reads,

@@ -56,9 +56,16 @@ impl CheckedQuery {
             Draw::Added(noise) => {
                 let groups = self.query.per_person.groups;
                 let clamp = Sensitivity::of_clamp(measure.low, measure.high, groups)?;
-                noise.loss(&clamp, changed)
+                noise.loss(&clamp.with_stability(self.stability()), self.cells(changed))
             }
         }
+    }
+
+    /// How many groups are changed where several joint persons are, of whom one changes so many.
+    fn cells(&self, changed: u64) -> u64 {
+        let all = changed.saturating_mul(self.stability().into());
+        let cells = declared_cells(&self.query.groups).and_then(|cells| u64::try_from(cells).ok());
+        cells.map_or(all, |cells| cells.max(1).min(all))
     }
 
     /// How many groups one person can change: those left and those entered.

@@ -37,6 +37,7 @@ mod frame;
 mod functions;
 mod keys;
 mod lineage;
+mod link;
 mod measure;
 mod memory;
 mod merge;

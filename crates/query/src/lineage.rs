@@ -204,7 +204,7 @@ impl<'a> Lineage<'a> {
             .filter(|_| !spec.public);
         if unit.is_none() && !spec.public {
             return Err(unit_lost(format!(
-                "data set `{}` has no pseudonym column",
+                "no column of data set `{}` says whose row it is",
                 spec.name
             )));
         }

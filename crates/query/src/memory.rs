@@ -39,6 +39,7 @@
 //! |---|---|
 //! | discovered groups | people x groups of one person x ([`GROUP_BYTES`] + 16 a measure + [`COPIES`] x the longest key) |
 //! | values that are counted apart | people x groups x values of one person in a group x [`VALUE_BYTES`] a measure |
+//! | who is who, where people are linked by several kinds of id | what [`linked`] says |
 //!
 //! *Groups of one person* are those that the query's `per_person` lets count, and no more than
 //! its rows: what else a person's rows name is forgotten with the block ([`fold`](crate::fold)).
@@ -103,6 +104,10 @@ const VALUES_BYTES: u64 = 768;
 const PART_FACTOR: u64 = 3;
 /// Pages and batches of a thread, whatever the query.
 const BASE_BYTES: u64 = 64 << 20;
+/// A person's key, or a pseudonym.
+const KEY: u64 = 16;
+/// Of a row that gets another key: where it stands, twice, and the new key.
+const PLACED_BYTES: u64 = COPIES * (KEY + 8) + 16 + KEY;
 /// A day, a number, true or false as a key, with its length.
 const SHORT_KEY: u64 = 48;
 /// The longest text that is the key of a discovered group, with its length.
@@ -323,11 +328,37 @@ pub(crate) fn need(checked: &CheckedQuery, parts: PartBytes<'_>) -> Need {
             sum(specs().map(|spec| keys(checked, spec))),
         ),
         (Held::Values, values(checked, size.rows)),
+        (Held::Rows, linked(checked)),
     ];
     let (few, many) = discovered(checked, &size);
     thread.push((Held::Groups, few));
     all.push((Held::Groups, many));
     Need { thread, all }
+}
+
+/// The bytes of both registers with the rule's lists, and of the rows that get other keys, in
+/// the order in which they were read and in the new one.
+fn linked(checked: &CheckedQuery) -> u64 {
+    let Some(link) = &checked.link else { return 0 };
+    let people = |name: &DatasetName| checked.declared.get(name).copied().unwrap_or(0);
+    let kinds = link.kinds.len() as u64;
+    let registers = [&link.stays, &link.moves].into_iter();
+    let registers = registers.map(|register| people(&register.dataset));
+    let registers = sum(registers.map(|people| people.saturating_mul(linked_bytes(kinds))));
+    let moved = checked.datasets.values().filter(|spec| link.moves(spec));
+    let moved = moved.map(|spec| {
+        let rows = people(&spec.name).saturating_mul(checked.most_rows(&spec.name));
+        let bytes = COPIES * row(checked, spec) + PLACED_BYTES;
+        let times = times_read(&checked.optimized, &spec.name) as u64;
+        rows.saturating_mul(bytes).saturating_mul(times)
+    });
+    registers.saturating_add(sum(moved))
+}
+
+/// The bytes of a person of a register with so many kinds: columns that grow, and one kind's
+/// list.
+fn linked_bytes(kinds: u64) -> u64 {
+    COPIES * (KEY + (KEY + 1) * kinds) + (KEY + 1) + COPIES * (KEY + 8)
 }
 
 /// The bytes of what is kept of a public data set's rows to find those that are there twice.
@@ -341,7 +372,11 @@ fn keys(checked: &CheckedQuery, spec: &DatasetSpec) -> u64 {
 /// The most rows that a run makes of those that the agreement allows everybody.
 pub(crate) fn rows(checked: &CheckedQuery) -> u64 {
     let read = checked.datasets.keys();
-    let read = read.map(|name| checked.most_rows(name).saturating_mul(times(checked, name)));
+    let read = read.map(|name| {
+        checked
+            .most_rows(name)
+            .saturating_mul(handled(checked, name))
+    });
     let read = read.fold(0, u64::saturating_add);
     let (size, _) = gathered(checked);
     let joined = checked.most_people.saturating_mul(size.rows);
@@ -351,6 +386,22 @@ pub(crate) fn rows(checked: &CheckedQuery) -> u64 {
 /// How often a run reads a data set: at least once, whatever the plan wants of it.
 pub(crate) fn times(checked: &CheckedQuery, dataset: &DatasetName) -> u64 {
     times_read(&checked.optimized, dataset).max(1) as u64
+}
+
+/// How often a run handles a data set's rows: as often as it reads them, once more for linking
+/// people, and once more where rows get other keys.
+pub(crate) fn handled(checked: &CheckedQuery, dataset: &DatasetName) -> u64 {
+    let read = times(checked, dataset);
+    let Some(link) = &checked.link else {
+        return read;
+    };
+    let spec = checked.datasets.get(dataset);
+    let again = if spec.is_some_and(|spec| link.moves(spec)) {
+        2
+    } else {
+        1
+    };
+    (read * again).saturating_add(u64::from(link.registers(dataset)))
 }
 
 /// The bytes of all that the engine gathers: what it may reserve.

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::check::CheckedQuery;
 use crate::exact;
 use crate::explain::{self, Runs};
+use crate::link::Link;
 use crate::measure::{Function, Made};
 use crate::memory::Memory;
 
@@ -111,7 +112,7 @@ impl CheckedQuery {
             one_run: Odds::of(&self.loss, &query.budget()),
             all_runs: all_runs(self, agreement),
             runs: explain::runs(self, agreement),
-            one_person: self.made.iter().filter_map(|m| moved(m, self)).collect(),
+            one_person: one_person(self),
             groups: groups(self).iter().map(|said| printable(said)).collect(),
             besides: besides(self),
             memory: self.memory(),
@@ -131,6 +132,13 @@ fn all_runs(checked: &CheckedQuery, agreement: &Agreement) -> Vec<AllRuns> {
         })
     };
     owners.filter_map(all).collect()
+}
+
+/// What one person can move.
+fn one_person(checked: &CheckedQuery) -> Vec<String> {
+    let moved = checked.made.iter().filter_map(|made| moved(made, checked));
+    let linked = checked.link.iter().map(Link::protects);
+    moved.chain(linked).collect()
 }
 
 /// How far one person's rows can move an aggregate.

@@ -83,7 +83,7 @@ impl RoomData {
         let read = self.datasets.iter().map(|(dataset, stored)| {
             let bytes = stored.manifest.parts().iter().map(|part| part.bytes);
             let bytes = bytes.fold(0, u64::saturating_add);
-            bytes.saturating_mul(memory::times(checked, dataset))
+            bytes.saturating_mul(memory::handled(checked, dataset))
         });
         let threads = self.threads(checked, limits).unwrap_or(1);
         let bytes = read.fold(0, u64::saturating_add);

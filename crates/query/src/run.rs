@@ -36,6 +36,8 @@ use incamera_types::{DatasetName, DatasetSpec, RequestDigest};
 use crate::check::CheckedQuery;
 use crate::cut::BATCH_ROWS;
 use crate::fold::{Fold, Odd, Rules, Totals};
+use crate::link::rows::{Linking, Moved};
+use crate::link::{Link, Register};
 use crate::memory;
 use crate::merge::{self, Block, Merge};
 use crate::released::OtherRequest;
@@ -136,9 +138,11 @@ pub(crate) async fn compute_within(
     let state = session_in(pool, memory::batch_rows(checked))?;
     let stretches = stretches(checked, source.as_ref())?;
     let threads = threads.clamp(1, stretches.list.len().max(1));
+    let readings = readings(checked);
     let job = Arc::new(Job {
         checked: Arc::clone(checked),
-        readings: readings(checked),
+        linking: Linking::new(readings.len()),
+        readings,
         source,
         key,
         state,
@@ -332,6 +336,8 @@ struct Job {
     checked: Arc<CheckedQuery>,
     /// The data sets, as often as the plan reads them.
     readings: Vec<DatasetSpec>,
+    /// Who is who, where that has to be found.
+    linking: Linking,
     source: Arc<dyn PartSource>,
     key: Arc<NoiseKey>,
     state: SessionState,
@@ -384,6 +390,34 @@ impl Job {
         let (source, key) = (Arc::clone(&self.source), Arc::clone(&self.key));
         let slice = Slice::new(&self.checked, &reading.spec, source, key, (partitions, of));
         slice.wanted_by(reading)
+    }
+
+    /// The two registers by which people are linked, that of those who stay first.
+    fn registers(&self, link: &Link) -> Option<[Slice; 2]> {
+        let register = |register: &Register| {
+            let spec = self.checked.datasets.get(&register.dataset)?;
+            let slice = self.slice(&Reading::new(spec), &(0..self.stretches.of));
+            Some(slice.of_register(&register.columns))
+        };
+        Some([register(&link.stays)?, register(&link.moves)?])
+    }
+
+    /// The rows of those of a plan's readings whose people get other keys; nothing for the rest.
+    fn moved(&self, readings: &[Arc<Reading>]) -> Result<Vec<Option<Arc<Moved>>>, QueryError> {
+        let Some(link) = &self.checked.link else {
+            return Ok(vec![None; readings.len()]);
+        };
+        let registers = self.registers(link).ok_or(QueryError::Engine)?;
+        let moved = |(at, reading): (usize, &Arc<Reading>)| {
+            if !link.moves(&reading.spec) {
+                return Ok(None);
+            }
+            let rows = self.slice(reading, &(0..self.stretches.of));
+            let stop = || self.stopped();
+            let moved = self.linking.moved(at, &rows, &registers, &stop);
+            moved.map(Some)
+        };
+        readings.iter().enumerate().map(moved).collect()
     }
 }
 
@@ -445,31 +479,40 @@ impl<'a> Run<'a> {
     async fn stretch(&mut self, partitions: &Range<u32>) -> Result<(), QueryError> {
         let job = self.job;
         let private = self.readings.iter().filter(|reading| !reading.spec.public);
-        let (wanted, idle): (Vec<_>, Vec<_>) = private
+        let (mut wanted, mut idle): (Vec<_>, Vec<_>) = private
             .cloned()
             .partition(|reading| self.plan.is_some() && reading.is_wanted());
+        let moved = job.moved(&wanted);
+        if moved.is_err() {
+            idle.append(&mut wanted);
+        }
+        let failed = moved.as_ref().err().cloned();
+        let moved = moved.unwrap_or_default();
         let batch_rows = memory::batch_rows(&job.checked) as u64;
         let block_rows = merge::block_rows(public_rows(&self.readings), batch_rows);
-        let merge = |readings: &[Arc<Reading>]| {
+        let merge = |readings: &[Arc<Reading>], moved: &[Option<Arc<Moved>>]| {
             let slices = readings
                 .iter()
                 .map(|reading| job.slice(reading, partitions));
             let slices: Vec<Slice> = slices.collect();
-            let lanes = slices.iter().map(|slice| {
+            let lanes = slices.iter().enumerate().map(|(at, slice)| {
+                if let Some(Some(moved)) = moved.get(at) {
+                    return moved.lane(partitions);
+                }
                 let (rows, unit) = slice.whole();
                 (rows, unit.unwrap_or(usize::MAX))
             });
             let merge = Merge::new(lanes, block_rows);
             (merge, slices)
         };
-        let (mut rows, slices) = merge(&wanted);
-        let (mut unread, _) = merge(&idle);
+        let (mut rows, slices) = merge(&wanted, &moved);
+        let (mut unread, _) = merge(&idle, &[]);
         let blocks = self.blocks(&mut rows, &wanted, &slices);
         let blocks = AssertUnwindSafe(blocks).catch_unwind().await;
         let stop = || job.stopped();
         let drained = [rows.drain(&stop), unread.drain(&stop)];
         let errors = drained.into_iter().filter_map(Result::err);
-        match errors.fold(None, |worst, error| Some(worse(worst, error))) {
+        match errors.fold(failed, |worst, error| Some(worse(worst, error))) {
             Some(error) => Err(error),
             None => blocks.unwrap_or(Err(QueryError::Engine)),
         }

@@ -205,6 +205,27 @@ impl Slice {
         }
     }
 
+    /// These columns of all rows, of each person one.
+    pub(crate) fn of_register(self, columns: &[ColumnName]) -> Self {
+        let named = columns.iter().filter_map(|name| self.spec.column(name));
+        Self {
+            schema: Arc::new(Schema::new(named.map(field).collect::<Vec<_>>())),
+            filter: Filter::default(),
+            cap: 1,
+            ..self
+        }
+    }
+
+    /// Into how many partitions the data set is cut.
+    pub(crate) fn of(&self) -> u32 {
+        self.of
+    }
+
+    /// Rows of a batch.
+    pub(crate) fn batch_rows(&self) -> usize {
+        self.batch_rows
+    }
+
     /// The same, as a plan wants it of a reading.
     pub(crate) fn wanted_by(self, reading: &Reading) -> Self {
         match held(&reading.wanted).clone() {
@@ -245,7 +266,7 @@ impl Slice {
         (Box::new(rows), unit)
     }
 
-    /// The columns to read: those asked for, those that conditions read, and the pseudonym,
+    /// The columns to read: those asked for, those that conditions read, and whose rows they are,
     /// which is checked in any case; with the pseudonym's place among them.
     fn columns(&self) -> (Vec<ColumnName>, Option<usize>) {
         let asked = |field: &Arc<arrow::datatypes::Field>| field.name().parse().ok();
@@ -307,7 +328,8 @@ impl Slice {
         columns.ok_or_else(|| self.broken())
     }
 
-    fn broken(&self) -> SourceError {
+    /// What to say of rows that are not sealed as agreed.
+    pub(crate) fn broken(&self) -> SourceError {
         SourceError::Unsealed {
             dataset: self.spec.name.clone(),
         }

@@ -31,7 +31,7 @@ pub(crate) enum Shape {
     Text,
     Date,
     Time,
-    /// A join key of this kind of id.
+    /// A join key of this kind of id; of none where it is a person's own.
     Pseudonym(Option<IdKind>),
     /// `most` is the largest magnitude, in units of 10^-scale.
     Number {
@@ -48,6 +48,7 @@ impl Shape {
             ColumnType::Date => Self::Date,
             ColumnType::Timestamp => Self::Time,
             ColumnType::Pseudonym => Self::Pseudonym(column.id_kind.clone()),
+            ColumnType::Person => Self::Pseudonym(None),
             ColumnType::Int | ColumnType::Decimal { .. } => {
                 let (low, high) = crate::clamp::range(column);
                 Self::Number {

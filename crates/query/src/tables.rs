@@ -36,15 +36,15 @@ pub(crate) fn arrow_type(ty: ColumnType) -> DataType {
         }
         ColumnType::Date => DataType::Date32,
         ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-        ColumnType::Pseudonym => DataType::FixedSizeBinary(PSEUDONYM_BYTES),
+        ColumnType::Pseudonym | ColumnType::Person => DataType::FixedSizeBinary(PSEUDONYM_BYTES),
         _ => DataType::LargeUtf8,
     }
 }
 
-/// A stored column's field. All but pseudonyms count as nullable, whatever the owner promised:
+/// A stored column's field. All but keys of people count as nullable, whatever the owner promised:
 /// no plan may rest on a promise that the room has not checked.
 pub(crate) fn field(column: &ColumnSpec) -> Field {
-    let nullable = column.ty != ColumnType::Pseudonym;
+    let nullable = column.nullable || !column.ty.is_key();
     Field::new(column.name.as_str(), arrow_type(column.ty), nullable)
 }
 

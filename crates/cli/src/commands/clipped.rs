@@ -5,7 +5,7 @@
 
 use incamera_query::{Clipped, ClippedError, ClippedSum};
 use incamera_seal::{OwnRows, SealError, own_rows};
-use incamera_types::{Params, PurposeName};
+use incamera_types::{IdKind, Params, PurposeName};
 use serde_json::json;
 
 use super::asked::Asked;
@@ -13,6 +13,7 @@ use super::block_on;
 use super::data::own_dataset;
 use super::home::{Home, Reading};
 use super::seal::{mend_address, not_done, show_step};
+use super::whose::Whose;
 use crate::agreement_error;
 use crate::args::DataClipped;
 use crate::failure::{Done, Failure};
@@ -64,9 +65,11 @@ fn read(
     printer: &Printer,
 ) -> Result<OwnRows, Failure> {
     let what = not_done(&arguments.file.data, "read");
-    let source = home.source(&arguments.file.data, &home.folder.ring()?, &what)?;
-    let crosswalk = home.crosswalk()?;
-    let people = |id: &str| crosswalk.as_ref()?.pseudonym(id);
+    let mut ring = home.folder.ring()?;
+    let source = home.source(&arguments.file.data, &ring, &what)?;
+    let whose = Whose::of(home, &mut ring)?;
+    let people = |id: &str| whose.person(id);
+    let kinds = |kind: &IdKind, id: &str| whose.of_kind(kind, id);
     let consents = home.consents()?;
     let bar = printer.progress("reading", None);
     let mut progress = |step| show_step(&bar, step);
@@ -74,6 +77,7 @@ fn read(
         source: &source,
         id_column: arguments.file.id_column.as_deref(),
         people: &people,
+        kinds: &kinds,
         consents: &consents,
         progress: &mut progress,
     });

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use incamera_agreement::{Agreement, ConsentSource};
 use incamera_matching::ids::Normaliser;
-use incamera_seal::{Consent, Consents, Crosswalk, Inherited, SealJob, Source, Step};
-use incamera_types::{DatasetSpec, Pseudonym, PurposeName, PurposeSet};
+use incamera_seal::{Consent, Consents, Crosswalk, Inherited, Kinds, SealJob, Source, Step};
+use incamera_types::{DatasetSpec, IdKind, Pseudonym, PurposeName, PurposeSet};
 
 use super::{ids, matching, register};
 use crate::failure::Failure;
@@ -34,6 +34,8 @@ pub struct Reading<'r> {
     pub id_column: Option<&'r str>,
     /// The pseudonym of a raw id.
     pub people: &'r (dyn Fn(&str) -> Option<Pseudonym> + Sync),
+    /// The pseudonym of a raw id of a kind.
+    pub kinds: Kinds<'r>,
     /// Where consents come from.
     pub consents: &'r ConsentFrom,
     /// Hears how far it is.
@@ -75,6 +77,7 @@ impl<'a> Home<'a> {
             source: reading.source,
             id_column: reading.id_column,
             people: reading.people,
+            kinds: reading.kinds,
             consent: reading.consents.as_consent(),
             out: Path::new(""),
             limits: self.folder.config.sealing.limits(),
@@ -91,15 +94,17 @@ impl<'a> Home<'a> {
             .id_kind
             .clone()
             .or_else(|| self.agreement.matching.ids.first().cloned());
-        let Some(kind) = kind else {
-            return Ok(None);
-        };
+        kind.map(|kind| self.crosswalk_of(&kind)).transpose()
+    }
+
+    /// The crosswalk of a kind of id.
+    pub fn crosswalk_of(&self, kind: &IdKind) -> Result<People, Failure> {
         let what = format!("`{}` has no crosswalk to read it with", self.spec.name);
-        let crosswalk = matching::crosswalk(self.folder, self.agreement, &kind, &what)?;
-        Ok(Some(People {
-            normaliser: ids::normaliser(self.agreement, &kind)?,
+        let crosswalk = matching::crosswalk(self.folder, self.agreement, kind, &what)?;
+        Ok(People {
+            normaliser: ids::normaliser(self.agreement, kind)?,
             crosswalk,
-        }))
+        })
     }
 
     /// Where the consents of the data set's rows come from.
@@ -123,6 +128,11 @@ pub struct People {
 }
 
 impl People {
+    /// Their kind.
+    pub fn kind(&self) -> &IdKind {
+        &self.crosswalk.scope().id_kind
+    }
+
     /// The pseudonym of a raw id.
     pub fn pseudonym(&self, id: &str) -> Option<Pseudonym> {
         self.crosswalk.lookup(&self.normaliser.normalised(id)?)

@@ -291,7 +291,7 @@ pub fn consent(arguments: &DataConsent, printer: &Printer) -> Done {
                 "consents come from such a column; `incamera data revoke` ends a purpose for all",
             ));
     }
-    let ids = Ids::read(&work, &arguments.ids)?;
+    let ids = Ids::of_rows(&work, &arguments.ids)?;
     let chosen = work.chosen(&[])?;
     let what = format!(
         "the consent of {} to `{}` will be withdrawn, and old keys destroyed{}",

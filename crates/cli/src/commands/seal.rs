@@ -10,13 +10,14 @@ use incamera_seal::{
     seal_dataset_keeping,
 };
 use incamera_types::limits::{PEOPLE_FACTOR, PEOPLE_SLACK};
-use incamera_types::{ColumnName, DatasetName};
+use incamera_types::{ColumnName, DatasetName, IdKind};
 use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::before::Before;
 use super::data::own_dataset;
 use super::home::{Home, Reading};
+use super::whose::Whose;
 use super::{kept_until, register, room_client, small};
 use crate::args::DataSeal;
 use crate::clock::now;
@@ -134,10 +135,11 @@ impl Home<'_> {
         printer: &Printer,
     ) -> Result<(SealReport, Option<Before>), Failure> {
         let what = not_done(&arguments.file.data, "sealed");
-        let crosswalk = self.crosswalk()?;
-        let people = |id: &str| crosswalk.as_ref()?.pseudonym(id);
-        let consents = self.consents()?;
         let mut ring = self.folder.ring()?;
+        let whose = Whose::of(self, &mut ring)?;
+        let people = |id: &str| whose.person(id);
+        let kinds = |kind: &IdKind, id: &str| whose.of_kind(kind, id);
+        let consents = self.consents()?;
         let source = self.source(&arguments.file.data, &ring, &what)?;
         let before = Before::read(self, &ring, arguments.yes && !arguments.append, printer)?;
         destroy_left(&mut ring, before.as_ref())?;
@@ -158,6 +160,7 @@ impl Home<'_> {
                 source: &source,
                 id_column: arguments.file.id_column.as_deref(),
                 people: &people,
+                kinds: &kinds,
                 consents: &consents,
                 progress: &mut progress,
             })
@@ -421,7 +424,10 @@ fn show(
             number(report.repeats.conflicting),
         ),
         ("clamped", counts(&report.clamped)),
-        ("not in the agreement's list", counts(&report.replaced)),
+        (
+            "not in the agreement's list, or never matched",
+            counts(&report.replaced),
+        ),
         (
             "clock readings that came twice, taken as the first",
             counts(&report.twice),

@@ -242,6 +242,7 @@ impl World {
             source: &Source::of(&source).unwrap(),
             id_column: Some("id"),
             people: &known,
+            kinds: &incamera_seal::no_kinds,
             consent: Consent::Everyone,
             out: &out,
             limits: SealLimits::default(),

@@ -15,6 +15,7 @@ use crate::after::Step;
 use crate::check::CheckedQuery;
 use crate::exact;
 use crate::fold::{MAX_DISCOVERED_BYTES, declared_cells};
+use crate::link::Link;
 use crate::measure::{Draw, Function, Made};
 use crate::memory::{self, Memory};
 
@@ -170,6 +171,7 @@ fn steps(checked: &CheckedQuery, agreement: &Agreement) -> Vec<String> {
             });
         }
     }
+    steps.extend(checked.link.iter().map(Link::said));
     steps.extend(told.steps.iter().cloned());
     steps.extend(grouped(checked, &told));
     if !query.groups.is_empty() {

@@ -52,15 +52,19 @@ impl Register {
             return false;
         }
         self.people.push(person);
-        for (column, value) in self.values.iter_mut().zip(values.chain(std::iter::repeat(None))) {
+        for (column, value) in self
+            .values
+            .iter_mut()
+            .zip(values.chain(std::iter::repeat(None)))
+        {
             column.push(value);
         }
         true
     }
 
     /// The people, in order.
-    pub(crate) fn people(&self) -> &[Key] {
-        &self.people
+    pub(crate) fn into_people(self) -> Vec<Key> {
+        self.people
     }
 }
 

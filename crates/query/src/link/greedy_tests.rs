@@ -41,10 +41,13 @@ fn joint(linked: &[(u8, u8)], a: &Side, b: &Side) -> Joint {
 fn real(a: &Side, b: &Side, kinds: usize) -> Joint {
     let (left, right) = (register(a, kinds), register(b, kinds));
     let linked = link(&left, &right);
-    let pairs = right.people().iter().zip(&linked);
+    let pairs = right.people.iter().zip(&linked);
     let pairs = pairs.filter_map(|(b, a)| Some(((*a)?[15], b[15])));
     joint(&pairs.collect::<Vec<_>>(), a, b)
 }
+
+/// More values than any side has.
+const VALUES: u8 = 16;
 
 /// How a group of one value is linked.
 #[derive(Clone, Copy, PartialEq)]
@@ -62,7 +65,7 @@ fn naive(a: &Side, b: &Side, kinds: usize, pick: Pick) -> Joint {
     for kind in 0..kinds {
         let free_a: Vec<u8> = free(a, |one| linked.iter().any(|(a, _)| *a == one));
         let free_b: Vec<u8> = free(b, |one| linked.iter().any(|(_, b)| *b == one));
-        for value in 0..=u8::MAX {
+        for value in 0..VALUES {
             let having = |side: &Side, free: &[u8]| -> Vec<u8> {
                 let has = |one: &&u8| side[*one][kind] == Some(value);
                 free.iter().filter(has).copied().collect()
@@ -127,7 +130,11 @@ fn reach(a: &Side, b: &Side, rule: impl Fn(&Side, &Side) -> Joint) -> usize {
     let of_a = a.keys().map(|one| rule(&without(a, *one), b));
     let of_b = b.keys().map(|one| rule(a, &without(b, *one)));
     let less = of_a.chain(of_b);
-    let reach = |less: Joint| all.difference(&less).count().max(less.difference(&all).count());
+    let reach = |less: Joint| {
+        all.difference(&less)
+            .count()
+            .max(less.difference(&all).count())
+    };
     less.map(reach).max().unwrap_or(0)
 }
 
@@ -144,7 +151,7 @@ fn worst(kinds: usize, pairs: usize, rule: impl Fn(&Side, &Side) -> Joint) -> us
 #[test]
 fn links_as_the_rule_says() {
     let mut numbers = Numbers(7);
-    for round in 0..20_000 {
+    for round in 0..4_000 {
         let kinds = 1 + round % 4;
         let (a, b) = numbers.sides(kinds);
         assert_eq!(
@@ -158,7 +165,7 @@ fn links_as_the_rule_says() {
 #[test]
 fn somebody_changes_one_joint_person_more_than_there_are_kinds() {
     for kinds in 1..=3 {
-        let most = worst(kinds, 12_000, |a, b| real(a, b, kinds));
+        let most = worst(kinds, 5_000, |a, b| real(a, b, kinds));
         assert_eq!(most, kinds + 1, "{kinds} kinds: met, and never more");
     }
 }
@@ -166,10 +173,10 @@ fn somebody_changes_one_joint_person_more_than_there_are_kinds() {
 #[test]
 fn other_rules_reach_farther() {
     for kinds in 2..=3 {
-        let unique = worst(kinds, 4_000, |a, b| naive(a, b, kinds, Pick::Unique));
+        let unique = worst(kinds, 1_500, |a, b| naive(a, b, kinds, Pick::Unique));
         assert!(unique > kinds + 1, "unique values only: {unique}");
     }
-    let second = worst(1, 12_000, |a, b| naive(a, b, 1, Pick::Second));
+    let second = worst(1, 1_500, |a, b| naive(a, b, 1, Pick::Second));
     assert!(second > 2, "the second of each side: {second}");
 }
 
@@ -197,8 +204,16 @@ fn who_has_nothing_is_alone() {
         (None, Some(1)),
         (None, Some(2)),
     ]);
-    assert_eq!(real(&nobody, &nobody, 2), alone, "no value is no common value");
-    assert!(link(&Register::new(2), &register(&nobody, 2)).iter().all(Option::is_none));
+    assert_eq!(
+        real(&nobody, &nobody, 2),
+        alone,
+        "no value is no common value"
+    );
+    assert!(
+        link(&Register::new(2), &register(&nobody, 2))
+            .iter()
+            .all(Option::is_none)
+    );
     assert!(link(&register(&nobody, 2), &Register::new(2)).is_empty());
 }
 
@@ -209,7 +224,7 @@ fn a_register_is_in_order() {
     for earlier in [1, 2] {
         assert!(!register.push(key(earlier), std::iter::once(Some(key(9)))));
     }
-    assert_eq!(register.people(), [key(2)]);
+    assert_eq!(register.people, [key(2)]);
     assert_eq!(register.values, [vec![None]]);
 }
 

@@ -244,8 +244,26 @@ pub(crate) fn calibrate(
     let weights: Vec<u32> = plain.iter().map(|(_, _, weight)| *weight).collect();
     let shares = shares(query, agreement.cost(query).rho, &weights)?;
     let measures = plain.into_iter().zip(shares);
-    let measures = measures.map(|((input, part, _), share)| part.measure(input, share, query));
+    let of = Bounded {
+        query,
+        stability: stability(query, agreement),
+    };
+    let measures = measures.map(|((input, part, _), share)| part.measure(input, share, &of));
     Ok((measures.collect::<Result<_, _>>()?, made))
+}
+
+/// What noise is made for.
+pub(crate) struct Bounded<'a> {
+    pub(crate) query: &'a Query,
+    /// How many joint persons one owner's person can change.
+    pub(crate) stability: u32,
+}
+
+/// How many joint persons one owner's person can change.
+fn stability(query: &Query, agreement: &Agreement) -> u32 {
+    agreement
+        .linked(query)
+        .map_or(1, |linked| linked.stability())
 }
 
 /// The measure that counts the values of an aggregate, or of each person no more of them: that
@@ -307,6 +325,7 @@ fn shares(query: &Query, rho: Rho, weights: &[u32]) -> Result<Vec<Allowance>, Re
 pub(crate) fn threshold(
     people: &Measure,
     query: &Query,
+    agreement: &Agreement,
     most: Delta,
 ) -> Result<Threshold, Refusal> {
     let noise = people.noise().ok_or_else(|| {
@@ -316,7 +335,10 @@ pub(crate) fn threshold(
             "count people apart",
         )
     })?;
-    let threshold = Threshold::smallest(noise, query.per_person.groups, 1, most);
+    // A group that one person alone brings has as many people as that one changes.
+    let people = stability(query, agreement);
+    let groups = query.per_person.groups.saturating_mul(people);
+    let threshold = Threshold::smallest(noise, groups, people.into(), most);
     threshold.map_err(|error| {
         privacy(
             &error.to_string(),

@@ -4,7 +4,7 @@ use incamera_agreement::{Agreement, PersonBounds, Query};
 use incamera_dp::{Allowance, Quantile, Quantiles, Sensitivity, choose};
 use incamera_types::{Decimal, Rho};
 
-use super::{Draft, Draw, Each, Function, Kind, Measure, privacy, refuse};
+use super::{Bounded, Draft, Draw, Each, Function, Kind, Measure, privacy, refuse};
 use crate::refusal::Refusal;
 
 /// A measure before it has its noise.
@@ -30,11 +30,11 @@ impl Part {
         (function, people): (Function, f64),
         input: usize,
         share: Allowance,
-        query: &Query,
+        of: &Bounded<'_>,
     ) -> Result<Measure, Refusal> {
-        let changed = match query.groups.is_empty() {
+        let changed = match of.query.groups.is_empty() {
             true => 1,
-            false => 2 * u64::from(query.per_person.groups),
+            false => 2 * u64::from(of.query.per_person.groups),
         };
         let (rho, pure) = match share {
             Allowance::Zcdp(rho) => (rho.units() / changed, false),
@@ -51,6 +51,9 @@ impl Part {
             .each
             .and_then(|each| u32::try_from(each.rows).ok())
             .unwrap_or(1);
+        // As if one person had the values of all who can change at once. In how many groups
+        // does not grow with them: a draw costs by how many of them it meets.
+        let rows = rows.saturating_mul(of.stability);
         let plan = |per_mille| {
             let wanted = vec![Quantile::new(per_mille, 1000)?];
             let question = Quantiles::new(self.low, self.high, rows, wanted)?;
@@ -91,13 +94,13 @@ impl Part {
         self,
         input: usize,
         share: Allowance,
-        query: &Query,
+        of: &Bounded<'_>,
     ) -> Result<Measure, Refusal> {
         if let Some(function) = self.quantile {
-            return self.of_quantile(function, input, share, query);
+            return self.of_quantile(function, input, share, of);
         }
-        let choice = Sensitivity::of_clamp(self.low, self.high, query.per_person.groups)
-            .and_then(|sensitivity| choose(&sensitivity, share));
+        let choice = Sensitivity::of_clamp(self.low, self.high, of.query.per_person.groups)
+            .and_then(|one| choose(&one.with_stability(of.stability), share));
         let choice = choice.map_err(|error| {
             privacy(
                 &error.to_string(),

@@ -162,7 +162,7 @@ impl Inner {
             return Made::Missing;
         }
         match column.ty {
-            ColumnType::Pseudonym => Made::Person(person),
+            ColumnType::Pseudonym | ColumnType::Person => Made::Person(person),
             ColumnType::Bool => Made::Bool(stream.below_u64(2) == 1),
             ColumnType::Text => Made::Text(self.text(column, stream)),
             _ => {
@@ -191,7 +191,7 @@ impl Inner {
     /// Value `at` of a column, one after the other.
     fn listed(&self, column: &ColumnSpec, at: u64) -> Made {
         match column.ty {
-            ColumnType::Pseudonym => Made::Person(self.pseudonym(at)),
+            ColumnType::Pseudonym | ColumnType::Person => Made::Person(self.pseudonym(at)),
             ColumnType::Bool => Made::Bool(at % 2 == 1),
             ColumnType::Text => match column.values.as_deref() {
                 Some(values) if !values.is_empty() => {
@@ -335,7 +335,7 @@ fn array(rows: &[Vec<Made>], at: usize, ty: ColumnType) -> Option<ArrayRef> {
                     .with_timezone("UTC"),
             )
         }
-        ColumnType::Pseudonym => {
+        ColumnType::Pseudonym | ColumnType::Person => {
             let person = |value: &Made| match value {
                 Made::Person(bytes) => Some(*bytes),
                 _ => None,

@@ -18,6 +18,7 @@ mod golden;
 mod groups;
 mod hostile;
 mod invariants;
+mod linked;
 mod memory;
 mod nested;
 mod pages;

@@ -187,6 +187,7 @@ impl Room {
             source: &Source::of(&csv).unwrap(),
             id_column: (!spec.public).then_some("email"),
             people: &pseudonym_of,
+            kinds: &incamera_seal::no_kinds,
             consent,
             out: &self.folder.join(name),
             limits: SealLimits {

@@ -210,6 +210,7 @@ impl World {
             source: &Source::of(path).unwrap(),
             id_column,
             people: &pseudonym,
+            kinds: &incamera_seal::no_kinds,
             consent,
             out: &out,
             limits: SealLimits {

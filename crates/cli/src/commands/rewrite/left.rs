@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Work;
 use super::chosen::Chosen;
+use super::people::OWN;
 use crate::failure::{Context, Failure};
 
 const GONE: &str = "the agreement no longer has it";
@@ -95,7 +96,12 @@ impl Work<'_> {
         let id = self.agreement().id;
         let kinds = self.agreement().matching.ids.iter();
         let others = kinds.filter(|one| *one != kind && self.folder.crosswalk(&id, one).exists());
-        let others: Vec<String> = others.map(|one| format!("`{one}`")).collect();
+        let mut others: Vec<String> = others.map(|one| format!("`{one}`")).collect();
+        if self.agreement().matching.link.is_some() && kind.as_str() != OWN {
+            others.push(format!(
+                "your own number (`{OWN}`), whose rows are there still"
+            ));
+        }
         (!others.is_empty()).then(|| {
             format!(
                 "not looked through: people matched by {}: run the command again with `--id` and their ids of that kind",

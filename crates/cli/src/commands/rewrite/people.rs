@@ -10,6 +10,7 @@ use incamera_types::{IdKind, Pseudonym};
 use super::Work;
 use crate::args::People;
 use crate::commands::seal::mend_address;
+use crate::commands::whose::own;
 use crate::commands::{ids, matching};
 use crate::failure::{Context, Done, Failure};
 
@@ -24,12 +25,21 @@ pub struct Ids {
     /// Texts that are no id of the kind.
     pub invalid: u64,
     ids: BTreeSet<String>,
-    path: PathBuf,
+    /// Of the crosswalk; none of the owner's own numbers.
+    path: Option<PathBuf>,
 }
 
+/// What an owner's own numbers of its people are called, where rows are of those.
+pub const OWN: &str = "person";
+
 impl Ids {
-    /// Reads the file and the crosswalk.
+    /// Reads the file and the crosswalk; where rows are of the owner's own keys, the file and
+    /// the key ring.
     pub fn read(work: &Work<'_>, people: &People) -> Result<Self, Failure> {
+        let linked = work.agreement().matching.link.is_some();
+        if linked && people.id.as_ref().is_none_or(|kind| kind.as_str() == OWN) {
+            return Self::own(work, people);
+        }
         let kind = kind(work, people)?;
         let normaliser = ids::normaliser(work.agreement(), &kind)?;
         let prepared = collect(texts(people, &kind)?, &normaliser);
@@ -45,9 +55,7 @@ impl Ids {
                 (rows, 0) => format!("none of its {rows} rows has a valid `{kind}`"),
                 (_, ids) => format!("none of its {ids} ids is in the crosswalk"),
             };
-            return Err(Failure::failed("nothing was done: nobody is concerned")
-                .why(format!("`{}`: {why}", Source::shown(&people.ids).display()))
-                .hint("name the column with `--column`, and the kind of id with `--id`; a person who was forgotten already is not known any more"));
+            return Err(nobody(people, &why));
         }
         Ok(Self {
             kind,
@@ -55,18 +63,62 @@ impl Ids {
             unknown,
             invalid: prepared.invalid,
             ids: prepared.ids.into_iter().collect(),
-            path,
+            path: Some(path),
+        })
+    }
+
+    /// Those whose rows are meant: where rows are of the owner's own keys, by its own numbers.
+    pub fn of_rows(work: &Work<'_>, people: &People) -> Result<Self, Failure> {
+        let ids = Self::read(work, people)?;
+        let linked = work.agreement().matching.link.is_some();
+        if linked && ids.kind.as_str() != OWN {
+            return Err(Failure::usage("whose rows are meant?").hint(
+                "rows are of your own numbers for people here: give those, with `--id person`, or leave `--id` out",
+            ));
+        }
+        Ok(ids)
+    }
+
+    /// People by the owner's own numbers.
+    fn own(work: &Work<'_>, people: &People) -> Result<Self, Failure> {
+        let kind: IdKind = OWN.parse().or_fail("the ids cannot be looked up")?;
+        let matching = &work.agreement().matching;
+        let keys = work.ring.person_keys(work.agreement().id, matching.epoch);
+        let keys = keys.ok_or_else(|| nobody(people, "nothing was sealed with this key ring"))?;
+        let texts = texts(people, &kind)?;
+        let ids = texts.iter().map(|text| text.trim().to_owned());
+        let ids: BTreeSet<String> = ids.filter(|text| !text.is_empty()).collect();
+        let known: BTreeSet<Pseudonym> = ids.iter().filter_map(|id| own(&keys, id)).collect();
+        if known.is_empty() {
+            return Err(nobody(people, "the file has no numbers"));
+        }
+        Ok(Self {
+            kind,
+            known,
+            unknown: 0,
+            invalid: texts.iter().filter(|text| text.trim().is_empty()).count() as u64,
+            ids,
+            path: None,
         })
     }
 
     /// Takes them out of the crosswalk, which nobody else has written since it was read: the
     /// work's lock is held.
     pub fn leave_crosswalk(&self) -> Done {
-        keep_rows(&self.path, &mut |id| !self.ids.contains(id))
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        keep_rows(path, &mut |id| !self.ids.contains(id))
             .map(|_| ())
             .or_fail("the people are still in the crosswalk")
             .map_err(|failure| failure.hint("run the command again: it does what is left"))
     }
+}
+
+fn nobody(people: &People, why: &str) -> Failure {
+    Failure::failed("nothing was done: nobody is concerned")
+        .why(format!("`{}`: {why}", Source::shown(&people.ids).display()))
+        .hint("name the column with `--column`, and the kind of id with `--id`; a person who was forgotten already is not known any more")
 }
 
 fn kind(work: &Work<'_>, people: &People) -> Result<IdKind, Failure> {

@@ -98,6 +98,7 @@ fn seal_without_bounds(world: &World, csv: &str) {
         source: &Source::of(&source).unwrap(),
         id_column: None,
         people: &people,
+        kinds: &incamera_seal::no_kinds,
         consent: Consent::ByPerson(&consents),
         out: &holdings.sealed("shop", "purchases"),
         limits: incamera_seal::SealLimits::default(),

@@ -1,0 +1,72 @@
+//! Whose row it is, by a raw id in an owner's file.
+
+use incamera_seal::{KeyRing, PersonKeys};
+use incamera_types::{ColumnType, IdKind, Pseudonym};
+
+use super::home::{Home, People};
+use crate::failure::{Context as _, Failure};
+
+/// What makes raw ids keys: of rows, and of each kind where a register has several.
+pub struct Whose {
+    rows: Rows,
+    kinds: Vec<People>,
+}
+
+enum Rows {
+    /// Of a data set without people.
+    Nobody,
+    /// By the pseudonyms of one kind of id.
+    Matched(People),
+    /// By the owner's own keys.
+    Own(PersonKeys),
+}
+
+impl Whose {
+    /// Of a data set at its owner's. An owner's own keys come of a secret in its ring, which is
+    /// made at first.
+    pub fn of(home: &Home<'_>, ring: &mut KeyRing) -> Result<Self, Failure> {
+        let Some(column) = home.spec.person_column() else {
+            return Ok(Self {
+                rows: Rows::Nobody,
+                kinds: Vec::new(),
+            });
+        };
+        let rows = match column.ty {
+            ColumnType::Person => {
+                let (id, epoch) = (home.agreement.id, home.agreement.matching.epoch);
+                let keys = ring.person_keys_or_new(id, epoch, &mut rand::rng());
+                Rows::Own(keys.or_fail("the key ring has no secret for keys of people")?)
+            }
+            _ => home.crosswalk()?.map_or(Rows::Nobody, Rows::Matched),
+        };
+        let kinds = home.spec.link_columns();
+        let kinds = kinds.filter_map(|column| column.id_kind.as_ref());
+        Ok(Self {
+            rows,
+            kinds: kinds
+                .map(|kind| home.crosswalk_of(kind))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whose row has this raw id.
+    pub fn person(&self, id: &str) -> Option<Pseudonym> {
+        match &self.rows {
+            Rows::Nobody => None,
+            Rows::Matched(people) => people.pseudonym(id),
+            Rows::Own(keys) => own(keys, id),
+        }
+    }
+
+    /// The pseudonym of a raw id of a kind.
+    pub fn of_kind(&self, kind: &IdKind, id: &str) -> Option<Pseudonym> {
+        let of_kind = self.kinds.iter().find(|people| people.kind() == kind)?;
+        of_kind.pseudonym(id)
+    }
+}
+
+/// An owner's own key of whom it knows by this text, but for white space around it.
+pub fn own(keys: &PersonKeys, id: &str) -> Option<Pseudonym> {
+    let id = id.trim();
+    (!id.is_empty()).then(|| keys.key(id)).flatten()
+}

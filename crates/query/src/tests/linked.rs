@@ -1,0 +1,637 @@
+//! People with several kinds of id: who is who, how far one person reaches, and what that does
+//! to the noise.
+
+use std::cell::RefCell;
+
+use arrow::array::{BooleanArray, FixedSizeBinaryArray, Int64Array};
+use incamera_dp::{Noise as Drawn, Threshold};
+use incamera_seal::Bounds;
+use incamera_types::{ColumnName, Pseudonym};
+
+use super::*;
+use crate::practice::MadeUp;
+use crate::source::{Batches, SourceError};
+use crate::{Practice, RefusalKind, prove};
+
+/// The parties of the tests with two registers of three kinds, and facts at each owner.
+fn base() -> String {
+    let (head, _) = DATASETS.split_once("[datasets.customers]").unwrap();
+    let head = head.replace(
+        "ids = [\"email\"]",
+        "ids = [\"email\", \"phone\"]\nlink = \"waterfall\"",
+    );
+    let kinds = "person = { type = \"person\" }\nemail = { type = \"pseudonym\", id = \"email\" }\nphone = { type = \"pseudonym\", id = \"phone\" }\n";
+    format!(
+        "{head}
+[datasets.customers]
+owner = \"shop\"
+[datasets.customers.columns]
+{kinds}vip = {{ type = \"bool\", purposes = [\"measurement\"] }}
+[datasets.purchases]
+owner = \"shop\"
+[datasets.purchases.columns]
+person = {{ type = \"person\" }}
+amount = {{ type = \"int\", min = 0, max = 100, purposes = [\"measurement\"] }}
+[datasets.mailing]
+owner = \"mailer\"
+[datasets.mailing.columns]
+{kinds}mailed = {{ type = \"bool\", purposes = [\"measurement\"] }}
+[datasets.clicks]
+owner = \"mailer\"
+[datasets.clicks.columns]
+person = {{ type = \"person\" }}
+amount = {{ type = \"int\", min = 0, max = 100, purposes = [\"measurement\"] }}
+"
+    )
+}
+
+/// What a pair adds hangs on both: alone, or of one mind.
+const HITS: &str = "SELECT COUNT(DISTINCT customers.person) AS people,
+    SUM(CASE WHEN mailing.mailed IS NULL OR customers.vip = mailing.mailed THEN 1 ELSE 0 END) AS hits
+    FROM customers LEFT JOIN mailing ON mailing.person = customers.person";
+const HITS_READS: &str = "[\"customers.person\", \"customers.email\", \"customers.phone\", \"customers.vip\", \"mailing.person\", \"mailing.email\", \"mailing.phone\", \"mailing.mailed\"]";
+
+fn hits() -> Agreement {
+    let settings = [
+        ("reads", HITS_READS),
+        ("rows", "{ customers = 1, mailing = 1 }"),
+        ("per_person", "{ groups = 1, hits = [0, 1] }"),
+    ];
+    agreement_of(&base(), HITS, &settings)
+}
+
+/// Facts of both owners; those of the mailer are more, so that the shop's rows move.
+fn facts() -> Agreement {
+    let sql = "SELECT CASE WHEN mailing.mailed THEN 'yes' ELSE 'no' END AS mailed,
+        COUNT(DISTINCT mailing.person) AS people, SUM(clicks.amount) AS clicks, SUM(bought.spent) AS spent
+        FROM mailing JOIN customers ON customers.person = mailing.person
+        LEFT JOIN clicks ON clicks.person = mailing.person
+        LEFT JOIN (SELECT person, SUM(amount) AS spent FROM purchases WHERE amount > 3 GROUP BY person) AS bought
+            ON bought.person = mailing.person
+        GROUP BY 1";
+    let settings = [
+        (
+            "reads",
+            "[\"customers.person\", \"customers.email\", \"customers.phone\", \"purchases.person\", \"purchases.amount\", \"mailing.person\", \"mailing.email\", \"mailing.phone\", \"mailing.mailed\", \"clicks.person\", \"clicks.amount\"]",
+        ),
+        (
+            "rows",
+            "{ customers = 1, mailing = 1, purchases = 9, clicks = 1000 }",
+        ),
+        ("groups", "{ mailed = [\"yes\", \"no\"] }"),
+        (
+            "per_person",
+            "{ groups = 1, clicks = [0, 100000], spent = [0, 100000] }",
+        ),
+    ];
+    agreement_of(&base(), sql, &settings)
+}
+
+/// Somebody as an owner knows them.
+#[derive(Clone, Debug, PartialEq)]
+struct One {
+    ids: [Option<u8>; 2],
+    flag: bool,
+    amounts: Vec<i64>,
+}
+
+/// An owner's people by their keys.
+type Side = BTreeMap<Person, One>;
+
+#[derive(Clone, Debug)]
+struct World {
+    shop: Side,
+    mailer: Side,
+}
+
+fn keys(values: impl IntoIterator<Item = Option<Person>>) -> ArrayRef {
+    let values = values.into_iter();
+    Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, 16).unwrap())
+}
+
+impl World {
+    const SLICES: u32 = 4;
+
+    /// The same for the same seed.
+    fn of(seed: u64) -> Self {
+        let random = RefCell::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let below = |most: u64| {
+            let mut state = random.borrow_mut();
+            *state ^= *state << 13;
+            *state ^= *state >> 7;
+            *state ^= *state << 17;
+            (*state >> 33) % most
+        };
+        let values = 2 + below(4);
+        let id = |kind: u64| match below(values + 1) {
+            0 => None,
+            id => Some((kind * 100 + id) as u8),
+        };
+        let side = |owner: u8| {
+            let count = 1 + below(6);
+            let person = |_| {
+                let mut key = [owner; 16];
+                key[0] = below(256) as u8;
+                key[15] = below(256) as u8;
+                let amounts = (0..below(4)).map(|_| below(9) as i64).collect();
+                let ids = [id(0), id(1)];
+                let flag = below(2) == 0;
+                (key, One { ids, flag, amounts })
+            };
+            (0..count).map(person).collect()
+        };
+        Self {
+            shop: side(1),
+            mailer: side(2),
+        }
+    }
+
+    fn memory(&self) -> Memory {
+        let mut parts = BTreeMap::new();
+        let slice_of = |key: &Person| Pseudonym::from_bytes(*key).partition(Self::SLICES);
+        for slice in 0..Self::SLICES {
+            for (side, register, facts, flag) in [
+                (&self.shop, "customers", "purchases", "vip"),
+                (&self.mailer, "mailing", "clicks", "mailed"),
+            ] {
+                let here: Vec<_> = side
+                    .iter()
+                    .filter(|(key, _)| slice_of(key) == slice)
+                    .collect();
+                let of_kind = |kind: usize| {
+                    keys(here.iter().map(|(_, one)| one.ids[kind].map(|id| [id; 16])))
+                };
+                let flags: BooleanArray = here.iter().map(|(_, one)| Some(one.flag)).collect();
+                let rows = batch(vec![
+                    ("person", people(here.iter().map(|(key, _)| **key))),
+                    ("email", of_kind(0)),
+                    ("phone", of_kind(1)),
+                    (flag, Arc::new(flags)),
+                ]);
+                parts.insert((dataset(register), slice), vec![vec![rows]]);
+                let each = here
+                    .iter()
+                    .flat_map(|(key, one)| one.amounts.iter().map(move |amount| (**key, *amount)));
+                let each: Vec<_> = each.collect();
+                let amounts = Int64Array::from_iter_values(each.iter().map(|row| row.1));
+                let rows = batch(vec![
+                    ("person", people(each.iter().map(|row| row.0))),
+                    ("amount", Arc::new(amounts)),
+                ]);
+                parts.insert((dataset(facts), slice), vec![vec![rows]]);
+            }
+        }
+        Memory {
+            partitions: Self::SLICES,
+            parts,
+        }
+    }
+
+    /// Who is who, by the rule as it reads.
+    fn linked(&self) -> BTreeMap<Person, Person> {
+        let mut linked: BTreeMap<Person, Person> = BTreeMap::new();
+        for kind in 0..2 {
+            let before = linked.clone();
+            for id in (0..8).map(|id| kind as u8 * 100 + id) {
+                let has = |one: &One| one.ids[kind] == Some(id);
+                let mut shop = self.shop.iter();
+                let shop = shop.find(|(key, one)| has(one) && !before.contains_key(*key));
+                let mut mailer = self.mailer.iter();
+                let mailer =
+                    mailer.find(|(key, one)| has(one) && !before.values().any(|b| b == *key));
+                if let (Some((a, _)), Some((b, _))) = (shop, mailer) {
+                    linked.insert(*a, *b);
+                }
+            }
+        }
+        linked
+    }
+
+    /// The exact answer of [`hits`].
+    fn hits(&self) -> Vec<i128> {
+        let linked = self.linked();
+        let hit = |(key, one): &(&Person, &One)| {
+            let other = linked.get(*key).map(|other| &self.mailer[other]);
+            other.is_none_or(|other| other.flag == one.flag)
+        };
+        let hits = self.shop.iter().filter(hit).count();
+        vec![self.shop.len() as i128, hits as i128]
+    }
+
+    /// The exact answer of [`facts`].
+    fn facts(&self) -> Vec<i128> {
+        let mut cells = vec![0; 6];
+        for (a, b) in self.linked() {
+            let (shop, mailer) = (&self.shop[&a], &self.mailer[&b]);
+            let cell = if mailer.flag { 0 } else { 3 };
+            let spent: i64 = shop.amounts.iter().filter(|amount| **amount > 3).sum();
+            let clicks: i64 = mailer.amounts.iter().sum();
+            // Every click has a row with all that was spent.
+            let rows = mailer.amounts.len().max(1) as i128;
+            cells[cell] += 1;
+            cells[cell + 1] += i128::from(clicks);
+            cells[cell + 2] += i128::from(spent) * rows;
+        }
+        cells
+    }
+
+    /// Every world in which one person is not there.
+    fn fewer(&self) -> Vec<Self> {
+        let shop = self.shop.keys().map(|key| {
+            let mut world = self.clone();
+            world.shop.remove(key);
+            world
+        });
+        let mailer = self.mailer.keys().map(|key| {
+            let mut world = self.clone();
+            world.mailer.remove(key);
+            world
+        });
+        shop.chain(mailer).collect()
+    }
+
+    /// Worlds in which one person has other ids and another flag.
+    fn changed(&self) -> Vec<Self> {
+        let others = [None, Some(1), Some(2)];
+        let others = || {
+            others
+                .into_iter()
+                .flat_map(|a| others.map(|b| [a, b.map(|b| b + 100)]))
+        };
+        let mut worlds = Vec::new();
+        let changed = |one: &mut One, ids: [Option<u8>; 2]| {
+            (one.ids, one.flag) = (ids, !one.flag);
+        };
+        for ids in others() {
+            for key in self.shop.keys() {
+                let mut world = self.clone();
+                changed(world.shop.get_mut(key).unwrap(), ids);
+                worlds.push(world);
+            }
+            for key in self.mailer.keys() {
+                let mut world = self.clone();
+                changed(world.mailer.get_mut(key).unwrap(), ids);
+                worlds.push(world);
+            }
+        }
+        worlds
+    }
+}
+
+fn checked(agreement: &Agreement) -> CheckedQuery {
+    prove(agreement, query(agreement)).unwrap_or_else(|refusal| panic!("{refusal}"))
+}
+
+#[test]
+fn who_is_who_is_found_before_the_sql_sees_a_row() {
+    let (hits, facts) = (hits(), facts());
+    let (hits, facts) = (checked(&hits), checked(&facts));
+    let whose = |checked: &CheckedQuery| checked.link.clone().unwrap().moves.dataset;
+    assert_eq!(whose(&hits), dataset("mailing"), "fewer people");
+    assert_eq!(whose(&facts), dataset("customers"), "fewer rows");
+    let mut pairs = 0;
+    for seed in 0..60 {
+        let world = World::of(seed);
+        pairs += world.linked().len();
+        assert_eq!(totals(&hits, world.memory(), 1), world.hits(), "{world:?}");
+        assert_eq!(
+            totals(&facts, world.memory(), 1),
+            world.facts(),
+            "{world:?}"
+        );
+    }
+    assert!(pairs > 60, "{pairs}");
+}
+
+/// How far one number is from another's.
+fn apart(one: &[i128], other: &[i128]) -> u128 {
+    one.iter()
+        .zip(other)
+        .map(|(a, b)| a.abs_diff(*b))
+        .max()
+        .unwrap()
+}
+
+/// The whole way of a query: what one person changes, who comes or goes, is within the
+/// stability times what one person adds, and reaches it. Noise for one person alone would not
+/// hide it.
+#[test]
+fn one_person_changes_no_more_than_the_stability_and_as_much() {
+    let agreement = hits();
+    let checked = checked(&agreement);
+    let stability = u128::from(checked.stability());
+    assert_eq!(stability, 3, "two kinds");
+    // The model finds the worlds that are worth it; the engine is asked.
+    let near = |world: &World| {
+        let fewer = world.fewer().into_iter();
+        fewer.map(|less| apart(&world.hits(), &less.hits())).max()
+    };
+    let worst = (0..20_000)
+        .map(World::of)
+        .filter(|world| near(world) == Some(3));
+    let worlds: Vec<World> = worst.take(4).chain((0..12).map(World::of)).collect();
+    let mut most = 0;
+    for world in worlds {
+        let all = totals(&checked, world.memory(), 1);
+        for less in world.fewer() {
+            let found = apart(&all, &totals(&checked, less.memory(), 1));
+            assert!(found <= stability, "{world:?} {less:?}");
+            most = most.max(found);
+        }
+    }
+    assert_eq!(
+        most, stability,
+        "met, so that less noise would be too little"
+    );
+}
+
+/// Somebody whose ids change is one who goes and one who comes.
+#[test]
+fn other_ids_count_as_two_people() {
+    let near = |world: &World| {
+        world
+            .changed()
+            .into_iter()
+            .map(|other| apart(&world.hits(), &other.hits()))
+            .max()
+    };
+    let mut most = 0;
+    let mut worst = None;
+    for world in (0..600).map(World::of) {
+        let reach = near(&world).unwrap();
+        assert!(reach <= 2 * 3, "{world:?}");
+        if reach > most {
+            (most, worst) = (reach, Some(world));
+        }
+    }
+    assert!(most > 3, "farther than who goes: {most}");
+    let agreement = hits();
+    let (checked, world) = (checked(&agreement), worst.unwrap());
+    let all = totals(&checked, world.memory(), 1);
+    let far = world
+        .changed()
+        .into_iter()
+        .find(|other| apart(&world.hits(), &other.hits()) == most);
+    let other = totals(&checked, far.unwrap().memory(), 1);
+    assert_eq!(apart(&all, &other), most);
+}
+
+fn sigma2(checked: &CheckedQuery, at: usize) -> f64 {
+    match checked.measures[at].noise().unwrap() {
+        Drawn::Gaussian { sigma2 } => sigma2.to_f64(),
+        Drawn::Laplace { scale } => scale.to_f64().powi(2),
+    }
+}
+
+/// The same query where people have one kind of id.
+fn plain(sql: &str, settings: &[(&str, &str)]) -> Agreement {
+    let base = base()
+        .replace("ids = [\"email\", \"phone\"]\nlink = \"waterfall\"", "ids = [\"email\"]")
+        .replace("email = { type = \"pseudonym\", id = \"email\" }\nphone = { type = \"pseudonym\", id = \"phone\" }\n", "")
+        .replace("type = \"person\"", "type = \"pseudonym\"");
+    agreement_of(&base, sql, settings)
+}
+
+#[test]
+fn noise_is_for_as_many_as_one_changes_at_the_same_cost() {
+    let settings = [
+        (
+            "reads",
+            "[\"customers.person\", \"customers.vip\", \"mailing.person\", \"mailing.mailed\"]",
+        ),
+        ("rows", "{ customers = 1, mailing = 1 }"),
+        ("per_person", "{ groups = 1, hits = [0, 1] }"),
+    ];
+    let one = plain(HITS, &settings);
+    let one = checked(&one);
+    let several = hits();
+    let several = checked(&several);
+    assert_eq!((one.stability(), several.stability()), (1, 3));
+    assert_eq!(one.loss(), several.loss());
+    for at in 0..2 {
+        let ratio = sigma2(&several, at) / sigma2(&one, at);
+        assert!((ratio - 9.0).abs() < 1e-6, "measure {at}: {ratio}");
+    }
+    // Both are worth what they are charged, and no more by exact accounting.
+    assert!(several.accounted() <= several.query.epsilon);
+    assert!(one.memory().needed < several.memory().needed);
+    // A query of one owner's people links nobody.
+    let sql = "SELECT COUNT(DISTINCT person) AS people FROM customers";
+    let alone = agreement_of(
+        &base(),
+        sql,
+        &[
+            ("reads", "[\"customers.person\"]"),
+            ("rows", "{ customers = 1 }"),
+        ],
+    );
+    assert_eq!(checked(&alone).stability(), 1);
+}
+
+/// Groups that the data name: one person can bring as many people to a new one as it changes.
+#[test]
+fn groups_are_listed_only_above_what_one_person_brings() {
+    let sql = "SELECT clicks.amount AS clicked, COUNT(DISTINCT customers.person) AS people
+        FROM customers JOIN mailing ON mailing.person = customers.person
+        JOIN clicks ON clicks.person = mailing.person GROUP BY 1";
+    let settings = [
+        (
+            "reads",
+            "[\"customers.person\", \"customers.email\", \"customers.phone\", \"mailing.person\", \"mailing.email\", \"mailing.phone\", \"clicks.person\", \"clicks.amount\"]",
+        ),
+        ("rows", "{ customers = 1, mailing = 1, clicks = 1 }"),
+        ("groups", "{ clicked = \"discovered\" }"),
+    ];
+    let agreement = agreement_of(&base(), sql, &settings);
+    let checked = checked(&agreement);
+    let found = checked.threshold.clone().unwrap();
+    let noise = checked.measures[0].noise().unwrap();
+    let most = checked.loss().delta0;
+    assert!(found.delta() <= most);
+    // Three people in each of three groups, where one person is in one at most.
+    assert_eq!(found, Threshold::smallest(noise, 3, 3, most).unwrap());
+    let above = f64::from(u32::try_from(found.tau() - 3).unwrap());
+    assert!(
+        noise.tail(above as u64) * 3.0
+            <= most.units() as f64 / incamera_types::Delta::UNITS_PER_ONE as f64 * (1.0 + 1e-6)
+    );
+}
+
+#[test]
+fn a_quantile_is_drawn_as_if_one_person_had_all_their_values() {
+    let sql = "SELECT COUNT(DISTINCT customers.person) AS people, MEDIAN(clicks.amount) AS middle
+        FROM customers JOIN mailing ON mailing.person = customers.person
+        JOIN clicks ON clicks.person = mailing.person";
+    let reads = "[\"customers.person\", \"customers.email\", \"customers.phone\", \"mailing.person\", \"mailing.email\", \"mailing.phone\", \"clicks.person\", \"clicks.amount\"]";
+    let settings = [
+        ("reads", reads),
+        ("rows", "{ customers = 1, mailing = 1, clicks = 2 }"),
+        (
+            "per_person",
+            "{ groups = 1, middle = { value = [0, 100], rows = 2 } }",
+        ),
+    ];
+    let several = agreement_of(&base(), sql, &settings);
+    let plain_reads =
+        "[\"customers.person\", \"mailing.person\", \"clicks.person\", \"clicks.amount\"]";
+    let mut settings = settings;
+    settings[0].1 = plain_reads;
+    let one = plain(sql, &settings);
+    let ranks = |agreement: &Agreement| checked(agreement).measures[1].ranks().unwrap();
+    let (one, several) = (ranks(&one), ranks(&several));
+    assert!((several / one - 3.0).abs() < 0.2, "{one} {several}");
+}
+
+#[test]
+fn pseudonyms_of_kinds_are_not_for_sql() {
+    let reads = "[\"customers.person\", \"customers.email\", \"customers.phone\", \"mailing.person\", \"mailing.email\", \"mailing.phone\"]";
+    for sql in [
+        "SELECT COUNT(DISTINCT customers.person) AS people FROM customers JOIN mailing ON mailing.person = customers.person WHERE customers.email IS NOT NULL",
+        "SELECT COUNT(DISTINCT customers.person) AS people FROM customers JOIN mailing ON mailing.person = customers.person AND mailing.phone = customers.phone",
+        "SELECT COUNT(DISTINCT customers.email) AS people FROM customers JOIN mailing ON mailing.person = customers.person",
+    ] {
+        let settings = [("reads", reads), ("rows", "{ customers = 1, mailing = 1 }")];
+        let agreement = agreement_of(&base(), sql, &settings);
+        let refused = prove(&agreement, query(&agreement)).unwrap_err();
+        assert!(
+            refused.to_string().contains("pseudonym"),
+            "{sql}: {refused}"
+        );
+    }
+    let sql = "SELECT COUNT(DISTINCT customers.person) AS people FROM customers JOIN mailing ON mailing.person = customers.person WHERE customers.email IS NOT NULL";
+    let settings = [("reads", reads), ("rows", "{ customers = 1, mailing = 1 }")];
+    let agreement = agreement_of(&base(), sql, &settings);
+    let refused = prove(&agreement, query(&agreement)).unwrap_err();
+    assert_eq!(refused.kind(), RefusalKind::Reads, "{refused}");
+    assert!(
+        refused.to_string().contains("`customers.email` is read"),
+        "{refused}"
+    );
+}
+
+/// A person who stands twice in a register is one, and by the same row whatever others have.
+#[test]
+fn a_register_has_one_row_a_person() {
+    let agreement = hits();
+    let checked = checked(&agreement);
+    let mut world = World::of(3);
+    world.shop.retain(|_, one| one.ids[0].is_none());
+    let once = totals(&checked, world.memory(), 1);
+    let mut twice = world.memory();
+    for rows in twice.parts.values_mut().flatten() {
+        let again = rows.clone();
+        let both = rows.iter().chain(&again);
+        let both = arrow::compute::concat_batches(&rows[0].schema(), both).unwrap();
+        let order = arrow::compute::sort_to_indices(both.column(0), None, None).unwrap();
+        *rows = vec![arrow::compute::take_record_batch(&both, &order).unwrap()];
+    }
+    assert_eq!(totals(&checked, twice, 1), once);
+}
+
+/// A source of which some data sets do not open.
+struct Damaged {
+    rows: Memory,
+    damaged: Vec<DatasetName>,
+}
+
+impl PartSource for Damaged {
+    fn partitions(&self, dataset: &DatasetName) -> Result<u32, SourceError> {
+        self.rows.partitions(dataset)
+    }
+
+    fn open(
+        &self,
+        dataset: &DatasetName,
+        partition: u32,
+        columns: &[ColumnName],
+        bounds: &Bounds,
+    ) -> Result<Vec<Batches>, SourceError> {
+        if partition == 2 && self.damaged.contains(dataset) {
+            let dataset = dataset.clone();
+            return Err(SourceError::Unsealed { dataset });
+        }
+        self.rows.open(dataset, partition, columns, bounds)
+    }
+}
+
+/// One error for damage, the same whoever's rows are linked to whose and whichever is found
+/// first.
+#[test]
+fn i7_damage_is_told_whoever_is_linked() {
+    let agreement = facts();
+    let checked = checked(&agreement);
+    let all = ["clicks", "customers", "mailing", "purchases"];
+    for seed in [1, 2] {
+        let world = World::of(seed);
+        let nobody = World {
+            shop: Side::new(),
+            ..world.clone()
+        };
+        for damaged in [
+            &all[..1],
+            &all[1..2],
+            &all[2..3],
+            &all[3..],
+            &all[1..3],
+            &all,
+        ] {
+            for world in [&world, &nobody] {
+                let source = Damaged {
+                    rows: world.memory(),
+                    damaged: damaged.iter().map(|name| dataset(name)).collect(),
+                };
+                let error = try_raw(&checked, Arc::new(source), 1).err().unwrap();
+                let dataset = dataset(damaged[0]);
+                assert_eq!(
+                    error,
+                    SourceError::Unsealed { dataset }.into(),
+                    "{damaged:?}"
+                );
+            }
+        }
+    }
+    // Rows that stand in another slice are damage too.
+    let in_first = |world: &World| {
+        let mut mailer = world.mailer.keys();
+        mailer.any(|key| Pseudonym::from_bytes(*key).partition(World::SLICES) == 0)
+    };
+    let mut memory = (1..).map(World::of).find(in_first).unwrap().memory();
+    let first = memory.parts.remove(&(dataset("mailing"), 0)).unwrap();
+    memory.parts.insert((dataset("mailing"), 1), first);
+    let error = try_raw(&checked, Arc::new(memory), 1).err();
+    let dataset = dataset("mailing");
+    assert_eq!(error, Some(SourceError::Unsealed { dataset }.into()));
+}
+
+#[test]
+fn explain_says_what_linking_does_to_the_noise() {
+    let agreement = hits();
+    let checked = checked(&agreement);
+    let explained = checked.explain(&agreement).to_string();
+    let said = "link people of both owners by email and phone in this order";
+    assert!(explained.contains(said), "{explained}");
+    assert!(
+        explained.contains("noise is made for 3 at once, at the same cost"),
+        "{explained}"
+    );
+    let reveals = checked.reveals(&agreement).to_string();
+    assert!(
+        reveals.contains("all of that for each of 3 people"),
+        "{reveals}"
+    );
+}
+
+/// Made-up rows are linked too: made-up people have the same ids at both owners.
+#[test]
+fn practice_runs_over_linked_people() {
+    let agreement = facts();
+    let checked = checked(&agreement);
+    let made = Practice {
+        people: 2_000,
+        seed: 3,
+    };
+    let made = MadeUp::new(&checked, &made);
+    let exact = exact(&try_raw(&checked, Arc::new(made), 1).unwrap());
+    let people = exact[0] + exact[3];
+    assert!((500..=2_000).contains(&people), "{exact:?}");
+}
