@@ -148,13 +148,6 @@ impl CheckedQuery {
         self.query.rows.get(dataset).copied().unwrap_or(1)
     }
 
-    /// How many joint persons one owner's person can change: one, but where people are linked
-    /// by several kinds of id.
-    #[must_use]
-    pub fn stability(&self) -> u32 {
-        self.link.as_ref().map_or(1, |link| link.stability)
-    }
-
     /// How many rows of a public data set a person's row can meet.
     pub(crate) fn public_matches(&self, spec: &DatasetSpec) -> u64 {
         let mut joins = self.public_keys.get(&spec.name).into_iter().flatten();

@@ -26,8 +26,11 @@ pub(crate) mod rows;
 use std::collections::{BTreeMap, BTreeSet};
 
 use incamera_agreement::{Agreement, Query};
-use incamera_types::{ColumnName, ColumnRef, ColumnType, DatasetName, DatasetSpec, PartyName};
+use incamera_types::{
+    ColumnName, ColumnRef, ColumnType, DatasetName, DatasetSpec, IdKind, PartyName,
+};
 
+use crate::check::CheckedQuery;
 use crate::refusal::{Refusal, RefusalKind};
 
 /// How a query's people are linked.
@@ -52,7 +55,7 @@ pub(crate) struct Register {
 }
 
 impl Register {
-    fn of(spec: &DatasetSpec, kinds: &[incamera_types::IdKind]) -> Self {
+    fn of(spec: &DatasetSpec, kinds: &[IdKind]) -> Self {
         let of_kind = |kind| {
             let mut columns = spec.link_columns();
             columns.find(move |column| column.id_kind.as_ref() == Some(kind))
@@ -134,6 +137,15 @@ impl Link {
             incamera_types::and(&self.kinds),
             s = self.stability
         )
+    }
+}
+
+impl CheckedQuery {
+    /// How many joint persons one owner's person can change: one, but where people are linked
+    /// by several kinds of id.
+    #[must_use]
+    pub fn stability(&self) -> u32 {
+        self.link.as_ref().map_or(1, |link| link.stability)
     }
 }
 

@@ -1,17 +1,19 @@
 //! People with several kinds of id: who is who, how far one person reaches, and what that does
 //! to the noise.
 
+mod noise;
+
 use std::cell::RefCell;
 
 use arrow::array::{BooleanArray, FixedSizeBinaryArray, Int64Array};
-use incamera_dp::{Noise as Drawn, Threshold};
 use incamera_seal::Bounds;
 use incamera_types::{ColumnName, Pseudonym};
 
+use super::sealed::{Made, Room};
 use super::*;
 use crate::practice::MadeUp;
 use crate::source::{Batches, SourceError};
-use crate::{Practice, RefusalKind, prove};
+use crate::{Practice, prove};
 
 /// The parties of the tests with two registers of three kinds, and facts at each owner.
 fn base() -> String {
@@ -187,6 +189,36 @@ impl World {
         }
     }
 
+    /// The owners' files, people named by their keys.
+    fn files(&self) -> Vec<(&'static str, &'static str, Vec<String>)> {
+        let named = |key: &Person| format!("{:032x}", u128::from_be_bytes(*key));
+        let id = |id: Option<u8>| id.map_or_else(String::new, |id| id.to_string());
+        let register = |side: &Side| {
+            let line = |(key, one): (&Person, &One)| {
+                let ids = one.ids.map(id);
+                format!("{},{},{},{}", named(key), ids[0], ids[1], one.flag)
+            };
+            side.iter().map(line).collect()
+        };
+        let facts = |side: &Side| {
+            let lines = side.iter().flat_map(|(key, one)| {
+                let line = move |amount: &i64| format!("{},{amount}", named(key));
+                one.amounts.iter().map(line)
+            });
+            lines.collect()
+        };
+        vec![
+            ("customers", "person,email,phone,vip", register(&self.shop)),
+            ("purchases", "person,amount", facts(&self.shop)),
+            (
+                "mailing",
+                "person,email,phone,mailed",
+                register(&self.mailer),
+            ),
+            ("clicks", "person,amount", facts(&self.mailer)),
+        ]
+    }
+
     /// Who is who, by the rule as it reads.
     fn linked(&self) -> BTreeMap<Person, Person> {
         let mut linked: BTreeMap<Person, Person> = BTreeMap::new();
@@ -303,6 +335,26 @@ fn who_is_who_is_found_before_the_sql_sees_a_row() {
     assert!(pairs > 60, "{pairs}");
 }
 
+/// The same over sealed parts, with the keys of the query's columns.
+#[test]
+fn sealed_registers_are_linked() {
+    for (agreement, exact) in [
+        (hits(), World::hits as fn(&World) -> Vec<i128>),
+        (facts(), World::facts),
+    ] {
+        for seed in [3, 5, 8, 13] {
+            let world = World::of(seed);
+            let room = Room::new(Made {
+                agreement: agreement.clone(),
+                params: params(&[]),
+                files: world.files(),
+                ..Made::default()
+            });
+            assert_eq!(room.totals().unwrap(), exact(&world), "{world:?}");
+        }
+    }
+}
+
 /// How far one number is from another's.
 fn apart(one: &[i128], other: &[i128]) -> u128 {
     one.iter()
@@ -374,139 +426,6 @@ fn other_ids_count_as_two_people() {
         .find(|other| apart(&world.hits(), &other.hits()) == most);
     let other = totals(&checked, far.unwrap().memory(), 1);
     assert_eq!(apart(&all, &other), most);
-}
-
-fn sigma2(checked: &CheckedQuery, at: usize) -> f64 {
-    match checked.measures[at].noise().unwrap() {
-        Drawn::Gaussian { sigma2 } => sigma2.to_f64(),
-        Drawn::Laplace { scale } => scale.to_f64().powi(2),
-    }
-}
-
-/// The same query where people have one kind of id.
-fn plain(sql: &str, settings: &[(&str, &str)]) -> Agreement {
-    let base = base()
-        .replace("ids = [\"email\", \"phone\"]\nlink = \"waterfall\"", "ids = [\"email\"]")
-        .replace("email = { type = \"pseudonym\", id = \"email\" }\nphone = { type = \"pseudonym\", id = \"phone\" }\n", "")
-        .replace("type = \"person\"", "type = \"pseudonym\"");
-    agreement_of(&base, sql, settings)
-}
-
-#[test]
-fn noise_is_for_as_many_as_one_changes_at_the_same_cost() {
-    let settings = [
-        (
-            "reads",
-            "[\"customers.person\", \"customers.vip\", \"mailing.person\", \"mailing.mailed\"]",
-        ),
-        ("rows", "{ customers = 1, mailing = 1 }"),
-        ("per_person", "{ groups = 1, hits = [0, 1] }"),
-    ];
-    let one = plain(HITS, &settings);
-    let one = checked(&one);
-    let several = hits();
-    let several = checked(&several);
-    assert_eq!((one.stability(), several.stability()), (1, 3));
-    assert_eq!(one.loss(), several.loss());
-    for at in 0..2 {
-        let ratio = sigma2(&several, at) / sigma2(&one, at);
-        assert!((ratio - 9.0).abs() < 1e-6, "measure {at}: {ratio}");
-    }
-    // Both are worth what they are charged, and no more by exact accounting.
-    assert!(several.accounted() <= several.query.epsilon);
-    assert!(one.memory().needed < several.memory().needed);
-    // A query of one owner's people links nobody.
-    let sql = "SELECT COUNT(DISTINCT person) AS people FROM customers";
-    let alone = agreement_of(
-        &base(),
-        sql,
-        &[
-            ("reads", "[\"customers.person\"]"),
-            ("rows", "{ customers = 1 }"),
-        ],
-    );
-    assert_eq!(checked(&alone).stability(), 1);
-}
-
-/// Groups that the data name: one person can bring as many people to a new one as it changes.
-#[test]
-fn groups_are_listed_only_above_what_one_person_brings() {
-    let sql = "SELECT clicks.amount AS clicked, COUNT(DISTINCT customers.person) AS people
-        FROM customers JOIN mailing ON mailing.person = customers.person
-        JOIN clicks ON clicks.person = mailing.person GROUP BY 1";
-    let settings = [
-        (
-            "reads",
-            "[\"customers.person\", \"customers.email\", \"customers.phone\", \"mailing.person\", \"mailing.email\", \"mailing.phone\", \"clicks.person\", \"clicks.amount\"]",
-        ),
-        ("rows", "{ customers = 1, mailing = 1, clicks = 1 }"),
-        ("groups", "{ clicked = \"discovered\" }"),
-    ];
-    let agreement = agreement_of(&base(), sql, &settings);
-    let checked = checked(&agreement);
-    let found = checked.threshold.clone().unwrap();
-    let noise = checked.measures[0].noise().unwrap();
-    let most = checked.loss().delta0;
-    assert!(found.delta() <= most);
-    // Three people in each of three groups, where one person is in one at most.
-    assert_eq!(found, Threshold::smallest(noise, 3, 3, most).unwrap());
-    let above = f64::from(u32::try_from(found.tau() - 3).unwrap());
-    assert!(
-        noise.tail(above as u64) * 3.0
-            <= most.units() as f64 / incamera_types::Delta::UNITS_PER_ONE as f64 * (1.0 + 1e-6)
-    );
-}
-
-#[test]
-fn a_quantile_is_drawn_as_if_one_person_had_all_their_values() {
-    let sql = "SELECT COUNT(DISTINCT customers.person) AS people, MEDIAN(clicks.amount) AS middle
-        FROM customers JOIN mailing ON mailing.person = customers.person
-        JOIN clicks ON clicks.person = mailing.person";
-    let reads = "[\"customers.person\", \"customers.email\", \"customers.phone\", \"mailing.person\", \"mailing.email\", \"mailing.phone\", \"clicks.person\", \"clicks.amount\"]";
-    let settings = [
-        ("reads", reads),
-        ("rows", "{ customers = 1, mailing = 1, clicks = 2 }"),
-        (
-            "per_person",
-            "{ groups = 1, middle = { value = [0, 100], rows = 2 } }",
-        ),
-    ];
-    let several = agreement_of(&base(), sql, &settings);
-    let plain_reads =
-        "[\"customers.person\", \"mailing.person\", \"clicks.person\", \"clicks.amount\"]";
-    let mut settings = settings;
-    settings[0].1 = plain_reads;
-    let one = plain(sql, &settings);
-    let ranks = |agreement: &Agreement| checked(agreement).measures[1].ranks().unwrap();
-    let (one, several) = (ranks(&one), ranks(&several));
-    assert!((several / one - 3.0).abs() < 0.2, "{one} {several}");
-}
-
-#[test]
-fn pseudonyms_of_kinds_are_not_for_sql() {
-    let reads = "[\"customers.person\", \"customers.email\", \"customers.phone\", \"mailing.person\", \"mailing.email\", \"mailing.phone\"]";
-    for sql in [
-        "SELECT COUNT(DISTINCT customers.person) AS people FROM customers JOIN mailing ON mailing.person = customers.person WHERE customers.email IS NOT NULL",
-        "SELECT COUNT(DISTINCT customers.person) AS people FROM customers JOIN mailing ON mailing.person = customers.person AND mailing.phone = customers.phone",
-        "SELECT COUNT(DISTINCT customers.email) AS people FROM customers JOIN mailing ON mailing.person = customers.person",
-    ] {
-        let settings = [("reads", reads), ("rows", "{ customers = 1, mailing = 1 }")];
-        let agreement = agreement_of(&base(), sql, &settings);
-        let refused = prove(&agreement, query(&agreement)).unwrap_err();
-        assert!(
-            refused.to_string().contains("pseudonym"),
-            "{sql}: {refused}"
-        );
-    }
-    let sql = "SELECT COUNT(DISTINCT customers.person) AS people FROM customers JOIN mailing ON mailing.person = customers.person WHERE customers.email IS NOT NULL";
-    let settings = [("reads", reads), ("rows", "{ customers = 1, mailing = 1 }")];
-    let agreement = agreement_of(&base(), sql, &settings);
-    let refused = prove(&agreement, query(&agreement)).unwrap_err();
-    assert_eq!(refused.kind(), RefusalKind::Reads, "{refused}");
-    assert!(
-        refused.to_string().contains("`customers.email` is read"),
-        "{refused}"
-    );
 }
 
 /// A person who stands twice in a register is one, and by the same row whatever others have.
@@ -601,24 +520,6 @@ fn i7_damage_is_told_whoever_is_linked() {
     let error = try_raw(&checked, Arc::new(memory), 1).err();
     let dataset = dataset("mailing");
     assert_eq!(error, Some(SourceError::Unsealed { dataset }.into()));
-}
-
-#[test]
-fn explain_says_what_linking_does_to_the_noise() {
-    let agreement = hits();
-    let checked = checked(&agreement);
-    let explained = checked.explain(&agreement).to_string();
-    let said = "link people of both owners by email and phone in this order";
-    assert!(explained.contains(said), "{explained}");
-    assert!(
-        explained.contains("noise is made for 3 at once, at the same cost"),
-        "{explained}"
-    );
-    let reveals = checked.reveals(&agreement).to_string();
-    assert!(
-        reveals.contains("all of that for each of 3 people"),
-        "{reveals}"
-    );
 }
 
 /// Made-up rows are linked too: made-up people have the same ids at both owners.

@@ -63,6 +63,9 @@ pub(super) struct Made {
     /// Purchases of everybody who consents, in place of all of the above: person, day, amount,
     /// items, points, category and moment.
     pub(super) purchases: Option<Vec<String>>,
+    /// Files in place of all of the above, whose people are named by their keys: data set, first
+    /// line, lines.
+    pub(super) files: Vec<(&'static str, &'static str, Vec<String>)>,
 }
 
 impl Default for Made {
@@ -76,6 +79,7 @@ impl Default for Made {
             regions: &["food"],
             seed: 1,
             purchases: None,
+            files: Vec::new(),
         }
     }
 }
@@ -101,6 +105,12 @@ fn pseudonym_of(id: &str) -> Option<Pseudonym> {
         .map(Pseudonym::from_bytes)
 }
 
+/// Somebody who is named by their key.
+fn named(key: &str) -> Option<Pseudonym> {
+    let number = u128::from_str_radix(key, 16).ok()?;
+    Some(Pseudonym::from_bytes(number.to_be_bytes()))
+}
+
 impl Room {
     pub(super) fn new(made: Made) -> Self {
         let keep = tempfile::tempdir().unwrap();
@@ -122,6 +132,12 @@ impl Room {
     }
 
     fn fill(&mut self) {
+        for (name, header, lines) in self.made.files.clone() {
+            self.seal(name, header, lines.into_iter(), None);
+        }
+        if !self.made.files.is_empty() {
+            return;
+        }
         if let Some(lines) = self.made.purchases.take() {
             self.seal("purchases", PURCHASES, lines.into_iter(), None);
             return;
@@ -170,6 +186,7 @@ impl Room {
             (None, Some(consents)) => Consent::ByPerson(consents),
             (None, None) => Consent::Everyone,
         };
+        let own = !self.made.files.is_empty();
         let job = SealJob {
             spec,
             agreement_id: agreement.id,
@@ -185,9 +202,9 @@ impl Room {
             branches: &std::collections::BTreeMap::new(),
             renamed: &std::collections::BTreeMap::new(),
             source: &Source::of(&csv).unwrap(),
-            id_column: (!spec.public).then_some("email"),
-            people: &pseudonym_of,
-            kinds: &incamera_seal::no_kinds,
+            id_column: (!spec.public && !own).then_some("email"),
+            people: if own { &named } else { &pseudonym_of },
+            kinds: &|kind, id| pseudonym_of(&format!("{kind} {id}")),
             consent,
             out: &self.folder.join(name),
             limits: SealLimits {
