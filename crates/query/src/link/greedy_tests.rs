@@ -180,6 +180,35 @@ fn other_rules_reach_farther() {
     assert!(second > 2, "the second of each side: {second}");
 }
 
+/// Somebody who gets other ids, and is otherwise another too, is one who goes and one who comes:
+/// farther than one of them, and not quite as far as both.
+#[test]
+fn other_ids_reach_farther_than_who_goes() {
+    for kinds in 1..=2 {
+        let (mut numbers, mut most) = (Numbers(99), 0);
+        for _ in 0..3_000 {
+            let (a, b) = numbers.sides(kinds);
+            let before = real(&a, &b, kinds);
+            let other = numbers.side(kinds, 4).into_values().next().unwrap();
+            for person in a.keys() {
+                let mut changed = a.clone();
+                changed.insert(*person, other.clone());
+                let after = real(&changed, &b, kinds);
+                let same = |one: &&(Option<u8>, Option<u8>)| one.0 != Some(*person);
+                let gone = before
+                    .iter()
+                    .filter(|one| !same(one) || !after.contains(one));
+                let come = after
+                    .iter()
+                    .filter(|one| !same(one) || !before.contains(one));
+                most = most.max(gone.count().max(come.count()));
+            }
+        }
+        assert!(most > kinds + 1, "{kinds} kinds: {most}");
+        assert!(most <= 2 * kinds + 1, "{kinds} kinds: {most}");
+    }
+}
+
 #[test]
 fn two_people_with_one_telephone() {
     let (email, phone, other) = (Some(1), Some(2), Some(3));
