@@ -299,6 +299,13 @@ fn what_a_provider_stores_links_nothing() {
     let shares = [key(8), key(8).multiply(&two), key(9)];
     for guessed in &shares {
         assert_eq!(found_with(&people, &store, guessed), 0);
+        // Nor does a value open with its label, which the store has, and another F.
+        let wrong = evaluated(guessed, &people[0]);
+        assert!(
+            store
+                .values()
+                .all(|entry| super::open(&wrong, entry).is_none())
+        );
     }
     assert_eq!(found_with(&people, &store, &key(7)), store.len());
 }
