@@ -15,9 +15,11 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use incamera_group::EncodedPoint;
 use incamera_keys::{MatchingKey, Secret32};
-use incamera_types::UnixTime;
+use incamera_types::{MatchRunDigest, UnixTime};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+
+use crate::exchange::Base;
 
 /// Name and version.
 pub const HISTORY_NAME: &str = "incamera-match-history/1";
@@ -96,8 +98,8 @@ fn keyed(key: &Secret32) -> Hmac<Sha256> {
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
-    /// Its id, in hexadecimal.
-    pub run: String,
+    /// Its name.
+    pub run: MatchRunDigest,
     /// When it was counted.
     pub at: UnixTime,
     /// Ids of this side.
@@ -113,9 +115,15 @@ pub struct Counted {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Entry {
-    Begins { format: String, before: u32 },
+    Begins {
+        format: String,
+        before: u32,
+    },
     Run(Counted),
-    Points { run: String, prints: Vec<String> },
+    Points {
+        run: MatchRunDigest,
+        prints: Vec<String>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -124,22 +132,13 @@ struct Line {
     mac: String,
 }
 
-/// Ids that the peer has brought: in its last full run and those that it added since.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Brought {
-    /// Ids, ones that were mixed in to be compared included.
-    pub ids: u64,
-    /// Runs they came in.
-    pub runs: u64,
-}
-
 /// The runs of one slot.
 pub struct History {
     key: HistoryKey,
     before: u32,
     runs: Vec<Counted>,
     /// Run and what its points are recognised by.
-    points: Vec<(String, Vec<String>)>,
+    points: Vec<(MatchRunDigest, Vec<String>)>,
     /// The last line's, in hexadecimal.
     mac: String,
 }
@@ -202,9 +201,8 @@ impl History {
 
     /// Whether a run was counted: a resumed one is not counted again.
     #[must_use]
-    pub fn has(&self, run: &[u8; 32]) -> bool {
-        let run = hex::encode(run);
-        self.runs.iter().any(|counted| counted.run == run)
+    pub fn has(&self, run: &MatchRunDigest) -> bool {
+        self.runs.iter().any(|counted| counted.run == *run)
     }
 
     /// Counts a run: the run may begin once the line is durable.
@@ -213,21 +211,22 @@ impl History {
         self.add(Entry::Run(counted))
     }
 
-    /// Keeps what the first points of the peer in `run` are recognised by.
+    /// Keeps what the first points of the peer in `run` are recognised by, unless it is kept.
     #[must_use]
-    pub fn add_points(&mut self, run: &[u8; 32], points: &[EncodedPoint]) -> String {
+    pub fn add_points(&mut self, run: &MatchRunDigest, points: &[EncodedPoint]) -> Option<String> {
+        if self.points.iter().any(|(kept, _)| kept == run) {
+            return None;
+        }
         let prints = points.iter().take(REPLAY_POINTS);
         let prints = prints.map(|point| self.key.print(point)).collect();
-        let run = hex::encode(run);
-        self.add(Entry::Points { run, prints })
+        Some(self.add(Entry::Points { run: *run, prints }))
     }
 
     /// Whether one of these points came in another run: under `nothing` every honest run has
     /// points of its own.
     #[must_use]
-    pub fn replayed(&self, run: &[u8; 32], points: &[EncodedPoint]) -> bool {
-        let run = hex::encode(run);
-        let others = self.points.iter().filter(|(other, _)| *other != run);
+    pub fn replayed(&self, run: &MatchRunDigest, points: &[EncodedPoint]) -> bool {
+        let others = self.points.iter().filter(|(other, _)| other != run);
         let seen: Vec<&String> = others.flat_map(|(_, prints)| prints).collect();
         let mut prints = points.iter().take(REPLAY_POINTS);
         prints.any(|point| seen.contains(&&self.key.print(point)))
@@ -235,7 +234,7 @@ impl History {
 
     /// What the peer has brought up to now; nothing where no full run of it stands here.
     #[must_use]
-    pub fn peer_brought(&self) -> Brought {
+    pub fn peer_brought(&self) -> Base {
         brought(self.runs.iter().map(|run| (run.peer, run.peer_append)))
     }
 
@@ -279,8 +278,8 @@ impl History {
 }
 
 /// Sizes since the last full run, itself included.
-fn brought(runs: impl DoubleEndedIterator<Item = (u64, bool)>) -> Brought {
-    let mut sum = Brought::default();
+fn brought(runs: impl DoubleEndedIterator<Item = (u64, bool)>) -> Base {
+    let mut sum = Base::default();
     for (ids, append) in runs.rev() {
         sum.ids = sum.ids.saturating_add(ids);
         sum.runs += 1;

@@ -11,7 +11,6 @@
 //! | 0, [`Header`]| the input's digest, the seed, nonce and name of the run, sizes, dates       |
 //! | own          | pseudonyms of own places                                                |
 //! | theirs       | fingerprints (or tags) of the peer's points                             |
-//! | sent         | how far own points were sent                                            |
 //! | served       | the peer has all its answers                                            |
 //! | written      | the crosswalk is durable                                                |
 //!
@@ -44,11 +43,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Terms;
 
-pub use history::{
-    Brought, Counted, HISTORY_NAME, History, HistoryError, HistoryKey, REPLAY_POINTS,
-};
+pub use history::{Counted, HISTORY_NAME, History, HistoryError, HistoryKey, REPLAY_POINTS};
 pub use read::{Held, Opened, Reader};
-pub use record::{Header, MAX_VALUES, Places, Record, VALUE_BYTES};
+use record::VALUE_BYTES;
+pub use record::{Header, MAX_VALUES, Places, Record};
 
 /// Name and version.
 pub const JOURNAL_NAME: &str = "incamera-match-journal/1";

@@ -8,8 +8,9 @@ use zeroize::Zeroizing;
 
 use super::{
     FRAME_BYTES, Header, Journal, JournalError, JournalFile, JournalKey, MAX_SEALED_BYTES,
-    NAME_LINE, Record, VALUE_BYTES, associated,
+    NAME_LINE, Record, associated,
 };
+use crate::Value;
 
 /// What a journal holds, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,8 +19,6 @@ pub struct Held {
     pub own: u64,
     /// The peer's places that may have been answered: all below this one.
     pub theirs: u64,
-    /// Own points were sent up to this place, or further.
-    pub sent: u64,
     /// Whether the peer has all its answers.
     pub served: bool,
     /// Whether the crosswalk has what this run gave.
@@ -98,10 +97,6 @@ impl Held {
                     theirs: places.end(),
                     ..self
                 }),
-            Record::Sent(place) => (*place <= header.own).then(|| Self {
-                sent: self.sent.max(*place),
-                ..self
-            }),
             Record::Served => (self.theirs == header.peer).then_some(Self {
                 served: true,
                 ..self
@@ -139,7 +134,7 @@ impl<F: JournalFile> Journal<F> {
     ///
     /// # Errors
     /// As [`Journal::open`].
-    pub fn theirs(&self, places: Range<u64>) -> Result<Vec<[u8; VALUE_BYTES]>, JournalError> {
+    pub fn theirs(&self, places: Range<u64>) -> Result<Vec<Value>, JournalError> {
         let mut values = Vec::new();
         let Some((number, at)) = self.index.before(places.start) else {
             return Ok(values);

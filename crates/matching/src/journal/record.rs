@@ -1,33 +1,34 @@
 //! What stands in a journal: the header, and records of what is done.
 
-use incamera_keys::Secret32;
-use incamera_types::UnixTime;
+use incamera_types::{Digest as _, MatchInputDigest, MatchRunDigest, UnixTime};
 use zeroize::Zeroizing;
 
 use super::JournalError;
+use crate::exchange::Resumable;
+use crate::{Mode, Seed, Value};
 
 /// Bytes of one value: a pseudonym, a fingerprint, a tag.
-pub const VALUE_BYTES: usize = 16;
+pub(super) const VALUE_BYTES: usize = size_of::<Value>();
 /// The most values of one record: more than a chunk has.
 pub const MAX_VALUES: usize = 8192;
 
 /// What a run hangs on; the first record.
 #[derive(Debug)]
 pub struct Header {
-    /// Digest of this side's input, which the blinding is made of.
-    pub binding: [u8; 32],
-    /// What the order of the ids and, with the binding, the blinding are made of.
-    pub seed: Secret32,
-    /// This side's nonce of the run.
+    /// What went into the run.
+    pub input: MatchInputDigest,
+    /// What the order of the ids and, with the input, the blinding are made of.
+    pub seed: Seed,
+    /// What this side greeted with.
     pub nonce: [u8; 32],
-    /// The run's id.
-    pub run: [u8; 32],
+    /// The run's name.
+    pub run: MatchRunDigest,
     /// Ids of this side.
     pub own: u64,
     /// Ids of the peer.
     pub peer: u64,
-    /// Whether this side matches new ids alone.
-    pub append: bool,
+    /// Which ids of this side.
+    pub mode: Mode,
     /// When the run began.
     pub made_at: UnixTime,
     /// From when on the run is not resumed.
@@ -51,7 +52,7 @@ impl Places {
     }
 
     /// The values in order of place.
-    pub fn values(&self) -> impl Iterator<Item = [u8; VALUE_BYTES]> + '_ {
+    pub fn values(&self) -> impl Iterator<Item = Value> + '_ {
         let (whole, _) = self.bytes.as_chunks::<VALUE_BYTES>();
         whole.iter().copied()
     }
@@ -71,8 +72,6 @@ pub enum Record {
     /// What tells the peer's points at these places from others, written before they are
     /// answered.
     Theirs(Places),
-    /// Own points up to this place were sent.
-    Sent(u64),
     /// The peer has all its answers, and said so.
     Served,
     /// The crosswalk with this run's pseudonyms is durable.
@@ -82,19 +81,30 @@ pub enum Record {
 const HEADER: u8 = 1;
 const OWN: u8 = 2;
 const THEIRS: u8 = 3;
-const SENT: u8 = 4;
-const SERVED: u8 = 5;
-const WRITTEN: u8 = 6;
+const SERVED: u8 = 4;
+const WRITTEN: u8 = 5;
 
 impl Header {
+    /// Where an exchange goes on that kept this much.
+    #[must_use]
+    pub fn resumable(&self, held: &super::Held) -> Resumable {
+        Resumable {
+            nonce: self.nonce,
+            run: self.run,
+            received: held.own,
+            raised: held.theirs,
+        }
+    }
+
     /// The header as bytes, wiped when dropped: the seed is in them.
     pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(256));
         out.push(HEADER);
-        for field in [&self.binding, self.seed.expose(), &self.nonce, &self.run] {
+        let (input, run) = (self.input.as_bytes(), self.run.as_bytes());
+        for field in [input, self.seed.expose(), &self.nonce, run] {
             out.extend_from_slice(field);
         }
-        out.push(u8::from(self.append));
+        out.push(u8::from(self.mode == Mode::Append));
         for number in [self.own, self.peer, self.made_at.0, self.expires_at.0] {
             out.extend_from_slice(&number.to_be_bytes());
         }
@@ -107,11 +117,14 @@ impl Header {
             return Err(JournalError::Damaged { record: 0 });
         }
         let header = Self {
-            binding: fields.array()?,
-            seed: Secret32::from_bytes(fields.array()?),
+            input: MatchInputDigest::from_bytes(fields.array()?),
+            seed: Seed::from_bytes(fields.array()?),
             nonce: fields.array()?,
-            run: fields.array()?,
-            append: fields.byte()? != 0,
+            run: MatchRunDigest::from_bytes(fields.array()?),
+            mode: match fields.byte()? {
+                0 => Mode::Full,
+                _ => Mode::Append,
+            },
             own: fields.number()?,
             peer: fields.number()?,
             made_at: UnixTime(fields.number()?),
@@ -127,7 +140,6 @@ impl Record {
         let (kind, number, values): (u8, u64, &[u8]) = match self {
             Self::Own(places) => (OWN, places.first, &places.bytes),
             Self::Theirs(places) => (THEIRS, places.first, &places.bytes),
-            Self::Sent(place) => (SENT, *place, &[]),
             Self::Served => (SERVED, 0, &[]),
             Self::Written => (WRITTEN, 0, &[]),
         };
@@ -146,7 +158,6 @@ impl Record {
         match kind {
             OWN => places(number, rest).map(Self::Own),
             THEIRS => places(number, rest).map(Self::Theirs),
-            SENT if rest.is_empty() => Some(Self::Sent(number)),
             SERVED if rest.is_empty() && number == 0 => Some(Self::Served),
             WRITTEN if rest.is_empty() && number == 0 => Some(Self::Written),
             _ => None,

@@ -1,11 +1,13 @@
 use std::collections::HashSet;
 
+use incamera_types::{Digest as _, MatchInputDigest, MatchRunDigest};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
 use super::*;
 use crate::terms::tests::terms;
+use crate::{Mode, Seed};
 
 /// A journal's bytes; what is written fails from the `fails`-th byte on.
 #[derive(Clone, Default)]
@@ -60,13 +62,13 @@ fn key() -> JournalKey {
 
 fn header(seed: u8) -> Header {
     Header {
-        binding: [1; 32],
-        seed: Secret32::from_bytes([seed; 32]),
+        input: MatchInputDigest::from_bytes([1; 32]),
+        seed: Seed::from_bytes([seed; 32]),
         nonce: [2; 32],
-        run: [4; 32],
+        run: MatchRunDigest::from_bytes([4; 32]),
         own: 40,
         peer: 30,
-        append: true,
+        mode: Mode::Append,
         made_at: UnixTime(1000),
         expires_at: UnixTime(2000),
     }
@@ -81,10 +83,8 @@ fn places(first: u64, count: usize) -> Places {
 
 fn records() -> Vec<Record> {
     vec![
-        Record::Sent(10),
         Record::Theirs(places(0, 20)),
         Record::Own(places(0, 10)),
-        Record::Sent(40),
         Record::Own(places(10, 30)),
         Record::Theirs(places(20, 10)),
         Record::Served,
@@ -148,23 +148,22 @@ fn what_is_written_is_read() {
     assert_eq!(all(&journal), records());
     assert_eq!(read.seed.expose(), given.seed.expose());
     assert_eq!(
-        (read.binding, read.nonce, read.run),
-        (given.binding, given.nonce, given.run)
+        (read.input, read.nonce, read.run),
+        (given.input, given.nonce, given.run)
     );
     assert_eq!(
         (
             read.own,
             read.peer,
-            read.append,
+            read.mode,
             read.made_at,
             read.expires_at
         ),
-        (40, 30, true, UnixTime(1000), UnixTime(2000))
+        (40, 30, Mode::Append, UnixTime(1000), UnixTime(2000))
     );
     let whole = Held {
         own: 40,
         theirs: 30,
-        sent: 40,
         served: true,
         written: true,
     };
@@ -287,7 +286,6 @@ fn records_that_do_not_follow_are_refused() {
         vec![Record::Own(places(0, 9)), Record::Own(places(8, 1))],
         vec![Record::Theirs(places(0, 31))],
         vec![Record::Theirs(places(3, 1))],
-        vec![Record::Sent(41)],
         vec![Record::Own(places(0, 39)), Record::Written],
         vec![Record::Own(places(0, 0))],
         vec![Record::Theirs(places(0, 29)), Record::Served],
@@ -296,7 +294,7 @@ fn records_that_do_not_follow_are_refused() {
     for case in cases {
         let last = case.len() as u64;
         let mut with_more = case.clone();
-        with_more.push(Record::Sent(1));
+        with_more.push(Record::Own(places(0, 1)));
         let (bytes, _) = written(1, &with_more, &mut rng);
         assert_eq!(damaged(&bytes), Some(last), "{case:?}");
     }

@@ -1,4 +1,5 @@
 use incamera_group::EncodedPoint;
+use incamera_types::Digest as _;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
@@ -8,9 +9,13 @@ fn key() -> HistoryKey {
     HistoryKey::of(&MatchingKey::from_bytes([3; 32]))
 }
 
+fn run(number: u8) -> MatchRunDigest {
+    MatchRunDigest::from_bytes([number; 32])
+}
+
 fn counted(number: u8, peer: u64, peer_append: bool) -> Counted {
     Counted {
-        run: hex::encode([number; 32]),
+        run: run(number),
         at: UnixTime(u64::from(number)),
         own: 5,
         append: false,
@@ -33,9 +38,9 @@ fn points(seed: u64) -> Vec<EncodedPoint> {
 fn text() -> String {
     let (mut history, mut text) = History::begin(key(), 2);
     text += &history.add_run(counted(1, 100, false));
-    text += &history.add_points(&[1; 32], &points(1));
+    text += &history.add_points(&run(1), &points(1)).unwrap();
     text += &history.add_run(counted(2, 10, true));
-    text += &history.add_points(&[2; 32], &points(2));
+    text += &history.add_points(&run(2), &points(2)).unwrap();
     text += &history.add_run(counted(3, 20, true));
     text
 }
@@ -49,8 +54,12 @@ fn what_is_written_is_read() {
     let (history, whole) = read(text().as_bytes()).unwrap().unwrap();
     assert_eq!(whole, text().len() as u64);
     assert_eq!(history.count(), 5);
-    assert!(history.has(&[3; 32]) && !history.has(&[4; 32]));
-    let brought = Brought { ids: 130, runs: 3 };
+    assert!(history.has(&run(3)) && !history.has(&run(4)));
+    let brought = Base {
+        ids: 130,
+        runs: 3,
+        ..Base::default()
+    };
     assert_eq!(history.peer_brought(), brought);
 }
 
@@ -58,7 +67,11 @@ fn what_is_written_is_read() {
 fn a_full_run_starts_what_the_peer_brought_anew() {
     let (mut history, _) = read(text().as_bytes()).unwrap().unwrap();
     let _ = history.add_run(counted(4, 70, false));
-    let brought = Brought { ids: 70, runs: 1 };
+    let brought = Base {
+        ids: 70,
+        runs: 1,
+        ..Base::default()
+    };
     assert_eq!(history.peer_brought(), brought);
 }
 
@@ -66,12 +79,15 @@ fn a_full_run_starts_what_the_peer_brought_anew() {
 fn points_of_an_earlier_run_are_found() {
     let (history, _) = read(text().as_bytes()).unwrap().unwrap();
     let (one, new) = (points(1), points(9));
-    assert!(history.replayed(&[3; 32], &one));
-    assert!(!history.replayed(&[3; 32], &new));
+    assert!(history.replayed(&run(3), &one));
+    assert!(!history.replayed(&run(3), &new));
     // One among new ones is enough; a run that is resumed sends its own again.
     let mixed = [&new[..7], &one[3..4]].concat();
-    assert!(history.replayed(&[3; 32], &mixed));
-    assert!(!history.replayed(&[1; 32], &one));
+    assert!(history.replayed(&run(3), &mixed));
+    assert!(!history.replayed(&run(1), &one));
+    // Kept once for each run.
+    let mut history = history;
+    assert_eq!(history.add_points(&run(1), &new), None);
     // A point does not stand in the file as it is.
     assert!(!text().contains(&hex::encode(&one[0].as_bytes()[..8])));
 }
