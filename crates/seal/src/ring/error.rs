@@ -86,14 +86,6 @@ pub enum RingError {
     /// There is no secret of this slot.
     #[error("the key ring has no matching secret of this agreement, epoch and method")]
     NoMatchingSecret,
-    /// As many runs were made as may be.
-    #[error("the agreement allows {limit} runs in this epoch, and {runs} were made")]
-    NoRunsLeft {
-        /// Runs made.
-        runs: u32,
-        /// Runs that may be made.
-        limit: u32,
-    },
     /// What keeps the keys did not do its part.
     #[error("the key ring `{}` failed", path.display())]
     Backend {
