@@ -6,6 +6,8 @@ mod asking;
 
 mod exports;
 
+mod matching;
+
 mod planning;
 
 mod proposing;
@@ -15,16 +17,17 @@ mod rewriting;
 mod sealing;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use incamera_types::{AnalystName, DatasetName, IdKind, PartyName, PurposeName, QueryName};
+use incamera_types::{AnalystName, DatasetName, PartyName, PurposeName, QueryName};
 
 pub use drivers::{Evidence, EvidenceTrust, QueryToken};
 
 pub use asking::{QueryCheck, QueryExplain, QueryReceive, QueryRun, QueryTemplate, WhichQuery};
 
 pub use exports::Exports;
+
+pub use matching::{Instructions, MatchRun};
 
 pub use planning::MatchPlan;
 
@@ -422,35 +425,6 @@ pub enum Match {
     Run(MatchRun),
     /// What matching takes, by each method: time, memory, bytes.
     Plan(MatchPlan),
-}
-
-/// Arguments of `match run`.
-#[derive(Debug, Args)]
-pub struct MatchRun {
-    #[command(flatten)]
-    pub party: PartyFolder,
-    #[command(flatten)]
-    pub under: UnderAgreement,
-    /// A CSV or Parquet file with this party's ids, or a folder of such; name several to match
-    /// all their ids.
-    #[arg(long, required = true, value_name = "FILE|DIR")]
-    pub data: Vec<PathBuf>,
-    /// The kind of id; the agreement's only one where not named.
-    #[arg(long)]
-    pub id: Option<IdKind>,
-    /// The column that holds it, where it is not named like the kind.
-    #[arg(long, value_name = "COLUMN")]
-    pub column: Option<String>,
-    /// How long to wait for the other party, in seconds.
-    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
-    pub wait: u64,
-}
-
-impl MatchRun {
-    /// How long to wait for the other party.
-    pub fn patience(&self) -> Duration {
-        Duration::from_secs(self.wait)
-    }
 }
 
 /// Verbs of `data`.

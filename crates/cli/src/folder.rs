@@ -11,6 +11,7 @@
 //!   ring.age         purpose keys, matching secrets, the seed key
 //!   agreements/      NAME.toml and NAME.toml.PARTY.sig of each party
 //!   crosswalks/      own id -> pseudonym
+//!   matching/        what an interrupted `match run` goes on with; the runs counted
 //!   consents/        pseudonym -> consent class
 //!   sealed/DATASET/  manifest and encrypted parts
 //!   ledger.sqlite    charges, seeds (encrypted), log
@@ -30,7 +31,7 @@ use incamera_agreement::files::{read as agreement_file, read_signed};
 use incamera_keys::{KeyError, ReceiveKey, SigningKey};
 use incamera_party::{LockError, PartyConfig, RingLock};
 use incamera_seal::{KeyRing, RingError};
-use incamera_types::{AgreementId, DatasetName, IdKind, PartyName};
+use incamera_types::{AgreementId, DatasetName, IdKind, MatchingEpoch, PartyName};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
@@ -73,6 +74,40 @@ impl Folder {
         self.root
             .join("crosswalks")
             .join(format!("{}-{kind}.parquet", short(agreement)))
+    }
+
+    /// Where the runs of one matching leave what they go on with.
+    pub fn matching(
+        &self,
+        agreement: &AgreementId,
+        kind: &IdKind,
+        peer: &PartyName,
+        epoch: MatchingEpoch,
+    ) -> PathBuf {
+        let name = format!("{}-{kind}-{peer}-{epoch}", short(agreement));
+        self.root.join("matching").join(name)
+    }
+
+    /// Removes what interrupted matchings under the agreement would go on with: people stand
+    /// in it.
+    pub fn remove_match_journals(&self, agreement: &AgreementId) -> io::Result<()> {
+        let entries = match fs::read_dir(self.root.join("matching")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let short = short(agreement);
+            if !name.as_encoded_bytes().starts_with(short.as_bytes()) {
+                continue;
+            }
+            match fs::remove_file(entry.path().join("journal")) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Where the consents of this owner's people lie.

@@ -132,6 +132,15 @@ impl Printer {
 /// How often a log hears of long work.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
+/// How fast it goes, and how long the rest will take at that rate.
+fn left(done: u64, total: u64, seconds: u64) -> String {
+    let rate = done / seconds.max(1);
+    match total.saturating_sub(done).checked_div(rate) {
+        Some(left) if done < total => format!(", {rate} a second, {left} s left"),
+        _ => String::new(),
+    }
+}
+
 /// Writes a line every now and then until the bar is finished or dropped.
 fn tell_now_and_then(what: String, bar: &ProgressBar) {
     let bar = bar.downgrade();
@@ -145,7 +154,10 @@ fn tell_now_and_then(what: String, bar: &ProgressBar) {
             let line = match (done, bar.length().unwrap_or_default()) {
                 (0, _) => format!("{what}: {seconds} s"),
                 (done, 0) => format!("{what}: {done} in {seconds} s"),
-                (done, total) => format!("{what}: {done} of {total} in {seconds} s"),
+                (done, total) => format!(
+                    "{what}: {done} of {total} in {seconds} s{}",
+                    left(done, total, seconds)
+                ),
             };
             let _ = writeln!(std::io::stderr().lock(), "{line}");
         }

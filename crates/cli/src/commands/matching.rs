@@ -1,93 +1,412 @@
 //! `match run`: this party's side of a matching run.
+//!
+//! | pass     | where        | what                                                        |
+//! |----------|--------------|-------------------------------------------------------------|
+//! | ring     | `ring`       | the key ring, once: secret, count of runs, keys of sources  |
+//! | intake   | `ingest`     | ids out of files and the crosswalk, distinct, in their order |
+//! | exchange | `drive`      | with the peer, over `link`; `workers` multiply, `keep` writes the journal |
+//! | end      | `output`     | both sides checked, the crosswalk written                   |
+//!
+//! A run that is cut off, by a kill or the line, goes on with its journal
+//! ([decision 0075](../../../../docs/decisions/0075-a-journal-before-the-answers.md)).
 
+mod counting;
+mod drive;
+mod files;
+mod ingest;
+mod keep;
 mod kept;
+mod link;
+mod output;
+mod report;
+mod ring;
+mod workers;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use incamera_agreement::{Agreement, MatchingMethod, Reveals, SignedAgreement};
-use incamera_matching::{KNOWN_IDS, MatchError, MatchingSecret, Method, Run, Terms, ids};
-use incamera_net::services::{MeetingFrame, MeetingHello, meeting_frame::Frame};
-use incamera_net::{client, services};
-use incamera_seal::{MatchingSlot, RingError, Source, SourceError, read_texts};
-use incamera_types::limits::CHUNK_BYTES;
-use incamera_types::{Digest, IdKind, PartyName, Pseudonym};
+use incamera_agreement::{Agreement, MatchingMethod, SignedAgreement};
+use incamera_group::Backend;
+use incamera_keys::MatchingKey;
+use incamera_matching::exchange::Alike;
+use incamera_matching::finish::Finished;
+use incamera_matching::ids::NUMBERING;
+use incamera_matching::journal::{JournalKey, Record};
+use incamera_matching::sort::Memory;
+use incamera_matching::{Method, Mode, Partition, Reveals, Seed, Terms};
+use incamera_seal::{CrosswalkScope, Source};
+use incamera_types::{IdKind, PartyName};
 use incamera_wire::v1::MatchMessage;
-use incamera_wire::{decode, encode};
 use indicatif::ProgressBar;
-use serde_json::json;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 
-use super::block_on;
-use super::room_client::{self, status_failure};
-use super::seal::{ENCRYPTED, mend_address};
-use crate::args::MatchRun;
-use crate::failure::{Context, Done, Exit, Failure};
+use super::{block_on, room_client};
+use crate::args::{Instructions, MatchRun};
+use crate::failure::{Done, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
-use kept::Before;
+use counting::Counting;
+use drive::{Conductor, Step};
+use files::SlotFolder;
+use ingest::Input;
+use keep::{Kept, Stage, interrupted};
+use link::{Broken, Link, Meeting};
+use report::{Report, Talked};
+
 pub use kept::crosswalk;
 
-/// Messages to the peer under way.
-const MESSAGES_UNDER_WAY: usize = 4;
-/// How long to wait for the other side to hang up.
-const PARTING_LIMIT: Duration = Duration::from_secs(10);
-/// The largest message that is read: a chunk of points and what stands around it.
-const MAX_MATCH_MESSAGE_BYTES: usize = 2 * CHUNK_BYTES;
+/// How long a peer may take to come for its last answers once the crosswalk is written. One that
+/// still runs comes within seconds; any other gets them when both run `match run` again.
+const LATER_LIMIT: Duration = Duration::from_secs(30);
+
+/// What all passes work with.
+pub struct Work<'a> {
+    arguments: &'a MatchRun,
+    folder: &'a Folder,
+    agreement: &'a SignedAgreement,
+    printer: &'a Printer,
+    terms: Terms,
+    peer: PartyName,
+    slot: SlotFolder,
+    secret: MatchingKey,
+    sources: Vec<Source>,
+}
 
 /// Matches with the other party.
 pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
     let start = Instant::now();
     let folder = Folder::open(&arguments.party.party)?;
     let file = folder.agreement_file(arguments.under.agreement.as_deref())?;
-    let agreement = room_client::own_agreement(&folder, &file)?;
-    let kind = id_kind(arguments, &agreement)?;
-    let peer = peer(&agreement, folder.name())?;
-    // Before the ids: whoever is forgotten from here on may still stand in what is read of them.
-    let before = Before::read(&folder, agreement.agreement(), &kind)?;
-    let prepared = read_ids(arguments, &folder, agreement.agreement(), &kind, printer)?;
-    enough_valid(&prepared, arguments, &kind, printer)?;
-    let pseudonyms = exchange(
+    let signed = room_client::own_agreement(&folder, &file)?;
+    let agreement = signed.agreement();
+    let kind = id_kind(arguments, agreement)?;
+    let peer = peer(agreement, folder.name())?;
+    let terms = terms(agreement, &kind)?;
+    let slot = SlotFolder::take(folder.matching(&agreement.id, &kind, &peer, terms.epoch))?;
+    let max_runs = agreement.matching.max_runs;
+    let opened = ring::open(arguments, &folder, &terms, max_runs, &slot, printer)?;
+    let work = Work {
         arguments,
-        &folder,
-        &agreement,
-        &before,
-        &peer,
-        prepared.ids.clone(),
+        folder: &folder,
+        agreement: &signed,
         printer,
-    )?;
-    let path = folder.crosswalk(&agreement.agreement().id, &kind);
-    let peer_size = pseudonyms.peer_size;
-    let mixed_in = pseudonyms.mixed_in();
-    let forgotten = before.keep(&folder, pseudonyms.rows)?;
-    let seconds = start.elapsed().as_secs_f64();
-    let text = format!(
-        "matched with `{peer}`: each of your {} distinct ids of kind `{kind}` has a pseudonym ({seconds:.1} s)\n  rows {}, empty {}, invalid {}, duplicates {}{}\n  `{peer}` sent {peer_size} ids{}; which of them are yours too, neither side learns\n  crosswalk (yours alone): {}",
-        prepared.ids.len() - forgotten,
-        prepared.rows,
-        prepared.empty,
-        prepared.invalid,
-        prepared.duplicates,
-        match forgotten {
-            0 => String::new(),
-            some => format!(", left out because they were forgotten meanwhile {some}"),
-        },
-        match mixed_in {
-            0 => String::new(),
-            some => format!(", up to {some} of them from its earlier runs"),
-        },
-        path.display()
-    );
-    let document = json!({
-        "id_kind": kind, "peer": peer, "rows": prepared.rows, "empty": prepared.empty,
-        "invalid": prepared.invalid, "duplicates": prepared.duplicates,
-        "distinct": prepared.ids.len(), "forgotten_meanwhile": forgotten, "peer_ids": peer_size,
-        "peer_ids_from_earlier_runs_at_most": mixed_in, "seconds": seconds,
-        "crosswalk": path,
-    });
-    printer.result(text, "incamera-matched/1", &document);
+        terms,
+        peer,
+        slot,
+        secret: opened.secret,
+        sources: opened.sources,
+    };
+    work.backend()?;
+    let mut counting = opened.counting;
+    let (input, talked, finished) = matched(&work, &mut counting)?;
+    Report {
+        work: &work,
+        input: &input,
+        talked,
+        finished,
+        start,
+    }
+    .show();
     Ok(())
+}
+
+/// From the ids to the crosswalk; no rows where the peer only came for its answers of the run
+/// before.
+fn matched(
+    work: &Work<'_>,
+    counting: &mut Counting,
+) -> Result<(Input, Talked, Option<Finished>), Failure> {
+    let Prepared {
+        mut input,
+        stage,
+        spare,
+    } = prepared(work)?;
+    input.enough_valid(work, work.printer)?;
+    if spare.is_some() || matches!(stage, Stage::New(_)) {
+        counting.allow_one()?;
+    }
+    let (kept, mut talked) = match stage {
+        // All answers are there: the crosswalk waits for nobody.
+        Stage::Kept(kept) if kept.is_complete() && spare.is_none() => without_talk(kept),
+        stage => talk(work, &mut input, counting, stage, Spare::Run(spare))?,
+    };
+    let Some(mut kept) = kept else {
+        return Err(Failure::failed("the matching was not begun"));
+    };
+    if kept.held.written {
+        if talked.served {
+            work.slot.remove_journal()?;
+        }
+        return Ok((input, talked, None));
+    }
+    if talked.served {
+        kept.note(&Record::Served)?;
+    }
+    let finished = output::write(work, &input, &kept)?;
+    kept.note(&Record::Written)?;
+    if !kept.held.served {
+        // The link was lost behind the last answer: the peer may come for its own.
+        let later = talk(
+            work,
+            &mut input,
+            counting,
+            Stage::Kept(kept),
+            Spare::Nothing,
+        );
+        if let Ok((_, later)) = later {
+            talked.add(&later);
+        }
+    }
+    if talked.served {
+        work.slot.remove_journal()?;
+    }
+    Ok((input, talked, Some(finished)))
+}
+
+/// What a start has to begin with.
+struct Prepared {
+    input: Input,
+    stage: Stage,
+    /// What the input is in order by, where the run in the journal is over but for the peer's
+    /// answers.
+    spare: Option<Seed>,
+}
+
+/// The ids in order, and how far an earlier start came with them.
+fn prepared(work: &Work<'_>) -> Result<Prepared, Failure> {
+    let Some(kept) = interrupted(work)? else {
+        return new_run(work);
+    };
+    if kept.held.written {
+        let seed = Seed::generate(&mut rand::rng());
+        return Ok(Prepared {
+            input: Input::read(work, &seed)?,
+            stage: Stage::Kept(kept),
+            spare: Some(seed),
+        });
+    }
+    let input = Input::read(work, &kept.header.seed)?;
+    if input.digest == kept.header.input {
+        work.printer.note("an interrupted run goes on where it was");
+        return Ok(Prepared {
+            input,
+            stage: Stage::Kept(kept),
+            spare: None,
+        });
+    }
+    work.printer.note(
+        "the ids or the agreement changed since a run was interrupted: this is a new run, and counts as one",
+    );
+    drop((input, kept));
+    new_run(work)
+}
+
+/// Everything for a run that owes nothing to the one in the journal.
+fn new_run(work: &Work<'_>) -> Result<Prepared, Failure> {
+    work.slot.remove_journal()?;
+    let seed = Seed::generate(&mut rand::rng());
+    Ok(Prepared {
+        input: Input::read(work, &seed)?,
+        stage: Stage::New(seed),
+        spare: None,
+    })
+}
+
+/// What follows if the peer does not know the run in the journal.
+enum Spare {
+    /// Another run, over the input as it is in order, or read again.
+    Run(Option<Seed>),
+    /// Nothing: the peer could only have come for answers.
+    Nothing,
+}
+
+/// Talks with the peer until both have everything, or this side has and the peer is gone.
+fn talk(
+    work: &Work<'_>,
+    input: &mut Input,
+    counting: &mut Counting,
+    stage: Stage,
+    spare: Spare,
+) -> Result<(Option<Kept>, Talked), Failure> {
+    let bar = work.printer.progress("matching", Some(0));
+    let talked = block_on(converse(work, input, counting, stage, spare, &bar));
+    bar.finish_and_clear();
+    talked
+}
+
+/// What is known without the peer.
+fn without_talk(kept: Kept) -> (Option<Kept>, Talked) {
+    let talked = Talked {
+        run: Some(kept.header.run.to_string()),
+        peer_ids: kept.header.peer,
+        resumed_from: kept.held.own,
+        served: kept.held.served,
+        ..Talked::default()
+    };
+    (Some(kept), talked)
+}
+
+async fn converse(
+    work: &Work<'_>,
+    input: &mut Input,
+    counting: &mut Counting,
+    mut stage: Stage,
+    mut spare: Spare,
+    bar: &ProgressBar,
+) -> Result<(Option<Kept>, Talked), Failure> {
+    let meeting = Meeting {
+        folder: work.folder,
+        agreement: work.agreement,
+        kind: &work.terms.id_kind,
+        peer: &work.peer,
+        patience: match &spare {
+            Spare::Run(_) => work.arguments.patience(),
+            Spare::Nothing => work.arguments.patience().min(LATER_LIMIT),
+        },
+        bar,
+    };
+    let mut link = meeting.meet().await.map_err(Broken::into_failure)?;
+    let mut greeting: Option<MatchMessage> = None;
+    loop {
+        let mut conductor = Conductor::new(work, input, counting, stage, bar)?;
+        if let Some(greeting) = greeting.take() {
+            conductor.greeted(greeting)?;
+        }
+        link = match carry(&mut conductor, &meeting, link).await? {
+            Some(link) => link,
+            None => {
+                let talked = conductor.talked();
+                return Ok((conductor.finish()?, talked));
+            }
+        };
+        let (new, seed) = match std::mem::replace(&mut spare, Spare::Run(None)) {
+            Spare::Nothing => return Ok((None, Talked::default())),
+            Spare::Run(seed) => (conductor.start_anew(), seed),
+        };
+        greeting = new;
+        counting.allow_one()?;
+        work.printer.note(format!(
+            "`{}` does not know the run that was interrupted: this is a new run, and counts as one",
+            work.peer
+        ));
+        stage = match seed {
+            Some(seed) => {
+                work.slot.remove_journal()?;
+                Stage::New(seed)
+            }
+            None => {
+                let prepared = tokio::task::block_in_place(|| new_run(work))?;
+                *input = prepared.input;
+                prepared.stage
+            }
+        };
+    }
+}
+
+/// Carries a run to its end over as many links as it takes; gives the link back where the
+/// peer does not know the run.
+async fn carry(
+    conductor: &mut Conductor<'_>,
+    meeting: &Meeting<'_>,
+    mut link: Link,
+) -> Result<Option<Link>, Failure> {
+    loop {
+        match conductor.drive(&mut link).await {
+            Ok(Step::Anew) => return Ok(Some(link)),
+            Ok(Step::Finished) => {
+                link.part().await;
+                return Ok(None);
+            }
+            Err(Broken::Lost(_) | Broken::Left(_)) if conductor.has_all() => return Ok(None),
+            Err(Broken::Lost(_)) => drop(link),
+            Err(Broken::Left(failure) | Broken::Ended(failure)) => {
+                link.part().await;
+                return Err(failure);
+            }
+        }
+        conductor.rejoin().await?;
+        let met = meeting.meet_again().await;
+        link = met.map_err(Broken::into_failure)?;
+    }
+}
+
+impl Work<'_> {
+    /// Which ids are asked for.
+    fn mode(&self) -> Mode {
+        match self.arguments.append {
+            true => Mode::Append,
+            false => Mode::Full,
+        }
+    }
+
+    fn column(&self) -> &str {
+        let named = self.arguments.column.as_deref();
+        named.unwrap_or(self.terms.id_kind.as_str())
+    }
+
+    fn memory(&self) -> Memory {
+        Memory {
+            arena_bytes: self.arguments.arena << 10,
+            ..Memory::default()
+        }
+    }
+
+    fn alike(&self) -> Alike {
+        let writing = self
+            .agreement
+            .agreement()
+            .matching
+            .id_writing(&self.terms.id_kind);
+        Alike {
+            rules: writing.rules.number(),
+            partition: Partition::WHOLE,
+        }
+    }
+
+    /// The numbering plans that ids are read by, if they are.
+    fn numbering(&self) -> &'static str {
+        let plans = self.alike().rules > 1 && self.terms.id_kind.as_str() == "phone";
+        if plans { NUMBERING } else { "" }
+    }
+
+    /// Other plans know other numbers: a few ids may not meet.
+    fn warn_of_numbering(&self, theirs: &str) {
+        self.printer.warn(format!(
+            "`{}` reads phone numbers by other tables ({}) than this program ({}): numbers of ranges that changed in between may not meet",
+            self.peer,
+            theirs.chars().filter(|c| !c.is_control()).take(64).collect::<String>(),
+            self.numbering()
+        ));
+    }
+
+    fn journal_key(&self) -> JournalKey {
+        JournalKey::of(&self.secret, &self.terms, &self.peer)
+    }
+
+    fn scope(&self) -> CrosswalkScope {
+        kept::scope(self.agreement.agreement(), &self.terms.id_kind)
+    }
+
+    fn crosswalk_path(&self) -> PathBuf {
+        self.folder
+            .crosswalk(&self.terms.agreement_id, &self.terms.id_kind)
+    }
+
+    /// What points are multiplied with.
+    fn backend(&self) -> Result<Backend, Failure> {
+        let Some(asked) = self.arguments.instructions else {
+            return Ok(Backend::best());
+        };
+        let name = match asked {
+            Instructions::Ifma => "ifma",
+            Instructions::Avx2 => "avx2",
+            Instructions::Portable => "portable",
+        };
+        let found = Backend::all().find(|backend| backend.to_string() == name);
+        found.ok_or_else(|| {
+            Failure::usage(format!("this processor has no instructions `{name}`"))
+                .hint("leave `--instructions` out: the fastest that there are will be used")
+        })
+    }
 }
 
 fn id_kind(arguments: &MatchRun, agreement: &Agreement) -> Result<IdKind, Failure> {
@@ -121,82 +440,10 @@ fn peer(agreement: &Agreement, me: &PartyName) -> Result<PartyName, Failure> {
     }
 }
 
-fn read_ids(
-    arguments: &MatchRun,
-    folder: &Folder,
-    agreement: &Agreement,
-    kind: &IdKind,
-    printer: &Printer,
-) -> Result<ids::Prepared, Failure> {
-    let normaliser = super::ids::normaliser(agreement, kind)?;
-    let column = arguments.column.as_deref().unwrap_or(kind.as_str());
-    let bar = printer.progress("reading ids", None);
-    let mut raw = Vec::new();
-    for path in &arguments.data {
-        let what = format!(
-            "the ids in `{}` were not read",
-            Source::shown(path).display()
-        );
-        let failed = |error: SourceError| {
-            let failure = Failure::failed(&what).because(&error);
-            failure.hint(mend_and_match(&error))
-        };
-        let mut source = Source::of(path).map_err(failed)?;
-        if source.is_parquet() {
-            let unlocked = source.unlock(&folder.ring()?, &agreement.id, None);
-            source = unlocked
-                .or_fail(&what)
-                .map_err(|failure| failure.hint(ENCRYPTED))?;
-        }
-        read_texts(&source, column, &mut |id| {
-            raw.push(id.to_owned());
-            bar.inc(1);
-        })
-        .map_err(failed)?;
-    }
-    bar.finish_and_clear();
-    Ok(ids::collect(raw, &normaliser))
-}
-
-fn mend_and_match(error: &SourceError) -> &'static str {
-    match error {
-        SourceError::MissingColumns { .. } => {
-            "name the column with `--column` if it is not called like the kind of id"
-        }
-        _ => mend_address(error).unwrap_or("nothing was sent: mend the file and run it again"),
-    }
-}
-
-/// Before anybody is dialled: a run without ids would use one up for nothing.
-fn enough_valid(
-    prepared: &ids::Prepared,
-    arguments: &MatchRun,
-    kind: &IdKind,
-    printer: &Printer,
-) -> Done {
-    let column = arguments.column.as_deref().unwrap_or(kind.as_str());
-    let wrong = prepared.empty + prepared.invalid;
-    if prepared.ids.is_empty() {
-        let why = match prepared.rows {
-            0 => "the data have no rows".to_owned(),
-            rows => format!("of {rows} rows none has a valid `{kind}` in the column `{column}`"),
-        };
-        return Err(Failure::failed("there is nothing to match").why(why).hint(
-            "nothing was sent, and no run is used up: name the column that holds the ids with `--column`, and the kind with `--id`",
-        ));
-    }
-    if wrong > prepared.rows / 2 {
-        printer.warn(format!(
-            "{wrong} of {} rows have no valid `{kind}` in the column `{column}`: is it the right one?",
-            prepared.rows
-        ));
-    }
-    Ok(())
-}
-
 fn terms(agreement: &Agreement, kind: &IdKind) -> Result<Terms, Failure> {
     let matching = &agreement.matching;
-    if matching.method != MatchingMethod::Commutative || matching.reveals != Reveals::Nothing {
+    let revealing = matching.reveals == incamera_agreement::Reveals::Nothing;
+    if matching.method != MatchingMethod::Commutative || !revealing {
         return Err(Failure::usage(
             "this version matches by `commutative` with reveals `nothing` only",
         ));
@@ -207,243 +454,7 @@ fn terms(agreement: &Agreement, kind: &IdKind) -> Result<Terms, Failure> {
         epoch: matching.epoch,
         id_kind: kind.clone(),
         method: Method::Commutative,
-        reveals: incamera_matching::Reveals::Nothing,
+        reveals: Reveals::Nothing,
         max_ids: matching.max_ids,
     })
-}
-
-/// What a run gives.
-struct Matched {
-    rows: Vec<(String, Pseudonym)>,
-    peer_size: u64,
-    /// Whether no run of this party came before: then none of the other one did either.
-    first: bool,
-}
-
-impl Matched {
-    /// At most so many of the peer's ids are from its earlier runs, mixed in to be compared.
-    fn mixed_in(&self) -> u64 {
-        match self.first {
-            true => 0,
-            false => self.peer_size.min(KNOWN_IDS as u64),
-        }
-    }
-}
-
-fn exchange(
-    arguments: &MatchRun,
-    folder: &Folder,
-    agreement: &SignedAgreement,
-    before: &Before,
-    peer: &PartyName,
-    ids: Vec<String>,
-    printer: &Printer,
-) -> Result<Matched, Failure> {
-    let scope = before.scope();
-    let slot = MatchingSlot {
-        agreement_id: scope.agreement_id,
-        epoch: scope.epoch,
-        id_kind: scope.id_kind.clone(),
-        method: Method::Commutative.to_string(),
-        reveals: incamera_matching::Reveals::Nothing.to_string(),
-    };
-    let terms = terms(agreement.agreement(), &scope.id_kind)?;
-    let mut ring = folder.ring()?;
-    let mut rng = rand::rng();
-    let secret = ring
-        .matching_secret_or_new(&slot, &mut rng)
-        .or_fail("the matching secret was not kept")?;
-    let limit = agreement.agreement().matching.max_runs;
-    let first = secret.runs() == 0;
-    allow_run(secret.runs(), limit)?;
-    let secret = MatchingSecret::from_key(secret.key().expose());
-    let me = folder.name().clone();
-    let run = Run::new(
-        terms,
-        me,
-        peer.clone(),
-        &secret,
-        ids,
-        before.known(),
-        &mut rng,
-    )
-    .map_err(|error| match_failure(&error))?;
-    let bar = printer.progress("matching", None);
-    let mut count = || match ring.count_matching_run(&slot, limit) {
-        Ok(_) => Ok(()),
-        Err(RingError::NoRunsLeft { runs, limit }) => Err(no_runs_left(runs, limit)),
-        Err(error) => Err(error).or_fail("the run was not counted"),
-    };
-    let talk = Talk {
-        patience: arguments.patience(),
-        kind: &scope.id_kind,
-        bar: &bar,
-    };
-    let matched = block_on(converse(run, &talk, folder, agreement, &mut count));
-    bar.finish_and_clear();
-    matched.map(|matched| Matched { first, ..matched })
-}
-
-/// Before anybody is dialled; counted, and looked at again, once the other party is there.
-fn allow_run(runs: u32, limit: u32) -> Done {
-    match runs < limit {
-        true => Ok(()),
-        false => Err(no_runs_left(runs, limit)),
-    }
-}
-
-fn no_runs_left(runs: u32, limit: u32) -> Failure {
-    Failure::new(Exit::Refused, "no more matching runs are allowed")
-        .because(&RingError::NoRunsLeft { runs, limit })
-        .hint("agree on a new version with a higher `max_runs`, or start a new epoch")
-}
-
-fn match_failure(error: &MatchError) -> Failure {
-    Failure::failed("the matching was not done")
-        .because(error)
-        .hint("nothing was written; once mended, both sides run `match run` again")
-}
-
-/// Dials the meeting point: the service of the party whose name comes later.
-async fn dial(
-    folder: &Folder,
-    agreement: &SignedAgreement,
-    peer: &str,
-) -> Result<services::meeting_client::MeetingClient<tonic::transport::Channel>, Failure> {
-    let me = folder.name().as_str();
-    let host = if me > peer { me } else { peer };
-    let channel = room_client::party_service(folder, agreement, host).await?;
-    Ok(client::meeting(channel))
-}
-
-/// How to talk to the other party.
-struct Talk<'a> {
-    patience: Duration,
-    kind: &'a IdKind,
-    bar: &'a ProgressBar,
-}
-
-/// One run; `count` is told once the other party is there, before anything is sent.
-async fn converse(
-    mut run: Run,
-    how: &Talk<'_>,
-    folder: &Folder,
-    agreement: &SignedAgreement,
-    count: &mut dyn FnMut() -> Done,
-) -> Result<Matched, Failure> {
-    let peer = peer(agreement.agreement(), folder.name())?;
-    let mut client = dial(folder, agreement, peer.as_str()).await?;
-    let (sender, receiver) = mpsc::channel(MESSAGES_UNDER_WAY);
-    let hello = MeetingHello {
-        agreement_digest: agreement.agreement().digest.as_bytes().to_vec(),
-        party: folder.name().to_string(),
-        id_kind: how.kind.to_string(),
-    };
-    let _ = sender
-        .send(MeetingFrame {
-            frame: Some(Frame::Hello(hello)),
-        })
-        .await;
-    let joined = client.join(ReceiverStream::new(receiver)).await;
-    let joined = joined
-        .map_err(|status| status_failure("the service that both meet at refused", &status))?;
-    let mut frames = joined.into_inner();
-    wait_for_peer(&mut frames, how.patience, peer.as_str(), how.bar).await?;
-    tokio::task::block_in_place(count)?;
-    talk(&mut run, &sender, &mut frames, how.bar).await?;
-    part(sender, &mut frames).await;
-    let peer_size = run.peer_size().unwrap_or_default();
-    let rows = run.finish().map_err(|error| match_failure(&error))?;
-    Ok(Matched {
-        rows,
-        peer_size,
-        first: false,
-    })
-}
-
-/// Hangs up, and waits until the other side has too: the last message is then delivered.
-async fn part(sender: mpsc::Sender<MeetingFrame>, frames: &mut Streaming<MeetingFrame>) {
-    drop(sender);
-    let ended = async { while let Ok(Some(_)) = frames.message().await {} };
-    let _ = tokio::time::timeout(PARTING_LIMIT, ended).await;
-}
-
-async fn wait_for_peer(
-    frames: &mut Streaming<MeetingFrame>,
-    patience: Duration,
-    peer: &str,
-    bar: &ProgressBar,
-) -> Done {
-    bar.set_message(format!("waiting for `{peer}` to run `match run`"));
-    let first = tokio::time::timeout(patience, frames.message()).await;
-    let first = first.map_err(|_| {
-        Failure::failed(format!("`{peer}` did not come to match"))
-            .why(format!(
-                "it did not run `match run` within {} s",
-                patience.as_secs()
-            ))
-            .hint("agree on a time, and run it on both sides; `--wait SECONDS` waits longer")
-    })?;
-    let first =
-        first.map_err(|status| status_failure("the service that both meet at refused", &status))?;
-    match first.and_then(|frame| frame.frame) {
-        Some(Frame::Ready(_)) => Ok(()),
-        _ => Err(Failure::failed("the matching was not begun")
-            .why("this party's place was taken, or given up, before the other one came: another `match run` of this party may be waiting")
-            .hint("let one `incamera match run` wait, and end the others; no run is used up")),
-    }
-}
-
-/// Sends and receives until the run is finished.
-async fn talk(
-    run: &mut Run,
-    sender: &mpsc::Sender<MeetingFrame>,
-    frames: &mut Streaming<MeetingFrame>,
-    bar: &ProgressBar,
-) -> Done {
-    bar.set_message("matching");
-    let mut waiting: Option<MatchMessage> = None;
-    loop {
-        if waiting.is_none() {
-            waiting = tokio::task::block_in_place(|| run.outgoing());
-        }
-        if waiting.is_none() && run.is_finished() {
-            return Ok(());
-        }
-        let progress = run.progress();
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
-        // Never blocks on sending alone: the peer may be waiting to be read.
-        tokio::select! {
-            permit = sender.reserve(), if waiting.is_some() => {
-                let Ok(permit) = permit else { return Err(hung_up()) };
-                if let Some(message) = waiting.take() {
-                    permit.send(MeetingFrame { frame: Some(Frame::Message(encode(&message).into())) });
-                }
-            }
-            frame = frames.message() => {
-                let message = received(frame)?;
-                tokio::task::block_in_place(|| run.incoming(message))
-                    .map_err(|error| match_failure(&error))?;
-            }
-        }
-    }
-}
-
-fn received(frame: Result<Option<MeetingFrame>, tonic::Status>) -> Result<MatchMessage, Failure> {
-    let frame = frame.map_err(|status| status_failure("the matching broke off", &status))?;
-    match frame.and_then(|frame| frame.frame) {
-        Some(Frame::Message(bytes)) => decode(&bytes, MAX_MATCH_MESSAGE_BYTES)
-            .or_fail("the other party sent something that is no message of the matching"),
-        Some(_) => Err(Failure::failed("the matching broke off")
-            .why("the service that both meet at sent what is no message of the matching")
-            .hint("run `match run` again on both sides")),
-        None => Err(hung_up()),
-    }
-}
-
-fn hung_up() -> Failure {
-    Failure::failed("the matching broke off")
-        .why("the other party hung up before it was done")
-        .hint("run `match run` again on both sides")
 }

@@ -352,7 +352,7 @@ pub fn forget(arguments: &DataForget, printer: &Printer) -> Done {
     let left = work.leave(Some(&ids.kind), &chosen, arguments.options.dry_run)?;
     if !arguments.options.dry_run {
         // Last, so that a command that was killed still finds their pseudonyms.
-        ids.leave_crosswalk()?;
+        ids.leave_crosswalk(&work.folder, &work.agreement().id)?;
     }
     let further = [
         "take them out of your own source files too: the next `incamera data seal` and `incamera match run` read those",

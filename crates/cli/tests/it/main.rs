@@ -14,6 +14,7 @@ mod adbc;
 mod bad_input;
 mod by_hand;
 mod careful;
+mod cut_off;
 mod demo;
 mod full_disk;
 mod help;

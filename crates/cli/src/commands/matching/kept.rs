@@ -1,13 +1,21 @@
 //! The crosswalk that earlier runs made, and that a run adds to.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use incamera_agreement::Agreement;
-use incamera_seal::{Crosswalk, CrosswalkScope};
-use incamera_types::{IdKind, Pseudonym};
+use incamera_matching::Reveals;
+use incamera_matching::finish::Row;
+use incamera_seal::{
+    Crosswalk, CrosswalkColumns, CrosswalkReader, CrosswalkRow, CrosswalkScope, CrosswalkWriter,
+    LocalFileError,
+};
+use incamera_types::IdKind;
 
+use super::Work;
 use crate::failure::{Context, Failure};
 use crate::folder::Folder;
+
+const NOT_WRITTEN: &str = "the crosswalk was not written";
 
 /// What to do about a crosswalk that cannot be read.
 fn damaged_crosswalk(path: &Path) -> String {
@@ -17,7 +25,7 @@ fn damaged_crosswalk(path: &Path) -> String {
     )
 }
 
-fn scope(agreement: &Agreement, kind: &IdKind) -> CrosswalkScope {
+pub(super) fn scope(agreement: &Agreement, kind: &IdKind) -> CrosswalkScope {
     CrosswalkScope {
         agreement_id: agreement.id,
         epoch: agreement.matching.epoch,
@@ -62,81 +70,71 @@ pub fn crosswalk(
     ))
 }
 
-/// What earlier runs gave when a run began: compared with what this one gives.
-pub(super) struct Before {
-    scope: CrosswalkScope,
-    /// In order of id.
-    known: Vec<(String, Pseudonym)>,
+/// The rows of the crosswalk that earlier runs of the scope made, in order of id.
+pub(super) struct Earlier {
+    rows: CrosswalkReader,
+    path: PathBuf,
 }
 
-impl Before {
-    pub(super) fn read(
-        folder: &Folder,
-        agreement: &Agreement,
-        kind: &IdKind,
-    ) -> Result<Self, Failure> {
-        let scope = scope(agreement, kind);
-        let known = known(&folder.crosswalk(&agreement.id, kind), &scope)?;
-        Ok(Self {
-            known: known.unwrap_or_default(),
-            scope,
-        })
+impl Earlier {
+    /// None where no earlier run of this scope left one.
+    pub(super) fn open(work: &Work<'_>) -> Result<Option<Self>, Failure> {
+        let path = work.crosswalk_path();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let rows = CrosswalkReader::open(&path).map_err(|error| not_read(&path, &error))?;
+        let same = rows.scope() == &work.scope();
+        Ok(same.then_some(Self { rows, path }))
     }
 
-    pub(super) fn scope(&self) -> &CrosswalkScope {
-        &self.scope
-    }
-
-    pub(super) fn known(&self) -> &[(String, Pseudonym)] {
-        &self.known
-    }
-
-    /// Adds what the run gave to the crosswalk as it is by now, without those who have been
-    /// forgotten since the run began: tells how many these are.
-    pub(super) fn keep(
-        &self,
-        folder: &Folder,
-        rows: Vec<(String, Pseudonym)>,
-    ) -> Result<usize, Failure> {
-        // Whoever forgets people holds it from before the crosswalk is read until it is written.
-        let _lock = folder.sealing_lock(&self.scope.agreement_id)?;
-        let path = folder.crosswalk(&self.scope.agreement_id, &self.scope.id_kind);
-        // Forgetting leaves a crosswalk: where there is none, it was moved away.
-        let now = known(&path, &self.scope)?;
-        let given = rows.len();
-        let stays = |id: &str| {
-            let now = now.as_ref();
-            now.is_none_or(|now| has(now, id) || !has(&self.known, id))
+    /// Fills in the next row; tells whether there was one.
+    pub(super) fn fill(&mut self, row: &mut Row) -> Result<bool, Failure> {
+        let next = self.rows.next();
+        let Some(next) = next.map_err(|error| not_read(&self.path, &error))? else {
+            return Ok(false);
         };
-        let rows: Vec<_> = rows.into_iter().filter(|(id, _)| stays(id)).collect();
-        let forgotten = given - rows.len();
-        let all = now.into_iter().flatten().chain(rows);
-        Crosswalk::new(self.scope.clone(), all)
-            .write(&path)
-            .or_fail("the crosswalk was not written")?;
-        Ok(forgotten)
+        row.id.clear();
+        row.id.push_str(next.id);
+        row.pseudonym = next.pseudonym;
+        (row.valid_until, row.matched) = (next.valid_until, next.matched);
+        Ok(true)
     }
 }
 
-fn has(known: &[(String, Pseudonym)], id: &str) -> bool {
-    known
-        .binary_search_by(|(known, _)| known.as_str().cmp(id))
-        .is_ok()
+fn not_read(path: &Path, error: &LocalFileError) -> Failure {
+    Failure::failed("the crosswalk of the run before was not read")
+        .because(error)
+        .hint(damaged_crosswalk(path))
 }
 
-/// The crosswalk's rows in order of id; none where no earlier run of this scope left one.
-fn known(path: &Path, scope: &CrosswalkScope) -> Result<Option<Vec<(String, Pseudonym)>>, Failure> {
-    if !path.exists() {
-        return Ok(None);
+/// The crosswalk that takes the place of the one before, once it is whole.
+pub(super) struct NewCrosswalk(CrosswalkWriter);
+
+impl NewCrosswalk {
+    pub(super) fn create(work: &Work<'_>) -> Result<Self, Failure> {
+        let agreement = work.agreement.agreement();
+        let columns = CrosswalkColumns {
+            writing: agreement.matching.id_writing(&work.terms.id_kind),
+            valid_until: false,
+            matched: work.terms.reveals == Reveals::OwnMatches,
+        };
+        let writer = CrosswalkWriter::create(&work.crosswalk_path(), &work.scope(), columns);
+        writer.or_fail(NOT_WRITTEN).map(Self)
     }
-    let read = Crosswalk::read(path).or_fail("the crosswalk of the run before was not read");
-    let crosswalk = read.map_err(|failure| failure.hint(damaged_crosswalk(path)))?;
-    if crosswalk.scope() != scope {
-        return Ok(None);
+
+    pub(super) fn push(&mut self, row: &Row) -> Result<(), Failure> {
+        let pushed = self.0.push(&CrosswalkRow {
+            id: &row.id,
+            pseudonym: row.pseudonym,
+            valid_until: row.valid_until,
+            matched: row.matched,
+        });
+        pushed.or_fail(NOT_WRITTEN)
     }
-    let rows = crosswalk.iter();
-    Ok(Some(
-        rows.map(|(id, pseudonym)| (id.to_owned(), pseudonym))
-            .collect(),
-    ))
+
+    /// Durable when this returns.
+    pub(super) fn finish(self) -> Result<(), Failure> {
+        self.0.finish().or_fail(NOT_WRITTEN)
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use incamera_matching::ids::collect;
 use incamera_seal::{Source, SourceError, keep_rows, read_texts};
-use incamera_types::{IdKind, Pseudonym};
+use incamera_types::{AgreementId, IdKind, Pseudonym};
 
 use super::Work;
 use crate::args::People;
@@ -13,6 +13,7 @@ use crate::commands::seal::mend_address;
 use crate::commands::whose::own;
 use crate::commands::{ids, matching};
 use crate::failure::{Context, Done, Failure};
+use crate::folder::Folder;
 
 /// Ids read from a file, looked up in the crosswalk.
 pub struct Ids {
@@ -104,14 +105,19 @@ impl Ids {
 
     /// Takes them out of the crosswalk, which nobody else has written since it was read: the
     /// work's lock is held.
-    pub fn leave_crosswalk(&self) -> Done {
+    /// What a matching that was interrupted would go on with goes too: they stand in it.
+    pub fn leave_crosswalk(&self, folder: &Folder, agreement: &AgreementId) -> Done {
         let Some(path) = &self.path else {
             return Ok(());
         };
+        let again = |failure: Failure| failure.hint("run the command again: it does what is left");
         keep_rows(path, &mut |id| !self.ids.contains(id))
-            .map(|_| ())
             .or_fail("the people are still in the crosswalk")
-            .map_err(|failure| failure.hint("run the command again: it does what is left"))
+            .map_err(again)?;
+        folder
+            .remove_match_journals(agreement)
+            .or_fail("the people are still in the journal of a matching")
+            .map_err(again)
     }
 }
 

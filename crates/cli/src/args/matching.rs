@@ -1,0 +1,68 @@
+//! What `match` can be asked.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use incamera_types::IdKind;
+
+use super::{PartyFolder, UnderAgreement};
+
+/// Arguments of `match run`.
+#[derive(Debug, Args)]
+pub struct MatchRun {
+    #[command(flatten)]
+    pub party: PartyFolder,
+    #[command(flatten)]
+    pub under: UnderAgreement,
+    /// A CSV or Parquet file with this party's ids, or a folder of such; name several to match
+    /// all their ids.
+    #[arg(long, required = true, value_name = "FILE|DIR")]
+    pub data: Vec<PathBuf>,
+    /// The kind of id; the agreement's only one where not named.
+    #[arg(long)]
+    pub id: Option<IdKind>,
+    /// The column that holds it, where it is not named like the kind.
+    #[arg(long, value_name = "COLUMN")]
+    pub column: Option<String>,
+    /// Match only ids that no earlier run had, and add them to the crosswalk.
+    #[arg(long)]
+    pub append: bool,
+    /// How long to wait for the other party, in seconds.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    pub wait: u64,
+    /// Begin anew, whatever an interrupted run left; counts as one more run.
+    #[arg(long)]
+    pub anew: bool,
+    /// How long an interrupted run can be gone on with, in hours.
+    #[arg(long, default_value_t = 168, value_name = "HOURS",
+          value_parser = clap::value_parser!(u64).range(1..=720))]
+    pub keep_journal: u64,
+    /// Points of this party under way at once.
+    #[arg(long, hide = true, default_value_t = 16_384)]
+    pub window: usize,
+    /// The instructions that points are multiplied with.
+    #[arg(long, hide = true, value_enum)]
+    pub instructions: Option<Instructions>,
+    /// Memory for sorting, in KiB.
+    #[arg(long, hide = true, default_value_t = 16_384)]
+    pub arena: usize,
+}
+
+/// Which of the processor's instructions are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Instructions {
+    /// Eight points side by side.
+    Ifma,
+    /// Four points side by side.
+    Avx2,
+    /// One point after the other.
+    Portable,
+}
+
+impl MatchRun {
+    /// How long to wait for the other party.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(self.wait)
+    }
+}

@@ -1,0 +1,480 @@
+//! The conductor of a run: owns the exchange, and carries between it, the link, the threads
+//! that multiply, the journal and the ids.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+use incamera_matching::exchange::{Agreed, Block, Done, Mark, Progress, Setup, Tuning};
+use incamera_matching::intake::Ids;
+use incamera_matching::journal::{Header, Held, JournalError};
+use incamera_matching::{Exchange, MatchError, MatchingSecret, Mode, Reveals, Seed, Value};
+use incamera_net::services::{MeetingFrame, meeting_frame::Frame};
+use incamera_types::limits::CHUNK_BYTES;
+use incamera_wire::v1::MatchMessage;
+use incamera_wire::v1::match_message::Message;
+use incamera_wire::{decode, encode};
+use indicatif::ProgressBar;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, sleep_until};
+
+use super::Work;
+use super::counting::Counting;
+use super::files::FileStore;
+use super::ingest::Input;
+use super::keep::{Keeper, Kept, Stage, begin_journal, journal_failure};
+use super::link::{Broken, Link, next_message};
+use super::report::Talked;
+use super::workers::Workers;
+use crate::failure::{Context, Failure};
+
+/// Points of a chunk.
+const CHUNK_POINTS: usize = 4096;
+/// What to do about a run that broke off.
+const GOES_ON: &str = "run `match run` again on both sides: it goes on where it was";
+/// The largest message that is read: a chunk of points and what stands around it.
+const MAX_MATCH_MESSAGE_BYTES: usize = 2 * CHUNK_BYTES;
+/// A link over which nothing comes for so long, while something is due, is given up.
+const SILENCE_LIMIT: Duration = Duration::from_secs(120);
+
+/// What threads tell the conductor.
+pub enum Event {
+    /// A chunk was worked on.
+    Done(Done),
+    /// All up to the mark is in the journal.
+    Kept(Mark),
+    /// What the journal has of the peer's places from this one on.
+    Recalled(u64, Vec<Value>),
+    /// The journal takes no more.
+    NotKept(JournalError),
+}
+
+/// How a talk over a link ended well.
+pub enum Step {
+    /// Both sides have everything.
+    Finished,
+    /// The peer does not know the run that was to go on.
+    Anew,
+}
+
+/// One run, over as many links as it takes.
+pub struct Conductor<'a> {
+    work: &'a Work<'a>,
+    input: &'a Input,
+    counting: &'a mut Counting,
+    exchange: Exchange,
+    /// What a new run is made from, until it is in a journal.
+    seed: Option<Seed>,
+    /// The run's, once it is in a journal, and what was done before this start.
+    kept: Option<(Box<Header>, Held)>,
+    keeper: Option<Keeper>,
+    /// What was handed to the journal last, while it is not kept.
+    unkept: Option<Mark>,
+    /// The place from which on values are being read back.
+    recalling: Option<u64>,
+    /// Where the ids are read, once they are.
+    ids: Option<Ids<FileStore>>,
+    workers: Workers,
+    /// Jobs that are given and not back.
+    out: usize,
+    events: UnboundedReceiver<Event>,
+    told: UnboundedSender<Event>,
+    waiting: Option<MeetingFrame>,
+    /// Whether the run has begun over this link.
+    begun: bool,
+    agreed: Option<Agreed>,
+    /// Whether no run of this party came before: then none of the peer did either.
+    first_run: bool,
+    resumed_from: u64,
+    bytes_sent: u64,
+    bytes_received: u64,
+    /// When the peer was heard last.
+    heard: Instant,
+    bar: &'a ProgressBar,
+}
+
+impl<'a> Conductor<'a> {
+    /// A run that is to begin, or to go on.
+    pub fn new(
+        work: &'a Work<'a>,
+        input: &'a Input,
+        counting: &'a mut Counting,
+        stage: Stage,
+        bar: &'a ProgressBar,
+    ) -> Result<Self, Failure> {
+        let (told, events) = unbounded_channel();
+        let (first_run, resumed_from) = match &stage {
+            Stage::New(_) => (counting.is_first(), 0),
+            Stage::Kept(kept) => (counting.runs() <= 1, kept.held.own),
+        };
+        let exchange = exchange(work, input, counting, &stage)?;
+        let (seed, kept, keeper) = match stage {
+            Stage::New(seed) => (Some(seed), None, None),
+            Stage::Kept(kept) => {
+                let keeper = Keeper::start(kept.journal, told.clone());
+                (None, Some((kept.header, kept.held)), Some(keeper))
+            }
+        };
+        Ok(Self {
+            work,
+            input,
+            counting,
+            exchange,
+            seed,
+            kept,
+            keeper,
+            unkept: None,
+            recalling: None,
+            ids: None,
+            workers: Workers::start(&told),
+            out: 0,
+            events,
+            told,
+            waiting: None,
+            begun: false,
+            agreed: None,
+            first_run,
+            resumed_from,
+            bytes_sent: 0,
+            bytes_received: 0,
+            heard: Instant::now(),
+            bar,
+        })
+    }
+
+    /// A greeting of the peer that came before this run was made.
+    pub fn greeted(&mut self, hello: MatchMessage) -> Result<(), Failure> {
+        self.on(|exchange| exchange.incoming(hello))
+    }
+
+    /// Whether all own ids have their pseudonyms.
+    pub fn has_all(&self) -> bool {
+        self.keeper.is_some() && self.exchange.has_all()
+    }
+
+    /// Carries until the run is finished, or the link is lost.
+    pub async fn drive(&mut self, link: &mut Link) -> Result<Step, Broken> {
+        self.heard = Instant::now();
+        loop {
+            self.pump()?;
+            if self.exchange.must_start_anew() {
+                return Ok(Step::Anew);
+            }
+            if self.waiting.is_none() && self.exchange.is_finished() {
+                return Ok(Step::Finished);
+            }
+            let silent = self.heard + self.patience();
+            // Never blocks on sending alone: the peer may be waiting to be read.
+            tokio::select! {
+                permit = link.sender.reserve(), if self.waiting.is_some() => match permit {
+                    Ok(permit) => if let Some(frame) = self.waiting.take() {
+                        permit.send(frame);
+                    },
+                    Err(_) => return Err(Broken::Lost(cut_off())),
+                },
+                message = next_message(&mut link.frames) => {
+                    self.heard = Instant::now();
+                    match message? {
+                        Some(bytes) => self.receive(&bytes)?,
+                        None => return Err(Broken::Left(hung_up())),
+                    }
+                }
+                Some(event) = self.events.recv() => {
+                    self.take(event)?;
+                    while let Ok(event) = self.events.try_recv() {
+                        self.take(event)?;
+                    }
+                }
+                () = sleep_until(silent), if self.is_idle() => return Err(Broken::Lost(cut_off())),
+            }
+        }
+    }
+
+    /// Goes back to what is kept, for another link.
+    pub async fn rejoin(&mut self) -> Result<(), Failure> {
+        while self.unkept.is_some() {
+            let Some(event) = self.events.recv().await else {
+                break;
+            };
+            self.take(event)?;
+        }
+        (self.waiting, self.recalling, self.begun) = (None, None, false);
+        let rejoined = self.exchange.rejoin();
+        rejoined.map_err(|error| match_failure(&error))
+    }
+
+    /// What was said so far.
+    pub fn talked(&self) -> Talked {
+        let progress = self.exchange.progress();
+        Talked {
+            run: self.agreed.as_ref().map(|agreed| agreed.run.to_string()),
+            peer_ids: self.agreed.as_ref().map_or(0, |agreed| agreed.peer_size),
+            peer_came_before: !self.first_run,
+            resumed_from: self.resumed_from,
+            multiplied: progress.multiplied,
+            bytes_sent: self.bytes_sent,
+            bytes_received: self.bytes_received,
+            served: self.exchange.is_finished(),
+        }
+    }
+
+    /// What the journal has of the run; nothing where it has not begun.
+    pub fn finish(self) -> Result<Option<Kept>, Failure> {
+        let progress = self.exchange.progress();
+        drop(self.workers);
+        let Some((keeper, (header, held))) = self.keeper.zip(self.kept) else {
+            return Ok(None);
+        };
+        let held = Held {
+            own: progress.own,
+            theirs: progress.theirs,
+            ..held
+        };
+        Ok(Some(Kept {
+            journal: keeper.finish()?,
+            header,
+            held,
+        }))
+    }
+
+    /// The peer's greeting, if another run is to take it.
+    pub fn start_anew(self) -> Option<MatchMessage> {
+        self.exchange.start_anew()
+    }
+
+    /// Everything that can be done without waiting.
+    fn pump(&mut self) -> Result<(), Failure> {
+        self.begin()?;
+        while let Some(places) = self.exchange.wanted() {
+            let (first, block) = (places.start, self.read(places)?);
+            self.on(|exchange| exchange.give(first, block))?;
+        }
+        self.recall();
+        while self.out < self.workers.room() {
+            let Some(job) = self.exchange.job() else {
+                break;
+            };
+            self.workers.give(job);
+            self.out += 1;
+        }
+        if let Some(keeper) = &self.keeper {
+            while let Some(keep) = self.exchange.to_keep() {
+                self.unkept = Some(keep.mark);
+                keeper.keep(keep);
+            }
+        }
+        if self.waiting.is_none() {
+            let message = self.exchange.outgoing();
+            let message = message.map(|message| encode(&message));
+            self.bytes_sent += message.as_ref().map_or(0, |bytes| bytes.len() as u64);
+            self.waiting = message.map(|bytes| MeetingFrame {
+                frame: Some(Frame::Message(bytes.into())),
+            });
+        }
+        self.show();
+        Ok(())
+    }
+
+    /// Once both have greeted: the run is kept and counted, and points may travel.
+    fn begin(&mut self) -> Result<(), Failure> {
+        let Some(agreed) = self.exchange.agreed().filter(|_| !self.begun).cloned() else {
+            return Ok(());
+        };
+        self.bar.set_message("matching");
+        self.counting.allow(&agreed)?;
+        if let Some(seed) = self.seed.take() {
+            let (journal, header) = begin_journal(self.work, self.input, seed, &agreed)?;
+            self.keeper = Some(Keeper::start(journal, self.told.clone()));
+            self.kept = Some((header, Held::default()));
+        }
+        let Progress { own_total, .. } = self.exchange.progress();
+        self.counting.count(&agreed, own_total, self.mode())?;
+        if let Some(theirs) = agreed
+            .other_numbering
+            .as_ref()
+            .filter(|_| self.agreed.is_none())
+        {
+            self.work.warn_of_numbering(theirs);
+        }
+        self.agreed = Some(agreed);
+        self.begun = true;
+        self.on(Exchange::begin)
+    }
+
+    /// Ids of these places.
+    fn read(&mut self, places: Range<u64>) -> Result<Block, Failure> {
+        let what = "the ids were not read back";
+        let mut ids = match self.ids.take().filter(|ids| ids.place() == places.start) {
+            Some(ids) => ids,
+            None => self.input.ordered.read_from(places.start).or_fail(what)?,
+        };
+        let mut block = Block::new();
+        for _ in places {
+            if let Some(entry) = ids.next().or_fail(what)? {
+                block.push(entry.id.as_bytes());
+            }
+        }
+        self.ids = Some(ids);
+        Ok(block)
+    }
+
+    fn recall(&mut self) {
+        let asked = self.exchange.recall();
+        let Some(places) = asked.filter(|places| self.recalling != Some(places.start)) else {
+            return;
+        };
+        self.recalling = Some(places.start);
+        if let Some(keeper) = &self.keeper {
+            keeper.recall(places);
+        }
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Done(done) => {
+                self.out -= 1;
+                self.on(|exchange| exchange.done(done))
+            }
+            Event::Kept(mark) => {
+                if self.unkept == Some(mark) {
+                    self.unkept = None;
+                }
+                self.on(|exchange| exchange.kept(mark))
+            }
+            // What was asked for over a link that is lost is of no use.
+            Event::Recalled(first, values) if self.recalling == Some(first) => {
+                self.recalling = None;
+                self.on(|exchange| exchange.recalled(first, values))
+            }
+            Event::Recalled(..) => Ok(()),
+            Event::NotKept(error) => Err(journal_failure(&error)),
+        }
+    }
+
+    fn receive(&mut self, bytes: &Bytes) -> Result<(), Failure> {
+        self.bytes_received += bytes.len() as u64;
+        let message: MatchMessage = decode(bytes, MAX_MATCH_MESSAGE_BYTES)
+            .or_fail("the other party sent something that is no message of the matching")?;
+        if let Some(Message::Blinded(points)) = &message.message
+            && points.first == 0
+        {
+            self.first_points(&points.points)?;
+        }
+        self.on(|exchange| exchange.incoming(message))
+    }
+
+    /// Under `own-matches` points last, and those of an earlier run come again.
+    fn first_points(&mut self, points: &[u8]) -> Result<(), Failure> {
+        let hides = self.work.terms.reveals == Reveals::Nothing;
+        match self.agreed.as_ref().filter(|_| hides) {
+            Some(agreed) => self.counting.first_points(agreed, points),
+            None => Ok(()),
+        }
+    }
+
+    /// Of the run, which may have been begun otherwise than this start asks for.
+    fn mode(&self) -> Mode {
+        let kept = self.kept.as_ref();
+        kept.map_or(self.work.mode(), |(header, _)| header.mode)
+    }
+
+    fn on(
+        &mut self,
+        call: impl FnOnce(&mut Exchange) -> Result<(), MatchError>,
+    ) -> Result<(), Failure> {
+        let called = call(&mut self.exchange);
+        called.map_err(|error| {
+            if matches!(error, MatchError::PeerMisbehaved { .. }) {
+                // Going on with this run would end the same way.
+                let _ = self.work.slot.remove_journal();
+            }
+            match_failure(&error)
+        })
+    }
+
+    /// Whether only the peer can bring the run on.
+    fn is_idle(&self) -> bool {
+        self.out == 0 && self.unkept.is_none()
+    }
+
+    /// How long the peer may be silent. Before the run begins it may read its ids again.
+    fn patience(&self) -> Duration {
+        match self.begun {
+            true => SILENCE_LIMIT,
+            false => SILENCE_LIMIT.max(self.work.arguments.patience()),
+        }
+    }
+
+    fn show(&self) {
+        let Progress {
+            own,
+            own_total,
+            theirs,
+            theirs_total,
+            ..
+        } = self.exchange.progress();
+        self.bar.set_length(own_total + theirs_total);
+        self.bar.set_position(own + theirs);
+    }
+}
+
+/// The exchange of a run that begins or goes on.
+fn exchange(
+    work: &Work<'_>,
+    input: &Input,
+    counting: &Counting,
+    stage: &Stage,
+) -> Result<Exchange, Failure> {
+    let (keys, own, mode, resume) = match stage {
+        Stage::New(seed) => (
+            seed.run(&input.digest),
+            input.ordered.len(),
+            work.mode(),
+            None,
+        ),
+        Stage::Kept(kept) => {
+            let header = &kept.header;
+            let keys = header.seed.run(&header.input);
+            let resume = header.resumable(&kept.held);
+            (keys, header.own, header.mode, Some(resume))
+        }
+    };
+    let arguments = work.arguments;
+    let tuning = Tuning::new(CHUNK_POINTS.min(arguments.window), arguments.window);
+    let setup = Setup {
+        terms: work.terms.clone(),
+        me: work.folder.name().clone(),
+        peer: work.peer.clone(),
+        secret: &MatchingSecret::from_key(work.secret.expose()),
+        keys: &keys,
+        own,
+        mode,
+        alike: work.alike(),
+        numbering: work.numbering().to_owned(),
+        base: counting.base(),
+        row_keys: false,
+        tuning: tuning.or_fail("points cannot be under way like this")?,
+        backend: work.backend()?,
+        resume,
+    };
+    Exchange::new(setup, &mut rand::rng()).map_err(|error| match_failure(&error))
+}
+
+/// A run that the protocol ended.
+pub fn match_failure(error: &MatchError) -> Failure {
+    Failure::failed("the matching was not done")
+        .because(error)
+        .hint("nothing was written; once mended, both sides run `match run` again")
+}
+
+fn cut_off() -> Failure {
+    Failure::failed("the matching broke off")
+        .why("the other party is not heard any more")
+        .hint(GOES_ON)
+}
+
+fn hung_up() -> Failure {
+    Failure::failed("the matching broke off")
+        .why("the other party hung up before it was done")
+        .hint(GOES_ON)
+}

@@ -1,0 +1,216 @@
+//! The files of a matching: the folder of a slot, spill, journal and history.
+//!
+//! ```text
+//! matching/ID-KIND-PEER-EPOCH/
+//!   lock         empty; held while a `match run` of this slot is under way
+//!   history      the runs that were counted
+//!   journal      what an interrupted run is gone on with, sealed
+//!   spill-HEX    what does not fit into memory, sealed; goes with the process or at the next start
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use incamera_matching::journal::JournalFile;
+use incamera_matching::sort::{Store, StoreError};
+use rand::RngExt as _;
+
+use crate::failure::{Context, Done, Failure};
+
+const SPILL: &str = "spill-";
+
+/// The folder of one slot, which no other process works in.
+pub struct SlotFolder {
+    path: PathBuf,
+    /// Held.
+    _lock: File,
+}
+
+impl SlotFolder {
+    /// Takes the folder, and clears away what a killed process spilled.
+    pub fn take(path: PathBuf) -> Result<Self, Failure> {
+        let what = "the matching was not begun";
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.or_fail(what)?;
+        let lock = private().create(true).open(path.join("lock"));
+        let lock = lock.or_fail(what)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Failure::failed(what)
+                    .why("another `match run` of this party matches these ids already")
+                    .hint("let that one go on, or end it first; no run is used up"));
+            }
+            Err(TryLockError::Error(error)) => return Err(Failure::failed(what).because(&error)),
+        }
+        let folder = Self { path, _lock: lock };
+        folder.clear().or_fail(what)?;
+        Ok(folder)
+    }
+
+    /// Removes what was spilled.
+    fn clear(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(SPILL.as_bytes())
+            {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where sorting puts what does not fit into memory.
+    pub fn store(&self) -> FileStore {
+        FileStore(self.path.clone().into())
+    }
+
+    /// The journal, made where there is none.
+    pub fn journal(&self) -> io::Result<LogFile> {
+        LogFile::open(&self.journal_path())
+    }
+
+    /// Whether there is a journal.
+    pub fn has_journal(&self) -> bool {
+        self.journal_path().exists()
+    }
+
+    /// Removes the journal: its run is over.
+    pub fn remove_journal(&self) -> Done {
+        remove(&self.journal_path()).or_fail("the journal of the matching was not removed")
+    }
+
+    /// The bytes of the history; none where there is none.
+    pub fn read_history(&self) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.history_path()) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The history, made where there is none.
+    pub fn history(&self) -> io::Result<LogFile> {
+        LogFile::open(&self.history_path())
+    }
+
+    /// Lets another history take the place of the one that is there.
+    pub fn put_history_aside(&self) -> io::Result<PathBuf> {
+        let aside = self.path.join("history.aside");
+        fs::rename(self.history_path(), &aside)?;
+        Ok(aside)
+    }
+
+    /// Where the history lies.
+    pub fn history_path(&self) -> PathBuf {
+        self.path.join("history")
+    }
+
+    fn journal_path(&self) -> PathBuf {
+        self.path.join("journal")
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Read and written by the owner alone.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
+/// A file that grows at its end, and whose end may be cut off.
+pub struct LogFile {
+    file: File,
+    bytes: u64,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = private().create(true).truncate(false).open(path)?;
+        if let Some(folder) = path.parent() {
+            // The name is to last as long as what stands under it.
+            File::open(folder)?.sync_all()?;
+        }
+        let bytes = file.metadata()?.len();
+        Ok(Self { file, bytes })
+    }
+}
+
+impl JournalFile for LogFile {
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.bytes)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(into, at)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.bytes)?;
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn cut(&mut self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)?;
+        self.bytes = bytes;
+        Ok(())
+    }
+}
+
+/// Spill files in a slot's folder.
+#[derive(Clone)]
+pub struct FileStore(Arc<Path>);
+
+/// One spill file; it goes when this is dropped.
+pub struct SpillFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl Drop for SpillFile {
+    fn drop(&mut self) {
+        // What stays is ciphertext whose key is gone; the next start removes it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Store for FileStore {
+    type File = SpillFile;
+
+    fn create(&self) -> Result<SpillFile, StoreError> {
+        let number: u64 = rand::rng().random();
+        let path = self.0.join(format!("{SPILL}{number:016x}"));
+        let file = private().create_new(true).open(&path)?;
+        Ok(SpillFile { file, path })
+    }
+
+    fn append(&self, file: &mut SpillFile, bytes: &[u8]) -> Result<(), StoreError> {
+        Ok(file.file.write_all(bytes)?)
+    }
+
+    fn read(&self, file: &SpillFile, at: u64, into: &mut [u8]) -> Result<(), StoreError> {
+        Ok(file.file.read_exact_at(into, at)?)
+    }
+
+    fn remove(&self, file: SpillFile) {
+        drop(file);
+    }
+}

@@ -1,0 +1,180 @@
+//! The way to the other party: over the service of the party whose name comes later.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use incamera_agreement::SignedAgreement;
+use incamera_net::client;
+use incamera_net::services::{MeetingFrame, MeetingHello, meeting_frame::Frame};
+use incamera_net::status::{Problem, ProblemKind};
+use incamera_types::{Digest as _, IdKind, PartyName};
+use indicatif::ProgressBar;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::super::room_client::{self, status_failure};
+use crate::failure::Failure;
+use crate::folder::Folder;
+
+/// Messages to the peer under way.
+const MESSAGES_UNDER_WAY: usize = 4;
+/// How long to wait for the other side to hang up.
+const PARTING_LIMIT: Duration = Duration::from_secs(10);
+/// How long to wait before the meeting point is dialled again, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
+/// Whom to meet, and how patiently.
+pub struct Meeting<'a> {
+    pub folder: &'a Folder,
+    pub agreement: &'a SignedAgreement,
+    pub kind: &'a IdKind,
+    pub peer: &'a PartyName,
+    pub patience: Duration,
+    pub bar: &'a ProgressBar,
+}
+
+/// Why there is no link, or none any more.
+pub enum Broken {
+    /// It may come back.
+    Lost(Failure),
+    /// The other party hung up.
+    Left(Failure),
+    /// It will not.
+    Ended(Failure),
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Self::Ended(failure)
+    }
+}
+
+impl Broken {
+    /// What to tell when nobody waits any longer.
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Self::Lost(failure) | Self::Left(failure) | Self::Ended(failure) => failure,
+        }
+    }
+}
+
+/// Both directions.
+pub struct Link {
+    pub sender: mpsc::Sender<MeetingFrame>,
+    pub frames: Streaming<MeetingFrame>,
+}
+
+impl Meeting<'_> {
+    /// Waits at the meeting point until the other party is there.
+    pub async fn meet(&self) -> Result<Link, Broken> {
+        let end = Instant::now() + self.patience;
+        self.meet_once(end).await
+    }
+
+    /// The same after a link was lost: dials again and again until patience ends.
+    pub async fn meet_again(&self) -> Result<Link, Broken> {
+        let end = Instant::now() + self.patience;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.meet_once(end).await {
+                Err(Broken::Lost(_)) if Instant::now() + pause < end => {}
+                met => return met,
+            }
+            sleep(pause).await;
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn meet_once(&self, end: Instant) -> Result<Link, Broken> {
+        let (me, peer) = (self.folder.name(), self.peer);
+        let host = me.max(peer).as_str();
+        let channel = room_client::party_service(self.folder, self.agreement, host).await;
+        let mut client = client::meeting(channel.map_err(Broken::Lost)?);
+        let (sender, receiver) = mpsc::channel(MESSAGES_UNDER_WAY);
+        let hello = MeetingHello {
+            agreement_digest: self.agreement.agreement().digest.as_bytes().to_vec(),
+            party: me.to_string(),
+            id_kind: self.kind.to_string(),
+        };
+        let hello = MeetingFrame {
+            frame: Some(Frame::Hello(hello)),
+        };
+        let _ = sender.send(hello).await;
+        let joined = client.join(ReceiverStream::new(receiver)).await;
+        let joined = joined.map_err(|status| refused(&status))?;
+        let mut frames = joined.into_inner();
+        self.wait(&mut frames, end).await?;
+        Ok(Link { sender, frames })
+    }
+
+    async fn wait(&self, frames: &mut Streaming<MeetingFrame>, end: Instant) -> Result<(), Broken> {
+        let peer = self.peer;
+        self.bar
+            .set_message(format!("waiting for `{peer}` to run `match run`"));
+        let first = timeout_at(end, frames.message()).await;
+        let first =
+            first.map_err(|_| {
+                Broken::Lost(Failure::failed(format!("`{peer}` did not come to match"))
+                .why(format!(
+                    "it did not run `match run` within {} s",
+                    self.patience.as_secs()
+                ))
+                .hint("agree on a time, and run it on both sides; `--wait SECONDS` waits longer"))
+            })?;
+        let first = first.map_err(|status| refused(&status))?;
+        match first.and_then(|frame| frame.frame) {
+            Some(Frame::Ready(_)) => Ok(()),
+            _ => Err(Broken::Ended(Failure::failed("the matching was not begun")
+                .why("this party's place was taken, or given up, before the other one came: another `match run` of this party may be waiting")
+                .hint("let one `incamera match run` wait, and end the others; no run is used up"))),
+        }
+    }
+}
+
+impl Link {
+    /// Hangs up, and waits until the other side has too: the last message is then delivered.
+    pub async fn part(self) {
+        let mut frames = self.frames;
+        drop(self.sender);
+        let ended = async { while let Ok(Some(_)) = frames.message().await {} };
+        let _ = timeout(PARTING_LIMIT, ended).await;
+    }
+}
+
+/// The next message; none once the other party has hung up.
+pub async fn next_message(frames: &mut Streaming<MeetingFrame>) -> Result<Option<Bytes>, Broken> {
+    let frame = frames.message().await;
+    let frame = frame.map_err(|status| broke_off(&status))?;
+    match frame.map(|frame| frame.frame) {
+        Some(Some(Frame::Message(bytes))) => Ok(Some(bytes)),
+        None => Ok(None),
+        Some(_) => Err(Broken::Ended(
+            Failure::failed("the matching broke off")
+                .why("the service that both meet at sent what is no message of the matching")
+                .hint("run `match run` again on both sides"),
+        )),
+    }
+}
+
+/// What the meeting point says at the door.
+fn refused(status: &Status) -> Broken {
+    let failure = status_failure("the service that both meet at refused", status);
+    may_come_back(status, failure)
+}
+
+/// What ended a link that was there.
+fn broke_off(status: &Status) -> Broken {
+    may_come_back(status, status_failure("the matching broke off", status))
+}
+
+/// A service that is stopped or a line that is cut comes back; a refusal stays one.
+fn may_come_back(status: &Status, failure: Failure) -> Broken {
+    let problem = Problem::from_status(status);
+    match problem.kind() {
+        ProblemKind::Refused | ProblemKind::Invalid => Broken::Ended(failure),
+        _ => Broken::Lost(failure),
+    }
+}

@@ -1,0 +1,82 @@
+//! What the key ring is opened for: once, before anything else, since opening it takes more
+//! memory than all that comes later.
+
+use std::path::PathBuf;
+
+use incamera_keys::MatchingKey;
+use incamera_matching::Terms;
+use incamera_seal::{KeyRing, MatchingSlot, Source};
+
+use super::super::seal::ENCRYPTED;
+use super::counting::Counting;
+use super::files::SlotFolder;
+use super::ingest::source_failure;
+use crate::args::MatchRun;
+use crate::failure::{Context, Failure};
+use crate::folder::Folder;
+use crate::printer::Printer;
+
+/// What came of the ring.
+pub struct Opened {
+    /// The slot's lasting secret.
+    pub secret: MatchingKey,
+    pub counting: Counting,
+    /// Where the ids come from; encrypted ones have their keys.
+    pub sources: Vec<Source>,
+}
+
+/// Opens the ring, and closes it: what is in it goes before the ids come.
+pub fn open(
+    arguments: &MatchRun,
+    folder: &Folder,
+    terms: &Terms,
+    max_runs: u32,
+    slot_folder: &SlotFolder,
+    printer: &Printer,
+) -> Result<Opened, Failure> {
+    let slot = MatchingSlot {
+        agreement_id: terms.agreement_id,
+        epoch: terms.epoch,
+        id_kind: terms.id_kind.clone(),
+        method: terms.method.to_string(),
+        reveals: terms.reveals.to_string(),
+    };
+    let mut ring = folder.ring()?;
+    let sources = sources(arguments, &ring, terms)?;
+    let secret = ring
+        .matching_secret_or_new(&slot, &mut rand::rng())
+        .or_fail("the matching secret was not kept")?;
+    let (key, known) = (
+        MatchingKey::from_bytes(*secret.key().expose()),
+        secret.runs(),
+    );
+    let counting = Counting::open(slot_folder, &key, known, max_runs, printer)?;
+    if counting.runs() > known {
+        ring.count_matching_runs(&slot, counting.runs())
+            .or_fail("the runs were not counted")?;
+    }
+    Ok(Opened {
+        secret: key,
+        counting,
+        sources,
+    })
+}
+
+fn sources(arguments: &MatchRun, ring: &KeyRing, terms: &Terms) -> Result<Vec<Source>, Failure> {
+    let open = |path: &PathBuf| {
+        let failed = |error| source_failure(path, &error);
+        let source = Source::of(path).map_err(failed)?;
+        if !source.is_parquet() {
+            return Ok(source);
+        }
+        let unlocked = source.unlock(ring, &terms.agreement_id, None);
+        let what = format!(
+            "the ids in `{}` were not read",
+            Source::shown(path).display()
+        );
+        unlocked
+            .or_fail(what)
+            .map_err(|failure| failure.hint(ENCRYPTED))
+    };
+    arguments.data.iter().map(open).collect()
+}
