@@ -3,7 +3,7 @@
 use incamera_types::MatchRunDigest;
 
 #[cfg(doc)]
-use super::{Base, Setup};
+use super::{Base, Resumable, Setup};
 use crate::Mode;
 
 /// What both greetings come to.

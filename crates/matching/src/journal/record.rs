@@ -40,7 +40,7 @@ pub struct Header {
 pub struct Places {
     /// The place of the first value.
     pub first: u64,
-    /// The values, [`VALUE_BYTES`] each.
+    /// The values, 16 bytes each.
     pub bytes: Vec<u8>,
 }
 
