@@ -35,6 +35,8 @@ pub struct TermsError {
 pub enum Method {
     /// Two parties raise each other's blinded points.
     Commutative,
+    /// One party has its pseudonyms under its own key: [`crate::alone`].
+    None,
 }
 
 /// What a party learns of the other's set.
@@ -86,7 +88,7 @@ macro_rules! words {
 }
 
 words! {
-    Method ("`commutative`") { Commutative = "commutative" }
+    Method ("`commutative`") { Commutative = "commutative", None = "none" }
     Reveals ("`nothing` or `own-matches`") { Nothing = "nothing", OwnMatches = "own-matches" }
     Mode ("`full` or `append`") { Full = "full", Append = "append" }
 }

@@ -7,9 +7,12 @@
 //! | exchange | `drive`      | with the peer, over `link`; `workers` multiply, `keep` writes the journal |
 //! | end      | `output`     | both sides checked, the crosswalk written                   |
 //!
+//! A party that matches with nobody goes the way of `alone`.
+//!
 //! A run that is cut off, by a kill or the line, goes on with its journal
 //! ([decision 0075](../../../../docs/decisions/0075-a-journal-before-the-answers.md)).
 
+mod alone;
 mod counting;
 mod drive;
 mod files;
@@ -79,7 +82,10 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
     let signed = room_client::own_agreement(&folder, &file)?;
     let agreement = signed.agreement();
     let kind = id_kind(arguments, agreement)?;
-    let peer = peer(agreement, folder.name())?;
+    let peer = match agreement.matching.method {
+        MatchingMethod::None => folder.name().clone(),
+        _ => peer(agreement, folder.name())?,
+    };
     let terms = terms(agreement, &kind)?;
     let slot = SlotFolder::take(folder.matching(&agreement.id, &kind, &peer, terms.epoch))?;
     let max_runs = agreement.matching.max_runs;
@@ -95,6 +101,9 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         secret: opened.secret,
         sources: opened.sources,
     };
+    if work.terms.method == Method::None {
+        return alone::run(&work, start);
+    }
     work.backend()?;
     let mut counting = opened.counting;
     let (input, talked, finished) = matched(&work, &mut counting)?;
@@ -443,17 +452,21 @@ fn peer(agreement: &Agreement, me: &PartyName) -> Result<PartyName, Failure> {
 fn terms(agreement: &Agreement, kind: &IdKind) -> Result<Terms, Failure> {
     let matching = &agreement.matching;
     let revealing = matching.reveals == incamera_agreement::Reveals::Nothing;
-    if matching.method != MatchingMethod::Commutative || !revealing {
-        return Err(Failure::usage(
-            "this version matches by `commutative` with reveals `nothing` only",
-        ));
-    }
+    let method = match matching.method {
+        MatchingMethod::None => Method::None,
+        MatchingMethod::Commutative if revealing => Method::Commutative,
+        _ => {
+            return Err(Failure::usage(
+                "this version matches by `commutative` with reveals `nothing`, or by `none`",
+            ));
+        }
+    };
     Ok(Terms {
         agreement_id: agreement.id,
         agreement_digest: agreement.digest,
         epoch: matching.epoch,
         id_kind: kind.clone(),
-        method: Method::Commutative,
+        method,
         reveals: Reveals::Nothing,
         max_ids: matching.max_ids,
     })

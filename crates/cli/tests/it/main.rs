@@ -11,6 +11,7 @@
 )]
 
 mod adbc;
+mod alone;
 mod bad_input;
 mod by_hand;
 mod careful;

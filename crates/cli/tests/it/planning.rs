@@ -42,7 +42,11 @@ fn a_billion_ids_are_split_and_the_arithmetic_is_shown() {
     let plan = json(&words);
     assert_eq!(plan["split"]["parts"], 256);
     let text = stdout(&run(&[&["match", "plan"], &words[..]].concat()));
-    for part in ["256 parts of 3906250 ids (+- 1973)", "= 22350.0 s", "64.2 GB"] {
+    for part in [
+        "256 parts of 3906250 ids (+- 1973)",
+        "= 22350.0 s",
+        "64.2 GB",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }

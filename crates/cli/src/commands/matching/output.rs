@@ -1,5 +1,6 @@
 //! The end of a run: both sides' values are checked, and the crosswalk gets its rows.
 
+use incamera_matching::alone::Alone;
 use incamera_matching::check::{Check, CheckError, Match, Matches};
 use incamera_matching::finish::{Finish, FinishError, Finished, Row};
 use incamera_matching::intake::Ids;
@@ -25,6 +26,26 @@ pub fn write(work: &Work<'_>, input: &Input, kept: &Kept) -> Result<Finished, Fa
             let removed = work.slot.remove_journal();
             removed.err().unwrap_or_else(|| match_failure(&error))
         }
+    })
+}
+
+/// Writes the crosswalk with pseudonyms that this party made alone.
+pub fn write_alone(work: &Work<'_>, input: &Input, alone: &Alone) -> Result<Finished, Failure> {
+    let (store, memory) = (work.slot.store(), work.memory());
+    let mut finish = Finish::new(None, false, &store, memory, &mut rand::rng());
+    let mut ids = input
+        .ordered
+        .read_from(0)
+        .map_err(|error| unsorted(&error))?;
+    while let Some(entry) = ids.next().map_err(|error| unsorted(&error))? {
+        let given = finish.give(&entry, &alone.pseudonym(entry.id), false);
+        given.map_err(|error| unsorted(&error))?;
+    }
+    rows(work, finish).map_err(|end| match end {
+        End::Failed(failure) => failure,
+        End::Protocol(_) => Failure::failed("the crosswalk was not written")
+            .why("ids of earlier runs get other pseudonyms now, so nothing would join: the key ring is not the one of the earlier runs")
+            .hint("restore the right key ring, or agree on a new matching epoch"),
     })
 }
 

@@ -1,0 +1,192 @@
+//! `method = "none"`: one party, pseudonyms under its own key, nobody met.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
+
+use incamera_seal::Crosswalk;
+use incamera_types::Pseudonym;
+use serde_json::Value;
+
+use crate::help::{run, stderr};
+
+/// A party with a signed agreement of its own.
+struct House {
+    folder: tempfile::TempDir,
+}
+
+impl House {
+    fn new() -> Self {
+        let house = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let party = house.path("house");
+        house.done(&[
+            "init",
+            &party,
+            "--name",
+            "house",
+            "--insecure-accept-simulated",
+        ]);
+        fs::write(house.path("house/agreements/house.toml"), house.agreement()).unwrap();
+        let agreement = house.path("house/agreements/house.toml");
+        house.done(&["agreement", "check", &agreement]);
+        house.done(&["agreement", "sign", &agreement, "--party", &party]);
+        house
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    fn agreement(&self) -> String {
+        let public = fs::read_to_string(self.path("house/public.toml")).unwrap();
+        let keys = public.lines().filter(|line| {
+            let key = line.split(" = ").next().unwrap();
+            ["signs", "service", "url", "people"].contains(&key)
+        });
+        format!(
+            r#"format = "incamera-agreement/1"
+[agreement]
+name = "house"
+version = 1
+expires = 2099-12-31
+[parties.house]
+{}
+[room]
+url = "https://127.0.0.1:7444"
+[[room.accept]]
+tee = "simulated"
+measurements = ["{}"]
+[matching]
+method = "none"
+ids = ["email"]
+rules = 2
+[purposes]
+measurement = {{ label = "Measuring" }}
+[datasets.people]
+owner = "house"
+[datasets.people.columns]
+person = {{ type = "pseudonym" }}
+spend = {{ type = "int", min = 0, max = 100, purposes = ["measurement"] }}
+[budgets.house]
+epsilon = 8.0
+delta = 1e-6
+"#,
+            keys.collect::<Vec<_>>().join("\n"),
+            "9f".repeat(32)
+        )
+    }
+
+    fn done(&self, arguments: &[&str]) {
+        let output = run(arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{arguments:?} {}",
+            stderr(&output)
+        );
+    }
+
+    fn matches(&self, ids: &str, more: &[&str]) -> Output {
+        fs::write(self.path("ids.csv"), ids).unwrap();
+        let (party, file) = (self.path("house"), self.path("ids.csv"));
+        let words = ["--json", "match", "run", "--party", &party, "--data", &file];
+        run(&[&words, more].concat())
+    }
+
+    fn matched(&self, ids: &str, more: &[&str]) -> Value {
+        let output = self.matches(ids, more);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn crosswalk(&self) -> BTreeMap<String, Pseudonym> {
+        let mut files = fs::read_dir(self.path("house/crosswalks")).unwrap();
+        let file: PathBuf = files.next().unwrap().unwrap().path();
+        let crosswalk = Crosswalk::read(&file).unwrap();
+        let rows = crosswalk.iter();
+        rows.map(|(id, pseudonym)| (id.to_owned(), pseudonym))
+            .collect()
+    }
+}
+
+#[test]
+fn a_party_alone_has_pseudonyms_that_stay() {
+    let house = House::new();
+    let first = "email\nAna.Bo+x@gmail.com\nanabo@gmail.com\nc@d.example\n\" \"\nnobody\n";
+    let told = house.matched(first, &[]);
+    let count = |told: &Value, name: &str| told[name].as_u64().unwrap();
+    let counts = ["rows", "empty", "invalid", "duplicates", "distinct", "new"];
+    assert_eq!(
+        counts.map(|name| count(&told, name)),
+        [5, 1, 1, 1, 2, 2],
+        "{told}"
+    );
+    assert!(told["peer"].is_null());
+    let before = house.crosswalk();
+    assert_eq!(before.len(), 2);
+    assert_ne!(before["anabo@gmail.com"], before["c@d.example"]);
+
+    let told = house.matched("email\nc@d.example\ne@f.example\n", &[]);
+    assert_eq!(
+        (count(&told, "known"), count(&told, "new")),
+        (1, 1),
+        "{told}"
+    );
+    house.matched("email\ng@h.example\n", &["--append"]);
+    let after = house.crosswalk();
+    assert_eq!(after.len(), 4);
+    for (id, pseudonym) in &before {
+        assert_eq!(&after[id], pseudonym);
+    }
+
+    // Sealing reads the same ids, however they are written.
+    fs::write(
+        house.path("people.csv"),
+        "email,spend\nANA.BO@gmail.com,5\ng@h.example,7\nx@y.example,9\n",
+    )
+    .unwrap();
+    let (party, file) = (house.path("house"), house.path("people.csv"));
+    let seal = [
+        "--json", "data", "seal", "people", "--data", &file, "--party", &party,
+    ];
+    let output = run(&seal);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let sealed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&sealed["sealed"], &sealed["without_pseudonym"]),
+        (&2.into(), &1.into()),
+        "{sealed}"
+    );
+}
+
+#[test]
+fn another_key_ring_makes_no_second_pseudonym_of_anybody() {
+    let house = House::new();
+    house.matched("email\na@b.example\nc@d.example\n", &[]);
+    let before = house.crosswalk();
+    let (ring, passphrase) = (
+        house.path("house/ring.age"),
+        house.path("house/passphrase.txt"),
+    );
+    fs::remove_file(&ring).unwrap();
+    house.done(&[
+        "ring",
+        "new",
+        "--out",
+        &ring,
+        "--passphrase-file",
+        &passphrase,
+    ]);
+    let output = house.matches("email\na@b.example\n", &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = format!(
+        "{}{}",
+        stderr(&output),
+        String::from_utf8_lossy(&output.stdout)
+    );
+    assert!(told.contains("not the one of the earlier runs"), "{told}");
+    assert_eq!(house.crosswalk(), before);
+}
