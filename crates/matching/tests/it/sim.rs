@@ -192,6 +192,7 @@ impl Journal {
             exchange::Side::Theirs => &mut self.theirs,
         };
         assert_eq!(values.len() as u64, keep.first, "a gap in what is kept");
+        assert!(keep.values.len() <= incamera_matching::journal::MAX_VALUES);
         values.extend(&keep.values);
     }
 }
