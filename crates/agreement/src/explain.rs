@@ -493,7 +493,7 @@ fn linking(rule: Linking, kinds: &[IdKind]) -> String {
     let stability = rule.stability(kinds.len());
     match rule {
         Linking::Waterfall => format!(
-            "linking (waterfall): who of one owner is who of the other is found in the room alone, by {} in this order: of each value that both have, the first person of each side (in order of the owners' own keys) who is not linked yet; others who have the same value are linked by a later kind or stay alone. What is protected is one owner's person, who can change {stability} linked people: noise is {stability} times what it would be with one kind, at the same epsilon",
+            "linking (waterfall): who of one owner is who of the other is found in the room alone, by {} in this order: of each value that both have, the first person of each side (in order of the owners' own keys) who is not linked yet; others who have the same value are linked by a later kind or stay alone. What is protected is a person at both owners, who can change {stability} linked people by coming or going: noise is {stability} times what it would be with one kind, at the same epsilon",
             and(kinds)
         ),
     }

@@ -54,12 +54,17 @@ pub enum Linking {
 }
 
 impl Linking {
-    /// How many joint persons one owner's person can change who comes or goes, where there are
-    /// so many kinds of id.
+    /// How many joint persons somebody can change who comes or goes at either owner or at both,
+    /// where there are so many kinds of id; what other ids of one owner's person change is no
+    /// more.
     #[must_use]
     pub fn stability(&self, kinds: usize) -> u32 {
         match self {
-            Self::Waterfall => u32::try_from(kinds).unwrap_or(u32::MAX).saturating_add(1),
+            // One more than there are kinds at each owner.
+            Self::Waterfall => {
+                let kinds = u32::try_from(kinds).unwrap_or(u32::MAX);
+                kinds.saturating_add(1).saturating_mul(2)
+            }
         }
     }
 }

@@ -173,7 +173,7 @@ pub struct Linked<'a> {
 }
 
 impl Linked<'_> {
-    /// How many joint persons one owner's person can change who comes or goes.
+    /// How many joint persons somebody can change who comes or goes at either owner or at both.
     #[must_use]
     pub fn stability(&self) -> u32 {
         self.rule.stability(self.kinds.len())

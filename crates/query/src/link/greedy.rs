@@ -22,7 +22,13 @@
 //! | x is its side's only one, and b stands across | (x, b) is there | b, in the other run |
 //!
 //! So each kind changes at most one pair in each run, and in the end one person alone is left
-//! over. Somebody whose values change is somebody who goes and somebody who comes.
+//! over: with somebody more at most K + 1 joint persons are there only then, and at most K only
+//! without, for the one who is left over is there with them unless the last x came by the third
+//! case.
+//!
+//! Somebody whom both sides know and who goes from both changes at most 2 (K + 1), one side after
+//! the other, and so many where the sides have different values of theirs. Other values of one
+//! side's person are a going and a coming: at most K + 1 and K.
 //!
 //! Leaving out values that several people have would look safer and is not: one more person
 //! with a value then unlinks others, and who was unlinked competes at the next kind.

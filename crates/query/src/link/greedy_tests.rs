@@ -170,6 +170,40 @@ fn somebody_changes_one_joint_person_more_than_there_are_kinds() {
     }
 }
 
+/// Somebody whom both sides know, and who goes from both: the values need not be the same.
+#[test]
+fn who_goes_from_both_sides_changes_twice_as_many() {
+    for kinds in 1..=2 {
+        let (mut numbers, mut most) = (Numbers(1234), 0);
+        for _ in 0..30_000 {
+            let (a, b) = numbers.sides(kinds);
+            let all = real(&a, &b, kinds);
+            for of_a in a.keys() {
+                let mut less = a.clone();
+                less.remove(of_a);
+                most = most.max(reach_from(&all, &less, &b, kinds));
+            }
+        }
+        assert!(most > kinds + 1, "{kinds} kinds: {most}");
+        assert!(most <= 2 * (kinds + 1), "{kinds} kinds: {most}");
+        if kinds == 1 {
+            assert_eq!(most, 4, "met");
+        }
+    }
+}
+
+/// What anybody of `b` changes who goes too.
+fn reach_from(all: &Joint, a: &Side, b: &Side, kinds: usize) -> usize {
+    let reaches = b.keys().map(|of_b| {
+        let mut less = b.clone();
+        less.remove(of_b);
+        let less = real(a, &less, kinds);
+        let (gone, come) = (all.difference(&less), less.difference(all));
+        gone.count().max(come.count())
+    });
+    reaches.max().unwrap_or(0)
+}
+
 #[test]
 fn other_rules_reach_farther() {
     for kinds in 2..=3 {

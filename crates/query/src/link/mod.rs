@@ -7,13 +7,13 @@
 //! people: the plan joins on one key, and nothing of the pseudonyms is left.
 //!
 //! # Neighbours
-//! One owner's person, with all rows, comes or goes, or changes in anything but ids: that
-//! changes at most s joint persons, and what each brings as one person's can. So every
+//! Somebody, with all rows at either owner or at both, comes or goes, or changes in anything but
+//! ids; or one owner's person gets other ids. That changes at most s = 2 (K + 1) joint persons
+//! for K kinds ([`greedy`]), and what each brings as one person's can. So every
 //! measure's noise is made for a sensitivity of s times one person's, and thresholds for as many
 //! groups, each of as many people (`dp::Sensitivity::with_stability`, `dp::Threshold`). The cost
 //! stays what it is.
-//! Whose ids change is one who goes and one who comes: twice that. The same holds for a human
-//! whom both owners know, as a whole.
+//! Whose ids change at both owners is one who goes and one who comes, as anywhere.
 //!
 //! | part | what it does |
 //! |---|---|
@@ -125,7 +125,7 @@ impl Link {
     /// What it protects besides, in words.
     pub(crate) fn protects(&self) -> String {
         format!(
-            "all of that for each of {} people who are linked by several kinds of id: so many change where one owner's person comes or goes; a human whom both owners know, or whose ids change, counts as two such persons",
+            "all of that for each of {} people who are linked by several kinds of id: so many can change where somebody comes or goes whom both owners know; whose ids change at both owners counts as two people",
             self.stability
         )
     }
@@ -133,7 +133,7 @@ impl Link {
     /// What it does, in words.
     pub(crate) fn said(&self) -> String {
         format!(
-            "link people of both owners by {} in this order: of each value that both have, the first person of each who is not linked yet; one owner's person who comes or goes can change {s} linked people, so noise is made for {s} at once, at the same cost",
+            "link people of both owners by {} in this order: of each value that both have, the first person of each who is not linked yet; somebody who comes or goes at both owners can change {s} linked people, so noise is made for {s} at once, at the same cost",
             incamera_types::and(&self.kinds),
             s = self.stability
         )
@@ -141,8 +141,8 @@ impl Link {
 }
 
 impl CheckedQuery {
-    /// How many joint persons one owner's person can change: one, but where people are linked
-    /// by several kinds of id.
+    /// How many joint persons somebody can change: one, but where people are linked by several
+    /// kinds of id.
     #[must_use]
     pub fn stability(&self) -> u32 {
         self.link.as_ref().map_or(1, |link| link.stability)

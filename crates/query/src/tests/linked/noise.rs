@@ -35,11 +35,11 @@ fn noise_is_for_as_many_as_one_changes_at_the_same_cost() {
     let one = checked(&one);
     let several = hits();
     let several = checked(&several);
-    assert_eq!((one.stability(), several.stability()), (1, 3));
+    assert_eq!((one.stability(), several.stability()), (1, 6));
     assert_eq!(one.loss(), several.loss());
     for at in 0..2 {
         let ratio = sigma2(&several, at) / sigma2(&one, at);
-        assert!((ratio - 9.0).abs() < 1e-6, "measure {at}: {ratio}");
+        assert!((ratio - 36.0).abs() < 1e-6, "measure {at}: {ratio}");
     }
     // Both are worth what they are charged, and no more by exact accounting.
     assert!(several.accounted() <= several.query.epsilon);
@@ -77,11 +77,11 @@ fn groups_are_listed_only_above_what_one_person_brings() {
     let noise = checked.measures[0].noise().unwrap();
     let most = checked.loss().delta0;
     assert!(found.delta() <= most);
-    // Three people in each of three groups, where one person is in one at most.
-    assert_eq!(found, Threshold::smallest(noise, 3, 3, most).unwrap());
-    let above = f64::from(u32::try_from(found.tau() - 3).unwrap());
+    // Six people in each of six groups, where one person is in one at most.
+    assert_eq!(found, Threshold::smallest(noise, 6, 6, most).unwrap());
+    let above = f64::from(u32::try_from(found.tau() - 6).unwrap());
     assert!(
-        noise.tail(above as u64) * 3.0
+        noise.tail(above as u64) * 6.0
             <= most.units() as f64 / incamera_types::Delta::UNITS_PER_ONE as f64 * (1.0 + 1e-6)
     );
 }
@@ -108,7 +108,7 @@ fn a_quantile_is_drawn_as_if_one_person_had_all_their_values() {
     let one = plain(sql, &settings);
     let ranks = |agreement: &Agreement| checked(agreement).measures[1].ranks().unwrap();
     let (one, several) = (ranks(&one), ranks(&several));
-    assert!((several / one - 3.0).abs() < 0.2, "{one} {several}");
+    assert!((several / one - 6.0).abs() < 0.4, "{one} {several}");
 }
 
 #[test]
@@ -146,12 +146,12 @@ fn explain_says_what_linking_does_to_the_noise() {
     let said = "link people of both owners by email and phone in this order";
     assert!(explained.contains(said), "{explained}");
     assert!(
-        explained.contains("noise is made for 3 at once, at the same cost"),
+        explained.contains("noise is made for 6 at once, at the same cost"),
         "{explained}"
     );
     let reveals = checked.reveals(&agreement).to_string();
     assert!(
-        reveals.contains("all of that for each of 3 people"),
+        reveals.contains("all of that for each of 6 people"),
         "{reveals}"
     );
 }
