@@ -42,10 +42,13 @@
 //! * may send points of any form, ours too: it gets them raised to `k`. Under `nothing` our
 //!   points are under `r`, and what comes of them is no pseudonym; under `own-matches` it gets
 //!   tags of `H(b)^(kB kB)`, which are the tags of nothing;
-//! * may answer with other points than the protocol says: the pseudonyms are then wrong and
-//!   join nothing. Earlier ids that the caller mixes in find out whoever does so to all points
-//!   after the first run; nothing here finds out who does so to a few. Under `own-matches` it
-//!   can thereby make us believe in matches that are none, if it sends tags of its own ids;
+//! * may answer with other points than the protocol says. What it makes up joins nothing; but
+//!   it can give two of our ids each other's pseudonyms, without knowing whose they are, and
+//!   their rows then join those of the wrong people. The caller compares every id that was
+//!   matched before, so that whoever does this to a share `f` of the points after the first run
+//!   is found out by the ids that it met; in a first run nothing here finds it. Under
+//!   `own-matches` it can also make us believe in matches that are none, if it sends tags of its
+//!   own ids;
 //! * with [`Setup::row_keys`] cannot answer with other points than the protocol says: before
 //!   each chunk of answers comes a proof (crate `oprf`, `dleq`) that all were raised by the key
 //!   that the sender greeted with, which the caller compares with earlier runs'. Under
@@ -56,7 +59,8 @@
 //! * gains nothing by malformed points, which are refused by place, by another number of
 //!   points than it declared, by points out of order or too many at once, by earlier runs'
 //!   greetings or points, or by other points at places that were answered before;
-//! * may stop early: it then has at most one window of answers more than we have.
+//! * may stop early: of its set it then has a share of answers that is at most one window
+//!   larger than ours, since answers wait for the peer's.
 //!
 //! # What each party learns
 //! The size of the other's set in each run, earlier ids mixed in, and the pseudonyms of its own
@@ -455,7 +459,8 @@ impl Exchange {
             return Some(message);
         }
         let ways = self.talk.ways.as_mut()?;
-        let answer = ways.theirs.outgoing();
+        let due = ways.due();
+        let answer = ways.theirs.outgoing(due);
         answer
             .or_else(|| ways.own.outgoing().map(Message::Blinded))
             .or_else(|| self.talk.done(self.hall.hello.set_size))

@@ -195,6 +195,11 @@ impl Own {
         }
     }
 
+    /// How many places were answered, of how many, if that is not all of them.
+    pub(super) fn share(&self) -> Option<(u64, u64)> {
+        (self.received < self.size).then_some((self.received, self.size))
+    }
+
     pub(super) fn kept(&mut self, end: u64) {
         self.kept = end;
     }

@@ -35,6 +35,20 @@ pub(super) struct Ways {
     pub(super) theirs: Theirs,
 }
 
+impl Ways {
+    /// Up to which place the peer is answered now: a window further than it has answered us, as
+    /// shares of two sets that may differ in size. Were both sides to wait for the other by this
+    /// rule, each would have answered the larger share.
+    pub(super) fn due(&self) -> u64 {
+        let Some((received, of)) = self.own.share() else {
+            return u64::MAX;
+        };
+        let share = u128::from(self.theirs.size()) * u128::from(received) / u128::from(of);
+        let share = u64::try_from(share).unwrap_or(u64::MAX);
+        share.saturating_add(self.theirs.window())
+    }
+}
+
 impl Talk {
     /// Both directions, once points may travel.
     pub(super) fn open_ways(&self) -> Option<&Ways> {

@@ -159,10 +159,20 @@ impl Theirs {
         });
     }
 
-    /// The next answer whose places are kept.
-    pub(super) fn outgoing(&mut self) -> Option<Message> {
-        let kept = self.kept;
-        let waiting = self.outbox.pop_front_if(|waiting| waiting.end <= kept)?;
+    /// Points in all.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Points that a side may be ahead.
+    pub(super) fn window(&self) -> u64 {
+        self.tuning.window() as u64
+    }
+
+    /// The next answer whose places are kept, up to place `due`.
+    pub(super) fn outgoing(&mut self, due: u64) -> Option<Message> {
+        let end = self.kept.min(due);
+        let waiting = self.outbox.pop_front_if(|waiting| waiting.end <= end)?;
         self.answered = waiting.answered;
         Some(waiting.message)
     }

@@ -63,8 +63,9 @@ impl<F: JournalFile> Journal<F> {
         let (end, next, digest) = (reader.at, reader.number, reader.digest);
         if end < reader.end {
             file.cut(end)?;
-            file.sync()?;
         }
+        // What a killed process wrote may be read back before it is on the disk.
+        file.sync()?;
         let journal = Self {
             file,
             key,

@@ -1,6 +1,6 @@
 //! What a peer may try. Each error names the peer, and none holds data.
 
-use incamera_matching::exchange::{Alike, Base, MAX_WINDOW};
+use incamera_matching::exchange::{Alike, Base, MAX_WINDOW, Tuning};
 use incamera_matching::{
     Incompatible, KNOWN_IDS, MatchError, Misbehaviour, Misuse, Mode, Partition, Reveals,
 };

@@ -32,6 +32,33 @@ fn points_that_are_none_in_both_directions() {
     }
 }
 
+/// Who takes and gives nothing has no more than a window, whatever was raised and kept.
+#[test]
+fn a_peer_that_never_answers() {
+    for (reveals, ids) in [(Reveals::Nothing, 5), (Reveals::OwnMatches, 400)] {
+        let (mut a, mut b) = (mailer(reveals, &[]), shop(reveals, &[]));
+        a.ids = numbered(0..40);
+        b.ids = numbered(0..ids);
+        b.tuning = Tuning::new(2, 4).unwrap();
+        let mut attack = between(a.start(), b.start());
+        let points = attack.points.clone();
+        let mut answered = 0;
+        for (at, chunk) in points.chunks(4 * 32).enumerate() {
+            attack.send(blinded(4 * at as u64, chunk.to_vec())).unwrap();
+            while let Some(message) = attack.shop.exchange.outgoing() {
+                answered += match message.message {
+                    Some(Message::Raised(chunk)) => chunk.points.len() / 32,
+                    Some(Message::Tags(chunk)) => chunk.tags.len() / 16,
+                    _ => 0,
+                };
+            }
+        }
+        assert_eq!(answered, 4);
+        // As many as a side sends before it is answered.
+        assert_eq!(attack.shop.exchange.progress().theirs, 16);
+    }
+}
+
 #[test]
 fn more_or_fewer_points_than_declared() {
     let mut attack = begun(Reveals::Nothing, &["x"]);
