@@ -43,12 +43,10 @@
 //!   points are under `r`, and what comes of them is no pseudonym; under `own-matches` it gets
 //!   tags of `H(b)^(kB kB)`, which are the tags of nothing;
 //! * may answer with other points than the protocol says. What it makes up joins nothing; but
-//!   it can give two of our ids each other's pseudonyms, without knowing whose they are, and
-//!   their rows then join those of the wrong people. The caller compares every id that was
-//!   matched before, so that whoever does this to a share `f` of the points after the first run
-//!   is found out by the ids that it met; in a first run nothing here finds it. Under
-//!   `own-matches` it can also make us believe in matches that are none, if it sends tags of its
-//!   own ids;
+//!   it can give two of our ids each other's pseudonyms, without knowing whose, and their rows
+//!   join those of the wrong people. The caller compares every id that was matched before; in
+//!   a first run nothing finds it. Under `own-matches` it can also make us believe in matches
+//!   that are none, if it sends tags of its own ids;
 //! * with [`Setup::row_keys`] cannot answer with other points than the protocol says: before
 //!   each chunk of answers comes a proof (crate `oprf`, `dleq`) that all were raised by the key
 //!   that the sender greeted with, which the caller compares with earlier runs'. Under
@@ -460,8 +458,7 @@ impl Exchange {
         }
         let ways = self.talk.ways.as_mut()?;
         let due = ways.due();
-        let answer = ways.theirs.outgoing(due);
-        answer
+        (ways.theirs.outgoing(due))
             .or_else(|| ways.own.outgoing().map(Message::Blinded))
             .or_else(|| self.talk.done(self.hall.hello.set_size))
     }
