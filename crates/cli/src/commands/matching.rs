@@ -273,14 +273,20 @@ async fn converse(
         },
         bar,
     };
-    let mut link = meeting.meet().await.map_err(Broken::into_failure)?;
+    let serves = matches!(spare, Spare::Nothing);
+    let met = match serves {
+        // The other side may be on its way back.
+        true => meeting.meet_again().await,
+        false => meeting.meet().await,
+    };
+    let mut link = met.map_err(Broken::into_failure)?;
     let mut greeting: Option<MatchMessage> = None;
     loop {
         let mut conductor = Conductor::new(work, input, counting, stage, bar)?;
         if let Some(greeting) = greeting.take() {
             conductor.greeted(greeting)?;
         }
-        link = match carry(&mut conductor, &meeting, link).await? {
+        link = match carry(&mut conductor, &meeting, link, serves).await? {
             Some(link) => link,
             None => {
                 let talked = conductor.talked();
@@ -312,11 +318,13 @@ async fn converse(
 }
 
 /// Carries a run to its end over as many links as it takes; gives the link back where the
-/// peer does not know the run.
+/// peer does not know the run. Whoever only `serves` stays until the peer has its answers; else
+/// what can be done without the peer comes first.
 async fn carry(
     conductor: &mut Conductor<'_>,
     meeting: &Meeting<'_>,
     mut link: Link,
+    serves: bool,
 ) -> Result<Option<Link>, Failure> {
     loop {
         match conductor.drive(&mut link).await {
@@ -325,6 +333,7 @@ async fn carry(
                 link.part().await;
                 return Ok(None);
             }
+            Err(Broken::Lost(_)) if serves => drop(link),
             Err(Broken::Lost(_) | Broken::Left(_)) if conductor.has_all() => return Ok(None),
             Err(Broken::Lost(_)) => drop(link),
             Err(Broken::Left(failure) | Broken::Ended(failure)) => {
@@ -333,8 +342,11 @@ async fn carry(
             }
         }
         conductor.rejoin().await?;
-        let met = meeting.meet_again().await;
-        link = met.map_err(Broken::into_failure)?;
+        link = match meeting.meet_again().await {
+            Ok(link) => link,
+            Err(_) if serves => return Ok(None),
+            Err(broken) => return Err(broken.into_failure()),
+        };
     }
 }
 

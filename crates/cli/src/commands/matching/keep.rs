@@ -50,6 +50,15 @@ pub fn interrupted(work: &Work<'_>) -> Result<Option<Kept>, Failure> {
             journal,
             header,
             held,
+        } if held.written && held.served => {
+            // Killed with all done but to remove it.
+            drop((journal, header));
+            work.slot.remove_journal().map(|()| None)
+        }
+        Opened::Run {
+            journal,
+            header,
+            held,
         } if !is_expired(&header, now()) => Ok(Some(Kept {
             journal,
             header,

@@ -24,12 +24,33 @@ fn killed_at_any_moment_a_run_goes_on() {
             1 => &[1],
             _ => &[0, 1],
         };
-        for at in killed {
+        let ran: Vec<bool> = killed
+            .iter()
+            .map(|at| runs[*at].take().unwrap().kill())
+            .collect();
+        let mut written = Vec::new();
+        for (at, _) in killed.iter().zip(ran).filter(|(_, ran)| *ran) {
             let party = ["shop", "mailer"][*at];
-            let ran = runs[*at].take().unwrap().kill();
-            if ran && !is_done(&world, party) {
-                runs[*at] = Some(Running::start(&world, party, &[]));
-                cut_off += 1;
+            match is_written(&world, party) {
+                true => written.push((*at, party)),
+                false => runs[*at] = Some(Running::start(&world, party, &[])),
+            }
+            cut_off += 1;
+        }
+        // With its crosswalk written, a side is back only if the other waits for answers: else
+        // it would begin another run.
+        let wait = Instant::now();
+        while !written.is_empty() && wait.elapsed() < Duration::from_secs(15) {
+            if runs.iter_mut().flatten().all(Running::has_ended) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        for (at, party) in written {
+            if runs.iter_mut().flatten().all(Running::has_ended) {
+                let _ = fs::remove_file(slot(&world, party).join("journal"));
+            } else {
+                runs[at] = Some(Running::start(&world, party, &[]));
             }
         }
         for (at, run) in runs.into_iter().enumerate() {
@@ -50,11 +71,11 @@ fn killed_at_any_moment_a_run_goes_on() {
     assert!(cut_off > attempts / 2, "{cut_off}");
 }
 
-/// Killed on its last steps, with all done but to say so: another start would be another run.
-fn is_done(world: &World, party: &str) -> bool {
-    let crosswalks = world.root().join(party).join("crosswalks");
-    let written = fs::read_dir(crosswalks).unwrap().next().is_some();
-    written && journal_bytes(world, party) == 0
+/// Whether the crosswalk took its place; one that was being written has another name.
+fn is_written(world: &World, party: &str) -> bool {
+    let crosswalks = fs::read_dir(world.root().join(party).join("crosswalks")).unwrap();
+    let mut paths = crosswalks.map(|entry| entry.unwrap().path());
+    paths.any(|path| path.extension().is_some_and(|end| end == "parquet"))
 }
 
 fn repeated_at_most_a_window(document: &Value) {
