@@ -384,7 +384,7 @@ fn who_starts_is_told_once() {
     let (code, _, errors) = typed(&["agreement", "check", &file]);
     assert_eq!(code, 1);
     assert_eq!(
-        errors.matches("pseudonym and purposes").count(),
+        errors.matches("pseudonym, person and purposes").count(),
         1,
         "{errors}"
     );

@@ -119,7 +119,10 @@ fn unbounded(spec: &DatasetSpec) -> DatasetSpec {
 
 #[test]
 fn i7_what_an_analyst_sees_does_not_depend_on_a_row() {
-    let world = World::ready();
+    // With the template's 50, noise alone withholds a group of a hundred people now and then.
+    let all = |text: String| text.replacen("min_people = 50", "min_people = 1", 1);
+    let world = World::agreed_as(all);
+    world.prepare(&Data::small());
     let good = seen(&world.query(&[]));
     assert_eq!(good.0, 0, "{}", good.2);
     let wrong_purpose = seen(&world.query(&["--purpose", "ads"]));
