@@ -1,6 +1,6 @@
 //! A matching peer that sends what it likes, loses its link, and comes back.
 
-use incamera_group::Backend;
+use incamera_group::{Backend, EncodedPoint};
 use incamera_matching::exchange::{Alike, Base, Block, Resumable, Setup, Side, Tuning};
 use incamera_matching::{
     Exchange, MatchError, MatchInput, MatchingSecret, Method, Mode, Partition, Reveals, Seed,
@@ -149,6 +149,9 @@ pub fn exchange(data: &[u8]) {
     let Some((how, mut rest)) = data.split_first() else {
         return;
     };
+    if let Some(points) = EncodedPoint::split(rest) {
+        assert_eq!(EncodedPoint::join(&points), rest);
+    }
     let mut mailer = Mailer::new(*how);
     while let Some((length, after)) = rest.split_first_chunk::<2>() {
         while mailer.exchange.outgoing().is_some() {}

@@ -31,7 +31,7 @@ mod world;
 
 pub use exchange::exchange;
 pub use files::{key_metadata, local, part, ring, source, wrap};
-pub use messages::{certificate, evidence, matching, messages, proof, signed};
+pub use messages::{certificate, evidence, messages, proof, signed};
 #[cfg(feature = "engine")]
 pub use query::{parameters, query};
 pub use release::{grant, release, request, reservation, sealed_answer, token};
@@ -61,7 +61,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("key_metadata", key_metadata),
     ("local", local),
     ("match_spill", match_spill),
-    ("matching", matching),
     ("messages", messages),
     ("note", note),
     #[cfg(feature = "engine")]

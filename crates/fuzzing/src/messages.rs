@@ -1,22 +1,16 @@
 //! Messages of protobuf, and what services read out of them.
 
-use std::sync::LazyLock;
-
 use incamera_attest::{Binding, verify};
-use incamera_group::EncodedPoint;
 use incamera_keys::{PublicKey, SigningKey, peek_signed};
-use incamera_matching::{MatchingSecret, Method, Reveals, Run, Terms};
 use incamera_net::services;
 use incamera_net::status::Problem;
 use incamera_net::tls::leaf_key;
 use incamera_seal::{Manifest, inspect, peek_manifest};
 use incamera_tlog::{Hash, Tree, leaf_hash, verify_consistency, verify_inclusion};
-use incamera_types::{MatchingEpoch, UnixTime};
+use incamera_types::UnixTime;
 use incamera_wire::v1::{self, Signed};
 use incamera_wire::{Format, decode, encode};
 use prost::Message;
-use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng as _;
 use rustls::pki_types::CertificateDer;
 use tonic::{Code, Status};
 
@@ -152,57 +146,6 @@ pub fn proof(data: &[u8]) {
             tree.consistency_proof(index, size).unwrap(),
         );
         assert_eq!(verify_consistency(index, &old, size, &root, &proof), Ok(()));
-    }
-}
-
-/// The terms and ids of the vector `run-mailer` of crate `matching`.
-fn run() -> Run {
-    static TERMS: LazyLock<Terms> = LazyLock::new(|| {
-        let id = "783d523ec432dd16ce190c6d911f58d02768a86fce9f11cd6b23aefe5ff392ba";
-        let digest = "442bbfcbb78490f1e71a8ecee35cfa8c97e12433016247121db2ca3cf85a2cf0";
-        Terms {
-            agreement_id: id.parse().unwrap(),
-            agreement_digest: digest.parse().unwrap(),
-            epoch: MatchingEpoch(1),
-            id_kind: "email".parse().unwrap(),
-            method: Method::Commutative,
-            reveals: Reveals::Nothing,
-            max_ids: 1000,
-        }
-    });
-    let ids = ["ana@mail.example", "bo@mail.example", "cy@mail.example"];
-    let secret = MatchingSecret::from_key(&[0x11; 32]);
-    let (me, peer) = ("mailer".parse().unwrap(), "shop".parse().unwrap());
-    let mut rng = ChaCha20Rng::seed_from_u64(7);
-    let ids = ids.map(str::to_owned).into();
-    Run::new(TERMS.clone(), me, peer, &secret, ids, &[], &mut rng).unwrap()
-}
-
-/// A peer's messages, each after its length in two bytes, and a peer's points.
-pub fn matching(data: &[u8]) {
-    let mut run = run();
-    let mut rest = data;
-    while let Some((length, after)) = rest.split_first_chunk::<2>() {
-        while run.outgoing().is_some() {}
-        let length = usize::from(u16::from_be_bytes(*length)).min(after.len());
-        let (message, after) = after.split_at(length);
-        rest = after;
-        let Ok(message) = decode(message, message.len()) else {
-            continue;
-        };
-        if run.incoming(message).is_err() {
-            assert!(!run.is_finished() && run.outgoing().is_none());
-        }
-        let progress = run.progress();
-        assert!(progress.done <= progress.total || run.peer_size().is_none());
-    }
-    let finished = run.is_finished();
-    if let Ok(crosswalk) = run.finish() {
-        assert!(finished);
-        assert_eq!(crosswalk.len(), 3);
-    }
-    if let Some(points) = EncodedPoint::split(data) {
-        assert_eq!(EncodedPoint::join(&points), data);
     }
 }
 

@@ -246,9 +246,6 @@ pub enum Misuse {
     /// Both sides have one name.
     #[error("a party does not match with itself")]
     SameParty,
-    /// An identifier stands twice in the set, or is empty.
-    #[error("the ids are not distinct and not empty: prepare them first")]
-    NotPrepared,
     /// More identifiers than the agreement allows.
     #[error("{found} ids are more than the {limit} that the agreement allows")]
     TooManyIds {
@@ -257,9 +254,6 @@ pub enum Misuse {
         /// `max_ids`.
         limit: u64,
     },
-    /// Terms of another protocol.
-    #[error("this protocol matches with `reveals = \"nothing\"` alone")]
-    Reveals,
     /// Chunks or windows that cannot be.
     #[error(
         "a chunk has 1 to {chunk} points and a window at least one chunk and at most {window} points"

@@ -4,28 +4,26 @@
 //! one of its own identifiers a 16-byte pseudonym, the same on both sides for the same
 //! identifier and meaningless outside one agreement id, matching epoch and id kind.
 //!
-//! | module          | holds                                                             |
-//! |-----------------|-------------------------------------------------------------------|
-//! | [`ids`]         | what is done to an identifier before anything else                |
-//! | [`intake`]      | ids made distinct and brought into a random order                 |
-//! | [`alone`]       | one party: pseudonyms under its own key                           |
-//! | [`exchange`]    | the commutative protocol at constant memory: [`Exchange`]         |
-//! | [`run_keys`]    | the secrets of one run, made from a seed and the input            |
-//! | [`journal`]     | what a killed run goes on with, and the history of counted runs   |
-//! | [`check`]       | repeats and matches among what was made of both sets              |
-//! | [`finish`]      | pseudonyms beside ids, in order, with those of earlier runs       |
-//! | [`sort`]        | sorting of more records than memory holds                         |
-//! | [`links`]       | edges between ids of two kinds, for a store that cannot read them |
-//! | [`statement`]   | what providers sign of the key that they hold in shares           |
-//! | [`plan`]        | what matching takes, before anybody runs it                       |
-//! | [`commutative`] | the protocol before it, which holds a whole set: [`Run`]          |
+//! | module         | holds                                                             |
+//! |----------------|-------------------------------------------------------------------|
+//! | [`ids`]        | what is done to an identifier before anything else                |
+//! | [`intake`]     | ids made distinct and brought into a random order                 |
+//! | [`alone`]      | one party: pseudonyms under its own key                           |
+//! | [`exchange`]   | the commutative protocol at constant memory: [`Exchange`]         |
+//! | [`run_keys`]   | the secrets of one run, made from a seed and the input            |
+//! | [`journal`]    | what a killed run goes on with, and the history of counted runs   |
+//! | [`check`]      | repeats and matches among what was made of both sets              |
+//! | [`finish`]     | pseudonyms beside ids, in order, with those of earlier runs       |
+//! | [`sort`]       | sorting of more records than memory holds                         |
+//! | [`links`]      | edges between ids of two kinds, for a store that cannot read them |
+//! | [`statement`]  | what providers sign of the key that they hold in shares           |
+//! | [`plan`]       | what matching takes, before anybody runs it                       |
 //!
 //! A plain hash of an identifier never leaves a party: a dictionary undoes it. Nothing here
 //! does IO, reads a clock or draws randomness of its own.
 
 pub mod alone;
 pub mod check;
-pub mod commutative;
 mod error;
 pub mod exchange;
 pub mod finish;
@@ -39,7 +37,6 @@ pub mod sort;
 pub mod statement;
 mod terms;
 
-pub use commutative::{Progress, Run};
 pub use error::{Incompatible, MatchError, Misbehaviour, Misuse};
 pub use exchange::Exchange;
 pub use run_keys::{Fingerprints, MatchInput, RunKeys, Seed};

@@ -405,4 +405,15 @@ pub(crate) mod tests {
             "MatchingSecret(..)"
         );
     }
+
+    /// An id of one kind is no id of another.
+    #[test]
+    fn the_domain_holds_the_kind() {
+        let other = Terms {
+            id_kind: "phone".parse().unwrap(),
+            ..terms()
+        };
+        let point = |terms: &Terms| terms.hash_domain().unwrap().hash(b"1").encode();
+        assert_ne!(point(&terms()), point(&other));
+    }
 }

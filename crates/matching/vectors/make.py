@@ -1,15 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the vectors of the matching protocol, version 1, into the folder v1 beside it.
+"""Writes `v1/ids.txt` beside it, and holds what the other scripts share.
 
 An implementation of its own, from RFC 9496 (ristretto255), RFC 9380 (expand_message_xmd),
-RFC 5869 (HKDF) and the module documentation of `commutative` and `terms`; it shares no code
-with the Rust crate and needs nothing but Python. Run it without arguments. A change of the
-protocol adds a folder, it never edits one.
-
-A file has lines `name: value`, an empty line, and then the messages in order: `> hex` is
-sent by the party under test, `< hex` is received by it. `random` is the byte that the
-random source gives again and again: `r` is made of 64 of them, and a number below n for the
-shuffle is n times the 8-byte number of them, divided by 2^64.
+RFC 5869 (HKDF) and the module documentation of `terms`; it shares no code with the Rust
+crate and needs nothing but Python. Run it without arguments. make_v2.py writes the vectors of
+the protocol.
 """
 
 import hashlib
@@ -183,50 +178,12 @@ def message(number, *fields):
     return varint(number << 3 | 2) + varint(len(body)) + body
 
 
-def hello(terms, own_name, own_size, **other):
-    fields = {"format": "incamera-matching/1", "digest": terms.agreement_digest, "party": own_name,
-              "epoch": terms.epoch, "id_kind": terms.id_kind, "method": terms.method,
-              "reveals": terms.reveals, "size": own_size} | other
-    return message(1, *(field(number + 1, value) for number, value in enumerate(fields.values())))
-
-
 def points(number, first, encodings):
     return message(number, field(1, first), field(2, b"".join(encodings)))
 
 
 def done(received):
     return message(4, field(1, received))
-
-
-def below(n, random):
-    return int.from_bytes(bytes([random]) * 8, "big") * n >> 64
-
-
-class Side:
-    """A party: its lasting scalar, its blinding, its ids in the order of the wire."""
-
-    def __init__(self, terms, party, key, random, ids, known=()):
-        self.terms, self.party, self.key, self.random = terms, party, key, random
-        self.asked, self.known = list(ids), dict(known)
-        self.lasting = terms.scalar(key)
-        self.blind = int.from_bytes(bytes([random]) * 64, "little") % L
-        self.ids = self.asked + sorted(set(self.known) - set(self.asked))
-        for last in range(len(self.ids) - 1, 0, -1):
-            other = below(last + 1, random)
-            self.ids[last], self.ids[other] = self.ids[other], self.ids[last]
-
-    def hello(self, **other):
-        return hello(self.terms, self.party, len(self.ids), **other)
-
-    def blinded(self):
-        return [encode(multiply(self.blind, self.terms.hash(i))) for i in self.ids]
-
-    def raised(self, encodings):
-        return [encode(multiply(self.lasting, decode(e))) for e in encodings]
-
-    def pseudonyms(self, raised):
-        finishing = self.lasting * pow(self.blind, -1, L) % L
-        return [self.terms.pseudonym(multiply(finishing, decode(e))) for e in raised]
 
 
 def direct(terms, key_a, key_b, text):
@@ -241,140 +198,6 @@ FOLDER = pathlib.Path(__file__).parent / "v1"
 MAILER_KEY, SHOP_KEY = bytes([0x11]) * 32, bytes([0x22]) * 32
 MAILER_IDS = ["ana@mail.example", "bo@mail.example", "cy@mail.example"]
 SHOP_IDS = ["cy@mail.example", "bo@mail.example", "dee@mail.example", "eli@mail.example"]
-
-
-def sides(terms=None, mailer_ids=MAILER_IDS, shop_ids=SHOP_IDS, known=(), key=MAILER_KEY):
-    terms = terms or Terms()
-    return (Side(terms, "mailer", key, 0x07, mailer_ids, known),
-            Side(terms, "shop", SHOP_KEY, 0x9e, shop_ids))
-
-
-def write(name, comment, me, peer, body, expect="accept", results=()):
-    terms = me.terms
-    lines = [f"expect: {expect}", f"comment: {comment}",
-             f"agreement-id: {terms.agreement_id.hex()}",
-             f"agreement-digest: {terms.agreement_digest.hex()}",
-             f"epoch: {terms.epoch}", f"id-kind: {terms.id_kind}", f"method: {terms.method}",
-             f"reveals: {terms.reveals}", f"max-ids: {terms.max_ids}",
-             f"party: {me.party}", f"peer: {peer.party}",
-             f"key: {me.key.hex()}", f"random: {me.random:02x}"]
-    lines += [f"id: {text}" for text in me.asked]
-    lines += [f"known: {text} {p.hex()}" for text, p in me.known.items()]
-    lines += [f"pseudonym: {text} {p.hex()}" for text, p in results]
-    lines += [""] + [f"{direction} {data.hex()}" for direction, data in body]
-    (FOLDER / f"{name}.txt").write_text("\n".join(lines) + "\n")
-
-
-def run(me, peer):
-    """The messages of a whole run, in the order in which they come here, and the result."""
-    mine, theirs = me.blinded(), peer.blinded()
-    back = peer.raised(mine)
-    body = [(">", me.hello()), ("<", peer.hello())]
-    body += [(">", points(2, 0, mine))] if mine else [(">", done(0))]
-    body += [("<", points(2, 0, theirs)), (">", points(3, 0, me.raised(theirs)))] if theirs else []
-    body += [("<", points(3, 0, back)), (">", done(len(mine)))] if mine else []
-    body += [("<", done(len(theirs)))]
-    found = dict(zip(me.ids, me.pseudonyms(back)))
-    return body, [(text, found[text]) for text in me.asked]
-
-
-def accepted(name, comment, me, peer):
-    body, results = run(me, peer)
-    for text, pseudonym in results:
-        assert pseudonym == direct(me.terms, me.key, peer.key, text)
-    write(name, comment, me, peer, body, results=results)
-
-
-def rejected(name, comment, error, replace=None, at=None, keep=None, made=None):
-    """A run of the mailer in which one received message is another, or the last one."""
-    me, peer = made or sides()
-    body, _ = run(me, peer)
-    if replace is not None:
-        body = body[:at] + [("<", replace)]
-    write(name, comment, me, peer, body[:keep], expect=f"reject {error}")
-
-
-def good():
-    mailer, shop = sides()
-    accepted("run-mailer", "two of three ids are in both sets", mailer, shop)
-    accepted("run-shop", "the same run, seen by the shop", shop, mailer)
-    mailer, shop = sides(mailer_ids=[])
-    accepted("run-empty-own", "no ids of one's own", mailer, shop)
-    accepted("run-empty-peer", "the peer has no ids", shop, mailer)
-    mailer, shop = sides(Terms(epoch=2))
-    accepted("run-epoch", "another epoch: other pseudonyms", mailer, shop)
-    mailer, shop = sides(Terms(id_kind="loyalty"), ["0001", "Ünï 2"], ["Ünï 2"])
-    accepted("run-kind", "another kind of id, not only ASCII", mailer, shop)
-    known = [(t, direct(Terms(), MAILER_KEY, SHOP_KEY, t)) for t in ("bo@mail.example", "old@mail.example")]
-    accepted("run-known", "ids matched before keep their pseudonyms", *sides(known=known))
-
-
-def bad_points():
-    me, peer = sides()
-    theirs, back = peer.blinded(), peer.raised(me.blinded())
-    minus_one = (P - 1).to_bytes(32, "little")
-    faults = {
-        "identity": ("Identity", bytes(32), "the identity"),
-        "not-canonical": ("Malformed", P.to_bytes(32, "little"), "the modulus: zero, written otherwise"),
-        "negative": ("Malformed", (1).to_bytes(32, "little"), "a negative field element"),
-        "no-point": ("Malformed", minus_one, "s = -1, which gives y = 0"),
-        "ones": ("Malformed", b"\xff" * 32, "above the modulus, with the top bit"),
-    }
-    for name, (fault, encoding, what) in faults.items():
-        assert fault == "Identity" or decode(encoding) is None
-        chunk = theirs[:1] + [encoding] + theirs[2:]
-        rejected(f"bad-blinded-{name}", f"second point of the peer's set: {what}",
-                 f"PeerMisbehaved::BadPoint::{fault}", points(2, 0, chunk), at=3)
-        chunk = [encoding] + back[1:]
-        rejected(f"bad-raised-{name}", f"first point that comes back: {what}",
-                 f"PeerMisbehaved::BadPoint::{fault}", points(3, 0, chunk), at=5)
-
-
-def bad_chunks():
-    me, peer = sides()
-    theirs, back = peer.blinded(), peer.raised(me.blinded())
-    bad = lambda name, what, error, data, at=3: rejected(name, what, f"PeerMisbehaved::{error}", data, at)
-    bad("bad-size-part", "half a point at the end", "ChunkSize", points(2, 0, theirs[:1] + [theirs[1][:16]]))
-    bad("bad-size-empty", "a chunk without points", "ChunkSize", points(2, 0, []))
-    bad("bad-order", "the chunk starts at the second place", "OutOfOrder", points(2, 1, theirs[1:]))
-    bad("bad-many-blinded", "five points of a set of four", "TooMany", points(2, 0, theirs + theirs[:1]))
-    bad("bad-many-raised", "four answers to three points", "TooMany", points(3, 0, back + theirs[:1]), 5)
-    bad("bad-count", "an end that reports two of four points", "WrongCount", done(2), 7)
-    bad("bad-end-early", "an end before the peer has sent its set", "WrongCount", done(4))
-    bad("bad-hello-twice", "a second greeting with another size", "SecondHello",
-        hello(peer.terms, "shop", 9))
-    bad("bad-before-hello", "points before the greeting", "BeforeHello", points(2, 0, theirs), 1)
-    bad("bad-empty", "a message without content", "EmptyMessage", b"")
-    body, _ = run(me, peer)
-    twice = [("<", points(3, 0, back[:1] + back[:1] + back[2:]))]
-    write("bad-repeated", "two ids come back as one point", me, peer,
-          body[:5] + twice + body[6:], expect="reject PeerMisbehaved::RepeatedPoint")
-
-
-def bad_terms():
-    def bad(name, what, error, **other):
-        rejected(f"bad-hello-{name}", what, f"PeerIncompatible::{error}",
-                 sides()[1].hello(**other), at=1)
-    bad("format", "a later version of the protocol", "Format", format="incamera-matching/2")
-    bad("digest", "another agreement", "Agreement", digest=hashlib.sha256(b"other").digest())
-    bad("digest-short", "a digest of 31 bytes", "Agreement", digest=bytes(31))
-    bad("party", "a party that the agreement does not name here", "Party", party="stranger")
-    bad("party-own", "the peer takes our name", "Party", party="mailer")
-    bad("epoch", "another epoch", "Epoch", epoch=2)
-    bad("kind", "another kind of id", "IdKind", id_kind="phone")
-    bad("method", "another method", "Method", method="vole")
-    bad("reveals", "another degree of revelation", "Reveals", reveals="own-matches")
-    bad("size", "one more than max_ids and 64", "SetTooLarge", size=1065)
-
-
-def bad_ends():
-    rejected("bad-ended-early", "the stream ends before the last message", "EndedEarly", keep=-1)
-    known = [(t, direct(Terms(), MAILER_KEY, SHOP_KEY, t)) for t in ("bo@mail.example", "old@mail.example")]
-    other_key = sides(known=known, key=bytes([0x33]) * 32)
-    rejected("bad-secret-changed", "a key ring with another matching secret", "SecretChanged", made=other_key)
-    half = [known[0], ("old@mail.example", bytes(16))]
-    rejected("bad-inconsistent", "one of two earlier ids keeps its pseudonym",
-             "PeerMisbehaved::Inconsistent", made=sides(known=half))
 
 
 def ids():
@@ -417,5 +240,4 @@ def self_test():
 if __name__ == "__main__":
     self_test()
     FOLDER.mkdir(exist_ok=True)
-    for part in (good, bad_points, bad_chunks, bad_terms, bad_ends, ids):
-        part()
+    ids()

@@ -30,8 +30,6 @@ pub enum Format {
     LogEntry,
     /// [`MatchHello`](crate::v1::MatchHello).
     Matching,
-    /// [`MatchHello`](crate::v1::MatchHello) of a run that may be cut off and go on.
-    MatchExchange,
     /// [`ProviderKeys`](crate::v1::ProviderKeys), signed by the service key of each provider,
     /// and the file that holds them.
     ProviderKeys,
@@ -89,8 +87,7 @@ impl Format {
             Self::Release => "incamera-release/1",
             Self::SealedAnswer => "incamera-sealed-answer/1",
             Self::LogEntry => "incamera-log-entry/1",
-            Self::Matching => "incamera-matching/1",
-            Self::MatchExchange => "incamera-matching/2",
+            Self::Matching => "incamera-matching/2",
             Self::ProviderKeys => "incamera-provider-keys/1",
         }
     }

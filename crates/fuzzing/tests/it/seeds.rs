@@ -71,7 +71,6 @@ fn write_seeds() {
     texts();
     messages();
     files();
-    matching();
     vole();
     exchange();
     tokens();
@@ -319,26 +318,6 @@ fn files() {
     keep("source", "parquet", sealed("crosswalk-1.parquet"));
 }
 
-/// What the peer sends in a vector of crate `matching`, each message after its length.
-fn matching() {
-    for name in [
-        "run-mailer",
-        "bad-order",
-        "bad-blinded-identity",
-        "bad-count",
-    ] {
-        let text = String::from_utf8(of(&format!("matching/vectors/v1/{name}.txt"))).unwrap();
-        let sent = text.lines().filter_map(|line| line.strip_prefix("< "));
-        let mut bytes = Vec::new();
-        for message in sent {
-            let message = unhex(message);
-            bytes.extend(u16::try_from(message.len()).unwrap().to_be_bytes());
-            bytes.extend(message);
-        }
-        keep("matching", name, bytes);
-    }
-}
-
 /// The beginning of a run, the same with a changed byte, and a part of somebody's own. A whole
 /// run takes seconds in a build for tests: from here the fuzzer finds its way by itself.
 fn vole() {
@@ -355,7 +334,8 @@ fn vole() {
     keep("vole", "short", [&[0, 4][..], &length, &part].concat());
 }
 
-/// The same of version 2: before it, how the run is set up. `goes-on` loses its link behind the
+/// What the peer sends in a vector of crate `matching`, each message after its length; before
+/// it, how the run is set up. `goes-on` loses its link behind the
 /// peer's points, and has them sent again.
 fn exchange() {
     for (name, how) in [
@@ -379,7 +359,7 @@ fn exchange() {
     keep("exchange", "goes-on", bytes);
 }
 
-/// What the peer sends in a vector of version 2.
+/// The messages of a vector, each after its length.
 fn framed(name: &str) -> Vec<Vec<u8>> {
     let text = String::from_utf8(of(&format!("matching/vectors/v2/{name}.txt"))).unwrap();
     let sent = text.lines().filter_map(|line| line.strip_prefix("< "));

@@ -68,7 +68,6 @@ targets! {
     key_metadata: 1_000,
     local: 300,
     match_spill: 1_000,
-    matching: 300,
     messages: 1_000,
     note: 2_000,
     parameters: 1_000,

@@ -151,7 +151,7 @@ impl Hall {
 
     fn compatible(&self, hello: &MatchHello) -> Result<(), Incompatible> {
         let ours = &self.terms;
-        Format::MatchExchange.expect(&hello.format)?;
+        Format::Matching.expect(&hello.format)?;
         if AgreementDigest::from_slice(&hello.agreement_digest) != Ok(ours.agreement_digest) {
             return Err(Incompatible::Agreement);
         }
@@ -280,7 +280,7 @@ pub(super) fn hello(
 ) -> MatchHello {
     let terms = &setup.terms;
     MatchHello {
-        format: Format::MatchExchange.as_str().to_owned(),
+        format: Format::Matching.as_str().to_owned(),
         agreement_digest: terms.agreement_digest.as_bytes().to_vec(),
         party: setup.me.to_string(),
         epoch: terms.epoch.0,

@@ -1,15 +1,15 @@
 //! Whole exchanges: what a correct run gives.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use incamera_group::Backend;
 use incamera_matching::exchange::Tuning;
 use incamera_matching::{MatchError, Reveals};
 use incamera_types::{AgreementDigest, AgreementId, Digest, MatchingEpoch};
+use incamera_wire::v1::match_message::Message;
 use proptest::prelude::*;
 
-use crate::drive;
-use crate::side::{mailer, matched, numbered, shop};
+use crate::side::{Plan, mailer, matched, numbered, shop};
 
 const BOTH: [Reveals; 2] = [Reveals::Nothing, Reveals::OwnMatches];
 
@@ -34,11 +34,70 @@ fn pseudonyms_are_those_of_the_first_version() {
         &mailer(Reveals::Nothing, &["x", "y"]),
         &shop(Reveals::Nothing, &["y"]),
     );
-    let (before, _) = drive::matched(
-        drive::Side::new(3, &["x", "y"]),
-        drive::Side::new(4, &["y"]),
-    );
-    assert_eq!(a.crosswalk(), before);
+    let crosswalk = a.crosswalk();
+    let found = ["x", "y"].map(|id| hex::encode(crosswalk[id].as_bytes()));
+    let before = [
+        "ecb63ae9db476d395d22d5b4ef29d7f7",
+        "cc07ce5193f64aace4ffe9a1fcf53b04",
+    ];
+    assert_eq!(found, before);
+}
+
+/// Another run, with other blinding and other people beside: a known id keeps its pseudonym.
+#[test]
+fn a_second_run_gives_the_same_pseudonyms() {
+    for reveals in BOTH {
+        let (first, _) = matched(&mailer(reveals, &["x", "y"]), &shop(reveals, &["y"]));
+        let mut again = [
+            mailer(reveals, &["y", "new"]),
+            shop(reveals, &["other", "y"]),
+        ];
+        again.iter_mut().for_each(|plan| plan.seed += 50);
+        let (second, _) = matched(&again[0], &again[1]);
+        assert_eq!(first.crosswalk()["y"], second.crosswalk()["y"]);
+    }
+}
+
+#[test]
+fn either_key_changes_every_pseudonym() {
+    for reveals in BOTH {
+        let with = |ours, theirs| {
+            let (mut a, mut b) = (mailer(reveals, &["x"]), shop(reveals, &["x"]));
+            (a.key, b.key) = (ours, theirs);
+            matched(&a, &b).0.crosswalk()["x"]
+        };
+        let base = with(3, 4);
+        assert_ne!(base, with(5, 4));
+        assert_ne!(base, with(3, 5));
+    }
+}
+
+/// The peer's view of our set is new in every run: nothing links two of them.
+#[test]
+fn i2_blinded_points_do_not_repeat_between_runs() {
+    let points = |seed| {
+        let mut a = mailer(Reveals::Nothing, &["x", "y", "z", "w"]);
+        a.seed = seed;
+        first_points(&a)
+    };
+    assert_eq!(points(1).len(), 4);
+    assert!(points(1).is_disjoint(&points(2)));
+    assert_eq!(points(1), points(1));
+}
+
+/// The points that a side sends first.
+fn first_points(plan: &Plan) -> HashSet<[u8; 32]> {
+    let (mut a, mut b) = (plan.start(), shop(Reveals::Nothing, &["x"]).start());
+    loop {
+        let message = a.exchange.outgoing().unwrap();
+        if let Some(Message::Blinded(points)) = &message.message {
+            return points.points.as_chunks().0.iter().copied().collect();
+        }
+        b.incoming(message).unwrap();
+        while let Some(message) = b.exchange.outgoing() {
+            a.incoming(message).unwrap();
+        }
+    }
 }
 
 /// Any sizes, the one far from the other; sizes that no chunk divides.

@@ -665,7 +665,7 @@ pub mod match_message {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MatchHello {
-    /// incamera-matching/1 or /2
+    /// incamera-matching/2
     #[prost(string, tag = "1")]
     pub format: ::prost::alloc::string::String,
     #[prost(bytes = "vec", tag = "2")]
