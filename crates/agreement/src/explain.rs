@@ -1,6 +1,8 @@
 //! The agreement in words, for a lawyer or a privacy officer: who, what, why, how long, what
 //! each layer protects, what risk remains.
 
+mod providers;
+
 use incamera_attest::TeeKind;
 use incamera_dp::interval::{shown_factor, thousands};
 use incamera_dp::{loss_of, odds_factor};
@@ -504,6 +506,11 @@ fn layers(page: &mut Page, agreement: &Agreement) {
     let matching = &agreement.matching;
     match matching.method {
         MatchingMethod::None => page.point("pseudonyms: made by the owner with its own key"),
+        MatchingMethod::Provider => {
+            if let Some(providers) = &matching.providers {
+                providers::providers(page, matching, providers);
+            }
+        }
         method => page.point(format_args!(
             "matching ({method}, by {}): each party gets pseudonyms for its own people and learns {}; ids are blinded before they leave (at most {} a run, {} runs)",
             and(&matching.ids),

@@ -31,6 +31,7 @@ mod page;
 mod param;
 mod parse;
 mod proposal;
+mod providers;
 mod query_template;
 mod reader;
 mod signatures;
@@ -54,6 +55,7 @@ pub use proposal::{
     APPROVED_NAMESPACE, ApprovedProposal, PROPOSAL_FORMAT, PROPOSED_NAMESPACE, Proposal,
     ProposalError, Proposals, ProposedQuery, approve, propose,
 };
+pub use providers::{IdLink, Providers};
 pub use query_template::{
     Blank, BlankKind, FillError, FilledQuery, Most, QueryTemplate, TypeOf, query_template,
     query_templates,

@@ -5,6 +5,8 @@ use std::fmt;
 
 use incamera_types::{IdKind, IdRules, IdWriting, MatchingEpoch};
 
+use crate::providers::Providers;
+
 /// How ids become pseudonyms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,6 +32,8 @@ pub struct Matching {
     /// How people of two owners are linked who have several kinds of id; none: by the
     /// pseudonym of one kind.
     pub link: Option<Linking>,
+    /// Who evaluates ids, with the method of that name; none with another.
+    pub providers: Option<Providers>,
 }
 
 impl Matching {

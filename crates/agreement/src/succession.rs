@@ -7,6 +7,7 @@ use std::fmt;
 use incamera_types::{PurposeName, PurposeSet};
 
 use crate::Terms;
+use crate::providers::Providers;
 use incamera_types::and;
 
 /// What became of a purpose that is gone.
@@ -123,7 +124,8 @@ impl Terms {
     }
 
     /// What the version says of purposes that is not so, by the versions before it, and whether
-    /// it changes how ids are written inside a matching epoch: a clause each. `before` is the one that it follows, `earlier` are those before that one.
+    /// it changes how ids are written or who evaluates them inside a matching epoch: a clause
+    /// each. `before` is the one that it follows, `earlier` are those before that one.
     ///
     /// A purpose that stood already cannot replace another: who agreed to the one has not
     /// agreed to the other. Nor can one that never stood be replaced, or one that another
@@ -154,6 +156,7 @@ impl Terms {
             }
         }
         claims.extend(self.same_epoch(before));
+        claims.extend(self.same_key(before));
         claims
     }
 
@@ -164,6 +167,21 @@ impl Terms {
         (!alike && old.epoch >= new.epoch).then(|| {
             format!(
                 "ids are written by other rules than in version {}, and the matching epoch is not raised: one person would have two pseudonyms in it; write epoch = {}, and match and seal again",
+                before.version,
+                old.epoch.0.saturating_add(1)
+            )
+        })
+    }
+
+    /// Why the providers of one matching epoch would need two keys.
+    fn same_key(&self, before: &Terms) -> Option<String> {
+        let (old, new) = (&before.matching, &self.matching);
+        let [before_key, key] =
+            [old, new].map(|of| of.providers.as_ref().map(Providers::key_terms));
+        let same = before_key == key;
+        (!same && old.epoch >= new.epoch).then(|| {
+            format!(
+                "`providers`, `threshold` or `key_days` are not those of version {}, and the matching epoch is not raised: the key of an epoch stays with its holders; write epoch = {}, and match and seal again",
                 before.version,
                 old.epoch.0.saturating_add(1)
             )

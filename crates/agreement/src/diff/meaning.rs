@@ -8,7 +8,7 @@ pub(super) fn meaning(path: &[String]) -> Option<&'static str> {
         ["agreement", field] => of_agreement(field),
         ["parties", _, rest @ ..] => of_party(rest),
         ["room", rest @ ..] => of_room(rest),
-        ["matching", field] => of_matching(field),
+        ["matching", field] | ["matching", field @ "links", ..] => of_matching(field),
         ["purposes", _, field] => of_purpose(field),
         ["datasets", _, "columns", _, field] => of_column(field),
         ["datasets", _, field] => of_dataset(field),
@@ -59,6 +59,15 @@ fn of_matching(field: &str) -> Option<&'static str> {
         "max_runs" => "the most runs of a party",
         "partitions" => "slices that sealed data are cut into",
         "link" => "the rule by which people of two owners are linked who have several kinds of id",
+        "providers" => {
+            "the parties that hold the matching key in shares: each evaluates ids that it does not see"
+        }
+        "threshold" => "how many providers evaluate together; as many together know the key",
+        "key_days" => {
+            "for how many days a key of the providers is valid, and the pseudonyms made with it"
+        }
+        "rate" => "how many ids a second a provider evaluates for a party",
+        "links" => "between which kinds of id parties may leave encrypted edges with the providers",
         "epoch" => "raised, it starts matching and sealing anew",
         _ => return None,
     })

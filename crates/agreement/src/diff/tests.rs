@@ -8,10 +8,12 @@ use crate::model::{
     Agreement, Ceiling, Compare, GroupKey, Matching, Party, PerPerson, Purpose, Query, Ratio,
     RoomTerms, Terms,
 };
+use crate::providers::{IdLink, Providers};
 
 const LIFT: &str = include_str!("../../tests/agreements/lift.toml");
 const PROPOSALS: &str = include_str!("../../tests/agreements/proposals.toml");
 const LINKED: &str = include_str!("../../tests/agreements/linked.toml");
+const PROVIDERS: &str = include_str!("../../tests/agreements/providers.toml");
 const HOUSE: &str = include_str!("../../tests/agreements/version2.toml");
 
 /// The names of a struct's fields. A field that is missing here does not compile: name it, and
@@ -35,7 +37,9 @@ const FIELDS: &[(&str, &[&str])] = fields! {
     Proposals { analysts, purposes, datasets, budget, min_people, until }
     Party { signs, service, receives, url, people, analysts }
     RoomTerms { url, policy }
-    Matching { method, ids, rules, hashed, reveals, max_ids, max_runs, partitions, epoch, link }
+    Matching { method, ids, rules, hashed, reveals, max_ids, max_runs, partitions, epoch, link, providers }
+    Providers { names, threshold, key_days, rate, links }
+    IdLink { from, to }
     Purpose { label, parent, iri, replaces, leaf }
     DatasetSpec { name, owner, public, keep_until, columns }
     ColumnSpec {
@@ -117,6 +121,11 @@ const CASES: &[Case] = &[
     case(&["Matching.partitions"], LIFT, "max_runs = 12", "max_runs = 12\npartitions = 8", "matching gains `partitions`: 8 (slices"),
     case(&["Matching.reveals"], LIFT, "reveals = \"nothing\"\n", "", "matching loses `reveals`: `nothing` (what a party learns"),
     case(&["Matching.method"], HOUSE, "method = \"none\"", "method = \"commutative\"\nids = [\"plain\"]\nmax_ids = 7\nmax_runs = 7", "matching: `method` changes from `none` to `commutative` (how ids become pseudonyms)"),
+    case(&["Matching.providers", "Providers.names"], PROVIDERS, "\"gamma\"]", "\"gamma\", \"delta\"]", "matching: `providers` gains `delta` (the parties that hold"),
+    case(&["Providers.threshold"], PROVIDERS, "threshold = 2", "threshold = 3", "matching: `threshold` rises from 2 to 3 (how many providers"),
+    case(&["Providers.key_days"], PROVIDERS, "key_days = 90", "key_days = 30", "matching: `key_days` falls from 90 to 30 (for how many days"),
+    case(&["Providers.rate"], PROVIDERS, "rate = 5_000", "rate = 7_000", "matching: `rate` rises from 5000 to 7000 (how many ids"),
+    case(&["Providers.links", "IdLink.from", "IdLink.to"], PROVIDERS, "{ from = \"cookie\", to = \"email\" }", "{ from = \"email\", to = \"cookie\" }", "matching: `links.0.from` changes from `cookie` to `email` (between which kinds"),
     case(&["Purpose.label"], LIFT, "Measuring campaigns", "Measuring all", "purpose `measurement`: `label` changes from `Measuring campaigns` to `Measuring all` (what it means in words"),
     case(&["Purpose.parent"], HOUSE, "safety = { label = \"Fraud and abuse\",", "safety = { label = \"Fraud and abuse\", parent = \"marketing\",", "purpose `safety` moves from the top to below `marketing`"),
     case(&["Purpose.iri"], LIFT, "\"Choosing audiences\"", "\"Choosing audiences\", iri = \"https://w3id.org/dpv#Marketing\"", "purpose `ads` gains `iri`: `https://w3id.org/dpv#Marketing` (the term of a vocabulary"),

@@ -13,6 +13,7 @@ mod params;
 mod parties;
 pub(crate) mod proposal;
 mod proposals;
+mod providers;
 mod purposes;
 mod query;
 mod terms;
@@ -255,6 +256,7 @@ fn read(root: &Table<'_>, bytes: &[u8]) -> Option<(Terms, Vec<Problem>)> {
     root.close();
     if let Some(matching) = &matching {
         terms::check_matching(root, matching, &known);
+        providers::check(root, matching, &known);
         link::check(root, matching, &known);
     }
     terms::check_people(root, &known);

@@ -7,7 +7,7 @@ use incamera_types::{
     Budget, Delta, Epsilon, IdKind, IdRules, IdWritingError, MatchingEpoch, PartyName,
 };
 
-use super::{Known, link, listed};
+use super::{Known, link, listed, providers};
 use crate::Problem;
 use crate::model::{Ceiling, Matching, MatchingMethod, Query, Reveals, Terms};
 use crate::reader::{Item, Named, Table};
@@ -58,7 +58,7 @@ pub(super) fn matching(table: &Table<'_>) -> Option<Matching> {
     let epoch = table.get("epoch");
     let epoch = epoch.map_or(Some(FIRST_EPOCH), |item| item.whole_u32(1, u32::MAX));
     let link = link::rule(table, ids.as_deref());
-    table.later(&["providers"]);
+    let providers = providers::providers(table, method, ids.as_deref());
     table.close();
     Some(Matching {
         method: method?,
@@ -71,6 +71,7 @@ pub(super) fn matching(table: &Table<'_>) -> Option<Matching> {
         partitions: partitions?,
         epoch: MatchingEpoch(epoch?),
         link: link?,
+        providers: providers?,
     })
 }
 
@@ -107,7 +108,8 @@ fn method_of(item: &Item<'_>) -> Option<MatchingMethod> {
     match item.text()? {
         "commutative" => Some(MatchingMethod::Commutative),
         "none" => Some(MatchingMethod::None),
-        "vole" | "provider" => not_yet(item, "commutative"),
+        "provider" => Some(MatchingMethod::Provider),
+        "vole" => not_yet(item, "commutative"),
         _ => {
             item.problem(
                 "`method` is commutative, vole, provider or none",
@@ -218,10 +220,16 @@ pub(super) fn check_matching(root: &Table<'_>, matching: &Matching, known: &Know
         return;
     };
     match (matching.method, owners.len()) {
-        (MatchingMethod::Commutative, 2) | (MatchingMethod::None, 0 | 1) => {}
+        (MatchingMethod::Commutative, 2)
+        | (MatchingMethod::None, 0 | 1)
+        | (MatchingMethod::Provider, 1..) => {}
         (MatchingMethod::None, _) => item.problem(
             format_args!("method none is for one owner of private data; here are {}", listed(owners)),
             "write method = \"commutative\"",
+        ),
+        (MatchingMethod::Provider, _) => item.problem(
+            "method provider is for owners of private data, and there is none",
+            "let a party own data sets that are not public",
         ),
         _ => item.problem(
             format_args!(
@@ -229,7 +237,7 @@ pub(super) fn check_matching(root: &Table<'_>, matching: &Matching, known: &Know
                 matching.method,
                 listed(owners)
             ),
-            "let exactly two parties own data sets that are not public, or write method = \"none\" for one",
+            "let exactly two parties own data sets that are not public, or write method = \"none\" for one, or \"provider\" for more",
         ),
     }
 }

@@ -201,6 +201,23 @@ LINKED = {
 }
 LINKED = {f"link_{name}": case for name, case in LINKED.items()}
 
+provided = (here / "providers.toml").read_text().split("\n", 1)[1]
+PROVIDED = {
+    "none": ('providers = ["alpha", "beta", "gamma"]\n', "", "[matching]", "`matching.providers` is missing"),
+    "unknown": ('"alpha", "beta"', '"alpha", "omega"', '"omega"', "there is no party `omega`"),
+    "twice": ('"alpha", "beta"', '"alpha", "alpha"', '"alpha", "gamma"', "`alpha` stands there twice"),
+    "owner": ('"alpha", "beta"', '"alpha", "press"', '"press"', "provider `press` owns a data set"),
+    "analysts": ('url = "https://beta.example:7443"', 'url = "https://beta.example:7443"\nanalysts = "vouched"', '"beta", "gamma"', "provider `beta` has analysts"),
+    "receives": (next(line for line in provided.splitlines() if line.startswith("receives")) + "\n", "", '"alpha", "beta"', "provider `alpha` has no `receives`"),
+    "alone": ("threshold = 2", "threshold = 1", "1\nkey_days", "each provider alone knows the key"),
+    "too_many": ("threshold = 2", "threshold = 4", "4\nkey_days", "`matching.threshold` is out of range"),
+    "no_days": ("key_days = 90\n", "", "[matching]", "`matching.key_days` is missing"),
+    "method": ('"provider"', '"commutative"', '["alpha"', "`matching.providers` is for method provider"),
+    "link_kind": ('from = "cookie"', 'from = "phone"', '"phone"', "`phone` is none of `ids`"),
+    "link_same": ('{ from = "cookie"', '{ from = "email"', '{ from = "email"', "leads from one kind to another"),
+}
+PROVIDED = {f"provider_{name}": case for name, case in PROVIDED.items()}
+
 for old in here.glob("bad_*.toml"):
     old.unlink()
 def later(name):
@@ -209,8 +226,8 @@ def later(name):
     return before, f'{before}, replaces = ["{gone}"]', place, message
 
 
-for name, (before, after, place, message) in (CASES | LINKED | {name: later(name) for name in LATER}).items():
-    edited = linked if name in LINKED else base
+for name, (before, after, place, message) in (CASES | LINKED | PROVIDED | {name: later(name) for name in LATER}).items():
+    edited = linked if name in LINKED else provided if name in PROVIDED else base
     assert edited.count(before) >= 1, name
     text = "\n" + edited.replace(before, after, 1)
     if name in LATER:

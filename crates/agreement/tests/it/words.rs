@@ -414,3 +414,59 @@ fn each_blank_of_the_template_is_pointed_at() {
         );
     }
 }
+
+/// The agreement that matches through three providers.
+const PROVIDERS: &str = include_str!("../agreements/providers.toml");
+
+#[test]
+fn providers_are_told_with_what_they_can_do_together() {
+    let told = |text: &str| flat(&explain(&parse(text)));
+    let page = told(PROVIDERS);
+    for part in [
+        "matching (provider, by email and cookie): alpha, beta and gamma hold a key in shares",
+        "at most 500,000 ids a run, 12 runs, 5,000 ids a second",
+        "any 2 of these 3 providers together know the key",
+        "one alone learns how many ids came, when and from whom",
+        // 3 x 500,000 x 12 / 2
+        "can have 9,000,000 ids evaluated in all, not 6,000,000",
+        "valid for 90 days",
+        "which cookie belongs to which email",
+    ] {
+        assert!(page.contains(part), "{part}\n\n{page}");
+    }
+    let one = PROVIDERS
+        .replace("[\"alpha\", \"beta\", \"gamma\"]", "[\"alpha\"]")
+        .replace("threshold = 2", "threshold = 1");
+    let page = told(&one);
+    assert!(page.contains("this one provider knows the key"), "{page}");
+    assert!(!page.contains("counts for itself"), "{page}");
+}
+
+/// The key of an epoch stays with its holders: other holders are of another epoch.
+#[test]
+fn other_providers_need_another_epoch() {
+    let old = parse(PROVIDERS);
+    let claims = |from: &str, to: &str| {
+        assert!(PROVIDERS.contains(from), "{from}");
+        let new = parse(&PROVIDERS.replacen(from, to, 1));
+        new.false_successions(&old, []).join("; ")
+    };
+    for (from, to) in [
+        ("\"gamma\"]", "\"delta\"]"),
+        ("threshold = 2", "threshold = 3"),
+        ("key_days = 90", "key_days = 91"),
+    ] {
+        let told = claims(from, to);
+        assert!(told.contains("write epoch = 2"), "{from}: {told}");
+    }
+    for (from, to) in [
+        (
+            "[\"alpha\", \"beta\", \"gamma\"]",
+            "[\"gamma\", \"alpha\", \"beta\"]",
+        ),
+        ("rate = 5_000", "rate = 6_000"),
+        ("key_days = 90", "key_days = 91\nepoch = 2"),
+    ] {
+        assert_eq!(claims(from, to), "", "{to}");
+    }
+}

@@ -1,0 +1,68 @@
+//! Identity providers: parties that hold a matching key in shares and evaluate ids that they do
+//! not see.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use incamera_keys::PublicKey;
+use incamera_types::{IdKind, PartyName};
+
+use crate::model::Terms;
+
+/// Who evaluates ids with `method = "provider"`, and how far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Providers {
+    /// Who they are, in the order of the text.
+    pub names: Vec<PartyName>,
+    /// How many of them together evaluate; fewer cannot.
+    pub threshold: u16,
+    /// For how many days a key is valid, and the pseudonyms made with it.
+    pub key_days: u32,
+    /// Evaluations a second that each of them does for a party.
+    pub rate: u32,
+    /// From which kinds of id to which others a party may tell edges.
+    pub links: Vec<IdLink>,
+}
+
+/// Ids of one kind that stand for a person with an id of another kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdLink {
+    /// The kind of the ids that are looked up, such as `cookie`.
+    pub from: IdKind,
+    /// The kind whose pseudonym they get, such as `email`.
+    pub to: IdKind,
+}
+
+impl fmt::Display for IdLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.from, self.to)
+    }
+}
+
+impl Providers {
+    /// How many ids a party can have evaluated at most in a matching epoch, by spreading its
+    /// runs over different sets of providers: each counts for itself.
+    #[must_use]
+    pub fn most_evaluations(&self, max_ids: u64, max_runs: u32) -> u64 {
+        let all = u128::from(max_ids) * u128::from(max_runs) * self.names.len() as u128;
+        let most = all.checked_div(u128::from(self.threshold));
+        most.and_then(|most| u64::try_from(most).ok())
+            .unwrap_or(u64::MAX)
+    }
+
+    /// What the key hangs on: with others of these it is another key, of another epoch.
+    pub(crate) fn key_terms(&self) -> (BTreeSet<&PartyName>, u16, u32) {
+        (self.names.iter().collect(), self.threshold, self.key_days)
+    }
+}
+
+impl Terms {
+    /// The providers and their service keys; none where another method matches.
+    #[must_use]
+    pub fn provider_keys(&self) -> BTreeMap<PartyName, PublicKey> {
+        let names = self.matching.providers.iter().flat_map(|p| &p.names);
+        let keys = names.filter_map(|name| Some((name.clone(), *self.service_key(name)?)));
+        keys.collect()
+    }
+}
