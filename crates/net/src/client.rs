@@ -26,6 +26,7 @@ use crate::server::{CONNECTION_WINDOW_BYTES, KEEPALIVE, STREAM_WINDOW_BYTES};
 use crate::services::broker_client::BrokerClient;
 use crate::services::meeting_client::MeetingClient;
 use crate::services::owner_client::OwnerClient;
+use crate::services::provider_client::ProviderClient;
 use crate::services::room_client::RoomClient;
 use crate::tls::{self, OtherServerKey, ServerPin, TlsError, TlsOptions};
 
@@ -356,6 +357,12 @@ pub fn owner_of_manifests(channel: Channel) -> OwnerClient<Channel> {
 #[must_use]
 pub fn meeting(channel: Channel) -> MeetingClient<Channel> {
     MeetingClient::new(channel).max_decoding_message_size(2 * CHUNK_BYTES + FRAME_BYTES)
+}
+
+/// A matching provider's client with its size limits.
+#[must_use]
+pub fn provider(channel: Channel) -> ProviderClient<Channel> {
+    ProviderClient::new(channel).max_decoding_message_size(CHUNK_BYTES + FRAME_BYTES)
 }
 
 /// A room's client with its size limits; manifests come through it.

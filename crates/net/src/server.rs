@@ -24,6 +24,7 @@ use crate::peer::Peer;
 use crate::services::broker_server::{Broker, BrokerServer};
 use crate::services::meeting_server::{Meeting, MeetingServer};
 use crate::services::owner_server::{Owner, OwnerServer};
+use crate::services::provider_server::{Provider, ProviderServer};
 use crate::services::room_server::{Room, RoomServer};
 
 /// A handshake that takes longer is given up.
@@ -77,6 +78,11 @@ pub fn owner<T: Owner>(service: T) -> OwnerServer<T> {
 /// The meeting point with its size limits.
 pub fn meeting<T: Meeting>(service: T) -> MeetingServer<T> {
     MeetingServer::new(service).max_decoding_message_size(2 * CHUNK_BYTES + FRAME_BYTES)
+}
+
+/// A matching provider's service with its size limits.
+pub fn provider<T: Provider>(service: T) -> ProviderServer<T> {
+    ProviderServer::new(service).max_decoding_message_size(CHUNK_BYTES + FRAME_BYTES)
 }
 
 /// The room's service with its size limits.

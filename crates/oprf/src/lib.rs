@@ -9,6 +9,7 @@
 //! | [`dleq`]     | the proof that every point of a batch was multiplied by the same key       |
 //! | [`lagrange`] | who is in a set of share holders, and what each one's share counts there   |
 //! | [`shares`]   | a share, and the public keys of all shares                                 |
+//! | [`session`]  | the greeting of a session with one holder, and what its proofs hang on     |
 //! | [`keygen`]   | keys made by all holders together, without a dealer, and shares refreshed  |
 //!
 //! Bytes in, bytes out: nothing here does IO, reads a clock, signs, seals or draws randomness
@@ -20,5 +21,6 @@ mod frost;
 pub mod keygen;
 pub mod lagrange;
 pub mod server;
+pub mod session;
 pub mod shares;
 pub mod suite;

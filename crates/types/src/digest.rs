@@ -127,6 +127,8 @@ digests! {
     MatchRunDigest;
     /// Digest of what a party takes into a matching run.
     MatchInputDigest;
+    /// Digest of the greeting of a session with one provider: what its proofs hang on.
+    EvaluateSessionDigest;
     /// Digest of evidence and collateral.
     EvidenceDigest;
     /// What a proof of correct evaluation is about.

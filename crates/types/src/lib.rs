@@ -19,10 +19,10 @@ mod zone;
 
 pub use digest::{
     AgreementDigest, AgreementId, BatchDigest, CeremonyDigest, CommitmentsDigest, Digest,
-    DigestError, EnvelopeDigest, EvidenceDigest, GrantDigest, KeyCommitment, LinkLabel,
-    ManifestDigest, MatchInputDigest, MatchRunDigest, Measurement, PartDigest, ProposalDigest,
-    ReceiveKeyDigest, RequestDigest, ReservationsDigest, RoomKeyDigest, SeedCommitment,
-    TokenDigest, Transcript,
+    DigestError, EnvelopeDigest, EvaluateSessionDigest, EvidenceDigest, GrantDigest, KeyCommitment,
+    LinkLabel, ManifestDigest, MatchInputDigest, MatchRunDigest, Measurement, PartDigest,
+    ProposalDigest, ReceiveKeyDigest, RequestDigest, ReservationsDigest, RoomKeyDigest,
+    SeedCommitment, TokenDigest, Transcript,
 };
 pub use ids::{IdForm, IdRules, IdWriting, IdWritingError, RegionCode};
 pub use names::{

@@ -33,6 +33,12 @@ pub enum Format {
     /// [`ProviderKeys`](crate::v1::ProviderKeys), signed by the service key of each provider,
     /// and the file that holds them.
     ProviderKeys,
+    /// [`EvaluateHello`](crate::v1::EvaluateHello).
+    Evaluate,
+    /// [`CeremonyPackage`](crate::v1::CeremonyPackage), signed by a provider's service key.
+    Ceremony,
+    /// [`LinkEntry`](crate::v1::LinkEntry), to and from providers.
+    Links,
 }
 
 /// Why bytes are not what they are said to be.
@@ -89,6 +95,9 @@ impl Format {
             Self::LogEntry => "incamera-log-entry/1",
             Self::Matching => "incamera-matching/2",
             Self::ProviderKeys => "incamera-provider-keys/1",
+            Self::Evaluate => "incamera-evaluate/1",
+            Self::Ceremony => "incamera-ceremony/1",
+            Self::Links => "incamera-links/1",
         }
     }
 

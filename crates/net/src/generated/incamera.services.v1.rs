@@ -134,6 +134,179 @@ pub struct MeetingHello {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MeetingReady {}
+/// The asker: `hello`, and after `ready` a batch after the other, a few before their answers.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvaluateFrame {
+    #[prost(oneof = "evaluate_frame::Frame", tags = "1, 2, 3, 4")]
+    pub frame: ::core::option::Option<evaluate_frame::Frame>,
+}
+/// Nested message and enum types in `EvaluateFrame`.
+pub mod evaluate_frame {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Frame {
+        #[prost(message, tag = "1")]
+        Hello(::incamera_wire::v1::EvaluateHello),
+        #[prost(message, tag = "2")]
+        Ready(super::EvaluateReady),
+        /// a batch: 1 to 16,384 blinded points
+        #[prost(message, tag = "3")]
+        Points(::incamera_wire::v1::MatchPoints),
+        /// answers come in the order asked
+        #[prost(message, tag = "4")]
+        Evaluated(::incamera_wire::v1::EvaluatedBatch),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvaluateReady {
+    /// points that this run was counted for so far
+    #[prost(uint64, tag = "1")]
+    pub evaluated: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeysRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    pub agreement_digest: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeysReply {
+    /// incamera-provider-keys/1; empty where there is no key yet
+    #[prost(bytes = "vec", tag = "1")]
+    pub statement: ::prost::alloc::vec::Vec<u8>,
+}
+/// A step of making or refreshing keys. One command at one provider asks all of them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CeremonyFrame {
+    #[prost(bytes = "vec", tag = "1")]
+    pub agreement_digest: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bool, tag = "2")]
+    pub refresh: bool,
+    #[prost(oneof = "ceremony_frame::Step", tags = "3, 4, 5, 6, 7, 8")]
+    pub step: ::core::option::Option<ceremony_frame::Step>,
+}
+/// Nested message and enum types in `CeremonyFrame`.
+pub mod ceremony_frame {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Step {
+        /// answered by `nonce`
+        #[prost(message, tag = "3")]
+        Begin(super::CeremonyBegin),
+        /// answered by `packages`: its own of round 1
+        #[prost(message, tag = "4")]
+        Nonces(super::CeremonyNonces),
+        /// of all others; answered by `packages`: of round 2, one for each other
+        #[prost(message, tag = "5")]
+        First(super::CeremonyPackages),
+        /// those to the called one; answered by `statement`
+        #[prost(message, tag = "6")]
+        Second(super::CeremonyPackages),
+        #[prost(message, tag = "7")]
+        Finish(super::CeremonyFinish),
+        /// answered by `packages`: round 1 as the called one has it
+        #[prost(message, tag = "8")]
+        Compare(super::CeremonyCompare),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CeremonyBegin {
+    /// when a new key begins to be valid
+    #[prost(uint64, tag = "1")]
+    pub valid_from: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CeremonyNonces {
+    /// 32 bytes each, in order of the providers' names
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub nonces: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CeremonyPackages {
+    /// incamera-ceremony/1: CeremonyPackage
+    #[prost(message, repeated, tag = "1")]
+    pub packages: ::prost::alloc::vec::Vec<::incamera_wire::v1::Signed>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CeremonyFinish {
+    /// incamera-provider-keys/1, signed by all
+    #[prost(bytes = "vec", tag = "1")]
+    pub statement: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CeremonyCompare {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CeremonyReply {
+    #[prost(oneof = "ceremony_reply::Reply", tags = "1, 2, 3, 4")]
+    pub reply: ::core::option::Option<ceremony_reply::Reply>,
+}
+/// Nested message and enum types in `CeremonyReply`.
+pub mod ceremony_reply {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Reply {
+        #[prost(bytes, tag = "1")]
+        Nonce(::prost::alloc::vec::Vec<u8>),
+        #[prost(message, tag = "2")]
+        Packages(super::CeremonyPackages),
+        /// incamera-provider-keys/1: ProviderKeys, its own signature
+        #[prost(message, tag = "3")]
+        Statement(::incamera_wire::v1::Signed),
+        #[prost(message, tag = "4")]
+        Finished(super::CeremonyFinished),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CeremonyFinished {
+    /// of the statement that counts now
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+}
+/// Links, incamera-links/1. First the asker's `hello`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LinkFrame {
+    #[prost(oneof = "link_frame::Frame", tags = "1, 2, 3")]
+    pub frame: ::core::option::Option<link_frame::Frame>,
+}
+/// Nested message and enum types in `LinkFrame`.
+pub mod link_frame {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Frame {
+        #[prost(message, tag = "1")]
+        Hello(super::LinkHello),
+        /// to store, or what was found of the labels of one frame
+        #[prost(message, tag = "2")]
+        Entries(super::LinkEntries),
+        /// to find, or to drop
+        #[prost(message, tag = "3")]
+        Labels(super::LinkLabels),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LinkHello {
+    /// incamera-links/1
+    #[prost(string, tag = "1")]
+    pub format: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub agreement_digest: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "3")]
+    pub party: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "4")]
+    pub epoch: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LinkEntries {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<::incamera_wire::v1::LinkEntry>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LinkLabels {
+    /// 32 bytes each, one after the other: at most 4,096
+    #[prost(bytes = "vec", tag = "1")]
+    pub labels: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LinkReply {
+    /// stored, or dropped
+    #[prost(uint64, tag = "1")]
+    pub entries: u64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttestRequest {
     #[prost(bytes = "vec", tag = "1")]
@@ -1417,6 +1590,667 @@ pub mod meeting_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "incamera.services.v1.Meeting";
     impl<T> tonic::server::NamedService for MeetingServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod provider_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// A matching provider; called by owners of data, and by the other providers of an agreement.
+    #[derive(Debug, Clone)]
+    pub struct ProviderClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl ProviderClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> ProviderClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ProviderClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ProviderClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        pub async fn evaluate(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::EvaluateFrame>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::EvaluateFrame>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/incamera.services.v1.Provider/Evaluate",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("incamera.services.v1.Provider", "Evaluate"));
+            self.inner.streaming(req, path, codec).await
+        }
+        pub async fn keys(
+            &mut self,
+            request: impl tonic::IntoRequest<super::KeysRequest>,
+        ) -> std::result::Result<tonic::Response<super::KeysReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/incamera.services.v1.Provider/Keys",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("incamera.services.v1.Provider", "Keys"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn ceremony(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CeremonyFrame>,
+        ) -> std::result::Result<tonic::Response<super::CeremonyReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/incamera.services.v1.Provider/Ceremony",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("incamera.services.v1.Provider", "Ceremony"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn put_links(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::LinkFrame>,
+        ) -> std::result::Result<tonic::Response<super::LinkReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/incamera.services.v1.Provider/PutLinks",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("incamera.services.v1.Provider", "PutLinks"));
+            self.inner.client_streaming(req, path, codec).await
+        }
+        pub async fn get_links(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::LinkFrame>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::LinkFrame>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/incamera.services.v1.Provider/GetLinks",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("incamera.services.v1.Provider", "GetLinks"));
+            self.inner.streaming(req, path, codec).await
+        }
+        pub async fn drop_links(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::LinkFrame>,
+        ) -> std::result::Result<tonic::Response<super::LinkReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/incamera.services.v1.Provider/DropLinks",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("incamera.services.v1.Provider", "DropLinks"));
+            self.inner.client_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod provider_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ProviderServer.
+    #[async_trait]
+    pub trait Provider: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Evaluate method.
+        type EvaluateStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::EvaluateFrame, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        async fn evaluate(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::EvaluateFrame>>,
+        ) -> std::result::Result<tonic::Response<Self::EvaluateStream>, tonic::Status>;
+        async fn keys(
+            &self,
+            request: tonic::Request<super::KeysRequest>,
+        ) -> std::result::Result<tonic::Response<super::KeysReply>, tonic::Status>;
+        async fn ceremony(
+            &self,
+            request: tonic::Request<super::CeremonyFrame>,
+        ) -> std::result::Result<tonic::Response<super::CeremonyReply>, tonic::Status>;
+        async fn put_links(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::LinkFrame>>,
+        ) -> std::result::Result<tonic::Response<super::LinkReply>, tonic::Status>;
+        /// Server streaming response type for the GetLinks method.
+        type GetLinksStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::LinkFrame, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        async fn get_links(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::LinkFrame>>,
+        ) -> std::result::Result<tonic::Response<Self::GetLinksStream>, tonic::Status>;
+        async fn drop_links(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::LinkFrame>>,
+        ) -> std::result::Result<tonic::Response<super::LinkReply>, tonic::Status>;
+    }
+    /// A matching provider; called by owners of data, and by the other providers of an agreement.
+    #[derive(Debug)]
+    pub struct ProviderServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ProviderServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ProviderServer<T>
+    where
+        T: Provider,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/incamera.services.v1.Provider/Evaluate" => {
+                    #[allow(non_camel_case_types)]
+                    struct EvaluateSvc<T: Provider>(pub Arc<T>);
+                    impl<
+                        T: Provider,
+                    > tonic::server::StreamingService<super::EvaluateFrame>
+                    for EvaluateSvc<T> {
+                        type Response = super::EvaluateFrame;
+                        type ResponseStream = T::EvaluateStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::EvaluateFrame>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Provider>::evaluate(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EvaluateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/incamera.services.v1.Provider/Keys" => {
+                    #[allow(non_camel_case_types)]
+                    struct KeysSvc<T: Provider>(pub Arc<T>);
+                    impl<T: Provider> tonic::server::UnaryService<super::KeysRequest>
+                    for KeysSvc<T> {
+                        type Response = super::KeysReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::KeysRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Provider>::keys(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = KeysSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/incamera.services.v1.Provider/Ceremony" => {
+                    #[allow(non_camel_case_types)]
+                    struct CeremonySvc<T: Provider>(pub Arc<T>);
+                    impl<T: Provider> tonic::server::UnaryService<super::CeremonyFrame>
+                    for CeremonySvc<T> {
+                        type Response = super::CeremonyReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CeremonyFrame>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Provider>::ceremony(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CeremonySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/incamera.services.v1.Provider/PutLinks" => {
+                    #[allow(non_camel_case_types)]
+                    struct PutLinksSvc<T: Provider>(pub Arc<T>);
+                    impl<
+                        T: Provider,
+                    > tonic::server::ClientStreamingService<super::LinkFrame>
+                    for PutLinksSvc<T> {
+                        type Response = super::LinkReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::LinkFrame>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Provider>::put_links(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PutLinksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.client_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/incamera.services.v1.Provider/GetLinks" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetLinksSvc<T: Provider>(pub Arc<T>);
+                    impl<T: Provider> tonic::server::StreamingService<super::LinkFrame>
+                    for GetLinksSvc<T> {
+                        type Response = super::LinkFrame;
+                        type ResponseStream = T::GetLinksStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::LinkFrame>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Provider>::get_links(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetLinksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/incamera.services.v1.Provider/DropLinks" => {
+                    #[allow(non_camel_case_types)]
+                    struct DropLinksSvc<T: Provider>(pub Arc<T>);
+                    impl<
+                        T: Provider,
+                    > tonic::server::ClientStreamingService<super::LinkFrame>
+                    for DropLinksSvc<T> {
+                        type Response = super::LinkReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::LinkFrame>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Provider>::drop_links(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DropLinksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.client_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ProviderServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "incamera.services.v1.Provider";
+    impl<T> tonic::server::NamedService for ProviderServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

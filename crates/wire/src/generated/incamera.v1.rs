@@ -835,3 +835,77 @@ pub struct ProviderKeysFile {
     #[prost(bytes = "vec", repeated, tag = "3")]
     pub signatures: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
+/// Opens a session with one provider, format `incamera-evaluate/1`. The same again goes on with
+/// a session that was cut off; so does one with another set `providers` and the same nonce, where
+/// a provider has to be replaced.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvaluateHello {
+    /// incamera-evaluate/1
+    #[prost(string, tag = "1")]
+    pub format: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub agreement_digest: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "3")]
+    pub party: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub id_kind: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "5")]
+    pub epoch: u32,
+    /// of the key statement
+    #[prost(uint64, tag = "6")]
+    pub number: u64,
+    /// those asked together, in order of place: as many as the threshold
+    #[prost(string, repeated, tag = "7")]
+    pub providers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// 32 bytes, new for each run
+    #[prost(bytes = "vec", tag = "8")]
+    pub nonce: ::prost::alloc::vec::Vec<u8>,
+    /// ids of the run: no more are evaluated in it
+    #[prost(uint64, tag = "9")]
+    pub size: u64,
+}
+/// A provider's answer to one batch.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvaluatedBatch {
+    #[prost(message, optional, tag = "1")]
+    pub points: ::core::option::Option<MatchPoints>,
+    #[prost(message, optional, tag = "2")]
+    pub proof: ::core::option::Option<MatchProof>,
+}
+/// A package of a ceremony on its way, signed by its sender's service key in format
+/// `incamera-ceremony/1`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CeremonyPackage {
+    /// its id, 32 bytes
+    #[prost(bytes = "vec", tag = "1")]
+    pub ceremony: ::prost::alloc::vec::Vec<u8>,
+    /// 1 or 2
+    #[prost(uint32, tag = "2")]
+    pub round: u32,
+    #[prost(string, tag = "3")]
+    pub sender: ::prost::alloc::string::String,
+    /// empty in round 1: all
+    #[prost(string, tag = "4")]
+    pub receiver: ::prost::alloc::string::String,
+    /// round 1: the package; round 2: under HPKE to the receiver's `receives` key
+    #[prost(bytes = "vec", tag = "5")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
+}
+/// What is stored of one link under one purpose.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LinkEntry {
+    /// 32 bytes
+    #[prost(bytes = "vec", tag = "1")]
+    pub label: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub purpose: ::prost::alloc::string::String,
+    /// empty on its way to a provider: who uploads
+    #[prost(string, tag = "3")]
+    pub source: ::prost::alloc::string::String,
+    /// its last day, in days since 1970-01-01
+    #[prost(sint32, tag = "4")]
+    pub expires: i32,
+    /// sealed, 96 bytes
+    #[prost(bytes = "vec", tag = "5")]
+    pub value: ::prost::alloc::vec::Vec<u8>,
+}
