@@ -29,6 +29,7 @@ use crate::services::owner_client::OwnerClient;
 use crate::services::provider_client::ProviderClient;
 use crate::services::room_client::RoomClient;
 use crate::tls::{self, OtherServerKey, ServerPin, TlsError, TlsOptions};
+use crate::traffic::Counted;
 
 /// A connection that takes longer to make is given up.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -266,7 +267,7 @@ struct Dial {
 }
 
 impl tower::Service<Uri> for Dial {
-    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Response = TokioIo<TlsStream<Counted<TcpStream>>>;
     type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
 
@@ -281,7 +282,7 @@ impl tower::Service<Uri> for Dial {
 }
 
 impl Dial {
-    async fn connect_in_time(&self) -> Result<TlsStream<TcpStream>, ConnectError> {
+    async fn connect_in_time(&self) -> Result<TlsStream<Counted<TcpStream>>, ConnectError> {
         tokio::time::timeout(CONNECT_LIMIT, self.connect())
             .await
             .map_err(|_| ConnectError::TimedOut {
@@ -290,7 +291,7 @@ impl Dial {
             })?
     }
 
-    async fn connect(&self) -> Result<TlsStream<TcpStream>, ConnectError> {
+    async fn connect(&self) -> Result<TlsStream<Counted<TcpStream>>, ConnectError> {
         let unreachable = |error: std::io::Error| ConnectError::Unreachable {
             address: self.address.to_string(),
             reason: error.to_string(),
@@ -304,7 +305,7 @@ impl Dial {
             address: self.address.to_string(),
         })?;
         TlsConnector::from(Arc::clone(&self.tls))
-            .connect(name, tcp)
+            .connect(name, Counted(tcp))
             .await
             .map_err(|error| self.explain(&error))
     }

@@ -9,6 +9,7 @@
 //! | [`status`] | [`Problem`](status::Problem): what went wrong, carried through a gRPC status |
 //! | [`config`] | one TOML file, unknown keys refused, errors with line and column |
 //! | [`telemetry`] | tracing to standard error, the end on a signal |
+//! | [`traffic`] | how many bytes the connections carried |
 //! | [`health`] | `/healthz` on the loopback |
 //! | [`disk_full()`] | whether a disk takes no more |
 //! | [`harden()`] | no core dumps, no inspection, panics without their message |
@@ -23,6 +24,7 @@ pub mod server;
 pub mod status;
 pub mod telemetry;
 pub mod tls;
+pub mod traffic;
 
 pub use disk::disk_full;
 pub use harden::harden;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use incamera_matching::exchange::Multiplied;
 use incamera_matching::finish::Finished;
+use incamera_net::traffic::Traffic;
 use serde_json::json;
 
 use super::Work;
@@ -175,6 +176,7 @@ impl Report<'_> {
         let taken = &input.ordered.taken;
         let seconds = start.elapsed().as_secs_f64();
         let usage = Usage::now();
+        let traffic = Traffic::so_far();
         #[expect(clippy::cast_precision_loss, reason = "a rate that people read")]
         let rate = taken.distinct as f64 / seconds.max(1e-9);
         json!({
@@ -193,6 +195,7 @@ impl Report<'_> {
             },
             "seconds": seconds, "cpu_seconds": usage.cpu_seconds, "ids_per_second": rate,
             "bytes_sent": talked.bytes_sent, "bytes_received": talked.bytes_received,
+            "link_bytes_sent": traffic.sent, "link_bytes_received": traffic.received,
             "peak_mib": usage.peak_mib, "crosswalk": work.crosswalk_path(),
         })
     }
