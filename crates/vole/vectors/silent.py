@@ -229,7 +229,7 @@ def code():
     m = 52
     alpha = number(sha256(b"incamera-vole-alpha/1")[:16])
     bytes_of = lambda n, count: b"".join(
-        stream(sha256(b"incamera-vole-code/1", CONTEXT, bytes([n]))[:16], -(-count // 16)))[:count]
+        stream(sha256(b"incamera-vole-code/2", CONTEXT, bytes([n]))[:16], -(-count // 16)))[:count]
     unit = lambda j: [int(i == j) for i in range(m)]
     z = [unit(j) for j in range(m)]           # row j: z_j as a combination of the second half
     for n in (0, 1):
@@ -244,13 +244,19 @@ def code():
             rows.append(row)
         z = rows
     words = bytes_of(2, 84 * m)
+    weights = stream(sha256(b"incamera-vole-code/2", CONTEXT, bytes([3]))[:16], m)
     matrix = []
     for i in range(m):
-        row = [0] * m
+        row, weighted = [0] * m, [0] * m
         for r in range(21):
             word = int.from_bytes(words[84 * i + 4 * r:][:4], "little")
             first, end = (r * m // 11, (r + 1) * m // 11) if r < 11 else (0, m)
-            row = [x ^ y for x, y in zip(row, z[first + (word * (end - first) >> 32)])]
+            taken = z[first + (word * (end - first) >> 32)]
+            if r < 11:
+                row = [x ^ y for x, y in zip(row, taken)]
+            else:
+                weighted = [x ^ y for x, y in zip(weighted, taken)]
+        row = [x ^ product(number(weights[i]), y) for x, y in zip(row, weighted)]
         matrix.append(unit(i) + row)
     vector = [number(block) for block in stream(seeded("vector", 16), 2 * m)]
     out = [sum_of(map(product, row, vector)) for row in matrix]

@@ -26,6 +26,17 @@ pub fn mul_add(sums: &mut [Gf128], terms: &[Gf128], by: Gf128) {
     Instructions::best().enter(MulAdd { sums, terms, by });
 }
 
+/// Adds to each element of `sums` its element of `terms` times its element of `factors`.
+///
+/// The longer slices' rests are left out.
+pub fn add_products(sums: &mut [Gf128], terms: &[Gf128], factors: &[Gf128]) {
+    Instructions::best().enter(AddProducts {
+        sums,
+        terms,
+        factors,
+    });
+}
+
 /// The sum of the terms times powers of `x`: `x^(first + 1)` for the first of them.
 #[must_use]
 pub fn power_sum(x: Gf128, terms: &[Gf128], first: u64) -> Gf128 {
@@ -66,6 +77,23 @@ impl Work for MulAdd<'_> {
     fn run(self, multiply: impl Multiply) {
         for (sum, term) in self.sums.iter_mut().zip(self.terms) {
             sum.0 ^= multiply.mul(term.0, self.by.0);
+        }
+    }
+}
+
+pub(super) struct AddProducts<'a> {
+    pub(super) sums: &'a mut [Gf128],
+    pub(super) terms: &'a [Gf128],
+    pub(super) factors: &'a [Gf128],
+}
+
+impl Work for AddProducts<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run(self, multiply: impl Multiply) {
+        let terms = self.terms.iter().zip(self.factors);
+        for (sum, (term, factor)) in self.sums.iter_mut().zip(terms) {
+            sum.0 ^= multiply.mul(term.0, factor.0);
         }
     }
 }

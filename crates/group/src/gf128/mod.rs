@@ -23,7 +23,7 @@ use std::ops::{Add, AddAssign, Mul};
 use rand_core::CryptoRng;
 use zeroize::DefaultIsZeroes;
 
-pub use batch::{add_polynomial, mul_add, power_sum};
+pub use batch::{add_polynomial, add_products, mul_add, power_sum};
 
 use batch::{Multiply, Work};
 #[cfg(target_arch = "x86_64")]

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use zeroize::Zeroize;
 
-use super::batch::{AddPolynomial, MulAdd, PowerSum};
+use super::batch::{AddPolynomial, AddProducts, MulAdd, PowerSum};
 use super::*;
 
 /// Every way to multiply that this processor has.
@@ -148,6 +148,12 @@ proptest! {
             let mut sums = points.clone();
             way.enter(MulAdd { sums: &mut sums, terms: &terms, by });
             prop_assert!(sums.iter().zip(&slow).all(|(a, b)| a == b));
+            let mut sums = points.clone();
+            way.enter(AddProducts { sums: &mut sums, terms: &terms, factors: &slow });
+            let products = terms.iter().zip(&slow).map(|(t, f)| *t * *f);
+            let mut expected = points.clone();
+            expected.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
+            prop_assert!(sums == expected);
             let mut sums = terms.clone();
             way.enter(AddPolynomial {
                 sums: &mut sums, points: &points, coefficients: &coefficients,

@@ -1,10 +1,25 @@
 //! The expander: each element of the output takes in twenty-one of the input.
 //!
-//! Eleven come from eleven regions of the input, one each, so that no region is left out; ten
-//! from anywhere. Output `i` has 21 words of four bytes, little-endian, of the stream. Word `r`
-//! of the first eleven, times the size of region `r` and without the lowest 32 bits, is a place
-//! in region `r`, which goes from `r m / 11` to `(r + 1) m / 11`; of the other words the same
-//! with the whole input of `m`. A place may come twice and then cancels.
+//! ```text
+//! out_i += sum over 11 places of z  +  rho_i (sum over 10 places of z)
+//! ```
+//!
+//! The eleven come from eleven regions of the input, one each, so that no region is left out;
+//! the ten from anywhere. Output `i` has 21 words of four bytes, little-endian, of one stream,
+//! and `rho_i`, 16 bytes, of another. Word `r` of the first eleven, times the size of region `r`
+//! and without the lowest 32 bits, is a place in region `r`, which goes from `r m / 11` to
+//! `(r + 1) m / 11`; of the other words the same with the whole input of `m`. A place may come
+//! twice and then cancels.
+//!
+//! # What the weights are for
+//! Where the input is zero for the first thousand places, as it is before the first noise in its
+//! half, an expander of coefficients 0 and 1 has as many sums of outputs in which no other
+//! place is left: checks over *bits* on the noise in front, and 128 bits of a field element
+//! are 128 such words with noise at the same places, which linear algebra finds (decision 0083,
+//! and the test `window_of_binary_half`). A weight for a whole output would not help, as it goes
+//! into the noise at that place, nor one for a place of the input. These stand with a part of
+//! each output's sum: what cancels for both parts at once has `2 m` equations and not `m`, and
+//! there is nothing.
 //!
 //! # How
 //! The input does not fit into the processor's nearer memories, so that what counts is how
@@ -12,7 +27,8 @@
 //! before anything is loaded; the ten from anywhere are added up in registers; those of a
 //! region wait until many outputs can take them in one region after the other.
 
-use incamera_group::Gf128;
+use incamera_group::{Gf128, add_products};
+use zeroize::Zeroizing;
 
 use super::convolve::add;
 use crate::prg::Prg;
@@ -30,16 +46,19 @@ const STREAM_BLOCKS: usize = BATCH * WEIGHT * 4 / 16;
 /// Elements of the output that take in a region at once: a multiple of the batch.
 const CHUNK: usize = 1 << 18;
 
-/// Adds to each element of `out` its elements of `input`, which is as long.
+/// Adds to each element of `out` its elements of `input`, which is as long. `weights` gives the
+/// next `rho`.
 pub(super) fn expand<const LANES: usize>(
     out: &mut [[Gf128; LANES]],
     input: &[[Gf128; LANES]],
     stream: &mut Prg,
+    mut weights: impl FnMut(&mut [Gf128]),
 ) {
     let ranges = ranges(input.len() as u64);
     let whole = (0, input.len() as u64);
     let mut blocks = [[0; 16]; STREAM_BLOCKS];
     let mut anywhere = [[0; ANYWHERE]; BATCH];
+    let mut rho = [Gf128::ZERO; BATCH];
     let mut regions: [Vec<u32>; REGIONS] = Default::default();
     for out in out.chunks_mut(CHUNK) {
         regions.iter_mut().for_each(Vec::clear);
@@ -56,9 +75,17 @@ pub(super) fn expand<const LANES: usize>(
                     *at = place(word, &whole);
                 }
             }
-            for (out, places) in out.iter_mut().zip(&anywhere) {
-                add_places(out, input, places);
+            weights(&mut rho);
+            let mut sums = Zeroizing::new([[Gf128::ZERO; LANES]; BATCH]);
+            for (sum, places) in sums.iter_mut().zip(&anywhere).take(out.len()) {
+                add_places(sum, input, places);
             }
+            let factors = rho.map(|rho| [rho; LANES]);
+            add_products(
+                out.as_flattened_mut(),
+                sums.as_flattened(),
+                factors.as_flattened(),
+            );
         }
         for region in &regions {
             for (out, place) in out.iter_mut().zip(region) {

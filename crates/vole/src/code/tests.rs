@@ -1,4 +1,6 @@
-//! The code against its definition, and what its constant is for.
+//! The code against its definition, and what its constants are for.
+
+mod window;
 
 use super::*;
 use crate::vectors::Vectors;
@@ -14,8 +16,12 @@ fn random(length: usize, seed: u64) -> Vec<Gf128> {
 }
 
 fn encoded(alpha: Gf128, vector: &[Gf128]) -> Vec<Gf128> {
+    encoded_with(alpha, vector, weights(&CONTEXT))
+}
+
+fn encoded_with(alpha: Gf128, vector: &[Gf128], weights: impl FnMut(&mut [Gf128])) -> Vec<Gf128> {
     let mut lanes: Vec<_> = vector.iter().map(|element| [*element]).collect();
-    encode_with(alpha, &CONTEXT, &mut lanes);
+    encode_with(alpha, &CONTEXT, &mut lanes, weights);
     lanes.as_flattened()[..vector.len() / 2].to_vec()
 }
 
@@ -47,20 +53,28 @@ fn by_definition(vector: &[Gf128]) -> Vec<Gf128> {
             z[j] = sum;
         }
     }
+    let (places, rho) = (places(m), bytes(3, 16 * m));
+    let rho = |i: usize| Gf128::from_bytes(rho[16 * i..][..16].try_into().unwrap());
+    let sum = |places: &[usize]| places.iter().fold(Gf128::ZERO, |sum, at| sum + z[*at]);
+    let out = places.iter().enumerate();
+    out.map(|(i, places)| vector[i] + sum(&places[..11]) + rho(i) * sum(&places[11..]))
+        .collect()
+}
+
+/// The places of the input that each output takes in.
+fn places(m: usize) -> Vec<[usize; 21]> {
     let words = bytes(2, 84 * m);
-    let word = |i: usize, r: usize| {
-        let bytes = words[84 * i + 4 * r..][..4].try_into().unwrap();
-        u32::from_le_bytes(bytes) as usize
+    let place = |i: usize, r: usize| {
+        let word = u32::from_le_bytes(words[84 * i + 4 * r..][..4].try_into().unwrap()) as usize;
+        let (first, end) = match r {
+            0..11 => (r * m / 11, (r + 1) * m / 11),
+            _ => (0, m),
+        };
+        first + ((word * (end - first)) >> 32)
     };
-    let place = |i: usize, r: usize| match r {
-        0..11 => {
-            let (first, end) = (r * m / 11, (r + 1) * m / 11);
-            first + ((word(i, r) * (end - first)) >> 32)
-        }
-        _ => (word(i, r) * m) >> 32,
-    };
-    let out = (0..m).map(|i| (0..21).fold(vector[i], |sum, r| sum + z[place(i, r)]));
-    out.collect()
+    (0..m)
+        .map(|i| std::array::from_fn(|r| place(i, r)))
+        .collect()
 }
 
 /// The last length is of more outputs than take in a region at once.
@@ -153,6 +167,11 @@ fn bit(of: &[Gf128], bit: usize) -> Vec<bool> {
     of.iter().map(|e| e.bits() >> bit & 1 == 1).collect()
 }
 
+/// Weights of one: an expander of coefficients 0 and 1.
+fn ones(rho: &mut [Gf128]) {
+    rho.fill(Gf128::ONE);
+}
+
 /// Places of the noise that the sums of the output's bits give away, of forty.
 fn found_by_linear_algebra(alpha: Gf128) -> (usize, bool) {
     let (m, noise) = (512, 40);
@@ -164,20 +183,20 @@ fn found_by_linear_algebra(alpha: Gf128) -> (usize, bool) {
         vector[place] = Gf128::random(&mut rng);
         places.push(place);
     }
-    let out = encoded(alpha, &vector);
+    let out = encoded_with(alpha, &vector, ones);
     let mut span = Span(Vec::new());
     (0..128).for_each(|i| span.add(bit(&out, i)));
     let given_away = |place: &usize| {
         let mut unit = vec![Gf128::ZERO; 2 * m];
         unit[*place] = Gf128::ONE;
-        let column = encoded(alpha, &unit);
+        let column = encoded_with(alpha, &unit, ones);
         (0..128).all(|i| span.rest(bit(&column, i)).is_none())
     };
     let found: Vec<_> = (0..2 * m).filter(given_away).collect();
     (found.len(), found == places)
 }
 
-/// The attack that the constant is there against: noise in GF(2^128) is 128 vectors of bits
+/// The attack that the constant is there against, here without the weights: noise in GF(2^128) is 128 vectors of bits
 /// with noise at the same places, and a code with coefficients 0 and 1 alone leaves each of
 /// them a sum of the same columns.
 #[test]
