@@ -43,4 +43,3 @@ pub use log::{DELETION, GRANT, origin};
 pub use manifests::{NewManifest, NewestManifest, Registered, Removed};
 pub use reserve::{Ask, Held, MAX_OPEN_PER_ANALYST, MAX_OPEN_PER_COUNTERPARTY, seed_commitment};
 pub use store::Ledger;
-pub use versions::Highest;

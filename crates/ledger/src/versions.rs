@@ -1,28 +1,10 @@
 //! The highest version of each agreement that was ever in force here.
 
-use incamera_types::{AgreementDigest, AgreementId, Digest as _};
+use incamera_types::{AgreementDigest, AgreementId, Digest as _, Highest};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::LedgerError;
 use crate::store::{Ledger, begin, blob, int, number};
-
-/// The highest version of an agreement that was ever in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Highest {
-    /// The version.
-    pub version: u64,
-    /// The file; unknown if an earlier program saw it, and nobody since.
-    pub digest: Option<AgreementDigest>,
-}
-
-impl Highest {
-    /// Whether a file of this version and digest may count: of two files of the highest version
-    /// only the one that came first does.
-    #[must_use]
-    pub fn admits(&self, version: u64, digest: &AgreementDigest) -> bool {
-        self.version != version || self.digest.is_none_or(|first| first == *digest)
-    }
-}
 
 impl Ledger {
     /// Remembers that the file `digest`, version `seen`, is in force, and gives the highest

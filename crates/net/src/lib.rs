@@ -6,6 +6,7 @@
 //! | [`tls`] | leaves made from service keys, server configuration, verifiers that compare public keys |
 //! | [`server`] | accepts, shakes hands, serves, tells handlers who calls, ends gracefully |
 //! | [`client`] | connects to one public key, or captures the key for attesting |
+//! | [`agreements`] | the folder of agreements of whoever serves: which count, which are in force |
 //! | [`status`] | [`Problem`](status::Problem): what went wrong, carried through a gRPC status |
 //! | [`config`] | one TOML file, unknown keys refused, errors with line and column |
 //! | [`telemetry`] | tracing to standard error, the end on a signal |
@@ -14,6 +15,7 @@
 //! | [`disk_full()`] | whether a disk takes no more |
 //! | [`harden()`] | no core dumps, no inspection, panics without their message |
 
+pub mod agreements;
 pub mod client;
 pub mod config;
 mod disk;

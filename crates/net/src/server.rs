@@ -26,6 +26,7 @@ use crate::services::meeting_server::{Meeting, MeetingServer};
 use crate::services::owner_server::{Owner, OwnerServer};
 use crate::services::provider_server::{Provider, ProviderServer};
 use crate::services::room_server::{Room, RoomServer};
+use crate::status::Problem;
 
 /// A handshake that takes longer is given up.
 pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -62,6 +63,17 @@ pub struct ServeError(#[from] tonic::transport::Error);
 #[must_use]
 pub fn caller<T>(request: &tonic::Request<T>) -> Option<PublicKey> {
     request.extensions().get::<Caller>()?.key
+}
+
+/// Runs slow work (disks, key rings) away from the threads that serve others.
+///
+/// # Errors
+/// Those of the work, as a status.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, tonic::Status> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|error| tonic::Status::from(Problem::internal(error)))??)
 }
 
 /// The broker's service with its size limits.

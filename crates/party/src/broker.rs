@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use incamera_agreement::ActiveAgreement;
 use incamera_ledger::LedgerError;
+use incamera_net::agreements::now;
+use incamera_net::server::blocking;
 use incamera_net::services::broker_server::Broker as BrokerService;
 use incamera_net::services::{
     ChallengeReply, ChallengeRequest, CommitReply, CommitRequest, ReserveReply, ReserveRequest,
@@ -21,8 +23,7 @@ use incamera_wire::v1::{RequestEnvelope, Signed};
 use tonic::{Request, Response, Status};
 use tracing::field::display;
 
-use crate::agreements::now;
-use crate::service::{State, blocking};
+use crate::service::State;
 
 /// Promises that wait for their commit. They end with the process; the ledger remembers the
 /// amounts and seeds, so that reserving again gives the same.

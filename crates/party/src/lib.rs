@@ -16,7 +16,6 @@ mod public;
 mod retention;
 mod service;
 
-pub use agreements::{Agreements, NotOurs};
 pub use approvals::proposal_files;
 pub use config::{LedgerPath, PartyConfig, Sealing};
 pub use keys::{KeyPaths, LockError, PinFile, RingLock, TokenId, TokenLock};

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use incamera_net::agreements::Agreements;
 use incamera_net::server::caller;
 use incamera_net::services::meeting_server::Meeting as MeetingService;
 use incamera_net::services::{MeetingFrame, MeetingHello, MeetingReady, meeting_frame::Frame};
@@ -15,8 +16,6 @@ use incamera_types::{AgreementDigest, Digest, IdKind, PartyName};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
-
-use crate::agreements::Agreements;
 
 /// Frames under way in one direction: bounds memory to a few megabytes a pair.
 const FRAMES_UNDER_WAY: usize = 8;
@@ -251,7 +250,9 @@ mod tests {
         let (known, digest) = agreed(folder.path(), &all);
         let ledger = Ledger::in_memory(&"shop".parse().unwrap()).unwrap();
         let ledger = Arc::new(Mutex::new(ledger));
-        let meeting = Meeting::new(Arc::new(known.remembering(ledger.clone())));
+        let meeting = Meeting::new(Arc::new(
+            known.remembering(crate::agreements::LedgerMemory(ledger.clone())),
+        ));
         let (locked, is_locked) = std::sync::mpsc::channel();
         let slow = std::thread::spawn(move || {
             let _held = ledger.lock().unwrap();

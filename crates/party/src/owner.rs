@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use incamera_agreement::{Agreement, SignedAgreement};
 use incamera_ledger::{LedgerError, NewManifest, NewestManifest, Removed, to_wire};
-use incamera_net::server::caller;
+use incamera_net::agreements::now;
+use incamera_net::server::{blocking, caller};
 use incamera_net::services::owner_server::Owner as OwnerService;
 use incamera_net::services::{
     AgreementStatus, NewestManifestReply, NewestManifestRequest, RegisterManifestReply,
@@ -20,9 +21,8 @@ use incamera_wire::v1::{DataVersion, Loss, Signed};
 use incamera_wire::{decode, encode};
 use tonic::{Request, Response, Status};
 
-use crate::agreements::now;
 use crate::broker::ledger_problem;
-use crate::service::{State, blocking};
+use crate::service::State;
 
 /// The owner's side.
 pub(crate) struct Owner {

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use incamera_net::agreements::now;
+use incamera_net::server::blocking;
 use incamera_net::status::Problem;
 use incamera_seal::destroy_all;
 use incamera_types::UnixTime;
 
-use crate::agreements::now;
-use crate::service::{State, blocking};
+use crate::service::State;
 
 /// How often it is looked whether a last day is over.
 const EVERY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt as _;
 use incamera_dp::loss_of;
-use incamera_keys::SigningKey;
+use incamera_keys::{PublicKey, SigningKey};
 use incamera_ledger::{Ledger, LedgerError};
+use incamera_net::agreements::Agreements;
 use incamera_net::server;
 use incamera_net::tls::{self, TlsError, TlsOptions};
 use incamera_net::{health, status::Problem};
@@ -18,7 +19,8 @@ use incamera_types::{PartyName, PrivacyLoss};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 
-use crate::agreements::Agreements;
+use crate::agreements::LedgerMemory;
+use crate::approvals;
 use crate::broker::Broker;
 use crate::config::PartyConfig;
 use crate::meeting::Meeting;
@@ -60,6 +62,7 @@ pub(crate) struct State {
     pub(crate) name: PartyName,
     pub(crate) agreements: Arc<Agreements>,
     pub(crate) service: SigningKey,
+    signs: PublicKey,
     rules: OwnRules,
     own_ceiling: PrivacyLoss,
     ledger: Arc<Mutex<Ledger>>,
@@ -88,7 +91,7 @@ impl State {
     /// The owner's own rules, with what its folder says that it has approved at this moment.
     pub(crate) fn rules(&self) -> OwnRules {
         OwnRules {
-            approved: self.agreements.approved(),
+            approved: approvals::approved(self.agreements.folder(), &self.name, &self.signs),
             ..self.rules.clone()
         }
     }
@@ -97,14 +100,6 @@ impl State {
     pub(crate) fn own_ceiling(&self) -> PrivacyLoss {
         self.own_ceiling
     }
-}
-
-/// Runs slow work (disks, key rings) away from the threads that serve others.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, tonic::Status> {
-    let done = tokio::task::spawn_blocking(work).await;
-    Ok(done.map_err(|error| tonic::Status::from(Problem::internal(error)))??)
 }
 
 /// Serves with the open key ring until `shutdown`; calls `ready` once every port is its own.
@@ -150,7 +145,7 @@ fn open(config: &PartyConfig, ring: KeyRing) -> Result<State, ServeError> {
     let name = config.name.clone();
     let ledger = Arc::new(Mutex::new(open_ledger(config)?));
     let agreements = Agreements::new(&config.agreements, name, config.signs, service.public())
-        .remembering(ledger.clone());
+        .remembering(LedgerMemory(ledger.clone()));
     if let Err(problem) = agreements.remember() {
         tracing::warn!(%problem, "agreement versions were not remembered");
     }
@@ -158,6 +153,7 @@ fn open(config: &PartyConfig, ring: KeyRing) -> Result<State, ServeError> {
         name: config.name.clone(),
         agreements: Arc::new(agreements),
         service,
+        signs: config.signs,
         rules: rules(config),
         own_ceiling: loss_of(&config.budget),
         ledger,

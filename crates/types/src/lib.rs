@@ -5,6 +5,7 @@
 //! Nothing here does IO, reads a clock or draws randomness.
 
 mod digest;
+mod highest;
 mod ids;
 pub mod limits;
 mod names;
@@ -24,6 +25,7 @@ pub use digest::{
     ProposalDigest, ReceiveKeyDigest, RequestDigest, ReservationsDigest, RoomKeyDigest,
     SeedCommitment, TokenDigest, Transcript,
 };
+pub use highest::Highest;
 pub use ids::{IdForm, IdRules, IdWriting, IdWritingError, RegionCode};
 pub use names::{
     AnalystName, AnalystRef, ColumnName, DatasetName, IdKind, NameError, ParamName, PartyName,

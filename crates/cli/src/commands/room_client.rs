@@ -9,7 +9,7 @@ use incamera_net::client::{self, ConnectError};
 use incamera_net::services::AttestRequest;
 use incamera_net::status::Problem;
 use incamera_net::tls::TlsOptions;
-use incamera_party::{Agreements, NotOurs};
+use incamera_net::agreements::{Agreements, NotOurs};
 use incamera_types::AnalystRef;
 use incamera_wire::v1::BoundEvidence;
 use rand::Rng;

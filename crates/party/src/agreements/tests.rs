@@ -1,9 +1,13 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use incamera_agreement::{AdMeasurement, PartyInputs, sign, template_ad_measurement};
+use incamera_agreement::{
+    AdMeasurement, Agreement, PartyInputs, files, sign, template_ad_measurement,
+};
 use incamera_attest::TeeKind;
 use incamera_keys::SigningKey;
-use incamera_types::{Digest as _, Measurement};
+use incamera_net::agreements::{Agreements, NotOurs};
+use incamera_types::{Digest as _, Measurement, PartyName};
 
 use super::*;
 use crate::owner::come_back;
@@ -217,7 +221,7 @@ fn i4_an_older_version_never_comes_back() {
     let open = || {
         let (signs, service) = (shop.signs.public(), shop.service.public());
         let memory = Arc::new(Mutex::new(ledger()));
-        Agreements::new(path, name.clone(), signs, service).remembering(memory)
+        Agreements::new(path, name.clone(), signs, service).remembering(LedgerMemory(memory))
     };
     let signers = [("shop", &shop), ("mailer", &mailer)];
     let text = draft(&shop, &mailer);
@@ -258,7 +262,7 @@ fn i4_another_file_of_a_version_does_not_count() {
         let ledger = Ledger::open(&path.join("ledger.sqlite"), &name).unwrap();
         let (signs, service) = (shop.signs.public(), shop.service.public());
         let known = Agreements::new(path, name.clone(), signs, service);
-        known.remembering(Arc::new(Mutex::new(ledger)))
+        known.remembering(LedgerMemory(Arc::new(Mutex::new(ledger))))
     };
     let signers = [("shop", &shop), ("mailer", &mailer)];
     let text = draft(&shop, &mailer);
