@@ -1,20 +1,19 @@
 //! The agreement in words, for a lawyer or a privacy officer: who, what, why, how long, what
 //! each layer protects, what risk remains.
 
+mod matching;
 mod providers;
 
 use incamera_attest::TeeKind;
 use incamera_dp::interval::{shown_factor, thousands};
 use incamera_dp::{loss_of, odds_factor};
 use incamera_types::{
-    Budget, ColumnSpec, ColumnType, DatasetSpec, Delta, IdKind, IdRules, OtherText, PrivacyLoss,
-    PurposeSet,
+    Budget, ColumnSpec, ColumnType, DatasetSpec, Delta, OtherText, PrivacyLoss, PurposeSet,
 };
 
 use crate::Agreement;
 use crate::model::{
-    Analysts, Compare, CompareKind, ConsentSource, GroupValues, Linking, MatchingMethod,
-    PersonBounds, Purpose, Query, Reveals,
+    Analysts, Compare, CompareKind, ConsentSource, GroupValues, PersonBounds, Purpose, Query,
 };
 use crate::page::Page;
 use crate::standing::{self, Standing};
@@ -490,61 +489,14 @@ fn how_long(page: &mut Page, agreement: &Agreement) {
     page.point("a change is a new version that all parties sign; pseudonyms, sealed data and spent budgets live on");
 }
 
-/// The rule of linking, in words.
-fn linking(rule: Linking, kinds: &[IdKind]) -> String {
-    let stability = rule.stability(kinds.len());
-    match rule {
-        Linking::Waterfall => format!(
-            "linking (waterfall): who of one owner is who of the other is found in the room alone, by {} in this order: of each value that both have, the first person of each side (in order of the owners' own keys) who is not linked yet; others who have the same value are linked by a later kind or stay alone. What is protected is a person at both owners, who can change {stability} linked people by coming or going: noise is {stability} times what it would be with one kind, at the same epsilon",
-            and(kinds)
-        ),
-    }
-}
-
 fn layers(page: &mut Page, agreement: &Agreement) {
     page.heading("What each layer protects");
-    let matching = &agreement.matching;
-    match matching.method {
-        MatchingMethod::None => page.point("pseudonyms: made by the owner with its own key"),
-        MatchingMethod::Provider => {
-            if let Some(providers) = &matching.providers {
-                providers::providers(page, matching, providers);
-            }
-        }
-        method => page.point(format_args!(
-            "matching ({method}, by {}): each party gets pseudonyms for its own people and learns {}; ids are blinded before they leave (at most {} a run, {} runs)",
-            and(&matching.ids),
-            learned(matching.reveals),
-            thousands(matching.max_ids),
-            matching.max_runs
-        )),
-    }
-    if matching.rules == IdRules::Published {
-        page.sub_point("ids are written alike before that, by rules 2: e-mail in lower case, and at gmail.com without dots and tags; phone numbers with the country's code, in digits alone; all else as it is");
-    }
-    if !matching.hashed.is_empty() {
-        page.sub_point(format_args!(
-            "the SHA-256 stands for an id of kind {}, so that a party may bring hashes that it was given; whoever can guess ids can undo such a hash, so it is kept and blinded like an id",
-            and(&matching.hashed)
-        ));
-    }
-    if let Some(rule) = matching.link {
-        page.point(linking(rule, &matching.ids));
-    }
+    matching::layer(page, &agreement.matching);
     page.point("sealing: every column is encrypted at its owner; each key is wrapped for the column's purposes that the person agreed to, and for no other; the room's disk and its operator see ciphertext");
     page.point("evidence: before a key leaves its owner, the room proves which code it runs and under which agreement");
     page.point("release: each owner checks the analyst's signature, the purpose, this agreement and its budget, then writes charge and log entry to disk, then releases the keys of the needed columns for this one request");
     page.point("noise: exact random noise covers what any one person adds; each owner fixes a share of it beforehand, so nobody can average it away");
     page.point("receipt: each answer comes with a signed record that anybody can check later");
-}
-
-fn learned(reveals: Reveals) -> &'static str {
-    match reveals {
-        Reveals::Nothing => "nothing but how many ids the other sent",
-        Reveals::OwnMatches => {
-            "which of its own ids the other has too, and how many ids the other sent"
-        }
-    }
 }
 
 fn risks(page: &mut Page, agreement: &Agreement) {
@@ -564,6 +516,7 @@ fn risks(page: &mut Page, agreement: &Agreement) {
             ));
         }
     }
+    matching::risks(page, &agreement.matching);
     page.point("hardware side channels and physical attacks are not covered");
     page.point("pseudonyms are pseudonymous, not anonymous: who holds a crosswalk can go back to the person");
     page.point("others can see how many ids and rows there are, when queries ran, and which");

@@ -124,8 +124,8 @@ impl Terms {
     }
 
     /// What the version says of purposes that is not so, by the versions before it, and whether
-    /// it changes how ids are written or who evaluates them inside a matching epoch: a clause
-    /// each. `before` is the one that it follows, `earlier` are those before that one.
+    /// it changes inside a matching epoch how ids are written or matched, or who evaluates them:
+    /// a clause each. `before` is the one that it follows, `earlier` are those before that one.
     ///
     /// A purpose that stood already cannot replace another: who agreed to the one has not
     /// agreed to the other. Nor can one that never stood be replaced, or one that another
@@ -160,13 +160,20 @@ impl Terms {
         claims
     }
 
-    /// Why pseudonyms of one matching epoch would be of ids that are not written alike.
+    /// Why one matching epoch would hold two pseudonyms of one person: ids written by other
+    /// rules, or matched under other keys.
     fn same_epoch(&self, before: &Terms) -> Option<String> {
         let (old, new) = (&before.matching, &self.matching);
-        let alike = old.rules == new.rules && old.hashed == new.hashed;
-        (!alike && old.epoch >= new.epoch).then(|| {
+        let what = if (old.method, old.reveals) != (new.method, new.reveals) {
+            "people are matched otherwise (`method`, `reveals`), so under other keys,"
+        } else if old.rules != new.rules || old.hashed != new.hashed {
+            "ids are written by other rules"
+        } else {
+            return None;
+        };
+        (old.epoch >= new.epoch).then(|| {
             format!(
-                "ids are written by other rules than in version {}, and the matching epoch is not raised: one person would have two pseudonyms in it; write epoch = {}, and match and seal again",
+                "{what} than in version {}, and the matching epoch is not raised: one person would have two pseudonyms in it; write epoch = {}, and match and seal again",
                 before.version,
                 old.epoch.0.saturating_add(1)
             )

@@ -54,7 +54,9 @@ fn of_matching(field: &str) -> Option<&'static str> {
         "ids" => "the kinds of id that people are matched by",
         "rules" => "how ids are written before they are matched: other rules, other pseudonyms",
         "hashed" => "the kinds of id that are matched by the SHA-256 of an id",
-        "reveals" => "what a party learns about its own rows",
+        "reveals" => {
+            "what a party learns about its own rows: nothing, or which of its ids the other has too"
+        }
         "max_ids" => "the most ids of a party in one run",
         "max_runs" => "the most runs of a party",
         "partitions" => "slices that sealed data are cut into",

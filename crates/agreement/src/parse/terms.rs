@@ -57,6 +57,9 @@ pub(super) fn matching(table: &Table<'_>) -> Option<Matching> {
     let partitions = partitions.map_or(Some(PARTITIONS), |item| item.whole_u32(1, MAX_PARTITIONS));
     let epoch = table.get("epoch");
     let epoch = epoch.map_or(Some(FIRST_EPOCH), |item| item.whole_u32(1, u32::MAX));
+    if let (Some(method), Some(Reveals::OwnMatches)) = (method, reveals) {
+        has_matches(table, method);
+    }
     let link = link::rule(table, ids.as_deref());
     let providers = providers::providers(table, method, ids.as_deref());
     table.close();
@@ -123,14 +126,29 @@ fn method_of(item: &Item<'_>) -> Option<MatchingMethod> {
 fn reveals_of(item: &Item<'_>) -> Option<Reveals> {
     match item.text()? {
         "nothing" => Some(Reveals::Nothing),
-        "own-matches" => not_yet(item, "nothing"),
+        "own-matches" => Some(Reveals::OwnMatches),
         _ => {
             item.problem(
                 "`reveals` is nothing or own-matches",
-                "write reveals = \"nothing\"",
+                "write reveals = \"nothing\", or \"own-matches\" if each party is to learn which of its own ids the other has",
             );
             None
         }
+    }
+}
+
+/// Where nobody is matched with, there are no matches to reveal.
+fn has_matches(table: &Table<'_>, method: MatchingMethod) {
+    let why = match method {
+        MatchingMethod::None => "method none matches with nobody",
+        MatchingMethod::Provider => "by method provider each party asks the providers alone",
+        _ => return,
+    };
+    if let Some(item) = table.get("reveals") {
+        item.problem(
+            format_args!("{why}, so there are no matches to reveal"),
+            "write reveals = \"nothing\", or leave the line out",
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-"""Writes the bad agreements from lift.toml: each one edit of it, and what is refused where.
+"""Writes the bad agreements from lift.toml: each one edit of it, and what is refused where;
+and own_matches.toml, which is a good one.
 
 Run in this folder: python3 make_bad.py. The first line of each file says
 `# refused LINE:COLUMN TEXT`: one problem is at that place and says that text.
@@ -39,7 +40,8 @@ CASES = {
     "time_zone_of_date": ('day = { type = "date"', 'day = { type = "date", time_zone = "UTC"', '"UTC"', "a column of this type has no `time_zone`"),
     "later_renews": ('renews = "never"', 'renews = "monthly"', '"monthly"', "is not in this version"),
     "later_vole": ('"commutative"', '"vole"', '"vole"', "is not in this version"),
-    "later_own_matches": ('reveals = "nothing"', 'reveals = "own-matches"', '"own-matches"', "is not in this version"),
+    "matching_reveals": ('reveals = "nothing"', 'reveals = "all"', '"all"', "`reveals` is nothing or own-matches"),
+    "matching_none_reveals": ('"commutative"\nids = ["email"]\nreveals = "nothing"', '"none"\nreveals = "own-matches"', '"own-matches"', "there are no matches to reveal"),
     "name_bad": ('"spring-campaign"', '"Spring campaign"', '"Spring campaign"', "lower-case letters"),
     "version_zero": ("version = 1", "version = 0", "0\nexpires", "`agreement.version` is out of range"),
     "version_text": ("version = 1", 'version = "1"', '"1"', "is a whole number, not a TOML string"),
@@ -212,6 +214,7 @@ PROVIDED = {
     "alone": ("threshold = 2", "threshold = 1", "1\nkey_days", "each provider alone knows the key"),
     "too_many": ("threshold = 2", "threshold = 4", "4\nkey_days", "`matching.threshold` is out of range"),
     "no_days": ("key_days = 90\n", "", "[matching]", "`matching.key_days` is missing"),
+    "reveals": ('reveals = "nothing"', 'reveals = "own-matches"', '"own-matches"', "there are no matches to reveal"),
     "method": ('"provider"', '"commutative"', '["alpha"', "`matching.providers` is for method provider"),
     "link_kind": ('from = "cookie"', 'from = "phone"', '"phone"', "`phone` is none of `ids`"),
     "link_same": ('{ from = "cookie"', '{ from = "email"', '{ from = "email"', "leads from one kind to another"),
@@ -243,3 +246,8 @@ for name, (before, after, place, message) in (CASES | LINKED | PROVIDED | {name:
         line = text.count("\n", 0, edited) + 1
         column = edited - text.rfind("\n", 0, edited)
     (here / f"bad_{name}.toml").write_text(f"# refused {line}:{column} {message}{text}", newline="\n")
+
+# Another good one: what differs from lift.toml is that matches are revealed.
+good = base.replace('reveals = "nothing"', 'reveals = "own-matches"', 1)
+assert good != base
+(here / "own_matches.toml").write_text("# accepted\n" + good, newline="\n")

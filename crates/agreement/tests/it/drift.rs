@@ -351,6 +351,45 @@ fn other_rules_for_ids_need_another_epoch() {
     assert!(cautions.contains("two pseudonyms"), "{cautions}");
 }
 
+/// Ids that are matched under other keys in one matching epoch would be two people.
+#[test]
+fn matching_that_reveals_more_or_less_needs_another_epoch() {
+    const NOTHING: &str = "reveals = \"nothing\"";
+    let revealing = |more: &str| second(&[(NOTHING, &format!("reveals = \"own-matches\"{more}"))]);
+    let old = parse(LIFT);
+    let claims = |old: &Agreement, new: &Agreement| new.false_successions(old, []).join("; ");
+    let text = claims(&old, &revealing(""));
+    assert!(
+        text.contains("matched otherwise") && text.contains("write epoch = 2"),
+        "{text}"
+    );
+    let raised = revealing("\nepoch = 2");
+    assert_eq!(claims(&old, &raised), "");
+    let back = second(&[("max_runs = 12", "max_runs = 12\nepoch = 2")]);
+    let text = claims(&raised, &back);
+    assert!(text.contains("write epoch = 3"), "{text}");
+    let told = diff(&old, &revealing(""));
+    let cautions = told.lineage.join("; ");
+    assert!(cautions.contains("two pseudonyms"), "{cautions}");
+    let changed = told.fields.join("; ");
+    assert!(
+        changed.contains("`own-matches` (what a party learns"),
+        "{changed}"
+    );
+    assert!(
+        told.datasets
+            .iter()
+            .all(|impact| impact.remedy == Remedy::Seal)
+    );
+    let reasons = told.datasets.iter().flat_map(|impact| &impact.reasons);
+    assert!(
+        reasons
+            .clone()
+            .all(|reason| reason == "pseudonyms are others: match again first")
+    );
+    assert_eq!(reasons.count(), 3);
+}
+
 /// A purpose that stood already, or one that never did, takes over nobody's consent.
 #[test]
 fn i3_replaces_says_only_what_is_so() {

@@ -59,6 +59,28 @@ fn the_explanation_says_what_a_lawyer_asks() {
     assert!(page.contains("LEFT JOIN purchases"), "{page}");
 }
 
+/// What each party learns, could claim and could be made to believe is said, and only then.
+#[test]
+fn the_explanation_says_what_own_matches_show() {
+    let words = [
+        "learns which of its own ids the other has too, and how many",
+        "id by id and without noise, which of its own people the other has",
+        "learns of each whether the other has it",
+        "can compute every pseudonym of the other's rows",
+        "claim any of these people",
+        "which of the other's rows, known to it by nothing else, stay, go and come from run to run",
+        "if few ids are appended, when its own people among them came to the other",
+        "can make the other believe in matches that are none",
+    ];
+    let revealing = LIFT.replacen("reveals = \"nothing\"", "reveals = \"own-matches\"", 1);
+    let (more, less) = (explain(&parse(&revealing)), explain(&parse(LIFT)));
+    for part in words {
+        assert!(flat(&more).contains(part), "{part}\n\n{more}");
+        assert!(!flat(&less).contains(part), "{part}\n\n{less}");
+    }
+    assert!(!flat(&more).contains("learns nothing but"), "{more}");
+}
+
 #[test]
 fn i10_a_simulated_tee_is_told_loudly_and_only_then() {
     let page = explain(&parse(LIFT));

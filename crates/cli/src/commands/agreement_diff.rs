@@ -110,9 +110,9 @@ pub fn false_claims(agreement: &Agreement, folders: &[PathBuf]) -> Vec<String> {
     }
 }
 
-/// Refuses to sign a version that says of purposes what is not so, or writes ids otherwise in
-/// one matching epoch, where the versions before it
-/// lie beside it or in the party's folder.
+/// Refuses to sign a version that says of purposes what is not so, or writes or matches ids
+/// otherwise in one matching epoch, where the versions before it lie beside it or in the party's
+/// folder.
 pub fn succeeds(agreement: &Agreement, file: &Path, folder: &Folder) -> Done {
     let claims = false_claims(agreement, &[beside(file), folder.agreements().to_owned()]);
     match claims.first() {
