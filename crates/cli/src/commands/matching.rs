@@ -87,6 +87,12 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         _ => peer(agreement, folder.name())?,
     };
     let terms = terms(agreement, &kind)?;
+    if arguments.append && terms.reveals == Reveals::OwnMatches {
+        return Err(Failure::usage(
+            "this version does not append where the agreement reveals own matches",
+        )
+        .hint("leave `--append` out: all ids are matched again, and get the pseudonyms that they had"));
+    }
     let slot = SlotFolder::take(folder.matching(&agreement.id, &kind, &peer, terms.epoch))?;
     let max_runs = agreement.matching.max_runs;
     let opened = ring::open(arguments, &folder, &terms, max_runs, &slot, printer)?;
@@ -463,14 +469,22 @@ fn peer(agreement: &Agreement, me: &PartyName) -> Result<PartyName, Failure> {
 
 fn terms(agreement: &Agreement, kind: &IdKind) -> Result<Terms, Failure> {
     let matching = &agreement.matching;
-    let revealing = matching.reveals == incamera_agreement::Reveals::Nothing;
     let method = match matching.method {
         MatchingMethod::None => Method::None,
-        MatchingMethod::Commutative if revealing => Method::Commutative,
-        _ => {
-            return Err(Failure::usage(
-                "this version matches by `commutative` with reveals `nothing`, or by `none`",
-            ));
+        MatchingMethod::Commutative => Method::Commutative,
+        other => {
+            return Err(Failure::usage(format!(
+                "this version matches by `commutative` or `none`, and not by `{other}`"
+            )));
+        }
+    };
+    let reveals = match matching.reveals {
+        incamera_agreement::Reveals::Nothing => Reveals::Nothing,
+        incamera_agreement::Reveals::OwnMatches => Reveals::OwnMatches,
+        other => {
+            return Err(Failure::usage(format!(
+                "this version reveals `nothing` or `own-matches`, and not `{other}`"
+            )));
         }
     };
     Ok(Terms {
@@ -479,7 +493,7 @@ fn terms(agreement: &Agreement, kind: &IdKind) -> Result<Terms, Failure> {
         epoch: matching.epoch,
         id_kind: kind.clone(),
         method,
-        reveals: Reveals::Nothing,
+        reveals,
         max_ids: matching.max_ids,
     })
 }

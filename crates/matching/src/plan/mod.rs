@@ -44,7 +44,9 @@ impl PlannedMethod {
     /// Whether agreements may name it in this version, with what it is to reveal.
     #[must_use]
     pub fn is_available(self, reveals: Reveals) -> bool {
-        self == Self::Commutative && reveals == Reveals::Nothing
+        match reveals {
+            Reveals::Nothing | Reveals::OwnMatches => self == Self::Commutative,
+        }
     }
 }
 

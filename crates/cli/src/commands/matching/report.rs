@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Work;
 use super::ingest::{Input, Rows};
-use incamera_matching::{KNOWN_IDS, Mode};
+use incamera_matching::{KNOWN_IDS, Mode, Reveals};
 
 /// What the exchange came to.
 #[derive(Clone, Debug, Default)]
@@ -131,7 +131,7 @@ impl Report<'_> {
         if let some @ 1.. = self.mixed_in_at_most() {
             text += &format!(", up to {some} of them from its earlier runs");
         }
-        text += "; which of them are yours too, neither side learns";
+        text += &self.shared(finished);
         if !talked.served {
             text += &format!(
                 "\n  `{peer}` may still lack answers: run this again if it asks, and `{peer}` gets them"
@@ -139,6 +139,17 @@ impl Report<'_> {
         }
         let path = work.crosswalk_path();
         text + &format!("\n  crosswalk (yours alone): {}", path.display())
+    }
+
+    /// What is learned of who is in both sets.
+    fn shared(&self, finished: &Finished) -> String {
+        match self.work.terms.reveals {
+            Reveals::OwnMatches => format!(
+                "\n  it has {} of the ids of your crosswalk too: those whose column `matched` is true",
+                finished.matched
+            ),
+            _ => "; which of them are yours too, neither side learns".to_owned(),
+        }
     }
 
     fn matched_ids(&self) -> u64 {
@@ -179,7 +190,7 @@ impl Report<'_> {
         let traffic = Traffic::so_far();
         #[expect(clippy::cast_precision_loss, reason = "a rate that people read")]
         let rate = taken.distinct as f64 / seconds.max(1e-9);
-        json!({
+        let mut document = json!({
             "id_kind": work.terms.id_kind, "peer": work.peer, "mode": work.mode().as_str(),
             "rows": input.rows.rows, "empty": input.rows.empty, "invalid": input.rows.invalid,
             "duplicates": taken.duplicates, "distinct": taken.distinct, "known": taken.known,
@@ -197,7 +208,12 @@ impl Report<'_> {
             "bytes_sent": talked.bytes_sent, "bytes_received": talked.bytes_received,
             "link_bytes_sent": traffic.sent, "link_bytes_received": traffic.received,
             "peak_mib": usage.peak_mib, "crosswalk": work.crosswalk_path(),
-        })
+        });
+        let tells = work.terms.reveals == Reveals::OwnMatches && !nothing_new;
+        if let Some(fields) = document.as_object_mut().filter(|_| tells) {
+            fields.insert("matches".to_owned(), finished.matched.into());
+        }
+        document
     }
 }
 
