@@ -8,22 +8,31 @@
 //! | step | who      | does                                                                            |
 //! |------|----------|---------------------------------------------------------------------------------|
 //! | 1    | source   | for each purpose `p` that the person agreed to and each of its edges `j` of `x` under `p`: `label = H(agreement, epoch, both kinds, p, source, j, F(x))` |
-//! | 2    | source   | value: pseudonym of `z` and day of recording, under a key made of `F(x)` and label; uploads all, in order of label |
-//! | 3    | reader   | for each source, asks for `j = 0, 1, ..` until one is missing; what counts longest has the lowest number |
-//! | 4    | reader   | opens what it gets; one pseudonym among all that are not over is a link, several are ambiguous |
+//! | 2    | source   | value: pseudonym of `z`, day of recording and last day, under a key made of `F(x)` and label; uploads all, with entries of nothing until each purpose and week has a multiple of [`PADDED_TO`], in order of label |
+//! | 3    | reader   | asks in rounds ([`Lookups`]): `j = 0` of all its ids for all sources and purposes, shuffled, then `j = 1` where there was one, and so on; what counts longest has the lowest number |
+//! | 4    | reader   | opens what it gets; one pseudonym that is not over and stands under all purposes of the agreement is a link, several are ambiguous |
 //!
 //! An edge has no entry under a purpose that its person did not agree to (invariant I3): what
-//! is not there, no bug in a check can give away. Purpose, source and last day stand in clear
-//! beside it, so that the store serves nothing that is over; the reader checks what was sealed.
+//! is not there, no bug in a check can give away. Purpose, source and the week of the last day
+//! stand in clear beside it, so that the store serves nothing that is long over; the day itself
+//! is sealed, and the reader checks it.
 //!
 //! The value holds a pseudonym and not `F(z)`: from it leads no further step.
 //! # What the store learns
-//! How many entries, sources and purposes, and their last days; of each look-up the label, so
-//! that two look-ups of one label are of one (unknown) id, and whether it is stored. To a party
-//! with `x` of its own and an evaluation: the edges of `x`, as was meant.
+//! How many entries a source has for each purpose and week, in steps of [`PADDED_TO`] an upload,
+//! and what came in one upload. Of each look-up the label, so that two look-ups of one label
+//! are of one (unknown) id, and whether it is stored; how many of a round were followed by one
+//! more. It does not learn which labels of a round are of one id: whoever asks id by id, and
+//! not in rounds, tells it. A party with `x` of its own and an evaluation learns the edges of
+//! `x`, as was meant.
 //! # Claim
 //! Against up to `t - 1` providers, and in the random oracle model: labels and values are
-//! unrelated to each other and to ids. A source that stores false edges is not found out.
+//! unrelated to each other and to ids.
+//!
+//! Not claimed: that a store gives all it has. One that withholds `j = 0` of an id hides all its
+//! edges, and one that withholds a later number can make an ambiguous id one with one
+//! pseudonym. A source that stores false edges is not found out. Taking one edge of an id away
+//! leaves a gap behind which nothing is found: its source stores all edges of that id again.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -40,8 +49,11 @@ use zeroize::Zeroizing;
 
 use crate::terms::hmac;
 
+mod lookups;
 #[cfg(test)]
 mod tests;
+
+pub use lookups::Lookups;
 
 /// What a link is stored under.
 const LABEL: &str = "incamera-link-label/1";
@@ -52,6 +64,10 @@ pub const MAX_EDGES: usize = 8;
 /// A value's length, sealed: nonce, plaintext and tag.
 pub const VALUE_BYTES: usize = 96;
 const PLAINTEXT_BYTES: usize = VALUE_BYTES - 12 - 16;
+/// Entries of one purpose and week in an upload are a multiple of this.
+pub const PADDED_TO: usize = 32;
+/// The last days that stand in clear: every seventh.
+const WEEK_DAYS: i32 = 7;
 
 /// Which ids are linked to which.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +106,7 @@ pub struct Entry {
     pub purpose: PurposeName,
     /// Whose it is.
     pub source: PartyName,
-    /// The last day it counts.
+    /// The last day of the week in which it is over: the store keeps it no longer.
     pub expires: Date,
     /// Sealed: [`VALUE_BYTES`].
     pub value: Vec<u8>,
@@ -103,6 +119,8 @@ pub struct Linked {
     pub pseudonym: Pseudonym,
     /// The day the source learnt of it.
     pub recorded: Date,
+    /// The last day it counts.
+    pub expires: Date,
 }
 
 /// What all entries of one id come to.
@@ -205,7 +223,7 @@ impl LinkTerms {
                     label,
                     purpose: purpose.clone(),
                     source: source.clone(),
-                    expires: edge.expires,
+                    expires: end_of_week(edge.expires),
                 }
             }));
         }
@@ -234,7 +252,7 @@ impl LinkTerms {
         }
         let from = source.clone();
         let opened = open(evaluated, entry).ok_or(LinkError::Changed { from })?;
-        let expires = entry.expires;
+        let expires = opened.expires;
         if expires < today {
             return Err(LinkError::Expired { expires });
         }
@@ -242,29 +260,51 @@ impl LinkTerms {
     }
 }
 
-/// Step 2: what is uploaded stands in order of label, so that its order says nothing.
+/// Step 2: what is uploaded stands in order of label, so that its order says nothing, and under
+/// each of the `purposes` in each week there are as many entries more, which nobody finds or
+/// opens, as make a multiple of [`PADDED_TO`].
 #[must_use]
-pub fn upload(entries: impl IntoIterator<Item = Entry>) -> BTreeMap<LinkLabel, Entry> {
-    let entries = entries.into_iter();
-    entries.map(|entry| (entry.label, entry)).collect()
-}
-
-/// Step 4: what all entries of one id and purpose, from all sources, come to.
-#[must_use]
-pub fn resolve(found: &[Linked]) -> Resolved {
-    match found {
-        [] => Resolved::None,
-        [first, others @ ..] => {
-            let one = others
-                .iter()
-                .all(|other| other.pseudonym == first.pseudonym);
-            if one {
-                Resolved::One(first.pseudonym)
-            } else {
-                Resolved::Ambiguous
+pub fn upload(
+    entries: impl IntoIterator<Item = Entry>,
+    purposes: &PurposeSet,
+    rng: &mut impl CryptoRng,
+) -> BTreeMap<LinkLabel, Entry> {
+    let mut all: BTreeMap<_, _> = entries.into_iter().map(|e| (e.label, e)).collect();
+    let mut counts: BTreeMap<(PartyName, Date), BTreeMap<PurposeName, usize>> = BTreeMap::new();
+    for entry in all.values() {
+        let group = (entry.source.clone(), entry.expires);
+        let of = counts.entry(group).or_default();
+        *of.entry(entry.purpose.clone()).or_default() += 1;
+    }
+    for ((source, expires), counts) in counts {
+        for purpose in purposes.iter() {
+            let found = counts.get(purpose).copied().unwrap_or_default();
+            let padded = found.max(1).next_multiple_of(PADDED_TO);
+            for _ in found..padded {
+                let nothing = Entry {
+                    label: LinkLabel::from_bytes(random(rng)),
+                    purpose: purpose.clone(),
+                    source: source.clone(),
+                    expires,
+                    value: random::<VALUE_BYTES>(rng).to_vec(),
+                };
+                all.insert(nothing.label, nothing);
             }
         }
     }
+    all
+}
+
+fn random<const N: usize>(rng: &mut impl CryptoRng) -> [u8; N] {
+    let mut bytes = [0; N];
+    rng.fill_bytes(&mut bytes);
+    bytes
+}
+
+/// The last day of a week, which starts on a Thursday as days are counted from.
+fn end_of_week(day: Date) -> Date {
+    let into = day.days().rem_euclid(WEEK_DAYS);
+    Date::from_days(day.days().saturating_add(WEEK_DAYS - 1 - into))
 }
 
 /// HMAC-SHA256 under `F(x)`, of the label's name (its length in one byte in front) and the label.
@@ -284,9 +324,11 @@ fn bound(label: LinkLabel, expires: Date) -> Vec<u8> {
 fn seal(evaluated: &Output, label: LinkLabel, edge: &Edge, rng: &mut impl CryptoRng) -> Vec<u8> {
     let mut plain = Zeroizing::new(edge.pseudonym.as_bytes().to_vec());
     plain.extend(edge.recorded.days().to_be_bytes());
+    plain.extend(edge.expires.days().to_be_bytes());
     plain.resize(PLAINTEXT_BYTES, 0);
     let key = value_key(evaluated, label);
-    aead::seal(&key, &bound(label, edge.expires), &plain, rng)
+    let bound = bound(label, end_of_week(edge.expires));
+    aead::seal(&key, &bound, &plain, rng)
 }
 
 fn open(evaluated: &Output, entry: &Entry) -> Option<Linked> {
@@ -294,9 +336,12 @@ fn open(evaluated: &Output, entry: &Entry) -> Option<Linked> {
     let bound = bound(entry.label, entry.expires);
     let plain = aead::open(&key, &bound, &entry.value).ok()?;
     let (pseudonym, rest) = plain.split_first_chunk()?;
-    let (days, _) = rest.split_first_chunk()?;
+    let (recorded, rest) = rest.split_first_chunk()?;
+    let (expires, _) = rest.split_first_chunk()?;
+    let day = |bytes: &[u8; 4]| Date::from_days(i32::from_be_bytes(*bytes));
     Some(Linked {
         pseudonym: Pseudonym::from_bytes(*pseudonym),
-        recorded: Date::from_days(i32::from_be_bytes(*days)),
+        recorded: day(recorded),
+        expires: day(expires),
     })
 }

@@ -97,6 +97,14 @@ pub enum StatementError {
         /// Which.
         provider: PartyName,
     },
+    /// A provider is to sign what its own ceremony did not end with.
+    #[error(
+        "the key statement is not of the ceremony that this provider took part in: another provider was told something else, or the statement was changed"
+    )]
+    NotWitnessed,
+    /// The key cannot sign.
+    #[error(transparent)]
+    Signing(#[from] KeyError),
     /// Not valid yet, or no more.
     #[error("the key is valid from {from} to {until}: later ids need a new matching epoch")]
     Expired {
@@ -178,11 +186,21 @@ impl KeyStatement {
         Ok(next)
     }
 
-    /// A provider's signature, for [`file`](Self::file).
+    /// A provider's signature, for [`file`](Self::file): `own` is what its own ceremony ended
+    /// with, the public keys and the digest of what it heard all others broadcast. Nobody signs
+    /// what another composed of what it heard.
     ///
     /// # Errors
-    /// [`KeyError`] if the key cannot sign; never seen.
-    pub fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, KeyError> {
+    /// [`StatementError::NotWitnessed`] where the statement says something else;
+    /// [`StatementError::Signing`] if the key cannot sign; never seen.
+    pub fn sign(
+        &self,
+        own: (&PublicKeys, CeremonyDigest),
+        key: &SigningKey,
+    ) -> Result<Vec<u8>, StatementError> {
+        if own != (&self.keys, self.ceremony) {
+            return Err(StatementError::NotWitnessed);
+        }
         let signed = sign_message(key, Format::ProviderKeys, &self.message())?;
         Ok(signed.signature)
     }

@@ -32,7 +32,9 @@ pub struct Answer {
 
 impl Evaluator {
     /// For sessions with the holders `set`, of which the share's is one. That the set has as
-    /// many as the key's threshold is the caller's to check, who knows the threshold.
+    /// many as the key's threshold is not checked here, and need not be: what a share counts
+    /// in a set is public, so whoever has an answer for one set has it for every set. What is
+    /// counted must therefore hang on the points alone and never on the set.
     ///
     /// # Errors
     /// [`SharesError::Unknown`].

@@ -74,6 +74,15 @@ fn open(text: &str, asked: Asked<'_>, entry: &Entry) -> Result<Linked, LinkError
     terms().open(&f(text), asked, entry, Date::from_days(TODAY))
 }
 
+/// What a store has after an upload.
+fn stored(entries: Vec<Entry>) -> BTreeMap<LinkLabel, Entry> {
+    upload(
+        entries,
+        &terms().purposes,
+        &mut ChaCha20Rng::seed_from_u64(2),
+    )
+}
+
 /// All that a reader finds in a store for one id and purpose.
 fn find(store: &BTreeMap<LinkLabel, Entry>, text: &str, for_purpose: &str) -> Vec<Linked> {
     let (asked, source) = (purpose(for_purpose), party("shop"));
@@ -81,16 +90,20 @@ fn find(store: &BTreeMap<LinkLabel, Entry>, text: &str, for_purpose: &str) -> Ve
     let stored = numbers.map(|number| {
         let label = terms().label(&f(text), &asked, &source, number);
         let entry = store.get(&label)?;
-        Some(open(text, (&asked, &source, number), entry).unwrap())
+        Some(open(text, (&asked, &source, number), entry))
     });
-    stored.map_while(|found| found).collect()
+    let found = stored.map_while(|found| found);
+    found
+        .filter(|found| !matches!(found, Err(LinkError::Expired { .. })))
+        .map(Result::unwrap)
+        .collect()
 }
 
 #[test]
 fn an_evaluation_finds_what_the_source_stored() {
     let both = ["ads", "measurement"];
     let edges = [edge(1, &both, 5), edge(2, &["ads"], 9)];
-    let store = upload(entries("x", &edges));
+    let store = stored(entries("x", &edges));
     let ads: Vec<_> = find(&store, "x", "ads")
         .iter()
         .map(|l| l.pseudonym)
@@ -103,17 +116,136 @@ fn an_evaluation_finds_what_the_source_stored() {
         measurement,
         [Linked {
             pseudonym: pseudonym(1),
-            recorded
+            recorded,
+            expires: Date::from_days(TODAY + 5),
         }]
     );
     assert!(find(&store, "y", "ads").is_empty());
-    assert_eq!(resolve(&measurement), Resolved::One(pseudonym(1)));
-    assert_eq!(resolve(&find(&store, "x", "ads")), Resolved::Ambiguous);
+}
+
+/// All that comes of ids, looked up in rounds.
+fn looked_up(store: &BTreeMap<LinkLabel, Entry>, ids: &[&str]) -> (Vec<Resolved>, Vec<usize>) {
+    let (terms, outputs) = (terms(), ids.iter().map(|x| f(x)).collect::<Vec<_>>());
+    let mut lookups = Lookups::new(&terms, &outputs, &[party("mailer"), party("shop")]);
+    let mut rounds = Vec::new();
+    loop {
+        let labels = lookups.round(&mut rng());
+        if labels.is_empty() {
+            return (lookups.finish(), rounds);
+        }
+        rounds.push(labels.len());
+        let found = labels.iter().filter_map(|label| store.get(label).cloned());
+        lookups.answered(found, Date::from_days(TODAY)).unwrap();
+    }
+}
+
+#[test]
+fn one_pseudonym_under_all_purposes_is_a_link() {
+    let both = ["ads", "measurement"];
+    let mut all = Vec::new();
+    for (x, edges) in [
+        ("one", vec![edge(1, &both, 5)]),
+        ("told twice", vec![edge(2, &both, 5), edge(2, &both, 9)]),
+        ("two", vec![edge(3, &both, 5), edge(4, &both, 5)]),
+        // I3: to measurement the person did not agree, and the crosswalk serves it too.
+        ("in part", vec![edge(5, &["ads"], 5)]),
+        (
+            "in part and whole",
+            vec![edge(6, &["ads"], 5), edge(7, &both, 5)],
+        ),
+        // The store keeps it until the week ends; who reads it does not take it.
+        ("over", vec![edge(8, &both, -1)]),
+        ("over and not", vec![edge(9, &both, 3), edge(10, &both, -1)]),
+    ] {
+        all.extend(entries(x, &edges));
+    }
+    let store = stored(all);
+    let asked = [
+        "one",
+        "told twice",
+        "two",
+        "in part",
+        "in part and whole",
+        "over",
+        "over and not",
+        "none",
+    ];
+    let (found, rounds) = looked_up(&store, &asked);
     assert_eq!(
-        resolve(&[measurement[0], measurement[0]]),
-        Resolved::One(pseudonym(1))
+        found,
+        [
+            Resolved::One(pseudonym(1)),
+            Resolved::One(pseudonym(2)),
+            Resolved::Ambiguous,
+            Resolved::None,
+            Resolved::One(pseudonym(7)),
+            Resolved::None,
+            Resolved::One(pseudonym(9)),
+            Resolved::None,
+        ]
     );
-    assert_eq!(resolve(&[]), Resolved::None);
+    // All ids, purposes and sources in the first; then what went on: seven chains under ads and
+    // six under measurement; then those with a second entry.
+    assert_eq!(rounds, [8 * 2 * 2, 7 + 6, 4 + 3]);
+}
+
+#[test]
+fn rounds_are_in_no_order_and_take_what_was_asked_alone() {
+    let terms = terms();
+    let ids: Vec<_> = (0..40).map(|n| f(&n.to_string())).collect();
+    let mut lookups = Lookups::new(&terms, &ids, &[party("shop")]);
+    let asked = lookups.round(&mut rng());
+    let in_order: Vec<_> = ids
+        .iter()
+        .flat_map(|x| {
+            terms
+                .purposes
+                .iter()
+                .map(|p| terms.label(x, p, &party("shop"), 0))
+        })
+        .collect();
+    assert_ne!(asked, in_order);
+    // As many labels of one id stand side by side as by chance: about one in forty.
+    let of = |label: &LinkLabel| in_order.iter().position(|l| l == label).unwrap() / 2;
+    let beside = asked
+        .array_windows()
+        .filter(|[a, b]| of(a) == of(b))
+        .count();
+    assert!(beside < 8, "{beside}");
+    let sorted: Vec<_> = asked.iter().collect::<BTreeSet<_>>().into_iter().collect();
+    assert_ne!(asked.iter().collect::<Vec<_>>(), sorted);
+    let other = entries("elsewhere", &[edge(1, &["ads"], 5)]);
+    let refused = lookups.answered(other, Date::from_days(TODAY));
+    assert_eq!(refused, Err(LinkError::NotAsked));
+}
+
+/// What came in one upload tells no more of a week and purpose than some multiple.
+#[test]
+fn uploads_are_padded_for_each_purpose_and_week() {
+    let edges = [edge(1, &["ads"], 5), edge(2, &["ads"], 40)];
+    let store = stored(entries("x", &edges));
+    let mut counts: BTreeMap<_, usize> = BTreeMap::new();
+    for entry in store.values() {
+        assert_eq!(entry.value.len(), VALUE_BYTES);
+        let last = entry.expires.days();
+        assert_eq!(last.rem_euclid(7), 6, "the last day of a week");
+        *counts.entry((entry.purpose.clone(), last)).or_default() += 1;
+    }
+    assert_eq!(counts.len(), 2 * 2, "under each purpose in each week");
+    assert!(
+        counts.values().all(|count| *count == PADDED_TO),
+        "{counts:?}"
+    );
+    let many: Vec<_> = (0..33)
+        .map(|n| entries(&n.to_string(), &edges[..1]))
+        .collect();
+    let store = stored(many.into_iter().flatten().collect());
+    assert_eq!(store.len(), 2 * PADDED_TO + PADDED_TO);
+    assert!(stored(Vec::new()).is_empty());
+    // What counts to a day stays until the week of it ends, and not one day longer.
+    for (day, week) in [(0, 6), (6, 6), (7, 13), (-1, -1), (-7, -1), (-8, -8)] {
+        assert_eq!(end_of_week(Date::from_days(day)), Date::from_days(week));
+    }
 }
 
 #[test]
@@ -145,7 +277,7 @@ fn what_is_over_leaves_no_gap_when_the_store_drops_it() {
         edge(2, &["ads"], 3),
         edge(3, &["ads"], 0),
     ];
-    let mut store = upload(entries("x", &edges));
+    let mut store = stored(entries("x", &edges));
     store.retain(|_, entry| entry.expires >= Date::from_days(TODAY));
     let found: Vec<_> = find(&store, "x", "ads")
         .iter()
@@ -190,7 +322,8 @@ fn a_reader_believes_nothing_that_was_changed_or_is_over() {
     let refused = open("x", (&safety, &shop, 0), &entry);
     assert_eq!(refused, Err(LinkError::Purpose { purpose: safety }));
     let stale = entries("x", &[edge(1, &["ads"], -1)]).remove(0);
-    let expires = stale.expires;
+    assert!(stale.expires >= Date::from_days(TODAY));
+    let expires = Date::from_days(TODAY - 1);
     assert_eq!(
         open("x", asked, &stale),
         Err(LinkError::Expired { expires })
@@ -246,10 +379,12 @@ fn dump() -> (Vec<String>, BTreeMap<LinkLabel, Entry>) {
     let mut all = Vec::new();
     for (number, x) in (0_u8..).zip(&people) {
         let both = ["ads", "measurement"];
+        // Each id's edges are over on days that few others have: days would join its entries.
+        let day = i32::from(number % 30);
         let edges = [
-            edge(number, &both, 5),
-            edge(number, &["ads"], 5),
-            edge(number + 120, &both, 5),
+            edge(number, &both, day),
+            edge(number, &["ads"], day),
+            edge(number + 120, &both, day),
         ];
         for source in ["shop", "mailer"] {
             let made = terms().entries(&f(x), &party(source), &edges, &mut rng);
@@ -257,8 +392,9 @@ fn dump() -> (Vec<String>, BTreeMap<LinkLabel, Entry>) {
         }
     }
     assert_eq!(all.len(), 120 * 2 * (3 + 2));
-    let store = upload(all.clone());
-    assert_eq!(store.len(), all.len(), "a label stands for one entry");
+    let labels: BTreeSet<_> = all.iter().map(|entry| entry.label).collect();
+    assert_eq!(labels.len(), all.len(), "a label stands for one entry");
+    let store = stored(all);
     (people, store)
 }
 
@@ -279,6 +415,19 @@ fn what_a_provider_stores_links_nothing() {
         }
     }
     assert_eq!(windows.len(), all);
+    // What stands in clear beside them is one of few values, each of many entries: no more than
+    // one purpose, source and week of an edge.
+    let mut groups: BTreeMap<_, usize> = BTreeMap::new();
+    for entry in store.values() {
+        *groups
+            .entry((&entry.purpose, &entry.source, entry.expires))
+            .or_default() += 1;
+    }
+    assert!(
+        groups.values().all(|size| size.is_multiple_of(PADDED_TO)),
+        "{groups:?}"
+    );
+    assert!(groups.len() <= 24, "{groups:?}");
     // No pseudonym, no id and nothing that was evaluated stands in an entry.
     let secrets = (0..240).map(|number| pseudonym(number).as_bytes()[..8].to_vec());
     let ids = people.iter().map(|x| x.as_bytes()[..8].to_vec());
@@ -307,7 +456,7 @@ fn what_a_provider_stores_links_nothing() {
                 .all(|entry| super::open(&wrong, entry).is_none())
         );
     }
-    assert_eq!(found_with(&people, &store, &key(7)), store.len());
+    assert_eq!(found_with(&people, &store, &key(7)), 120 * 2 * (3 + 2));
 }
 
 /// How many entries a dictionary finds and opens under a key.

@@ -75,10 +75,16 @@ fn statement() -> KeyStatement {
     .unwrap()
 }
 
+/// A signature of one whose ceremony ended with what the statement says.
+fn sign(statement: &KeyStatement, by: &str) -> Vec<u8> {
+    let own = (statement.keys(), statement.ceremony());
+    statement.sign(own, &service_key(by)).unwrap()
+}
+
 fn signatures(statement: &KeyStatement) -> BTreeMap<Place, Vec<u8>> {
     let holders = statement.holders.iter();
     holders
-        .map(|(place, name)| (*place, statement.sign(&service_key(name.as_str())).unwrap()))
+        .map(|(place, name)| (*place, sign(statement, name.as_str())))
         .collect()
 }
 
@@ -120,6 +126,22 @@ fn the_golden_statement_is_read_and_written() {
     assert_eq!(signed(&statement()), golden);
 }
 
+/// Whoever composes a statement gets no signature under what the signer did not see itself.
+#[test]
+fn a_provider_signs_what_its_own_ceremony_ended_with_alone() {
+    let key = service_key("alpha");
+    let (one, other) = (keys(7, 8, &[1, 2, 5]), keys(7, 9, &[1, 2, 5]));
+    for own in [
+        (&one, ceremony(3)),
+        (&other, ceremony(2)),
+        (&other, ceremony(3)),
+    ] {
+        let refused = statement().sign(own, &key);
+        assert_eq!(refused, Err(StatementError::NotWitnessed));
+    }
+    assert!(statement().sign((&one, ceremony(2)), &key).is_ok());
+}
+
 #[test]
 fn every_providers_signature_is_needed() {
     for (at, by) in holders() {
@@ -129,7 +151,7 @@ fn every_providers_signature_is_needed() {
         // The signatures behind it move up: the first that does not hold is named, or the last.
         assert!(matches!(refused, Err(StatementError::NotSigned { .. })));
         let mut other = signatures(&statement());
-        other.insert(at, statement().sign(&service_key("delta")).unwrap());
+        other.insert(at, sign(&statement(), "delta"));
         let refused = KeyStatement::open(&statement().file(&other), &agreed());
         assert_eq!(refused, not_signed(by.as_str()));
         // Of another statement: a holder that was told something else signed something else.
@@ -138,12 +160,12 @@ fn every_providers_signature_is_needed() {
             ..statement()
         };
         let mut other = signatures(&statement());
-        other.insert(at, told.sign(&service_key(by.as_str())).unwrap());
+        other.insert(at, sign(&told, by.as_str()));
         let refused = KeyStatement::open(&statement().file(&other), &agreed());
         assert_eq!(refused, not_signed(by.as_str()));
     }
     let mut more = signatures(&statement());
-    more.insert(place(16), statement().sign(&service_key("alpha")).unwrap());
+    more.insert(place(16), sign(&statement(), "alpha"));
     let refused = KeyStatement::open(&statement().file(&more), &agreed());
     assert_eq!(refused, Err(StatementError::Providers));
 }

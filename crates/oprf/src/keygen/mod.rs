@@ -13,17 +13,23 @@
 //! | 4    | each → all    | a signature over public keys and the digest of all step 1: made and checked elsewhere | |
 //!
 //! In a refresh the constants are zero: the shares change, the key does not. Holders may be
-//! left out, none can join, `t` stays; a share from before does not fit any from after.
+//! left out, none can join, `t` stays. A share from before fits none from after if one of the
+//! holders that took part was honest and erases its old share: `t - 1` that were spies in the
+//! refresh, and kept their shares of before, have what they had. A refresh that changed no
+//! share at all, which `t - 1` that speak last can bring about, is refused.
 //!
 //! This module's packages are bytes that somebody else signs, and seals where they are secret.
 //! What a package belongs to stands in it, so that none of another ceremony, round or receiver
 //! passes.
 //! # Claim
 //! Against up to `t - 1` malicious holders the key stays unknown to them, and a ceremony with a
-//! liar in it ends with the liar's name: there is no round of complaints, it starts anew
-//! without it. A holder that broadcasts different things to different others is found by
-//! step 4 alone: [`Made::digest`] differs, [`equivocators`] names it; a ceremony without all
-//! signatures over one digest made nothing.
+//! liar in it makes nothing. Whoever sees the lie is told whose it is; that is no proof to
+//! others, since a holder may say of another that its value, sealed to that holder alone, was
+//! wrong. There is no round of complaints: the ceremony starts anew, without the one or the
+//! other. A holder that broadcasts different things to different others is found by step 4
+//! alone: [`Made::digest`] differs. [`Made::equivocators`] then names it by two packages that
+//! it signed itself, which is a proof to everybody. A ceremony without all signatures over one
+//! digest made nothing.
 //!
 //! Not claimed: that the key is uniform. The last holder to speak can choose among the keys
 //! that its own coefficients lead to (Gennaro, Jarecki, Krawczyk, Rabin, 2007); it does not
@@ -90,6 +96,9 @@ pub enum KeygenError {
     /// Places and threshold that do not go together, or keys that do not fit.
     #[error(transparent)]
     Shares(#[from] SharesError),
+    /// A refresh left every share as it was.
+    #[error("no share was changed by the refresh: some holders have undone what the others did")]
+    NotRefreshed,
     /// A refresh would have given another key.
     #[error("the new shares are of another key")]
     KeyChanged,
@@ -251,10 +260,10 @@ pub struct Second {
     ceremony: Ceremony,
     secret: SecondSecret,
     firsts: Packages,
-    broadcasts: Broadcasts,
+    digest: CeremonyDigest,
 }
 
-/// The packages of step 1 of all holders, as they were sent.
+/// The packages of step 1 of all holders, in the signed envelopes that they came in.
 pub type Broadcasts = BTreeMap<Place, Vec<u8>>;
 
 /// What a ceremony made for one holder. Nothing is made before all have signed one statement
@@ -262,7 +271,8 @@ pub type Broadcasts = BTreeMap<Place, Vec<u8>>;
 pub struct Made {
     share: Share,
     public: PublicKeys,
-    broadcasts: Broadcasts,
+    digest: CeremonyDigest,
+    ceremony: Ceremony,
 }
 
 impl First {
@@ -305,13 +315,15 @@ impl First {
         let packages = packages.iter();
         let theirs = packages.map(|(place, bytes)| (*place, bytes.as_ref().to_vec()));
         let broadcasts = theirs.chain([(ceremony.own, own.as_bytes().to_vec())]);
+        let broadcasts: BTreeMap<_, _> = broadcasts.collect();
+        let digest = Transcript::new(BROADCAST_LABEL).list(broadcasts.values());
         let values = values.iter().map(|(receiver, value)| {
             let header = ceremony.header(Round::Second, ceremony.own, Some(*receiver));
             header.package(value)
         });
         let values = values.collect();
         let second = Second {
-            broadcasts: broadcasts.collect(),
+            digest: digest.finish(),
             ceremony,
             secret,
             firsts,
@@ -337,6 +349,11 @@ impl Second {
         if old.is_some_and(|(_, old)| old.key() != public.key()) {
             return Err(KeygenError::KeyChanged);
         }
+        let stayed =
+            |(place, key)| old.is_some_and(|(_, old)| old.shares().any(|s| s == (place, key)));
+        if public.shares().all(stayed) {
+            return Err(KeygenError::NotRefreshed);
+        }
         let own_key = public.shares().find(|(place, _)| *place == own);
         if own_key.is_none_or(|(_, key)| *key != share.public_key()) {
             return Err(KeygenError::Refused);
@@ -344,7 +361,8 @@ impl Second {
         Ok(Made {
             share,
             public,
-            broadcasts: self.broadcasts,
+            digest: self.digest,
+            ceremony: self.ceremony,
         })
     }
 }
@@ -353,8 +371,7 @@ impl Made {
     /// Digest of what all broadcast: all holders have the same, or somebody equivocated.
     #[must_use]
     pub fn digest(&self) -> CeremonyDigest {
-        let broadcasts = self.broadcasts.values();
-        Transcript::new(BROADCAST_LABEL).list(broadcasts).finish()
+        self.digest
     }
 
     /// The public keys, which all sign together with the digest.
@@ -363,10 +380,29 @@ impl Made {
         &self.public
     }
 
-    /// What all broadcast.
+    /// Who broadcast different packages to two holders, whose digests differ. `open` gives
+    /// what stands in an envelope if the holder at the place signed it.
+    ///
+    /// A holder is named by two signatures of its own over two packages of this ceremony's
+    /// step 1, and by nothing less: one that reports a package that was never sent, or one of
+    /// another step or ceremony, names nobody.
     #[must_use]
-    pub fn broadcasts(&self) -> &Broadcasts {
-        &self.broadcasts
+    pub fn equivocators(
+        &self,
+        one: &Broadcasts,
+        other: &Broadcasts,
+        open: impl Fn(Place, &[u8]) -> Option<Vec<u8>>,
+    ) -> Vec<Place> {
+        let package = |of: &Broadcasts, place| {
+            let bytes = open(place, of.get(&place)?)?;
+            let header = self.ceremony.header(Round::First, place, None);
+            header.open(&bytes).is_ok().then_some(bytes)
+        };
+        let twice = |place: &Place| {
+            let (one, other) = (package(one, *place), package(other, *place));
+            one.zip(other).is_some_and(|(one, other)| one != other)
+        };
+        one.keys().copied().filter(twice).collect()
     }
 
     /// The share, to be kept once all have signed.
@@ -374,15 +410,6 @@ impl Made {
     pub fn into_share(self) -> Share {
         self.share
     }
-}
-
-/// Who broadcast different packages to two holders, whose digests differ.
-#[must_use]
-pub fn equivocators(one: &Broadcasts, other: &Broadcasts) -> Vec<Place> {
-    let places = one
-        .iter()
-        .filter(|(place, package)| other.get(place) != Some(package));
-    places.map(|(place, _)| *place).collect()
 }
 
 impl From<Failure> for KeygenError {

@@ -114,7 +114,6 @@ fn hold(ceremonies: Vec<Ceremony>, seed: u64) -> (Vec<Share>, PublicKeys) {
     let (public, digest) = (made[0].public().clone(), made[0].digest());
     for other in &made {
         assert_eq!((other.public(), other.digest()), (&public, digest));
-        assert!(equivocators(made[0].broadcasts(), other.broadcasts()).is_empty());
     }
     (made.into_iter().map(Made::into_share).collect(), public)
 }
@@ -148,7 +147,7 @@ fn evaluate(shares: &[&Share], public: &PublicKeys) -> Result<Vec<Output>, Clien
         quorum.check(share.place(), CONTEXT, &blinded, answer)
     });
     let checked: Vec<_> = checked.collect::<Result<_, _>>()?;
-    blinding.finish(&quorum, &checked, &TEXTS)
+    blinding.finish(&quorum, &blinded, &checked, &TEXTS)
 }
 
 /// All choices of `size` shares.
@@ -407,6 +406,116 @@ fn a_ceremony_needs_one_package_of_each() {
     }
 }
 
+/// As if signed by the sender: its place in front.
+fn envelopes(sent: &Sent) -> Broadcasts {
+    let sent = sent.iter();
+    sent.map(|(place, bytes)| {
+        (
+            *place,
+            [&place.get().to_be_bytes(), bytes.as_slice()].concat(),
+        )
+    })
+    .collect()
+}
+
+fn opened(place: Place, envelope: &[u8]) -> Option<Vec<u8>> {
+    let body = envelope.strip_prefix(&place.get().to_be_bytes());
+    body.map(<[u8]>::to_vec)
+}
+
+/// Holder 3 reports of holder 2 what it never broadcast.
+#[test]
+fn who_reports_falsely_of_another_names_nobody() {
+    let (firsts, sent) = start(make(2, 3), 20);
+    let (_, other) = start(make(2, 3), 21);
+    let elsewhere = Ceremony::make([9; 32], place(2), places(1..=3), 2).unwrap();
+    let (_, of_elsewhere) = start(vec![elsewhere], 22);
+    let (seconds, values) = go_on(firsts, &sent);
+    let made = &end(seconds, &values)[0];
+    let heard = envelopes(&sent);
+    let of_two = |bytes: &[u8]| [&2_u16.to_be_bytes(), bytes].concat();
+    let value = &values
+        .iter()
+        .find(|(from, ..)| *from == place(2))
+        .unwrap()
+        .2;
+    let named = |envelope: Vec<u8>| {
+        let mut reported = heard.clone();
+        reported.insert(place(2), envelope);
+        made.equivocators(&heard, &reported, opened)
+    };
+    // The control: two broadcasts under its signature.
+    assert_eq!(named(of_two(&other[1].1)), [place(2)]);
+    // Not under its signature; of another ceremony; of another step; another's; none.
+    assert!(named([&3_u16.to_be_bytes(), other[1].1.as_slice()].concat()).is_empty());
+    assert!(named(of_two(&of_elsewhere[0].1)).is_empty());
+    assert!(named(of_two(value)).is_empty());
+    assert!(named(of_two(&other[2].1)).is_empty());
+    assert!(named(Vec::new()).is_empty());
+}
+
+/// Holder 3 speaks last in a refresh: it commits to minus what the others committed to, and
+/// with their values for it can tell each of them a fitting one. No share changes.
+#[test]
+fn a_refresh_that_is_undone_is_refused() {
+    let (shares, public) = hold(make(2, 3), 23);
+    let (firsts, sent) = start(refresh(&shares, &public, &[1, 2, 3]), 24);
+    let point = |bytes: &[u8]| {
+        let bytes: [u8; 32] = bytes[HEADER..HEADER + 32].try_into().unwrap();
+        incamera_group::EncodedPoint::from_bytes(bytes)
+            .decode()
+            .unwrap()
+    };
+    let minus_one = Scalar::from_number(1.try_into().unwrap())
+        .subtract(&Scalar::from_number(2.try_into().unwrap()))
+        .unwrap();
+    let undone = [0, 1]
+        .map(|at: usize| point(&sent[at].1))
+        .into_iter()
+        .sum::<incamera_group::Point>();
+    let mut changed = sent.clone();
+    let undone = undone.multiply(&minus_one).encode();
+    changed[2].1.splice(HEADER..HEADER + 32, *undone.as_bytes());
+    let mut honest = firsts.into_iter().take(2);
+    let receive = |first: First| {
+        let own = first.ceremony.own;
+        let (second, packages) = first.receive(&but(&changed, own)).unwrap();
+        let value = |number| {
+            let package = packages
+                .iter()
+                .find(|p| p.receiver() == Some(place(number)));
+            package.unwrap().as_bytes().to_vec()
+        };
+        (
+            second,
+            [1, 2, 3].map(|n| (place(n) != own).then(|| value(n))),
+        )
+    };
+    let (one, values_of_one) = receive(honest.next().unwrap());
+    let (_, values_of_two) = receive(honest.next().unwrap());
+    // The sum of both at place 3 gives the sum at place 1: constants are zero, degree is one.
+    let scalar = |package: &Option<Vec<u8>>| {
+        let bytes: [u8; 32] = package.as_ref().unwrap()[HEADER..].try_into().unwrap();
+        Scalar::from_canonical_bytes(bytes).unwrap()
+    };
+    let sum_at_three = scalar(&values_of_one[2])
+        .add(&scalar(&values_of_two[2]))
+        .unwrap();
+    let third = Scalar::from_number(3.try_into().unwrap()).invert();
+    let lie = sum_at_three.multiply(&third).multiply(&minus_one);
+    let mut from_three = values_of_two[0].clone().unwrap();
+    from_three[HEADER - 4..HEADER - 2].copy_from_slice(&3_u16.to_be_bytes());
+    from_three.splice(HEADER.., *lie.to_canonical_bytes());
+    let to_one = vec![
+        (place(2), values_of_two[0].clone().unwrap()),
+        (place(3), from_three),
+    ];
+    assert_eq!(
+        one.receive(&to_one).map(drop),
+        Err(KeygenError::NotRefreshed)
+    );
+}
+
 /// Holder 2 tells holder 1 and holder 3 different things, each with fitting values: both end
 /// with keys, of which nothing works; the digests, which all sign, tell.
 #[test]
@@ -426,8 +535,10 @@ fn who_broadcasts_two_things_is_found_by_the_digest() {
     let three = &end(second_three, &to_three)[0];
     assert_ne!(one.digest(), three.digest());
     assert_ne!(one.public(), three.public());
-    let named = equivocators(one.broadcasts(), three.broadcasts());
+    let (told_one, told_three) = (envelopes(&sent), envelopes(&for_three));
+    let named = one.equivocators(&told_one, &told_three, opened);
     assert_eq!(named, [place(2)]);
+    assert!(one.equivocators(&told_one, &told_one, opened).is_empty());
     // Its own first story agrees with holder 1's, and then not with holder 3's.
     let to_two = [values_of_one, values_of_three].concat();
     let two = &end(second_two, &to_two)[0];

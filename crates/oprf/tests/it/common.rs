@@ -101,7 +101,7 @@ pub fn evaluate(
         )
     });
     let checked: Vec<Checked> = checked.collect::<Result<_, _>>()?;
-    blinding.finish(&quorum, &checked, inputs)
+    blinding.finish(&quorum, &blinded, &checked, inputs)
 }
 
 pub fn public_key(scalar: &Scalar) -> EncodedPoint {

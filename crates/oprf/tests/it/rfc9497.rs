@@ -48,7 +48,7 @@ fn one_share_of_one_gives_the_rfcs_bytes() {
             assert_eq!(answer.points[0].as_bytes().as_slice(), evaluated[at]);
             let quorum = Quorum::new(backend, &keys, &set).unwrap();
             let checked = quorum.check(place(1), CONTEXT, &asked, answer).unwrap();
-            let found = blinding.finish(&quorum, &[checked], input).unwrap();
+            let found = blinding.finish(&quorum, &asked, &[checked], input).unwrap();
             assert_eq!(found[0].as_bytes().as_slice(), outputs[at]);
         }
     }

@@ -88,7 +88,9 @@ fn enough_holders_together_have_the_key() {
         quorum.check(place, CONTEXT, &points, answer).unwrap()
     });
     let checked: Vec<_> = checked.collect();
-    let outputs = unblinded.finish(&quorum, &checked, &names).unwrap();
+    let outputs = unblinded
+        .finish(&quorum, &points, &checked, &names)
+        .unwrap();
     assert_eq!(outputs.iter().position(|o| *o == found[0]), Some(2));
 }
 
@@ -178,21 +180,26 @@ fn answers_are_taken_once_of_each_holder_asked() {
     let (one, two) = (checked(&set, 1, &blinded), checked(&set, 2, &blinded));
     let three = checked(&other, 3, &blinded);
     // In any order.
-    let found = blinding.finish(&quorum, &[two.clone(), one.clone()], &INPUTS);
+    let found = blinding.finish(&quorum, &blinded, &[two.clone(), one.clone()], &INPUTS);
     assert_eq!(
         found.unwrap(),
         INPUTS.map(|input| directly(&dealt.key, input))
     );
-    let incomplete: [&[Checked]; 5] = [
+    let mut swapped = blinded.clone();
+    swapped.swap(0, 1);
+    let incomplete: [&[Checked]; 7] = [
         &[],
         std::slice::from_ref(&one),
         &[one.clone(), one.clone()],
         &[one.clone(), two.clone(), three.clone()],
         // Of the right holder, for another set.
         &[one.clone(), checked(&other, 2, &blinded)],
+        // Of the right holders, one of them to another batch.
+        &[one.clone(), checked(&set, 2, &swapped)],
+        &[one.clone(), checked(&set, 2, &blinded[..2])],
     ];
     for answers in incomplete {
-        let refused = blinding.unblind(&quorum, answers);
+        let refused = blinding.unblind(&quorum, &blinded, answers);
         assert_eq!(refused, Err(ClientError::Incomplete));
     }
     let not_asked = quorum.check(
@@ -205,12 +212,10 @@ fn answers_are_taken_once_of_each_holder_asked() {
         not_asked.unwrap_err(),
         ClientError::NotAsked { place: place(3) }
     );
-    let (expected, found) = (3, 2);
-    let lengths = ClientError::Lengths(BatchError::Lengths { expected, found });
-    let short = checked(&set, 2, &blinded[..2]);
-    let refused = blinding.unblind(&quorum, &[one.clone(), short]);
-    assert_eq!(refused, Err(lengths));
-    let refused = blinding.finish(&quorum, &[one, two], &[b"one", b"two"]);
+    // All of one batch, taken for that of another.
+    let refused = blinding.unblind(&quorum, &swapped, &[one.clone(), two.clone()]);
+    assert_eq!(refused, Err(ClientError::Incomplete));
+    let refused = blinding.finish(&quorum, &blinded, &[one, two], &[b"one", b"two"]);
     let (expected, found) = (2, 3);
     let lengths = ClientError::Lengths(BatchError::Lengths { expected, found });
     assert_eq!(refused, Err(lengths));
