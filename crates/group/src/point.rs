@@ -7,6 +7,7 @@ use std::ops::{Add, Sub};
 use curve25519_dalek::constants::RISTRETTO_BASEPOINT_POINT;
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::traits::{Identity, IsIdentity};
+use zeroize::Zeroize;
 
 use crate::Scalar;
 
@@ -84,6 +85,13 @@ impl fmt::Debug for Point {
 /// `Debug` does not show it: whether it is blinded is not known here.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EncodedPoint([u8; Self::BYTES]);
+
+/// An encoding that both sides of an exchange reach is a secret.
+impl Zeroize for EncodedPoint {
+    fn zeroize(&mut self) {
+        self.0.zeroize();
+    }
+}
 
 impl EncodedPoint {
     /// An encoded point's length.

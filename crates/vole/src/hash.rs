@@ -8,6 +8,7 @@ use std::fmt;
 use incamera_group::Gf128;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use zeroize::DefaultIsZeroes;
 
 /// Hashes an id to its row and its value.
 const ROW_LABEL: &[u8] = b"incamera-vole-row/1";
@@ -67,13 +68,15 @@ impl fmt::Debug for IdHasher {
 /// An id of one run, hashed: where it stands in a store, and the value stored there.
 ///
 /// As good as the id to whoever has a dictionary: it never leaves its party.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct IdHash {
     /// Chooses bin and columns, and is the base of the dense coefficients.
     pub(crate) row: Gf128,
     /// What the store gives for the row.
     pub(crate) value: Gf128,
 }
+
+impl DefaultIsZeroes for IdHash {}
 
 impl IdHash {
     /// Bin and three distinct sparse columns, among `bins` and `columns`.

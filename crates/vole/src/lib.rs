@@ -7,7 +7,7 @@
 //! | module     | holds                                                                      |
 //! |------------|----------------------------------------------------------------------------|
 //! | [`params`] | sizes that both sides derive from the number of ids alone                   |
-//! | `prg`      | AES in counter mode                                                         |
+//! | `prg`      | AES in counter mode, and what a side draws its secrets from                 |
 //! | `ot`       | oblivious transfer of random keys                                           |
 //! | `base`     | a small `a = b + c delta` from transfers, and its check                     |
 //! | `pprf`     | trees of keys of which one side lacks a leaf                                |
@@ -29,7 +29,7 @@ pub mod okvs;
 pub mod oprf;
 mod ot;
 pub mod params;
-#[doc(hidden)]
+#[cfg(feature = "test-util")]
 pub mod parts;
 mod pprf;
 mod prg;
@@ -40,6 +40,6 @@ mod vectors;
 
 pub use fault::PeerFault;
 pub use silent::{
-    AnsweredReceiver, CheckingSender, CorrectedReceiver, Elements, GrownReceiver, GrownSender,
-    SilentReceiver, SilentSender, VoleR, VoleS, VoleShape,
+    AnsweredReceiver, CheckingSender, CorrectedReceiver, Elements, Factor, GrownReceiver,
+    GrownSender, SilentReceiver, SilentSender, VoleR, VoleS, VoleShape,
 };

@@ -211,7 +211,8 @@ fn placed(choice: Choice, own: &EncodedPoint, other: &EncodedPoint) -> [EncodedP
 /// The side that gets both keys of each pair, waiting for the chooser's points.
 pub(crate) struct PairSender {
     transfers: Transfers,
-    secret: Scalar,
+    /// In one place while states are handed on.
+    secret: Box<Scalar>,
     base: EncodedPoint,
 }
 
@@ -225,7 +226,7 @@ impl PairSender {
         let base = Point::base_multiply(&secret).encode();
         Self {
             transfers,
-            secret,
+            secret: Box::new(secret),
             base,
         }
     }
@@ -250,14 +251,12 @@ impl PairSender {
         if let Some(index) = pairs.iter().position(|[a, b]| a == b) {
             return Err(PeerFault::SamePoints { index });
         }
-        let shared = Zeroizing::new(self.shared(pairs)?);
-        let (shared, _) = shared.as_chunks::<{ 2 * EncodedPoint::BYTES }>();
+        let shared = self.shared(pairs)?;
+        let (shared, _) = shared.as_chunks::<2>();
         let keys = (0..).zip(pairs).zip(shared).map(|((index, pair), shared)| {
-            let (points, _) = shared.as_chunks();
             let mut keys = [[0; 16]; 2];
-            for ((which, point), key) in (0..).zip(points).zip(&mut keys) {
-                let point = EncodedPoint::from_bytes(*point);
-                *key = self.transfers.key(&self.base, pair, (index, which), &point);
+            for ((which, point), key) in (0..).zip(shared).zip(&mut keys) {
+                *key = self.transfers.key(&self.base, pair, (index, which), point);
             }
             keys
         });
@@ -265,7 +264,10 @@ impl PairSender {
     }
 
     /// `a (r_j + H(i, j, r_(1-j)))` for both points of each pair, one after the other.
-    fn shared(&self, pairs: &[[EncodedPoint; 2]]) -> Result<Vec<u8>, PeerFault> {
+    fn shared(
+        &self,
+        pairs: &[[EncodedPoint; 2]],
+    ) -> Result<Zeroizing<Vec<EncodedPoint>>, PeerFault> {
         let texts = (0..).zip(pairs).flat_map(|(index, [first, second])| {
             [
                 (*first, self.transfers.text(index, 0, second)),
@@ -274,9 +276,8 @@ impl PairSender {
         });
         let texts: Vec<_> = texts.collect();
         let done = add_hash_and_multiply_batch(&self.transfers.hash, &texts, &self.secret);
-        let points =
-            done.map_err(|PointError { index, fault }| PeerFault::Point { index, fault })?;
-        Ok(EncodedPoint::join(&points))
+        done.map(Zeroizing::new)
+            .map_err(|PointError { index, fault }| PeerFault::Point { index, fault })
     }
 }
 

@@ -34,7 +34,7 @@
 //! computation* (CCS 2019, eprint 2019/1159); Yang et al., *Ferret* (CCS 2020, eprint
 //! 2020/924) for sums under keys of transfers in one message.
 
-use aes::Aes128;
+use aes::Aes128Enc;
 use aes::cipher::{Array, BlockCipherEncrypt as _};
 use zeroize::Zeroizing;
 
@@ -47,7 +47,7 @@ pub(crate) const LEVEL_BYTES: usize = 32;
 
 /// What makes children of nodes, and room to do it in.
 pub(crate) struct Grower {
-    ciphers: [Aes128; 2],
+    ciphers: [Aes128Enc; 2],
     depth: u32,
     nodes: Zeroizing<Vec<Block>>,
     parents: Zeroizing<Vec<Block>>,

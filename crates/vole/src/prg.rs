@@ -1,14 +1,26 @@
-//! AES-128 in counter mode: what a key of 16 bytes stretches to.
+//! Random bytes: what a key of 16 bytes stretches to by AES-128 in counter mode, and the
+//! generator that a side draws its secrets from.
 //!
 //! Block `n`, from zero, is the encryption of `n` as 16 bytes, little-endian. A key serves one
 //! stream. AES in counter mode is taken for a pseudorandom generator; the instructions of the
 //! processor do it where there are any, otherwise a form without look-ups.
 
-use aes::Aes128;
+use aes::Aes128Enc;
 use aes::cipher::{Array, BlockCipherEncrypt as _, KeyInit as _};
+use chacha20::ChaCha20Rng;
 use incamera_group::Gf128;
+use rand_core::{CryptoRng, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
+
+/// The generator of a side: whoever has it has every secret that was drawn from it, so that it
+/// stays in one place and is wiped there after the last draw.
+pub(crate) type Random = Box<ChaCha20Rng>;
+
+/// A generator that hangs on 32 bytes of another.
+pub(crate) fn random(rng: &mut impl CryptoRng) -> Random {
+    Box::new(ChaCha20Rng::from_rng(rng))
+}
 
 /// A key, a seed of a tree, or 16 bytes of a stream.
 pub(crate) type Block = [u8; 16];
@@ -17,7 +29,7 @@ const BATCH: usize = 64;
 
 /// One stream.
 pub(crate) struct Prg {
-    cipher: Aes128,
+    cipher: Aes128Enc,
     next: u128,
 }
 
@@ -57,8 +69,8 @@ impl Prg {
 }
 
 /// The cipher under a key.
-pub(crate) fn cipher(key: &Block) -> Aes128 {
-    Aes128::new(key.into())
+pub(crate) fn cipher(key: &Block) -> Aes128Enc {
+    Aes128Enc::new(key.into())
 }
 
 /// The first half of `SHA-256(label, context, number)`: a key that both sides know.
@@ -82,6 +94,14 @@ mod tests {
         let mut block: Array<u8, _> = std::array::from_fn(|i| 0x11 * i as u8).into();
         cipher(&key).encrypt_block(&mut block);
         assert_eq!(hex::encode(block), "69c4e0d86a7b0430d8cdb78070b4c55a");
+    }
+
+    /// A promise of the crates that these come from, and of the features they are used with.
+    #[test]
+    fn generators_and_schedules_are_wiped() {
+        fn wiped<T: zeroize::ZeroizeOnDrop>() {}
+        wiped::<ChaCha20Rng>();
+        wiped::<Aes128Enc>();
     }
 
     #[test]

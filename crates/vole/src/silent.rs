@@ -46,11 +46,13 @@
 //! Boyle et al. (CCS 2018, eprint 2019/273) and (CCS 2019, eprint 2019/1159); check 2 after
 //! Yang et al., *Ferret* (CCS 2020, eprint 2020/924), in the form of libOTe's silent VOLE.
 
+use std::ops::Deref;
+
 use incamera_group::{Gf128, power_sum};
 use rand_core::CryptoRng;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 pub use crate::base::Elements;
 use crate::base::{self, ANSWER_BYTES, BITS};
@@ -128,12 +130,40 @@ pub struct VoleR {
 }
 
 /// The sender's vector and factor. Wiped when dropped.
+#[cfg_attr(test, derive(Clone))]
 pub struct VoleS {
     /// At random.
     pub b: Elements,
     /// At random.
-    pub delta: Zeroizing<Gf128>,
+    pub delta: Factor,
 }
+
+/// The sender's factor. It stays in one place while states are handed on, and is wiped there.
+#[cfg_attr(test, derive(Clone))]
+pub struct Factor(Box<Gf128>);
+
+impl Factor {
+    /// Takes the element.
+    #[must_use]
+    pub fn new(element: Gf128) -> Self {
+        Self(Box::new(element))
+    }
+}
+
+impl Deref for Factor {
+    type Target = Gf128;
+    fn deref(&self) -> &Gf128 {
+        &self.0
+    }
+}
+
+impl Drop for Factor {
+    fn drop(&mut self) {
+        self.0.as_mut().zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Factor {}
 
 /// Batch 0, in which the sender chooses, and batch 1, in which the receiver does.
 fn batches(context: &[u8; 32]) -> [Transfers; 2] {
@@ -153,7 +183,7 @@ fn check_digest(context: &[u8; 32], sum: Gf128) -> [u8; DIGEST_BYTES] {
 pub struct SilentSender {
     context: [u8; 32],
     shape: VoleShape,
-    delta: Zeroizing<Gf128>,
+    delta: Factor,
     chooser: Chooser,
     pairs: PairSender,
 }
@@ -180,7 +210,7 @@ impl SilentSender {
         let sender = Self {
             context,
             shape,
-            delta: Zeroizing::new(delta),
+            delta: Factor::new(delta),
             chooser,
             pairs,
         };
@@ -221,7 +251,7 @@ impl SilentSender {
 pub struct CheckingSender {
     context: [u8; 32],
     shape: VoleShape,
-    delta: Zeroizing<Gf128>,
+    delta: Factor,
     pairs: Zeroizing<Vec<[Block; 2]>>,
     b: Elements,
     rho: Gf128,
@@ -271,7 +301,7 @@ impl CheckingSender {
 pub struct GrownSender {
     context: [u8; 32],
     shape: VoleShape,
-    delta: Zeroizing<Gf128>,
+    delta: Factor,
     sum: Zeroizing<Gf128>,
     v: Zeroizing<Vec<[Gf128; 1]>>,
 }

@@ -299,7 +299,9 @@ def dealt(name, length):
 def oprf_file():
     domain = sha256(b"oprf").digest()
     ids_r, ids_s = named(20, "person"), named(30, "person")[10:]
-    context = digest("incamera-vole-direction/1", domain, struct.pack(">I", 1))
+    own_matches, semi_honest = 1, 0
+    kinds, sizes = bytes([own_matches, semi_honest]), struct.pack(">QQ", len(ids_r), len(ids_s))
+    context = digest("incamera-vole-direction/2", domain, struct.pack(">I", 1), kinds, sizes)
     _, _, columns, dense = shape(len(ids_r))
     length = columns + dense
     (delta,) = dealt("delta", 1)

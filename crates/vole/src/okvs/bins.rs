@@ -2,15 +2,17 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use super::OkvsShape;
 use crate::hash::IdHash;
 
-/// Hashed ids, those of a bin together and in their given order there.
+/// Hashed ids, those of a bin together and in their given order there. Wiped when dropped.
 pub struct BinnedRows {
     shape: OkvsShape,
     /// Where each bin starts, and where the last ends.
     starts: Vec<usize>,
-    rows: Vec<IdHash>,
+    rows: Zeroizing<Vec<IdHash>>,
     /// The given place of each row.
     places: Vec<u32>,
 }
@@ -42,7 +44,8 @@ impl BinnedRows {
             }
         }
         let at = |place: &u32| given.get(*place as usize).copied();
-        let rows = places.iter().filter_map(at).collect();
+        let mut rows = Zeroizing::new(Vec::with_capacity(given.len()));
+        rows.extend(places.iter().filter_map(at));
         Self {
             shape,
             starts,

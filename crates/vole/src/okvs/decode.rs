@@ -2,7 +2,10 @@
 
 use incamera_group::{Gf128, add_polynomial};
 
+use zeroize::Zeroizing;
+
 use super::BinnedRows;
+use crate::base::Elements;
 use crate::hash::IdHash;
 
 /// Rows whose dense parts are worked on at once.
@@ -12,9 +15,9 @@ const CHUNK: usize = 256;
 ///
 /// A vector of another length than the shape's gives zeros for what it lacks.
 #[must_use]
-pub fn decode(vector: &[Gf128], rows: &BinnedRows) -> Vec<Gf128> {
+pub fn decode(vector: &[Gf128], rows: &BinnedRows) -> Elements {
     let shape = rows.shape();
-    let mut products = Vec::with_capacity(rows.len());
+    let mut products = Zeroizing::new(Vec::with_capacity(rows.len()));
     for (bin, part) in rows.bins().zip(vector.chunks_exact(shape.bin_len())) {
         let (columns, dense) = part.split_at(usize::from(shape.columns));
         for chunk in bin.chunks(CHUNK) {

@@ -37,12 +37,14 @@ mod solve;
 mod tests;
 
 use incamera_group::Gf128;
+use zeroize::Zeroizing;
 
 pub use bins::BinnedRows;
 pub use decode::decode;
 #[cfg(test)]
 pub(crate) use solve::{eliminate, power};
 
+use crate::base::Elements;
 use crate::params::OkvsShape;
 use peel::Peeled;
 
@@ -56,17 +58,16 @@ pub struct OkvsFailure;
 /// # Errors
 /// [`OkvsFailure`], with a probability of 2^-40 for at most as many ids as the shape is for;
 /// always where equal rows have different values, which hashes of ids do not have.
-pub fn encode(rows: &BinnedRows) -> Result<Vec<Gf128>, OkvsFailure> {
+pub fn encode(rows: &BinnedRows) -> Result<Elements, OkvsFailure> {
     let shape = rows.shape();
-    let mut store = vec![Gf128::ZERO; shape.len()];
+    let mut store = Zeroizing::new(vec![Gf128::ZERO; shape.len()]);
     for (bin, part) in rows.bins().zip(store.chunks_exact_mut(shape.bin_len())) {
         if bin.len() > shape.capacity as usize {
             return Err(OkvsFailure);
         }
-        let sparse: Vec<_> = bin
-            .iter()
-            .map(|row| row.place(shape.bins, shape.columns).1)
-            .collect();
+        let places = bin.iter();
+        let places = places.map(|row| row.place(shape.bins, shape.columns).1);
+        let sparse: Zeroizing<Vec<_>> = Zeroizing::new(places.collect());
         let peeled = Peeled::new(
             &sparse,
             usize::from(shape.columns),

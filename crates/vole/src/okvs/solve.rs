@@ -5,6 +5,7 @@
 )]
 
 use incamera_group::Gf128;
+use zeroize::Zeroizing;
 
 use super::peel::{Peeled, Sparse};
 use super::{OkvsFailure, OkvsShape};
@@ -26,7 +27,7 @@ pub(super) fn solve(
     // What the columns become with a one in each dense column alone, and all values zero.
     let turns: Vec<_> = (0..dense.len())
         .map(|k| {
-            let mut turned = vec![Gf128::ZERO; columns.len()];
+            let mut turned = Zeroizing::new(vec![Gf128::ZERO; columns.len()]);
             settle(peeled, sparse, &mut turned, |row| power(bin[row].row, k));
             turned
         })
@@ -44,7 +45,7 @@ pub(super) fn solve(
     let found = eliminate(system, dense.len()).ok_or(OkvsFailure)?;
     for ((to, value), turned) in dense.iter_mut().zip(found).zip(&turns) {
         *to = value;
-        for (column, turned) in columns.iter_mut().zip(turned) {
+        for (column, turned) in columns.iter_mut().zip(&**turned) {
             *column += *turned * value;
         }
     }

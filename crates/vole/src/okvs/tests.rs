@@ -21,7 +21,7 @@ fn shape(items: usize) -> OkvsShape {
 /// How many of the rows the vector gives their value for.
 fn kept(store: &[Gf128], rows: &BinnedRows) -> usize {
     let products = decode(store, rows);
-    let pairs = rows.rows().iter().zip(&products);
+    let pairs = rows.rows().iter().zip(&*products);
     pairs
         .filter(|(row, product)| row.value == **product)
         .count()
@@ -115,7 +115,7 @@ fn a_bin_above_its_capacity_fails() {
 fn a_vector_too_short_is_no_panic() {
     let ids = hashed(6, 0..10);
     let rows = BinnedRows::new(shape(10), &ids);
-    assert_eq!(decode(&[], &rows), vec![Gf128::ZERO; 10]);
+    assert_eq!(*decode(&[], &rows), vec![Gf128::ZERO; 10]);
     assert_eq!(
         decode(&vec![Gf128::ONE; shape(10).len() - 1], &rows).len(),
         10

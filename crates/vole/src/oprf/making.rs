@@ -1,9 +1,8 @@
 //! Each side while its vectors are made: steps 1 to 7.
 
-use rand_core::CryptoRng;
-
 use super::message::{Due, Step};
 use crate::fault::PeerFault;
+use crate::prg::Random;
 use crate::silent::{
     AnsweredReceiver, CheckingSender, CorrectedReceiver, GrownReceiver, GrownSender,
     SilentReceiver, SilentSender, VoleR, VoleS, VoleShape,
@@ -18,16 +17,16 @@ fn due(shape: VoleShape, step: Step) -> Due {
 }
 
 /// What follows on a step of the peer.
-pub(super) enum Next<Making, Vectors> {
+pub enum Turn<Making, Vectors> {
     /// A step of ours, and others of the peer's after it.
     Step(Making, Step, Vec<u8>),
     /// The end, after a last step of ours if we have one.
     Made(Vectors, Option<(Step, Vec<u8>)>),
 }
 
-/// The receiver, and which step of the sender is due.
-pub(super) enum MakingR {
-    Transfers(SilentReceiver),
+/// The receiver, and which step of the sender is due. The generator goes with the last draw.
+pub enum MakingR {
+    Transfers(SilentReceiver, Random),
     Challenge(CorrectedReceiver),
     Trees(AnsweredReceiver),
     Sum(GrownReceiver),
@@ -37,9 +36,9 @@ pub(super) enum MakingR {
 }
 
 impl MakingR {
-    pub(super) fn due(&self, shape: VoleShape) -> Due {
+    pub(crate) fn due(&self, shape: VoleShape) -> Due {
         let step = match self {
-            Self::Transfers(_) => Step::Transfers,
+            Self::Transfers(..) => Step::Transfers,
             Self::Challenge(_) => Step::Challenge,
             Self::Trees(_) => Step::Trees,
             Self::Sum(_) => Step::Sum,
@@ -54,65 +53,57 @@ impl MakingR {
         due(shape, step)
     }
 
-    pub(super) fn take(
-        self,
-        content: &[u8],
-        rng: &mut impl CryptoRng,
-    ) -> Result<Next<Self, VoleR>, PeerFault> {
+    pub(crate) fn take(self, content: &[u8]) -> Result<Turn<Self, VoleR>, PeerFault> {
         Ok(match self {
-            Self::Transfers(state) => {
-                let (next, content) = state.opened(content, rng)?;
-                Next::Step(Self::Challenge(next), Step::Corrections, content)
+            Self::Transfers(state, mut rng) => {
+                let (next, content) = state.opened(content, &mut rng)?;
+                Turn::Step(Self::Challenge(next), Step::Corrections, content)
             }
             Self::Challenge(state) => {
                 let (next, content) = state.challenged(content)?;
-                Next::Step(Self::Trees(next), Step::Answer, content)
+                Turn::Step(Self::Trees(next), Step::Answer, content)
             }
             Self::Trees(state) => {
                 let (next, content) = state.grown(content)?;
-                Next::Step(Self::Sum(next), Step::SumChallenge, content)
+                Turn::Step(Self::Sum(next), Step::SumChallenge, content)
             }
-            Self::Sum(state) => Next::Made(state.answered(content)?, None),
+            Self::Sum(state) => Turn::Made(state.answered(content)?, None),
             #[cfg(test)]
-            Self::Dealt(vectors) => Next::Made(vectors, None),
+            Self::Dealt(vectors) => Turn::Made(vectors, None),
         })
     }
 }
 
-/// The sender, and which step of the receiver is due.
-pub(super) enum MakingS {
-    Corrections(Box<SilentSender>),
-    Answer(CheckingSender),
+/// The sender, and which step of the receiver is due. The generator goes with the last draw.
+pub enum MakingS {
+    Corrections(Box<SilentSender>, Random),
+    Answer(CheckingSender, Random),
     SumChallenge(GrownSender),
 }
 
 impl MakingS {
-    pub(super) fn due(&self, shape: VoleShape) -> Due {
+    pub(crate) fn due(&self, shape: VoleShape) -> Due {
         let step = match self {
-            Self::Corrections(_) => Step::Corrections,
-            Self::Answer(_) => Step::Answer,
+            Self::Corrections(..) => Step::Corrections,
+            Self::Answer(..) => Step::Answer,
             Self::SumChallenge(_) => Step::SumChallenge,
         };
         due(shape, step)
     }
 
-    pub(super) fn take(
-        self,
-        content: &[u8],
-        rng: &mut impl CryptoRng,
-    ) -> Result<Next<Self, VoleS>, PeerFault> {
+    pub(crate) fn take(self, content: &[u8]) -> Result<Turn<Self, VoleS>, PeerFault> {
         Ok(match self {
-            Self::Corrections(state) => {
-                let (next, content) = state.corrected(content, rng)?;
-                Next::Step(Self::Answer(next), Step::Challenge, content)
+            Self::Corrections(state, mut rng) => {
+                let (next, content) = state.corrected(content, &mut rng)?;
+                Turn::Step(Self::Answer(next, rng), Step::Challenge, content)
             }
-            Self::Answer(state) => {
-                let (next, content) = state.answered(content, rng)?;
-                Next::Step(Self::SumChallenge(next), Step::Trees, content)
+            Self::Answer(state, mut rng) => {
+                let (next, content) = state.answered(content, &mut rng)?;
+                Turn::Step(Self::SumChallenge(next), Step::Trees, content)
             }
             Self::SumChallenge(state) => {
                 let (vectors, content) = state.challenged(content)?;
-                Next::Made(vectors, Some((Step::Sum, content)))
+                Turn::Made(vectors, Some((Step::Sum, content)))
             }
         })
     }

@@ -16,7 +16,7 @@ const TRANSCRIPT_LABEL: &[u8] = b"incamera-vole/1";
 /// A message of one direction, in the order in which they are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Step {
+pub enum Step {
     /// Sender: what its half of the salt hashes to; its part of the transfers.
     Transfers = 1,
     /// Receiver: its part of them, and the corrections of the base vectors.
@@ -47,13 +47,13 @@ pub(crate) enum Step {
 
 /// What is due next from the peer: a step and its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Due {
+pub struct Due {
     pub(crate) step: Step,
     pub(crate) bytes: usize,
 }
 
 /// A step that has come whole.
-pub(crate) struct Received {
+pub struct Received {
     pub(crate) content: Vec<u8>,
     /// The digest of all steps before it.
     pub(crate) before: [u8; DIGEST_BYTES],
@@ -61,14 +61,14 @@ pub(crate) struct Received {
 
 /// The steps so far, hashed; the same on both sides.
 #[derive(Clone)]
-pub(crate) struct Transcript(Sha256);
+pub struct Transcript(Sha256);
 
 impl Transcript {
     pub(crate) fn new(context: &[u8; 32]) -> Self {
         Self(shared(TRANSCRIPT_LABEL, &[context]))
     }
 
-    fn add(&mut self, step: Step, content: &[u8]) {
+    pub(super) fn add(&mut self, step: Step, content: &[u8]) {
         self.0.update([step as u8]);
         self.0.update((content.len() as u64).to_be_bytes());
         self.0.update(content);
@@ -80,7 +80,7 @@ impl Transcript {
 }
 
 /// Parts on their way, of one direction.
-pub(crate) struct Mailbox {
+pub struct Mailbox {
     direction: Direction,
     pub(crate) transcript: Transcript,
     outgoing: VecDeque<(Step, Vec<u8>)>,
@@ -90,6 +90,7 @@ pub(crate) struct Mailbox {
     received: Vec<u8>,
     /// Bytes of the steps that were sent or received whole.
     done: u64,
+    counts: bool,
 }
 
 impl Mailbox {
@@ -101,15 +102,32 @@ impl Mailbox {
             sent: 0,
             received: Vec::new(),
             done: 0,
+            counts: false,
         }
+    }
+
+    fn add(&mut self, step: Step, content: &[u8]) {
+        self.counts |= step == Step::Store;
+        self.transcript.add(step, content);
     }
 
     /// Puts a step on its way. One without content is not sent.
     pub(crate) fn send(&mut self, step: Step, content: Vec<u8>) {
-        self.transcript.add(step, &content);
+        self.add(step, &content);
         if !content.is_empty() {
             self.outgoing.push_back((step, content));
         }
+    }
+
+    /// Puts a step on its way that is the digest of all steps before it.
+    pub(crate) fn send_digest(&mut self, step: Step) {
+        let digest = self.transcript.digest();
+        self.send(step, digest.to_vec());
+    }
+
+    /// Whether the receiver's store is on its way or has come.
+    pub(crate) fn counts(&self) -> bool {
+        self.counts
     }
 
     /// The next part to send.
@@ -168,7 +186,7 @@ impl Mailbox {
         }
         let content = std::mem::take(&mut self.received);
         let before = self.transcript.digest();
-        self.transcript.add(due.step, &content);
+        self.add(due.step, &content);
         self.done += content.len() as u64;
         Ok(Some(Received { content, before }))
     }

@@ -65,6 +65,7 @@ mod making;
 mod message;
 mod receiver;
 mod sender;
+mod side;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -74,7 +75,8 @@ pub use error::{Misbehaviour, VoleError};
 pub use message::PART_BYTES;
 pub use receiver::Receiver;
 pub use sender::Sender;
-pub use values::{Output, Pseudonyms, Value};
+pub use side::Side;
+pub use values::{Output, Pseudonyms, Value, Values};
 
 use incamera_group::Gf128;
 
@@ -84,7 +86,7 @@ use crate::params::{OkvsShape, ParamError};
 use crate::silent::VoleShape;
 
 /// The context of a direction.
-const DIRECTION_LABEL: &[u8] = b"incamera-vole-direction/1";
+const DIRECTION_LABEL: &[u8] = b"incamera-vole-direction/2";
 /// What the sender's half of the salt is committed to by.
 const SALT_LABEL: &[u8] = b"incamera-vole-salt/1";
 /// Bytes of a half of the salt, of a commitment and of a digest.
@@ -121,20 +123,24 @@ impl Direction {
 
 /// What the parties learn of each other's sets besides their sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Reveals {
     /// Nothing.
-    Nothing,
+    Nothing = 0,
     /// Which of a party's own ids the other has.
-    OwnMatches,
+    OwnMatches = 1,
 }
 
 /// Against whom tags are long enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Security {
-    /// Parties that keep to the protocol.
-    SemiHonest,
-    /// Any.
-    Malicious,
+    /// Parties that keep to the protocol: tags as long as keeps a false match of theirs below
+    /// 2^-40. A sender that does not may look for a tag that stands for several ids of a dictionary,
+    /// and learn that the receiver has one of them where an honest tag says which.
+    SemiHonest = 0,
+    /// Any: tags of 16 bytes.
+    Malicious = 1,
 }
 
 /// One direction of a run: what both sides know before its first message.
@@ -161,10 +167,21 @@ impl Run {
         OkvsShape::for_items(self.receiver_items)
     }
 
-    /// What transfers, code and transcript of this direction hang on.
+    /// What transfers, code and transcript of this direction hang on: all of the run, so that
+    /// sides which take it for another do not finish.
     pub(crate) fn context(&self) -> [u8; DIGEST_BYTES] {
+        let kinds = [self.reveals as u8, self.security as u8];
+        let sizes = [self.receiver_items, self.sender_items].map(u64::to_be_bytes);
         let direction = self.direction.number().to_be_bytes();
-        digest(DIRECTION_LABEL, &[self.domain.as_bytes(), &direction])
+        digest(
+            DIRECTION_LABEL,
+            &[
+                self.domain.as_bytes(),
+                &direction,
+                &kinds,
+                sizes.as_flattened(),
+            ],
+        )
     }
 
     /// Bytes of a tag.
@@ -223,11 +240,22 @@ impl Run {
         }
     }
 
+    /// Whether a set is empty: nothing is sent then, as there is nothing to evaluate or nobody
+    /// to compare with. Neither side makes a key, and each draws values for its ids that the
+    /// other cannot compute.
+    #[must_use]
+    pub fn is_skipped(&self) -> bool {
+        self.receiver_items == 0 || self.sender_items == 0
+    }
+
     /// Bytes of all steps of this direction, both ways, without framing.
     ///
     /// # Errors
     /// [`ParamError`] for more ids than one run takes.
     pub fn bytes(&self) -> Result<u64, ParamError> {
+        if self.is_skipped() {
+            return self.shape().map(|_| 0);
+        }
         let digests = 4 * DIGEST_BYTES;
         let vectors: usize = self.vectors()?.message_bytes().iter().sum();
         let told = self.tags_bytes() + self.matched_bytes();

@@ -1,39 +1,28 @@
 //! The side whose ids are evaluated.
 
-use std::fmt;
+use rand_core::{CryptoRng, Rng as _};
 
-use incamera_wire::v1::VolePart;
-use rand_chacha::ChaCha20Rng;
-use rand_core::{CryptoRng, Rng as _, SeedableRng as _};
-
-use super::making::{MakingR, Next};
-use super::message::{Due, Mailbox, Step};
+use super::making::{MakingR, Turn};
+use super::message::{Due, Mailbox, Received, Step};
+use super::side::{Next, Phase, Side};
 use super::tags::compare;
-use super::values::values;
-use super::{DIGEST_BYTES, Misbehaviour, Output, Progress, Run, Value, VoleError};
+use super::values::{Values, values};
+use super::{DIGEST_BYTES, Misbehaviour, Output, Run, VoleError};
 use crate::hash::{IdHash, same};
 use crate::okvs::{BinnedRows, encode};
+use crate::prg::{Random, random};
 use crate::silent::{Elements, SilentReceiver, VoleR};
 
 /// The receiver's side of one direction.
-///
-/// A run that ended early, or in an error, is never gone on with: its key has answered.
-pub struct Receiver {
-    run: Run,
-    mail: Mailbox,
-    rng: ChaCha20Rng,
-    phase: Phase,
-}
+pub type Receiver = Side<Receiving>;
 
-enum Phase {
-    Transfers {
-        rows: BinnedRows,
-        making: MakingR,
-    },
+/// What the receiver waits for.
+pub enum Receiving {
+    /// Steps 1 to 7; from step 2 on with what step 1 committed the sender to.
     Vectors {
-        rows: BinnedRows,
+        asked: Box<Asked>,
         making: MakingR,
-        commitment: [u8; DIGEST_BYTES],
+        commitment: Option<[u8; DIGEST_BYTES]>,
     },
     Opened {
         rows: BinnedRows,
@@ -41,15 +30,21 @@ enum Phase {
         commitment: [u8; DIGEST_BYTES],
     },
     Tags {
-        values: Vec<Value>,
+        values: Values,
     },
     Done {
         output: Output,
     },
-    Finished {
-        output: Output,
-    },
-    Failed,
+}
+
+/// What step 8 is made of but for the mask.
+///
+/// It is there before the first message: how long it takes to find a store for the ids, and
+/// whether there is one, is nothing that the sender sees.
+pub struct Asked {
+    rows: BinnedRows,
+    store: Elements,
+    salt: [u8; DIGEST_BYTES],
 }
 
 impl Receiver {
@@ -57,194 +52,170 @@ impl Receiver {
     /// drawn from `rng` now.
     ///
     /// # Errors
-    /// [`VoleError::Param`]; [`VoleError::Misuse`] for another number of ids than the run has.
+    /// [`VoleError::Param`]; [`VoleError::Encoding`]; [`VoleError::Misuse`] for another number
+    /// of ids than the run has.
     pub fn new(run: Run, ids: &[IdHash], rng: &mut impl CryptoRng) -> Result<Self, VoleError> {
-        let mut rng = ChaCha20Rng::from_rng(rng);
+        let mut rng = random(rng);
+        let asked = Asked::new(&run, ids, &mut rng)?;
+        if run.is_skipped() {
+            return Ok(Self::skipped(run, ids.len(), &mut rng));
+        }
         let silent = SilentReceiver::new(run.context(), run.vectors()?, &mut rng);
-        Self::with_making(run, ids, MakingR::Transfers(silent), rng)
+        let making = MakingR::Transfers(silent, rng);
+        Ok(Self::with(run, Receiving::vectors(asked, making)))
     }
 
-    pub(super) fn with_making(
+    /// With vectors that a dealer made.
+    #[cfg(test)]
+    pub(super) fn with_vectors(
         run: Run,
         ids: &[IdHash],
-        making: MakingR,
-        rng: ChaCha20Rng,
+        vectors: VoleR,
+        mut rng: Random,
     ) -> Result<Self, VoleError> {
+        let asked = Asked::new(&run, ids, &mut rng)?;
+        let making = MakingR::Dealt(vectors);
+        Ok(Self::with(run, Receiving::vectors(asked, making)))
+    }
+}
+
+impl Asked {
+    fn new(run: &Run, ids: &[IdHash], rng: &mut Random) -> Result<Self, VoleError> {
         let rows = run.rows(run.receiver_items, ids)?;
-        Ok(Self {
-            run,
-            mail: Mailbox::new(run.direction, &run.context()),
-            rng,
-            phase: Phase::Transfers { rows, making },
-        })
+        let store = encode(&rows)?;
+        let mut salt = [0; DIGEST_BYTES];
+        rng.fill_bytes(&mut salt);
+        Ok(Self { rows, store, salt })
     }
 
-    /// The next part for the peer, if one is due now.
-    pub fn outgoing(&mut self) -> Option<VolePart> {
-        self.mail.outgoing()
-    }
-
-    /// Takes a part of the peer; computes what follows once a step is whole.
-    ///
-    /// # Errors
-    /// [`VoleError`], after which the run is over.
-    pub fn incoming(&mut self, part: &VolePart) -> Result<(), VoleError> {
-        let taken = self.take(part);
-        if taken.is_err() {
-            self.phase = Phase::Failed;
-            self.mail.clear();
+    /// Step 8.
+    fn under(&self, mask: &Elements) -> Vec<u8> {
+        let mut content = Vec::with_capacity(DIGEST_BYTES + 16 * self.store.len());
+        content.extend_from_slice(&self.salt);
+        for (mask, element) in mask.iter().zip(&*self.store) {
+            content.extend_from_slice(&(*mask + *element).to_bytes());
         }
-        taken
+        content
     }
+}
 
-    /// Whether nothing is left to send or to receive.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        matches!(self.phase, Phase::Finished { .. }) && self.mail.is_idle()
-    }
+impl Phase for Receiving {
+    const SIDE: &'static str = "Receiver";
 
-    /// How far the run is.
-    #[must_use]
-    pub fn progress(&self) -> Progress {
-        self.mail.progress(&self.run)
-    }
-
-    /// The values.
-    ///
-    /// # Errors
-    /// [`VoleError::Misuse`] before the run [is finished](Self::is_finished).
-    pub fn finish(self) -> Result<Output, VoleError> {
-        match self.phase {
-            Phase::Finished { output } if self.mail.is_idle() => Ok(output),
-            _ => Err(VoleError::Misuse),
-        }
-    }
-
-    /// What is due from the sender.
-    fn due(&self) -> Result<Option<Due>, VoleError> {
-        let (step, bytes) = match &self.phase {
-            Phase::Transfers { making, .. } => {
-                let Due { step, bytes } = making.due(self.run.vectors()?);
-                (step, DIGEST_BYTES + bytes)
+    fn due(&self, run: &Run) -> Result<Due, VoleError> {
+        let (step, bytes) = match self {
+            Self::Vectors {
+                making, commitment, ..
+            } => {
+                let Due { step, bytes } = making.due(run.vectors()?);
+                let committed = commitment.map_or(DIGEST_BYTES, |_| 0);
+                (step, committed + bytes)
             }
-            Phase::Vectors { making, .. } => return Ok(Some(making.due(self.run.vectors()?))),
-            Phase::Opened { .. } => (Step::Opened, DIGEST_BYTES),
-            Phase::Tags { .. } => (Step::Tags, self.run.tags_bytes()),
-            Phase::Done { .. } => (Step::SenderDone, DIGEST_BYTES),
-            Phase::Finished { .. } => return Ok(None),
-            Phase::Failed => return Err(VoleError::Misuse),
+            Self::Opened { .. } => (Step::Opened, DIGEST_BYTES),
+            Self::Tags { .. } => (Step::Tags, run.tags_bytes()),
+            Self::Done { .. } => (Step::SenderDone, DIGEST_BYTES),
         };
-        Ok(Some(Due { step, bytes }))
-    }
-
-    fn take(&mut self, part: &VolePart) -> Result<(), VoleError> {
-        let nothing = Misbehaviour::NothingDue { found: part.step };
-        let due = self.due()?.ok_or(nothing)?;
-        if let Some(step) = self.mail.incoming(due, part)? {
-            let phase = std::mem::replace(&mut self.phase, Phase::Failed);
-            self.phase = self.advance(phase, &step.content, step.before)?;
-        }
-        Ok(())
+        Ok(Due { step, bytes })
     }
 
     fn advance(
-        &mut self,
-        phase: Phase,
-        content: &[u8],
-        before: [u8; DIGEST_BYTES],
-    ) -> Result<Phase, VoleError> {
-        match phase {
-            Phase::Transfers { rows, making } => {
-                let (commitment, content) = content.split_first_chunk().ok_or(VoleError::Misuse)?;
-                self.make(rows, making, *commitment, content)
-            }
-            Phase::Vectors {
-                rows,
+        self,
+        run: &Run,
+        mail: &mut Mailbox,
+        step: &Received,
+    ) -> Result<Next<Self>, VoleError> {
+        let content = &step.content;
+        match self {
+            Self::Vectors {
+                asked,
                 making,
-                commitment,
-            } => self.make(rows, making, commitment, content),
-            Phase::Opened {
+                commitment: None,
+            } => {
+                let (commitment, content) = content.split_first_chunk().ok_or(VoleError::Misuse)?;
+                make(mail, asked, making, *commitment, content)
+            }
+            Self::Vectors {
+                asked,
+                making,
+                commitment: Some(commitment),
+            } => make(mail, asked, making, commitment, content),
+            Self::Opened {
                 rows,
                 a,
                 commitment,
             } => {
-                if !same(&self.run.commitment(content), &commitment) {
+                if !same(&run.commitment(content), &commitment) {
                     return Err(Misbehaviour::Commitment.into());
                 }
-                let values = values(&a, None, &rows, &self.mail.transcript);
-                if self.run.tags_bytes() > 0 {
-                    return Ok(Phase::Tags { values });
+                let values = values(&a, None, &rows, &mail.transcript);
+                if run.told() > 0 {
+                    return Ok(Next::Phase(Self::Tags { values }));
                 }
-                let matched = self.run.matched(vec![false; values.len()]);
-                Ok(Phase::Done {
-                    output: Output { values, matched },
-                })
+                let matched = run.matched(vec![false; values.len()]);
+                let output = Output { values, matched };
+                Ok(Next::Phase(Self::Done { output }))
             }
-            Phase::Tags { values } => {
-                let (matched, bits) = compare(&values, content, self.run.tag_bytes())?;
-                self.mail.send(Step::Matched, bits);
-                let matched = self.run.matched(matched);
-                Ok(Phase::Done {
-                    output: Output { values, matched },
-                })
+            Self::Tags { values } => {
+                let (matched, bits) = compare(&values, content, run.tag_bytes())?;
+                mail.send(Step::Matched, bits);
+                let matched = run.matched(matched);
+                let output = Output { values, matched };
+                Ok(Next::Phase(Self::Done { output }))
             }
-            Phase::Done { output } => {
-                if !same(&before, content) {
+            Self::Done { output } => {
+                if !same(&step.before, content) {
                     return Err(Misbehaviour::Transcript.into());
                 }
-                let digest = self.mail.transcript.digest();
-                self.mail.send(Step::ReceiverDone, digest.to_vec());
-                Ok(Phase::Finished { output })
-            }
-            Phase::Finished { .. } | Phase::Failed => Err(VoleError::Misuse),
-        }
-    }
-
-    /// Steps 1 to 7.
-    fn make(
-        &mut self,
-        rows: BinnedRows,
-        making: MakingR,
-        commitment: [u8; DIGEST_BYTES],
-        content: &[u8],
-    ) -> Result<Phase, VoleError> {
-        match making.take(content, &mut self.rng)? {
-            Next::Step(making, step, content) => {
-                self.mail.send(step, content);
-                Ok(Phase::Vectors {
-                    rows,
-                    making,
-                    commitment,
-                })
-            }
-            Next::Made(vectors, _) => {
-                let a = self.send_store(&rows, vectors)?;
-                Ok(Phase::Opened {
-                    rows,
-                    a,
-                    commitment,
-                })
+                mail.send_digest(Step::ReceiverDone);
+                Ok(Next::Finished(output))
             }
         }
-    }
-
-    /// Step 8; what is left of the vectors.
-    fn send_store(&mut self, rows: &BinnedRows, vectors: VoleR) -> Result<Elements, VoleError> {
-        let store = encode(rows)?;
-        let mut content = Vec::with_capacity(self.run.store_bytes()?);
-        let mut salt = [0; DIGEST_BYTES];
-        self.rng.fill_bytes(&mut salt);
-        content.extend_from_slice(&salt);
-        for (mask, element) in vectors.c.iter().zip(&store) {
-            content.extend_from_slice(&(*mask + *element).to_bytes());
-        }
-        self.mail.send(Step::Store, content);
-        Ok(vectors.a)
     }
 }
 
-impl fmt::Debug for Receiver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Receiver(..)")
+impl Receiving {
+    fn vectors(asked: Asked, making: MakingR) -> Self {
+        Self::Vectors {
+            asked: Box::new(asked),
+            making,
+            commitment: None,
+        }
     }
+
+    /// What a test needs of the receiver once its store is on its way.
+    #[cfg(test)]
+    pub(super) fn a(&self) -> Option<&Elements> {
+        match self {
+            Self::Opened { a, .. } => Some(a),
+            _ => None,
+        }
+    }
+}
+
+/// Steps 1 to 7, and 8.
+fn make(
+    mail: &mut Mailbox,
+    asked: Box<Asked>,
+    making: MakingR,
+    commitment: [u8; DIGEST_BYTES],
+    content: &[u8],
+) -> Result<Next<Receiving>, VoleError> {
+    Ok(Next::Phase(match making.take(content)? {
+        Turn::Step(making, step, content) => {
+            mail.send(step, content);
+            Receiving::Vectors {
+                asked,
+                making,
+                commitment: Some(commitment),
+            }
+        }
+        Turn::Made(VoleR { a, c }, _) => {
+            mail.send(Step::Store, asked.under(&c));
+            Receiving::Opened {
+                rows: asked.rows,
+                a,
+                commitment,
+            }
+        }
+    }))
 }

@@ -4,12 +4,15 @@ use std::fmt;
 use std::hint::black_box;
 
 use incamera_group::{Gf128, mul_add};
+use rand_core::Rng as _;
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
+use zeroize::{DefaultIsZeroes, Zeroizing};
 
 use super::message::Transcript;
 use crate::hash::{IdHash, shared};
 use crate::okvs::{BinnedRows, decode};
+use crate::prg::Random;
+use crate::silent::Factor;
 
 /// Hashes an equation's side to a value.
 const VALUE_LABEL: &[u8] = b"incamera-vole-value/1";
@@ -19,8 +22,13 @@ const PSEUDONYM_LABEL: &[u8] = b"incamera-pseudonym-vole/1";
 /// The function's value for an id: 16 bytes that pseudonyms are made of, and 16 for tags.
 ///
 /// Not printable. A tag shows nothing of the other half.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Value([u8; 32]);
+
+impl DefaultIsZeroes for Value {}
+
+/// Values that are wiped when dropped.
+pub type Values = Zeroizing<Vec<Value>>;
 
 impl Value {
     #[cfg(test)]
@@ -32,6 +40,11 @@ impl Value {
     #[must_use]
     pub fn secret(&self) -> &[u8] {
         self.0.get(..16).unwrap_or_default()
+    }
+
+    /// Makes it one that nobody else can compute.
+    pub(super) fn draw(&mut self, rng: &mut Random) {
+        rng.fill_bytes(&mut self.0);
     }
 
     /// A tag of so many bytes.
@@ -49,7 +62,7 @@ impl fmt::Debug for Value {
 /// What a side has at the end.
 pub struct Output {
     /// The value of each id, in the order given.
-    pub values: Vec<Value>,
+    pub values: Values,
     /// With [`OwnMatches`](super::Reveals::OwnMatches): whether the other side has the id.
     pub matched: Option<Vec<bool>>,
 }
@@ -100,27 +113,27 @@ impl fmt::Debug for Pseudonyms {
 /// vector with its key.
 pub(super) fn values(
     vector: &[Gf128],
-    delta: Option<Gf128>,
+    delta: Option<&Factor>,
     rows: &BinnedRows,
     transcript: &Transcript,
-) -> Vec<Value> {
-    let mut sides = Zeroizing::new(decode(vector, rows));
+) -> Values {
+    let mut sides = decode(vector, rows);
     if let Some(delta) = delta {
-        add_values(&mut sides, rows.rows(), delta);
+        add_values(&mut sides, rows.rows(), **delta);
     }
     let prefix = shared(VALUE_LABEL, &[&transcript.digest()]);
-    let mut values = vec![Value([0; 32]); rows.len()];
+    let mut values = Zeroizing::new(vec![Value::default(); rows.len()]);
+    let mut input = Zeroizing::new([0; 48]);
     let chunks = sides.chunks(CHUNK).zip(rows.rows().chunks(CHUNK));
     for ((sides, rows), places) in chunks.zip(rows.places().chunks(CHUNK)) {
         touch(&values, places);
         for ((side, row), place) in sides.iter().zip(rows).zip(places) {
-            let mut input = [0; 48];
             let parts = [*side, row.row, row.value];
             let (thirds, _) = input.as_chunks_mut();
             let thirds = thirds.iter_mut().zip(parts);
             thirds.for_each(|(to, from)| *to = from.to_bytes());
             if let Some(value) = values.get_mut(*place as usize) {
-                *value = Value(prefix.clone().chain_update(input).finalize().into());
+                *value = Value(prefix.clone().chain_update(*input).finalize().into());
             }
         }
     }
@@ -140,11 +153,11 @@ fn touch(values: &[Value], places: &[u32]) {
 
 fn add_values(sides: &mut [Gf128], rows: &[IdHash], delta: Gf128) {
     for (sides, rows) in sides.chunks_mut(CHUNK).zip(rows.chunks(CHUNK)) {
-        let mut values = [Gf128::ZERO; CHUNK];
+        let mut values = Zeroizing::new([Gf128::ZERO; CHUNK]);
         values
             .iter_mut()
             .zip(rows)
             .for_each(|(to, row)| *to = row.value);
-        mul_add(sides, &values, delta);
+        mul_add(sides, &*values, delta);
     }
 }

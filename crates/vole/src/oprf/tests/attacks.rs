@@ -1,10 +1,13 @@
 use std::collections::HashSet;
 
 use incamera_group::mul_add;
+use incamera_wire::v1::VolePart;
 
 use super::*;
 use crate::okvs::{BinnedRows, decode, eliminate, encode, power};
-use crate::oprf::message::Transcript;
+use crate::oprf::message::{Step, Transcript};
+use crate::oprf::receiver::Receiving;
+use crate::oprf::sender::Sending;
 use crate::oprf::values::values;
 
 /// What both sides hold after step 9 of a direction.
@@ -14,7 +17,7 @@ struct Held {
     a: Elements,
     /// The sender's.
     sum: Elements,
-    delta: Gf128,
+    delta: Factor,
     transcript: Transcript,
     /// What the sender saw of the receiver's ids.
     masked: Vec<Gf128>,
@@ -35,7 +38,7 @@ impl Held {
             run,
             a: receiver.a,
             sum,
-            delta: *delta,
+            delta,
             transcript,
             masked,
         }
@@ -46,21 +49,21 @@ impl Held {
     }
 
     /// What the receiver's side of the equation gives, for ids it encoded and for others.
-    fn by_receiver(&self, ids: std::ops::Range<u64>) -> Vec<Value> {
+    fn by_receiver(&self, ids: std::ops::Range<u64>) -> Values {
         values(&self.a, None, &self.rows(ids), &self.transcript)
     }
 
-    fn by_sender(&self, ids: std::ops::Range<u64>) -> Vec<Value> {
+    fn by_sender(&self, ids: std::ops::Range<u64>) -> Values {
         values(
             &self.sum,
-            Some(self.delta),
+            Some(&self.delta),
             &self.rows(ids),
             &self.transcript,
         )
     }
 }
 
-fn store(run: &Run, ids: std::ops::Range<u64>) -> Vec<Gf128> {
+fn store(run: &Run, ids: std::ops::Range<u64>) -> Elements {
     encode(&BinnedRows::new(
         run.shape().unwrap(),
         &hashed(&run.domain, ids),
@@ -143,60 +146,154 @@ fn a_store_fits_as_many_ids_as_it_has_columns_and_no_more() {
     assert!((1 << 14..1 << 17).all(|items| (1260..1370).contains(&figure(items))));
 }
 
-/// I2: with its key, everything it received and a dictionary with every id of the other side, a
-/// party finds no pseudonym of the other's rows. With the values of one direction alone it
-/// finds them all.
+/// A direction that was played, and what went across.
+struct Played {
+    run: Run,
+    parts: Vec<VolePart>,
+    /// The receiver's, at the end and while its store was on the way.
+    theirs: Output,
+    a: Elements,
+    /// The sender's.
+    ours: Output,
+    made: VoleS,
+}
+
+impl Played {
+    fn new(run: Run, x: std::ops::Range<u64>, y: std::ops::Range<u64>, seed: u64) -> Self {
+        let (mut receiver, mut sender) = whole(run, x, y, seed);
+        let (mut parts, mut a, mut made) = (Vec::new(), None, None);
+        loop {
+            let from_sender = sender.outgoing();
+            let Some(part) = from_sender.clone().or_else(|| receiver.outgoing()) else {
+                break;
+            };
+            match from_sender {
+                Some(_) => receiver.incoming(&part).unwrap(),
+                None => sender.incoming(&part).unwrap(),
+            }
+            parts.push(part);
+            let held = receiver.phase().and_then(Receiving::a);
+            a = held.cloned().or(a);
+            let held = sender.phase().and_then(Sending::made);
+            made = held.cloned().or(made);
+        }
+        Self {
+            run,
+            parts,
+            theirs: receiver.finish().unwrap(),
+            a: a.unwrap(),
+            ours: sender.finish().unwrap(),
+            made: made.unwrap(),
+        }
+    }
+
+    /// What the values hang on: the steps up to 9.
+    fn transcript(&self) -> Transcript {
+        let mut transcript = Transcript::new(&self.run.context());
+        for step in STEPS {
+            let parts = self.parts.iter().filter(|part| part.step == step as u32);
+            let content: Vec<_> = parts.flat_map(|part| part.content.clone()).collect();
+            transcript.add(step, &content);
+        }
+        transcript
+    }
+
+    fn values(
+        &self,
+        vector: &Elements,
+        delta: Option<&Factor>,
+        ids: std::ops::Range<u64>,
+    ) -> Values {
+        let ids = hashed(&self.run.domain, ids);
+        let rows = BinnedRows::new(self.run.shape().unwrap(), &ids);
+        values(vector, delta, &rows, &self.transcript())
+    }
+
+    /// The values of any ids, by the sender's key.
+    fn by_key(&self, ids: std::ops::Range<u64>) -> Values {
+        let VoleS { b: mut sum, delta } = self.made.clone();
+        let store = self
+            .parts
+            .iter()
+            .filter(|part| part.step == Step::Store as u32);
+        let store: Vec<_> = store.flat_map(|part| part.content.clone()).collect();
+        let masked = store[DIGEST_BYTES..].as_chunks().0.iter().copied();
+        let masked: Vec<_> = masked.map(Gf128::from_bytes).collect();
+        mul_add(&mut sum, &masked, *delta);
+        self.values(&sum, Some(&delta), ids)
+    }
+}
+
+/// The steps that values hang on, in order.
+const STEPS: [Step; 9] = [
+    Step::Transfers,
+    Step::Corrections,
+    Step::Challenge,
+    Step::Answer,
+    Step::Trees,
+    Step::SumChallenge,
+    Step::Sum,
+    Step::Store,
+    Step::Opened,
+];
+
+/// I2: after a run of both directions, with its key, its vectors, everything that went across
+/// and a dictionary with every id of the other side, a party finds no pseudonym of the other's
+/// rows. With the values of one direction alone it finds them all.
 #[test]
 fn i2_a_dictionary_finds_no_pseudonym_of_the_others_rows() {
     let dictionary = 0..100_000;
-    let (ours, theirs) = (0..300, 200..500);
+    let (theirs, ours) = (0..300, 200..500);
     let run = |direction| Run {
         direction,
         ..run(300, 300, Reveals::Nothing)
     };
     // We are the sender where their ids are evaluated, and the receiver where ours are.
-    let (send, receive) = (run(Direction::First), run(Direction::Second));
-    let first = Held::new(send, &store(&send, theirs.clone()), true, 2);
-    let second = Held::new(receive, &store(&receive, ours.clone()), true, 3);
+    let first = Played::new(run(Direction::First), theirs.clone(), ours.clone(), 2);
+    let second = Played::new(run(Direction::Second), ours.clone(), theirs, 3);
     let pseudonyms = Pseudonyms::new(&[b"agreement"]);
-    let pairs = |ids| {
-        first
-            .by_receiver(theirs.clone())
-            .into_iter()
-            .zip(second.by_sender(ids))
-    };
-    let both = pairs(theirs.clone()).map(|(f, s)| pseudonyms.of(&f, Some(&s)));
-    let only_theirs: Vec<_> = both.skip(100).collect();
+    let values = first.theirs.values.iter().zip(&*second.ours.values);
+    let rows: Vec<_> = values
+        .clone()
+        .map(|(f, s)| pseudonyms.of(f, Some(s)))
+        .collect();
+    let (only_theirs, common) = rows.split_at(200);
 
-    let by_key = first.by_sender(dictionary.clone());
-    let by_vector = second.by_receiver(dictionary.clone());
-    let own = second.by_receiver(ours.clone());
-    let guesses: HashSet<_> = (by_key.iter().zip(&by_vector))
+    let by_key = first.by_key(dictionary.clone());
+    assert!(by_key[..300] == *first.theirs.values && by_key[200..500] == *first.ours.values);
+    let by_vector = second.values(&second.a, None, dictionary.clone());
+    assert!(by_vector[200..500] == *second.theirs.values);
+    // As if the other's key were ours: our store and our vector make what it has.
+    let mut turned = second.a.clone();
+    let delta = &first.made.delta;
+    mul_add(&mut turned, &store(&second.run, ours), **delta);
+    let by_own_key = second.values(&turned, Some(delta), dictionary);
+    let guesses: HashSet<_> = (by_key.iter().zip(&*by_vector))
+        .chain(by_key.iter().zip(&*by_own_key))
         .map(|(f, s)| pseudonyms.of(f, Some(s)))
         .chain(by_key.iter().map(|f| pseudonyms.of(f, None)))
         .chain(by_key.iter().map(|f| pseudonyms.of(f, Some(f))))
-        .chain(
-            by_key
-                .iter()
-                .take(500)
-                .flat_map(|f| own.iter().map(|s| pseudonyms.of(f, Some(s)))),
-        )
+        .chain(by_key.iter().take(500).flat_map(|f| {
+            let known = second.theirs.values.iter();
+            known.map(|s| pseudonyms.of(f, Some(s)))
+        }))
         .collect();
-    assert!(
-        only_theirs
-            .iter()
-            .all(|pseudonym| !guesses.contains(pseudonym))
-    );
+    assert!(only_theirs.iter().all(|row| !guesses.contains(row)));
     // It does know those of the ids in common, as it must.
-    let common: Vec<_> = pairs(theirs.clone()).take(100).collect();
-    assert!(
-        common
-            .iter()
-            .all(|(f, s)| guesses.contains(&pseudonyms.of(f, Some(s))))
-    );
+    assert!(common.iter().all(|row| guesses.contains(row)));
 
-    let single = first.by_receiver(theirs.clone()).into_iter();
-    let mut single = single.map(|f| pseudonyms.of(&f, None));
+    // Nothing that went across is one of their values or pseudonyms, or has one in it.
+    let secret = values.flat_map(|(f, s)| [f.secret(), s.secret()]);
+    let secret: HashSet<_> = secret.chain(rows.iter().map(<[_; 16]>::as_slice)).collect();
+    let parts = first.parts.iter().chain(&second.parts);
+    let mut windows = parts.flat_map(|part| part.content.windows(16));
+    assert!(windows.all(|bytes| !secret.contains(bytes)));
+
+    let mut single = first
+        .theirs
+        .values
+        .iter()
+        .map(|value| pseudonyms.of(value, None));
     assert!(single.all(|pseudonym| guesses.contains(&pseudonym)));
 }
 
@@ -241,5 +338,5 @@ fn no_other_id_has_a_value() {
         .collect();
     let ours = held.by_sender(0..20_000);
     assert!(ours.iter().all(|value| !theirs.contains(value.tag(16))));
-    assert!(held.by_receiver(0..500) == ours[..500]);
+    assert!(*held.by_receiver(0..500) == ours[..500]);
 }

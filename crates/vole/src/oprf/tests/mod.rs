@@ -5,16 +5,16 @@ mod refusals;
 mod runs;
 mod vectors;
 
-use rand_chacha::ChaCha20Rng;
+use chacha20::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use zeroize::Zeroizing;
 
-use super::making::MakingR;
 use super::*;
-use crate::silent::{Elements, VoleR, VoleS};
+use crate::prg::Random;
+use crate::silent::{Elements, Factor, VoleR, VoleS};
 
-pub(super) fn rng(seed: u64) -> ChaCha20Rng {
-    ChaCha20Rng::seed_from_u64(seed)
+pub(super) fn rng(seed: u64) -> Random {
+    Box::new(ChaCha20Rng::seed_from_u64(seed))
 }
 
 pub(super) fn run(receiver_items: u64, sender_items: u64, reveals: Reveals) -> Run {
@@ -34,7 +34,7 @@ pub(super) fn hashed(domain: &Domain, ids: std::ops::Range<u64>) -> Vec<IdHash> 
 }
 
 /// Both halves of vectors, as a dealer whom both trust would draw them.
-pub(super) fn dealt(length: usize, rng: &mut ChaCha20Rng) -> (VoleR, VoleS) {
+pub(super) fn dealt(length: usize, rng: &mut Random) -> (VoleR, VoleS) {
     let delta = Gf128::random(rng);
     let mut draw = || (0..length).map(|_| Gf128::random(rng)).collect::<Vec<_>>();
     let (b, c) = (draw(), draw());
@@ -47,7 +47,7 @@ pub(super) fn dealt(length: usize, rng: &mut ChaCha20Rng) -> (VoleR, VoleS) {
         receiver,
         VoleS {
             b: Zeroizing::new(b),
-            delta: Zeroizing::new(delta),
+            delta: Factor::new(delta),
         },
     )
 }
@@ -65,8 +65,7 @@ pub(super) fn sides(
         hashed(&run.domain, receiver_ids),
         hashed(&run.domain, sender_ids),
     );
-    let dealt = MakingR::Dealt(of_receiver);
-    let receiver = Receiver::with_making(run, &theirs, dealt, self::rng(seed)).unwrap();
+    let receiver = Receiver::with_vectors(run, &theirs, of_receiver, self::rng(seed)).unwrap();
     (
         receiver,
         Sender::with_vectors(run, &ours, of_sender, rng).unwrap(),

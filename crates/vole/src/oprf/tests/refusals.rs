@@ -207,35 +207,31 @@ fn tags_of_one_id_and_bits_for_no_tag_are_refused() {
     assert_eq!(fault(beyond), Misbehaviour::MatchedBeyond);
 }
 
+/// Whatever the sides differ in, also where the steps have the same lengths.
 #[test]
 fn sides_with_other_terms_do_not_finish() {
-    let base = run(20, 30, REVEALS);
-    for other in [
-        Run {
-            domain: Domain::from_digest([8; 32]),
-            ..base
-        },
-        Run {
-            security: Security::Malicious,
-            ..base
-        },
-        Run {
-            reveals: Reveals::Nothing,
-            ..base
-        },
-        Run {
-            direction: Direction::Second,
-            ..base
-        },
-        Run {
-            sender_items: 31,
-            ..base
-        },
-    ] {
-        let (mut receiver, _) = sides(base, 0..20, 10..40, 10);
-        let (_, mut sender) = sides(other, 0..20, 10..10 + other.sender_items, 10);
-        let played = play(&mut receiver, &mut sender);
-        assert!(!receiver.is_finished(), "{played:?}");
+    for reveals in [Reveals::Nothing, Reveals::OwnMatches] {
+        let base = run(20, 30, reveals);
+        let mut others = [base; 6];
+        others[0].domain = Domain::from_digest([8; 32]);
+        others[1].security = Security::Malicious;
+        others[2].reveals = match reveals {
+            Reveals::Nothing => Reveals::OwnMatches,
+            Reveals::OwnMatches => Reveals::Nothing,
+        };
+        others[3].direction = Direction::Second;
+        others[4].sender_items = 31;
+        others[5].receiver_items = 21;
+        for (place, other) in others.into_iter().enumerate() {
+            let (mut receiver, _) = sides(base, 0..20, 10..40, 10);
+            let y = 10..10 + other.sender_items;
+            let (_, mut sender) = sides(other, 0..other.receiver_items, y, 10);
+            let played = play(&mut receiver, &mut sender);
+            assert!(
+                played.is_err() && !receiver.is_finished(),
+                "{place} {played:?}"
+            );
+        }
     }
 }
 

@@ -100,7 +100,7 @@ fn dealt(length: usize) -> (VoleR, VoleS) {
         receiver,
         VoleS {
             b: Zeroizing::new(b),
-            delta: Zeroizing::new(delta),
+            delta: Factor::new(delta),
         },
     )
 }
@@ -120,10 +120,9 @@ fn a_run_is_that_of_the_vectors() {
         named(&domain, "person", 0..20),
         named(&domain, "person", 10..30),
     );
-    let rng = ChaCha20Rng::from_seed(vectors.array("receiver"));
-    let dealt = MakingR::Dealt(of_receiver);
-    let mut receiver = Receiver::with_making(run, &theirs, dealt, rng).unwrap();
-    let rng = ChaCha20Rng::from_seed(vectors.array("sender"));
+    let rng = Box::new(ChaCha20Rng::from_seed(vectors.array("receiver")));
+    let mut receiver = Receiver::with_vectors(run, &theirs, of_receiver, rng).unwrap();
+    let rng = Box::new(ChaCha20Rng::from_seed(vectors.array("sender")));
     let mut sender = Sender::with_vectors(run, &ours, of_sender, rng).unwrap();
     loop {
         let from_sender = sender.outgoing();
