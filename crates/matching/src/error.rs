@@ -46,6 +46,9 @@ pub enum MatchError {
         /// The kind of the ids.
         id_kind: IdKind,
     },
+    /// The ids of this run fit no store of it, as happens once in 2^40 runs.
+    #[error("by chance, these ids cannot be matched in this run: another run will do")]
+    Unlucky,
     /// This program called the run wrongly.
     #[error("the matching run was used wrongly")]
     Misuse(#[from] Misuse),
@@ -88,6 +91,12 @@ pub enum Misbehaviour {
     /// Tags where points are due, or the reverse.
     #[error("answers of the wrong kind")]
     WrongAnswers,
+    /// A second nonce, or one where something else is due.
+    #[error("a nonce where none is due")]
+    Nonce,
+    /// It does not keep to the steps of oblivious evaluation.
+    #[error(transparent)]
+    Vole(#[from] incamera_vole::oprf::Misbehaviour),
     /// A proof without answers, answers without a proof, or a proof of other answers.
     #[error("a proof and answers that do not belong together")]
     UnfitProof,
@@ -229,6 +238,15 @@ pub enum Incompatible {
         "its matching secret is not the one of the earlier runs, so nothing would join: it restores the right key ring, or both agree on a new matching epoch"
     )]
     PublicKey,
+    /// Other lengths of what shows matches.
+    #[error("it matches with another `security` than `{ours}`")]
+    Security {
+        /// Ours.
+        ours: crate::vole::Security,
+    },
+    /// A set that does not fit the method or the agreement.
+    #[error(transparent)]
+    Set(#[from] crate::vole::SetError),
     /// A set larger than the agreement allows.
     #[error("its set of {found} ids is larger than the {limit} that the agreement allows")]
     SetTooLarge {
@@ -254,6 +272,9 @@ pub enum Misuse {
         /// `max_ids`.
         limit: u64,
     },
+    /// A set that does not fit the method or the agreement.
+    #[error(transparent)]
+    Set(#[from] crate::vole::SetError),
     /// Chunks or windows that cannot be.
     #[error(
         "a chunk has 1 to {chunk} points and a window at least one chunk and at most {window} points"

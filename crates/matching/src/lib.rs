@@ -10,6 +10,7 @@
 //! | [`intake`]     | ids made distinct and brought into a random order                 |
 //! | [`alone`]      | one party: pseudonyms under its own key                           |
 //! | [`exchange`]   | the commutative protocol at constant memory: [`Exchange`]         |
+//! | [`vole`]       | matching by vector oblivious linear evaluation: [`vole::VoleRun`]   |
 //! | [`run_keys`]   | the secrets of one run, made from a seed and the input            |
 //! | [`journal`]    | what a killed run goes on with, and the history of counted runs   |
 //! | [`check`]      | repeats and matches among what was made of both sets              |
@@ -36,6 +37,7 @@ pub mod run_keys;
 pub mod sort;
 pub mod statement;
 mod terms;
+pub mod vole;
 
 pub use error::{Incompatible, MatchError, Misbehaviour, Misuse};
 pub use exchange::Exchange;

@@ -35,6 +35,8 @@ pub struct TermsError {
 pub enum Method {
     /// Two parties raise each other's blinded points.
     Commutative,
+    /// Each evaluates the other's ids without seeing them: [`crate::vole`].
+    Vole,
     /// One party has its pseudonyms under its own key: [`crate::alone`].
     None,
 }
@@ -47,6 +49,16 @@ pub enum Reveals {
     Nothing,
     /// Which of its own identifiers the other has too.
     OwnMatches,
+}
+
+/// Against whom what shows matches is long enough, under `vole`. Every check is made either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Security {
+    /// Any party: 16 bytes.
+    #[default]
+    Malicious,
+    /// Parties that keep to the protocol: as many as keep a false match below 2^-40.
+    SemiHonest,
 }
 
 /// Which identifiers a run matches.
@@ -88,8 +100,13 @@ macro_rules! words {
 }
 
 words! {
-    Method ("`commutative`") { Commutative = "commutative", None = "none" }
+    Method ("`commutative`, `vole` or `none`") {
+        Commutative = "commutative", Vole = "vole", None = "none"
+    }
     Reveals ("`nothing` or `own-matches`") { Nothing = "nothing", OwnMatches = "own-matches" }
+    Security ("`malicious` or `semi-honest`") {
+        Malicious = "malicious", SemiHonest = "semi-honest"
+    }
     Mode ("`full` or `append`") { Full = "full", Append = "append" }
 }
 
@@ -392,8 +409,9 @@ pub(crate) mod tests {
     fn words_are_the_agreements() {
         assert_eq!("commutative".parse(), Ok(Method::Commutative));
         assert_eq!("nothing".parse(), Ok(Reveals::Nothing));
-        let error = "vole".parse::<Method>().unwrap_err().to_string();
-        assert!(error.contains("`commutative` only"), "{error}");
+        assert_eq!("vole".parse(), Ok(Method::Vole));
+        let error = "hash".parse::<Method>().unwrap_err().to_string();
+        assert!(error.contains("`vole` or `none` only"), "{error}");
         assert_eq!("own-matches".parse(), Ok(Reveals::OwnMatches));
         assert_eq!("append".parse(), Ok(Mode::Append));
     }

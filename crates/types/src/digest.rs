@@ -125,6 +125,8 @@ digests! {
     GrantDigest;
     /// Digest of both greetings of a matching run: the run's name.
     MatchRunDigest;
+    /// Digest of what both sides of a matching run hold to.
+    MatchTermsDigest;
     /// Digest of what a party takes into a matching run.
     MatchInputDigest;
     /// Digest of the greeting of a session with one provider: what its proofs hang on.

@@ -21,8 +21,8 @@ mod zone;
 pub use digest::{
     AgreementDigest, AgreementId, BatchDigest, CeremonyDigest, CommitmentsDigest, Digest,
     DigestError, EnvelopeDigest, EvaluateSessionDigest, EvidenceDigest, GrantDigest, KeyCommitment,
-    LinkLabel, ManifestDigest, MatchInputDigest, MatchRunDigest, Measurement, PartDigest,
-    ProposalDigest, ReceiveKeyDigest, RequestDigest, ReservationsDigest, RoomKeyDigest,
+    LinkLabel, ManifestDigest, MatchInputDigest, MatchRunDigest, MatchTermsDigest, Measurement,
+    PartDigest, ProposalDigest, ReceiveKeyDigest, RequestDigest, ReservationsDigest, RoomKeyDigest,
     SeedCommitment, TokenDigest, Transcript,
 };
 pub use highest::Highest;

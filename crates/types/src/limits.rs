@@ -36,3 +36,8 @@ pub const PEOPLE_FACTOR: u64 = 2;
 pub const PEOPLE_SLACK: u64 = 1_000;
 /// The longest text value that is kept, in bytes.
 pub const MAX_TEXT_BYTES: usize = 4096;
+/// The least `max_ids` of an agreement under `method = "vole"`: what a party of the smallest set
+/// could have evaluated.
+pub const MIN_VOLE_IDS: u64 = 600;
+/// The greatest: what a party of 2^22 ids, the most of one run, could have evaluated.
+pub const MAX_VOLE_IDS: u64 = 11_114_906;

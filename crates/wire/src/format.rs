@@ -30,6 +30,9 @@ pub enum Format {
     LogEntry,
     /// [`MatchHello`](crate::v1::MatchHello).
     Matching,
+    /// [`MatchHello`](crate::v1::MatchHello) of a run whose steps are
+    /// [`VolePart`](crate::v1::VolePart)s.
+    Vole,
     /// [`ProviderKeys`](crate::v1::ProviderKeys), signed by the service key of each provider,
     /// and the file that holds them.
     ProviderKeys,
@@ -94,6 +97,7 @@ impl Format {
             Self::SealedAnswer => "incamera-sealed-answer/1",
             Self::LogEntry => "incamera-log-entry/1",
             Self::Matching => "incamera-matching/2",
+            Self::Vole => "incamera-vole/1",
             Self::ProviderKeys => "incamera-provider-keys/1",
             Self::Evaluate => "incamera-evaluate/1",
             Self::Ceremony => "incamera-ceremony/1",

@@ -90,6 +90,63 @@ pub(super) enum Meeting {
     PeerStartsAnew,
 }
 
+/// What a greeting must say as ours does, whatever the method.
+pub(crate) struct Common<'a> {
+    pub(crate) terms: &'a Terms,
+    pub(crate) peer: &'a PartyName,
+    pub(crate) alike: &'a Alike,
+}
+
+impl Common<'_> {
+    pub(crate) fn check(&self, format: Format, hello: &MatchHello) -> Result<(), Incompatible> {
+        let ours = self.terms;
+        format.expect(&hello.format)?;
+        if AgreementDigest::from_slice(&hello.agreement_digest) != Ok(ours.agreement_digest) {
+            return Err(Incompatible::Agreement);
+        }
+        if hello.party != self.peer.as_str() {
+            return Err(Incompatible::Party);
+        }
+        let theirs = MatchingEpoch(hello.epoch);
+        if theirs != ours.epoch {
+            let ours = ours.epoch;
+            return Err(Incompatible::Epoch { ours, theirs });
+        }
+        self.words(hello)?;
+        self.alike(hello)
+    }
+
+    fn words(&self, hello: &MatchHello) -> Result<(), Incompatible> {
+        let ours = self.terms;
+        if hello.id_kind != ours.id_kind.as_str() {
+            let ours = ours.id_kind.clone();
+            return Err(Incompatible::IdKind { ours });
+        }
+        if hello.method != ours.method.as_str() {
+            return Err(Incompatible::Method { ours: ours.method });
+        }
+        if hello.reveals != ours.reveals.as_str() {
+            let ours = ours.reveals;
+            return Err(Incompatible::Reveals { ours });
+        }
+        Ok(())
+    }
+
+    fn alike(&self, hello: &MatchHello) -> Result<(), Incompatible> {
+        let ours = self.alike;
+        if hello.rules != ours.rules {
+            let (ours, theirs) = (ours.rules, hello.rules);
+            return Err(Incompatible::Rules { ours, theirs });
+        }
+        match Partition::new(hello.partition, hello.partitions) == Some(ours.partition) {
+            true => Ok(()),
+            false => Err(Incompatible::Partition {
+                ours: ours.partition,
+            }),
+        }
+    }
+}
+
 impl Hall {
     /// Our greeting, with the run that goes on.
     pub(super) fn hello(&self, held: Option<&Resumable>) -> MatchHello {
@@ -150,49 +207,12 @@ impl Hall {
     }
 
     fn compatible(&self, hello: &MatchHello) -> Result<(), Incompatible> {
-        let ours = &self.terms;
-        Format::Matching.expect(&hello.format)?;
-        if AgreementDigest::from_slice(&hello.agreement_digest) != Ok(ours.agreement_digest) {
-            return Err(Incompatible::Agreement);
-        }
-        if hello.party != self.peer.as_str() {
-            return Err(Incompatible::Party);
-        }
-        let theirs = MatchingEpoch(hello.epoch);
-        if theirs != ours.epoch {
-            let ours = ours.epoch;
-            return Err(Incompatible::Epoch { ours, theirs });
-        }
-        self.words(hello)?;
-        self.alike(hello)
-    }
-
-    fn words(&self, hello: &MatchHello) -> Result<(), Incompatible> {
-        let ours = &self.terms;
-        if hello.id_kind != ours.id_kind.as_str() {
-            let ours = ours.id_kind.clone();
-            return Err(Incompatible::IdKind { ours });
-        }
-        if hello.method != ours.method.as_str() {
-            return Err(Incompatible::Method { ours: ours.method });
-        }
-        if hello.reveals != ours.reveals.as_str() {
-            let ours = ours.reveals;
-            return Err(Incompatible::Reveals { ours });
-        }
-        Ok(())
-    }
-
-    fn alike(&self, hello: &MatchHello) -> Result<(), Incompatible> {
-        let ours = &self.alike;
-        if hello.rules != ours.rules {
-            let (ours, theirs) = (ours.rules, hello.rules);
-            return Err(Incompatible::Rules { ours, theirs });
-        }
-        if Partition::new(hello.partition, hello.partitions) != Some(ours.partition) {
-            let ours = ours.partition;
-            return Err(Incompatible::Partition { ours });
-        }
+        let common = Common {
+            terms: &self.terms,
+            peer: &self.peer,
+            alike: &self.alike,
+        };
+        common.check(Format::Matching, hello)?;
         match hello.row_keys == self.hello.row_keys {
             true => Ok(()),
             false => Err(Incompatible::RowKeys),
@@ -296,7 +316,7 @@ pub(super) fn hello(
         row_keys: public_key.is_some(),
         public_key: public_key.map_or_else(Vec::new, |key| key.as_bytes().to_vec()),
         numbering: setup.numbering.clone(),
-        resume: None,
+        ..MatchHello::default()
     }
 }
 

@@ -84,7 +84,7 @@
 //! | `status` | what a run says of itself                                    |
 //! | `window` | how much is under way, results back in order                 |
 
-mod hello;
+pub(crate) mod hello;
 mod job;
 mod keep;
 mod own;
@@ -595,6 +595,7 @@ impl Exchange {
             Message::Begin(_) => Err(Misbehaviour::SecondBegin),
             Message::Hello(_) => Err(Misbehaviour::SecondHello),
             Message::Proof(proof) => ways.own.proof(proof),
+            Message::Nonce(_) | Message::Vole(_) => Err(Misbehaviour::EmptyMessage),
         }
     }
 }

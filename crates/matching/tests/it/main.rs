@@ -15,4 +15,5 @@ mod side;
 mod sim;
 mod vectors;
 mod vectors_v2;
+mod vole;
 mod whole;

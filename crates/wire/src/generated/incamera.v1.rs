@@ -62,6 +62,17 @@ pub struct Manifest {
     /// the agreement's version by which its oldest rows were sealed; empty: not said
     #[prost(bytes = "vec", tag = "19")]
     pub agreement_digest: ::prost::alloc::vec::Vec<u8>,
+    /// the runs that made its pseudonyms, where each run makes others; in order of kind
+    #[prost(message, repeated, tag = "20")]
+    pub matching_runs: ::prost::alloc::vec::Vec<MatchingRun>,
+}
+/// A matching run whose pseudonyms are those of no other run.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MatchingRun {
+    #[prost(string, tag = "1")]
+    pub id_kind: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub run: ::prost::alloc::vec::Vec<u8>,
 }
 /// A purpose that was revoked, and that a sealing gave back because its owner named it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -633,7 +644,7 @@ pub struct SealedAnswer {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MatchMessage {
-    #[prost(oneof = "match_message::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "match_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub message: ::core::option::Option<match_message::Message>,
 }
 /// Nested message and enum types in `MatchMessage`.
@@ -661,11 +672,18 @@ pub mod match_message {
         /// one key for all points of a batch
         #[prost(message, tag = "7")]
         Proof(super::MatchProof),
+        /// What follows: incamera-vole/1.
+        ///
+        /// the run is counted
+        #[prost(message, tag = "8")]
+        Nonce(super::MatchNonce),
+        #[prost(message, tag = "9")]
+        Vole(super::VolePart),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MatchHello {
-    /// incamera-matching/2
+    /// incamera-matching/2, or incamera-vole/1 with method "vole"
     #[prost(string, tag = "1")]
     pub format: ::prost::alloc::string::String,
     #[prost(bytes = "vec", tag = "2")]
@@ -711,6 +729,20 @@ pub struct MatchHello {
     /// no part of the run's name
     #[prost(message, optional, tag = "17")]
     pub resume: ::core::option::Option<MatchResume>,
+    /// What follows: incamera-vole/1, which has no nonce, row_keys, public_key and resume.
+    ///
+    /// malicious or semi-honest
+    #[prost(string, tag = "18")]
+    pub security: ::prost::alloc::string::String,
+    /// to the nonce that is shown once both have greeted
+    #[prost(bytes = "vec", tag = "19")]
+    pub commitment: ::prost::alloc::vec::Vec<u8>,
+}
+/// What this side had committed to: the run hangs on both sides' nonces.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MatchNonce {
+    #[prost(bytes = "vec", tag = "1")]
+    pub nonce: ::prost::alloc::vec::Vec<u8>,
 }
 /// A run that was cut off.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

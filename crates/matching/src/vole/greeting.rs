@@ -1,0 +1,159 @@
+//! Greetings of a run, its name, and what neither side chose alone.
+
+use incamera_types::{Digest as _, MatchRunDigest, MatchTermsDigest, Transcript};
+use incamera_vole::hash::Domain;
+use incamera_vole::oprf::Direction;
+use incamera_wire::v1::MatchHello;
+use incamera_wire::{Format, encode};
+
+use super::{Security, Setup, check_set};
+use crate::exchange::hello::Common;
+use crate::{Incompatible, MatchError, Misbehaviour};
+
+/// Digest of the terms, which commitments hang on.
+const TERMS_LABEL: &str = "incamera-vole-terms/1";
+/// Label of a run's name.
+const RUN_LABEL: &str = "incamera-vole-run/1";
+/// Brings the name and both nonces together.
+const TOSSED_LABEL: &str = "incamera-vole-tossed/1";
+
+/// The peer's greeting, checked.
+pub(super) struct Greeting {
+    pub(super) size: u64,
+    pub(super) numbering: String,
+    pub(super) commitment: [u8; 32],
+    pub(super) run: MatchRunDigest,
+}
+
+impl Setup {
+    /// Our place by name.
+    pub(super) fn place(&self) -> Direction {
+        match self.me < self.peer {
+            true => Direction::First,
+            false => Direction::Second,
+        }
+    }
+
+    /// What both sides know before they greet.
+    pub(super) fn terms_digest(&self) -> MatchTermsDigest {
+        let (first, second) = in_order(self.place(), &self.me, &self.peer);
+        let terms = &self.terms;
+        Transcript::new(TERMS_LABEL)
+            .field(terms.agreement_id)
+            .field(terms.agreement_digest)
+            .number(u64::from(terms.epoch.0))
+            .field(terms.id_kind.as_str())
+            .field(terms.method.as_str())
+            .field(terms.reveals.as_str())
+            .field(self.security.as_str())
+            .number(u64::from(self.alike.rules))
+            .field(self.alike.partition.to_string())
+            .field(first.as_str())
+            .field(second.as_str())
+            .finish()
+    }
+
+    /// Our greeting.
+    pub(super) fn hello(&self, commitment: [u8; 32]) -> MatchHello {
+        let terms = &self.terms;
+        MatchHello {
+            format: Format::Vole.as_str().to_owned(),
+            agreement_digest: terms.agreement_digest.as_bytes().to_vec(),
+            party: self.me.to_string(),
+            epoch: terms.epoch.0,
+            id_kind: terms.id_kind.to_string(),
+            method: terms.method.to_string(),
+            reveals: terms.reveals.to_string(),
+            set_size: self.own,
+            rules: self.alike.rules,
+            partition: self.alike.partition.number(),
+            partitions: self.alike.partition.of(),
+            numbering: self.numbering.clone(),
+            security: self.security.to_string(),
+            commitment: commitment.to_vec(),
+            ..MatchHello::default()
+        }
+    }
+
+    /// The peer's greeting against ours.
+    pub(super) fn greeted(
+        &self,
+        ours: &MatchHello,
+        theirs: &MatchHello,
+    ) -> Result<Greeting, MatchError> {
+        self.compatible(theirs)
+            .map_err(|source| MatchError::PeerIncompatible {
+                peer: self.peer.clone(),
+                source,
+            })?;
+        let malformed = |field| self.misbehaved(Misbehaviour::Hello { field });
+        let commitment = theirs.commitment.as_slice().try_into();
+        if theirs.resume.is_some() || theirs.row_keys || !theirs.nonce.is_empty() {
+            return Err(malformed("resume"));
+        }
+        Ok(Greeting {
+            size: theirs.set_size,
+            numbering: theirs.numbering.clone(),
+            commitment: commitment.map_err(|_| malformed("commitment"))?,
+            run: self.run(ours, theirs),
+        })
+    }
+
+    fn compatible(&self, theirs: &MatchHello) -> Result<(), Incompatible> {
+        let common = Common {
+            terms: &self.terms,
+            peer: &self.peer,
+            alike: &self.alike,
+        };
+        common.check(Format::Vole, theirs)?;
+        if theirs.security != self.security.as_str() {
+            let ours = self.security;
+            return Err(Incompatible::Security { ours });
+        }
+        check_set(theirs.set_size, self.terms.max_ids)?;
+        Ok(())
+    }
+
+    /// The run's name: both greetings, in the order of the parties' names.
+    fn run(&self, ours: &MatchHello, theirs: &MatchHello) -> MatchRunDigest {
+        let (ours, theirs) = (encode(ours), encode(theirs));
+        let (first, second) = in_order(self.place(), ours, theirs);
+        Transcript::new(RUN_LABEL)
+            .field(first)
+            .field(second)
+            .finish()
+    }
+
+    pub(super) fn misbehaved(&self, source: Misbehaviour) -> MatchError {
+        MatchError::PeerMisbehaved {
+            peer: self.peer.clone(),
+            source,
+        }
+    }
+}
+
+/// What all steps hang on: what both tossed, and all that the greetings said, sizes included.
+pub(super) fn domain(tossed: Domain, run: &MatchRunDigest) -> Domain {
+    let digest: MatchTermsDigest = Transcript::new(TOSSED_LABEL)
+        .field(tossed.as_bytes())
+        .field(run)
+        .finish();
+    Domain::from_digest(*digest.as_bytes())
+}
+
+fn in_order<T>(place: Direction, ours: T, theirs: T) -> (T, T) {
+    match place {
+        Direction::First => (ours, theirs),
+        Direction::Second => (theirs, ours),
+    }
+}
+
+impl Security {
+    /// What the crate below calls it.
+    pub(super) fn tags(self) -> incamera_vole::oprf::Security {
+        match self {
+            Self::Malicious => incamera_vole::oprf::Security::Malicious,
+            Self::SemiHonest => incamera_vole::oprf::Security::SemiHonest,
+        }
+    }
+}
