@@ -29,8 +29,8 @@ use incamera_keys::SigningKey;
 use incamera_query::{Limits, RoomData, check, compute, release};
 use incamera_release::OpenedGrants;
 use incamera_seal::{
-    Consent, Consents, Inherited, KeyRing, MANIFEST_FILE, SealJob, SignedManifest, Source,
-    granted_parts, open_manifest, part_path, read_manifest_file, read_part, seal_dataset,
+    Consent, Consents, Inherited, KeyRing, MANIFEST_FILE, MatchingRuns, SealJob, SignedManifest,
+    Source, granted_parts, open_manifest, part_path, read_manifest_file, read_part, seal_dataset,
     unwrap_keys,
 };
 use incamera_testkit::campaign::Campaign;
@@ -79,6 +79,7 @@ impl World<'_> {
             key_epoch: 1,
             inherits: Inherited::default(),
             matching_epoch: self.agreement.matching.epoch,
+            matching_runs: MatchingRuns::new(),
             partitions: self.agreement.matching.partitions,
             purposes: &self.agreement.leaf_purposes(),
             branches: &std::collections::BTreeMap::new(),

@@ -8,7 +8,7 @@ use incamera_keys::hpke::RoomPublicKey;
 use incamera_keys::{SigningKey, sign_message};
 use incamera_ledger::{Ask, Ceilings, Held, Ledger, NewestManifest, to_wire};
 use incamera_seal::{
-    GrantedKey, KeyRing, ManifestError, SignedManifest, open_manifest, unwrap_keys,
+    GrantedKey, KeyRing, ManifestError, SignedManifest, open_manifest, same_runs, unwrap_keys,
 };
 use incamera_types::limits::MAX_MANIFEST_BYTES;
 use incamera_types::{
@@ -134,8 +134,10 @@ impl CurrentData {
         still_kept(&request, &owner, now)?;
         let reads = request.reads_of(&owner).into_iter();
         let data = reads.map(|read| newest(&request, &owner, read, ledger));
+        let data: Vec<OwnData> = data.collect::<Result<_, _>>()?;
+        same_runs(data.iter().map(|own| &*own.manifest))?;
         let current = Self {
-            data: data.collect::<Result<_, _>>()?,
+            data,
             request,
             owner,
         };

@@ -4,7 +4,7 @@ use incamera_attest::AttestError;
 use incamera_keys::KeyError;
 use incamera_keys::hpke::HpkeError;
 use incamera_ledger::LedgerError;
-use incamera_seal::{ManifestError, NoKey};
+use incamera_seal::{ManifestError, NoKey, RunsDiffer};
 use incamera_types::{DatasetName, Date};
 
 use crate::{RequestRefusal, ReservationsError};
@@ -52,6 +52,9 @@ pub enum Refusal {
         #[source]
         source: Box<ManifestError>,
     },
+    /// This party's data sets have pseudonyms of different matching runs.
+    #[error(transparent)]
+    Runs(#[from] RunsDiffer),
     /// A data set was sealed by other consents than the newest.
     #[error(
         "the consents of people in data set `{dataset}` changed since those that it was sealed by: its owner seals `{dataset}` again and pushes it"
@@ -148,6 +151,7 @@ impl Refusal {
             | Self::NotRead
             | Self::NotNewest { .. }
             | Self::Data { .. }
+            | Self::Runs(_)
             | Self::ConsentsChanged { .. }
             | Self::NoConsents { .. }
             | Self::KeptUntil { .. }

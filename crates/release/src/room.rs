@@ -7,7 +7,9 @@ use incamera_dp::NoiseKey;
 use incamera_keys::hpke::{self, RoomPublicKey, RoomSecretKey};
 use incamera_keys::{NoiseSeed, PublicKey};
 use incamera_ledger::seed_commitment;
-use incamera_seal::{GrantedKey, PartKeys, SignedManifest, granted_parts, open_manifest};
+use incamera_seal::{
+    GrantedKey, PartKeys, RunsDiffer, SignedManifest, granted_parts, open_manifest, same_runs,
+};
 use incamera_types::{DatasetName, FileId, PartyName, PrivacyLoss, RequestDigest, UnixTime};
 use incamera_wire::v1::{RoomKeys, Signed};
 
@@ -31,6 +33,9 @@ pub enum OpenFault {
         /// The data set.
         dataset: DatasetName,
     },
+    /// The data sets have pseudonyms of different matching runs.
+    #[error(transparent)]
+    Runs(#[from] RunsDiffer),
     /// The reservations are not those of the request.
     #[error(transparent)]
     Reservations(#[from] ReservationsError),
@@ -246,6 +251,9 @@ fn check_manifests(opening: &Opening<'_>) -> Result<(), OpenFault> {
         let dataset = dataset.clone();
         good().ok_or(OpenFault::Manifest { dataset })?;
     }
+    let read = opening.request.request().manifests().iter();
+    let read = read.filter_map(|(dataset, _)| opening.manifests.get(dataset));
+    same_runs(read.map(|manifest| &**manifest))?;
     Ok(())
 }
 

@@ -23,7 +23,7 @@ use incamera_release::{
     Address, OpenedGrants, Opening, Receiver, Record, VerifiedRequest, issue, open_grants,
     seal_answer, verify_request,
 };
-use incamera_seal::SignedManifest;
+use incamera_seal::{RunsDiffer, SignedManifest, same_runs};
 use incamera_types::{AnalystRef, DatasetName, Digest as _, FileId, PartyName};
 use incamera_wire::v1::{Answer, BoundEvidence, ReleaseFile, SealedAnswer, Signed};
 use tokio::sync::mpsc;
@@ -299,6 +299,14 @@ fn manifests(state: &State, request: &VerifiedRequest) -> Result<Manifests, Prob
         state.store.check_parts(&manifest)?;
         manifests.insert(dataset.clone(), manifest);
     }
+    same_runs(manifests.values().map(|manifest| &**manifest)).map_err(|differ| {
+        Problem::new(
+            ProblemKind::Refused,
+            "other-matching-run",
+            differ.to_string(),
+        )
+        .hint(RunsDiffer::HINT)
+    })?;
     Ok(manifests)
 }
 

@@ -34,9 +34,9 @@ use arrow::array::{
 use incamera_keys::SigningKey;
 use incamera_seal::{
     Anew, Change, Consent, Consents, Crosswalk, CrosswalkScope, Inherited, KeyRing, MANIFEST_FILE,
-    RewriteJob, SealJob, SealReport, SignedManifest, Source, granted_parts, open_manifest,
-    open_part, part_path, plan_rewrite, read_manifest_file, read_part, rewrite as new_version,
-    seal_dataset, unwrap_keys,
+    MatchingRuns, RewriteJob, SealJob, SealReport, SignedManifest, Source, granted_parts,
+    open_manifest, open_part, part_path, plan_rewrite, read_manifest_file, read_part,
+    rewrite as new_version, seal_dataset, unwrap_keys,
 };
 use incamera_testkit::cpu::cpu_seconds_of;
 use incamera_types::limits::MAX_PARTITIONS;
@@ -238,6 +238,7 @@ impl World {
             key_epoch: 1,
             inherits: Inherited::default(),
             matching_epoch: MatchingEpoch(1),
+            matching_runs: MatchingRuns::new(),
             partitions,
             purposes: &set(&["ads", "measurement"]),
             branches: &std::collections::BTreeMap::new(),

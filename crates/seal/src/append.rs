@@ -52,6 +52,10 @@ pub(crate) fn check(job: &SealJob<'_>) -> Result<(), SealError> {
             "the matching epoch or the number of partitions has changed since the version before",
         ),
         (
+            before.matching_runs() == &job.matching_runs,
+            "the pseudonyms are of another matching run than those of the version before, and each run makes others",
+        ),
+        (
             before.register() == register(job),
             "the consents have changed since the version before",
         ),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
-use incamera_types::{AgreementId, IdKind, IdWriting, MatchingEpoch, Pseudonym};
+use incamera_types::{AgreementId, IdKind, IdWriting, MatchRunDigest, MatchingEpoch, Pseudonym};
 
 use crate::crosswalk_stream::{CrosswalkColumns, CrosswalkReader, CrosswalkRow, CrosswalkWriter};
 use crate::local::LocalFileError;
@@ -24,6 +24,7 @@ pub struct CrosswalkScope {
 pub struct Crosswalk {
     scope: CrosswalkScope,
     writing: IdWriting,
+    run: Option<MatchRunDigest>,
     rows: HashMap<Box<str>, Pseudonym>,
 }
 
@@ -37,6 +38,7 @@ impl Crosswalk {
         Self {
             scope,
             writing: IdWriting::default(),
+            run: None,
             rows,
         }
     }
@@ -79,6 +81,12 @@ impl Crosswalk {
         self.writing
     }
 
+    /// The run whose pseudonyms these are, where each run makes others.
+    #[must_use]
+    pub fn run(&self) -> Option<MatchRunDigest> {
+        self.run
+    }
+
     /// Writes the file `path`, privately and whole or not at all. Whether the peer has an id,
     /// and until when a link counts, is not in it: [`keep_rows`](crate::keep_rows) leaves rows out
     /// of a file that says more.
@@ -88,6 +96,7 @@ impl Crosswalk {
     pub fn write(&self, path: &Path) -> Result<(), LocalFileError> {
         let columns = CrosswalkColumns {
             writing: self.writing,
+            run: self.run,
             ..CrosswalkColumns::default()
         };
         let mut writer = CrosswalkWriter::create(path, &self.scope, columns)?;
@@ -115,6 +124,7 @@ impl Crosswalk {
         Ok(Self {
             scope: file.scope().clone(),
             writing: file.columns().writing,
+            run: file.columns().run,
             rows,
         })
     }

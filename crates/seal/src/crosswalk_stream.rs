@@ -9,7 +9,8 @@
 //! `incamera-crosswalk/2`: the same; behind `pseudonym` there may be `valid_until` (a day, or
 //! none) and then `matched` (whether the peer has the id too, or none); metadata may hold
 //! `incamera.rules`, `incamera.hashed`, `incamera.form` and `incamera.region`: how ids are
-//! written, and how its owner has them. Written only where one of these is there.
+//! written, and how its owner has them; `incamera.matching_run`: the run that made it, where each
+//! run makes other pseudonyms. Written only where one of these is there.
 //!
 //! # Memory
 //! A few thousand rows and, while writing, a row group of [`GROUP_ROWS`], whatever the file's
@@ -25,7 +26,7 @@ use arrow::array::{
     StringArray, StringBuilder,
 };
 use arrow::datatypes::{DataType, Date32Type, Field, Fields, Schema, SchemaRef};
-use incamera_types::{Date, IdWriting, MatchingEpoch, Pseudonym};
+use incamera_types::{Date, IdWriting, MatchRunDigest, MatchingEpoch, Pseudonym};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::basic::{Compression, ZstdLevel};
@@ -57,6 +58,8 @@ pub struct CrosswalkColumns {
     pub valid_until: bool,
     /// Whether it says which ids the peer has too.
     pub matched: bool,
+    /// The run whose pseudonyms these are, where each run makes others.
+    pub run: Option<MatchRunDigest>,
 }
 
 /// A row.
@@ -112,14 +115,16 @@ impl CrosswalkColumns {
             form,
             region,
         } = self.writing;
+        let run = self.run.map(|run| (table::RUN, run.to_string()));
+        let mut pairs: Vec<_> = run.into_iter().collect();
         if self.writing == IdWriting::default() {
-            return Vec::new();
+            return pairs;
         }
-        let mut pairs = vec![
+        pairs.extend([
             (table::RULES, rules.to_string()),
             (table::HASHED, hashed.to_string()),
             (table::FORM, form.to_string()),
-        ];
+        ]);
         pairs.extend(region.map(|region| (table::REGION, region.to_string())));
         pairs
     }
@@ -135,6 +140,9 @@ impl CrosswalkColumns {
             columns.writing.rules = metadata.get(table::RULES)?;
             columns.writing.hashed = metadata.get(table::HASHED)?;
             columns.writing.form = metadata.get(table::FORM)?;
+        }
+        if metadata.has(table::RUN) {
+            columns.run = Some(metadata.get(table::RUN)?);
         }
         if metadata.has(table::REGION) {
             columns.writing.region = Some(metadata.get(table::REGION)?);

@@ -33,6 +33,8 @@ pub struct Inspection {
     pub key_epoch: u32,
     /// The matching epoch of its pseudonyms.
     pub matching_epoch: u32,
+    /// The runs that made its pseudonyms, by kind of id, where each run makes others.
+    pub matching_runs: BTreeMap<String, String>,
     /// Slices of the pseudonym space.
     pub partitions: u32,
     /// Whether it is sealed for nobody.
@@ -94,6 +96,9 @@ pub fn inspect(manifest: &Manifest) -> Inspection {
         own_consents: manifest.own_consents(),
         key_epoch: manifest.key_epoch(),
         matching_epoch: manifest.matching_epoch().0,
+        matching_runs: (manifest.matching_runs().iter())
+            .map(|(kind, run)| (kind.to_string(), run.to_string()))
+            .collect(),
         partitions: manifest.partitions(),
         public: manifest.public(),
         columns: columns.collect(),
@@ -149,6 +154,9 @@ impl fmt::Display for Inspection {
         }
         let (key, matching) = (self.key_epoch, self.matching_epoch);
         writeln!(f, "epochs      keys {key}, matching {matching}")?;
+        for (kind, run) in &self.matching_runs {
+            writeln!(f, "matched     {kind} in run {run}")?;
+        }
         if self.public {
             writeln!(f, "public      sealed for nobody")?;
         }

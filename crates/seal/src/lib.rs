@@ -80,8 +80,8 @@ pub use keytools::{
 };
 pub use local::LocalFileError;
 pub use manifest::{
-    Change, Manifest, ManifestError, Part, Removal, SealedColumn, SealedKey, SignedManifest, Wrap,
-    open_manifest, peek_manifest, read_manifest_file,
+    Change, Manifest, ManifestError, MatchingRuns, Part, Removal, RunsDiffer, SealedColumn,
+    SealedKey, SignedManifest, Wrap, open_manifest, peek_manifest, read_manifest_file, same_runs,
 };
 pub use own::{OwnRows, own_rows};
 pub use person::PersonKeys;

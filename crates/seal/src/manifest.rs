@@ -5,9 +5,12 @@
 
 mod change;
 mod form;
+mod matched;
 
 pub use change::{Change, Removal};
 pub(crate) use form::last_of;
+pub(crate) use matched::to_wire;
+pub use matched::{MatchingRuns, RunsDiffer, same_runs};
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -168,6 +171,7 @@ pub struct Manifest {
     version: u64,
     key_epoch: u32,
     matching_epoch: MatchingEpoch,
+    matching_runs: MatchingRuns,
     sealed_at: UnixTime,
     previous: Option<ManifestDigest>,
     register: Option<ManifestDigest>,
@@ -211,6 +215,7 @@ impl Manifest {
             version: message.version,
             key_epoch: message.key_epoch,
             matching_epoch: MatchingEpoch(message.matching_epoch),
+            matching_runs: form::matching_runs(message)?,
             sealed_at: UnixTime(message.sealed_at),
             previous: form::previous(message)?,
             register: form::register(message)?,

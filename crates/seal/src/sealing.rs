@@ -51,7 +51,9 @@ use crate::folder::Folder;
 use crate::inherited::Inherited;
 use crate::lanes::{self, Feed};
 use crate::local::LocalFileError;
-use crate::manifest::{self, Change, Manifest, ManifestError, SignedManifest, digest_bytes};
+use crate::manifest::{
+    self, Change, Manifest, ManifestError, MatchingRuns, SignedManifest, digest_bytes,
+};
 use crate::merge::PartLimit;
 use crate::ordered::{Ordered, Unit, read_in_order};
 use crate::repeats::Repeats;
@@ -104,6 +106,8 @@ pub struct SealJob<'a> {
     pub inherits: Inherited,
     /// The matching epoch of the pseudonyms.
     pub matching_epoch: MatchingEpoch,
+    /// The runs that made the pseudonyms, where each run makes others.
+    pub matching_runs: MatchingRuns,
     /// Slices of the pseudonym space.
     pub partitions: u32,
     /// Every leaf purpose of the agreement.
@@ -497,6 +501,7 @@ fn manifest_body(job: &SealJob<'_>, parts: Vec<wire::Part>, now: UnixTime) -> wi
         version: job.version,
         key_epoch: job.key_epoch,
         matching_epoch: job.matching_epoch.0,
+        matching_runs: manifest::to_wire(&job.matching_runs),
         sealed_at: now.0,
         previous: digest_bytes(job.previous),
         partitions: job.partitions,

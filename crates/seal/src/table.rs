@@ -22,6 +22,7 @@ use crate::local::{self, LocalFileError, io_error};
 pub(crate) const FORMAT_KEY: &str = "incamera.format";
 pub(crate) const AGREEMENT_ID: &str = "incamera.agreement_id";
 pub(crate) const EPOCH: &str = "incamera.matching_epoch";
+pub(crate) const RUN: &str = "incamera.matching_run";
 pub(crate) const ID_KIND: &str = "incamera.id_kind";
 pub(crate) const RULES: &str = "incamera.rules";
 pub(crate) const HASHED: &str = "incamera.hashed";

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use incamera_agreement::{Agreement, ConsentSource};
 use incamera_matching::ids::Normaliser;
-use incamera_seal::{Consent, Consents, Crosswalk, Inherited, Kinds, SealJob, Source, Step};
-use incamera_types::{DatasetSpec, IdKind, Pseudonym, PurposeName, PurposeSet};
+use incamera_seal::{
+    Consent, Consents, Crosswalk, Inherited, Kinds, MatchingRuns, SealJob, Source, Step,
+};
+use incamera_types::{DatasetSpec, IdKind, MatchRunDigest, Pseudonym, PurposeName, PurposeSet};
 
 use super::{ids, matching, register};
 use crate::failure::Failure;
@@ -70,6 +72,7 @@ impl<'a> Home<'a> {
             key_epoch: 1,
             inherits: Inherited::default(),
             matching_epoch: self.agreement.matching.epoch,
+            matching_runs: MatchingRuns::new(),
             partitions: self.agreement.matching.partitions,
             purposes: &self.purposes,
             branches: &self.branches,
@@ -131,6 +134,11 @@ impl People {
     /// Their kind.
     pub fn kind(&self) -> &IdKind {
         &self.crosswalk.scope().id_kind
+    }
+
+    /// The run whose pseudonyms these are, where each run makes others.
+    pub fn run(&self) -> Option<MatchRunDigest> {
+        self.crosswalk.run()
     }
 
     /// The pseudonym of a raw id.

@@ -55,7 +55,7 @@ use keep::{Kept, Stage, interrupted};
 use link::{Broken, Link, Meeting};
 use report::{Report, Talked};
 
-pub use kept::crosswalk;
+pub use kept::{crosswalk, is_of_another_run};
 
 /// How long a peer may take to come for its last answers once the crosswalk is written. One that
 /// still runs comes within seconds; any other gets them when both run `match run` again.

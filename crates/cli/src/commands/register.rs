@@ -6,7 +6,7 @@ use incamera_seal::Consents;
 use incamera_types::{DatasetName, DatasetSpec, ManifestDigest};
 
 use super::data::read_manifest;
-use super::kept_until;
+use super::{kept_until, matching};
 use crate::failure::{Context, Failure};
 use crate::folder::Folder;
 
@@ -73,11 +73,24 @@ impl Kept {
             .filter(|newest| consents.register() == *newest || consents.follows() == Some(*newest));
         let newest = follows.ok_or_else(|| Self::other(what, register))?;
         let epoch = agreement.matching.epoch;
-        if sealed.is_some_and(|sealed| sealed.matching_epoch() != epoch) {
+        if sealed
+            .as_ref()
+            .is_some_and(|sealed| sealed.matching_epoch() != epoch)
+        {
             // Its pseudonyms are nobody's by now, so that nobody would seem to have agreed.
             return Err(Failure::failed(what)
                 .why(format!(
                     "`{}` was sealed under another matching epoch than {epoch}, and so are the consents kept here",
+                    register.name
+                ))
+                .hint(first(register)));
+        }
+        if let Some(sealed) = &sealed
+            && matching::is_of_another_run(folder, agreement, register, sealed)
+        {
+            return Err(Failure::failed(what)
+                .why(format!(
+                    "`{}` was sealed with the pseudonyms of another matching run than the crosswalk has now, and so are the consents kept here",
                     register.name
                 ))
                 .hint(first(register)));

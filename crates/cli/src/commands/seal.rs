@@ -154,6 +154,7 @@ impl Home<'_> {
             append_to,
             key_epoch,
             inherits,
+            matching_runs: whose.runs(),
             out: &out,
             limits: self.limits(arguments),
             ..self.job(Reading {

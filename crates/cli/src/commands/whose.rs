@@ -1,6 +1,6 @@
 //! Whose row it is, by a raw id in an owner's file.
 
-use incamera_seal::{KeyRing, PersonKeys};
+use incamera_seal::{KeyRing, MatchingRuns, PersonKeys};
 use incamera_types::{ColumnType, IdKind, Pseudonym};
 
 use super::home::{Home, People};
@@ -47,6 +47,17 @@ impl Whose {
                 .map(|kind| home.crosswalk_of(kind))
                 .collect::<Result<_, _>>()?,
         })
+    }
+
+    /// The matching runs whose pseudonyms these are, where each run makes others.
+    pub fn runs(&self) -> MatchingRuns {
+        let rows = match &self.rows {
+            Rows::Matched(people) => Some(people),
+            Rows::Nobody | Rows::Own(_) => None,
+        };
+        let all = rows.into_iter().chain(&self.kinds);
+        let runs = all.filter_map(|people| Some((people.kind().clone(), people.run()?)));
+        runs.collect()
     }
 
     /// Whose row has this raw id.

@@ -13,8 +13,8 @@ use incamera_dp::NoiseKey;
 use incamera_keys::SigningKey;
 use incamera_release::OpenedGrants;
 use incamera_seal::{
-    Consent, Inherited, KeyRing, MANIFEST_FILE, SealJob, SealLimits, SignedManifest, Source,
-    granted_parts, open_manifest, read_manifest_file, seal_dataset, unwrap_keys,
+    Consent, Inherited, KeyRing, MANIFEST_FILE, MatchingRuns, SealJob, SealLimits, SignedManifest,
+    Source, granted_parts, open_manifest, read_manifest_file, seal_dataset, unwrap_keys,
 };
 use incamera_testkit::cpu::cpu_seconds_of;
 use incamera_types::{ColumnName, DatasetName, Digest as _, Pseudonym, RequestDigest, UnixTime};
@@ -235,6 +235,7 @@ impl World {
             key_epoch: 1,
             inherits: Inherited::default(),
             matching_epoch: self.agreement.matching.epoch,
+            matching_runs: MatchingRuns::new(),
             partitions: self.agreement.matching.partitions,
             purposes: &self.agreement.leaf_purposes(),
             branches: &BTreeMap::new(),

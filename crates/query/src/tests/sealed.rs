@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use incamera_keys::SigningKey;
 use incamera_release::OpenedGrants;
 use incamera_seal::{
-    Consent, Consents, Inherited, KeyRing, MANIFEST_FILE, SealJob, SealLimits, SignedManifest,
-    Source, granted_parts, open_manifest, part_path, read_manifest_file, seal_dataset, unwrap_keys,
+    Consent, Consents, Inherited, KeyRing, MANIFEST_FILE, MatchingRuns, SealJob, SealLimits,
+    SignedManifest, Source, granted_parts, open_manifest, part_path, read_manifest_file,
+    seal_dataset, unwrap_keys,
 };
 use incamera_types::{
     Digest, FileId, PrivacyLoss, Pseudonym, RequestDigest, Rho, Transcript, UnixTime, Value,
@@ -197,6 +198,7 @@ impl Room {
             key_epoch: 1,
             inherits: Inherited::default(),
             matching_epoch: agreement.matching.epoch,
+            matching_runs: MatchingRuns::new(),
             partitions: agreement.matching.partitions,
             purposes: &agreement.leaf_purposes(),
             branches: &std::collections::BTreeMap::new(),

@@ -16,8 +16,8 @@ use incamera_release::{
     verify_request,
 };
 use incamera_seal::{
-    Consent, Consents, Inherited, KeyRing, MANIFEST_FILE, SealJob, SealLimits, SignedManifest,
-    Source, open_manifest, read_manifest_file, seal_dataset,
+    Consent, Consents, Inherited, KeyRing, MANIFEST_FILE, MatchingRuns, SealJob, SealLimits,
+    SignedManifest, Source, open_manifest, read_manifest_file, seal_dataset,
 };
 use incamera_types::{
     AnalystRef, Budget, DatasetName, Delta, Digest as _, Epsilon, ManifestDigest, Measurement,
@@ -203,6 +203,7 @@ impl World {
             key_epoch: 1,
             inherits: Inherited::default(),
             matching_epoch: agreement.matching.epoch,
+            matching_runs: MatchingRuns::new(),
             partitions: agreement.matching.partitions,
             purposes: &agreement.leaf_purposes(),
             branches: &std::collections::BTreeMap::new(),

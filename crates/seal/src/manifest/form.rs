@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use incamera_types::{
     AgreementDigest, ColumnName, ColumnSpec, ColumnType, DatasetSpec, Digest, FileId,
-    KeyCommitment, ManifestDigest, OtherText, PartDigest, PurposeName, PurposeSet,
+    KeyCommitment, ManifestDigest, MatchRunDigest, OtherText, PartDigest, PurposeName, PurposeSet,
 };
 use incamera_wire::v1 as wire;
 
-use super::{Change, ManifestError, Part, Removal, SealedColumn, SealedKey, Wrap, malformed};
+use super::{
+    Change, ManifestError, MatchingRuns, Part, Removal, SealedColumn, SealedKey, Wrap, malformed,
+};
 use crate::plan;
 
 /// Bytes of a wrap: nonce, 32-byte key, tag.
@@ -99,6 +101,22 @@ pub(super) fn agreement_digest(
     digest
         .map(Some)
         .map_err(|_| malformed("its agreement's digest has the wrong length"))
+}
+
+pub(super) fn matching_runs(message: &wire::Manifest) -> Result<MatchingRuns, ManifestError> {
+    let list = &message.matching_runs;
+    if !list.is_sorted_by(|a, b| a.id_kind < b.id_kind) {
+        return Err(malformed("its matching runs are not in order"));
+    }
+    if message.public && !list.is_empty() {
+        return Err(malformed("it is public, and names matching runs"));
+    }
+    let one = |one: &wire::MatchingRun| {
+        let run = MatchRunDigest::from_slice(&one.run);
+        let run = run.map_err(|_| malformed("a matching run's name has the wrong length"))?;
+        Ok((name(&one.id_kind)?, run))
+    };
+    list.iter().map(one).collect()
 }
 
 /// How many removals a manifest remembers, besides the last of each kind.

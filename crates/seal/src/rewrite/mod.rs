@@ -252,6 +252,7 @@ fn body(
         version,
         key_epoch: plan.key_epoch(),
         matching_epoch: old.matching_epoch().0,
+        matching_runs: manifest::to_wire(old.matching_runs()),
         sealed_at: now.0,
         previous: old.digest().as_bytes().to_vec(),
         partitions: old.partitions(),

@@ -11,7 +11,9 @@ use incamera_seal::{
     Crosswalk, CrosswalkColumns, CrosswalkReader, CrosswalkRow, CrosswalkScope, CrosswalkWriter,
     LocalFileError, keep_rows,
 };
-use incamera_types::{Date, IdForm, IdRules, IdWriting, MatchingEpoch, Pseudonym};
+use incamera_types::{
+    Date, Digest as _, IdForm, IdRules, IdWriting, MatchRunDigest, MatchingEpoch, Pseudonym,
+};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
@@ -105,11 +107,13 @@ fn writings() -> impl Strategy<Value = IdWriting> {
 
 fn columns() -> impl Strategy<Value = CrosswalkColumns> {
     let plain = Just(CrosswalkColumns::default());
-    let more = (writings(), any::<bool>(), any::<bool>());
-    let more = more.prop_map(|(writing, valid_until, matched)| CrosswalkColumns {
+    let run = proptest::option::of(any::<[u8; 32]>().prop_map(MatchRunDigest::from_bytes));
+    let more = (writings(), any::<bool>(), any::<bool>(), run);
+    let more = more.prop_map(|(writing, valid_until, matched, run)| CrosswalkColumns {
         writing,
         valid_until,
         matched,
+        run,
     });
     prop_oneof![1 => plain, 3 => more]
 }

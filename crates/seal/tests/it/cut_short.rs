@@ -65,6 +65,7 @@ fn child() {
         partitions: 4,
         limits: limits(),
         append: what == "append",
+        runs: Default::default(),
         consents: Some(Consents::read(&folder.join("consents")).unwrap()),
         folder: temporary,
     };

@@ -289,6 +289,7 @@ fn columns_2() -> CrosswalkColumns {
         },
         valid_until: true,
         matched: true,
+        run: None,
     }
 }
 

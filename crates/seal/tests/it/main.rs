@@ -28,6 +28,7 @@ mod registers;
 mod replacing;
 mod rewriting;
 mod ring;
+mod runs;
 mod source_csv;
 mod source_files;
 mod source_parquet;

@@ -9,10 +9,10 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::DataType;
 use incamera_keys::{SecretString, SigningKey, sign_message};
 use incamera_seal::{
-    Consent, Consents, Inherited, KeyRing, LocalFileError, MANIFEST_FILE, Manifest, Outline,
-    OwnRows, Part, PartKeys, Said, SealError, SealJob, SealLimits, SealReport, SignedManifest,
-    Source, granted_parts, open_manifest, own_rows, part_path, read_manifest_file, read_part,
-    seal_dataset_keeping, unwrap_keys,
+    Consent, Consents, Inherited, KeyRing, LocalFileError, MANIFEST_FILE, Manifest, MatchingRuns,
+    Outline, OwnRows, Part, PartKeys, Said, SealError, SealJob, SealLimits, SealReport,
+    SignedManifest, Source, granted_parts, open_manifest, own_rows, part_path, read_manifest_file,
+    read_part, seal_dataset_keeping, unwrap_keys,
 };
 use incamera_types::{
     AgreementDigest, AgreementId, ColumnName, ColumnSpec, DatasetSpec, FileId, IdKind,
@@ -37,6 +37,8 @@ pub struct World {
     pub limits: SealLimits,
     /// Whether what is sealed is added to the version before.
     pub append: bool,
+    /// The matching runs of the pseudonyms.
+    pub runs: MatchingRuns,
     pub consents: Option<Consents>,
 }
 
@@ -197,6 +199,7 @@ impl World {
             partitions: 4,
             limits: limits(),
             append: false,
+            runs: MatchingRuns::new(),
             consents: None,
         }
     }
@@ -264,6 +267,7 @@ impl World {
             key_epoch: 1,
             inherits: Inherited::default(),
             matching_epoch: EPOCH,
+            matching_runs: MatchingRuns::new(),
             partitions: 1,
             purposes: &purposes(),
             branches: &branches(),
@@ -319,6 +323,7 @@ impl World {
             key_epoch: before.as_ref().map_or(1, |before| before.key_epoch()),
             inherits: Inherited::default(),
             matching_epoch: EPOCH,
+            matching_runs: self.runs.clone(),
             partitions: self.partitions,
             purposes: &purposes,
             branches: &branches(),

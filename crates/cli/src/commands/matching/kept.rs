@@ -7,9 +7,9 @@ use incamera_matching::Reveals;
 use incamera_matching::finish::Row;
 use incamera_seal::{
     Crosswalk, CrosswalkColumns, CrosswalkReader, CrosswalkRow, CrosswalkScope, CrosswalkWriter,
-    LocalFileError,
+    LocalFileError, Manifest,
 };
-use incamera_types::IdKind;
+use incamera_types::{ColumnType, DatasetSpec, IdKind};
 
 use super::Work;
 use crate::failure::{Context, Failure};
@@ -68,6 +68,27 @@ pub fn crosswalk(
     Err(Failure::failed(what).why(why).hint(
         "run `incamera match run` under this version, on both sides, with all ids; then seal every data set again",
     ))
+}
+
+/// Whether what was sealed has people of another matching run than the crosswalk has now: none
+/// of its pseudonyms stands there. Keys of the owner's own stay what they are.
+pub fn is_of_another_run(
+    folder: &Folder,
+    agreement: &Agreement,
+    spec: &DatasetSpec,
+    manifest: &Manifest,
+) -> bool {
+    let column = spec.person_column();
+    let column = column.filter(|column| column.ty == ColumnType::Pseudonym);
+    let kind = column.and_then(|column| {
+        let first = || agreement.matching.ids.first();
+        column.id_kind.as_ref().or_else(first)
+    });
+    let now = kind.and_then(|kind| {
+        let crosswalk = CrosswalkReader::open(&folder.crosswalk(&agreement.id, kind)).ok()?;
+        Some((kind, crosswalk.columns().run))
+    });
+    now.is_some_and(|(kind, run)| manifest.matching_runs().get(kind) != run.as_ref())
 }
 
 /// The rows of the crosswalk that earlier runs of the scope made, in order of id.

@@ -5,7 +5,7 @@ use incamera_types::{DatasetName, DatasetSpec};
 
 use super::Work;
 use crate::commands::data::{own_dataset, own_manifest, read_manifest};
-use crate::commands::kept_until;
+use crate::commands::{kept_until, matching};
 use crate::failure::{Context, Done, Failure};
 
 /// Data sets by what a command does to them.
@@ -132,12 +132,22 @@ impl Work<'_> {
         Ok(manifest.filter(|manifest| !manifest.public()))
     }
 
+    /// Whether its people are named by pseudonyms that the crosswalk has no more.
+    fn is_of_another_run(&self, manifest: &SignedManifest) -> bool {
+        let agreement = self.agreement();
+        let spec = agreement.datasets.get(manifest.dataset());
+        spec.is_some_and(|spec| {
+            matching::is_of_another_run(&self.folder, agreement, spec, manifest)
+        })
+    }
+
     /// Under what else a data set was sealed than the agreement has now, if it was.
     fn stale(&self, manifest: &SignedManifest) -> Option<&'static str> {
         let matching = &self.agreement().matching;
         match () {
             () if *manifest.agreement_id() != self.agreement().id => Some("agreement"),
             () if manifest.matching_epoch() != matching.epoch => Some("matching epoch"),
+            () if self.is_of_another_run(manifest) => Some("matching run"),
             () if manifest.partitions() != matching.partitions => Some("number of partitions"),
             () => None,
         }

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use incamera_matching::ids;
-use incamera_seal::{Consent, Consents, Inherited, SealJob, Source, seal_dataset};
+use incamera_seal::{Consent, Consents, Inherited, MatchingRuns, SealJob, Source, seal_dataset};
 use incamera_testkit::stage::Outcome;
 use incamera_types::{DatasetSpec, IdKind};
 use serde_json::Value;
@@ -91,6 +91,7 @@ fn seal_without_bounds(world: &World, csv: &str) {
         key_epoch: 1,
         inherits: Inherited::default(),
         matching_epoch: agreement.matching.epoch,
+        matching_runs: MatchingRuns::new(),
         partitions: agreement.matching.partitions,
         purposes: &agreement.leaf_purposes(),
         branches: &std::collections::BTreeMap::new(),

@@ -105,6 +105,7 @@ fn child() {
         partitions: 16,
         limits: crate::world::limits(),
         append: false,
+        runs: Default::default(),
         consents: None,
         folder: temporary,
     };
