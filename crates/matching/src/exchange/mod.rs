@@ -583,9 +583,8 @@ impl Exchange {
     fn travelled(&mut self, message: Message) -> Result<(), Misbehaviour> {
         let proven = self.public_key.is_some();
         let tags = self.tools.answers_are_tags() && !proven;
-        let Some(ways) = &mut self.talk.ways else {
-            return Err(Misbehaviour::BeforeBegin);
-        };
+        let ways = self.talk.ways.as_mut();
+        let ways = ways.ok_or(Misbehaviour::BeforeBegin)?;
         match message {
             Message::Blinded(points) => ways.theirs.blinded(&points),
             Message::Raised(points) if !tags => ways.own.raised(&points),

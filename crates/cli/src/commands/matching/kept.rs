@@ -139,6 +139,7 @@ impl NewCrosswalk {
             writing: agreement.matching.id_writing(&work.terms.id_kind),
             valid_until: false,
             matched: work.terms.reveals == Reveals::OwnMatches,
+            run: None,
         };
         let writer = CrosswalkWriter::create(&work.crosswalk_path(), &work.scope(), columns);
         writer.or_fail(NOT_WRITTEN).map(Self)
