@@ -294,7 +294,8 @@ fn refused(change: impl Fn(&mut Setup)) -> [Incompatible; 2] {
 
 #[test]
 fn other_terms_are_refused_by_both() {
-    let cases: [(fn(&mut Setup), &str); 8] = [
+    type Change = fn(&mut Setup);
+    let cases: [(Change, &str); 8] = [
         (
             |s| s.terms.agreement_digest = AgreementDigest::from_bytes([9; 32]),
             "its agreement is not ours",
