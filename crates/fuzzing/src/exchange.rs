@@ -37,7 +37,7 @@ struct Mailer {
 
 const IDS: [&str; 3] = ["ana@mail.example", "bo@mail.example", "cy@mail.example"];
 
-fn terms(reveals: Reveals) -> Terms {
+pub(crate) fn terms(reveals: Reveals) -> Terms {
     let id = "783d523ec432dd16ce190c6d911f58d02768a86fce9f11cd6b23aefe5ff392ba";
     let digest = "442bbfcbb78490f1e71a8ecee35cfa8c97e12433016247121db2ca3cf85a2cf0";
     Terms {

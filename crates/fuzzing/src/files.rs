@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use age::secrecy::SecretString as AgeSecret;
@@ -10,9 +11,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use incamera_keys::{DataKey, PurposeKey, SecretString, aead};
 use incamera_seal::{
-    Consents, Crosswalk, Hints, KeyReference, KeyRing, MAX_METADATA_BYTES, Manifest, MasterKeyId,
-    PartKeys, Source, SourceWrap, TokenFile, WRAPPED_BYTES, check_metadata, check_source,
-    granted_parts, peek_manifest, propose, read_part, read_public_part, read_texts, unwrap_keys,
+    Consents, Crosswalk, CrosswalkReader, CrosswalkWriter, Hints, KeyReference, KeyRing,
+    LocalFileError, MAX_METADATA_BYTES, Manifest, MasterKeyId, PartKeys, Source, SourceWrap,
+    TokenFile, WRAPPED_BYTES, check_metadata, check_source, granted_parts, peek_manifest, propose,
+    read_part, read_public_part, read_texts, unwrap_keys,
 };
 use incamera_types::{ColumnName, FileId, Pseudonym, PurposeName};
 use incamera_wire::v1::{self as wire, Signed};
@@ -115,10 +117,35 @@ pub fn local(data: &[u8]) {
                 .all(|(id, of)| crosswalk.lookup(id) == Some(of))
         );
     }
+    let _ = crosswalk_again(file.path());
     if let Ok(consents) = Consents::read(file.path()) {
         let nobody = Pseudonym::from_bytes([0; Pseudonym::BYTES]);
         assert!(!consents.is_empty() || consents.class(&nobody).is_none());
     }
+}
+
+/// Row by row, as matching reads it: what is in order is written again, and read the same.
+fn crosswalk_again(path: &Path) -> Result<(), LocalFileError> {
+    let mut reader = CrosswalkReader::open(path)?;
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy.parquet");
+    let (scope, columns) = (reader.scope().clone(), reader.columns());
+    let mut writer = CrosswalkWriter::create(&copy, &scope, columns)?;
+    let (mut rows, mut last) = (0, None);
+    while let Some(row) = reader.next()? {
+        assert!(last.as_deref().is_none_or(|last: &str| last < row.id));
+        last = Some(row.id.to_owned());
+        writer.push(&row).unwrap();
+        rows += 1;
+    }
+    writer.finish().unwrap();
+    let mut again = CrosswalkReader::open(&copy).unwrap();
+    assert!(*again.scope() == scope && again.columns() == columns);
+    let mut first = CrosswalkReader::open(path).unwrap();
+    for _ in 0..=rows {
+        assert_eq!(again.next().unwrap(), first.next().unwrap());
+    }
+    Ok(())
 }
 
 /// Whether scrypt would take no time: a larger work factor is slow, which is its purpose.

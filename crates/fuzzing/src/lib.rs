@@ -21,9 +21,11 @@
 mod exchange;
 mod files;
 mod messages;
+mod providers;
 #[cfg(feature = "engine")]
 mod query;
 mod release;
+mod resumed;
 mod spill;
 mod texts;
 mod vole;
@@ -32,9 +34,11 @@ mod world;
 pub use exchange::exchange;
 pub use files::{key_metadata, local, part, ring, source, wrap};
 pub use messages::{certificate, evidence, messages, proof, signed};
+pub use providers::{ceremony_package, evaluation, key_statement, link, signed_statement};
 #[cfg(feature = "engine")]
 pub use query::{parameters, query};
 pub use release::{grant, release, request, reservation, sealed_answer, token};
+pub use resumed::{match_history, match_journal};
 pub use spill::match_spill;
 pub use texts::{agreement, config, note, proposal, signature, url, values};
 pub use vole::vole;
@@ -53,13 +57,19 @@ pub fn let_guarded_panics_pass() {
 /// Every function with its name, which is also that of its fuzz target and of its seeds.
 pub const TARGETS: &[(&str, Target)] = &[
     ("agreement", agreement),
+    ("ceremony_package", ceremony_package),
     ("certificate", certificate),
     ("config", config),
+    ("evaluation", evaluation),
     ("evidence", evidence),
     ("exchange", exchange),
     ("grant", grant),
     ("key_metadata", key_metadata),
+    ("key_statement", key_statement),
+    ("link", link),
     ("local", local),
+    ("match_history", match_history),
+    ("match_journal", match_journal),
     ("match_spill", match_spill),
     ("messages", messages),
     ("note", note),

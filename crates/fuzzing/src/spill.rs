@@ -17,10 +17,10 @@ const MEMORY: Memory = Memory {
 };
 
 /// Bytes to come back in the place of others.
-struct Edit {
-    file: usize,
-    offset: u64,
-    bytes: Vec<u8>,
+pub(crate) struct Edit {
+    pub(crate) file: usize,
+    pub(crate) offset: u64,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Files in memory, of which a machine's other users change some.
@@ -72,7 +72,7 @@ impl Order for Whole {
 }
 
 /// `file (1) | offset (2) | length (1) | bytes`, again and again.
-fn edits(mut data: &[u8]) -> Vec<Edit> {
+pub(crate) fn edits(mut data: &[u8]) -> Vec<Edit> {
     let mut edits = Vec::new();
     while let [file, high, low, length, rest @ ..] = data {
         let (bytes, behind) = rest.split_at(usize::from(*length).min(rest.len()));

@@ -74,6 +74,8 @@ fn write_seeds() {
     vole();
     exchange();
     tokens();
+    resumed();
+    providers();
     for (seed, bytes) in bound::seeds() {
         keep("parameters", seed, bytes);
     }
@@ -357,6 +359,68 @@ fn exchange() {
     bytes.extend([0x80, 0]);
     whole.iter().for_each(|message| bytes.extend(message));
     keep("exchange", "goes-on", bytes);
+}
+
+/// Journals and histories: whole ones, with a byte changed, cut, and any that are bound rightly.
+fn resumed() {
+    for target in ["match_journal", "match_history"] {
+        keep(target, "nothing", [0]);
+        keep(target, "byte", [0, 0, 1, 60, 1, 0]);
+        keep(target, "cut", [0, 1, 1, 80, 0]);
+    }
+    let mut header = vec![1];
+    header.extend([[1; 32], [2; 32], [3; 32], [4; 32]].concat());
+    header.push(0);
+    header.extend([4_u64, 5, 1, 2].map(u64::to_be_bytes).concat());
+    let places = |kind: u8, first: u64, values: usize| {
+        [&[kind][..], &first.to_be_bytes(), &vec![7; 16 * values]].concat()
+    };
+    let mut records = vec![1];
+    for record in [header, places(3, 0, 5), places(2, 0, 4), vec![4], vec![5]] {
+        records.extend(after_length(record));
+    }
+    keep("match_journal", "records", records);
+    let run = "11".repeat(32);
+    let entries = [
+        r#"{"begins":{"format":"incamera-match-history/1","before":2}}"#.to_owned(),
+        format!(
+            r#"{{"run":{{"run":"{run}","at":1,"own":4,"append":false,"peer":5,"peer_append":true}}}}"#
+        ),
+        format!(r#"{{"points":{{"run":"{run}","prints":["00112233"]}}}}"#),
+    ];
+    keep(
+        "match_history",
+        "entries",
+        ["\u{1}", &entries.join("\n")].concat(),
+    );
+}
+
+/// Two bytes of length, and the bytes.
+fn after_length(bytes: Vec<u8>) -> Vec<u8> {
+    let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
+    [&length[..], &bytes].concat()
+}
+
+fn providers() {
+    let signed = incamera_fuzzing::signed_statement();
+    let file: incamera_wire::v1::ProviderKeysFile = read(&signed);
+    keep("key_statement", "body", file.body);
+    keep("key_statement", "file", signed);
+    // Which step, of what, and which byte of the package is another one.
+    for how in [0, 2, 4, 6] {
+        keep("ceremony_package", &format!("byte-{how}"), [how, 0, 70, 1]);
+    }
+    let name = b"incamera-ceremony/1\0";
+    let raw = [&[3][..], name, &[9; 32], &[0, 2, 0, 2, 0, 1], &[5; 32]].concat();
+    keep("ceremony_package", "any", raw);
+    keep("evaluation", "byte", [0, 0, 70, 1]);
+    keep("evaluation", "nothing", [0]);
+    keep("evaluation", "any", [&[1][..], &[3; 160]].concat());
+    let days = 20_100_i32.to_be_bytes();
+    keep("link", "nothing", [0]);
+    keep("link", "value", [&[0][..], &days, &[0, 20, 1]].concat());
+    let plain = [&[6; 16][..], &20_000_i32.to_be_bytes(), &[0; 48]].concat();
+    keep("link", "made", [&[1][..], &days, &plain].concat());
 }
 
 /// The messages of a vector, each after its length.

@@ -1,0 +1,365 @@
+//! What providers say to each other and to the parties, and what stands in a store of links.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use incamera_group::{Backend, EncodedPoint, Scalar};
+use incamera_keys::{Secret32, SigningKey, aead};
+use incamera_matching::links::{Edge, Entry, LinkTerms};
+use incamera_matching::statement::{Agreed, KeyStatement};
+use incamera_oprf::client::{Blinding, Quorum};
+use incamera_oprf::dleq::{Context, Proof};
+use incamera_oprf::keygen::{Ceremony, First, Made, Package, Second};
+use incamera_oprf::lagrange::{Place, Places};
+use incamera_oprf::server::{Answer, Evaluator};
+use incamera_oprf::shares::Share;
+use incamera_oprf::suite::{Output, finalize};
+use incamera_types::{
+    AgreementId, Date, Digest as _, MatchingEpoch, PartyName, Pseudonym, UnixTime,
+};
+use incamera_wire::v1::{ProviderKeys, ProviderKeysFile};
+use incamera_wire::{Format, decode, encode};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+
+const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
+
+fn place(number: u16) -> Place {
+    Place::new(number).unwrap()
+}
+
+fn places() -> Places {
+    Places::new([1, 2, 3].map(place)).unwrap()
+}
+
+fn rng(seed: u64) -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(seed)
+}
+
+/// Takes bytes off the front, as many as two bytes there say.
+fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, after) = rest.split_first_chunk::<2>()?;
+    let length = usize::from(u16::from_be_bytes(*length)).min(after.len());
+    let (bytes, after) = after.split_at(length);
+    *rest = after;
+    Some(bytes)
+}
+
+/// A ceremony of three, of whom two can evaluate.
+fn ceremony(number: u16, old: Option<(Share, &Made)>) -> Ceremony {
+    let (id, own) = ([9; 32], place(number));
+    match old {
+        None => Ceremony::make(id, own, places(), 2).unwrap(),
+        Some((share, made)) => {
+            Ceremony::refresh(id, share, made.public().clone(), places()).unwrap()
+        }
+    }
+}
+
+/// Everybody's first step.
+fn firsts(mut one: impl FnMut(u16) -> Ceremony) -> (Vec<First>, Vec<Package>) {
+    let start = |number| First::start(one(number), &mut rng(number.into())).unwrap();
+    [1, 2, 3].map(start).into_iter().unzip()
+}
+
+type Sent = Vec<(Place, Vec<u8>)>;
+
+/// What the others than `number` sent to all, or to it.
+fn to(number: u16, packages: &[(u16, Package)]) -> Sent {
+    let others = packages.iter().filter(|(from, package)| {
+        let receiver = package.receiver().map_or(number, Place::get);
+        *from != number && receiver == number
+    });
+    others
+        .map(|(from, package)| (place(*from), package.as_bytes().to_vec()))
+        .collect()
+}
+
+fn numbered(packages: Vec<Package>) -> Vec<(u16, Package)> {
+    (1..).zip(packages).collect()
+}
+
+/// Everybody's second step, and what each sends.
+fn seconds(firsts: Vec<First>, packages: &[(u16, Package)]) -> (Vec<Second>, Vec<(u16, Package)>) {
+    let mut all = (Vec::new(), Vec::new());
+    for (number, first) in (1..).zip(firsts) {
+        let (second, sent) = first.receive(&to(number, packages)).unwrap();
+        all.0.push(second);
+        all.1
+            .extend(sent.into_iter().map(|package| (number, package)));
+    }
+    all
+}
+
+fn made(one: impl FnMut(u16) -> Ceremony) -> Vec<Made> {
+    let (firsts, packages) = firsts(one);
+    let (seconds, packages) = seconds(firsts, &numbered(packages));
+    let ends = (1..).zip(seconds);
+    ends.map(|(number, second)| second.receive(&to(number, &packages)).unwrap())
+        .collect()
+}
+
+static MADE: LazyLock<Vec<Made>> = LazyLock::new(|| made(|number| ceremony(number, None)));
+/// The shares of the same ceremony: a share is of one owner alone.
+static SHARES: LazyLock<Vec<[u8; 32]>> = LazyLock::new(|| {
+    let made = made(|number| ceremony(number, None));
+    let shares = made.into_iter().map(Made::into_share);
+    shares
+        .map(|share| *share.secret().to_canonical_bytes())
+        .collect()
+});
+
+fn share(number: u16) -> Share {
+    let bytes = SHARES[usize::from(number) - 1];
+    let secret = Scalar::from_canonical_bytes(bytes).unwrap();
+    Share::new(place(number), secret)
+}
+
+/// A package of another holder in the place of the honest one: with a byte changed (an even
+/// `how`), or any (an odd one).
+fn instead(honest: &[u8], how: u8, rest: &[u8]) -> Vec<u8> {
+    let mut package = honest.to_vec();
+    match (how & 1, rest) {
+        (0, [at, above, change, ..]) => {
+            let at = usize::from(u16::from_be_bytes([*at, *above])) % package.len();
+            package[at] ^= change;
+            package
+        }
+        (0, _) => package,
+        _ => rest.to_vec(),
+    }
+}
+
+/// A ceremony in which the second holder sends what it likes to the first. What comes out is
+/// one key, whose shares fit; the honest bytes alone give the honest one.
+pub fn ceremony_package(data: &[u8]) {
+    let Some((how, rest)) = data.split_first() else {
+        return;
+    };
+    let refreshes = how & 4 != 0;
+    let one = |number| match refreshes {
+        true => ceremony(number, Some((share(number), &MADE[0]))),
+        false => ceremony(number, None),
+    };
+    let (firsts, packages) = firsts(one);
+    let mut packages = numbered(packages);
+    let mut sent = to(1, &packages);
+    if how & 2 == 0 {
+        sent[0].1 = instead(&sent[0].1, *how, rest);
+        let first = firsts.into_iter().next().unwrap();
+        let _ = first.receive(&sent);
+        return;
+    }
+    let (seconds, values) = seconds(firsts, &packages);
+    packages = values;
+    let mut sent = to(1, &packages);
+    let honest = sent[0].1.clone();
+    sent[0].1 = instead(&honest, *how, rest);
+    let second = seconds.into_iter().next().unwrap();
+    if let Ok(made) = second.receive(&sent) {
+        // The commitments leave one value, and one way to write it.
+        assert!(sent[0].1 == honest);
+        assert!(!refreshes || made.public().key() == MADE[0].public().key());
+    }
+}
+
+fn service_key(name: &str) -> SigningKey {
+    let mut seed = [0; 32];
+    seed[..name.len()].copy_from_slice(name.as_bytes());
+    SigningKey::from_seed(&seed)
+}
+
+fn agreed() -> Agreed {
+    let key = |name: &str| (name.parse().unwrap(), service_key(name).public());
+    Agreed {
+        agreement_id: AgreementId::from_bytes([1; 32]),
+        epoch: MatchingEpoch(3),
+        threshold: 2,
+        providers: NAMES.map(key).into_iter().collect(),
+        valid_s: 86_400,
+    }
+}
+
+fn honest_statement() -> KeyStatement {
+    let holders = (1..).zip(NAMES);
+    let holders: BTreeMap<Place, PartyName> = holders
+        .map(|(number, name)| (place(number), name.parse().unwrap()))
+        .collect();
+    let (keys, digest) = (MADE[0].public().clone(), MADE[0].digest());
+    KeyStatement::new(&agreed(), 1, keys, holders, digest, UnixTime(1_800_000_000)).unwrap()
+}
+
+/// A body, signed by all three whatever it says.
+fn signed_by_all(body: &[u8]) -> Option<Vec<u8>> {
+    let message: ProviderKeys = decode(body, body.len()).ok()?;
+    let sign = |name: &str| {
+        let key = service_key(name);
+        incamera_keys::sign_message(&key, Format::ProviderKeys, &message).unwrap()
+    };
+    let signed = NAMES.map(sign);
+    Some(encode(&ProviderKeysFile {
+        format: Format::ProviderKeys.as_str().to_owned(),
+        body: signed[0].body.clone(),
+        signatures: signed.map(|signed| signed.signature).into(),
+    }))
+}
+
+/// A key statement as it came, and one of any content that all providers signed.
+pub fn key_statement(data: &[u8]) {
+    let agreed = agreed();
+    let honest = honest_statement();
+    if let Ok(statement) = KeyStatement::open(data, &agreed) {
+        // All signed it, and they signed nothing else.
+        assert!(statement == honest);
+    }
+    let Some(file) = signed_by_all(data) else {
+        return;
+    };
+    if let Ok(statement) = KeyStatement::open(&file, &agreed) {
+        assert_eq!(statement.keys().threshold(), 2);
+        assert_eq!(statement.keys().shares().len(), statement.holders().len());
+        assert!(statement.follows(&statement).is_ok());
+        let _ = statement.check_time(UnixTime(1_800_000_000));
+        let _ = statement.follows(&honest);
+    }
+}
+
+/// The statement that all three signed: what the seeds are made of.
+#[must_use]
+pub fn signed_statement() -> Vec<u8> {
+    let statement = honest_statement();
+    let signatures = (1..).zip(NAMES).map(|(number, name)| {
+        let signature = statement.sign(&service_key(name)).unwrap();
+        (place(number), signature)
+    });
+    statement.file(&signatures.collect())
+}
+
+const IDS: [&str; 3] = ["ana@mail.example", "bo@mail.example", "cy@mail.example"];
+
+fn context() -> Context<'static> {
+    Context {
+        session: b"a session",
+        role: "alpha",
+        first: 0,
+    }
+}
+
+/// What a provider answers to three blinded ids: a proof and points, after one byte that says
+/// whether they stand in the place of the honest ones or change them. Only the honest points
+/// have a proof.
+pub fn evaluation(data: &[u8]) {
+    let Some((how, rest)) = data.split_first() else {
+        return;
+    };
+    let backend = Backend::best();
+    let set = Places::new([1, 2].map(place)).unwrap();
+    let quorum = Quorum::new(backend, MADE[0].public(), &set).unwrap();
+    let blind = Scalar::from_canonical_bytes({
+        let mut seven = [0; 32];
+        seven[0] = 7;
+        seven
+    });
+    let blinding = Blinding::new(backend, blind.unwrap());
+    let blinded = blinding.blind(&IDS);
+    let holder = Evaluator::new(backend, &share(1), &set).unwrap();
+    let honest = holder.evaluate(context(), &blinded, &mut rng(4)).unwrap();
+    let mut bytes = honest.proof.as_bytes().to_vec();
+    bytes.extend(EncodedPoint::join(&honest.points));
+    let bytes = instead(&bytes, *how, rest);
+    let Some((proof, points)) = bytes.split_first_chunk::<64>() else {
+        return;
+    };
+    let Some(points) = EncodedPoint::split(points) else {
+        return;
+    };
+    let answer = Answer {
+        points: points.clone(),
+        proof: Proof::from_bytes(*proof),
+    };
+    let answered = quorum.check(place(1), context(), &blinded, answer);
+    assert!(answered.is_err() || points == honest.points);
+    let mut other = rng(5);
+    if let Ok(again) = holder.evaluate(context(), &points, &mut other) {
+        assert_eq!(again.points.len(), points.len());
+    }
+}
+
+fn link_terms() -> LinkTerms {
+    LinkTerms {
+        agreement_id: AgreementId::from_bytes([1; 32]),
+        epoch: MatchingEpoch(3),
+        from: "cookie".parse().unwrap(),
+        to: "email".parse().unwrap(),
+        purposes: ["ads".parse().unwrap()].into_iter().collect(),
+    }
+}
+
+fn evaluated() -> Output {
+    finalize(b"c77", &EncodedPoint::from_bytes([8; 32])).unwrap()
+}
+
+/// The key of a value, made as its format says.
+fn value_key(entry: &Entry) -> Secret32 {
+    let name = "incamera-link-value/1";
+    let mac = Hmac::<sha2::Sha256>::new_from_slice(evaluated().as_bytes()).unwrap();
+    let mac = mac.chain_update([name.len() as u8]).chain_update(name);
+    let mac = mac.chain_update(entry.label);
+    Secret32::from_bytes(mac.finalize().into_bytes().into())
+}
+
+/// A link that a store changed (an even first byte: the day, then the value), or that its source
+/// made of anything (an odd one).
+pub fn link(data: &[u8]) {
+    let Some((how, rest)) = data.split_first() else {
+        return;
+    };
+    let terms = link_terms();
+    let (purpose, source) = ("ads".parse().unwrap(), "shop".parse().unwrap());
+    let edge = Edge {
+        pseudonym: Pseudonym::from_bytes([6; 16]),
+        recorded: Date::from_days(20_000),
+        consent: ["ads".parse().unwrap()].into_iter().collect(),
+        expires: Date::from_days(20_100),
+    };
+    let made = terms.entries(&evaluated(), &source, &[edge], &mut rng(6));
+    let honest = made.unwrap().remove(0);
+    let mut entry = honest.clone();
+    let mut rest = rest;
+    if let Some((days, after)) = rest.split_first_chunk::<4>() {
+        entry.expires = Date::from_days(i32::from_be_bytes(*days));
+        rest = after;
+    }
+    let by_source = how & 1 == 1;
+    entry.value = match by_source {
+        false => instead(&honest.value, how >> 1, rest),
+        true => {
+            let days = entry.expires.days().to_be_bytes();
+            let bound = [entry.label.as_bytes().as_slice(), &days].concat();
+            aead::seal(&value_key(&entry), &bound, rest, &mut rng(7))
+        }
+    };
+    let asked = (&purpose, &source, 0);
+    let today = Date::from_days(20_050);
+    let opened = terms.open(&evaluated(), asked, &entry, today);
+    if opened.is_ok() {
+        assert!(entry.expires >= today);
+        assert!(by_source || entry == honest, "the store made a link");
+    }
+    assert!(
+        terms
+            .open(&evaluated(), (&purpose, &source, 1), &entry, today)
+            .is_err()
+    );
+    while let Some(label) = take(&mut rest) {
+        if let Ok(label) = <[u8; 32]>::try_from(label) {
+            let other = Entry {
+                label: incamera_types::LinkLabel::from_bytes(label),
+                ..honest.clone()
+            };
+            let opened = terms.open(&evaluated(), asked, &other, today);
+            assert!(opened.is_err() || other == honest);
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What a matching run goes on with: its journal and the history of its slot, changed by whoever
+//! can write the party's folder, and of any content under the right keys.
+
+use std::io;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use incamera_keys::{MatchingKey, aead};
+use incamera_matching::journal::{
+    Counted, HISTORY_NAME, Header, History, HistoryKey, JOURNAL_NAME, Journal, JournalFile,
+    JournalKey, Opened, Places, Record,
+};
+use incamera_matching::{Mode, Reveals, Seed};
+use incamera_types::{Digest as _, MatchInputDigest, MatchRunDigest, UnixTime};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::exchange::terms;
+use crate::spill::edits;
+
+fn rng() -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(1)
+}
+
+fn secret() -> MatchingKey {
+    MatchingKey::from_bytes([5; 32])
+}
+
+/// A file in memory.
+#[derive(Default)]
+struct File(Vec<u8>);
+
+impl JournalFile for File {
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        let at = usize::try_from(at).unwrap();
+        let found = self.0.get(at..at.saturating_add(into.len()));
+        into.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn cut(&mut self, bytes: u64) -> io::Result<()> {
+        self.0.truncate(usize::try_from(bytes).unwrap());
+        Ok(())
+    }
+}
+
+impl JournalFile for &mut File {
+    fn bytes(&self) -> io::Result<u64> {
+        (**self).bytes()
+    }
+    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        (**self).read(at, into)
+    }
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        (**self).append(bytes)
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        (**self).sync()
+    }
+    fn cut(&mut self, bytes: u64) -> io::Result<()> {
+        (**self).cut(bytes)
+    }
+}
+
+/// The bytes with changes in them; one whose `file` is not 0 cuts the end off.
+fn changed(mut bytes: Vec<u8>, data: &[u8]) -> Vec<u8> {
+    for edit in edits(data) {
+        let start = (edit.offset as usize).min(bytes.len());
+        if edit.file != 0 {
+            bytes.truncate(start);
+            continue;
+        }
+        let end = (start + edit.bytes.len()).min(bytes.len());
+        bytes[start..end].copy_from_slice(&edit.bytes[..end - start]);
+    }
+    bytes
+}
+
+fn journal_key() -> JournalKey {
+    let terms = terms(Reveals::Nothing);
+    JournalKey::of(&secret(), &terms, &"shop".parse().unwrap())
+}
+
+/// A whole run, in its order.
+fn records() -> Vec<Record> {
+    let places = |first: u64, values: usize| Places {
+        first,
+        bytes: vec![first as u8; 16 * values],
+    };
+    vec![
+        Record::Theirs(places(0, 2)),
+        Record::Own(places(0, 3)),
+        Record::Theirs(places(2, 3)),
+        Record::Served,
+        Record::Own(places(3, 1)),
+        Record::Written,
+    ]
+}
+
+fn whole_journal() -> Vec<u8> {
+    let header = Header {
+        input: MatchInputDigest::from_bytes([1; 32]),
+        seed: Seed::from_bytes([2; 32]),
+        nonce: [3; 32],
+        run: MatchRunDigest::from_bytes([4; 32]),
+        own: 4,
+        peer: 5,
+        mode: Mode::Full,
+        made_at: UnixTime(1),
+        expires_at: UnixTime(2),
+    };
+    let mut file = File::default();
+    let mut journal = Journal::create(&mut file, journal_key(), &header, &mut rng()).unwrap();
+    for record in &records() {
+        journal.append(record, &mut rng()).unwrap();
+    }
+    drop(journal);
+    file.0
+}
+
+/// Records of any content, each after its length in two bytes, sealed as their places want it.
+fn sealed(mut data: &[u8]) -> Vec<u8> {
+    let name = [JOURNAL_NAME.as_bytes(), b"\n"].concat();
+    let (mut file, mut header, mut number) = (name.clone(), [0; 32], 0_u64);
+    while let Some((length, after)) = data.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_be_bytes(*length)).min(after.len());
+        let (plain, after) = after.split_at(length);
+        data = after;
+        let associated = [name.as_slice(), &header, &number.to_be_bytes()].concat();
+        let sealed = aead::seal(&journal_key(), &associated, plain, &mut rng());
+        file.extend((sealed.len() as u32).to_be_bytes());
+        file.extend(number.to_be_bytes());
+        file.extend(&sealed);
+        if number == 0 {
+            header = Sha256::digest(&sealed).into();
+        }
+        number += 1;
+    }
+    file
+}
+
+/// A journal that was changed or cut (an even first byte): what opens are its first records. One
+/// of any records that were sealed for their places (an odd one): what opens holds together.
+pub fn match_journal(data: &[u8]) {
+    let Some((how, rest)) = data.split_first() else {
+        return;
+    };
+    let honest = how & 1 == 0;
+    let bytes = match honest {
+        true => changed(whole_journal(), rest),
+        false => sealed(rest),
+    };
+    let Ok(opened) = Journal::open(File(bytes), journal_key()) else {
+        return;
+    };
+    let Opened::Run {
+        journal,
+        header,
+        held,
+    } = opened
+    else {
+        return;
+    };
+    assert!(held.own <= header.own && held.theirs <= header.peer);
+    assert!(!held.written || held.own == header.own);
+    assert!(!held.served || held.theirs == header.peer);
+    let mut reader = journal.records();
+    let mut expected = records().into_iter();
+    while let Ok(Some(record)) = reader.next() {
+        assert!(!honest || Some(record) == expected.next());
+    }
+    for from in 0..held.theirs.min(8) {
+        let values = journal.theirs(from..held.theirs).unwrap();
+        assert_eq!(values.len() as u64, held.theirs - from);
+    }
+}
+
+fn whole_history() -> String {
+    let (mut history, mut text) = History::begin(HistoryKey::of(&secret()), 1);
+    for run in 1..4 {
+        text += &history.add_run(Counted {
+            run: MatchRunDigest::from_bytes([run; 32]),
+            at: UnixTime(run.into()),
+            own: 4,
+            append: run > 1,
+            peer: 5,
+            peer_append: false,
+        });
+    }
+    text
+}
+
+/// Entries of any content, a line each, bound as a history binds them.
+fn bound(data: &[u8]) -> Vec<u8> {
+    let key = secret().derive(HISTORY_NAME);
+    let (mut file, mut last) = (Vec::new(), String::new());
+    for entry in data.split(|byte| *byte == b'\n') {
+        let mac = Hmac::<Sha256>::new_from_slice(key.expose()).unwrap();
+        let mac = mac.chain_update(&last).chain_update(entry).finalize();
+        last = mac
+            .into_bytes()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        file.extend(b"{\"entry\":");
+        file.extend(entry);
+        file.extend(format!(",\"mac\":\"{last}\"}}\n").bytes());
+    }
+    file
+}
+
+/// A history that was changed or cut (an even first byte): what is believed are its first lines.
+/// One of any entries that were bound rightly (an odd one), and anything else.
+pub fn match_history(data: &[u8]) {
+    let Some((how, rest)) = data.split_first() else {
+        return;
+    };
+    let key = || HistoryKey::of(&secret());
+    let honest = whole_history();
+    let text = match how & 1 {
+        0 => changed(honest.clone().into_bytes(), rest),
+        _ => bound(rest),
+    };
+    let Ok(Some((history, bytes))) = History::read(key(), &text) else {
+        return;
+    };
+    let believed = &text[..bytes as usize];
+    assert!(how & 1 == 1 || honest.as_bytes().starts_with(believed));
+    assert!(history.reaches(history.count()).is_ok());
+    let _ = history.peer_brought();
+    let read_again = History::read(key(), believed).unwrap().unwrap();
+    assert_eq!(
+        (read_again.0.count(), read_again.1),
+        (history.count(), bytes)
+    );
+}
