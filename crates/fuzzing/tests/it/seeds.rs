@@ -375,11 +375,14 @@ fn resumed() {
     let places = |kind: u8, first: u64, values: usize| {
         [&[kind][..], &first.to_be_bytes(), &vec![7; 16 * values]].concat()
     };
-    let mut records = vec![1];
-    for record in [header, places(3, 0, 5), places(2, 0, 4), vec![4], vec![5]] {
-        records.extend(after_length(record));
+    for (name, own) in [("records", 4), ("beyond", 9)] {
+        let mut records = vec![1];
+        let all = [places(3, 0, 5), places(2, 0, own), vec![4], vec![5]];
+        for record in std::iter::once(header.clone()).chain(all) {
+            records.extend(after_length(record));
+        }
+        keep("match_journal", name, records);
     }
-    keep("match_journal", "records", records);
     let run = "11".repeat(32);
     let entries = [
         r#"{"begins":{"format":"incamera-match-history/1","before":2}}"#.to_owned(),
