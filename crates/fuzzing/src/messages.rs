@@ -1,7 +1,7 @@
 //! Messages of protobuf, and what services read out of them.
 
 use incamera_attest::{Binding, verify};
-use incamera_keys::{PublicKey, SigningKey, peek_signed};
+use incamera_keys::{PublicKey, ReceiveKey, ReceivePublicKey, SigningKey, peek_signed};
 use incamera_net::services;
 use incamera_net::status::Problem;
 use incamera_net::tls::leaf_key;
@@ -161,6 +161,13 @@ pub fn certificate(data: &[u8]) {
         let _ = SigningKey::from_openssh(text, None);
         if let Ok(key) = text.parse::<PublicKey>() {
             assert_eq!(key.to_string().parse(), Ok(key));
+        }
+        if let Ok(key) = text.parse::<ReceivePublicKey>() {
+            assert_eq!(key.to_string().parse(), Ok(key));
+        }
+        if let Ok(key) = ReceiveKey::from_text(text) {
+            let again = ReceiveKey::from_text(&key.to_text()).unwrap();
+            assert_eq!(again.public(), key.public());
         }
     }
 }

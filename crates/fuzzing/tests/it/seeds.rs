@@ -153,6 +153,14 @@ fn texts() {
         of("keys/tests/it/vectors/plain.pub"),
     );
     keep("certificate", "leaf", leaf());
+    let receives = String::from_utf8(of("keys/tests/golden/receive_key-1")).unwrap();
+    let public = incamera_keys::ReceiveKey::from_text(&receives).unwrap();
+    keep(
+        "certificate",
+        "receives-public",
+        public.public().to_string(),
+    );
+    keep("certificate", "receives", receives);
     sql();
 }
 
