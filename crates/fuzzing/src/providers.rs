@@ -230,7 +230,8 @@ pub fn key_statement(data: &[u8]) {
 pub fn signed_statement() -> Vec<u8> {
     let statement = honest_statement();
     let signatures = (1..).zip(NAMES).map(|(number, name)| {
-        let signature = statement.sign(&service_key(name)).unwrap();
+        let made = (MADE[0].public(), MADE[0].digest());
+        let signature = statement.sign(made, &service_key(name)).unwrap();
         (place(number), signature)
     });
     statement.file(&signatures.collect())
