@@ -54,7 +54,7 @@ pub enum LedgerError {
     #[error("the ledger cannot be read or written: check its disk and its permissions")]
     Database(#[source] DatabaseError),
     /// The database does not keep what is written through a power loss.
-    #[error("the ledger's database cannot be made durable: `{setting}` did not take effect")]
+    #[error("the database cannot be made durable: `{setting}` did not take effect")]
     NotDurable {
         /// The setting.
         setting: &'static str,

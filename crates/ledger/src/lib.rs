@@ -42,4 +42,4 @@ pub use failpoint::Failpoint;
 pub use log::{DELETION, GRANT, origin};
 pub use manifests::{NewManifest, NewestManifest, Registered, Removed};
 pub use reserve::{Ask, Held, MAX_OPEN_PER_ANALYST, MAX_OPEN_PER_COUNTERPARTY, seed_commitment};
-pub use store::Ledger;
+pub use store::{Ledger, durable};

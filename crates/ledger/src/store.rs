@@ -55,7 +55,7 @@ impl Ledger {
 
     fn prepare(mut connection: Connection, party: &PartyName) -> Result<Self, LedgerError> {
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        settings(&connection)?;
+        durable(&connection)?;
         migrate(&mut connection, party)?;
         Ok(Self {
             connection,
@@ -79,7 +79,10 @@ pub(crate) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Ledg
 /// A rollback journal with full synchronisation of file, journal and folder. What is deleted is
 /// overwritten in the database's file. The journal held a copy while the change was under way,
 /// and is unlinked, not overwritten: what the disk keeps of it are seeds under the ring's key.
-fn settings(connection: &Connection) -> Result<(), LedgerError> {
+///
+/// # Errors
+/// [`LedgerError::NotDurable`] where a setting did not take effect.
+pub fn durable(connection: &Connection) -> Result<(), LedgerError> {
     connection.pragma_update(None, "journal_mode", "DELETE")?;
     for (setting, value, expected) in [
         ("synchronous", "EXTRA", 3),

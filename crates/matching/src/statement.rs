@@ -205,12 +205,18 @@ impl KeyStatement {
         Ok(signed.signature)
     }
 
+    /// The bytes that all sign.
+    #[must_use]
+    pub fn body(&self) -> Vec<u8> {
+        incamera_wire::encode(&self.message())
+    }
+
     /// The file, with a signature of each holder.
     #[must_use]
     pub fn file(&self, signatures: &BTreeMap<Place, Vec<u8>>) -> Vec<u8> {
         incamera_wire::encode(&ProviderKeysFile {
             format: Format::ProviderKeys.as_str().to_owned(),
-            body: incamera_wire::encode(&self.message()),
+            body: self.body(),
             signatures: signatures.values().cloned().collect(),
         })
     }

@@ -201,7 +201,6 @@ pub mod ceremony_frame {
         Second(super::CeremonyPackages),
         #[prost(message, tag = "7")]
         Finish(super::CeremonyFinish),
-        /// answered by `packages`: round 1 as the called one has it
         #[prost(message, tag = "8")]
         Compare(super::CeremonyCompare),
     }
@@ -230,11 +229,21 @@ pub struct CeremonyFinish {
     #[prost(bytes = "vec", tag = "1")]
     pub statement: ::prost::alloc::vec::Vec<u8>,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CeremonyCompare {}
+/// Empty: answered by `packages`, round 1 as the called one heard it. With those that another
+/// heard: answered by `named`, who is proved to have broadcast two things.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CeremonyCompare {
+    #[prost(message, repeated, tag = "1")]
+    pub packages: ::prost::alloc::vec::Vec<::incamera_wire::v1::Signed>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CeremonyNamed {
+    #[prost(string, repeated, tag = "1")]
+    pub providers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CeremonyReply {
-    #[prost(oneof = "ceremony_reply::Reply", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "ceremony_reply::Reply", tags = "1, 2, 3, 4, 5")]
     pub reply: ::core::option::Option<ceremony_reply::Reply>,
 }
 /// Nested message and enum types in `CeremonyReply`.
@@ -250,6 +259,8 @@ pub mod ceremony_reply {
         Statement(::incamera_wire::v1::Signed),
         #[prost(message, tag = "4")]
         Finished(super::CeremonyFinished),
+        #[prost(message, tag = "5")]
+        Named(super::CeremonyNamed),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -405,6 +405,12 @@ impl Made {
         one.keys().copied().filter(twice).collect()
     }
 
+    /// The share, to be kept beside an old one until all have signed.
+    #[must_use]
+    pub fn share(&self) -> &Share {
+        &self.share
+    }
+
     /// The share, to be kept once all have signed.
     #[must_use]
     pub fn into_share(self) -> Share {

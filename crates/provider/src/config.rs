@@ -1,0 +1,60 @@
+//! `provider.toml`: one file beside `party.toml`, unknown keys refused, paths relative to it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use incamera_net::config::{self, ConfigError};
+use serde::Deserialize;
+
+/// The configuration of a provider's service. Its name, keys and agreements are those of the
+/// party's folder that the file lies in.
+///
+/// ```toml
+/// format   = "incamera-provider/1"
+/// listen   = "127.0.0.1:7443"
+/// health   = "127.0.0.1:7444"    # /healthz, plain HTTP, loopback
+/// store    = "provider.sqlite"   # sealed shares, counts, links
+/// sessions = 4                   # of one party at once
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderConfig {
+    /// `incamera-provider/1`.
+    pub format: String,
+    /// Where the service listens.
+    pub listen: SocketAddr,
+    /// Where `/healthz` listens, if anywhere.
+    #[serde(default)]
+    pub health: Option<SocketAddr>,
+    /// The SQLite file.
+    #[serde(default = "store")]
+    pub store: PathBuf,
+    /// Sessions and transfers of links of one party at once.
+    #[serde(default = "sessions")]
+    pub sessions: usize,
+}
+
+fn store() -> PathBuf {
+    "provider.sqlite".into()
+}
+
+fn sessions() -> usize {
+    4
+}
+
+impl ProviderConfig {
+    /// The format that this program reads.
+    pub const FORMAT: &'static str = "incamera-provider/1";
+
+    /// Reads the file and makes its paths relative to the file's folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the line that is wrong.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = config::load(file)?;
+        config::expect_format(file, &config.format, Self::FORMAT)?;
+        let folder = file.parent().unwrap_or(Path::new("."));
+        config.store = folder.join(&config.store);
+        Ok(config)
+    }
+}

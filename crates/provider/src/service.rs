@@ -1,0 +1,263 @@
+//! The service: opens what it needs, listens, serves until it is told to stop.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use futures::{FutureExt as _, Stream};
+use incamera_group::Backend;
+use incamera_keys::{PublicKey, ReceiveKey, SigningKey};
+use incamera_net::agreements::{Agreements, now};
+use incamera_net::health;
+use incamera_net::server::{self, blocking, caller};
+use incamera_net::services::provider_server::Provider;
+use incamera_net::services::{
+    CeremonyFrame, CeremonyReply, EvaluateFrame, KeysReply, KeysRequest, LinkFrame, LinkReply,
+};
+use incamera_net::status::Problem;
+use incamera_net::tls::{self, TlsError, TlsOptions};
+use incamera_types::{AgreementId, Date, PartyName};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::admit::{Admitted, admit};
+use crate::ceremony::Ceremonies;
+use crate::config::ProviderConfig;
+use crate::limits::{Places, Rates};
+use crate::sealed::ShareKey;
+use crate::store::{Shared, Store, StoreError};
+use crate::{evaluate, links};
+
+/// Why a provider's service does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The store does not open.
+    #[error("the provider's store does not open: check `store`")]
+    Store(#[from] StoreError),
+    /// The address is taken, or not ours.
+    #[error("the service cannot listen there: check `listen` and `health`")]
+    Listen(#[from] io::Error),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] TlsError),
+    /// The health endpoint failed.
+    #[error("the health endpoint failed")]
+    Health(#[from] health::HealthError),
+    /// The server failed.
+    #[error("the server failed")]
+    Server(#[from] server::ServeError),
+}
+
+/// Whose service it is: what its party's folder holds.
+pub struct Own {
+    /// The party's name.
+    pub name: PartyName,
+    /// Its public signing key: agreements that give it another do not count.
+    pub signs: PublicKey,
+    /// Its service key.
+    pub service: SigningKey,
+    /// What shares from others are sealed to; one provider alone needs none.
+    pub receive: Option<ReceiveKey>,
+    /// The folder of agreements and their signatures.
+    pub agreements: PathBuf,
+    /// What shares are sealed under at rest.
+    pub shares: ShareKey,
+}
+
+/// An asker: one party under one agreement.
+pub(crate) type Asker = (AgreementId, PartyName);
+
+/// What all handlers share.
+pub(crate) struct State {
+    pub(crate) name: PartyName,
+    pub(crate) agreements: Arc<Agreements>,
+    pub(crate) service: SigningKey,
+    pub(crate) receive: Option<ReceiveKey>,
+    pub(crate) shares: ShareKey,
+    pub(crate) store: Shared,
+    pub(crate) backend: Backend,
+    pub(crate) sessions: Places<Asker>,
+    pub(crate) rates: Rates<Asker>,
+    /// One for each core: whoever evaluates holds one.
+    pub(crate) cores: Arc<Semaphore>,
+    pub(crate) ceremonies: Mutex<Ceremonies>,
+}
+
+impl State {
+    fn open(config: &ProviderConfig, own: Own) -> Result<Self, StoreError> {
+        let store = Shared::new(Store::open(&config.store, &own.name)?);
+        let (name, service) = (own.name.clone(), own.service.public());
+        let agreements = Agreements::new(&own.agreements, name, own.signs, service);
+        let agreements = agreements.remembering(store.clone());
+        if let Err(problem) = agreements.remember() {
+            tracing::warn!(%problem, "agreement versions were not remembered");
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            name: own.name,
+            agreements: Arc::new(agreements),
+            service: own.service,
+            receive: own.receive,
+            shares: own.shares,
+            store,
+            backend: Backend::best(),
+            sessions: Places::new(config.sessions),
+            rates: Rates::new(),
+            cores: Arc::new(Semaphore::new(cores)),
+            ceremonies: Mutex::new(HashMap::new()),
+        })
+    }
+
+    pub(crate) async fn admit(
+        &self,
+        digest: &[u8],
+        key: Option<PublicKey>,
+    ) -> Result<Admitted, Status> {
+        admit(&self.agreements, &self.name, digest, key).await
+    }
+
+    /// The hosts that agreements name this service by.
+    fn hosts(&self, config: &ProviderConfig) -> Vec<String> {
+        let mut hosts = vec![config.listen.ip().to_string(), "localhost".to_owned()];
+        for (agreement, _) in self.agreements.all() {
+            if let Some(party) = agreement.parties.get(&self.name) {
+                hosts.push(party.url.host().to_owned());
+            }
+        }
+        hosts.sort();
+        hosts.dedup();
+        hosts
+    }
+}
+
+/// The day that it is.
+pub(crate) fn today() -> Date {
+    let days = now().0 / (24 * 60 * 60);
+    Date::from_days(i32::try_from(days).unwrap_or(i32::MAX))
+}
+
+/// Serves until `shutdown`; calls `ready` once every port is its own.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve(
+    config: ProviderConfig,
+    own: Own,
+    options: &TlsOptions,
+    ready: impl FnOnce(),
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let state = Arc::new(State::open(&config, own)?);
+    state.store.lock().drop_stale_links(today())?;
+    let tls = tls::server_config(&state.service, &state.hosts(&config), options)?;
+    let listener = TcpListener::bind(config.listen).await?;
+    let health = match config.health {
+        Some(address) => Some(TcpListener::bind(address).await?),
+        None => None,
+    };
+    let name = state.name.clone();
+    let routes = Routes::new(server::provider(Handlers(state)));
+    tracing::info!(provider = %name, listen = %config.listen, "the provider's service is up");
+    ready();
+    let shutdown = shutdown.shared();
+    let serving = server::serve(listener, tls, routes, shutdown.clone());
+    let Some(health) = health else {
+        return Ok(serving.await?);
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let (served, answered) = tokio::join!(
+        serving,
+        health::serve(health, name.as_str(), version, shutdown)
+    );
+    served?;
+    Ok(answered?)
+}
+
+struct Handlers(Arc<State>);
+
+/// What is streamed to a caller.
+pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Provider for Handlers {
+    type EvaluateStream = Answers<EvaluateFrame>;
+    type GetLinksStream = Answers<LinkFrame>;
+
+    async fn evaluate(
+        &self,
+        request: Request<Streaming<EvaluateFrame>>,
+    ) -> Result<Response<Self::EvaluateStream>, Status> {
+        let key = caller(&request);
+        let answers = evaluate::session(self.0.clone(), key, request.into_inner());
+        Ok(Response::new(answers.await?))
+    }
+
+    async fn keys(&self, request: Request<KeysRequest>) -> Result<Response<KeysReply>, Status> {
+        let key = caller(&request);
+        let message = request.into_inner();
+        let admitted = self.0.admit(&message.agreement_digest, key).await?;
+        let state = self.0.clone();
+        let share = blocking(move || Ok(state.store.lock().share(&admitted.matter())?));
+        let statement = share.await?.map(|kept| kept.statement);
+        Ok(Response::new(KeysReply {
+            statement: statement.unwrap_or_default(),
+        }))
+    }
+
+    async fn ceremony(
+        &self,
+        request: Request<CeremonyFrame>,
+    ) -> Result<Response<CeremonyReply>, Status> {
+        let key = caller(&request);
+        let message = request.into_inner();
+        let admitted = self.0.admit(&message.agreement_digest, key).await?;
+        let admitted = admitted.into_provider()?;
+        let state = self.0.clone();
+        let reply = blocking(move || state.ceremony_step(&admitted, message));
+        Ok(Response::new(reply.await?))
+    }
+
+    async fn put_links(
+        &self,
+        request: Request<Streaming<LinkFrame>>,
+    ) -> Result<Response<LinkReply>, Status> {
+        let key = caller(&request);
+        let entries = links::put(&self.0, key, request.into_inner()).await?;
+        Ok(Response::new(LinkReply { entries }))
+    }
+
+    async fn get_links(
+        &self,
+        request: Request<Streaming<LinkFrame>>,
+    ) -> Result<Response<Self::GetLinksStream>, Status> {
+        let key = caller(&request);
+        let answers = links::get(self.0.clone(), key, request.into_inner());
+        Ok(Response::new(answers.await?))
+    }
+
+    async fn drop_links(
+        &self,
+        request: Request<Streaming<LinkFrame>>,
+    ) -> Result<Response<LinkReply>, Status> {
+        let key = caller(&request);
+        let entries = links::drop_some(&self.0, key, request.into_inner()).await?;
+        Ok(Response::new(LinkReply { entries }))
+    }
+}
+
+/// A party has as much open as it may have.
+pub(crate) fn busy() -> Problem {
+    use incamera_net::status::ProblemKind;
+    Problem::new(
+        ProblemKind::Unavailable,
+        "sessions-at-once",
+        "this party has as many sessions open here as it may have at once",
+    )
+    .hint("let one of them end, and ask again")
+}

@@ -1,0 +1,234 @@
+//! How much each party was evaluated: counted before it is answered.
+
+use incamera_types::{BatchDigest, Digest as _, IdKind, PartyName};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{Matter, Store, StoreError, int, name, number};
+
+/// Digests of a run that are remembered: batches under way, twice over.
+const REMEMBERED: u32 = 16;
+
+/// A run of a party, as its sessions name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) matter: Matter,
+    pub(crate) party: PartyName,
+    pub(crate) kind: IdKind,
+    pub(crate) nonce: [u8; 32],
+    pub(crate) size: u64,
+}
+
+/// What the agreement allows a party and kind of id.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowance {
+    /// In one run.
+    pub(crate) max_ids: u64,
+    pub(crate) max_runs: u32,
+}
+
+impl Allowance {
+    fn in_all(self) -> u64 {
+        self.max_ids.saturating_mul(self.max_runs.into())
+    }
+}
+
+/// Which limit is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// A run says that it is larger than one may be.
+    Size,
+    /// The run was opened with another size.
+    OtherSize,
+    /// A run more than allowed.
+    Runs,
+    /// More points than the run said.
+    Run,
+    /// More points than all runs may have.
+    Evaluations,
+    /// Shares were refreshed since the session began.
+    Refreshed,
+}
+
+/// What a party was counted for, for the provider's own people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Of what.
+    pub matter: Matter,
+    /// The party.
+    pub party: PartyName,
+    /// The kind of id.
+    pub kind: IdKind,
+    /// Its runs.
+    pub runs: u64,
+    /// Their points.
+    pub evaluated: u64,
+}
+
+impl Store {
+    /// Opens a run, or goes on with it: gives the points that it was counted for.
+    pub(crate) fn open_run(
+        &mut self,
+        run: &Run,
+        allowed: Allowance,
+    ) -> Result<Result<u64, Limit>, StoreError> {
+        if run.size > allowed.max_ids {
+            return Ok(Err(Limit::Size));
+        }
+        let tx = self.begin()?;
+        if let Some(known) = find(&tx, run)? {
+            return Ok(match known.size == run.size {
+                true => Ok(known.evaluated),
+                false => Err(Limit::OtherSize),
+            });
+        }
+        if counted(&tx, run)?.runs >= allowed.max_runs.into() {
+            return Ok(Err(Limit::Runs));
+        }
+        tx.execute(
+            "INSERT INTO sessions (agreement_id, epoch, party, kind, nonce, size)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                run.matter.agreement_id.as_bytes(),
+                run.matter.epoch.0,
+                run.party.as_str(),
+                run.kind.as_str(),
+                run.nonce,
+                int(run.size)?
+            ],
+        )?;
+        tx.commit()?;
+        Ok(Ok(0))
+    }
+
+    /// Counts a batch of `points`, unless it is one of the run's last: those are answered
+    /// again. `key` is the number of the key statement that the session goes by.
+    pub(crate) fn count(
+        &mut self,
+        run: &Run,
+        allowed: Allowance,
+        key: u64,
+        (digest, points): (&BatchDigest, u64),
+    ) -> Result<Result<(), Limit>, StoreError> {
+        let current = self.share(&run.matter)?.map(|kept| kept.number);
+        if current != Some(key) {
+            return Ok(Err(Limit::Refreshed));
+        }
+        let tx = self.begin()?;
+        let Some(known) = find(&tx, run)? else {
+            return Ok(Err(Limit::Runs));
+        };
+        let again: bool = tx
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM batches WHERE session = ?1 AND digest = ?2)",
+            )?
+            .query_row(params![known.id, digest.as_bytes()], |row| row.get(0))?;
+        if again {
+            return Ok(Ok(()));
+        }
+        let limits = [
+            (known.evaluated, known.size, Limit::Run),
+            (
+                counted(&tx, run)?.evaluated,
+                allowed.in_all(),
+                Limit::Evaluations,
+            ),
+        ];
+        for (so_far, most, limit) in limits {
+            if so_far.saturating_add(points) > most {
+                return Ok(Err(limit));
+            }
+        }
+        tx.execute(
+            "UPDATE sessions SET evaluated = evaluated + ?2 WHERE id = ?1",
+            params![known.id, int(points)?],
+        )?;
+        tx.execute(
+            "INSERT INTO batches (session, digest) VALUES (?1, ?2)",
+            params![known.id, digest.as_bytes()],
+        )?;
+        tx.execute(
+            "DELETE FROM batches WHERE session = ?1 AND id NOT IN
+             (SELECT id FROM batches WHERE session = ?1 ORDER BY id DESC LIMIT ?2)",
+            params![known.id, REMEMBERED],
+        )?;
+        tx.commit()?;
+        Ok(Ok(()))
+    }
+
+    /// What each party was counted for.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn counted(&self) -> Result<Vec<Counted>, StoreError> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT agreement_id, epoch, party, kind, count(*), sum(evaluated) FROM sessions
+             GROUP BY agreement_id, epoch, party, kind ORDER BY agreement_id, epoch, party, kind",
+        )?;
+        let rows = select.query_map([], |row| {
+            Ok(Counted {
+                matter: Matter {
+                    agreement_id: incamera_types::AgreementId::from_bytes(row.get(0)?),
+                    epoch: incamera_types::MatchingEpoch(row.get(1)?),
+                },
+                party: name(row, 2)?,
+                kind: name(row, 3)?,
+                runs: number(row, 4)?,
+                evaluated: number(row, 5)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+struct Found {
+    id: i64,
+    size: u64,
+    evaluated: u64,
+}
+
+fn find(connection: &Connection, run: &Run) -> Result<Option<Found>, StoreError> {
+    let mut select = connection.prepare_cached(
+        "SELECT id, size, evaluated FROM sessions
+         WHERE agreement_id = ?1 AND epoch = ?2 AND party = ?3 AND kind = ?4 AND nonce = ?5",
+    )?;
+    let of = params![
+        run.matter.agreement_id.as_bytes(),
+        run.matter.epoch.0,
+        run.party.as_str(),
+        run.kind.as_str(),
+        run.nonce
+    ];
+    let found = select.query_row(of, |row| {
+        Ok(Found {
+            id: row.get(0)?,
+            size: number(row, 1)?,
+            evaluated: number(row, 2)?,
+        })
+    });
+    Ok(found.optional()?)
+}
+
+struct InAll {
+    runs: u64,
+    evaluated: u64,
+}
+
+/// Of the party and kind of a run.
+fn counted(connection: &Connection, run: &Run) -> Result<InAll, StoreError> {
+    let mut select = connection.prepare_cached(
+        "SELECT count(*), coalesce(sum(evaluated), 0) FROM sessions
+         WHERE agreement_id = ?1 AND epoch = ?2 AND party = ?3 AND kind = ?4",
+    )?;
+    let of = params![
+        run.matter.agreement_id.as_bytes(),
+        run.matter.epoch.0,
+        run.party.as_str(),
+        run.kind.as_str()
+    ];
+    Ok(select.query_row(of, |row| {
+        Ok(InAll {
+            runs: number(row, 0)?,
+            evaluated: number(row, 1)?,
+        })
+    })?)
+}

@@ -1,0 +1,165 @@
+//! Links, as their sources sealed them.
+
+use incamera_types::{Date, Digest as _, LinkLabel, PartyName, PurposeName};
+use rusqlite::{OptionalExtension as _, params};
+
+use super::{Matter, Store, StoreError, int, name, number};
+
+/// A link as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredLink {
+    pub(crate) label: LinkLabel,
+    pub(crate) purpose: PurposeName,
+    pub(crate) expires: Date,
+    pub(crate) source: PartyName,
+    pub(crate) value: Vec<u8>,
+}
+
+/// How many links a source stores, for the provider's own people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredLinks {
+    /// Of what.
+    pub matter: Matter,
+    /// Whose.
+    pub source: PartyName,
+    /// How many.
+    pub entries: u64,
+}
+
+/// Why links are not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotStored {
+    /// More than a source may store.
+    TooMany,
+    /// A label under which another source stores.
+    NotItsOwn,
+}
+
+impl Store {
+    /// Stores links of one source; what stood under a label of its own is replaced.
+    pub(crate) fn put_links(
+        &mut self,
+        matter: &Matter,
+        links: &[StoredLink],
+        most: u64,
+    ) -> Result<Result<(), NotStored>, StoreError> {
+        let (id, epoch) = (matter.agreement_id.as_bytes(), matter.epoch.0);
+        let tx = self.begin()?;
+        let mut insert = tx.prepare_cached(
+            "INSERT INTO links (agreement_id, epoch, label, purpose, source, expires, value)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (agreement_id, epoch, label) DO UPDATE
+             SET purpose = excluded.purpose, expires = excluded.expires, value = excluded.value
+             WHERE source = excluded.source",
+        )?;
+        for link in links {
+            let changed = insert.execute(params![
+                id,
+                epoch,
+                link.label.as_bytes(),
+                link.purpose.as_str(),
+                link.source.as_str(),
+                link.expires.days(),
+                link.value
+            ])?;
+            if changed == 0 {
+                return Ok(Err(NotStored::NotItsOwn));
+            }
+        }
+        drop(insert);
+        if let Some(link) = links.first() {
+            let stored: i64 = tx.query_row(
+                "SELECT count(*) FROM links WHERE agreement_id = ?1 AND epoch = ?2 AND source = ?3",
+                params![id, epoch, link.source.as_str()],
+                |row| row.get(0),
+            )?;
+            if stored > int(most)? {
+                return Ok(Err(NotStored::TooMany));
+            }
+        }
+        tx.commit()?;
+        Ok(Ok(()))
+    }
+
+    /// The link under a label, unless it is over.
+    pub(crate) fn link(
+        &self,
+        matter: &Matter,
+        label: &LinkLabel,
+        today: Date,
+    ) -> Result<Option<StoredLink>, StoreError> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT purpose, expires, source, value FROM links
+             WHERE agreement_id = ?1 AND epoch = ?2 AND label = ?3 AND expires >= ?4",
+        )?;
+        let of = params![
+            matter.agreement_id.as_bytes(),
+            matter.epoch.0,
+            label.as_bytes(),
+            today.days()
+        ];
+        let found = select.query_row(of, |row| {
+            Ok(StoredLink {
+                label: *label,
+                purpose: name(row, 0)?,
+                expires: Date::from_days(row.get(1)?),
+                source: name(row, 2)?,
+                value: row.get(3)?,
+            })
+        });
+        Ok(found.optional()?)
+    }
+
+    /// Drops links of one source; gives how many were there.
+    pub(crate) fn drop_links(
+        &mut self,
+        matter: &Matter,
+        source: &PartyName,
+        labels: &[LinkLabel],
+    ) -> Result<u64, StoreError> {
+        let (id, epoch) = (matter.agreement_id.as_bytes(), matter.epoch.0);
+        let tx = self.begin()?;
+        let mut delete = tx.prepare_cached(
+            "DELETE FROM links
+             WHERE agreement_id = ?1 AND epoch = ?2 AND label = ?3 AND source = ?4",
+        )?;
+        let mut dropped = 0;
+        for label in labels {
+            let gone = delete.execute(params![id, epoch, label.as_bytes(), source.as_str()])?;
+            dropped += gone as u64;
+        }
+        drop(delete);
+        tx.commit()?;
+        Ok(dropped)
+    }
+
+    /// Drops what is over.
+    pub(crate) fn drop_stale_links(&mut self, today: Date) -> Result<(), StoreError> {
+        let tx = self.begin()?;
+        tx.execute("DELETE FROM links WHERE expires < ?1", [today.days()])?;
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// How many links each source stores.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn stored_links(&self) -> Result<Vec<StoredLinks>, StoreError> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT agreement_id, epoch, source, count(*) FROM links
+             GROUP BY agreement_id, epoch, source ORDER BY agreement_id, epoch, source",
+        )?;
+        let rows = select.query_map([], |row| {
+            Ok(StoredLinks {
+                matter: Matter {
+                    agreement_id: incamera_types::AgreementId::from_bytes(row.get(0)?),
+                    epoch: incamera_types::MatchingEpoch(row.get(1)?),
+                },
+                source: name(row, 2)?,
+                entries: number(row, 3)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}

@@ -1,0 +1,60 @@
+-- Everything is durable before anybody is answered. No table holds a point or an id.
+
+CREATE TABLE provider (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    name TEXT NOT NULL
+) STRICT;
+
+-- The highest version of each agreement that was ever in force.
+CREATE TABLE versions (
+    agreement_id BLOB PRIMARY KEY,
+    version      INTEGER NOT NULL,
+    digest       BLOB NOT NULL
+) STRICT;
+
+-- The share that counts, and beside it one whose key statement not all have signed yet
+-- (`waits`). `statement` is the file of the first, the body of the second.
+CREATE TABLE shares (
+    agreement_id BLOB NOT NULL,
+    epoch        INTEGER NOT NULL,
+    waits        INTEGER NOT NULL CHECK (waits IN (0, 1)),
+    number       INTEGER NOT NULL,
+    place        INTEGER NOT NULL,
+    sealed       BLOB NOT NULL,
+    statement    BLOB NOT NULL,
+    PRIMARY KEY (agreement_id, epoch, waits)
+) STRICT;
+
+-- The runs that a party was counted for, and of each how many points.
+CREATE TABLE sessions (
+    id           INTEGER PRIMARY KEY,
+    agreement_id BLOB NOT NULL,
+    epoch        INTEGER NOT NULL,
+    party        TEXT NOT NULL,
+    kind         TEXT NOT NULL,
+    nonce        BLOB NOT NULL,
+    size         INTEGER NOT NULL,
+    evaluated    INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (agreement_id, epoch, party, kind, nonce)
+) STRICT;
+
+-- Digests of the last batches of a run: one of them is answered again for nothing.
+CREATE TABLE batches (
+    id      INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL REFERENCES sessions (id),
+    digest  BLOB NOT NULL
+) STRICT;
+CREATE INDEX batches_of ON batches (session, id);
+
+CREATE TABLE links (
+    agreement_id BLOB NOT NULL,
+    epoch        INTEGER NOT NULL,
+    label        BLOB NOT NULL,
+    purpose      TEXT NOT NULL,
+    source       TEXT NOT NULL,
+    expires      INTEGER NOT NULL,
+    value        BLOB NOT NULL,
+    PRIMARY KEY (agreement_id, epoch, label)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX links_of ON links (agreement_id, epoch, source);
+CREATE INDEX links_until ON links (expires);
