@@ -48,7 +48,7 @@ pub use impact::{DatasetImpact, Remedy, impact};
 pub use model::{
     Agreement, AnalystKey, Analysts, Ceiling, Compare, CompareKind, Compared, ConsentSource,
     GroupKey, GroupValues, Linked, Linking, Matching, MatchingMethod, Party, PerPerson,
-    PersonBounds, Purpose, Query, Ratio, Reveals, RoomTerms, Terms,
+    PersonBounds, Purpose, Query, Ratio, Reveals, RoomTerms, Security, Terms,
 };
 pub use param::{Domain, Param};
 pub use proposal::{

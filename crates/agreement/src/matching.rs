@@ -21,7 +21,10 @@ pub struct Matching {
     pub hashed: BTreeSet<IdKind>,
     /// What each party learns about its own rows.
     pub reveals: Reveals,
-    /// The most ids of a party in one run.
+    /// Against whom what shows matches is long enough, with method `vole`.
+    pub security: Security,
+    /// The most ids of a party in one run; with method `vole`, the most that it can have
+    /// evaluated.
     pub max_ids: u64,
     /// The most runs of a party.
     pub max_runs: u32,
@@ -102,6 +105,27 @@ impl fmt::Display for MatchingMethod {
             Self::Vole => "vole",
             Self::Provider => "provider",
             Self::None => "none",
+        })
+    }
+}
+
+/// Against whom what shows matches is long enough, with method `vole`. Every check is made either
+/// way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Security {
+    /// Any party.
+    #[default]
+    Malicious,
+    /// Parties that keep to the protocol.
+    SemiHonest,
+}
+
+impl fmt::Display for Security {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malicious => "malicious",
+            Self::SemiHonest => "semi-honest",
         })
     }
 }

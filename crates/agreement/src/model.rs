@@ -13,7 +13,7 @@ use incamera_types::{
     PartyName, PrivacyLoss, PurposeName, PurposeSet, QueryName,
 };
 
-pub use crate::matching::{Linking, Matching, MatchingMethod, Reveals};
+pub use crate::matching::{Linking, Matching, MatchingMethod, Reveals, Security};
 use crate::{Param, Problem, Proposals, ServiceUrl};
 
 /// A checked agreement: the terms, and the exact bytes that they were read from.

@@ -57,6 +57,9 @@ fn of_matching(field: &str) -> Option<&'static str> {
         "reveals" => {
             "what a party learns about its own rows: nothing, or which of its ids the other has too"
         }
+        "security" => {
+            "against whom what shows matches is long enough, by method vole: any party, or one that keeps to the protocol"
+        }
         "max_ids" => "the most ids of a party in one run",
         "max_runs" => "the most runs of a party",
         "partitions" => "slices that sealed data are cut into",

@@ -37,7 +37,7 @@ const FIELDS: &[(&str, &[&str])] = fields! {
     Proposals { analysts, purposes, datasets, budget, min_people, until }
     Party { signs, service, receives, url, people, analysts }
     RoomTerms { url, policy }
-    Matching { method, ids, rules, hashed, reveals, max_ids, max_runs, partitions, epoch, link, providers }
+    Matching { method, ids, rules, hashed, reveals, security, max_ids, max_runs, partitions, epoch, link, providers }
     Providers { names, threshold, key_days, rate, links }
     IdLink { from, to }
     Purpose { label, parent, iri, replaces, leaf }
@@ -116,6 +116,7 @@ const CASES: &[Case] = &[
     case(&["Matching.max_runs"], LIFT, "max_runs = 12", "max_runs = 13", "matching: `max_runs` rises from 12 to 13 ("),
     case(&["Matching.ids"], LIFT, "[\"email\"]", "[\"email\", \"phone\"]", "matching: `ids` gains `phone` (the kinds of id"),
     case(&["Matching.rules"], LIFT, "max_runs = 12", "max_runs = 12\nrules = 2", "matching gains `rules`: 2 (how ids are written"),
+    case(&["Matching.security"], LIFT, "\"commutative\"", "\"vole\"\nsecurity = \"semi-honest\"", "matching gains `security`: `semi-honest` (against whom"),
     case(&["Matching.hashed"], LIFT, "max_runs = 12", "max_runs = 12\nrules = 2\nhashed = [\"email\"]", "matching gains `hashed`: [email] (the kinds of id"),
     case(&["Matching.epoch"], LIFT, "max_runs = 12", "max_runs = 12\nepoch = 2", "matching gains `epoch`: 2 (raised,"),
     case(&["Matching.partitions"], LIFT, "max_runs = 12", "max_runs = 12\npartitions = 8", "matching gains `partitions`: 8 (slices"),

@@ -4,7 +4,7 @@ use incamera_dp::interval::thousands;
 use incamera_types::{IdKind, IdRules, and};
 
 use super::providers;
-use crate::model::{Linking, Matching, MatchingMethod, Reveals};
+use crate::model::{Linking, Matching, MatchingMethod, Reveals, Security};
 use crate::page::Page;
 
 /// What matching protects.
@@ -16,6 +16,7 @@ pub(super) fn layer(page: &mut Page, matching: &Matching) {
                 providers::providers(page, matching, providers);
             }
         }
+        MatchingMethod::Vole => vole(page, matching),
         method => page.point(format_args!(
             "matching ({method}, by {}): each party gets pseudonyms for its own people and learns {}; ids are blinded before they leave (at most {} a run, {} runs)",
             and(&matching.ids),
@@ -43,14 +44,35 @@ pub(super) fn risks(page: &mut Page, matching: &Matching) {
     if matching.reveals == Reveals::Nothing {
         return;
     }
+    page.point("matching itself tells each party, id by id and without noise, which of its own people the other has; whoever brings ids that it only guesses learns of each whether the other has it, up to the limit of ids and runs");
+    if matching.method == MatchingMethod::Vole {
+        page.point("the party last by name makes the key of a run, and could keep it: it could then compute the pseudonym of anybody whose id it can name, and send signs of people that it does not have, so that the other believes in matches that are none");
+        return;
+    }
     for risk in [
-        "matching itself tells each party, id by id and without noise, which of its own people the other has; whoever brings ids that it only guesses learns of each whether the other has it, up to the limit of ids and runs",
         "each party can compute every pseudonym of the other's rows, of people that it does not have too (not their ids): it could put them into data of its own and so claim any of these people, and questions would join them",
         "the keys of matching last: each party sees which of the other's rows, known to it by nothing else, stay, go and come from run to run; and if few ids are appended, when its own people among them came to the other",
         "a party that cheats in the matching can make the other believe in matches that are none",
     ] {
         page.point(risk);
     }
+}
+
+/// Matching by `vole`.
+fn vole(page: &mut Page, matching: &Matching) {
+    page.point(format_args!(
+        "matching (vole, by {}): each party gets pseudonyms for its own people and learns {}; each has its ids evaluated under the other's key without showing them (at most {} evaluated a run, whatever a party does: about {} ids that it declares; {} runs)",
+        and(&matching.ids),
+        learned(matching.reveals),
+        thousands(matching.max_ids),
+        thousands(matching.max_ids / 53 * 20),
+        matching.max_runs
+    ));
+    page.sub_point("each run gives everybody a new pseudonym, so all ids are matched in each, and all data of both owners are sealed again after it: data of two runs do not join, and nothing tells a person of one run in another");
+    page.sub_point(match matching.security {
+        Security::Malicious => "every step is checked, and what shows matches is long enough against any party (security malicious)",
+        Security::SemiHonest => "every step is checked; what shows matches is short, and long enough between parties that keep to the protocol (security semi-honest)",
+    });
 }
 
 fn learned(reveals: Reveals) -> &'static str {

@@ -17,6 +17,7 @@ mod providers;
 mod purposes;
 mod query;
 mod terms;
+mod vole;
 
 use std::collections::BTreeMap;
 

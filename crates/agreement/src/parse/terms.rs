@@ -7,7 +7,7 @@ use incamera_types::{
     Budget, Delta, Epsilon, IdKind, IdRules, IdWritingError, MatchingEpoch, PartyName,
 };
 
-use super::{Known, link, listed, providers};
+use super::{Known, link, listed, providers, vole};
 use crate::Problem;
 use crate::model::{Ceiling, Matching, MatchingMethod, Query, Reveals, Terms};
 use crate::reader::{Item, Named, Table};
@@ -52,6 +52,8 @@ pub(super) fn matching(table: &Table<'_>) -> Option<Matching> {
         None => Some(Reveals::Nothing),
     };
     let max_ids = limit(table, "max_ids", method, MAX_IDS, MAX_IDS);
+    vole::limits(table, method, max_ids);
+    let security = vole::security(table, method);
     let max_runs = limit(table, "max_runs", method, 1_000_000, 1_000_000);
     let partitions = table.get("partitions");
     let partitions = partitions.map_or(Some(PARTITIONS), |item| item.whole_u32(1, MAX_PARTITIONS));
@@ -69,6 +71,7 @@ pub(super) fn matching(table: &Table<'_>) -> Option<Matching> {
         rules: rules?,
         hashed: hashed?,
         reveals: reveals?,
+        security: security?,
         max_ids: max_ids?,
         max_runs: u32::try_from(max_runs?).ok()?,
         partitions: partitions?,
@@ -112,7 +115,7 @@ fn method_of(item: &Item<'_>) -> Option<MatchingMethod> {
         "commutative" => Some(MatchingMethod::Commutative),
         "none" => Some(MatchingMethod::None),
         "provider" => Some(MatchingMethod::Provider),
-        "vole" => not_yet(item, "commutative"),
+        "vole" => Some(MatchingMethod::Vole),
         _ => {
             item.problem(
                 "`method` is commutative, vole, provider or none",
@@ -238,7 +241,7 @@ pub(super) fn check_matching(root: &Table<'_>, matching: &Matching, known: &Know
         return;
     };
     match (matching.method, owners.len()) {
-        (MatchingMethod::Commutative, 2)
+        (MatchingMethod::Commutative | MatchingMethod::Vole, 2)
         | (MatchingMethod::None, 0 | 1)
         | (MatchingMethod::Provider, 1..) => {}
         (MatchingMethod::None, _) => item.problem(

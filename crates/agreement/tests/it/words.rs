@@ -82,6 +82,42 @@ fn the_explanation_says_what_own_matches_show() {
 }
 
 #[test]
+fn matching_by_vole_is_told_with_what_each_run_asks() {
+    let vole = |more: &str| {
+        let text = format!("\"vole\"{more}");
+        flat(&explain(&parse(&LIFT.replacen(
+            "\"commutative\"",
+            &text,
+            1,
+        ))))
+    };
+    let page = vole("");
+    for part in [
+        "matching (vole, by email)",
+        "at most 500,000 evaluated a run, whatever a party does: about 188,660 ids that it declares; 12 runs",
+        "each run gives everybody a new pseudonym",
+        "all data of both owners are sealed again after it",
+        "long enough against any party (security malicious)",
+    ] {
+        assert!(page.contains(part), "{part}\n\n{page}");
+    }
+    assert!(!page.contains("the keys of matching last"), "{page}");
+    let page = vole("\nsecurity = \"semi-honest\"");
+    assert!(
+        page.contains("parties that keep to the protocol (security semi-honest)"),
+        "{page}"
+    );
+    let text = LIFT.replacen("\"commutative\"", "\"vole\"", 1);
+    let text = text.replacen("reveals = \"nothing\"", "reveals = \"own-matches\"", 1);
+    let page = flat(&explain(&parse(&text)));
+    assert!(
+        page.contains("the party last by name makes the key of a run"),
+        "{page}"
+    );
+    assert!(!page.contains("the keys of matching last"), "{page}");
+}
+
+#[test]
 fn i10_a_simulated_tee_is_told_loudly_and_only_then() {
     let page = explain(&parse(LIFT));
     assert!(page.contains("!!! SIMULATED TEE !!!"), "{page}");
