@@ -17,6 +17,7 @@
 //! | [`finish`]     | pseudonyms beside ids, in order, with those of earlier runs       |
 //! | [`sort`]       | sorting of more records than memory holds                         |
 //! | [`links`]      | edges between ids of two kinds, for a store that cannot read them |
+//! | [`provided`]   | through providers: who is asked together, batches under way        |
 //! | [`statement`]  | what providers sign of the key that they hold in shares           |
 //! | [`plan`]       | what matching takes, before anybody runs it                       |
 //!
@@ -33,6 +34,7 @@ pub mod intake;
 pub mod journal;
 pub mod links;
 pub mod plan;
+pub mod provided;
 pub mod run_keys;
 pub mod sort;
 pub mod statement;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use incamera_group::{EncodedPoint, HashDomain, Scalar};
+use incamera_oprf::suite::Output;
 use incamera_types::{AgreementDigest, AgreementId, IdKind, MatchingEpoch, Pseudonym};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -37,6 +38,9 @@ pub enum Method {
     Commutative,
     /// Each evaluates the other's ids without seeing them: [`crate::vole`].
     Vole,
+    /// Providers evaluate blinded points under a key that they hold in shares:
+    /// [`crate::provided`].
+    Provider,
     /// One party has its pseudonyms under its own key: [`crate::alone`].
     None,
 }
@@ -100,8 +104,8 @@ macro_rules! words {
 }
 
 words! {
-    Method ("`commutative`, `vole` or `none`") {
-        Commutative = "commutative", Vole = "vole", None = "none"
+    Method ("`commutative`, `vole`, `provider` or `none`") {
+        Commutative = "commutative", Vole = "vole", Provider = "provider", None = "none"
     }
     Reveals ("`nothing` or `own-matches`") { Nothing = "nothing", OwnMatches = "own-matches" }
     Security ("`malicious` or `semi-honest`") {
@@ -251,6 +255,12 @@ impl Pseudonyms {
         self.of(tag)
     }
 
+    /// The pseudonym of what the providers evaluated an id to.
+    #[must_use]
+    pub fn of_output(&self, output: &Output) -> Pseudonym {
+        self.of(output.as_bytes())
+    }
+
     fn of(&self, material: &[u8]) -> Pseudonym {
         let mut extract = self.extract.clone();
         extract.update(material);
@@ -301,7 +311,7 @@ impl Tags {
 }
 
 /// Fields, each after its length in one byte. The longest is a name of 63 bytes.
-fn prefixed(fields: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn prefixed(fields: &[&[u8]]) -> Vec<u8> {
     let lengths = fields
         .iter()
         .map(|field| u8::try_from(field.len()).unwrap_or(u8::MAX));
@@ -410,8 +420,9 @@ pub(crate) mod tests {
         assert_eq!("commutative".parse(), Ok(Method::Commutative));
         assert_eq!("nothing".parse(), Ok(Reveals::Nothing));
         assert_eq!("vole".parse(), Ok(Method::Vole));
+        assert_eq!("provider".parse(), Ok(Method::Provider));
         let error = "hash".parse::<Method>().unwrap_err().to_string();
-        assert!(error.contains("`vole` or `none` only"), "{error}");
+        assert!(error.contains("`provider` or `none` only"), "{error}");
         assert_eq!("own-matches".parse(), Ok(Reveals::OwnMatches));
         assert_eq!("append".parse(), Ok(Mode::Append));
     }

@@ -53,7 +53,7 @@ impl Block {
     }
 
     /// The ids, in order.
-    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(&0).chain(&self.ends);
         let ranges = starts.zip(&self.ends);
         ranges.map(|(start, end)| self.texts.get(*start..*end).unwrap_or_default())

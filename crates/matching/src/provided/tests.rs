@@ -1,0 +1,407 @@
+use std::collections::BTreeMap;
+
+use incamera_group::{Point, Scalar};
+use incamera_keys::{PublicKey, SigningKey};
+use incamera_oprf::lagrange::Places;
+use incamera_oprf::server::Evaluator;
+use incamera_oprf::session::{Hello, write_proof};
+use incamera_oprf::shares::{PublicKeys, Share};
+use incamera_types::{CeremonyDigest, Digest as _, MatchInputDigest, Pseudonym, UnixTime};
+use incamera_wire::v1::MatchPoints;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+
+use super::*;
+use crate::statement::{Agreed, KeyStatement};
+use crate::terms::tests::terms as commutative;
+use crate::{Method, Seed};
+
+const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
+
+fn terms() -> Terms {
+    Terms {
+        method: Method::Provider,
+        ..commutative()
+    }
+}
+
+fn name(text: &str) -> PartyName {
+    text.parse().unwrap()
+}
+
+fn scalar(number: u8) -> Scalar {
+    Scalar::from_secret(b"provided", &[number; 32])
+}
+
+/// `k + slope x`.
+fn share(place: Place, slope: u8) -> Share {
+    let x = Scalar::from_number(place.into());
+    let secret = scalar(7).add(&scalar(slope).multiply(&x)).unwrap();
+    Share::new(place, secret)
+}
+
+fn places() -> [Place; 3] {
+    [1, 2, 3].map(|number| Place::new(number).unwrap())
+}
+
+fn statement(slope: u8, number: u64) -> Arc<KeyStatement> {
+    let public =
+        |name: &str| -> PublicKey { SigningKey::from_seed(&[name.len() as u8; 32]).public() };
+    let agreed = Agreed {
+        agreement_id: terms().agreement_id,
+        epoch: terms().epoch,
+        threshold: 2,
+        providers: NAMES.iter().map(|n| (name(n), public(n))).collect(),
+        valid_s: 90 * 86_400,
+    };
+    let keys = places().map(|place| (place, share(place, slope).public_key()));
+    let keys = PublicKeys::new(2, keys).unwrap();
+    let holders: BTreeMap<_, _> = places().into_iter().zip(NAMES.map(name)).collect();
+    let ceremony = CeremonyDigest::from_bytes([1; 32]);
+    let from = UnixTime(1_800_000_000);
+    Arc::new(KeyStatement::new(&agreed, number, keys, holders, ceremony, from).unwrap())
+}
+
+/// What stands in for services: they answer with shares, or as a test wants.
+struct Providers {
+    slope: u8,
+    asked: Vec<(Place, MatchPoints)>,
+    seen: Vec<EncodedPoint>,
+}
+
+fn honest(slope: u8) -> Providers {
+    Providers {
+        slope,
+        asked: Vec::new(),
+        seen: Vec::new(),
+    }
+}
+
+impl Providers {
+    fn answer(&mut self, hello: &Hello, place: Place, asked: &MatchPoints) -> EvaluatedBatch {
+        self.answer_with(share(place, self.slope), hello, place, asked)
+    }
+
+    fn answer_with(
+        &mut self,
+        share: Share,
+        hello: &Hello,
+        place: Place,
+        asked: &MatchPoints,
+    ) -> EvaluatedBatch {
+        self.asked.push((place, asked.clone()));
+        let points = read_points(asked).unwrap();
+        self.seen.extend(&points);
+        let of = |name: &PartyName| {
+            let at = NAMES.iter().position(|n| *n == name.as_str()).unwrap();
+            places()[at]
+        };
+        let set = Places::new(hello.providers.iter().map(of)).unwrap();
+        let evaluator = Evaluator::new(Backend::best(), &share, &set).unwrap();
+        let me = name(NAMES[usize::from(place.get()) - 1]);
+        let (session, mut rng) = (hello.session(), ChaCha20Rng::seed_from_u64(1));
+        let context = context(&session, &me, asked.first);
+        let answer = evaluator.evaluate(context, &points, &mut rng).unwrap();
+        EvaluatedBatch {
+            points: Some(incamera_oprf::session::write_points(
+                asked.first,
+                &answer.points,
+            )),
+            proof: Some(write_proof(asked.first, points.len(), &answer.proof)),
+        }
+    }
+}
+
+fn ids(count: u64) -> Vec<String> {
+    (0..count)
+        .map(|n| format!("person-{n}@example.net"))
+        .collect()
+}
+
+fn session(terms: &Terms, size: u64, held: u64, seed: u8, statement: Arc<KeyStatement>) -> Session {
+    let seed = Seed::from_bytes([seed; 32]);
+    let run = Run {
+        terms,
+        me: &name("shop"),
+        nonce: [5; 32],
+        size,
+        held,
+        keys: &seed.run(&MatchInputDigest::from_bytes([3; 32])),
+        batch: 4,
+        window: 3,
+        backend: Backend::best(),
+    };
+    Session::new(&run, Sets::new(statement)).unwrap()
+}
+
+/// What one round of a session does without waiting: ids, jobs, questions.
+fn turn(session: &mut Session, all: &[String]) -> Vec<(Place, MatchPoints)> {
+    while let Some(wanted) = session.wanted() {
+        let mut block = Block::new();
+        let range = wanted.start as usize..wanted.end as usize;
+        all[range].iter().for_each(|id| block.push(id.as_bytes()));
+        session.give(wanted.start, block).unwrap();
+    }
+    while let Some(job) = session.job() {
+        session.done(job.work()).unwrap();
+    }
+    let asked = session.asked();
+    let mut questions = Vec::new();
+    for (place, _) in asked.members() {
+        while let Some(points) = session.outgoing(place) {
+            questions.push((place, points));
+        }
+    }
+    questions
+}
+
+/// Everything to the end; `answer` may lie.
+fn carry(
+    session: &mut Session,
+    all: &[String],
+    terms: &Terms,
+    mut answer: impl FnMut(&mut Session, u64, &Hello, Place, &MatchPoints),
+) -> Vec<Pseudonym> {
+    let pseudonyms = terms.pseudonyms();
+    let mut found = Vec::new();
+    for _ in 0..1000 {
+        let questions = turn(session, all);
+        let asked = session.asked();
+        for (place, points) in questions {
+            answer(session, asked.round(), asked.hello(), place, &points);
+        }
+        while let Some((first, outputs)) = session.finished() {
+            assert_eq!(first, found.len() as u64);
+            found.extend(outputs.iter().map(|output| pseudonyms.of_output(output)));
+        }
+        if session.is_finished() {
+            return found;
+        }
+    }
+    panic!("the session does not end");
+}
+
+fn honestly(slope: u8, seed: u8, terms: &Terms, all: &[String]) -> Vec<Pseudonym> {
+    let mut providers = honest(slope);
+    let size = all.len() as u64;
+    let mut session = session(terms, size, 0, seed, statement(slope, 1));
+    carry(
+        &mut session,
+        all,
+        terms,
+        |session, round, hello, place, points| {
+            let answer = providers.answer(hello, place, points);
+            session.answered(round, place, answer).unwrap();
+        },
+    )
+}
+
+/// `F` of RFC 9497 with the key itself, over bytes written out here.
+fn directly(kind: &str, id: &str) -> Pseudonym {
+    let field = |bytes: &[u8]| [&[bytes.len() as u8], bytes].concat();
+    let input = [
+        field(b"incamera-provider-input/1"),
+        field(&[1; 32]),
+        field(&[0, 0, 0, 1]),
+        field(kind.as_bytes()),
+        field(id.as_bytes()),
+    ]
+    .concat();
+    let point: Point = suite::hash_domain().hash(&input).multiply(&scalar(7));
+    let output = suite::finalize(&input, &point.encode()).unwrap();
+    let terms = Terms {
+        id_kind: kind.parse().unwrap(),
+        ..terms()
+    };
+    terms.pseudonyms().of_output(&output)
+}
+
+#[test]
+fn pseudonyms_hang_on_the_id_and_the_key_alone() {
+    let all = ids(18);
+    let found = honestly(8, 1, &terms(), &all);
+    let expected: Vec<_> = all.iter().map(|id| directly("email", id)).collect();
+    assert_eq!(found, expected);
+    // Another party's run, in another blinding; after a refresh of shares.
+    assert_eq!(honestly(8, 2, &terms(), &all), expected);
+    assert_eq!(honestly(9, 1, &terms(), &all), expected);
+    // Kinds are apart although the key is one.
+    let phone = Terms {
+        id_kind: "phone".parse().unwrap(),
+        ..terms()
+    };
+    let other = honestly(8, 1, &phone, &all);
+    assert!(other.iter().all(|one| !expected.contains(one)));
+    assert_eq!(other[3], directly("phone", &all[3]));
+    assert_eq!(honestly(8, 1, &terms(), &[]), []);
+}
+
+/// Beta answers with another share, in its third batch: it is named, gamma takes its place, and
+/// nothing that has no output yet is lost or wrong.
+#[test]
+fn a_provider_that_answers_wrongly_is_named_and_replaced() {
+    let all = ids(30);
+    let terms = terms();
+    let (mut providers, mut batches) = (honest(8), 0);
+    let mut session = session(&terms, 30, 0, 1, statement(8, 1));
+    let found = carry(
+        &mut session,
+        &all,
+        &terms,
+        |session, round, hello, place, points| {
+            batches += u32::from(place.get() == 2);
+            let answer = match place.get() {
+                2 if batches > 2 => providers.answer_with(share(place, 9), hello, place, points),
+                _ => providers.answer(hello, place, points),
+            };
+            session.answered(round, place, answer).unwrap();
+        },
+    );
+    let expected: Vec<_> = all.iter().map(|id| directly("email", id)).collect();
+    assert_eq!(found, expected);
+    let left_out: Vec<_> = session
+        .left_out()
+        .map(|(n, why)| (n.as_str(), why))
+        .collect();
+    assert_eq!(left_out.len(), 1);
+    assert_eq!(left_out[0].0, "beta");
+    assert!(
+        left_out[0].1.contains("proof does not hold"),
+        "{left_out:?}"
+    );
+    assert_eq!(
+        session.asked().hello().providers,
+        [name("alpha"), name("gamma")]
+    );
+    assert_eq!(session.asked().hello().nonce, [5; 32]);
+    // What alpha was asked twice it was asked in the same words: it counts as one.
+    let of_alpha = providers.asked.iter().filter(|(place, _)| place.get() == 1);
+    let mut firsts: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+    for (_, points) in of_alpha {
+        let same = firsts.entry(points.first).or_insert(points.points.clone());
+        assert_eq!(*same, points.points);
+    }
+}
+
+/// The same for answers that are none: out of order, twice, too short, of another batch.
+#[test]
+fn answers_that_were_not_asked_are_the_senders_fault() {
+    type Bend = fn(&mut EvaluatedBatch);
+    let bends: [(Bend, &str); 5] = [
+        (
+            |answer| answer.points.as_mut().unwrap().first += 4,
+            "not asked",
+        ),
+        (|answer| answer.points = None, "not asked"),
+        (|answer| answer.proof = None, "no answer"),
+        (
+            |answer| answer.points.as_mut().unwrap().points.truncate(96),
+            "proof",
+        ),
+        (
+            |answer| answer.proof.as_mut().unwrap().first += 4,
+            "no answer",
+        ),
+    ];
+    for (bend, told) in bends {
+        let (all, terms) = (ids(9), terms());
+        let mut providers = honest(8);
+        let mut session = session(&terms, 9, 0, 1, statement(8, 1));
+        let found = carry(
+            &mut session,
+            &all,
+            &terms,
+            |session, round, hello, place, points| {
+                let mut answer = providers.answer(hello, place, points);
+                if place.get() == 1 {
+                    bend(&mut answer);
+                }
+                session.answered(round, place, answer).unwrap();
+            },
+        );
+        assert_eq!(found[8], directly("email", &all[8]));
+        let left_out: Vec<_> = session.left_out().collect();
+        assert_eq!(left_out.len(), 1, "{left_out:?}");
+        assert_eq!(left_out[0].0, &name("alpha"));
+        assert!(left_out[0].1.contains(told), "{told}: {left_out:?}");
+    }
+}
+
+#[test]
+fn too_few_that_can_be_asked_end_the_run_with_their_names() {
+    let (all, terms) = (ids(5), terms());
+    let mut session = session(&terms, 5, 0, 1, statement(8, 1));
+    turn(&mut session, &all);
+    session.lost(0, places()[1], "it was not reached").unwrap();
+    // Late news of the round before say nothing of this one.
+    session.lost(0, places()[0], "late").unwrap();
+    assert_eq!(
+        session.asked().hello().providers,
+        [name("alpha"), name("gamma")]
+    );
+    let error = session
+        .lost(1, places()[0], "it hung up")
+        .unwrap_err()
+        .to_string();
+    for part in [
+        "1 of the 3 providers",
+        "2 are needed",
+        "`alpha`: it hung up",
+        "`beta`: it was not reached",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+/// A run that was killed asks in the same words from where it was.
+#[test]
+fn a_run_goes_on_with_the_same_batches() {
+    let (all, terms) = (ids(13), terms());
+    let questions = |held| turn(&mut session(&terms, 13, held, 1, statement(8, 1)), &all);
+    let (whole, rest) = (questions(0), questions(8));
+    let of = |list: &[(Place, MatchPoints)], first| {
+        let found = list.iter().find(|(_, points)| points.first == first);
+        found.unwrap().1.points.clone()
+    };
+    assert_eq!(of(&whole, 8), of(&rest, 8));
+    assert_eq!(rest[0].1.first, 8);
+    let mut other = session(&terms, 13, 8, 2, statement(8, 1));
+    assert_ne!(of(&turn(&mut other, &all), 8), of(&rest, 8));
+}
+
+/// Two runs over the same ids show a provider nothing in common.
+#[test]
+fn what_a_provider_sees_of_two_runs_has_nothing_in_common() {
+    let (all, terms) = (ids(12), terms());
+    let seen = |seed| {
+        let mut providers = honest(8);
+        let mut session = session(&terms, 12, 0, seed, statement(8, 1));
+        carry(
+            &mut session,
+            &all,
+            &terms,
+            |session, round, hello, place, points| {
+                let answer = providers.answer(hello, place, points);
+                session.answered(round, place, answer).unwrap();
+            },
+        );
+        providers.seen
+    };
+    let (one, other) = (seen(1), seen(2));
+    assert!(one.iter().all(|point| !other.contains(point)));
+    // The control: the same run is the same points.
+    assert_eq!(one, seen(1));
+    let hashes: Vec<_> = all
+        .iter()
+        .map(|id| suite::hash_domain().hash(id.as_bytes()).encode())
+        .collect();
+    assert!(hashes.iter().all(|hash| !one.contains(hash)));
+}
+
+#[test]
+fn ids_that_no_length_byte_holds_are_refused() {
+    let keys = Seed::from_bytes([1; 32]).run(&MatchInputDigest::from_bytes([3; 32]));
+    let client = Client::new(Backend::best(), &terms(), &keys);
+    assert!(client.input(&[b'x'; 255]).is_ok());
+    assert!(matches!(client.input(&[b'x'; 256]), Err(ProvidedError::Id)));
+}
