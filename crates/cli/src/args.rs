@@ -11,6 +11,7 @@ mod matching;
 mod planning;
 
 mod proposing;
+mod providing;
 
 mod rewriting;
 
@@ -32,6 +33,8 @@ pub use matching::{Instructions, MatchRun};
 pub use planning::MatchPlan;
 
 pub use proposing::{QueryApprove, QueryPropose};
+
+pub use providing::{Provider, ProviderCeremony, ProviderKeys};
 
 pub use rewriting::{
     DataConsent, DataForget, DataRetag, DataRevoke, DataRotate, People, Rewriting,
@@ -84,6 +87,9 @@ pub enum Command {
     /// A party's service.
     #[command(subcommand)]
     Party(Party),
+    /// A provider: evaluates parties' ids for matching, and does not see them.
+    #[command(subcommand)]
+    Provider(Provider),
     /// A room, where queries run.
     #[command(subcommand)]
     Room(Room),
@@ -152,6 +158,9 @@ pub struct Init {
     /// Only make the key that opens answers, in a folder that is there and has none.
     #[arg(long)]
     pub receive_key: bool,
+    /// Make the folder of a provider, which evaluates others' ids: with a `provider.toml`.
+    #[arg(long, conflicts_with_all = ["analyst", "receive_key"])]
+    pub provider: bool,
     /// Let this party grant to simulated rooms. Protects nothing: for trying out.
     #[cfg(feature = "simulated")]
     #[arg(long)]

@@ -22,6 +22,7 @@ mod own_data;
 mod parameters;
 mod practice;
 mod proposals;
+mod providing;
 mod query;
 mod query_template;
 mod receive;
@@ -37,7 +38,9 @@ mod status;
 mod verify;
 mod whose;
 
-use crate::args::{Agreement, Command, Data, Evidence, Match, Party, Query, Ring, Room};
+use crate::args::{
+    Agreement, Command, Data, Evidence, Match, Party, Provider, ProviderKeys, Query, Ring, Room,
+};
 use crate::failure::{Done, Failure};
 use crate::printer::Printer;
 
@@ -57,6 +60,14 @@ pub fn run(command: Command, printer: &Printer) -> Done {
             Agreement::Diff(arguments) => agreement_diff::run(&arguments, printer),
         },
         Command::Party(Party::Serve(arguments)) => serve::party(&arguments, printer),
+        Command::Provider(verb) => match verb {
+            Provider::Serve(arguments) => serve::provider(&arguments, printer),
+            Provider::Keys(ProviderKeys::Make(arguments)) => providing::make(&arguments, printer),
+            Provider::Keys(ProviderKeys::Refresh(arguments)) => {
+                providing::refresh(&arguments, printer)
+            }
+            Provider::Status(arguments) => providing::status(&arguments, printer),
+        },
         Command::Room(Room::Serve(arguments)) => serve::room(&arguments, printer),
         Command::Room(Room::Measure) => serve::measure(printer),
         Command::Ring(verb) => match verb {

@@ -15,6 +15,8 @@
 //!   consents/        pseudonym -> consent class
 //!   sealed/DATASET/  manifest and encrypted parts
 //!   ledger.sqlite    charges, seeds (encrypted), log
+//!   provider.toml    of a provider: its service's configuration
+//!   provider.sqlite  of a provider: shares (encrypted), counts, links (encrypted)
 //!   serving.lock     empty; held while the service runs
 //!   ring-endpoint.json  address and token of `ring serve`, while it runs
 //!   ring-endpoint.lock  empty; held while it runs
@@ -30,6 +32,7 @@ use std::{fs, io};
 use incamera_agreement::files::{read as agreement_file, read_signed};
 use incamera_keys::{KeyError, ReceiveKey, SigningKey};
 use incamera_party::{LockError, PartyConfig, RingLock};
+use incamera_provider::ProviderConfig;
 use incamera_seal::{KeyRing, RingError};
 use incamera_types::{AgreementId, DatasetName, IdKind, MatchingEpoch, PartyName};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -171,6 +174,22 @@ impl Folder {
             .join("sealed")
             .join(short(agreement))
             .join(dataset.as_str())
+    }
+
+    /// The configuration of the party's service as a provider.
+    pub fn provider(&self) -> Result<ProviderConfig, Failure> {
+        let file = self.root.join("provider.toml");
+        if !file.is_file() {
+            return Err(Failure::usage(format!(
+                "`{}` is no provider's folder",
+                self.root.display()
+            ))
+            .why("it has no `provider.toml`")
+            .hint("make one with `incamera init DIR --name NAME --provider`"));
+        }
+        ProviderConfig::load(&file)
+            .or_fail("the provider's configuration was not read")
+            .map_err(|failure| failure.hint("mend the line that is named"))
     }
 
     /// The folder of agreements.

@@ -18,6 +18,7 @@
     reason = "here a panic is what is looked for"
 )]
 
+mod asked;
 mod exchange;
 mod files;
 mod messages;
@@ -31,6 +32,7 @@ mod texts;
 mod vole;
 mod world;
 
+pub use asked::provider_frames;
 pub use exchange::exchange;
 pub use files::{key_metadata, local, part, ring, source, wrap};
 pub use messages::{certificate, evidence, messages, proof, signed};
@@ -78,6 +80,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("part", part),
     ("proof", proof),
     ("proposal", proposal),
+    ("provider_frames", provider_frames),
     #[cfg(feature = "engine")]
     ("query", query),
     ("release", release),

@@ -40,10 +40,12 @@ pub fn messages(data: &[u8]) {
             CommitReply, RegisterManifestRequest, RegisterManifestReply, StatusRequest,
             StatusReply, MeetingFrame, AttestRequest, AttestReply, PushFrame, PushReply,
             ManifestsRequest, ManifestsReply, RunRequest, RunEvent, AnswersRequest, AnswersEvent,
+            EvaluateFrame, KeysRequest, KeysReply, CeremonyFrame, CeremonyReply, LinkFrame, LinkReply,
         },
         v1::{
             Signed, Manifest, RequestEnvelope, Token, TokenFile, Statement, BoundEvidence, SimulatedEvidence, Reservation,
             Grant, GrantSecrets, LogEntry, Answer, Receipt, ReleaseFile, SealedAnswer, MatchMessage, VolePart,
+            EvaluateHello, EvaluatedBatch, CeremonyPackage, LinkEntry, ProviderKeysFile, ProviderKeys,
         },
     );
     let message = String::from_utf8_lossy(data).into_owned();

@@ -37,4 +37,4 @@ pub use config::ProviderConfig;
 pub use coordinate::{CeremonyError, make_keys, refresh_keys};
 pub use sealed::ShareKey;
 pub use service::{Own, ServeError, serve};
-pub use store::{Counted, Matter, Store, StoreError, StoredLinks};
+pub use store::{Counted, Held, Matter, Store, StoreError, StoredLinks};

@@ -66,6 +66,9 @@ pub fn run(arguments: &Init, printer: &Printer) -> Done {
         &configuration(arguments, &signs, &protection.lines()),
         0o644,
     )?;
+    if arguments.provider {
+        write(&folder.join("provider.toml"), &provider(arguments), 0o644)?;
+    }
     show(arguments, &public, &protection, printer);
     Ok(())
 }
@@ -342,6 +345,23 @@ fn sealing() -> String {
     )
 }
 
+/// `provider.toml`.
+fn provider(arguments: &Init) -> String {
+    let (name, listen) = (&arguments.name, arguments.listen);
+    let health = arguments
+        .health
+        .map(|health| format!("health   = \"{health}\"\n"));
+    format!(
+        "# The service of the provider `{name}`. Paths are relative to this file.\n\
+         format   = \"incamera-provider/1\"\n\
+         listen   = \"{listen}\"\n\
+         {}\
+         store    = \"provider.sqlite\"   # sealed shares, counts, links\n\
+         sessions = 4                   # of one party at once\n",
+        health.unwrap_or_default()
+    )
+}
+
 #[cfg(feature = "simulated")]
 fn simulated(arguments: &Init) -> &'static str {
     match arguments.insecure_accept_simulated {
@@ -357,8 +377,14 @@ fn simulated(_arguments: &Init) -> &'static str {
 
 fn show(arguments: &Init, public: &PublicFile, protection: &Protection, printer: &Printer) {
     let folder = arguments.folder.display();
+    let next = match arguments.provider {
+        true => format!("incamera provider serve --party {folder}"),
+        false => format!(
+            "incamera agreement new --for ad-measurement --with {folder} --with OTHER/public.toml"
+        ),
+    };
     let guide = format!(
-        "\n  give the others  {folder}/public.toml\n  keep to yourself everything else, and {}\n  next             incamera agreement new --for ad-measurement --with {folder} --with OTHER/public.toml",
+        "\n  give the others  {folder}/public.toml\n  keep to yourself everything else, and {}\n  next             {next}",
         protection.back_up()
     );
     let text = format!(

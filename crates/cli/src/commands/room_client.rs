@@ -5,11 +5,11 @@ use std::path::Path;
 use incamera_agreement::{Agreement, AnalystKey, SignedAgreement, files};
 use incamera_attest::{Binding, VerifiedWorkload, verify};
 use incamera_keys::SigningKey;
+use incamera_net::agreements::{Agreements, NotOurs};
 use incamera_net::client::{self, ConnectError};
 use incamera_net::services::AttestRequest;
 use incamera_net::status::Problem;
 use incamera_net::tls::TlsOptions;
-use incamera_net::agreements::{Agreements, NotOurs};
 use incamera_types::AnalystRef;
 use incamera_wire::v1::BoundEvidence;
 use rand::Rng;
@@ -165,7 +165,7 @@ pub async fn own_service(folder: &Folder, agreement: &SignedAgreement) -> Result
 }
 
 /// TLS options: a key log only where the party's configuration asks for one.
-fn options(folder: &Folder) -> TlsOptions {
+pub fn options(folder: &Folder) -> TlsOptions {
     #[cfg(feature = "simulated")]
     return TlsOptions {
         key_log: folder.config.insecure_tls_key_log.clone(),
@@ -274,7 +274,8 @@ pub fn status_failure(what: &str, status: &Status) -> Failure {
     problem_failure(what, &Problem::from_status(status))
 }
 
-fn problem_failure(what: &str, problem: &Problem) -> Failure {
+/// What a service said no with.
+pub fn problem_failure(what: &str, problem: &Problem) -> Failure {
     let exit = match problem.exit_code() {
         2 | 1 => Exit::Failed,
         4 => Exit::Attestation,

@@ -1,15 +1,17 @@
-//! `party serve`, `room serve`, `room measure`.
+//! `party serve`, `provider serve`, `room serve`, `room measure`.
 
 use std::io::IsTerminal;
 
 use incamera_agreement::files;
 use incamera_net::telemetry;
 use incamera_party::PartyConfig;
+use incamera_provider::{Own, ShareKey};
 use incamera_room::RoomConfig;
 
 use crate::args::{PartyFolder, RoomServe};
 use crate::clock::now;
 use crate::commands::block_on;
+use crate::commands::room_client::options;
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::Folder;
 use crate::newer;
@@ -37,6 +39,46 @@ pub fn party(arguments: &PartyFolder, printer: &Printer) -> Done {
         served.await.map_err(ended)
     })
 }
+
+/// Runs a provider's service until it is stopped.
+pub fn provider(arguments: &PartyFolder, printer: &Printer) -> Done {
+    let folder = Folder::open(&arguments.party)?;
+    let config = folder.provider()?;
+    let own = Own {
+        name: folder.name().clone(),
+        signs: folder.config.signs,
+        service: folder.service_key()?,
+        receive: folder
+            .config
+            .keys
+            .receive
+            .exists()
+            .then(|| folder.receive_key())
+            .transpose()?,
+        agreements: folder.agreements().to_owned(),
+        shares: ShareKey::new(folder.ring()?.seed_key().derive(STORE_LABEL)),
+    };
+    let _lock = folder.serving_lock()?;
+    start_log();
+    let up = format!("the provider `{}` listens on {}", own.name, config.listen);
+    let options = options(&folder);
+    let ended = |error| {
+        let failure = Failure::failed("the provider's service ended").because(&error);
+        match error {
+            incamera_provider::ServeError::Listen(_) => failure.hint(PORT),
+            _ => failure,
+        }
+    };
+    block_on(async {
+        let ready = || printer.note(up);
+        let shutdown = telemetry::shutdown();
+        let served = incamera_provider::serve(config, own, &options, ready, shutdown);
+        served.await.map_err(ended)
+    })
+}
+
+/// What a provider's shares are sealed under, of its ring's seed key.
+const STORE_LABEL: &str = "incamera-provider-store/1";
 
 const PORT: &str = "stop the other process that listens there, or change `listen` (or `health`) in the configuration";
 

@@ -24,6 +24,7 @@ mod keys;
 mod objects;
 mod planning;
 mod propose;
+mod providers;
 mod pushing;
 mod pyarrow;
 mod receiving;

@@ -424,6 +424,7 @@ fn providers() {
     let name = b"incamera-ceremony/1\0";
     let raw = [&[3][..], name, &[9; 32], &[0, 2, 0, 2, 0, 1], &[5; 32]].concat();
     keep("ceremony_package", "any", raw);
+    provider_frames();
     keep("evaluation", "byte", [0, 0, 70, 1]);
     keep("evaluation", "nothing", [0]);
     keep("evaluation", "any", [&[1][..], &[3; 160]].concat());
@@ -432,6 +433,89 @@ fn providers() {
     keep("link", "value", [&[0][..], &days, &[0, 20, 1]].concat());
     let plain = [&[6; 16][..], &20_000_i32.to_be_bytes(), &[0; 48]].concat();
     keep("link", "made", [&[1][..], &days, &plain].concat());
+}
+
+/// What a provider is asked: a byte that says which frame, and the frame.
+fn provider_frames() {
+    use incamera_net::services::{
+        CeremonyFrame, CeremonyPackages, EvaluateFrame, LinkEntries, LinkFrame, LinkLabels,
+        ceremony_frame::Step, evaluate_frame::Frame, link_frame,
+    };
+    use incamera_wire::v1::{
+        EvaluateHello, EvaluatedBatch, LinkEntry, MatchPoints, MatchProof, Signed,
+    };
+    let evaluate = |name: &str, frame| {
+        let frame = incamera_wire::encode(&EvaluateFrame { frame: Some(frame) });
+        keep("provider_frames", name, [&[0][..], &frame].concat());
+    };
+    let hello = EvaluateHello {
+        format: "incamera-evaluate/1".into(),
+        agreement_digest: vec![1; 32],
+        party: "shop".into(),
+        id_kind: "email".into(),
+        epoch: 1,
+        number: 2,
+        providers: ["alpha", "beta"].map(str::to_owned).into(),
+        nonce: vec![2; 32],
+        size: 3,
+    };
+    let points = MatchPoints {
+        first: 4,
+        points: vec![5; 96],
+    };
+    let (challenge, response) = (vec![6; 32], vec![7; 32]);
+    let proof = MatchProof {
+        first: 4,
+        count: 3,
+        challenge,
+        response,
+    };
+    evaluate("hello", Frame::Hello(hello));
+    evaluate("points", Frame::Points(points.clone()));
+    let (points, proof) = (Some(points), Some(proof));
+    evaluate(
+        "evaluated",
+        Frame::Evaluated(EvaluatedBatch { points, proof }),
+    );
+    let package = incamera_wire::v1::CeremonyPackage {
+        ceremony: vec![8; 32],
+        round: 1,
+        sender: "alpha".into(),
+        receiver: String::new(),
+        content: vec![9; 64],
+    };
+    let key = incamera_keys::SigningKey::from_seed(&[2; 32]);
+    let format = incamera_wire::Format::Ceremony;
+    let packages: Vec<Signed> = vec![incamera_keys::sign_message(&key, format, &package).unwrap()];
+    let frame = CeremonyFrame {
+        agreement_digest: vec![1; 32],
+        refresh: true,
+        step: Some(Step::First(CeremonyPackages { packages })),
+    };
+    let frame = incamera_wire::encode(&frame);
+    keep("provider_frames", "packages", [&[1][..], &frame].concat());
+    let links = |name: &str, frame| {
+        let frame = incamera_wire::encode(&LinkFrame { frame: Some(frame) });
+        keep("provider_frames", name, [&[2][..], &frame].concat());
+    };
+    let entry = LinkEntry {
+        label: vec![1; 32],
+        purpose: "ads".into(),
+        source: String::new(),
+        expires: 20_000,
+        value: vec![2; 96],
+    };
+    let entries = vec![entry];
+    links(
+        "labels",
+        link_frame::Frame::Labels(LinkLabels {
+            labels: vec![3; 64],
+        }),
+    );
+    links(
+        "entries",
+        link_frame::Frame::Entries(LinkEntries { entries }),
+    );
 }
 
 /// The messages of a vector, each after its length.

@@ -80,6 +80,7 @@ targets! {
     part: 1_000,
     proof: 300,
     proposal: 300,
+    provider_frames: 2_000,
     query: 100,
     release: 300,
     request: 1_000,

@@ -24,6 +24,7 @@ pub use self::counts::Counted;
 pub(crate) use self::counts::{Allowance, Limit, Run};
 pub use self::links::StoredLinks;
 pub(crate) use self::links::{NotStored, StoredLink};
+pub use self::shares::Held;
 pub(crate) use self::shares::Kept;
 
 /// Marks the file as a provider's ("ICPr").

@@ -1,6 +1,7 @@
 //! Shares of keys: the one that counts, and one that waits until all have signed.
 
-use incamera_types::Digest as _;
+use incamera_types::{AgreementId, Digest as _, MatchingEpoch, UnixTime};
+use incamera_wire::v1::{ProviderKeys, ProviderKeysFile};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{Matter, Store, StoreError, int, number};
@@ -14,6 +15,21 @@ pub(crate) struct Kept {
     pub(crate) sealed: Vec<u8>,
     /// The key statement: the file with all signatures, or, of a share that waits, its body.
     pub(crate) statement: Vec<u8>,
+}
+
+/// A key that the provider has a share of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Of what.
+    pub matter: Matter,
+    /// The number of the key statement.
+    pub number: u64,
+    /// How many providers evaluate together.
+    pub threshold: u32,
+    /// All that hold shares.
+    pub providers: Vec<String>,
+    /// The last second at which it is valid.
+    pub valid_until: UnixTime,
 }
 
 impl Store {
@@ -82,22 +98,41 @@ impl Store {
         Ok(())
     }
 
-    /// The statements of all keys that count, with what they are of.
+    /// The keys that this provider has shares of, for its own people.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub fn statements(&self) -> Result<Vec<(Matter, Vec<u8>)>, StoreError> {
+    pub fn held(&self) -> Result<Vec<Held>, StoreError> {
         let mut select = self.connection.prepare_cached(
             "SELECT agreement_id, epoch, statement FROM shares WHERE waits = 0
              ORDER BY agreement_id, epoch",
         )?;
         let rows = select.query_map([], |row| {
             let matter = Matter {
-                agreement_id: incamera_types::AgreementId::from_bytes(row.get(0)?),
-                epoch: incamera_types::MatchingEpoch(row.get(1)?),
+                agreement_id: AgreementId::from_bytes(row.get(0)?),
+                epoch: MatchingEpoch(row.get(1)?),
             };
-            Ok((matter, row.get(2)?))
+            let file: Vec<u8> = row.get(2)?;
+            Ok((matter, file))
         })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
+        let held = rows.iter().map(|(matter, file)| Held::read(*matter, file));
+        held.collect::<Option<_>>().ok_or(StoreError::NotAStore)
+    }
+}
+
+impl Held {
+    /// What stands in a statement, which was checked when it was kept.
+    fn read(matter: Matter, file: &[u8]) -> Option<Self> {
+        let file: ProviderKeysFile = incamera_wire::decode(file, file.len()).ok()?;
+        let keys: ProviderKeys = incamera_wire::decode(&file.body, file.body.len()).ok()?;
+        let shares = keys.shares.into_iter();
+        Some(Self {
+            matter,
+            number: keys.number,
+            threshold: keys.threshold,
+            providers: shares.map(|share| share.provider).collect(),
+            valid_until: UnixTime(keys.valid_until),
+        })
     }
 }

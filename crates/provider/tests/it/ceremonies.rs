@@ -87,6 +87,7 @@ pub fn refusal(error: CeremonyError) -> Problem {
 pub struct ByHand<'a> {
     pub world: &'a mut World,
     pub refresh: bool,
+    pub valid_from: u64,
     pub nonces: Vec<Vec<u8>>,
     pub first: Vec<Signed>,
     pub second: Vec<Signed>,
@@ -98,6 +99,7 @@ impl<'a> ByHand<'a> {
         Self {
             world,
             refresh,
+            valid_from: incamera_net::agreements::now().0,
             nonces: Vec::new(),
             first: Vec::new(),
             second: Vec::new(),
@@ -117,7 +119,7 @@ impl<'a> ByHand<'a> {
     }
 
     pub async fn begin(&self, of: &str) -> Result<Vec<u8>, Problem> {
-        let valid_from = incamera_net::agreements::now().0;
+        let valid_from = self.valid_from;
         match self
             .ask(of, Step::Begin(CeremonyBegin { valid_from }))
             .await?

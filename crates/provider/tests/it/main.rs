@@ -9,9 +9,9 @@
 
 mod asking;
 mod ceremonies;
-// mod dump;
-// mod liars;
+mod dump;
+mod liars;
 mod limits;
-// mod links;
+mod links;
 mod refusals;
 mod world;

@@ -1,0 +1,208 @@
+//! `provider keys make`, `provider keys refresh`, `provider status`.
+
+use incamera_agreement::ActiveAgreement;
+use incamera_matching::statement::KeyStatement;
+use incamera_provider::{CeremonyError, Counted, Held, Store, StoredLinks};
+use incamera_types::PartyName;
+use serde_json::{Value, json};
+
+use super::block_on;
+use super::room_client::{connect_failure, options, own_agreement, problem_failure};
+use crate::args::{PartyFolder, ProviderCeremony};
+use crate::clock::now;
+use crate::failure::{Context, Done, Exit, Failure};
+use crate::folder::Folder;
+use crate::printer::Printer;
+use crate::words::counted;
+
+/// Makes the key of an agreement's providers.
+pub fn make(arguments: &ProviderCeremony, printer: &Printer) -> Done {
+    let (folder, agreement) = opened(arguments)?;
+    let (me, service) = (folder.name().clone(), folder.service_key()?);
+    let options = options(&folder);
+    printer.note("asking all providers for their part of the key");
+    let made = block_on(async {
+        let made = incamera_provider::make_keys(&agreement, &me, &service, &options).await;
+        made.map_err(|error| ended("the key was not made", error))
+    })?;
+    tell("the key is made", &agreement, &made, printer);
+    Ok(())
+}
+
+/// Makes new shares of the same key.
+pub fn refresh(arguments: &ProviderCeremony, printer: &Printer) -> Done {
+    let (folder, agreement) = opened(arguments)?;
+    let (me, service) = (folder.name().clone(), folder.service_key()?);
+    let options = options(&folder);
+    printer.note("asking all providers for new shares of the key");
+    let made = block_on(async {
+        let made = incamera_provider::refresh_keys(&agreement, &me, &service, &options).await;
+        made.map_err(|error| ended("the shares were not refreshed", error))
+    })?;
+    tell(
+        "the shares are new, the key is the same",
+        &agreement,
+        &made,
+        printer,
+    );
+    Ok(())
+}
+
+fn opened(arguments: &ProviderCeremony) -> Result<(Folder, ActiveAgreement), Failure> {
+    let folder = Folder::open(&arguments.party.party)?;
+    let file = folder.agreement_file(arguments.under.agreement.as_deref())?;
+    let signed = own_agreement(&folder, &file)?;
+    is_provider(folder.name(), &signed)?;
+    let active = signed.at(now()).or_fail("the agreement is not in force")?;
+    Ok((folder, active))
+}
+
+fn is_provider(me: &PartyName, agreement: &incamera_agreement::Agreement) -> Done {
+    let providers = agreement.matching.providers.as_ref();
+    match providers.is_some_and(|providers| providers.names.contains(me)) {
+        true => Ok(()),
+        false => Err(Failure::new(
+            Exit::Refused,
+            format!("`{me}` is no provider of this agreement"),
+        )
+        .hint("one of the parties named by `providers` under [matching] makes the key; name its folder with `--party DIR`")),
+    }
+}
+
+fn ended(what: &str, error: CeremonyError) -> Failure {
+    match error {
+        CeremonyError::Unreachable { provider, error } => connect_failure(what, &error)
+            .why(format!(
+                "all providers take part, and `{provider}` was not reached"
+            ))
+            .or_hint(format!(
+                "ask `{provider}` to start its service: `incamera provider serve`"
+            )),
+        CeremonyError::Refused { provider, problem } => {
+            problem_failure(what, &problem).why(format!("`{provider}` says so"))
+        }
+        error => Failure::failed(what)
+            .because(&error)
+            .hint("nothing was changed: run this again once the others have looked"),
+    }
+}
+
+fn tell(
+    what: &str,
+    agreement: &incamera_agreement::Agreement,
+    made: &KeyStatement,
+    printer: &Printer,
+) {
+    let holders: Vec<_> = made.holders().values().map(ToString::to_string).collect();
+    let threshold = made.keys().threshold();
+    let document = json!({
+        "agreement": agreement.name,
+        "agreement_id": agreement.id,
+        "epoch": agreement.matching.epoch,
+        "number": made.number(),
+        "threshold": threshold,
+        "providers": holders,
+        "valid_until": made.valid_until().to_string(),
+    });
+    let text = format!(
+        "{what}\n  statement    number {}, signed by {}\n  together     {threshold} of {}\n  valid until  {}",
+        made.number(),
+        holders.join(", "),
+        holders.len(),
+        made.valid_until(),
+    );
+    printer.result(text, "incamera-provider-keys-made/1", &document);
+}
+
+/// Tells what the provider's store holds, whether its service runs or not.
+pub fn status(arguments: &PartyFolder, printer: &Printer) -> Done {
+    let folder = Folder::open(&arguments.party)?;
+    let config = folder.provider()?;
+    let (held, parties, links) = match config.store.exists() {
+        true => read(&config.store).or_fail("the provider's store was not read")?,
+        false => (Vec::new(), Vec::new(), Vec::new()),
+    };
+    let document = json!({
+        "provider": folder.name(),
+        "keys": held.iter().map(key_document).collect::<Vec<_>>(),
+        "counted": parties.iter().map(counted_document).collect::<Vec<_>>(),
+        "links": links.iter().map(links_document).collect::<Vec<_>>(),
+    });
+    let mut lines = vec![format!("`{}`, a provider", folder.name())];
+    if held.is_empty() {
+        lines.push("  no key yet: `incamera provider keys make`".to_owned());
+    }
+    lines.extend(held.iter().map(key_line));
+    lines.extend(parties.iter().map(counted_line));
+    lines.extend(links.iter().map(|one| {
+        let entries = counted(one.entries, "link", "links");
+        format!("  {}  {entries}", one.source)
+    }));
+    printer.result(lines.join("\n"), "incamera-provider-status/1", &document);
+    Ok(())
+}
+
+type Read = (Vec<Held>, Vec<Counted>, Vec<StoredLinks>);
+
+fn read(store: &std::path::Path) -> Result<Read, incamera_provider::StoreError> {
+    let store = Store::look_at(store)?;
+    Ok((store.held()?, store.counted()?, store.stored_links()?))
+}
+
+fn key_line(key: &Held) -> String {
+    let id: String = key
+        .matter
+        .agreement_id
+        .to_string()
+        .chars()
+        .take(16)
+        .collect();
+    format!(
+        "  key of agreement {id}, epoch {}: statement {}, {} of {} together ({}), valid until {}",
+        key.matter.epoch,
+        key.number,
+        key.threshold,
+        key.providers.len(),
+        key.providers.join(", "),
+        key.valid_until,
+    )
+}
+
+fn counted_line(of: &Counted) -> String {
+    let (runs, ids) = (
+        counted(of.runs, "run", "runs"),
+        counted(of.evaluated, "id", "ids"),
+    );
+    format!("  {}, {}: {runs}, {ids} evaluated", of.party, of.kind)
+}
+
+fn key_document(key: &Held) -> Value {
+    json!({
+        "agreement_id": key.matter.agreement_id,
+        "epoch": key.matter.epoch,
+        "number": key.number,
+        "threshold": key.threshold,
+        "providers": key.providers,
+        "valid_until": key.valid_until.to_string(),
+    })
+}
+
+fn counted_document(of: &Counted) -> Value {
+    json!({
+        "agreement_id": of.matter.agreement_id,
+        "epoch": of.matter.epoch,
+        "party": of.party,
+        "id_kind": of.kind,
+        "runs": of.runs,
+        "evaluated": of.evaluated,
+    })
+}
+
+fn links_document(of: &StoredLinks) -> Value {
+    json!({
+        "agreement_id": of.matter.agreement_id,
+        "epoch": of.matter.epoch,
+        "source": of.source,
+        "entries": of.entries,
+    })
+}

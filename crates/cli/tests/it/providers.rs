@@ -1,0 +1,224 @@
+//! Providers as their people run them: folders, services, keys.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use incamera_testkit::stage::{Outcome, Stage, free_address};
+use serde_json::Value;
+
+use crate::world::PROGRAM;
+
+const PROVIDERS: [&str; 3] = ["alpha", "beta", "gamma"];
+const PARTIES: [&str; 4] = ["alpha", "beta", "gamma", "shop"];
+
+/// Three providers and an owner, with an agreement that all have signed.
+struct Providers {
+    stage: Stage,
+    listen: BTreeMap<&'static str, SocketAddr>,
+    folder: tempfile::TempDir,
+}
+
+impl Providers {
+    fn agreed() -> Self {
+        let world = Self {
+            stage: Stage::new(PathBuf::from(PROGRAM)),
+            listen: PARTIES.map(|name| (name, free_address().unwrap())).into(),
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let mut sections = BTreeMap::new();
+        for name in PARTIES {
+            let (folder, listen) = (world.path(name), world.listen[name].to_string());
+            let mut words = vec!["init", &folder, "--name", name, "--listen", &listen];
+            if name != "shop" {
+                words.push("--provider");
+            }
+            world.stage.done(&words).unwrap();
+            let public = fs::read_to_string(world.path(&format!("{name}/public.toml"))).unwrap();
+            let lines = public.lines().filter(|line| {
+                let key = line.split(" = ").next().unwrap();
+                ["signs", "service", "receives", "url"].contains(&key)
+            });
+            let people = if name == "shop" { "\npeople = 100" } else { "" };
+            let lines: Vec<_> = lines.collect();
+            sections.insert(
+                name,
+                format!("[parties.{name}]\n{}{people}\n", lines.join("\n")),
+            );
+        }
+        let text = agreement(&sections.into_values().collect::<String>());
+        for name in PARTIES {
+            fs::write(world.agreement(name), &text).unwrap();
+            let (file, party) = (world.agreement(name), world.path(name));
+            world
+                .stage
+                .done(&["agreement", "sign", &file, "--party", &party])
+                .unwrap();
+        }
+        for (one, other) in PARTIES
+            .iter()
+            .flat_map(|one| PARTIES.map(|other| (one, other)))
+        {
+            let signature = format!("{}.{one}.sig", world.agreement(one));
+            let copied = format!("{}.{one}.sig", world.agreement(other));
+            if signature != copied {
+                fs::copy(signature, copied).unwrap();
+            }
+        }
+        world
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    fn agreement(&self, name: &str) -> String {
+        self.path(&format!("{name}/agreements/a.toml"))
+    }
+
+    fn start(&self, name: &str) {
+        self.start_with(name, &[]);
+    }
+
+    fn start_with(&self, name: &str, environment: &[(&str, &str)]) {
+        let (party, log) = (self.path(name), self.path(&format!("{name}.log")));
+        let words = ["provider", "serve", "--party", &party];
+        let (log, listens) = (Path::new(&log), self.listen[name]);
+        let started = self.stage.start(name, &words, environment, log, listens);
+        started.unwrap();
+    }
+
+    fn keys(&self, verb: &str, party: &str) -> Outcome {
+        let party = self.path(party);
+        let words = ["provider", "keys", verb, "--party", &party];
+        self.stage.command(&words).unwrap()
+    }
+
+    fn status(&self, name: &str) -> Value {
+        let party = self.path(name);
+        let words = ["provider", "status", "--party", &party];
+        self.stage.done(&words).unwrap().document
+    }
+
+    /// The numbers of the statements that count at each provider.
+    fn numbers(&self) -> [Option<u64>; 3] {
+        PROVIDERS.map(|name| self.status(name)["keys"][0]["number"].as_u64())
+    }
+}
+
+fn agreement(parties: &str) -> String {
+    format!(
+        r#"format = "incamera-agreement/1"
+[agreement]
+name = "matching"
+version = 1
+expires = 2099-12-31
+{parties}
+[room]
+url = "https://127.0.0.1:7444"
+[[room.accept]]
+tee = "simulated"
+measurements = ["{}"]
+[matching]
+method = "provider"
+providers = ["alpha", "beta", "gamma"]
+threshold = 2
+key_days = 90
+ids = ["email"]
+rules = 2
+reveals = "nothing"
+max_ids = 1_000
+max_runs = 3
+[purposes]
+measurement = {{ label = "Measuring" }}
+[datasets.people]
+owner = "shop"
+[datasets.people.columns]
+person = {{ type = "pseudonym", id = "email" }}
+spend = {{ type = "int", min = 0, max = 100, purposes = ["measurement"] }}
+[budgets.shop]
+epsilon = 8.0
+delta = 1e-6
+"#,
+        "9f".repeat(32)
+    )
+}
+
+#[test]
+fn three_providers_make_a_key_and_refresh_its_shares() {
+    let world = Providers::agreed();
+    for name in PROVIDERS {
+        assert_eq!(world.status(name)["keys"], Value::Array(Vec::new()));
+        world.start(name);
+    }
+    let early = world.keys("refresh", "beta");
+    assert_eq!(early.code, 1, "{}", early.failure());
+    assert!(early.failure().contains("no key"), "{}", early.failure());
+    let made = world.keys("make", "beta");
+    assert_eq!(made.code, 0, "{}", made.failure());
+    assert_eq!(made.text("/format"), "incamera-provider-keys-made/1");
+    assert_eq!((made.number("/number"), made.number("/threshold")), (1, 2));
+    assert_eq!(world.numbers(), [Some(1); 3]);
+    let again = world.keys("make", "alpha");
+    assert_eq!(again.code, 1, "{}", again.failure());
+    assert!(
+        again.failure().contains("a key already"),
+        "{}",
+        again.failure()
+    );
+    let refreshed = world.keys("refresh", "gamma");
+    assert_eq!(refreshed.code, 0, "{}", refreshed.failure());
+    assert_eq!(world.numbers(), [Some(2); 3]);
+    // An owner makes no keys, and has no provider's folder.
+    let owner = world.keys("make", "shop");
+    assert_eq!(owner.code, 3, "{}", owner.failure());
+    let party = world.path("shop");
+    let serve = world
+        .stage
+        .command(&["provider", "serve", "--party", &party])
+        .unwrap();
+    assert_eq!(serve.code, 2, "{}", serve.failure());
+    assert!(
+        serve.failure().contains("provider.toml"),
+        "{}",
+        serve.failure()
+    );
+}
+
+/// Beta is killed at each step of a refresh. Whatever was done, the next one goes through, and
+/// no provider is left behind.
+#[test]
+fn a_provider_that_is_killed_at_any_step_of_a_refresh_is_no_harm() {
+    let world = Providers::agreed();
+    for name in PROVIDERS {
+        world.start(name);
+    }
+    let made = world.keys("make", "alpha");
+    assert_eq!(made.code, 0, "{}", made.failure());
+    let mut number = 1;
+    for step in [
+        "begin", "nonces", "first", "second", "signed", "finish", "kept",
+    ] {
+        world.stage.stop("beta");
+        world.start_with("beta", &[("INCAMERA_FAILPOINT", step)]);
+        let cut_off = world.keys("refresh", "alpha");
+        assert_eq!(cut_off.code, 1, "{step}: {}", cut_off.failure());
+        assert!(
+            cut_off.failure().contains("`beta`"),
+            "{step}: {}",
+            cut_off.failure()
+        );
+        assert!(!world.stage.runs("beta"), "{step}");
+        world.start("beta");
+        // What all had signed counts; the refresh after it is one more.
+        number += if ["finish", "kept"].contains(&step) {
+            2
+        } else {
+            1
+        };
+        let refreshed = world.keys("refresh", "alpha");
+        assert_eq!(refreshed.code, 0, "{step}: {}", refreshed.failure());
+        assert_eq!(world.numbers(), [Some(number); 3], "{step}");
+    }
+}

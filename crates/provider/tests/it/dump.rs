@@ -1,0 +1,121 @@
+//! What lies on a provider's disk.
+
+use std::path::Path;
+
+use incamera_keys::aead;
+use incamera_oprf::session::Hello;
+use incamera_types::Digest as _;
+use rusqlite::Connection;
+
+use crate::asking::{Session, blinding, evaluate, hello};
+use crate::world::{Terms, World, share_key};
+
+const IDS: [&str; 3] = ["pia@example.net", "zoe@example.net", "ann@example.net"];
+
+/// Every byte of the files beside the store.
+fn dump(store: &Path) -> Vec<u8> {
+    let folder = store.parent().unwrap();
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| {
+        path.file_name()
+            .unwrap()
+            .to_string_lossy()
+            .starts_with("provider.sqlite")
+    });
+    files
+        .flat_map(|path| std::fs::read(path).unwrap())
+        .collect()
+}
+
+fn holds(dump: &[u8], what: &[u8]) -> bool {
+    dump.windows(what.len()).any(|window| window == what)
+}
+
+/// The share that counts, opened with the key that a provider's key ring has.
+fn share(world: &World, provider: &str, number: u64) -> Vec<u8> {
+    let store = Connection::open(world.store(provider)).unwrap();
+    let (sealed, place): (Vec<u8>, u16) = store
+        .query_row(
+            "SELECT sealed, place FROM shares WHERE waits = 0",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    let matching = &world.agreed();
+    let (epoch, number) = (matching.epoch.0.to_be_bytes(), number.to_be_bytes());
+    let place = place.to_be_bytes();
+    let id = matching.agreement_id;
+    let fields: [&[u8]; 4] = [id.as_bytes(), &epoch, &number, &place];
+    let label = "incamera-provider-share/1";
+    let key = share_key(provider).derive_for(label, &fields);
+    let bound = [label.as_bytes(), &fields.concat()].concat();
+    aead::open(&key, &bound, &sealed).unwrap().to_vec()
+}
+
+#[tokio::test]
+async fn no_id_no_point_and_no_share_lies_on_a_providers_disk() {
+    let world = World::with_key(Terms::default()).await;
+    let outputs = evaluate(&world, &["alpha", "beta"], &IDS).await.unwrap();
+    let blinded = blinding().blind(&IDS);
+    let mut client = world.client("alpha", "shop").await;
+    let hello = hello(&world, &["alpha", "beta"], 1);
+    let mut session = Session::open(&mut client, &hello).await.unwrap();
+    let answer = session.ask(0, &blinded).await.unwrap();
+    let dump = dump(&world.store("alpha"));
+    // The control: names and nonces of runs are there.
+    assert!(holds(&dump, b"shop") && holds(&dump, &hello.nonce));
+    for id in IDS {
+        assert!(!holds(&dump, id.as_bytes()), "{id}");
+    }
+    for point in blinded.iter().chain(&answer.points) {
+        assert!(!holds(&dump, point.as_bytes()));
+    }
+    for output in &outputs {
+        assert!(!holds(&dump, &output.as_bytes()[..16]));
+    }
+    let share = share(&world, "alpha", 1);
+    assert_eq!(share.len(), 32);
+    assert!(!holds(&dump, &share));
+}
+
+/// After a refresh the share before is gone from the file, not only from its tables.
+#[tokio::test]
+async fn an_old_share_is_overwritten() {
+    let world = World::with_key(Terms::default()).await;
+    let sealed = || -> Vec<u8> {
+        let store = Connection::open(world.store("alpha")).unwrap();
+        let one = store.query_row("SELECT sealed FROM shares", [], |row| row.get(0));
+        one.unwrap()
+    };
+    let (old, secret) = (sealed(), share(&world, "alpha", 1));
+    assert!(holds(&dump(&world.store("alpha")), &old));
+    world.refresh().await.unwrap();
+    let new = sealed();
+    assert_ne!(share(&world, "alpha", 2), secret);
+    let dump = dump(&world.store("alpha"));
+    assert!(holds(&dump, &new));
+    assert!(!holds(&dump, &old));
+}
+
+/// What one provider has opens under another's key ring, or as another's share, for nobody.
+#[tokio::test]
+async fn a_share_opens_in_its_own_store_alone() {
+    let mut world = World::with_key(Terms::default()).await;
+    let beta = Connection::open(world.store("beta")).unwrap();
+    let sealed: Vec<u8> = beta
+        .query_row("SELECT sealed FROM shares", [], |row| row.get(0))
+        .unwrap();
+    world.stop("alpha").await;
+    let alpha = Connection::open(world.store("alpha")).unwrap();
+    alpha
+        .execute("UPDATE shares SET sealed = ?1", [sealed])
+        .unwrap();
+    drop(alpha);
+    world.start("alpha").await;
+    let mut client = world.client("alpha", "shop").await;
+    let hello: Hello = hello(&world, &["alpha", "beta"], 1);
+    let refused = Session::open(&mut client, &hello).await.err().unwrap();
+    assert_eq!(refused.code(), "internal");
+}

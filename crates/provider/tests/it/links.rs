@@ -1,0 +1,191 @@
+//! Links over the wire: whose they are, what is served, what is not.
+
+use incamera_net::agreements::now;
+use incamera_net::services::link_frame::Frame;
+use incamera_net::services::{LinkEntries, LinkFrame, LinkHello, LinkLabels};
+use incamera_net::status::Problem;
+use incamera_provider::Store;
+use incamera_wire::v1::LinkEntry;
+use tonic::Status;
+
+use crate::world::{Terms, World};
+
+fn today() -> i32 {
+    i32::try_from(now().0 / 86_400).unwrap()
+}
+
+fn entry(label: u8, purpose: &str, expires: i32) -> LinkEntry {
+    LinkEntry {
+        label: vec![label; 32],
+        purpose: purpose.into(),
+        source: String::new(),
+        expires,
+        value: vec![label; 96],
+    }
+}
+
+fn measured(label: u8) -> LinkEntry {
+    entry(label, "measurement", today() + 7)
+}
+
+fn frames(world: &World, party: &str, frames: Vec<Frame>) -> Vec<LinkFrame> {
+    let hello = Frame::Hello(LinkHello {
+        format: "incamera-links/1".into(),
+        agreement_digest: world.digest(),
+        party: party.into(),
+        epoch: world.agreed().epoch.0,
+    });
+    let all = [hello].into_iter().chain(frames);
+    all.map(|frame| LinkFrame { frame: Some(frame) }).collect()
+}
+
+fn said(status: Status) -> String {
+    Problem::from_status(&status).code().to_owned()
+}
+
+async fn put(world: &World, party: &str, entries: Vec<LinkEntry>) -> Result<u64, String> {
+    let all = frames(world, party, vec![Frame::Entries(LinkEntries { entries })]);
+    let mut client = world.client("alpha", party).await;
+    let reply = client.put_links(tokio_stream::iter(all)).await;
+    Ok(reply.map_err(said)?.into_inner().entries)
+}
+
+fn labels(labels: &[u8]) -> Frame {
+    let labels = labels.iter().flat_map(|label| [*label; 32]).collect();
+    Frame::Labels(LinkLabels { labels })
+}
+
+async fn get(world: &World, party: &str, wanted: &[u8]) -> Result<Vec<LinkEntry>, String> {
+    let all = frames(world, party, vec![labels(wanted)]);
+    let mut client = world.client("alpha", party).await;
+    let answers = client.get_links(tokio_stream::iter(all)).await;
+    let mut answers = answers.map_err(said)?.into_inner();
+    let mut found = Vec::new();
+    while let Some(frame) = answers.message().await.map_err(said)? {
+        match frame.frame.unwrap() {
+            Frame::Entries(LinkEntries { entries }) => found.extend(entries),
+            other => panic!("{other:?}"),
+        }
+    }
+    Ok(found)
+}
+
+async fn forget(world: &World, party: &str, wanted: &[u8]) -> Result<u64, String> {
+    let all = frames(world, party, vec![labels(wanted)]);
+    let mut client = world.client("alpha", party).await;
+    let reply = client.drop_links(tokio_stream::iter(all)).await;
+    Ok(reply.map_err(said)?.into_inner().entries)
+}
+
+#[tokio::test]
+async fn links_are_stored_found_replaced_and_dropped() {
+    let mut world = World::with_key(Terms::default()).await;
+    let all = vec![measured(1), measured(2), entry(3, "ads", today() + 90)];
+    assert_eq!(put(&world, "shop", all).await, Ok(3));
+    // Whoever owns data asks; in the order asked, and only what is there.
+    let from_shop = |entry: LinkEntry| LinkEntry {
+        source: "shop".into(),
+        ..entry
+    };
+    let found = get(&world, "mailer", &[3, 9, 1]).await.unwrap();
+    let expected = [entry(3, "ads", today() + 90), measured(1)].map(from_shop);
+    assert_eq!(found, expected);
+    // Again, with another value and day.
+    let mut newer = entry(1, "measurement", today() + 14);
+    newer.value = vec![8; 96];
+    assert_eq!(put(&world, "shop", vec![newer.clone()]).await, Ok(1));
+    world.restart("alpha").await;
+    assert_eq!(get(&world, "shop", &[1]).await.unwrap(), [from_shop(newer)]);
+    // Its own alone are replaced and dropped.
+    assert_eq!(
+        put(&world, "mailer", vec![measured(1)]).await,
+        Err("not-its-own".into())
+    );
+    assert_eq!(forget(&world, "mailer", &[1, 2]).await, Ok(0));
+    assert_eq!(forget(&world, "shop", &[1, 2, 9]).await, Ok(2));
+    let left = get(&world, "mailer", &[1, 2, 3]).await.unwrap();
+    assert_eq!(left.len(), 1);
+    let store = Store::look_at(&world.store("alpha")).unwrap();
+    assert_eq!(store.stored_links().unwrap()[0].entries, 1);
+}
+
+#[tokio::test]
+async fn nothing_that_is_over_or_for_another_purpose_is_taken_or_served() {
+    let mut world = World::with_key(Terms::default()).await;
+    for (entry, code) in [
+        (entry(1, "measurement", today() - 1), "link-over"),
+        (entry(1, "resale", today() + 7), "other-purpose"),
+        (
+            LinkEntry {
+                value: vec![0; 95],
+                ..measured(1)
+            },
+            "malformed-message",
+        ),
+        (
+            LinkEntry {
+                label: vec![0; 31],
+                ..measured(1)
+            },
+            "malformed-message",
+        ),
+    ] {
+        // One bad entry, and nothing of the frame is stored.
+        let refused = put(&world, "shop", vec![measured(2), entry]).await;
+        assert_eq!(refused, Err(code.into()));
+        assert!(get(&world, "shop", &[2]).await.unwrap().is_empty());
+    }
+    put(&world, "shop", vec![measured(1), measured(2), measured(3)])
+        .await
+        .unwrap();
+    // Time passes, and the agreement loses a purpose: the store says so.
+    let store = rusqlite::Connection::open(world.store("alpha")).unwrap();
+    let set = |what: &str, label: u8| {
+        let sql = format!("UPDATE links SET {what} WHERE label = ?1");
+        assert_eq!(store.execute(&sql, [vec![label; 32]]).unwrap(), 1);
+    };
+    set(&format!("expires = {}", today() - 1), 1);
+    set("purpose = 'resale'", 2);
+    let found = get(&world, "mailer", &[1, 2, 3]).await.unwrap();
+    assert_eq!(
+        found.iter().map(|entry| entry.label[0]).collect::<Vec<_>>(),
+        [3]
+    );
+    // What is over is gone with the next start.
+    world.restart("alpha").await;
+    let left: i64 = store
+        .query_row("SELECT count(*) FROM links", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(left, 2);
+}
+
+#[tokio::test]
+async fn only_owners_store_find_and_drop() {
+    let world = World::with_key(Terms::default()).await;
+    for party in ["agency", "beta"] {
+        let refused = Err("not-the-party".to_owned());
+        assert_eq!(put(&world, party, vec![measured(1)]).await, refused);
+        assert_eq!(get(&world, party, &[1]).await, Err("not-the-party".into()));
+        assert_eq!(
+            forget(&world, party, &[1]).await,
+            Err("not-the-party".into())
+        );
+    }
+    // Under its own name, and of labels that are whole.
+    let shop = frames(&world, "mailer", vec![labels(&[1])]);
+    let mut client = world.client("alpha", "shop").await;
+    let refused = client
+        .drop_links(tokio_stream::iter(shop))
+        .await
+        .unwrap_err();
+    assert_eq!(said(refused), "not-the-party");
+    let cut = Frame::Labels(LinkLabels {
+        labels: vec![1; 33],
+    });
+    let cut = frames(&world, "shop", vec![cut]);
+    let refused = client
+        .drop_links(tokio_stream::iter(cut))
+        .await
+        .unwrap_err();
+    assert_eq!(said(refused), "malformed-message");
+}
