@@ -23,7 +23,8 @@
 //! `delta` by the transfers. A receiver that puts different vectors into the corrections of
 //! different bits passes only if it guesses a combination of the bits of `delta` for each
 //! dimension in which they differ: it learns `k` bits with probability `2^-k` and is caught
-//! otherwise, up to `elements / 2^128`. Without the check it would learn any number of bits for
+//! otherwise, up to `2^k elements / 2^128`: one polynomial of that degree for each combination.
+//! Without the check it would learn any number of bits for
 //! nothing, by comparing what the sender sends later. The idea of such a check and its leakage
 //! is that of the reference's base protocol; its text was not at hand, and the argument above
 //! is ours.

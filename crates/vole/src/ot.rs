@@ -29,8 +29,10 @@
 //! Refused: points that do not decode, the identity, the same point twice. Points of small
 //! order do not exist in the group.
 //!
-//! # Time
-//! The choices are secret: both points are computed and placed without a branch on them.
+//! # Time and memory
+//! The choices are secret: both points are computed and placed without a branch on them. Exponents,
+//! choices, shared points and keys are wiped; what the arithmetic of single points has on the
+//! stack in between is not.
 //!
 //! # Reference
 //! Masny and Rindal, *Endemic Oblivious Transfer* (CCS 2019, eprint 2019/706).

@@ -2,10 +2,13 @@
 //!
 //! # Construction
 //! The sender draws a root; the children of a node `p` are `AES_K0(p) + p` and
-//! `AES_K1(p) + p`, where both keys hang on the context of the run, so that no table made
-//! beforehand helps. After `depth` levels there are `2^depth` leaves. The children by `K0` of
-//! all nodes of a level stand before those by `K1`, in the order of their parents: bit `l` of a
-//! leaf's index says which child the path to it took at level `l`, from the root.
+//! `AES_K1(p) + p`, where both keys are of this level of this tree alone: blocks of a stream that
+//! hangs on the context of the run, two a level, tree after tree. So no table made beforehand
+//! helps, nor a try at one level for another: who looks for a node that the receiver lacks has
+//! one value to compare each try with. After `depth` levels there are `2^depth` leaves. The
+//! children by `K0` of all nodes of a level stand before those by `K1`, in the order of their
+//! parents: bit `l` of a leaf's index says which child the path to it took at level `l`, from
+//! the root.
 //!
 //! | from → to         | message                                                        | size           |
 //! |-------------------|----------------------------------------------------------------|----------------|
@@ -38,16 +41,17 @@ use aes::Aes128Enc;
 use aes::cipher::{Array, BlockCipherEncrypt as _};
 use zeroize::Zeroizing;
 
-use crate::prg::{Block, cipher, public_key};
+use crate::prg::{Block, Prg, cipher};
 
-/// What the two keys of the children hang on.
-const LABEL: &str = "incamera-vole-tree/1";
+/// What the keys of the children hang on.
+const LABEL: &str = "incamera-vole-tree/2";
 /// Bytes of the message for one level.
 pub(crate) const LEVEL_BYTES: usize = 32;
 
-/// What makes children of nodes, and room to do it in.
+/// What makes children of nodes, and room to do it in. Trees are grown in order.
 pub(crate) struct Grower {
-    ciphers: [Aes128Enc; 2],
+    /// Two blocks for each level of each tree.
+    keys: Prg,
     depth: u32,
     nodes: Zeroizing<Vec<Block>>,
     parents: Zeroizing<Vec<Block>>,
@@ -58,7 +62,7 @@ impl Grower {
     pub(crate) fn new(context: &[u8; 32], depth: u32) -> Self {
         let leaves = 1 << depth;
         Self {
-            ciphers: [0, 1].map(|number| cipher(&public_key(LABEL, context, number))),
+            keys: Prg::public(LABEL, context, 0),
             depth,
             nodes: Zeroizing::new(vec![[0; 16]; leaves]),
             parents: Zeroizing::new(vec![[0; 16]; leaves / 2]),
@@ -70,35 +74,45 @@ impl Grower {
         &self.nodes
     }
 
-    /// Grows a tree from its root. The message for it is appended to `message`; `keys` are the
+    /// What makes the children of the next level.
+    fn ciphers(&mut self) -> [Aes128Enc; 2] {
+        let mut keys = [[0; 16]; 2];
+        self.keys.fill(&mut keys);
+        keys.map(|key| cipher(&key))
+    }
+
+    /// Grows the next tree from its root. The message for it is appended to `message`; `keys` are the
     /// pairs of one transfer a level.
     pub(crate) fn send(&mut self, root: &Block, keys: &[[Block; 2]], message: &mut Vec<u8>) {
         if let Some(node) = self.nodes.first_mut() {
             *node = *root;
         }
         for (level, keys) in (0..self.depth).zip(keys) {
-            let sums = self.children(1 << level);
+            let ciphers = self.ciphers();
+            let sums = self.children(&ciphers, 1 << level);
             for (sum, key) in sums.iter().zip(keys) {
                 message.extend(xor(sum, key));
             }
         }
     }
 
-    /// Grows a tree without the leaf `path`, which is left zero. `keys` has for each level the
+    /// Grows the next tree without the leaf `path`, which is left zero. `keys` has for each level the
     /// key of the sum that the path does not follow, `message` what [`send`](Self::send) made.
     pub(crate) fn receive(&mut self, path: usize, keys: &[Block], message: &[u8]) {
         if let Some(node) = self.nodes.first_mut() {
             *node = [0; 16];
         }
-        // The children of the unknown node, which stands as zero.
-        let mut of_zero = [[0; 16]; 2];
-        for (cipher, child) in self.ciphers.iter().zip(&mut of_zero) {
-            cipher.encrypt_block(child.into());
-        }
         let (pairs, _) = message.as_chunks::<LEVEL_BYTES>();
         for ((level, key), masked) in (0..self.depth).zip(keys).zip(pairs) {
             let width = 1_usize << level;
-            let sums = self.children(width);
+            let ciphers = self.ciphers();
+            // The children of the unknown node, which stands as zero.
+            let of_zero = ciphers.each_ref().map(|cipher| {
+                let mut child = [0; 16];
+                cipher.encrypt_block((&mut child).into());
+                child
+            });
+            let sums = self.children(&ciphers, width);
             let (masked, _) = masked.as_chunks();
             let right = 0_u128.wrapping_sub(u128::from(path >> level & 1 == 0));
             let mut sibling = *key;
@@ -118,15 +132,14 @@ impl Grower {
     }
 
     /// Replaces the first `width` nodes by their children; the sums of those by `K0` and `K1`.
-    fn children(&mut self, width: usize) -> [Block; 2] {
+    fn children(&mut self, ciphers: &[Aes128Enc; 2], width: usize) -> [Block; 2] {
         let (left, rest) = self.nodes.split_at_mut(width);
         let (right, _) = rest.split_at_mut(width);
         let (parents, _) = self.parents.split_at_mut(width);
         parents.copy_from_slice(left);
         right.copy_from_slice(left);
         let mut sums = [[0; 16]; 2];
-        for ((children, cipher), sum) in [left, right].into_iter().zip(&self.ciphers).zip(&mut sums)
-        {
+        for ((children, cipher), sum) in [left, right].into_iter().zip(ciphers).zip(&mut sums) {
             cipher.encrypt_blocks(Array::cast_slice_from_core_mut(children));
             let mut total = 0;
             for (child, parent) in children.iter_mut().zip(&*parents) {
@@ -185,8 +198,8 @@ mod tests {
         for depth in 1..8 {
             let (leaves, message) = sent(depth);
             assert_eq!(message.len(), LEVEL_BYTES * depth as usize);
-            let mut grower = Grower::new(&CONTEXT, depth);
             for path in 0..1 << depth {
+                let mut grower = Grower::new(&CONTEXT, depth);
                 grower.receive(path, &chosen(&keys(depth), path), &message);
                 let mut expected = leaves.clone();
                 expected[path] = [0; 16];
@@ -196,9 +209,9 @@ mod tests {
         }
     }
 
-    /// Against an implementation of its own: `vectors/silent.py`.
+    /// Against an implementation of its own: `vectors/silent.py`. Two trees of one run.
     #[test]
-    fn the_tree_is_that_of_the_vectors() {
+    fn the_trees_are_those_of_the_vectors() {
         let mut vectors = Vectors::new(include_str!("../vectors/v1/pprf.txt"));
         let context = vectors.array("context");
         let depth = vectors.number("depth") as u32;
@@ -206,20 +219,22 @@ mod tests {
         let mut blocks = vec![[0; 16]; 2 * depth as usize];
         Prg::new(&vectors.array("levels")).fill(&mut blocks);
         let (pairs, _) = blocks.as_chunks();
-        let mut message = Vec::new();
-        let mut sender = Grower::new(&context, depth);
-        sender.send(&root, pairs, &mut message);
-        assert_eq!(message, vectors.bytes("message"));
         let path = vectors.number("path");
         let chosen = chosen(pairs, path);
         assert_eq!(chosen.as_flattened(), vectors.bytes("chosen"));
-        let leaves = vectors.bytes("leaves");
-        assert_eq!(sender.leaves().as_flattened(), leaves);
+        let mut sender = Grower::new(&context, depth);
         let mut receiver = Grower::new(&context, depth);
-        receiver.receive(path, &chosen, &message);
-        let mut known = leaves;
-        known[16 * path..16 * (path + 1)].fill(0);
-        assert_eq!(receiver.leaves().as_flattened(), known);
+        for _ in 0..2 {
+            let mut message = Vec::new();
+            sender.send(&root, pairs, &mut message);
+            assert_eq!(message, vectors.bytes("message"));
+            let leaves = vectors.bytes("leaves");
+            assert_eq!(sender.leaves().as_flattened(), leaves);
+            receiver.receive(path, &chosen, &message);
+            let mut known = leaves;
+            known[16 * path..16 * (path + 1)].fill(0);
+            assert_eq!(receiver.leaves().as_flattened(), known);
+        }
         vectors.end();
     }
 
@@ -235,6 +250,9 @@ mod tests {
         assert!(leaves.iter().all(|leaf| !other.leaves().contains(leaf)));
         let mut other = Grower::new(&CONTEXT, 6);
         other.send(&[6; 16], &keys(6), &mut Vec::new());
+        assert!(leaves.iter().all(|leaf| !other.leaves().contains(leaf)));
+        // Of the same root, as the second tree of the run.
+        other.send(&[5; 16], &keys(6), &mut Vec::new());
         assert!(leaves.iter().all(|leaf| !other.leaves().contains(leaf)));
     }
 

@@ -40,7 +40,8 @@ impl Prg {
         Self { cipher, next: 0 }
     }
 
-    /// The stream of a public key: see [`public_key`].
+    /// The stream of a key that both sides know: the first half of
+    /// `SHA-256(label, context, number)`.
     pub(crate) fn public(label: &str, context: &[u8; 32], number: u8) -> Self {
         Self::new(&public_key(label, context, number))
     }
@@ -73,8 +74,8 @@ pub(crate) fn cipher(key: &Block) -> Aes128Enc {
     Aes128Enc::new(key.into())
 }
 
-/// The first half of `SHA-256(label, context, number)`: a key that both sides know.
-pub(crate) fn public_key(label: &str, context: &[u8; 32], number: u8) -> Block {
+/// See [`Prg::public`].
+fn public_key(label: &str, context: &[u8; 32], number: u8) -> Block {
     let hash = Sha256::new()
         .chain_update(label)
         .chain_update(context)

@@ -4,8 +4,8 @@
 An implementation of its own, from FIPS 197 (AES-128), the module documentation of `ot`,
 `base`, `pprf` and `code`, and, for the group, the script of the matching's vectors. Field
 elements are big integers, multiplied bit by bit; the code is a dense matrix. It shares no
-code with the Rust crate and needs nothing but Python. Run it without arguments. A change of
-the protocol adds a folder, it never edits one.
+code with the Rust crate and needs nothing but Python. Run it without arguments. Once a release
+speaks the protocol, a change of it adds a folder and never edits one.
 
 Lines are `name: value`, bytes in hex, field elements little-endian; a list has its values
 one after the other. `stream KEY` in the comments is AES-128 in counter mode, little-endian.
@@ -205,22 +205,25 @@ def base():
 
 def pprf():
     depth, path = 5, 19
-    ciphers = [Aes(sha256(b"incamera-vole-tree/1", CONTEXT, bytes([n]))[:16]) for n in (0, 1)]
+    keys = stream(sha256(b"incamera-vole-tree/2", CONTEXT, bytes([0]))[:16], 4 * depth)
     root, blocks = seeded("root", 16), stream(seeded("levels", 16), 2 * depth)
-    nodes, message = [root], b""
-    for level in range(depth):
-        sides = [[xor(cipher.encrypt(node), node) for node in nodes] for cipher in ciphers]
-        for side, key in zip(sides, blocks[2 * level:]):
-            total = key
-            for node in side:
-                total = xor(total, node)
-            message += total
-        nodes = sides[0] + sides[1]
     chosen = b"".join(blocks[2 * level + 1 - (path >> level & 1)] for level in range(depth))
-    write("pprf.txt", ["A tree: `levels` is the key of the stream whose blocks are the pairs of keys; `chosen`",
-                       "are those of a receiver with the path. All leaves."],
-          [("context", CONTEXT), ("depth", depth), ("root", root), ("levels", seeded("levels", 16)),
-           ("message", message), ("path", path), ("chosen", chosen), ("leaves", b"".join(nodes))])
+    lines = [("context", CONTEXT), ("depth", depth), ("root", root), ("levels", seeded("levels", 16)),
+             ("path", path), ("chosen", chosen)]
+    for tree in (0, 1):
+        nodes, message = [root], b""
+        for level in range(depth):
+            first = 2 * (tree * depth + level)
+            ciphers = [Aes(key) for key in keys[first:first + 2]]
+            sides = [[xor(cipher.encrypt(node), node) for node in nodes] for cipher in ciphers]
+            for side, total in zip(sides, blocks[2 * level:]):
+                for node in side:
+                    total = xor(total, node)
+                message += total
+            nodes = sides[0] + sides[1]
+        lines += [("message", message), ("leaves", b"".join(nodes))]
+    write("pprf.txt", ["The first two trees of a run, of one root: `levels` is the key of the stream whose blocks",
+                       "are the pairs of keys; `chosen` are those of a receiver with the path. All leaves."], lines)
 
 
 # ---- code ----

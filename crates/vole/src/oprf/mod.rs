@@ -28,23 +28,43 @@
 //! The function's value is SHA-256 of that and of `row` and `value`, under a digest of every
 //! step up to 9. No other id has such an equation: its value needs `delta`.
 //!
+//! Where one of the sets is empty no message is sent and no key is made ([`Run::is_skipped`]).
+//!
 //! # Claim
-//! Semi-honest and malicious security alike, the hashes being random oracles: neither half of
-//! the salt hangs on the other, so that the receiver cannot have asked the hash before its
-//! store was fixed, and `value` has 128 bits in all modes. [`Security`] changes one thing, the
-//! length of tags: with [`Security::SemiHonest`] a tag is as long as keeps a false match of
-//! honest sides below 2^-40, with [`Security::Malicious`] 16 bytes. Every check is always made.
+//! *Semi-honest*: parties that keep to the protocol and later look at all they saw. *Malicious*:
+//! parties that send what they like. Against both, neither learns more than stands below, the
+//! hashes being random oracles: every check is always made, neither half of the salt hangs on
+//! the other, so that the receiver cannot have asked the hash before its store was fixed, and
+//! `value` has 128 bits in all modes. [`Security`] changes one thing, the length of tags. A value
+//! has 256 bits, of which a tag shows at most half; a pseudonym is made of 128 that are never
+//! shown and has 128 itself.
+//!
+//! Everything hangs on the direction's context, and that on every field of [`Run`]: sides that
+//! differ in sizes or in what is revealed do not finish.
 //!
 //! *Over-fitting.* A malicious receiver may choose its store so that more ids than it declared
 //! have such an equation: up to `m`, by solving a system of that many unknowns, which works.
-//! That is 1.32 times the declared size at 2^20 ids, 1.26 to 1.37 times from 2^14 ids on, 1.5
-//! times at 2^10, and 163 ids for any set of up to 64. Counting the stores there are, it is not
-//! more than 2.5 times at 2^20 with 2^80 hashes during the run. An agreement that minds lowers
-//! `max_ids`.
+//! [`evaluations_bound`](crate::params::evaluations_bound) is that number, and an agreement
+//! counts it and not the declared one: 1.26 to 1.49 times from 2^10 ids on, 163 ids for any set
+//! of up to 64. Its table in [`params`](crate::params) has what counting all stores gives, 2.5
+//! times at 2^20 with 2^80 hashes during the run.
 //!
-//! Not defended: a party that takes in ids which it does not have. The receiver may say that it
-//! has ids which it has not, or the reverse (step 11); the sender may send tags of ids that it
-//! has not.
+//! *Every run is another choice.* A receiver chooses these ids anew in each run, and it has them
+//! chosen when its store leaves ([`Side::counts`]): a limit on runs counts from there, whether
+//! the run ends well, breaks off, or ends in a refusal of what came.
+//!
+//! Not defended:
+//! * *A party that takes in ids which it does not have*, or leaves out its own. The receiver may
+//!   say that it has ids which it has not, or the reverse (step 11); the sender may send tags of
+//!   ids that it has not.
+//! * *Right values.* A sender may tag or evaluate its own ids with another factor: its pseudonyms
+//!   then match nobody's, and the run ends well. It could as well have brought other ids.
+//! * *Fairness.* A receiver may stop after step 10 with its matches while the sender has none.
+//!   Where two directions are played, a party may finish the one in which it receives and drop
+//!   the other; it has values of one function then, which are no pseudonyms.
+//!
+//! A sender that sends one tag twice is refused before step 11 if, and only if, the receiver has
+//! that id, which an honest step 11 would have told it too.
 //!
 //! # What each party learns
 //! Both set sizes. With [`Reveals::Nothing`] the receiver learns the values of its ids, the

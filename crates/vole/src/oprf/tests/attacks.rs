@@ -6,8 +6,6 @@ use incamera_wire::v1::VolePart;
 use super::*;
 use crate::okvs::{BinnedRows, decode, eliminate, encode, power};
 use crate::oprf::message::{Step, Transcript};
-use crate::oprf::receiver::Receiving;
-use crate::oprf::sender::Sending;
 use crate::oprf::values::values;
 
 /// What both sides hold after step 9 of a direction.

@@ -1,6 +1,7 @@
 //! The function over vectors that a test makes for both sides.
 
 mod attacks;
+mod memory;
 mod refusals;
 mod runs;
 mod vectors;
@@ -9,6 +10,8 @@ use chacha20::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use zeroize::Zeroizing;
 
+use super::receiver::Receiving;
+use super::sender::Sending;
 use super::*;
 use crate::prg::Random;
 use crate::silent::{Elements, Factor, VoleR, VoleS};
