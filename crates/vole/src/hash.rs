@@ -1,11 +1,12 @@
 //! Hashes of ids, and what a value of the function is made of.
 //!
 //! All is SHA-256 after a block that every input of one use shares, so that an id of up to 55
-//! bytes and a value of the function take one compression each.
+//! bytes and a value of the function take one compression each, with nothing around it.
 
 use std::fmt;
 
 use incamera_group::Gf128;
+use sha2::block_api::compress256;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::DefaultIsZeroes;
@@ -35,7 +36,7 @@ impl Domain {
     /// Hashes ids of this run.
     #[must_use]
     pub fn id_hasher(&self) -> IdHasher {
-        IdHasher(shared(ROW_LABEL, &[&self.0]))
+        IdHasher(Prefix::new(ROW_LABEL, &[&self.0]))
     }
 }
 
@@ -47,14 +48,13 @@ impl fmt::Debug for Domain {
 
 /// Hashes ids of one run.
 #[derive(Clone)]
-pub struct IdHasher(Sha256);
+pub struct IdHasher(Prefix);
 
 impl IdHasher {
     /// The hash of an id.
     #[must_use]
     pub fn hash(&self, id: &[u8]) -> IdHash {
-        let bytes: [u8; 32] = self.0.clone().chain_update(id).finalize().into();
-        let (row, value) = halves(bytes);
+        let (row, value) = halves(self.0.hash(id));
         IdHash { row, value }
     }
 }
@@ -117,15 +117,73 @@ fn halves(bytes: [u8; 32]) -> (Gf128, Gf128) {
     (Gf128::from_bytes(low), Gf128::from_bytes(high))
 }
 
+/// The state of SHA-256 before its first block (FIPS 180-4, section 5.3.3).
+const INITIAL: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
+/// Bytes of a block.
+const BLOCK: usize = 64;
+
 /// SHA-256 after one block: the digest of label and fields, filled up with zeros.
+#[derive(Clone, Copy)]
+pub(crate) struct Prefix([u32; 8]);
+
+impl Prefix {
+    pub(crate) fn new(label: &[u8], fields: &[&[u8]]) -> Self {
+        let mut state = INITIAL;
+        compress256(&mut state, &[prefix(label, fields)]);
+        Self(state)
+    }
+
+    /// The hash of the block and the input.
+    #[inline]
+    pub(crate) fn hash(&self, input: &[u8]) -> [u8; 32] {
+        let Self(mut state) = *self;
+        let (blocks, rest) = input.as_chunks::<BLOCK>();
+        compress256(&mut state, blocks);
+        // Padding: a one, zeros, and the number of bits in the last eight bytes.
+        let mut last = [[0; BLOCK]; 2];
+        let filled = last.as_flattened_mut().iter_mut();
+        filled
+            .zip(rest.iter().chain(&[0x80]))
+            .for_each(|(to, from)| *to = *from);
+        let count = if rest.len() < BLOCK - 8 { 1 } else { 2 };
+        let bits = 8 * (BLOCK + input.len()) as u64;
+        let (last, _) = last.split_at_mut(count);
+        if let Some(length) = last.as_flattened_mut().last_chunk_mut() {
+            *length = bits.to_be_bytes();
+        }
+        compress256(&mut state, last);
+        let mut digest = [0; 32];
+        let (words, _) = digest.as_chunks_mut();
+        words
+            .iter_mut()
+            .zip(state)
+            .for_each(|(to, word)| *to = word.to_be_bytes());
+        digest
+    }
+}
+
+/// SHA-256 after the same block, for inputs that come in pieces.
 pub(crate) fn shared(label: &[u8], fields: &[&[u8]]) -> Sha256 {
-    let mut block = [0; 64];
+    Sha256::new_with_prefix(prefix(label, fields))
+}
+
+fn prefix(label: &[u8], fields: &[&[u8]]) -> [u8; BLOCK] {
+    let mut block = [0; BLOCK];
     let digest = digest(label, fields);
     block
         .iter_mut()
         .zip(digest)
         .for_each(|(to, from)| *to = from);
-    Sha256::new_with_prefix(block)
+    block
 }
 
 /// SHA-256 of label and fields, each after its length (8 bytes, big-endian).
@@ -153,6 +211,21 @@ mod tests {
         assert!(hash(1, b"a") == hash(1, b"a"));
         assert!(hash(1, b"a") != hash(2, b"a"));
         assert!(hash(1, b"a") != hash(1, b"b"));
+    }
+
+    /// Around every length at which padding takes another form.
+    #[test]
+    fn prefixes_hash_as_sha_256_does() {
+        let input: Vec<_> = (0..200_u8).collect();
+        for length in 0..=200 {
+            let input = &input[..length];
+            let expected = shared(b"label", &[b"field"]).chain_update(input).finalize();
+            assert_eq!(
+                Prefix::new(b"label", &[b"field"]).hash(input),
+                expected[..],
+                "{length}"
+            );
+        }
     }
 
     #[test]

@@ -5,11 +5,10 @@ use std::hint::black_box;
 
 use incamera_group::{Gf128, mul_add};
 use rand_core::Rng as _;
-use sha2::{Digest, Sha256};
 use zeroize::{DefaultIsZeroes, Zeroizing};
 
 use super::message::Transcript;
-use crate::hash::{IdHash, shared};
+use crate::hash::{IdHash, Prefix};
 use crate::okvs::{BinnedRows, decode};
 use crate::prg::Random;
 use crate::silent::Factor;
@@ -78,13 +77,13 @@ impl fmt::Debug for Output {
 /// Of 32 bytes that are uniformly random to whoever lacks one of the values a single
 /// compression is enough; lengths are fixed.
 #[derive(Clone)]
-pub struct Pseudonyms(Sha256);
+pub struct Pseudonyms(Prefix);
 
 impl Pseudonyms {
     /// Pseudonyms that hang on these fields: agreement id, epoch, id kind, what is revealed.
     #[must_use]
     pub fn new(fields: &[&[u8]]) -> Self {
-        Self(shared(PSEUDONYM_LABEL, fields))
+        Self(Prefix::new(PSEUDONYM_LABEL, fields))
     }
 
     /// The pseudonym of an id: of its value by the first direction, and by the second if there
@@ -92,12 +91,13 @@ impl Pseudonyms {
     #[must_use]
     pub fn of(&self, first: &Value, second: Option<&Value>) -> [u8; 16] {
         let second = second.map_or(&[0; 16][..], Value::secret);
-        let hash = self
-            .0
-            .clone()
-            .chain_update(first.secret())
-            .chain_update(second);
-        let digest: [u8; 32] = hash.finalize().into();
+        let mut input = Zeroizing::new([0; 32]);
+        let secrets = first.secret().iter().chain(second);
+        input
+            .iter_mut()
+            .zip(secrets)
+            .for_each(|(to, from)| *to = *from);
+        let digest = self.0.hash(&*input);
         let (halves, _) = digest.as_chunks();
         halves.first().copied().unwrap_or_default()
     }
@@ -121,7 +121,7 @@ pub(super) fn values(
     if let Some(delta) = delta {
         add_values(&mut sides, rows.rows(), **delta);
     }
-    let prefix = shared(VALUE_LABEL, &[&transcript.digest()]);
+    let prefix = Prefix::new(VALUE_LABEL, &[&transcript.digest()]);
     let mut values = Zeroizing::new(vec![Value::default(); rows.len()]);
     let mut input = Zeroizing::new([0; 48]);
     let chunks = sides.chunks(CHUNK).zip(rows.rows().chunks(CHUNK));
@@ -133,7 +133,7 @@ pub(super) fn values(
             let thirds = thirds.iter_mut().zip(parts);
             thirds.for_each(|(to, from)| *to = from.to_bytes());
             if let Some(value) = values.get_mut(*place as usize) {
-                *value = Value(prefix.clone().chain_update(*input).finalize().into());
+                *value = Value(prefix.hash(&*input));
             }
         }
     }
