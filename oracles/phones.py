@@ -16,7 +16,7 @@ import unicodedata
 import phonenumbers as library
 from phonenumbers import PhoneNumberFormat as Format
 
-BETWEEN = set("-.()[]/\u2010\u2011\u2012\u2013\u2014\u2015\u2212\uff0d\uff08\uff09\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069")
+BETWEEN = set("-.()[]\u2010\u2011\u2012\u2013\u2014\u2015\u2212\uff0d\uff08\uff09\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069")
 ZEROS = "0\u0660\u06f0\uff10"
 
 
@@ -100,6 +100,9 @@ def main():
             other = library.PhoneNumber()
             other.merge_from(number)
             other.national_number = int(national[:kept] + tail)
+            slashed = library.format_number(number, Format.NATIONAL)
+            slashed = "/".join([slashed[:-2], slashed[-2:]])
+            rows.add((region, slashed, normalise(slashed, region) or "-"))
             chosen = list(ways(rng, number, region)) + list(ways(rng, other, region)) + list(faulty(rng, other, region))
             for raw, where in rng.sample(chosen, 7):
                 rows.add((where or "-", raw, normalise(raw, where) or "-"))

@@ -48,8 +48,8 @@ pub struct Choice {
     /// All of them, or those that no earlier run had.
     pub mode: Mode,
     /// Earlier ids that are not in the data any more may be among those that are matched again
-    /// to be compared. With `reveals = "own-matches"` they must not: to the peer such an id would
-    /// look like one of today's.
+    /// to be compared, where too few are in the data. With `reveals = "own-matches"` they must
+    /// not: to the peer such an id would look like one of today's.
     pub absent: bool,
 }
 
@@ -76,8 +76,7 @@ pub struct Intake<S: Store> {
     memory: Memory,
     rng: ChaCha20Rng,
     order: Hmac<Sha256>,
-    known_key: [u8; 32],
-    draw: Draw,
+    known_key: Secret32,
     sorter: Sorter<S, ByHash>,
     record: Vec<u8>,
     rows: u64,
@@ -135,8 +134,7 @@ impl<S: Store> Intake<S> {
             store: store.clone(),
             memory,
             order: hmac(order.expose()),
-            draw: Draw::new(known.expose()),
-            known_key: *known.expose(),
+            known_key: Secret32::from_bytes(*known.expose()),
             sorter: Sorter::new(store, memory, rng),
             rng: ChaCha20Rng::from_rng(rng),
             record: Vec::new(),
@@ -168,7 +166,6 @@ impl<S: Store> Intake<S> {
         self.earlier += 1;
         self.earlier_digest.update((id.len() as u64).to_be_bytes());
         self.earlier_digest.update(id);
-        self.draw.offer(id);
         self.push(id, u64::MAX, KNOWN)
     }
 
@@ -186,12 +183,12 @@ impl<S: Store> Intake<S> {
     /// # Errors
     /// [`SortError`].
     pub fn finish(self, choice: Choice) -> Result<Ordered<S>, SortError> {
-        let drawn = self.draw.drawn();
         let mut sieve = Sieve {
             ids: SequenceWriter::new(&self.store, self.memory),
             choice,
-            drawn,
             present: Draw::new(&self.known_key),
+            any: Draw::new(&self.known_key),
+            absent: 0,
             taken: Taken {
                 earlier: self.earlier,
                 ..Taken::default()
@@ -229,16 +226,16 @@ struct Draw {
 }
 
 impl Draw {
-    fn new(key: &[u8; 32]) -> Self {
+    fn new(key: &Secret32) -> Self {
         Self {
-            key: hmac(key),
+            key: hmac(key.expose()),
             least: BinaryHeap::new(),
         }
     }
 
     fn offer(&mut self, id: &str) {
         let hash = hash(&self.key, id);
-        let full = self.least.len() >= KNOWN_IDS;
+        let full = self.is_full();
         if full && self.least.peek().is_some_and(|(most, _)| *most <= hash) {
             return;
         }
@@ -246,6 +243,10 @@ impl Draw {
         if full {
             self.least.pop();
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.least.len() >= KNOWN_IDS
     }
 
     fn drawn(self) -> HashSet<String> {
@@ -257,10 +258,12 @@ impl Draw {
 struct Sieve<S: Store> {
     ids: SequenceWriter<S>,
     choice: Choice,
-    /// Of all ids of earlier runs.
-    drawn: HashSet<String>,
-    /// Of those that are in the data now.
+    /// Of the ids of earlier runs that are in the data now.
     present: Draw,
+    /// Of all ids of earlier runs but those whose person takes every consent back.
+    any: Draw,
+    /// Ids of earlier runs that are not in the data now, and may travel.
+    absent: u64,
     taken: Taken,
     rng: ChaCha20Rng,
 }
@@ -285,60 +288,66 @@ impl<S: Store> Sieve<S> {
         Ok(())
     }
 
-    /// Counts an id; without consent it counts as one that is not in the data.
+    /// Counts an id; without consent it is nothing, not even one of an earlier run.
     fn count(&mut self, flags: u8, agreed: bool) -> u8 {
         if flags & NOW == 0 {
             return flags;
         }
         if !agreed {
             self.taken.without_consent += 1;
-            return flags & !NOW;
+            return 0;
         }
         self.taken.distinct += 1;
         self.taken.known += u64::from(flags & KNOWN != 0);
         flags
     }
 
-    /// Whether the id is sent, or may be once all are seen.
+    /// Whether the id may be sent, as far as can be said before all are seen.
     fn may_travel(&mut self, flags: u8, id: &str) -> bool {
-        let append = self.choice.mode == Mode::Append;
-        let absent = self.choice.absent;
-        match (flags & NOW != 0, flags & KNOWN != 0) {
+        let (now, known) = (flags & NOW != 0, flags & KNOWN != 0);
+        if known {
+            self.any.offer(id);
+        }
+        match (now, known) {
             (true, false) => true,
-            (true, true) if !append => true,
-            (true, true) if !absent => {
+            (true, true) => {
                 self.present.offer(id);
                 true
             }
-            (_, true) if absent => self.drawn.contains(id),
+            (false, true) if self.choice.absent => {
+                self.absent += 1;
+                true
+            }
             _ => false,
         }
     }
 
-    /// The ids that travel, and how many of them only to be compared.
+    /// The ids that travel, and how many of them only to be compared. Of ids in the data, if
+    /// there are enough: whom else to compare is nobody's who may want to be left alone.
     fn chosen(self, store: &S, memory: Memory) -> Result<(Sequence<S>, u64), SortError> {
         let ids = self.ids.finish();
         let append = self.choice.mode == Mode::Append;
-        let absent = self.choice.absent;
-        let new = self.taken.distinct - self.taken.known;
-        if absent || !append {
-            let asked = if append { new } else { self.taken.distinct };
-            let mixed_in = ids.len() - asked;
-            return Ok((ids, mixed_in));
+        let asked = match append {
+            true => self.taken.distinct - self.taken.known,
+            false => self.taken.distinct,
+        };
+        if self.absent == 0 && !append {
+            return Ok((ids, 0));
         }
-        // Whom of those in the data to compare was not known before all were seen.
-        let drawn = self.present.drawn();
+        let of_present = self.present.is_full() || !self.choice.absent;
+        let drawn = if of_present { self.present } else { self.any }.drawn();
         let mut rng = self.rng;
         let mut chosen = SequenceWriter::new(store, memory);
         let mut reader = ids.read_from(0)?;
         while let Some(record) = reader.next()? {
             let entry = Entry::of(record)?;
-            if !entry.known() || drawn.contains(entry.id) {
+            let is_asked = entry.now() && !(append && entry.known());
+            if is_asked || drawn.contains(entry.id) {
                 chosen.push(record, &mut rng)?;
             }
         }
         let chosen = chosen.finish();
-        let mixed_in = chosen.len() - new;
+        let mixed_in = chosen.len() - asked;
         Ok((chosen, mixed_in))
     }
 }

@@ -1,6 +1,6 @@
 //! E-mail addresses.
 
-use super::IdFault;
+use super::{IdFault, invisible};
 
 /// The one domain whose owner says that dots and tags in front of the `@` mean nothing, and
 /// whose addresses the trade therefore writes without them.
@@ -24,9 +24,12 @@ pub(super) fn lower(text: &str, into: &mut String) -> Result<(), IdFault> {
     Ok(())
 }
 
-/// The same, and of an address at gmail.com what stands before the `@` without dots and
-/// without a tag.
+/// The same, nothing in it that cannot be seen, and of an address at gmail.com what stands
+/// before the `@` without dots and without a tag.
 pub(super) fn published(text: &str, into: &mut String) -> Result<(), IdFault> {
+    if !text.is_ascii() && text.contains(invisible) {
+        return Err(IdFault::Invalid);
+    }
     lower(text, into)?;
     let Some((local, GMAIL)) = into.split_once('@') else {
         return Ok(());

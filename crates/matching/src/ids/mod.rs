@@ -15,8 +15,8 @@
 //!
 //! | id kind  | what happens                                                            | refused |
 //! |----------|-------------------------------------------------------------------------|---------|
-//! | `email`  | as above; at `gmail.com` dots before the `@` go, and a `+` with what follows it | as above, and at `gmail.com` nothing left before the `@` |
-//! | `phone`  | E.164 by a numbering plan: signs between digits and what is dialled at home only go; a number without `+` or `00` is of the party's region | letters, extensions, lengths that no number of the country has, numbers that are complete next door only, and without a region what has no country's code |
+//! | `email`  | as above; at `gmail.com` dots before the `@` go, and a `+` with what follows it | as above, what cannot be seen (U+200B and its like), and at `gmail.com` nothing left before the `@` |
+//! | `phone`  | E.164 by a numbering plan: signs between digits, what cannot be seen and what is dialled at home only go; a number without `+` or `00` is of the party's region | letters, extensions, `/`, lengths that no number of the country has, numbers that are complete next door only, and without a region what has no country's code |
 //! | any other | as above; case stays, as the ids that providers make want it           | as above |
 //!
 //! Where the agreement matches *hashes* of a kind, the SHA-256 of that in hexadecimal stands for
@@ -25,8 +25,9 @@
 //! undo such a hash: it is an id like any other, and never leaves either.
 //!
 //! `googlemail.com` stays as it is, dots and all: the rule knows `gmail.com` alone. Letters
-//! outside ASCII are not brought to one Unicode form. Whether two parties write a *plain* id
-//! alike is theirs to agree on.
+//! outside ASCII are not brought to one Unicode form; of all of them lower case makes one a letter
+//! of ASCII (U+212A, the sign of kelvin, becomes `k`), and the long s (U+017F) stays. Whether two
+//! parties write a *plain* id alike is theirs to agree on.
 
 mod counts;
 mod email;
@@ -184,17 +185,24 @@ impl fmt::Debug for Normaliser {
     }
 }
 
+/// What nobody sees in a text: characters that Unicode says to show nothing for
+/// (`Default_Ignorable_Code_Point`).
+fn invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
 /// A party's identifiers, ready to be matched, and what became of its rows.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Prepared {
     /// Distinct identifiers, in order.
     pub ids: Vec<String>,
-    /// Rows read.
-    pub rows: u64,
-    /// Rows without an identifier.
-    pub empty: u64,
-    /// Rows whose identifier is not written as its kind is.
-    pub invalid: u64,
+    /// What the rows held.
+    pub counts: Counts,
     /// Rows whose identifier had been seen before.
     pub duplicates: u64,
 }
@@ -204,9 +212,7 @@ impl fmt::Debug for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Prepared")
             .field("ids", &self.ids.len())
-            .field("rows", &self.rows)
-            .field("empty", &self.empty)
-            .field("invalid", &self.invalid)
+            .field("counts", &self.counts)
             .field("duplicates", &self.duplicates)
             .finish()
     }
@@ -220,12 +226,9 @@ pub fn collect<S: AsRef<str>>(
     let mut prepared = Prepared::default();
     let mut id = String::new();
     for text in raw {
-        prepared.rows += 1;
-        match normaliser.normalise(text.as_ref(), &mut id) {
-            Ok(id) => prepared.ids.push(id.to_owned()),
-            Err(IdFault::Empty) => prepared.empty += 1,
-            Err(_) => prepared.invalid += 1,
-        }
+        let normalised = normaliser.normalise(text.as_ref(), &mut id);
+        prepared.counts.row(&normalised);
+        prepared.ids.extend(normalised.ok().map(str::to_owned));
     }
     let all = prepared.ids.len();
     prepared.ids.sort_unstable();

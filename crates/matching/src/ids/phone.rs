@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use incamera_types::RegionCode;
 use rlibphonenumber::{NumberLengthType, PhoneNumberFormat, PhoneNumberUtil, Region};
 
-use super::{IdFault, WritingError};
+use super::{IdFault, WritingError, invisible};
 
 /// The numbering plan that phone numbers are read by: both sides of a run should have the same.
 pub const NUMBERING: &str = "rlibphonenumber 2.2.15";
@@ -121,12 +121,8 @@ fn dialled(text: &str, into: &mut String) -> Option<()> {
 
 fn between(c: char) -> bool {
     let dash = matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{ff0d}');
-    let invisible = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{2066}'..='\u{2069}');
-    let sign = matches!(
-        c,
-        '.' | '(' | ')' | '[' | ']' | '/' | '\u{ff08}' | '\u{ff09}'
-    );
-    dash || sign || invisible || c.is_whitespace()
+    let sign = matches!(c, '.' | '(' | ')' | '[' | ']' | '\u{ff08}' | '\u{ff09}');
+    dash || sign || invisible(c) || c.is_whitespace()
 }
 
 fn digit(c: char) -> Option<char> {

@@ -159,33 +159,57 @@ fn repeats_are_taken_away_and_counted() {
     assert_eq!(ordered.taken, taken);
 }
 
-/// Which ids may travel, and which must: the table of the choice.
+/// Which ids may travel, and which must: the table of the choice, with many and with few earlier
+/// ids in the data.
 #[test]
 fn earlier_ids_are_mixed_in_as_chosen() {
-    let (old, both) = (numbered("old", 0..100), numbered("both", 0..100));
-    let new = numbered("new", 0..10);
-    let rows = agreed(&[both.as_slice(), &new].concat());
-    let known = [old.as_slice(), &both].concat();
-    let count = |choice: Choice| {
+    let (old, new) = (numbered("old", 0..100), numbered("new", 0..10));
+    let count = |both: u32, choice: Choice| {
+        let both = numbered("both", 0..both);
+        let rows = agreed(&[both.as_slice(), &new].concat());
+        let known = [old.as_slice(), &both].concat();
         let ordered = ordered(3, &rows, &known, choice);
         let found = ids(&ordered);
         let of = |prefix: &str| found.iter().filter(|id| id.starts_with(prefix)).count();
         (of("new"), of("both"), of("old"), ordered.taken.mixed_in)
     };
-    let (new, both, old, mixed_in) = count(FULL);
-    assert_eq!((new, both, mixed_in), (10, 100, old as u64));
-    assert!(
-        (16..48).contains(&old),
-        "{old} of the 64 are not in the set"
-    );
-    assert_eq!(count(FULL_OWN), (10, 100, 0, 0));
-    let (new, both, old, mixed_in) = count(APPEND);
+    // Enough are in the data: nobody else is compared.
+    for enough in [64, 100] {
+        assert_eq!(count(enough, FULL), (10, enough as usize, 0, 0));
+        assert_eq!(count(enough, FULL_OWN), (10, enough as usize, 0, 0));
+        assert_eq!(count(enough, APPEND), (10, 64, 0, 64));
+        assert_eq!(count(enough, APPEND_OWN), (10, 64, 0, 64));
+    }
+    let (new, both, old, mixed_in) = count(63, FULL);
+    assert_eq!((new, both, mixed_in), (10, 63, old as u64));
+    assert!((20..60).contains(&old), "{old} of 64 are not in the data");
+    let (new, both, old, mixed_in) = count(63, APPEND);
     assert_eq!((new, both + old, mixed_in), (10, 64, 64));
-    assert!(
-        (16..48).contains(&old),
-        "{old} of the 64 are not in the set"
-    );
-    assert_eq!(count(APPEND_OWN), (10, 64, 0, 64));
+    assert!((20..60).contains(&old), "{old} of 64 are not in the data");
+    assert_eq!(count(63, FULL_OWN), (10, 63, 0, 0));
+    assert_eq!(count(63, APPEND_OWN), (10, 63, 0, 63));
+}
+
+/// Not even to be compared: an earlier id whose person agrees to nothing any more.
+#[test]
+fn who_takes_every_consent_back_is_not_sent() {
+    let known = numbered("user", 0..30);
+    let rows: Vec<(String, u64)> = known
+        .iter()
+        .enumerate()
+        .map(|(n, id)| (id.clone(), if n < 10 { 0 } else { 1 }))
+        .collect();
+    for choice in [FULL, FULL_OWN, APPEND, APPEND_OWN] {
+        let ordered = ordered(4, &rows[..20], &known, choice);
+        let found = ids(&ordered);
+        for (id, mask) in &rows {
+            assert!(*mask > 0 || !found.contains(id), "{choice:?}");
+        }
+        // Who is not in the data has taken nothing back.
+        let absent = found.iter().filter(|id| known[20..].contains(id)).count();
+        assert_eq!(absent, if choice.absent { 10 } else { 0 });
+        assert_eq!(ordered.taken.without_consent, 10);
+    }
 }
 
 /// Each of 80 earlier ids is among the 64 under 4 of 5 keys: 400 of 500, 8.9 either way.
@@ -286,7 +310,7 @@ proptest! {
         }
         let now: BTreeSet<&str> = people.iter().filter(|(_, mask)| **mask > 0).map(|(id, _)| *id).collect();
         let old: BTreeSet<&str> = known.iter().map(String::as_str).collect();
-        let may_be_mixed_in = |id: &&str| choice.absent || now.contains(id);
+        let may_be_mixed_in = |id: &&str| now.contains(id) || (choice.absent && !people.contains_key(id));
         let asked: BTreeSet<&str> = now.iter().copied().filter(|id| choice.mode == Mode::Full || !old.contains(id)).collect();
         let mixed: BTreeSet<&str> = old.iter().copied().filter(may_be_mixed_in).filter(|id| !asked.contains(id)).collect();
         let expected: BTreeSet<(String, bool, bool)> = asked.union(&mixed)

@@ -177,6 +177,38 @@ fn every_published_id() {
     assert_eq!(rows.len(), 18);
 }
 
+/// Addresses as they come out of files, as the script beside the oracles reads them.
+#[test]
+fn every_address_of_the_twin() {
+    let path = folder().join("../ids2/emails.txt");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, body) = text.split_once("\n\n").unwrap();
+    let unhex = |word: &str| String::from_utf8(hex::decode(word).unwrap()).unwrap();
+    let email = normaliser("email", &published("-"));
+    let mut id = String::new();
+    let (mut read, mut refused) = (0, 0);
+    for line in body.lines() {
+        let (raw, wanted) = line.split_once(' ').unwrap();
+        let raw = if raw == "-" {
+            String::new()
+        } else {
+            unhex(raw)
+        };
+        let found = email.normalise(&raw, &mut id).map(str::to_owned);
+        match wanted {
+            "empty" => assert_eq!(found, Err(ids::IdFault::Empty)),
+            "invalid" => assert_eq!(found, Err(ids::IdFault::Invalid), "{raw:?}"),
+            _ => assert_eq!(found, Ok(unhex(wanted)), "{raw:?}"),
+        }
+        *(if wanted == "invalid" {
+            &mut refused
+        } else {
+            &mut read
+        }) += 1;
+    }
+    assert!(read > 100 && refused > 150, "{read} {refused}");
+}
+
 /// Phone numbers of all regions, as another port of libphonenumber reads them.
 #[test]
 fn every_phone_number_of_the_twin() {
