@@ -108,8 +108,8 @@ pub use sealing::{
     SealReport, Step, no_kinds, part_path, seal_dataset, seal_dataset_if, seal_dataset_keeping,
 };
 pub use source::{
-    AddressError, CellError, ObjectError, Place, RefusedColumn, RefusedColumns, Source,
-    SourceError, TagError, check_source, read_columns, read_texts,
+    AddressError, CellError, Named, ObjectError, Place, RefusedColumn, RefusedColumns, RowPlace,
+    Source, SourceError, TagError, check_source, named, read_columns, read_texts,
 };
 pub use unwrap::{GrantedKey, KeyMismatch, NoKey, PartKeys, granted_parts, unwrap_keys};
 pub use writer::PartError;

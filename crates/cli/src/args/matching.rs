@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use incamera_types::IdKind;
+use incamera_types::{IdForm, IdKind, RegionCode};
 
 use super::{PartyFolder, UnderAgreement};
 
@@ -25,6 +25,20 @@ pub struct MatchRun {
     /// The column that holds it, where it is not named like the kind.
     #[arg(long, value_name = "COLUMN")]
     pub column: Option<String>,
+    /// How the ids are written: as people write them, or as their SHA-256, where the agreement
+    /// matches hashes of the kind.
+    #[arg(long, value_enum, default_value_t = WrittenForm::PlainText)]
+    pub form: WrittenForm,
+    /// The country that phone numbers without a country's code are of, such as `DE`.
+    #[arg(long, value_name = "COUNTRY")]
+    pub region: Option<RegionCode>,
+    /// The column that says what a row's person agreed to; the one of the agreement's data set
+    /// where not named.
+    #[arg(long, value_name = "COLUMN")]
+    pub consent: Option<String>,
+    /// Everybody in the data agreed to the agreement's purposes, though no column says so.
+    #[arg(long, conflicts_with = "consent")]
+    pub everyone_consented: bool,
     /// Match only ids that no earlier run had, and add them to the crosswalk.
     #[arg(long)]
     pub append: bool,
@@ -47,6 +61,23 @@ pub struct MatchRun {
     /// Memory for sorting, in KiB.
     #[arg(long, hide = true, default_value_t = 16_384)]
     pub arena: usize,
+}
+
+/// How a party has its ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum WrittenForm {
+    PlainText,
+    // Of the normalised id, in hexadecimal or base64.
+    Sha256,
+}
+
+impl From<WrittenForm> for IdForm {
+    fn from(form: WrittenForm) -> Self {
+        match form {
+            WrittenForm::PlainText => Self::Raw,
+            WrittenForm::Sha256 => Self::Sha256,
+        }
+    }
 }
 
 /// Which of the processor's instructions are used.

@@ -105,7 +105,7 @@ impl<'a> Home<'a> {
         let what = format!("`{}` has no crosswalk to read it with", self.spec.name);
         let crosswalk = matching::crosswalk(self.folder, self.agreement, kind, &what)?;
         Ok(People {
-            normaliser: ids::normaliser(self.agreement, kind)?,
+            normaliser: ids::normaliser(kind, &crosswalk.writing())?,
             crosswalk,
         })
     }

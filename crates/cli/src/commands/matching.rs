@@ -3,7 +3,7 @@
 //! | pass     | where        | what                                                        |
 //! |----------|--------------|-------------------------------------------------------------|
 //! | ring     | `ring`       | the key ring, once: secret, count of runs, keys of sources  |
-//! | intake   | `ingest`     | ids out of files and the crosswalk, distinct, in their order |
+//! | intake   | `ingest`     | ids out of files and the crosswalk, distinct, in their order; `consented` asks what people agreed to, `counted` counts |
 //! | exchange | `drive`      | with the peer, over `link`; `workers` multiply, `keep` writes the journal |
 //! | end      | `output`     | both sides checked, the crosswalk written                   |
 //!
@@ -13,6 +13,8 @@
 //! ([decision 0075](../../../../docs/decisions/0075-a-journal-before-the-answers.md)).
 
 mod alone;
+mod consented;
+mod counted;
 mod counting;
 mod drive;
 mod files;
@@ -38,7 +40,7 @@ use incamera_matching::journal::{JournalKey, Record};
 use incamera_matching::sort::Memory;
 use incamera_matching::{Method, Mode, Partition, Reveals, Seed, Terms};
 use incamera_seal::{CrosswalkScope, Source};
-use incamera_types::{IdKind, PartyName};
+use incamera_types::{IdForm, IdKind, IdRules, IdWriting, PartyName};
 use incamera_wire::v1::MatchMessage;
 use indicatif::ProgressBar;
 
@@ -91,7 +93,9 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         return Err(Failure::usage(
             "this version does not append where the agreement reveals own matches",
         )
-        .hint("leave `--append` out: all ids are matched again, and get the pseudonyms that they had"));
+        .hint(
+            "leave `--append` out: all ids are matched again, and get the pseudonyms that they had",
+        ));
     }
     let slot = SlotFolder::take(folder.matching(&agreement.id, &kind, &peer, terms.epoch))?;
     let max_runs = agreement.matching.max_runs;
@@ -377,26 +381,36 @@ impl Work<'_> {
         }
     }
 
+    /// How this party has its ids, and what they are brought to.
+    fn writing(&self) -> IdWriting {
+        let matching = &self.agreement.agreement().matching;
+        IdWriting {
+            form: self.arguments.form.into(),
+            region: self.arguments.region,
+            ..matching.id_writing(&self.terms.id_kind)
+        }
+    }
+
     fn alike(&self) -> Alike {
-        let writing = self
-            .agreement
-            .agreement()
-            .matching
-            .id_writing(&self.terms.id_kind);
         Alike {
-            rules: writing.rules.number(),
+            rules: self.writing().rules.number(),
             partition: Partition::WHOLE,
         }
     }
 
     /// The numbering plans that ids are read by, if they are.
     fn numbering(&self) -> &'static str {
-        let plans = self.alike().rules > 1 && self.terms.id_kind.as_str() == "phone";
+        let writing = self.writing();
+        let read = writing.rules > IdRules::First && writing.form == IdForm::Raw;
+        let plans = read && self.terms.id_kind.as_str() == "phone";
         if plans { NUMBERING } else { "" }
     }
 
     /// Other plans know other numbers: a few ids may not meet.
     fn warn_of_numbering(&self, theirs: &str) {
+        if theirs.is_empty() || self.numbering().is_empty() {
+            return; // Who has hashes reads no numbers.
+        }
         self.printer.warn(format!(
             "`{}` reads phone numbers by other tables ({}) than this program ({}): numbers of ranges that changed in between may not meet",
             self.peer,

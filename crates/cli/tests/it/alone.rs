@@ -12,12 +12,17 @@ use serde_json::Value;
 use crate::help::{run, stderr};
 
 /// A party with a signed agreement of its own.
-struct House {
+pub struct House {
     folder: tempfile::TempDir,
 }
 
 impl House {
     fn new() -> Self {
+        Self::agreed_as(|text| text)
+    }
+
+    /// With an agreement changed by `edit`.
+    pub fn agreed_as(edit: impl FnOnce(String) -> String) -> Self {
         let house = Self {
             folder: tempfile::tempdir().unwrap(),
         };
@@ -29,14 +34,15 @@ impl House {
             "house",
             "--insecure-accept-simulated",
         ]);
-        fs::write(house.path("house/agreements/house.toml"), house.agreement()).unwrap();
+        let text = edit(house.agreement());
+        fs::write(house.path("house/agreements/house.toml"), text).unwrap();
         let agreement = house.path("house/agreements/house.toml");
         house.done(&["agreement", "check", &agreement]);
         house.done(&["agreement", "sign", &agreement, "--party", &party]);
         house
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 
@@ -79,7 +85,7 @@ delta = 1e-6
         )
     }
 
-    fn done(&self, arguments: &[&str]) {
+    pub fn done(&self, arguments: &[&str]) {
         let output = run(arguments);
         assert_eq!(
             output.status.code(),
@@ -89,20 +95,25 @@ delta = 1e-6
         );
     }
 
-    fn matches(&self, ids: &str, more: &[&str]) -> Output {
+    pub fn matches(&self, ids: &str, more: &[&str]) -> Output {
         fs::write(self.path("ids.csv"), ids).unwrap();
         let (party, file) = (self.path("house"), self.path("ids.csv"));
         let words = ["--json", "match", "run", "--party", &party, "--data", &file];
         run(&[&words, more].concat())
     }
 
-    fn matched(&self, ids: &str, more: &[&str]) -> Value {
+    pub fn matched(&self, ids: &str, more: &[&str]) -> Value {
         let output = self.matches(ids, more);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    fn crosswalk(&self) -> BTreeMap<String, Pseudonym> {
+    pub fn has_crosswalk(&self) -> bool {
+        let files = fs::read_dir(self.path("house/crosswalks"));
+        files.is_ok_and(|mut files| files.next().is_some())
+    }
+
+    pub fn crosswalk(&self) -> BTreeMap<String, Pseudonym> {
         let mut files = fs::read_dir(self.path("house/crosswalks")).unwrap();
         let file: PathBuf = files.next().unwrap().unwrap().path();
         let crosswalk = Crosswalk::read(&file).unwrap();

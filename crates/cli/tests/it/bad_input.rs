@@ -141,6 +141,7 @@ fn match_shop(world: &World, file: &str) -> Outcome {
             file,
             "--wait",
             "1",
+            "--everyone-consented",
         ],
     )
 }

@@ -340,7 +340,13 @@ fn matching_says_what_was_matched() {
     world.start();
     let shop = world.path("shop");
     let purchases = world.path("data/purchases.csv");
-    let column = ["--data", &purchases, "--column", "amount"];
+    let column = [
+        "--data",
+        &purchases,
+        "--column",
+        "amount",
+        "--everyone-consented",
+    ];
     let empty = || {
         run(
             &world,

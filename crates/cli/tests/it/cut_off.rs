@@ -37,7 +37,7 @@ fn write_ids(world: &World, party: &str, people: std::ops::Range<u32>) {
 }
 
 /// A `match run` under way.
-struct Running {
+pub struct Running {
     child: Child,
     out: PathBuf,
 }
@@ -49,6 +49,16 @@ impl Running {
 
     /// What it says goes to files of another name.
     fn start_as(world: &World, party: &str, name: &str, more: &[&str]) -> Self {
+        let more = [&["--everyone-consented"], more].concat();
+        Self::named(world, party, name, &more)
+    }
+
+    /// One that asks what people agreed to.
+    pub fn of(world: &World, party: &str, more: &[&str]) -> Self {
+        Self::named(world, party, party, more)
+    }
+
+    fn named(world: &World, party: &str, name: &str, more: &[&str]) -> Self {
         let (folder, data) = (world.path(party), world.path(&format!("data/{party}.csv")));
         let out = world.root().join(format!("{name}.out"));
         let err = world.root().join(format!("{name}.err"));
@@ -71,7 +81,7 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
-    fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args([signal, &id]).status().unwrap();
         assert!(sent.success());
@@ -93,7 +103,7 @@ impl Running {
     }
 
     #[track_caller]
-    fn good(self) -> Value {
+    pub fn good(self) -> Value {
         let errors = fs::read_to_string(self.out.with_extension("err"));
         let (code, document) = self.end();
         assert_eq!(code, 0, "{document:#} {}", errors.unwrap());
@@ -114,7 +124,7 @@ fn slot(world: &World, party: &str) -> PathBuf {
     only_entry(&world.root().join(party).join("matching"))
 }
 
-fn journal_bytes(world: &World, party: &str) -> u64 {
+pub fn journal_bytes(world: &World, party: &str) -> u64 {
     let folders = fs::read_dir(world.root().join(party).join("matching"));
     let journals = folders.into_iter().flatten();
     let bytes = journals.map(|folder| {
@@ -142,7 +152,7 @@ fn take_away(world: &World) -> [Vec<u8>; 2] {
 }
 
 #[track_caller]
-fn until(what: &str, holds: impl Fn() -> bool) {
+pub fn until(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < Duration::from_secs(60), "never {what}");

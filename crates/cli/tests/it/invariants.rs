@@ -21,7 +21,7 @@ mod analyst;
 mod callers;
 mod hardened;
 mod marks;
-mod oracle;
+pub mod oracle;
 mod snapshot;
 mod story;
 pub mod support;

@@ -13,6 +13,7 @@ use super::files::SourceFile;
 use super::input::{Bytewise, Input, unreadable};
 use super::refused::Refused;
 use super::rows::{Field, Rows};
+use super::texts::RowPlace;
 use super::{Place, SourceError, places};
 
 /// What some programs write before the first name.
@@ -198,7 +199,7 @@ pub(super) fn read_block(
 pub(super) fn each_row<const N: usize>(
     file: &SourceFile,
     columns: &[&str; N],
-    each: &mut dyn FnMut([&str; N]),
+    each: &mut dyn FnMut(RowPlace<'_>, [&str; N]),
 ) -> Result<u64, SourceError> {
     let path = file.name();
     let mut file = CsvFile::open(file)?;
@@ -218,7 +219,7 @@ pub(super) fn each_row<const N: usize>(
                 }
             }
             if whole {
-                each(fields);
+                each(RowPlace { file: path, place }, fields);
             }
             rows += 1;
         }

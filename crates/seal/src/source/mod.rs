@@ -41,7 +41,7 @@ pub use object::{AddressError, ObjectError};
 use parquet::PURPOSES_KEY;
 pub(crate) use refused::Refused;
 pub use refused::{RefusedColumn, RefusedColumns};
-pub use texts::{read_columns, read_texts};
+pub use texts::{Named, RowPlace, named, read_columns, read_texts};
 
 use self::csv::{CsvFile, Layout};
 use self::parquet::{Batch, Batches, ParquetFile};

@@ -1,5 +1,7 @@
 //! Columns of a file as texts: what `match run` reads ids and consents from.
 
+use std::path::Path;
+
 use arrow::array::{Array as _, AsArray as _, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
@@ -7,7 +9,7 @@ use incamera_types::ColumnType;
 
 use super::files::{Kind, SourceFile};
 use super::parquet::ParquetFile;
-use super::{Source, SourceError, csv};
+use super::{Place, Source, SourceError, csv};
 use crate::keytools::SourceKeys;
 
 /// Hands each value of the column `column` to `each`, in order; an empty text where there is
@@ -20,18 +22,58 @@ pub fn read_texts(
     column: &str,
     each: &mut dyn FnMut(&str),
 ) -> Result<u64, SourceError> {
-    read_columns(source, [column], &mut |[text]| each(text))
+    read_columns(source, [column], &mut |_, [text]| each(text))
+}
+
+/// Where a row stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowPlace<'a> {
+    /// Its file.
+    pub file: &'a Path,
+    /// Where in it.
+    pub place: Place,
+}
+
+/// How many files of a source have a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// None of them.
+    Nowhere,
+    /// Some of them.
+    Partly,
+    /// All of them.
+    Everywhere,
+}
+
+/// How many files of the source have the column `column`; no row is read.
+///
+/// # Errors
+/// [`SourceError`], as reading the files would give.
+pub fn named(source: &Source, column: &str) -> Result<Named, SourceError> {
+    let mut having = 0;
+    for (number, file) in source.files().iter().enumerate() {
+        let found = match source.kind() {
+            Kind::Csv => csv::CsvFile::open(file)?.names,
+            Kind::Parquet => ParquetFile::open(file, source.keys(number))?.names,
+        };
+        having += usize::from(found.iter().any(|name| name == column));
+    }
+    Ok(match having {
+        0 => Named::Nowhere,
+        all if all == source.files().len() => Named::Everywhere,
+        _ => Named::Partly,
+    })
 }
 
 /// [`read_texts`] of several columns: hands the values of each row to `each`, in the order in
-/// which the columns are named.
+/// which the columns are named, and where the row stands.
 ///
 /// # Errors
 /// [`SourceError`], as sealing the same files would give; never a value.
 pub fn read_columns<const N: usize>(
     source: &Source,
     columns: [&str; N],
-    each: &mut dyn FnMut([&str; N]),
+    each: &mut dyn FnMut(RowPlace<'_>, [&str; N]),
 ) -> Result<u64, SourceError> {
     let mut rows = 0;
     for (number, file) in source.files().iter().enumerate() {
@@ -48,7 +90,7 @@ fn read_parquet<const N: usize>(
     file: &SourceFile,
     keys: Option<&SourceKeys>,
     columns: &[&str; N],
-    each: &mut dyn FnMut([&str; N]),
+    each: &mut dyn FnMut(RowPlace<'_>, [&str; N]),
 ) -> Result<u64, SourceError> {
     let damaged = || SourceError::NotParquet {
         path: file.name().into(),
@@ -79,7 +121,9 @@ fn read_parquet<const N: usize>(
             for (value, texts) in present.filter(|(_, texts)| texts.is_valid(at)) {
                 *value = texts.value(at);
             }
-            each(values);
+            let place = Place::Row(rows + at as u64 + 1);
+            let file = file.name();
+            each(RowPlace { file, place }, values);
         }
         rows += batch.batch.num_rows() as u64;
     }
@@ -113,13 +157,41 @@ mod tests {
         std::fs::write(&path, "ok,day,id\nads,1,a\n,2,b\n\"ads,x\",3,\n").unwrap();
         let source = Source::of(&path).unwrap();
         let mut seen = Vec::new();
-        let rows = read_columns(&source, ["id", "ok"], &mut |row| {
+        let rows = read_columns(&source, ["id", "ok"], &mut |_, row| {
             seen.push(row.map(str::to_owned));
         });
         assert_eq!(rows.unwrap(), 3);
         assert_eq!(seen, [["a", "ads"], ["b", ""], ["", "ads,x"]]);
-        let error = read_columns(&source, ["id", "no"], &mut |_| ()).unwrap_err();
+        let error = read_columns(&source, ["id", "no"], &mut |_, _| ()).unwrap_err();
         assert!(matches!(error, SourceError::MissingColumns { .. }));
+    }
+
+    #[test]
+    fn rows_are_told_by_where_they_stand() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("a.csv", "id,ok\na,1\n\n\"b\nb\",2\nc,3\n"),
+            ("b.csv", "id\nd\n"),
+        ] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let source = Source::of(folder.path()).unwrap();
+        let mut seen = Vec::new();
+        let mut each = |at: RowPlace<'_>, [id]: [&str; 1]| {
+            let name = at.file.file_name().unwrap().to_str().unwrap().to_owned();
+            seen.push((name, at.place.to_string(), id.to_owned()));
+        };
+        assert_eq!(read_columns(&source, ["id"], &mut each).unwrap(), 4);
+        let wanted = [
+            ("a.csv", "line 2", "a"),
+            ("a.csv", "line 4", "b\nb"),
+            ("a.csv", "line 6", "c"),
+            ("b.csv", "line 2", "d"),
+        ];
+        let wanted = wanted.map(|(file, place, id)| (file.into(), place.into(), id.into()));
+        assert_eq!(seen, wanted);
+        let found = ["id", "ok", "no"].map(|column| named(&source, column).unwrap());
+        assert_eq!(found, [Named::Everywhere, Named::Partly, Named::Nowhere]);
     }
 
     /// A row of which one value is no text is not handed on in part.
@@ -130,7 +202,7 @@ mod tests {
         std::fs::write(&path, b"ok,id\nads,a\n\xff,b\nads,c\n").unwrap();
         let source = Source::of(&path).unwrap();
         let mut seen = Vec::new();
-        let error = read_columns(&source, ["id", "ok"], &mut |[id, _]| {
+        let error = read_columns(&source, ["id", "ok"], &mut |_, [id, _]| {
             seen.push(id.to_owned())
         });
         let Err(SourceError::Values { columns }) = error else {
@@ -158,7 +230,7 @@ mod tests {
         writer.close().unwrap();
         let source = Source::of(&path).unwrap();
         let mut seen = Vec::new();
-        let rows = read_columns(&source, ["id", "ok"], &mut |row| {
+        let rows = read_columns(&source, ["id", "ok"], &mut |_, row| {
             seen.push(row.map(str::to_owned));
         });
         assert_eq!(rows.unwrap(), 3);

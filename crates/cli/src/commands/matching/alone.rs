@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
+use incamera_matching::Seed;
 use incamera_matching::alone::Alone;
 use incamera_matching::finish::Finished;
-use incamera_matching::{Mode, Seed};
 use serde_json::json;
 
 use super::Work;
@@ -29,29 +29,23 @@ pub fn run(work: &Work<'_>, start: Instant) -> Done {
 }
 
 fn show(work: &Work<'_>, input: &Input, finished: &Finished, start: Instant) {
-    let (rows, taken) = (&input.rows, &input.ordered.taken);
+    let taken = &input.ordered.taken;
     let kind = &work.terms.id_kind;
     let seconds = start.elapsed().as_secs_f64();
-    let known = match work.mode() {
-        Mode::Append => taken.known,
-        _ => 0,
-    };
-    let matched = (taken.distinct - known).saturating_sub(finished.forgotten);
+    let asked = taken.distinct - input.known_left_out(work);
     let text = format!(
-        "each of your {matched} distinct ids of kind `{kind}` has a pseudonym, under your own key ({seconds:.1} s)\n  rows {}, empty {}, invalid {}, duplicates {}\n  nothing was sent: the agreement names no matching with others\n  crosswalk (yours alone): {}",
-        rows.rows,
-        rows.empty,
-        rows.invalid,
-        taken.duplicates,
+        "each of your {} distinct ids of kind `{kind}` has a pseudonym, under your own key ({seconds:.1} s)\n  {}{}\n  nothing was sent: the agreement names no matching with others\n  crosswalk (yours alone): {}",
+        asked.saturating_sub(finished.forgotten),
+        input.words(),
+        input.beside(work),
         work.crosswalk_path().display()
     );
-    let document = json!({
-        "id_kind": kind, "peer": null, "mode": work.mode().as_str(),
-        "rows": rows.rows, "empty": rows.empty, "invalid": rows.invalid,
-        "duplicates": taken.duplicates, "distinct": taken.distinct, "known": taken.known,
-        "new": taken.distinct - taken.known, "forgotten_meanwhile": finished.forgotten,
+    let mut document = input.document(work);
+    let run = json!({
+        "peer": null, "forgotten_meanwhile": finished.forgotten,
         "compared": finished.compared, "crosswalk_rows": finished.rows,
         "seconds": seconds, "crosswalk": work.crosswalk_path(),
     });
+    document.extend(run.as_object().cloned().unwrap_or_default());
     work.printer.result(text, "incamera-matched/2", &document);
 }

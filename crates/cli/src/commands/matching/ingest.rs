@@ -3,28 +3,22 @@
 use std::path::Path;
 
 use incamera_matching::finish::Row;
-use incamera_matching::ids::IdFault;
+use incamera_matching::ids::{IdFault, Leaves, Normaliser};
 use incamera_matching::intake::{Choice, Intake, Ordered};
 use incamera_matching::sort::SortError;
 use incamera_matching::{MatchInput, Mode, Partition, Reveals, Seed};
-use incamera_seal::{Source, SourceError, read_texts};
+use incamera_seal::{RowPlace, Source, SourceError, read_columns};
 use incamera_types::MatchInputDigest;
 
-use super::super::ids::normaliser;
+use super::super::ids::{form_words, normaliser};
 use super::super::seal::mend_address;
 use super::Work;
+use super::consented::Asking;
+use super::counted::Rows;
 use super::files::FileStore;
 use super::kept::Earlier;
 use crate::failure::{Done, Failure};
 use crate::printer::Printer;
-
-/// What the rows of the files were.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rows {
-    pub rows: u64,
-    pub empty: u64,
-    pub invalid: u64,
-}
 
 /// Ids in the order in which they travel, and the digest of all that went in.
 pub struct Input {
@@ -68,38 +62,61 @@ impl Input {
     /// Before anybody is dialled: a run without ids would use one up for nothing.
     pub fn enough_valid(&self, work: &Work<'_>, printer: &Printer) -> Done {
         let (kind, column) = (&work.terms.id_kind, work.column());
-        let Rows {
-            rows,
-            empty,
-            invalid,
-        } = self.rows;
-        let valid = rows - empty - invalid;
-        if valid == 0 && work.mode() == Mode::Full {
-            let why = match rows {
-                0 => "the data have no rows".to_owned(),
-                rows => {
-                    format!("of {rows} rows none has a valid `{kind}` in the column `{column}`")
-                }
+        let counts = &self.rows.counts;
+        let (rows, valid) = (counts.rows, counts.valid());
+        let encoded = counts.encoded_digits > 0;
+        if self.ordered.taken.distinct == 0 && work.mode() == Mode::Full {
+            let (why, hint) = match (rows, valid) {
+                (0, _) => ("the data have no rows".to_owned(), ANOTHER_COLUMN),
+                (rows, 0) => (
+                    format!("of {rows} rows none has a valid `{kind}` in the column `{column}`"),
+                    if encoded { ENCODED } else { ANOTHER_COLUMN },
+                ),
+                (_, valid) => (
+                    format!(
+                        "nobody of the {valid} rows with a valid `{kind}` agreed to a purpose of the agreement"
+                    ),
+                    "nothing was sent, and no run is used up: name the column that says what people agreed to with `--consent`",
+                ),
             };
-            return Err(Failure::failed("there is nothing to match").why(why).hint(
-                "nothing was sent, and no run is used up: name the column that holds the ids with `--column`, and the kind with `--id`",
+            return Err(Failure::failed("there is nothing to match")
+                .why(why)
+                .hint(hint));
+        }
+        if encoded {
+            printer.warn(format!(
+                "{} rows of the column `{column}` are base64 of a hash's digits and are not matched: {ENCODED_WORDS}",
+                counts.encoded_digits
             ));
         }
-        if empty + invalid > rows / 2 {
+        if counts.empty + counts.invalid > rows / 2 {
             printer.warn(format!(
                 "{} of {rows} rows have no valid `{kind}` in the column `{column}`: is it the right one?",
-                empty + invalid
+                counts.empty + counts.invalid
             ));
         }
         Ok(())
     }
 }
 
+const ANOTHER_COLUMN: &str = "nothing was sent, and no run is used up: name the column that holds the ids with `--column`, and the kind with `--id`";
+const ENCODED_WORDS: &str =
+    "encode the 32 bytes of the hash, not its 64 digits, or give the digits as they are";
+const ENCODED: &str = "nothing was sent, and no run is used up: the ids are base64 of a hash's digits; encode the 32 bytes of the hash, or give the digits as they are";
+
 /// The ids that have pseudonyms already.
 fn earlier(work: &Work<'_>, intake: &mut Intake<FileStore>) -> Done {
     let Some(mut earlier) = Earlier::open(work)? else {
         return Ok(());
     };
+    let (before, now) = (earlier.writing(), work.writing());
+    if before != now {
+        work.printer.warn(format!(
+            "earlier runs read ids {}, this one {}: from now on `data seal` reads files as this run does",
+            form_words(&before),
+            form_words(&now)
+        ));
+    }
     let mut row = Row::default();
     while earlier.fill(&mut row)? {
         intake.known(&row.id).map_err(|error| unsorted(&error))?;
@@ -107,30 +124,67 @@ fn earlier(work: &Work<'_>, intake: &mut Intake<FileStore>) -> Done {
     Ok(())
 }
 
+/// Rows on their way into the intake.
+struct Taking<'a> {
+    intake: &'a mut Intake<FileStore>,
+    normaliser: Normaliser,
+    asking: Asking,
+    id: String,
+    rows: Rows,
+    failed: Option<SortError>,
+}
+
+impl Taking<'_> {
+    /// A row, with what its column of consents says where there is one.
+    fn row(&mut self, at: RowPlace<'_>, id: &str, consent: Option<&str>) {
+        let normalised = self.normaliser.normalise(id, &mut self.id);
+        self.rows.counts.row(&normalised);
+        match normalised {
+            Ok(id) => {
+                let agreed = consent.map(|text| self.asking.agreed(text, at));
+                let agreed = agreed.unwrap_or(Leaves::EVERYTHING);
+                if self.failed.is_none() {
+                    self.failed = self.intake.row(id, agreed).err();
+                }
+            }
+            Err(IdFault::Empty) => {}
+            Err(_) => self.rows.invalid.note(at),
+        }
+    }
+}
+
 fn rows(work: &Work<'_>, intake: &mut Intake<FileStore>) -> Result<Rows, Failure> {
     let bar = work.printer.progress("reading ids", None);
-    let (kind, column) = (&work.terms.id_kind, work.column());
-    let normaliser = normaliser(work.agreement.agreement(), kind)?;
-    let mut id = String::new();
-    let mut rows = Rows::default();
-    let mut failed: Option<SortError> = None;
+    let mut taking = Taking {
+        intake,
+        normaliser: normaliser(&work.terms.id_kind, &work.writing())?,
+        asking: Asking::of(work)?,
+        id: String::new(),
+        rows: Rows::default(),
+        failed: None,
+    };
+    let ids = work.column();
     for (path, source) in work.arguments.data.iter().zip(&work.sources) {
-        let mut each = |text: &str| {
-            rows.rows += 1;
-            bar.inc(1);
-            match normaliser.normalise(text, &mut id) {
-                Ok(id) if failed.is_none() => failed = intake.row(id, u64::MAX).err(),
-                Ok(_) => {}
-                Err(IdFault::Empty) => rows.empty += 1,
-                Err(_) => rows.invalid += 1,
-            }
+        let consents = taking.asking.column_in(work, path, source)?;
+        let read = match consents.map(str::to_owned) {
+            Some(consents) => read_columns(source, [ids, &consents], &mut |at, [id, text]| {
+                bar.inc(1);
+                taking.row(at, id, Some(text));
+            }),
+            None => read_columns(source, [ids], &mut |at, [id]| {
+                bar.inc(1);
+                taking.row(at, id, None);
+            }),
         };
-        read_texts(source, column, &mut each).map_err(|error| source_failure(path, &error))?;
-        if let Some(error) = &failed {
+        read.map_err(|error| source_failure(path, &error))?;
+        if let Some(error) = &taking.failed {
             return Err(unsorted(error));
         }
     }
     bar.finish_and_clear();
+    taking.asking.all_understood(&work.arguments.data)?;
+    let mut rows = taking.rows;
+    rows.consent = taking.asking.column;
     Ok(rows)
 }
 

@@ -9,7 +9,7 @@ use incamera_seal::{
     Crosswalk, CrosswalkColumns, CrosswalkReader, CrosswalkRow, CrosswalkScope, CrosswalkWriter,
     LocalFileError, Manifest,
 };
-use incamera_types::{ColumnType, DatasetSpec, IdKind};
+use incamera_types::{ColumnType, DatasetSpec, IdKind, IdWriting};
 
 use super::Work;
 use crate::failure::{Context, Failure};
@@ -51,7 +51,15 @@ pub fn crosswalk(
     })?;
     let scope = scope(agreement, kind);
     if crosswalk.scope() == &scope {
-        return Ok(crosswalk);
+        return match same_rules(&crosswalk.writing(), &agreement.matching.id_writing(kind)) {
+            true => Ok(crosswalk),
+            false => Err(Failure::failed(what)
+                .why(format!(
+                    "the ids in `{}` are written by other rules than the agreement's",
+                    path.display()
+                ))
+                .hint(damaged_crosswalk(&path))),
+        };
     }
     // Pseudonyms of another epoch join with nobody's, and nothing would say so.
     let why = match crosswalk.scope() {
@@ -91,6 +99,11 @@ pub fn is_of_another_run(
     now.is_some_and(|(kind, run)| manifest.matching_runs().get(kind) != run.as_ref())
 }
 
+/// Whether ids are brought to the same form, however their owner has them.
+fn same_rules(one: &IdWriting, other: &IdWriting) -> bool {
+    (one.rules, one.hashed) == (other.rules, other.hashed)
+}
+
 /// The rows of the crosswalk that earlier runs of the scope made, in order of id.
 pub(super) struct Earlier {
     rows: CrosswalkReader,
@@ -107,6 +120,11 @@ impl Earlier {
         let rows = CrosswalkReader::open(&path).map_err(|error| not_read(&path, &error))?;
         let same = rows.scope() == &work.scope();
         Ok(same.then_some(Self { rows, path }))
+    }
+
+    /// How its ids were read.
+    pub(super) fn writing(&self) -> IdWriting {
+        self.rows.columns().writing
     }
 
     /// Fills in the next row; tells whether there was one.
@@ -134,9 +152,8 @@ pub(super) struct NewCrosswalk(CrosswalkWriter);
 
 impl NewCrosswalk {
     pub(super) fn create(work: &Work<'_>) -> Result<Self, Failure> {
-        let agreement = work.agreement.agreement();
         let columns = CrosswalkColumns {
-            writing: agreement.matching.id_writing(&work.terms.id_kind),
+            writing: work.writing(),
             valid_until: false,
             matched: work.terms.reveals == Reveals::OwnMatches,
             run: None,

@@ -5,10 +5,10 @@ use std::time::Instant;
 use incamera_matching::exchange::Multiplied;
 use incamera_matching::finish::Finished;
 use incamera_net::traffic::Traffic;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::Work;
-use super::ingest::{Input, Rows};
+use super::ingest::Input;
 use incamera_matching::{KNOWN_IDS, Mode, Reveals};
 
 /// What the exchange came to.
@@ -93,12 +93,6 @@ impl Report<'_> {
             ..
         } = self;
         let (peer, kind) = (&work.peer, &work.terms.id_kind);
-        let Rows {
-            rows,
-            empty,
-            invalid,
-        } = input.rows;
-        let taken = &input.ordered.taken;
         let seconds = start.elapsed().as_secs_f64();
         let matched = self.matched_ids();
         let which = match work.mode() {
@@ -106,8 +100,8 @@ impl Report<'_> {
             _ => "distinct ids",
         };
         let mut text = format!(
-            "matched with `{peer}`: each of your {matched} {which} of kind `{kind}` has a pseudonym ({seconds:.1} s)\n  rows {rows}, empty {empty}, invalid {invalid}, duplicates {}",
-            taken.duplicates
+            "matched with `{peer}`: each of your {matched} {which} of kind `{kind}` has a pseudonym ({seconds:.1} s)\n  {}",
+            input.words()
         );
         for (what, count) in [
             (
@@ -116,7 +110,7 @@ impl Report<'_> {
             ),
             (
                 "left out because an earlier run matched them",
-                self.known_left_out(),
+                input.known_left_out(work),
             ),
             (
                 "with a pseudonym from before this start",
@@ -127,6 +121,7 @@ impl Report<'_> {
                 text += &format!(", {what} {count}");
             }
         }
+        text += &input.beside(work);
         text += &format!("\n  `{peer}` sent {} ids", talked.peer_ids);
         if let some @ 1.. = self.mixed_in_at_most() {
             text += &format!(", up to {some} of them from its earlier runs");
@@ -154,16 +149,8 @@ impl Report<'_> {
 
     fn matched_ids(&self) -> u64 {
         let taken = &self.input.ordered.taken;
-        let asked = taken.distinct - self.known_left_out();
+        let asked = taken.distinct - self.input.known_left_out(self.work);
         asked.saturating_sub(self.finished.unwrap_or_default().forgotten)
-    }
-
-    /// Under `--append`.
-    fn known_left_out(&self) -> u64 {
-        match self.work.mode() {
-            Mode::Append => self.input.ordered.taken.known,
-            _ => 0,
-        }
     }
 
     /// At most so many of the peer's ids are from its earlier runs, mixed in to be compared.
@@ -174,7 +161,7 @@ impl Report<'_> {
         }
     }
 
-    fn document(&self) -> serde_json::Value {
+    fn document(&self) -> Map<String, Value> {
         let Self {
             work,
             input,
@@ -190,11 +177,9 @@ impl Report<'_> {
         let traffic = Traffic::so_far();
         #[expect(clippy::cast_precision_loss, reason = "a rate that people read")]
         let rate = taken.distinct as f64 / seconds.max(1e-9);
-        let mut document = json!({
-            "id_kind": work.terms.id_kind, "peer": work.peer, "mode": work.mode().as_str(),
-            "rows": input.rows.rows, "empty": input.rows.empty, "invalid": input.rows.invalid,
-            "duplicates": taken.duplicates, "distinct": taken.distinct, "known": taken.known,
-            "new": taken.distinct - taken.known, "forgotten_meanwhile": finished.forgotten,
+        let mut document = input.document(work);
+        let run = json!({
+            "peer": work.peer, "forgotten_meanwhile": finished.forgotten,
             "compared": finished.compared, "crosswalk_rows": finished.rows,
             "peer_ids": talked.peer_ids,
             "peer_ids_from_earlier_runs_at_most": self.mixed_in_at_most(),
@@ -209,9 +194,9 @@ impl Report<'_> {
             "link_bytes_sent": traffic.sent, "link_bytes_received": traffic.received,
             "peak_mib": usage.peak_mib, "crosswalk": work.crosswalk_path(),
         });
-        let tells = work.terms.reveals == Reveals::OwnMatches && !nothing_new;
-        if let Some(fields) = document.as_object_mut().filter(|_| tells) {
-            fields.insert("matches".to_owned(), finished.matched.into());
+        document.extend(run.as_object().cloned().unwrap_or_default());
+        if work.terms.reveals == Reveals::OwnMatches && !nothing_new {
+            document.insert("matches".to_owned(), finished.matched.into());
         }
         document
     }

@@ -42,16 +42,16 @@ impl Ids {
             return Self::own(work, people);
         }
         let kind = kind(work, people)?;
-        let normaliser = ids::normaliser(work.agreement(), &kind)?;
-        let prepared = collect(texts(people, &kind)?, &normaliser);
         let path = work.folder.crosswalk(&work.agreement().id, &kind);
         let what = "the ids cannot be looked up";
         let crosswalk = matching::crosswalk(&work.folder, work.agreement(), &kind, what)?;
+        let normaliser = ids::normaliser(&kind, &crosswalk.writing())?;
+        let prepared = collect(texts(people, &kind)?, &normaliser);
         let found = prepared.ids.iter().filter_map(|id| crosswalk.lookup(id));
         let known: BTreeSet<Pseudonym> = found.collect();
         let unknown = (prepared.ids.len() - known.len()) as u64;
         if known.is_empty() {
-            let why = match (prepared.rows, prepared.ids.len()) {
+            let why = match (prepared.counts.rows, prepared.ids.len()) {
                 (0, _) => "the file has no rows".to_owned(),
                 (rows, 0) => format!("none of its {rows} rows has a valid `{kind}`"),
                 (_, ids) => format!("none of its {ids} ids is in the crosswalk"),
@@ -62,7 +62,7 @@ impl Ids {
             kind,
             known,
             unknown,
-            invalid: prepared.invalid,
+            invalid: prepared.counts.invalid,
             ids: prepared.ids.into_iter().collect(),
             path: Some(path),
         })

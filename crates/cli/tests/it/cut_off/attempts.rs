@@ -134,6 +134,35 @@ fn ids_that_changed_are_matched_anew() {
     }
 }
 
+/// So is the consent of one person that changed, though the ids are the same and in the same
+/// order.
+#[test]
+fn a_consent_that_changed_is_another_run() {
+    let world = world();
+    let consents = |last: &str| {
+        let row = |person| format!("q{person}@mail.example,ads;measurement\n");
+        let rows: String = (0..5_999).map(row).collect();
+        let text = format!("email,consent\n{rows}q5999@mail.example,{last}\n");
+        fs::write(world.path("data/shop.csv"), text).unwrap();
+    };
+    for (before, after, from_start) in [
+        ("ads;measurement", "measurement", true),
+        ("measurement", "measurement", false),
+    ] {
+        consents(before);
+        let ours = Running::of(&world, "shop", &[]);
+        let theirs = Running::start(&world, "mailer", &[]);
+        until_under_way(&world, "shop");
+        assert!(ours.kill());
+        consents(after);
+        let ours = Running::of(&world, "shop", &[]).good();
+        assert_eq!(number(&ours, "/resumed_from") == 0, from_start);
+        assert_eq!(number(&ours, "/without_consent"), 0);
+        theirs.good();
+        take_away(&world);
+    }
+}
+
 /// The meeting point is stopped and comes back, and neither command notices more than a pause.
 #[test]
 fn a_link_that_drops_comes_back() {

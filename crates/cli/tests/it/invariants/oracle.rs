@@ -4,6 +4,7 @@
 
 use hkdf::Hkdf;
 use incamera_group::{EncodedPoint, Scalar, hash_to_group, multiply_batch};
+use incamera_keys::Secret32;
 use incamera_seal::{KeyRing, MatchingSlot};
 use sha2::Sha256;
 
@@ -43,6 +44,13 @@ impl Oracle {
     pub fn secret(&self, ring: &KeyRing) -> Scalar {
         let key = ring.matching_secret(&self.0).unwrap().key();
         Scalar::from_secret(&self.tag("incamera-matching-secret/1"), key.expose())
+    }
+
+    /// What own points go out under in a run with this seed over this input.
+    pub fn blinding(&self, seed: &[u8; 32], input: &[u8]) -> Scalar {
+        let label = "incamera-match-run/1";
+        let keys = Secret32::from_bytes(*seed).derive_for(label, &[input]);
+        Scalar::from_secret(&self.tag(label), keys.expose())
     }
 
     /// What a point stands for, were it `H(id)^(kA kB)`.

@@ -1,0 +1,139 @@
+//! What the people in the files agreed to: whoever agreed to none of the agreement's purposes is
+//! not matched.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use incamera_agreement::Agreement;
+use incamera_matching::ids::Leaves;
+use incamera_seal::{Named, RowPlace, Source, consents_in, named};
+use incamera_types::{IdRules, PurposeName, PurposeSet};
+
+use super::Work;
+use super::counted::FirstFew;
+use super::ingest::source_failure;
+use crate::failure::{Context, Done, Failure};
+
+/// Words of consent that are remembered, so that each is read once.
+const REMEMBERED: usize = 4096;
+
+/// Whose consents are asked for.
+pub struct Asking {
+    /// The column that says them; none: nobody is asked.
+    pub column: Option<String>,
+    purposes: PurposeSet,
+    /// Old names of leaves.
+    renamed: BTreeMap<PurposeName, PurposeName>,
+    leaves: Leaves,
+    words: HashMap<String, Option<u64>>,
+    /// Rows with words that are no purposes.
+    pub unknown: FirstFew,
+}
+
+impl Asking {
+    /// As the arguments say, and the agreement where they say nothing: an owner with a data set
+    /// of consents is asked for them.
+    pub fn of(work: &Work<'_>) -> Result<Self, Failure> {
+        let agreement = work.agreement.agreement();
+        let column = match (&work.arguments.consent, work.arguments.everyone_consented) {
+            (_, true) => None,
+            (Some(named), false) => Some(named.clone()),
+            (None, false) => declared(agreement, work),
+        };
+        let purposes = agreement.leaf_purposes();
+        let asked = match column {
+            Some(_) => purposes.clone(),
+            None => PurposeSet::default(),
+        };
+        let leaves = Leaves::new(&asked).or_fail("consents cannot be asked for");
+        Ok(Self {
+            leaves: leaves.map_err(|failure| failure.hint(LATER))?,
+            renamed: agreement.renamed_purposes(),
+            words: HashMap::new(),
+            unknown: FirstFew::default(),
+            purposes,
+            column,
+        })
+    }
+
+    /// The column to read of this source; none where nobody in it is asked.
+    pub fn column_in(
+        &self,
+        work: &Work<'_>,
+        path: &std::path::Path,
+        source: &Source,
+    ) -> Result<Option<&str>, Failure> {
+        let Some(column) = self.column.as_deref() else {
+            return Ok(None);
+        };
+        let found = named(source, column).map_err(|error| source_failure(path, &error))?;
+        if found == Named::Everywhere {
+            return Ok(Some(column));
+        }
+        let shown = Source::shown(path).display().to_string();
+        let said = work.arguments.consent.is_some();
+        let rules = work.writing().rules;
+        if found == Named::Nowhere && rules == IdRules::First && !said {
+            work.printer.warn(format!(
+                "`{shown}` has no column `{column}`, in which your data set says what people agreed to: all of its ids are matched (`--everyone-consented` says that this is meant)"
+            ));
+            return Ok(None);
+        }
+        let which = match found {
+            Named::Partly => "a file of",
+            _ => "it:",
+        };
+        Err(Failure::failed("who agreed to what is not known")
+            .why(format!(
+                "{which} `{shown}` has no column `{column}`, which says what a row's person agreed to"
+            ))
+            .hint(LATER))
+    }
+
+    /// What the row's person agreed to, a bit each.
+    pub fn agreed(&mut self, text: &str, at: RowPlace<'_>) -> u64 {
+        let known = self.words.get(text).copied();
+        let agreed = known.unwrap_or_else(|| self.read(text));
+        if agreed.is_none() {
+            self.unknown.note(at);
+        }
+        agreed.unwrap_or_default()
+    }
+
+    fn read(&mut self, text: &str) -> Option<u64> {
+        let leaf = |name: &PurposeName| match self.purposes.contains(name) {
+            true => Some(name.clone()),
+            false => self.renamed.get(name).cloned(),
+        };
+        let agreed = consents_in(text, leaf).map(|class| self.leaves.agreed(&class));
+        if self.words.len() < REMEMBERED {
+            self.words.insert(text.to_owned(), agreed);
+        }
+        agreed
+    }
+
+    /// Refuses data that say what nobody understands.
+    pub fn all_understood(&self, sources: &[PathBuf]) -> Done {
+        if self.unknown.count == 0 {
+            return Ok(());
+        }
+        let column = self.column.as_deref().unwrap_or_default();
+        Err(Failure::failed("who agreed to what is not known")
+            .why(format!(
+                "the column `{column}` names what is no purpose of the agreement in {} rows: {}",
+                self.unknown.count,
+                self.unknown.words(sources)
+            ))
+            .hint(LATER))
+    }
+}
+
+const LATER: &str = "nothing was sent: name the column that has the purposes that each row's person agreed to with `--consent`, or say `--everyone-consented` if all of them agreed; sealing leaves out whoever did not, in any case";
+
+/// The column of the owner's data set that says what people agreed to.
+fn declared(agreement: &Agreement, work: &Work<'_>) -> Option<String> {
+    let own = agreement.datasets.values();
+    let mut own = own.filter(|spec| spec.owner == *work.folder.name());
+    let column = own.find_map(|spec| spec.purposes_column())?;
+    Some(column.name.to_string())
+}

@@ -1,0 +1,148 @@
+//! What came in, counted for its owner alone.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use incamera_matching::Mode;
+use incamera_matching::ids::Counts;
+use incamera_seal::{Place, RowPlace};
+use serde_json::{Map, Value, json};
+
+use super::Work;
+use super::ingest::Input;
+
+/// Places that are told; of the others there is a count.
+const FEW: usize = 5;
+
+/// How many rows, and where the first few of them stand. Never what they hold.
+#[derive(Clone, Debug, Default)]
+pub struct FirstFew {
+    pub count: u64,
+    first: Vec<(PathBuf, Place)>,
+}
+
+impl FirstFew {
+    /// One more.
+    pub fn note(&mut self, at: RowPlace<'_>) {
+        self.count += 1;
+        if self.first.len() < FEW {
+            self.first.push((at.file.into(), at.place));
+        }
+    }
+
+    /// Where they stand; files are named where there are several sources or files.
+    pub fn words(&self, sources: &[PathBuf]) -> String {
+        let only = match sources {
+            [only] => Some(only.as_path()),
+            _ => None,
+        };
+        let place = |(file, place): &(PathBuf, Place)| match only == Some(file.as_path()) {
+            true => place.to_string(),
+            false => format!("{place} of `{}`", name(file)),
+        };
+        let places: Vec<String> = self.first.iter().map(place).collect();
+        let more = match self.count > places.len() as u64 {
+            true => ", ...",
+            false => "",
+        };
+        places.join(", ") + more
+    }
+
+    fn document(&self) -> Vec<Value> {
+        let place = |(file, place): &(PathBuf, Place)| {
+            let (Place::Line(number) | Place::Row(number)) = place else {
+                return json!({ "file": file });
+            };
+            let unit = match place {
+                Place::Line(_) => "line",
+                _ => "row",
+            };
+            json!({ "file": file, unit: number })
+        };
+        self.first.iter().map(place).collect()
+    }
+}
+
+fn name(file: &Path) -> String {
+    let name = file.file_name().unwrap_or(file.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+/// What became of the rows.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    pub counts: Counts,
+    pub invalid: FirstFew,
+    /// The column that consents were read from.
+    pub consent: Option<String>,
+}
+
+impl Input {
+    /// What became of the rows, for people: a line.
+    pub fn words(&self) -> String {
+        let Counts {
+            rows,
+            empty,
+            invalid,
+            ..
+        } = self.rows.counts;
+        let taken = &self.ordered.taken;
+        let mut text = format!("rows {rows}, empty {empty}, invalid {invalid}");
+        if self.rows.consent.is_some() {
+            let _ = write!(text, ", ids without consent {}", taken.without_consent);
+        }
+        let _ = write!(text, ", duplicates {}", taken.duplicates);
+        text
+    }
+
+    /// Lines on what a person may want to mend.
+    pub fn beside(&self, work: &Work<'_>) -> String {
+        let mut text = String::new();
+        if self.rows.invalid.count > 0 {
+            let places = self.rows.invalid.words(&work.arguments.data);
+            let _ = write!(text, "\n  invalid: {places}");
+        }
+        if work.arguments.everyone_consented {
+            text += "\n  nobody's consent was looked at, as you said (`--everyone-consented`)";
+        }
+        text
+    }
+
+    /// The same, for programs.
+    pub fn document(&self, work: &Work<'_>) -> Map<String, Value> {
+        let (
+            Counts {
+                rows,
+                empty,
+                invalid,
+                ..
+            },
+            taken,
+        ) = (self.rows.counts, &self.ordered.taken);
+        let writing = work.writing();
+        let document = json!({
+            "id_kind": work.terms.id_kind, "mode": work.mode().as_str(),
+            "rules": writing.rules.number(), "form": writing.form.to_string(),
+            "region": writing.region.map(|region| region.to_string()),
+            "rows": rows, "empty": empty, "invalid": invalid,
+            "invalid_first": self.rows.invalid.document(),
+            "consent_column": self.rows.consent,
+            "everyone_consented": work.arguments.everyone_consented,
+            "without_consent": taken.without_consent,
+            "duplicates": taken.duplicates, "distinct": taken.distinct, "known": taken.known,
+            "new": taken.distinct - taken.known,
+        });
+        match document {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        }
+    }
+
+    /// Ids that an earlier run matched, and this one is not asked for.
+    pub fn known_left_out(&self, work: &Work<'_>) -> u64 {
+        match work.mode() {
+            Mode::Append => self.ordered.taken.known,
+            _ => 0,
+        }
+    }
+}
