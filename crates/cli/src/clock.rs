@@ -2,7 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use incamera_types::UnixTime;
+use incamera_types::{Date, UnixTime};
+
+/// The day that it is, in UTC.
+pub fn today() -> Date {
+    Date::from_days(i32::try_from(now().0 / 86_400).unwrap_or(i32::MAX))
+}
 
 /// What the clock says.
 pub fn now() -> UnixTime {

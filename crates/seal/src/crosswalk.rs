@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
-use incamera_types::{AgreementId, IdKind, IdWriting, MatchRunDigest, MatchingEpoch, Pseudonym};
+use incamera_types::{
+    AgreementId, Date, IdKind, IdWriting, MatchRunDigest, MatchingEpoch, Pseudonym,
+};
 
 use crate::crosswalk_stream::{CrosswalkColumns, CrosswalkReader, CrosswalkRow, CrosswalkWriter};
 use crate::local::LocalFileError;
@@ -25,7 +27,14 @@ pub struct Crosswalk {
     scope: CrosswalkScope,
     writing: IdWriting,
     run: Option<MatchRunDigest>,
-    rows: HashMap<Box<str>, Pseudonym>,
+    rows: HashMap<Box<str>, Kept>,
+}
+
+/// A pseudonym, and the last day on which it counts, where it has one.
+#[derive(Clone, Copy)]
+struct Kept {
+    pseudonym: Pseudonym,
+    valid_until: Option<Date>,
 }
 
 impl Crosswalk {
@@ -33,7 +42,14 @@ impl Crosswalk {
     #[must_use]
     pub fn new(scope: CrosswalkScope, rows: impl IntoIterator<Item = (String, Pseudonym)>) -> Self {
         let rows = rows.into_iter();
-        let rows = rows.map(|(id, pseudonym)| (id.into_boxed_str(), pseudonym));
+        let rows = rows.map(|(id, pseudonym)| {
+            let valid_until = None;
+            let kept = Kept {
+                pseudonym,
+                valid_until,
+            };
+            (id.into_boxed_str(), kept)
+        });
         let rows = rows.collect();
         Self {
             scope,
@@ -52,7 +68,15 @@ impl Crosswalk {
     /// The pseudonym of `id`.
     #[must_use]
     pub fn lookup(&self, id: &str) -> Option<Pseudonym> {
-        self.rows.get(id).copied()
+        self.rows.get(id).map(|kept| kept.pseudonym)
+    }
+
+    /// Takes out what counts no more on `today`; says how many ids.
+    pub fn leave_out_over(&mut self, today: Date) -> usize {
+        let before = self.rows.len();
+        let counts = |kept: &mut Kept| kept.valid_until.is_none_or(|last| today <= last);
+        self.rows.retain(|_, kept| counts(kept));
+        before - self.rows.len()
     }
 
     /// How many ids.
@@ -70,7 +94,7 @@ impl Crosswalk {
     /// Ids and pseudonyms in order of id.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, Pseudonym)> {
         let rows = self.rows.iter();
-        let mut rows: Vec<_> = rows.map(|(id, pseudonym)| (&**id, *pseudonym)).collect();
+        let mut rows: Vec<_> = rows.map(|(id, kept)| (&**id, kept.pseudonym)).collect();
         rows.sort_unstable();
         rows.into_iter()
     }
@@ -119,7 +143,11 @@ impl Crosswalk {
         let mut file = CrosswalkReader::open(path)?;
         let mut rows = HashMap::new();
         while let Some(row) = file.next()? {
-            rows.insert(row.id.into(), row.pseudonym);
+            let kept = Kept {
+                pseudonym: row.pseudonym,
+                valid_until: row.valid_until,
+            };
+            rows.insert(row.id.into(), kept);
         }
         Ok(Self {
             scope: file.scope().clone(),

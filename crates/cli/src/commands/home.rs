@@ -11,6 +11,7 @@ use incamera_seal::{
 use incamera_types::{DatasetSpec, IdKind, MatchRunDigest, Pseudonym, PurposeName, PurposeSet};
 
 use super::{ids, matching, register};
+use crate::clock::today;
 use crate::failure::Failure;
 use crate::folder::Folder;
 
@@ -103,8 +104,10 @@ impl<'a> Home<'a> {
     /// The crosswalk of a kind of id.
     pub fn crosswalk_of(&self, kind: &IdKind) -> Result<People, Failure> {
         let what = format!("`{}` has no crosswalk to read it with", self.spec.name);
-        let crosswalk = matching::crosswalk(self.folder, self.agreement, kind, &what)?;
+        let mut crosswalk = matching::crosswalk(self.folder, self.agreement, kind, &what)?;
+        let over = crosswalk.leave_out_over(today());
         Ok(People {
+            over,
             normaliser: ids::normaliser(kind, &crosswalk.writing())?,
             crosswalk,
         })
@@ -128,12 +131,18 @@ impl<'a> Home<'a> {
 pub struct People {
     normaliser: Normaliser,
     crosswalk: Crosswalk,
+    over: usize,
 }
 
 impl People {
     /// Their kind.
     pub fn kind(&self) -> &IdKind {
         &self.crosswalk.scope().id_kind
+    }
+
+    /// How many ids are left out whose pseudonyms count no more.
+    pub fn over(&self) -> usize {
+        self.over
     }
 
     /// The run whose pseudonyms these are, where each run makes others.

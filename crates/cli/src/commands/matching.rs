@@ -7,7 +7,8 @@
 //! | exchange | `drive`      | with the peer, over `link`; `workers` multiply, `keep` writes the journal |
 //! | end      | `output`     | both sides checked, the crosswalk written                   |
 //!
-//! A party that matches with nobody goes the way of `alone`.
+//! A party that matches with nobody goes the way of `alone`, one that matches through providers
+//! that of `provided`.
 //!
 //! A run that is cut off, by a kill or the line, goes on with its journal
 //! ([decision 0075](../../../../docs/decisions/0075-a-journal-before-the-answers.md)).
@@ -23,6 +24,7 @@ mod keep;
 mod kept;
 mod link;
 mod output;
+mod provided;
 mod report;
 mod ring;
 mod workers;
@@ -86,6 +88,7 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
     let kind = id_kind(arguments, agreement)?;
     let peer = match agreement.matching.method {
         MatchingMethod::None => folder.name().clone(),
+        MatchingMethod::Provider => owner(agreement, folder.name())?,
         _ => peer(agreement, folder.name())?,
     };
     let terms = terms(agreement, &kind)?;
@@ -115,6 +118,9 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         return alone::run(&work, start);
     }
     work.backend()?;
+    if work.terms.method == Method::Provider {
+        return provided::run(&work, start);
+    }
     let mut counting = opened.counting;
     let (input, talked, finished) = matched(&work, &mut counting)?;
     Report {
@@ -466,6 +472,16 @@ fn id_kind(arguments: &MatchRun, agreement: &Agreement) -> Result<IdKind, Failur
     })
 }
 
+/// Through providers each owner of data matches for itself.
+fn owner(agreement: &Agreement, me: &PartyName) -> Result<PartyName, Failure> {
+    match agreement.owners().contains(me) {
+        true => Ok(me.clone()),
+        false => Err(Failure::usage(format!(
+            "`{me}` owns no private data in this agreement, and has nothing to match"
+        ))),
+    }
+}
+
 /// The other party of a two-party matching.
 fn peer(agreement: &Agreement, me: &PartyName) -> Result<PartyName, Failure> {
     if !agreement.parties.contains_key(me) {
@@ -486,9 +502,10 @@ fn terms(agreement: &Agreement, kind: &IdKind) -> Result<Terms, Failure> {
     let method = match matching.method {
         MatchingMethod::None => Method::None,
         MatchingMethod::Commutative => Method::Commutative,
+        MatchingMethod::Provider => Method::Provider,
         other => {
             return Err(Failure::usage(format!(
-                "this version matches by `commutative` or `none`, and not by `{other}`"
+                "this version matches by `commutative`, `provider` or `none`, and not by `{other}`"
             )));
         }
     };

@@ -35,7 +35,7 @@ pub fn run(arguments: &DataSeal, printer: &Printer) -> Done {
     let home = Home::new(&folder, &agreement, spec);
     kept_until::check(spec, &format!("`{}` was not sealed", spec.name))?;
     let _lock = folder.sealing_lock(&agreement.id)?;
-    let (report, before) = home.seal(arguments, printer)?;
+    let (report, before, over) = home.seal(arguments, printer)?;
     let again = register::to_seal_again(&folder, &agreement, spec);
     let sealed = folder.sealed(&agreement.id, &arguments.dataset);
     show(
@@ -44,6 +44,7 @@ pub fn run(arguments: &DataSeal, printer: &Printer) -> Done {
         &arguments.dataset,
         &sealed,
         &again,
+        over,
         printer,
     );
     Ok(())
@@ -133,10 +134,11 @@ impl Home<'_> {
         &self,
         arguments: &DataSeal,
         printer: &Printer,
-    ) -> Result<(SealReport, Option<Before>), Failure> {
+    ) -> Result<(SealReport, Option<Before>, usize), Failure> {
         let what = not_done(&arguments.file.data, "sealed");
         let mut ring = self.folder.ring()?;
         let whose = Whose::of(self, &mut ring)?;
+        let over = whose.over();
         let people = |id: &str| whose.person(id);
         let kinds = |kind: &IdKind, id: &str| whose.of_kind(kind, id);
         let consents = self.consents()?;
@@ -186,11 +188,13 @@ impl Home<'_> {
                 Err(Failure::failed(what).why(why).hint(UNWANTED))
             }
             (Err(error @ SealError::NotDestroyed { .. }), _) => Err(not_destroyed(&error)),
-            (sealed, _) => sealed.map(|report| (report, before)).map_err(|error| {
-                Failure::failed(what)
-                    .because(&error)
-                    .hint(mend_and_seal(&error))
-            }),
+            (sealed, _) => sealed
+                .map(|report| (report, before, over))
+                .map_err(|error| {
+                    Failure::failed(what)
+                        .because(&error)
+                        .hint(mend_and_seal(&error))
+                }),
         }
     }
 
@@ -381,6 +385,7 @@ fn show(
     dataset: &DatasetName,
     sealed: &Path,
     again: &[DatasetName],
+    over: usize,
     printer: &Printer,
 ) {
     let mut text = format!(
@@ -414,6 +419,10 @@ fn show(
         (
             "without a pseudonym, left out",
             number(report.without_pseudonym),
+        ),
+        (
+            "ids whose pseudonyms count no more, left out: match again in a new epoch",
+            number(over as u64),
         ),
         (
             "without consent to any purpose, left out",
@@ -464,7 +473,7 @@ fn show(
             "version": before.version, "sealed": before.rows,
         })),
         "bytes": report.bytes, "without_pseudonym": report.without_pseudonym,
-        "without_consent": report.without_consent,
+        "without_consent": report.without_consent, "pseudonyms_over": over,
         "people_named_again": report.repeats.people,
         "people_with_different_consents": report.repeats.conflicting, "clamped": report.clamped,
         "parts_kept": report.parts_kept,

@@ -60,6 +60,15 @@ impl Whose {
         runs.collect()
     }
 
+    /// How many ids are left out whose pseudonyms count no more.
+    pub fn over(&self) -> usize {
+        let rows = match &self.rows {
+            Rows::Matched(people) => people.over(),
+            Rows::Nobody | Rows::Own(_) => 0,
+        };
+        rows + self.kinds.iter().map(People::over).sum::<usize>()
+    }
+
     /// Whose row has this raw id.
     pub fn person(&self, id: &str) -> Option<Pseudonym> {
         match &self.rows {

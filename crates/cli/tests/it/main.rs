@@ -26,6 +26,7 @@ mod keys;
 mod objects;
 mod planning;
 mod propose;
+mod provided;
 mod providers;
 mod pushing;
 mod pyarrow;

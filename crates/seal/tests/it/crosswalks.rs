@@ -227,6 +227,36 @@ fn values_without_a_column_are_not_dropped_in_silence() {
 }
 
 #[test]
+fn what_counts_no_more_is_left_out_and_counted() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("crosswalk.parquet");
+    let rows = [
+        ("always", None),
+        ("over", Some(99)),
+        ("last day", Some(100)),
+        ("long", Some(500)),
+    ];
+    let rows = rows
+        .into_iter()
+        .zip(1..)
+        .map(|((id, day), n)| (id.to_owned(), (of(n), day.map(Date::from_days), None)));
+    let columns = CrosswalkColumns {
+        valid_until: true,
+        ..CrosswalkColumns::default()
+    };
+    write(&path, columns, &rows.collect()).unwrap();
+    let mut crosswalk = Crosswalk::read(&path).unwrap();
+    assert_eq!(crosswalk.lookup("over"), Some(of(2)));
+    assert_eq!(crosswalk.leave_out_over(Date::from_days(100)), 1);
+    assert_eq!(crosswalk.lookup("over"), None);
+    for (id, n) in [("always", 1), ("last day", 3), ("long", 4)] {
+        assert_eq!(crosswalk.lookup(id), Some(of(n)), "{id}");
+    }
+    assert_eq!(crosswalk.leave_out_over(Date::from_days(101)), 1);
+    assert_eq!(crosswalk.len(), 2);
+}
+
+#[test]
 fn a_crosswalk_that_is_not_finished_leaves_the_old_one() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("crosswalk");

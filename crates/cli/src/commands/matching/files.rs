@@ -5,6 +5,7 @@
 //!   lock         empty; held while a `match run` of this slot is under way
 //!   history      the runs that were counted
 //!   journal      what an interrupted run is gone on with, sealed
+//!   provider-keys  the newest key statement that the providers said
 //!   spill-HEX    what does not fit into memory, sealed; goes with the process or at the next start
 //! ```
 
@@ -110,6 +111,11 @@ impl SlotFolder {
     /// Where the history lies.
     pub fn history_path(&self) -> PathBuf {
         self.path.join("history")
+    }
+
+    /// Where the newest key statement of the providers lies.
+    pub fn key_statement_path(&self) -> PathBuf {
+        self.path.join("provider-keys")
     }
 
     fn journal_path(&self) -> PathBuf {

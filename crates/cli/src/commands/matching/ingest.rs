@@ -6,7 +6,7 @@ use incamera_matching::finish::Row;
 use incamera_matching::ids::{IdFault, Leaves, Normaliser};
 use incamera_matching::intake::{Choice, Intake, Ordered};
 use incamera_matching::sort::SortError;
-use incamera_matching::{MatchInput, Mode, Partition, Reveals, Seed};
+use incamera_matching::{MatchInput, Method, Mode, Partition, Reveals, Seed};
 use incamera_seal::{RowPlace, Source, SourceError, read_columns};
 use incamera_types::MatchInputDigest;
 
@@ -38,7 +38,8 @@ impl Input {
         let rows = rows(work, &mut intake)?;
         let choice = Choice {
             mode: work.mode(),
-            absent: work.terms.reveals == Reveals::Nothing,
+            // Providers prove what they do: nothing is matched again to be compared.
+            absent: work.terms.reveals == Reveals::Nothing && work.terms.method != Method::Provider,
         };
         let ordered = intake.finish(choice).map_err(|error| unsorted(&error))?;
         let digest = MatchInput {

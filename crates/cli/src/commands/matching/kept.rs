@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use incamera_agreement::Agreement;
-use incamera_matching::Reveals;
 use incamera_matching::finish::Row;
+use incamera_matching::{Method, Reveals};
 use incamera_seal::{
     Crosswalk, CrosswalkColumns, CrosswalkReader, CrosswalkRow, CrosswalkScope, CrosswalkWriter,
     LocalFileError, Manifest,
@@ -154,7 +154,8 @@ impl NewCrosswalk {
     pub(super) fn create(work: &Work<'_>) -> Result<Self, Failure> {
         let columns = CrosswalkColumns {
             writing: work.writing(),
-            valid_until: false,
+            // Pseudonyms end with the providers' key.
+            valid_until: work.terms.method == Method::Provider,
             matched: work.terms.reveals == Reveals::OwnMatches,
             run: None,
         };

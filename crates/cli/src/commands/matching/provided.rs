@@ -1,0 +1,318 @@
+//! `match run` under `method = "provider"`: providers evaluate the ids, nobody else is waited
+//! for.
+//!
+//! | module  | holds                                                         |
+//! |---------|---------------------------------------------------------------|
+//! | here    | the run: journal, batches, crosswalk, what is told             |
+//! | `evaluating` | batches on their way between ids, threads and providers  |
+//! | `keys`  | the key statement: asked of all providers, never an older one  |
+//! | `ports` | a session with each provider that is asked                     |
+
+mod evaluating;
+mod keys;
+mod ports;
+
+use std::ops::Range;
+use std::time::Instant;
+
+use incamera_matching::Seed;
+use incamera_matching::exchange::Block;
+use incamera_matching::finish::{Finish, FinishError, Finished, Row};
+use incamera_matching::intake::Ids;
+use incamera_matching::journal::{Header, Journal, Places, Record};
+use incamera_matching::provided::Run;
+use incamera_oprf::suite::Output;
+use incamera_types::{Date, Digest as _, MatchRunDigest};
+use rand::Rng as _;
+use serde_json::json;
+
+use super::super::block_on;
+use super::Work;
+use super::files::FileStore;
+use super::ingest::{Input, unsorted};
+use super::keep::{Kept, interrupted, journal_failure};
+use super::kept::{Earlier, NewCrosswalk};
+use crate::clock::{now, today};
+use crate::failure::{Context as _, Done, Exit, Failure};
+use evaluating::{Asker, BATCH_IDS, LeftOut, evaluate};
+use keys::Found;
+
+/// How long before the key's end to warn.
+const WARN_DAYS: i32 = 14;
+
+/// Gives each id its pseudonym.
+pub fn run(work: &Work<'_>, start: Instant) -> Done {
+    let found = block_on(keys::find(&asker(work)))?;
+    warn_of_end(work, &found);
+    let (input, mut kept) = prepared(work)?;
+    let resumed_from = kept.held.own;
+    let left_out = carry(work, &input, &mut kept, &found)?;
+    let until = day_of(found.statement.valid_until());
+    let finished = write(work, &input, &kept, until)?;
+    kept.note(&Record::Written)?;
+    work.slot.remove_journal()?;
+    Told {
+        work,
+        input: &input,
+        found: &found,
+        finished,
+        resumed_from,
+        left_out,
+        run: kept.header.run,
+        start,
+    }
+    .show();
+    Ok(())
+}
+
+fn day_of(time: incamera_types::UnixTime) -> Date {
+    Date::from_days(i32::try_from(time.0 / 86_400).unwrap_or(i32::MAX))
+}
+
+fn warn_of_end(work: &Work<'_>, found: &Found) {
+    let until = day_of(found.statement.valid_until());
+    let left = until.days().saturating_sub(today().days());
+    if left <= WARN_DAYS {
+        work.printer.warn(format!(
+            "the providers' key is valid until {until}: pseudonyms end with it, {left} days from now; agree on a version with epoch = {} before, and match and seal again",
+            work.terms.epoch.0.saturating_add(1)
+        ));
+    }
+}
+
+/// The ids in order, and the journal of a run over them.
+fn prepared(work: &Work<'_>) -> Result<(Input, Kept), Failure> {
+    if let Some(kept) = interrupted(work)?.filter(|kept| !kept.held.written) {
+        let input = Input::read(work, &kept.header.seed)?;
+        if input.digest == kept.header.input {
+            work.printer.note("an interrupted run goes on where it was");
+            return Ok((input, kept));
+        }
+        work.printer.note(
+            "the ids or the agreement changed since a run was interrupted: this is a new run, and counts as one",
+        );
+    }
+    work.slot.remove_journal()?;
+    let seed = Seed::generate(&mut rand::rng());
+    let input = Input::read(work, &seed)?;
+    input.enough_valid(work, work.printer)?;
+    let (size, most) = (input.ordered.len(), work.terms.max_ids);
+    if size > most {
+        return Err(Failure::new(Exit::Refused, "the ids were not matched")
+            .why(format!(
+                "there are {size} to match, and the agreement allows {most} a run"
+            ))
+            .hint(
+                "nothing was sent: match fewer, or agree on a new version with a higher `max_ids`",
+            ));
+    }
+    let kept = begin(work, &input, seed)?;
+    Ok((input, kept))
+}
+
+fn begin(work: &Work<'_>, input: &Input, seed: Seed) -> Result<Kept, Failure> {
+    let mut nonce = [0; 32];
+    rand::rng().fill_bytes(&mut nonce);
+    let made_at = now();
+    let header = Header {
+        input: input.digest,
+        seed,
+        nonce,
+        // Nobody else has a part in the run: what names it to the providers names it.
+        run: MatchRunDigest::from_bytes(nonce),
+        own: input.ordered.len(),
+        peer: 0,
+        mode: work.mode(),
+        made_at,
+        expires_at: made_at.plus(work.arguments.keep_journal * 3600),
+    };
+    let file = work.slot.journal();
+    let file = file.or_fail("the journal of the matching was not begun")?;
+    let journal = Journal::create(file, work.journal_key(), &header, &mut rand::rng());
+    Ok(Kept {
+        journal: journal.map_err(|error| journal_failure(&error))?,
+        header: Box::new(header),
+        held: incamera_matching::journal::Held::default(),
+    })
+}
+
+/// Has every id evaluated that has no pseudonym yet; says which providers were left out.
+fn carry(
+    work: &Work<'_>,
+    input: &Input,
+    kept: &mut Kept,
+    found: &Found,
+) -> Result<LeftOut, Failure> {
+    let keys = kept.header.seed.run(&kept.header.input);
+    let run = Run {
+        terms: &work.terms,
+        me: work.folder.name(),
+        nonce: kept.header.nonce,
+        size: kept.header.own,
+        held: kept.held.own,
+        keys: &keys,
+        batch: BATCH_IDS,
+        window: work.arguments.window / BATCH_IDS as usize,
+        backend: work.backend()?,
+    };
+    let mut ids: Option<Ids<FileStore>> = None;
+    let mut read = |places: Range<u64>| read(input, &mut ids, places);
+    let pseudonyms = work.terms.pseudonyms();
+    // Pseudonyms are final: whatever comes, these ids need not be asked for again.
+    let mut keep = |first: u64, outputs: &[Output]| {
+        let values = outputs.iter().map(|output| pseudonyms.of_output(output));
+        let bytes = values.flat_map(|value| *value.as_bytes()).collect();
+        let places = Places { first, bytes };
+        kept.held.own = places.end();
+        kept.note(&Record::Own(places))
+    };
+    let asker = asker(work);
+    evaluate(&asker, &run, found, &mut read, &mut keep)
+}
+
+fn asker<'a>(work: &'a Work<'_>) -> Asker<'a> {
+    Asker {
+        folder: work.folder,
+        agreement: work.agreement,
+        printer: work.printer,
+        statement: work.slot.key_statement_path(),
+    }
+}
+
+/// Ids of these places.
+fn read(
+    input: &Input,
+    open: &mut Option<Ids<FileStore>>,
+    places: Range<u64>,
+) -> Result<Block, Failure> {
+    let what = "the ids were not read back";
+    let mut ids = match open.take().filter(|ids| ids.place() == places.start) {
+        Some(ids) => ids,
+        None => input.ordered.read_from(places.start).or_fail(what)?,
+    };
+    let mut block = Block::new();
+    for _ in places {
+        if let Some(entry) = ids.next().or_fail(what)? {
+            block.push(entry.id.as_bytes());
+        }
+    }
+    *open = Some(ids);
+    Ok(block)
+}
+
+/// Writes the crosswalk with what the journal has; its rows count until the key ends.
+fn write(work: &Work<'_>, input: &Input, kept: &Kept, until: Date) -> Result<Finished, Failure> {
+    let (store, memory) = (work.slot.store(), work.memory());
+    let mut finish = Finish::new(Some(until), false, &store, memory, &mut rand::rng());
+    let ids = input.ordered.read_from(0);
+    let mut ids = ids.map_err(|error| unsorted(&error))?;
+    let mut records = kept.journal.records();
+    while let Some(record) = records.next().map_err(|error| journal_failure(&error))? {
+        let Record::Own(places) = record else {
+            continue;
+        };
+        for value in places.values() {
+            let pseudonym = incamera_types::Pseudonym::from_bytes(value);
+            if let Some(entry) = ids.next().map_err(|error| unsorted(&error))? {
+                let given = finish.give(&entry, &pseudonym, false);
+                given.map_err(|error| unsorted(&error))?;
+            }
+        }
+    }
+    // Whoever forgets people holds it from before the crosswalk is read until it is written.
+    let _lock = work.folder.sealing_lock(&work.terms.agreement_id)?;
+    let mut earlier = Earlier::open(work)?;
+    let mut new = NewCrosswalk::create(work)?;
+    let mut write = |row: &Row| new.push(row);
+    let finished = match &mut earlier {
+        Some(earlier) => finish.write(Some(&mut |row: &mut Row| earlier.fill(row)), &mut write),
+        None => finish.write(None, &mut write),
+    };
+    let finished = finished.map_err(|error| match error {
+        FinishError::Rows(failure) => failure,
+        FinishError::Sort(error) => unsorted(&error),
+        _ => Failure::failed("the crosswalk was not written")
+            .why("ids of earlier runs get other pseudonyms now, so nothing would join: the crosswalk was changed, or is of another key")
+            .hint("restore the crosswalk from a backup, or move it away and match all ids again"),
+    })?;
+    new.finish()?;
+    Ok(finished)
+}
+
+/// What a run came to.
+struct Told<'a> {
+    work: &'a Work<'a>,
+    input: &'a Input,
+    found: &'a Found,
+    finished: Finished,
+    resumed_from: u64,
+    left_out: LeftOut,
+    run: MatchRunDigest,
+    start: Instant,
+}
+
+impl Told<'_> {
+    fn show(&self) {
+        let document = self.document();
+        let printer = self.work.printer;
+        printer.result(self.text(), "incamera-matched/2", &document);
+    }
+
+    fn text(&self) -> String {
+        let (input, work) = (self.input, self.work);
+        let known = input.known_left_out(work);
+        let matched =
+            (input.ordered.taken.distinct - known).saturating_sub(self.finished.forgotten);
+        let statement = &self.found.statement;
+        let mut text = format!(
+            "each of your {matched} distinct ids of kind `{}` has a pseudonym, by {} of {} providers together ({:.1} s)\n  {}",
+            work.terms.id_kind,
+            statement.keys().threshold(),
+            statement.holders().len(),
+            self.start.elapsed().as_secs_f64(),
+            input.words(),
+        );
+        for (what, count) in [
+            (
+                "left out because they were forgotten meanwhile",
+                self.finished.forgotten,
+            ),
+            ("left out because an earlier run matched them", known),
+            ("with a pseudonym from before this start", self.resumed_from),
+        ] {
+            if count > 0 {
+                text += &format!(", {what} {count}");
+            }
+        }
+        text += &input.beside(work);
+        for (name, why) in &self.left_out {
+            text += &format!("\n  `{name}` was not asked: {why}");
+        }
+        text + &format!(
+            "\n  pseudonyms count until {}; other parties get the same for the same ids, and nobody learns which those are\n  crosswalk (yours alone): {}",
+            day_of(statement.valid_until()),
+            work.crosswalk_path().display()
+        )
+    }
+
+    fn document(&self) -> serde_json::Map<String, serde_json::Value> {
+        let statement = &self.found.statement;
+        let names: Vec<_> = statement.holders().values().collect();
+        let left_out: Vec<_> = self.left_out.iter().map(|(name, _)| name).collect();
+        let traffic = incamera_net::traffic::Traffic::so_far();
+        let run = json!({
+            "peer": null, "providers": names, "threshold": statement.keys().threshold(),
+            "providers_left_out": left_out, "key_statement": statement.number(),
+            "valid_until": day_of(statement.valid_until()).to_string(),
+            "forgotten_meanwhile": self.finished.forgotten,
+            "compared": self.finished.compared, "crosswalk_rows": self.finished.rows,
+            "resumed_from": self.resumed_from, "run": self.run.to_string(),
+            "seconds": self.start.elapsed().as_secs_f64(),
+            "link_bytes_sent": traffic.sent, "link_bytes_received": traffic.received,
+            "crosswalk": self.work.crosswalk_path(),
+        });
+        let mut document = self.input.document(self.work);
+        document.extend(run.as_object().cloned().unwrap_or_default());
+        document
+    }
+}

@@ -1,0 +1,199 @@
+//! Batches on their way: ids in, threads, providers, outputs in order.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use incamera_agreement::SignedAgreement;
+use incamera_matching::exchange::Block;
+use incamera_matching::provided::{Done as JobDone, Job, ProvidedError, Run, Session, Sets};
+use incamera_oprf::lagrange::Place;
+use incamera_oprf::suite::Output;
+use indicatif::ProgressBar;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::block_in_place;
+
+use super::super::super::block_on;
+use super::keys::Found;
+use super::ports::{News, Ports};
+use crate::failure::{Done, Failure};
+use crate::folder::Folder;
+use crate::printer::Printer;
+
+/// Ids of a batch.
+pub const BATCH_IDS: u64 = 4096;
+
+/// Providers that were not asked, or no more, and why.
+pub type LeftOut = Vec<(String, String)>;
+
+/// Gives the ids of these places.
+pub type ReadIds<'a> = dyn FnMut(Range<u64>) -> Result<Block, Failure> + 'a;
+
+/// Takes the outputs of the places from this one on.
+pub type KeepOutputs<'a> = dyn FnMut(u64, &[Output]) -> Done + 'a;
+
+/// Who asks.
+pub struct Asker<'a> {
+    pub folder: &'a Folder,
+    pub agreement: &'a SignedAgreement,
+    pub printer: &'a Printer,
+    /// Where the newest key statement is remembered.
+    pub statement: PathBuf,
+}
+
+/// What comes to the run while it waits.
+pub enum Event {
+    /// A batch was worked on.
+    Done(JobDone),
+    /// Of a provider that was asked in this round.
+    Port(u64, Place, News),
+}
+
+/// Has all ids of a run evaluated, but for those it has already.
+pub fn evaluate(
+    asker: &Asker<'_>,
+    run: &Run<'_>,
+    found: &Found,
+    read: &mut ReadIds<'_>,
+    keep: &mut KeepOutputs<'_>,
+) -> Result<LeftOut, Failure> {
+    let mut sets = Sets::new(Arc::new(found.statement.clone()));
+    for (name, why) in &found.left_out {
+        sets.leave_out(name, why.clone());
+    }
+    let session = Session::new(run, sets).map_err(|error| failed(&error))?;
+    let bar = asker.printer.progress("asking providers", Some(run.size));
+    let (told, events) = unbounded_channel();
+    let mut conductor = Conductor {
+        ports: Ports::new(asker.folder, asker.agreement, told.clone()),
+        printer: asker.printer,
+        session,
+        read,
+        keep,
+        events,
+        told,
+        named: 0,
+        bar: &bar,
+    };
+    let carried = block_on(conductor.carry());
+    bar.finish_and_clear();
+    carried?;
+    let left_out = conductor.session.left_out();
+    Ok(left_out
+        .map(|(name, why)| (name.to_string(), why.to_owned()))
+        .collect())
+}
+
+/// What is under way.
+struct Conductor<'a, 'c> {
+    printer: &'a Printer,
+    session: Session,
+    ports: Ports<'a>,
+    read: &'a mut ReadIds<'c>,
+    keep: &'a mut KeepOutputs<'c>,
+    events: UnboundedReceiver<Event>,
+    told: UnboundedSender<Event>,
+    /// Providers of whom it was told that they are asked no more.
+    named: usize,
+    bar: &'a ProgressBar,
+}
+
+impl Conductor<'_, '_> {
+    async fn carry(&mut self) -> Done {
+        loop {
+            self.pump()?;
+            self.bar.set_position(self.session.progress());
+            if self.session.is_finished() {
+                return Ok(());
+            }
+            let Some(event) = self.events.recv().await else {
+                return Ok(());
+            };
+            self.take(event)?;
+            while let Ok(event) = self.events.try_recv() {
+                self.take(event)?;
+            }
+        }
+    }
+
+    /// Everything that can be done without waiting.
+    fn pump(&mut self) -> Done {
+        while let Some(places) = self.session.wanted() {
+            let (first, block) = (places.start, block_in_place(|| (self.read)(places))?);
+            let given = self.session.give(first, block);
+            given.map_err(|error| failed(&error))?;
+        }
+        while let Some(job) = self.session.job() {
+            self.give(job);
+        }
+        let asked = self.session.asked();
+        self.ports.ask(&asked);
+        for (place, _) in asked.members() {
+            while self.ports.ready(place)
+                && let Some(points) = self.session.outgoing(place)
+            {
+                self.ports.send(place, points);
+            }
+        }
+        while let Some((first, outputs)) = self.session.finished() {
+            block_in_place(|| (self.keep)(first, &outputs))?;
+        }
+        self.name();
+        Ok(())
+    }
+
+    fn give(&self, job: Job) {
+        let told = self.told.clone();
+        tokio::task::spawn_blocking(move || {
+            let _ = told.send(Event::Done(job.work()));
+        });
+    }
+
+    fn take(&mut self, event: Event) -> Done {
+        let taken = match event {
+            Event::Done(done) => self.session.done(done),
+            Event::Port(round, place, News::Ready) => {
+                self.ports.is_ready(round, place);
+                Ok(())
+            }
+            Event::Port(round, place, News::Answer(answer)) => {
+                self.session.answered(round, place, answer)
+            }
+            Event::Port(round, place, News::Lost(why)) => self.session.lost(round, place, why),
+            // Another provider would be asked beyond what was agreed.
+            Event::Port(round, _, News::Refused(failure)) => {
+                match round == self.session.asked().round() {
+                    true => return Err(failure),
+                    false => Ok(()),
+                }
+            }
+        };
+        taken.map_err(|error| failed(&error))
+    }
+
+    /// Tells of providers that are asked no more.
+    fn name(&mut self) {
+        let left_out: Vec<_> = self.session.left_out().collect();
+        if left_out.len() > self.named {
+            self.named = left_out.len();
+            let names = left_out
+                .iter()
+                .map(|(name, why)| format!("`{name}` ({why})"));
+            let names: Vec<_> = names.collect();
+            self.printer.warn(format!(
+                "others are asked instead of {}",
+                names.join(" and ")
+            ));
+        }
+    }
+}
+
+fn failed(error: &ProvidedError) -> Failure {
+    let failure = Failure::failed("the ids were not evaluated").because(error);
+    match error {
+        ProvidedError::TooFew { .. } => failure.hint(
+            "ask those providers to start their services (`incamera provider serve`) or to say what is wrong, and run `match run` again: it goes on where it was",
+        ),
+        _ => failure,
+    }
+}

@@ -1,0 +1,216 @@
+//! A session with each provider that is asked: a task carries it, and tells what comes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use incamera_agreement::SignedAgreement;
+use incamera_keys::{PublicKey, SigningKey};
+use incamera_matching::provided::Asked;
+use incamera_net::client;
+use incamera_net::services::EvaluateFrame;
+use incamera_net::services::evaluate_frame::Frame;
+use incamera_net::status::{Problem, ProblemKind};
+use incamera_net::tls::TlsOptions;
+use incamera_oprf::lagrange::Place;
+use incamera_types::PartyName;
+use incamera_wire::v1::{EvaluatedBatch, MatchPoints};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+
+use super::super::super::room_client::{options, status_failure};
+use super::evaluating::Event;
+use crate::failure::Failure;
+use crate::folder::Folder;
+
+/// How long a provider may take to greet.
+const GREETING_LIMIT: Duration = Duration::from_secs(30);
+/// How long it may be silent; it may be slowed down by the agreed rate.
+const SILENCE_LIMIT: Duration = Duration::from_secs(120);
+
+/// What a provider said, or did not.
+pub enum News {
+    /// It takes batches.
+    Ready,
+    /// One batch.
+    Answer(EvaluatedBatch),
+    /// It is not there, or does not serve now: another may.
+    Lost(String),
+    /// It refuses what another would refuse too.
+    Refused(Failure),
+}
+
+struct Port {
+    batches: UnboundedSender<EvaluateFrame>,
+    ready: bool,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The sessions of one round.
+pub struct Ports<'a> {
+    folder: &'a Folder,
+    agreement: &'a SignedAgreement,
+    told: UnboundedSender<Event>,
+    round: Option<u64>,
+    open: BTreeMap<Place, Port>,
+}
+
+impl<'a> Ports<'a> {
+    /// None yet.
+    pub fn new(
+        folder: &'a Folder,
+        agreement: &'a SignedAgreement,
+        told: UnboundedSender<Event>,
+    ) -> Self {
+        Self {
+            folder,
+            agreement,
+            told,
+            round: None,
+            open: BTreeMap::new(),
+        }
+    }
+
+    /// Greets the providers of this round, if they were not.
+    pub fn ask(&mut self, asked: &Arc<Asked>) {
+        if self.round == Some(asked.round()) {
+            return;
+        }
+        self.round = Some(asked.round());
+        self.open.clear();
+        for (place, name) in asked.members() {
+            let (batches, frames) = unbounded_channel();
+            let hello = Frame::Hello(asked.hello().to_message());
+            let _ = batches.send(EvaluateFrame { frame: Some(hello) });
+            let dialled = Dialled::of(self.folder, self.agreement, name);
+            let (told, round) = (self.told.clone(), asked.round());
+            let task = tokio::spawn(async move {
+                let tell = |news| {
+                    let _ = told.send(Event::Port(round, place, news));
+                };
+                if let Err(news) = talk(dialled, frames, &tell).await {
+                    tell(news);
+                }
+            });
+            let port = Port {
+                batches,
+                ready: false,
+                task,
+            };
+            self.open.insert(place, port);
+        }
+    }
+
+    /// The provider takes batches.
+    pub fn is_ready(&mut self, round: u64, place: Place) {
+        let current = self.round == Some(round);
+        if let Some(port) = self.open.get_mut(&place).filter(|_| current) {
+            port.ready = true;
+        }
+    }
+
+    /// Whether it does.
+    pub fn ready(&self, place: Place) -> bool {
+        self.open.get(&place).is_some_and(|port| port.ready)
+    }
+
+    /// Sends a batch.
+    pub fn send(&self, place: Place, points: MatchPoints) {
+        if let Some(port) = self.open.get(&place) {
+            let frame = Some(Frame::Points(points));
+            let _ = port.batches.send(EvaluateFrame { frame });
+        }
+    }
+}
+
+/// What it takes to reach a provider.
+struct Dialled {
+    url: String,
+    key: PublicKey,
+    own: SigningKey,
+    options: TlsOptions,
+}
+
+impl Dialled {
+    fn of(folder: &Folder, agreement: &SignedAgreement, name: &PartyName) -> Result<Self, News> {
+        let terms = agreement.agreement();
+        let party = terms.parties.get(name);
+        let party = party.ok_or_else(|| News::Lost("it is no party".to_owned()))?;
+        Ok(Self {
+            url: party.url.as_str().to_owned(),
+            key: party.service,
+            own: folder.service_key().map_err(News::Refused)?,
+            options: options(folder),
+        })
+    }
+
+    async fn channel(&self) -> Result<Channel, News> {
+        let own = Some(&self.own);
+        let channel = client::connect(&self.url, &self.key, own, &self.options).await;
+        channel.map_err(|error| News::Lost(format!("it was not reached: {error}")))
+    }
+}
+
+/// Greets, sends what comes from `frames`, and tells what is answered.
+async fn talk(
+    dialled: Result<Dialled, News>,
+    frames: UnboundedReceiver<EvaluateFrame>,
+    tell: &impl Fn(News),
+) -> Result<(), News> {
+    let greeting = async {
+        let channel = dialled?.channel().await?;
+        let frames = UnboundedReceiverStream::new(frames);
+        let answers = client::provider(channel).evaluate(frames).await;
+        let mut answers = answers.map_err(|status| said_no(&status))?.into_inner();
+        match next(&mut answers).await? {
+            Frame::Ready(_) => Ok(answers),
+            _ => Err(News::Lost("it did not greet".to_owned())),
+        }
+    };
+    let greeted = timeout(GREETING_LIMIT, greeting).await;
+    let mut answers = greeted.unwrap_or_else(|_| Err(silent()))?;
+    tell(News::Ready);
+    loop {
+        let frame = timeout(SILENCE_LIMIT, next(&mut answers)).await;
+        match frame.unwrap_or_else(|_| Err(silent()))? {
+            Frame::Evaluated(answer) => tell(News::Answer(answer)),
+            _ => return Err(News::Lost("it sent what is no answer".to_owned())),
+        }
+    }
+}
+
+fn silent() -> News {
+    News::Lost("it does not answer".to_owned())
+}
+
+async fn next(answers: &mut Streaming<EvaluateFrame>) -> Result<Frame, News> {
+    let frame = answers.message().await.map_err(|status| said_no(&status))?;
+    let frame = frame.and_then(|frame| frame.frame);
+    frame.ok_or_else(|| News::Lost("it hung up".to_owned()))
+}
+
+/// A refusal is the agreement's, and another provider would only be asked beyond it.
+fn said_no(status: &Status) -> News {
+    let problem = Problem::from_status(status);
+    match problem.kind() {
+        ProblemKind::Refused | ProblemKind::Expired | ProblemKind::Invalid => {
+            News::Refused(status_failure("a provider refused", status))
+        }
+        ProblemKind::Conflict => {
+            News::Refused(status_failure("the ids were not evaluated", status).hint(
+                "run `match run` again: it goes on where it was, with the newest key statement",
+            ))
+        }
+        _ => News::Lost(problem.message().to_owned()),
+    }
+}
