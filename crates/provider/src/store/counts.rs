@@ -232,3 +232,92 @@ fn counted(connection: &Connection, run: &Run) -> Result<InAll, StoreError> {
         })
     })?)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use incamera_types::{AgreementId, MatchingEpoch};
+
+    use super::*;
+    use crate::store::Kept;
+
+    const WIDE: Allowance = Allowance {
+        max_ids: 100,
+        max_runs: 3,
+    };
+
+    fn run(nonce: u8) -> Run {
+        Run {
+            matter: Matter {
+                agreement_id: AgreementId::from_bytes([1; 32]),
+                epoch: MatchingEpoch(1),
+            },
+            party: "shop".parse().unwrap(),
+            kind: "email".parse().unwrap(),
+            nonce: [nonce; 32],
+            size: 40,
+        }
+    }
+
+    fn store(folder: &tempfile::TempDir) -> Store {
+        let path = folder.path().join("provider.sqlite");
+        let mut store = Store::open(&path, &"alpha".parse().unwrap()).unwrap();
+        let kept = Kept {
+            number: 1,
+            place: 1,
+            sealed: vec![1; 60],
+            statement: Vec::new(),
+        };
+        store.keep_waiting(&run(0).matter, &kept).unwrap();
+        store.take_over(&run(0).matter, b"file").unwrap();
+        store
+    }
+
+    /// A later version of the agreement allows less: what was counted before it counts.
+    #[test]
+    fn all_runs_together_stay_within_what_is_allowed_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        let narrow = Allowance {
+            max_ids: 40,
+            max_runs: 1,
+        };
+        for nonce in [1, 2] {
+            assert_eq!(store.open_run(&run(nonce), WIDE).unwrap(), Ok(0));
+        }
+        let digest = |at: u8| BatchDigest::from_bytes([at; 32]);
+        let count = |store: &mut Store, nonce, allowed, at| {
+            let digest = digest(at);
+            store.count(&run(nonce), allowed, 1, (&digest, 30)).unwrap()
+        };
+        assert_eq!(count(&mut store, 1, WIDE, 1), Ok(()));
+        assert_eq!(count(&mut store, 2, narrow, 2), Err(Limit::Evaluations));
+        assert_eq!(count(&mut store, 2, WIDE, 2), Ok(()));
+        // What was answered is answered again, whatever is left.
+        assert_eq!(count(&mut store, 2, narrow, 2), Ok(()));
+        // What was refused was not counted.
+        assert_eq!(store.counted().unwrap()[0].evaluated, 60);
+    }
+
+    #[test]
+    fn a_store_is_one_providers_and_of_known_tables() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(store(&folder));
+        let path = folder.path().join("provider.sqlite");
+        let other = Store::open(&path, &"beta".parse().unwrap()).unwrap_err();
+        assert!(matches!(other, StoreError::OtherProvider), "{other}");
+        let newer = Connection::open(&path).unwrap();
+        newer.pragma_update(None, "user_version", 2).unwrap();
+        for opened in [
+            Store::open(&path, &"alpha".parse().unwrap()),
+            Store::look_at(&path),
+        ] {
+            assert!(matches!(opened.unwrap_err(), StoreError::NotAStore));
+        }
+        let none = folder.path().join("other.sqlite");
+        let foreign = Connection::open(&none).unwrap();
+        foreign.execute_batch("CREATE TABLE t (a)").unwrap();
+        let opened = Store::open(&none, &"alpha".parse().unwrap());
+        assert!(matches!(opened.unwrap_err(), StoreError::NotAStore));
+    }
+}
