@@ -91,21 +91,25 @@ impl Folder {
         self.root.join("matching").join(name)
     }
 
+    /// The folders of all matchings.
+    pub fn matchings(&self) -> io::Result<Vec<PathBuf>> {
+        let entries = match fs::read_dir(self.root.join("matching")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        entries.map(|entry| Ok(entry?.path())).collect()
+    }
+
     /// Removes what interrupted matchings under the agreement would go on with: people stand
     /// in it.
     pub fn remove_match_journals(&self, agreement: &AgreementId) -> io::Result<()> {
-        let entries = match fs::read_dir(self.root.join("matching")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries?,
-        };
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name();
-            let short = short(agreement);
+        let short = short(agreement);
+        for matching in self.matchings()? {
+            let name = matching.file_name().unwrap_or_default();
             if !name.as_encoded_bytes().starts_with(short.as_bytes()) {
                 continue;
             }
-            match fs::remove_file(entry.path().join("journal")) {
+            match fs::remove_file(matching.join("journal")) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }

@@ -118,9 +118,10 @@ impl Mailer {
                 values.extend(&keep.values);
                 self.exchange.kept(keep.mark)?;
             }
-            if let Some(range) = self.exchange.recall() {
+            if let Some(asked) = self.exchange.recall() {
+                let range = &asked.places;
                 let values = &self.theirs[range.start as usize..range.end as usize];
-                self.exchange.recalled(range.start, values.to_vec())?;
+                self.exchange.recalled(&asked, values.to_vec())?;
             }
             if let Some(range) = self.exchange.wanted() {
                 let mut ids = Block::new();

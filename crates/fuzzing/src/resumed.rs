@@ -106,6 +106,7 @@ fn records() -> Vec<Record> {
         Record::Theirs(places(2, 3)),
         Record::Served,
         Record::Own(places(3, 1)),
+        Record::Crosswalk([8; 32]),
         Record::Written,
     ]
 }
@@ -113,6 +114,9 @@ fn records() -> Vec<Record> {
 fn whole_journal() -> Vec<u8> {
     let header = Header {
         input: MatchInputDigest::from_bytes([1; 32]),
+        order: [5; 32],
+        greeting: [6; 32],
+        peer_key: Some([7; 32]),
         seed: Seed::from_bytes([2; 32]),
         nonce: [3; 32],
         run: MatchRunDigest::from_bytes([4; 32]),
@@ -132,9 +136,16 @@ fn whole_journal() -> Vec<u8> {
 }
 
 /// Records of any content, each after its length in two bytes, sealed as their places want it.
+/// When the run expires, which a header ends with, stands in clear before them.
 fn sealed(mut data: &[u8]) -> Vec<u8> {
     let name = [JOURNAL_NAME.as_bytes(), b"\n"].concat();
     let (mut file, mut header, mut number) = (name.clone(), [0; 32], 0_u64);
+    let first = data.split_first_chunk::<2>().map(|(length, after)| {
+        let length = usize::from(u16::from_be_bytes(*length));
+        after.get(..length).unwrap_or(after)
+    });
+    let expires_at = first.and_then(|header| header.last_chunk::<8>());
+    file.extend(expires_at.unwrap_or(&[0; 8]));
     while let Some((length, after)) = data.split_first_chunk::<2>() {
         let length = usize::from(u16::from_be_bytes(*length)).min(after.len());
         let (plain, after) = after.split_at(length);
@@ -198,6 +209,7 @@ fn whole_history() -> String {
             append: run > 1,
             peer: 5,
             peer_append: false,
+            peer_key: (run > 2).then_some([9; 32]),
         });
     }
     text
@@ -240,7 +252,7 @@ pub fn match_history(data: &[u8]) {
     let believed = &text[..bytes as usize];
     assert!(how & 1 == 1 || honest.as_bytes().starts_with(believed));
     assert!(history.reaches(history.count()).is_ok());
-    let _ = history.peer_brought();
+    let _ = history.peer_brought(None);
     let read_again = History::read(key(), believed).unwrap().unwrap();
     assert_eq!(
         (read_again.0.count(), read_again.1),

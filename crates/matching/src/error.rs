@@ -32,6 +32,15 @@ pub enum MatchError {
         /// The peer.
         peer: PartyName,
     },
+    /// Links were lost again and again with nothing done in between, or the peer wanted its
+    /// answers again and again.
+    #[error(
+        "the run with `{peer}` gets nowhere: its link was lost, or answers were asked for again, too often"
+    )]
+    GetsNowhere {
+        /// The peer.
+        peer: PartyName,
+    },
     /// Every id matched in an earlier run would get another pseudonym now.
     #[error(
         "ids of kind `{id_kind}` that were matched before in epoch {epoch} get other pseudonyms now, \
@@ -135,6 +144,12 @@ pub enum Misbehaviour {
     ChunkSize {
         /// Bytes sent.
         bytes: usize,
+    },
+    /// A chunk that is small for no reason: each costs a record of the journal.
+    #[error("a chunk of {points} points that ends neither its set nor what was kept before")]
+    SmallChunk {
+        /// Its points.
+        points: u64,
     },
     /// More points than declared, or answers to points that were not sent.
     #[error("more than the {expected} points that were due")]

@@ -92,6 +92,9 @@ pub struct Ordered<S: Store> {
     pub taken: Taken,
     /// SHA-256 of all ids and purposes, as they came.
     pub rows_digest: [u8; 32],
+    /// SHA-256 of the ids that travel, in their order, and of what is known of each: another
+    /// program may bring the same input into another one.
+    pub order_digest: [u8; 32],
     /// SHA-256 of the ids of earlier runs, as they came.
     pub earlier_digest: [u8; 32],
 }
@@ -184,7 +187,7 @@ impl<S: Store> Intake<S> {
     /// [`SortError`].
     pub fn finish(self, choice: Choice) -> Result<Ordered<S>, SortError> {
         let mut sieve = Sieve {
-            ids: SequenceWriter::new(&self.store, self.memory),
+            ids: Travelling::new(&self.store, self.memory),
             choice,
             present: Draw::new(&self.known_key),
             any: Draw::new(&self.known_key),
@@ -202,9 +205,11 @@ impl<S: Store> Intake<S> {
         taken.duplicates = self.rows - taken.distinct - taken.without_consent;
         let (ids, mixed_in) = sieve.chosen(&self.store, self.memory)?;
         taken.mixed_in = mixed_in;
+        let (ids, order_digest) = ids;
         Ok(Ordered {
             ids,
             taken,
+            order_digest,
             rows_digest: self.row_digest.finalize().into(),
             earlier_digest: self.earlier_digest.finalize().into(),
         })
@@ -254,9 +259,34 @@ impl Draw {
     }
 }
 
+/// Ids in the order in which they travel, while they are chosen.
+struct Travelling<S: Store> {
+    ids: SequenceWriter<S>,
+    digest: Sha256,
+}
+
+impl<S: Store> Travelling<S> {
+    fn new(store: &S, memory: Memory) -> Self {
+        Self {
+            ids: SequenceWriter::new(store, memory),
+            digest: Sha256::new(),
+        }
+    }
+
+    fn push(&mut self, entry: &[u8], rng: &mut ChaCha20Rng) -> Result<(), SortError> {
+        self.digest.update((entry.len() as u64).to_be_bytes());
+        self.digest.update(entry);
+        self.ids.push(entry, rng)
+    }
+
+    fn finish(self) -> (Sequence<S>, [u8; 32]) {
+        (self.ids.finish(), self.digest.finalize().into())
+    }
+}
+
 /// Chooses among distinct ids.
 struct Sieve<S: Store> {
-    ids: SequenceWriter<S>,
+    ids: Travelling<S>,
     choice: Choice,
     /// Of the ids of earlier runs that are in the data now.
     present: Draw,
@@ -267,6 +297,9 @@ struct Sieve<S: Store> {
     taken: Taken,
     rng: ChaCha20Rng,
 }
+
+/// The ids that travel, and SHA-256 of them in their order.
+type Chosen<S> = (Sequence<S>, [u8; 32]);
 
 impl<S: Store> Sieve<S> {
     fn take_all(&mut self, sorted: &mut Sorted<S, ByHash>) -> Result<(), SortError> {
@@ -324,20 +357,20 @@ impl<S: Store> Sieve<S> {
 
     /// The ids that travel, and how many of them only to be compared. Of ids in the data, if
     /// there are enough: whom else to compare is nobody's who may want to be left alone.
-    fn chosen(self, store: &S, memory: Memory) -> Result<(Sequence<S>, u64), SortError> {
-        let ids = self.ids.finish();
+    fn chosen(self, store: &S, memory: Memory) -> Result<(Chosen<S>, u64), SortError> {
+        let (ids, digest) = self.ids.finish();
         let append = self.choice.mode == Mode::Append;
         let asked = match append {
             true => self.taken.distinct - self.taken.known,
             false => self.taken.distinct,
         };
         if self.absent == 0 && !append {
-            return Ok((ids, 0));
+            return Ok(((ids, digest), 0));
         }
         let of_present = self.present.is_full() || !self.choice.absent;
         let drawn = if of_present { self.present } else { self.any }.drawn();
         let mut rng = self.rng;
-        let mut chosen = SequenceWriter::new(store, memory);
+        let mut chosen = Travelling::new(store, memory);
         let mut reader = ids.read_from(0)?;
         while let Some(record) = reader.next()? {
             let entry = Entry::of(record)?;
@@ -347,7 +380,7 @@ impl<S: Store> Sieve<S> {
             }
         }
         let chosen = chosen.finish();
-        let mixed_in = chosen.len() - asked;
+        let mixed_in = chosen.0.len() - asked;
         Ok((chosen, mixed_in))
     }
 }

@@ -15,6 +15,7 @@
 //! | [`journal`]    | what a killed run goes on with, and the history of counted runs   |
 //! | [`check`]      | repeats and matches among what was made of both sets              |
 //! | [`finish`]     | pseudonyms beside ids, in order, with those of earlier runs       |
+//! | `marks`        | where a long file is entered: some places, at constant memory     |
 //! | [`sort`]       | sorting of more records than memory holds                         |
 //! | [`links`]      | edges between ids of two kinds, for a store that cannot read them |
 //! | [`provided`]   | through providers: who is asked together, batches under way        |
@@ -33,6 +34,7 @@ pub mod ids;
 pub mod intake;
 pub mod journal;
 pub mod links;
+mod marks;
 pub mod plan;
 pub mod provided;
 pub mod run_keys;

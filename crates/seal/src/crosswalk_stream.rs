@@ -35,7 +35,7 @@ use parquet::schema::types::ColumnPath;
 
 use crate::crosswalk::CrosswalkScope;
 use crate::guard::guarded;
-use crate::local::{LocalFileError, Temporary};
+use crate::local::{LocalFileError, Temporary, digest, io_error};
 use crate::table::{self, Metadata};
 
 const FORMAT_1: &str = "incamera-crosswalk/1";
@@ -391,13 +391,56 @@ impl CrosswalkWriter {
     ///
     /// # Errors
     /// [`LocalFileError::Io`].
-    pub fn finish(mut self) -> Result<(), LocalFileError> {
+    pub fn finish(self) -> Result<(), LocalFileError> {
+        self.whole()?.put()
+    }
+
+    /// The whole file, beside the one that is there.
+    ///
+    /// # Errors
+    /// [`LocalFileError::Io`].
+    pub fn whole(mut self) -> Result<WholeCrosswalk, LocalFileError> {
         self.encode()?;
         let format = self.columns.format();
         let file = self.writer.into_inner();
-        let file = file.map_err(table::not_written(&self.path, format))?;
-        self.temporary.commit(&file)
+        Ok(WholeCrosswalk {
+            file: file.map_err(table::not_written(&self.path, format))?,
+            temporary: self.temporary,
+        })
     }
+}
+
+/// A crosswalk that is written and not in its place yet.
+pub struct WholeCrosswalk {
+    file: File,
+    temporary: Temporary,
+}
+
+impl WholeCrosswalk {
+    /// SHA-256 of it.
+    ///
+    /// # Errors
+    /// [`LocalFileError::Io`].
+    pub fn digest(&self) -> Result<[u8; 32], LocalFileError> {
+        file_digest(self.temporary.lies_at())
+    }
+
+    /// Puts it, durably, in place of the one that was there.
+    ///
+    /// # Errors
+    /// [`LocalFileError::Io`].
+    pub fn put(self) -> Result<(), LocalFileError> {
+        self.temporary.commit(&self.file)
+    }
+}
+
+/// SHA-256 of a file in the owner's folder.
+///
+/// # Errors
+/// [`LocalFileError::Io`].
+pub fn file_digest(path: &Path) -> Result<[u8; 32], LocalFileError> {
+    let digest = File::open(path).and_then(|mut file| digest(&mut file));
+    digest.map_err(io_error("read", path))
 }
 
 /// Ids compress; pseudonyms are random bytes.

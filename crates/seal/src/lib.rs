@@ -68,7 +68,8 @@ pub use consents::{Consents, consents_in};
 pub use count::count_rows;
 pub use crosswalk::{Crosswalk, CrosswalkScope};
 pub use crosswalk_stream::{
-    CrosswalkColumns, CrosswalkReader, CrosswalkRow, CrosswalkWriter, keep_rows,
+    CrosswalkColumns, CrosswalkReader, CrosswalkRow, CrosswalkWriter, WholeCrosswalk, file_digest,
+    keep_rows,
 };
 pub use few::SmallClasses;
 pub use inherited::Inherited;

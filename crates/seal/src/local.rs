@@ -1,8 +1,10 @@
 //! Files in the owner's own folder: private, and whole or not there.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
 
 /// Why a file of the owner's folder was not read or written.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +41,18 @@ pub enum LocalFileError {
         /// What is wrong with it.
         reason: &'static str,
     },
+}
+
+/// SHA-256 of what is read.
+pub(crate) fn digest(from: &mut dyn Read) -> io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(hash.finalize().into()),
+            count => hash.update(buffer.get(..count).unwrap_or_default()),
+        }
+    }
 }
 
 /// Turns an IO error into one that names the file.
@@ -130,6 +144,11 @@ impl Temporary {
         let created = create_private(&temporary.temporary);
         let file = created.map_err(io_error("write", &temporary.temporary))?;
         Ok((temporary, file))
+    }
+
+    /// Where it lies until it takes its place.
+    pub(crate) fn lies_at(&self) -> &Path {
+        &self.temporary
     }
 
     /// Puts it, durably, in place of the file that was there.

@@ -25,11 +25,11 @@ use parquet::encryption::decrypt::FileDecryptionProperties;
 use parquet::file::column_crypto_metadata::ColumnCryptoMetaData;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::ChunkReader;
-use sha2::{Digest as _, Sha256};
 
 use crate::bounds::Bounds;
 use crate::guard::{Damaged, guarded};
 use crate::labels::part_aad;
+use crate::local;
 use crate::manifest::{Manifest, Part};
 use crate::source::Tags;
 use crate::stretch::{Groups, Shared, Stretch};
@@ -118,15 +118,8 @@ fn file_digest(path: &Path, bytes: u64) -> io::Result<Option<PartDigest>> {
     if file.metadata()?.len() != bytes {
         return Ok(None);
     }
-    let mut file = file.take(bytes);
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(Some(PartDigest::from_bytes(hash.finalize().into()))),
-            count => hash.update(buffer.get(..count).unwrap_or_default()),
-        }
-    }
+    let digest = local::digest(&mut file.take(bytes))?;
+    Ok(Some(PartDigest::from_bytes(digest)))
 }
 
 /// The columns of one part, opened, batch by batch.

@@ -52,8 +52,14 @@ pub struct MatchRun {
     #[arg(long, default_value_t = 168, value_name = "HOURS",
           value_parser = clap::value_parser!(u64).range(1..=720))]
     pub keep_journal: u64,
+    /// Prove that all answers are made with one key, and have the other party prove it, which
+    /// asks for the same: it cannot give ids each other's pseudonyms then, and its key is compared
+    /// with that of earlier runs. Takes more time.
+    #[arg(long)]
+    pub row_keys: bool,
     /// Points of this party under way at once.
-    #[arg(long, hide = true, default_value_t = 16_384)]
+    #[arg(long, hide = true, default_value_t = 16_384,
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(256..=65_536))]
     pub window: usize,
     /// The instructions that points are multiplied with.
     #[arg(long, hide = true, value_enum)]

@@ -38,7 +38,7 @@ use incamera_keys::MatchingKey;
 use incamera_matching::exchange::Alike;
 use incamera_matching::finish::Finished;
 use incamera_matching::ids::NUMBERING;
-use incamera_matching::journal::{JournalKey, Record};
+use incamera_matching::journal::{Changed, JournalKey, Record};
 use incamera_matching::sort::Memory;
 use incamera_matching::{Method, Mode, Partition, Reveals, Seed, Terms};
 use incamera_seal::{CrosswalkScope, Source};
@@ -48,11 +48,11 @@ use indicatif::ProgressBar;
 
 use super::{block_on, room_client};
 use crate::args::{Instructions, MatchRun};
-use crate::failure::{Done, Failure};
+use crate::failure::{Context, Done, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
 use counting::Counting;
-use drive::{Conductor, Step};
+use drive::{Conductor, Step, greets_as_before};
 use files::SlotFolder;
 use ingest::Input;
 use keep::{Kept, Stage, interrupted};
@@ -100,6 +100,7 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
             "leave `--append` out: all ids are matched again, and get the pseudonyms that they had",
         ));
     }
+    remove_expired(&folder)?;
     let slot = SlotFolder::take(folder.matching(&agreement.id, &kind, &peer, terms.epoch))?;
     let max_runs = agreement.matching.max_runs;
     let opened = ring::open(arguments, &folder, &terms, max_runs, &slot, printer)?;
@@ -144,10 +145,12 @@ fn matched(
         mut input,
         stage,
         spare,
-    } = prepared(work)?;
+    } = prepared(work, counting)?;
     input.enough_valid(work, work.printer)?;
-    if spare.is_some() || matches!(stage, Stage::New(_)) {
+    if matches!(stage, Stage::New(_)) {
+        // A spare run may never be needed: the peer can be served though no more runs are left.
         counting.allow_one()?;
+        input.within_limits(work, counting)?;
     }
     let (kept, mut talked) = match stage {
         // All answers are there: the crosswalk waits for nobody.
@@ -166,7 +169,7 @@ fn matched(
     if talked.served {
         kept.note(&Record::Served)?;
     }
-    let finished = output::write(work, &input, &kept)?;
+    let finished = output::write(work, &input, &mut kept)?;
     kept.note(&Record::Written)?;
     if !kept.held.served {
         // The link was lost behind the last answer: the peer may come for its own.
@@ -197,10 +200,15 @@ struct Prepared {
 }
 
 /// The ids in order, and how far an earlier start came with them.
-fn prepared(work: &Work<'_>) -> Result<Prepared, Failure> {
+fn prepared(work: &Work<'_>, counting: &Counting) -> Result<Prepared, Failure> {
     let Some(kept) = interrupted(work)? else {
         return new_run(work);
     };
+    same_proofs(work, &kept)?;
+    if let Err(changed) = greets_as_before(work, counting, &kept)? {
+        drop(kept);
+        return another_run(work, changed);
+    }
     if kept.held.written {
         let seed = Seed::generate(&mut rand::rng());
         return Ok(Prepared {
@@ -210,19 +218,54 @@ fn prepared(work: &Work<'_>) -> Result<Prepared, Failure> {
         });
     }
     let input = Input::read(work, &kept.header.seed)?;
-    if input.digest == kept.header.input {
-        work.printer.note("an interrupted run goes on where it was");
-        return Ok(Prepared {
-            input,
-            stage: Stage::Kept(kept),
-            spare: None,
-        });
+    let goes_on = kept
+        .header
+        .goes_on(&input.digest, &input.ordered.order_digest);
+    if let Err(changed) = goes_on {
+        drop((input, kept));
+        return another_run(work, changed);
     }
-    work.printer.note(
-        "the ids or the agreement changed since a run was interrupted: this is a new run, and counts as one",
-    );
-    drop((input, kept));
+    work.printer.note("an interrupted run goes on where it was");
+    Ok(Prepared {
+        input,
+        stage: Stage::Kept(kept),
+        spare: None,
+    })
+}
+
+/// Whether rows are proven belongs to a run: another word for it must not cost what was done.
+fn same_proofs(work: &Work<'_>, kept: &Kept) -> Done {
+    let (begun, how) = match (kept.is_proven(), work.arguments.row_keys) {
+        (true, false) => ("with `--row-keys`", "say `--row-keys` again"),
+        (false, true) => ("without `--row-keys`", "leave `--row-keys` out"),
+        _ => return Ok(()),
+    };
+    Err(Failure::usage(format!("a run was begun {begun}, and is not over"))
+        .why("it was interrupted, or the other party may still lack its answers")
+        .hint(format!(
+            "{how}, and it goes on where it was; `--anew` on both sides begins another run, which counts as one more"
+        )))
+}
+
+/// A new run, since an interrupted one cannot be gone on with.
+fn another_run(work: &Work<'_>, changed: Changed) -> Result<Prepared, Failure> {
+    let what = match changed {
+        Changed::Input => "the ids or the agreement",
+        Changed::Order => "how this program brings ids into order",
+        Changed::Greeting => "the agreement, or how this program greets the other one",
+    };
+    work.printer.note(format!(
+        "{what} changed since a run was interrupted: this is a new run, and counts as one"
+    ));
     new_run(work)
+}
+
+/// Removes what no run goes on with any more, of all matchings; how many there were.
+pub fn remove_expired(folder: &Folder) -> Result<u32, Failure> {
+    let removed = folder
+        .matchings()
+        .and_then(|slots| files::remove_expired(&slots));
+    removed.or_fail("what interrupted matchings left was not removed")
 }
 
 /// Everything for a run that owes nothing to the one in the journal.
@@ -265,6 +308,7 @@ fn without_talk(kept: Kept) -> (Option<Kept>, Talked) {
         peer_ids: kept.header.peer,
         resumed_from: kept.held.own,
         served: kept.held.served,
+        row_keys: kept.is_proven(),
         ..Talked::default()
     };
     (Some(kept), talked)

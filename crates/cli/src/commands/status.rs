@@ -15,9 +15,9 @@ use incamera_wire::v1::{DataVersion, Loss};
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
-use super::block_on;
 use super::own_data::{self, OwnData};
 use super::room_client::{connect_failure, status_failure};
+use super::{block_on, matching};
 use crate::args::PartyFolder;
 use crate::failure::{Context, Done, Failure};
 use crate::folder::{Folder, agreement_files};
@@ -28,6 +28,7 @@ use crate::words::counted;
 /// Asks the party's own service.
 pub fn run(arguments: &PartyFolder, printer: &Printer) -> Done {
     let folder = Folder::open(&arguments.party)?;
+    let removed = matching::remove_expired(&folder)?;
     let status = block_on(ask(&folder))?;
     let known = status.agreements.iter();
     let known: Vec<Known<'_>> = known
@@ -39,7 +40,14 @@ pub fn run(arguments: &PartyFolder, printer: &Printer) -> Done {
         "ceiling": loss(status.ceiling.as_ref()),
         "agreements": known.iter().map(|one| one.document(folder.name())).collect::<Vec<_>>(),
         "data": data_document(&status.data),
+        "match_journals_removed": removed,
     });
+    if removed > 0 {
+        printer.note(format!(
+            "{} of an interrupted matching, too old to be gone on with: removed",
+            counted(removed.into(), "journal", "journals")
+        ));
+    }
     printer.result(
         text(&folder, &status, &known),
         "incamera-status/1",

@@ -1,7 +1,9 @@
 //! `match run` that is cut off, by a kill or the line, and goes on where it was.
 
 mod attempts;
+mod endings;
 mod folder;
+mod row_keys;
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,7 +23,16 @@ const WHOLE_JOURNAL: u64 = 11_000 * 16 + 44 * 49;
 
 /// Two parties with thousands of ids each, half of them in common, and services that run.
 fn world() -> World {
-    let world = World::agreed_as(|text| text.replacen("max_runs = 12", "max_runs = 500", 1));
+    world_with(500)
+}
+
+/// The same, with so many runs allowed.
+fn world_with(max_runs: u32) -> World {
+    world_of(|text| text.replacen("max_runs = 12", &format!("max_runs = {max_runs}"), 1))
+}
+
+fn world_of(agree: impl FnOnce(String) -> String) -> World {
+    let world = World::agreed_as(agree);
     fs::create_dir_all(world.path("data")).unwrap();
     write_ids(&world, "shop", 0..6_000);
     write_ids(&world, "mailer", 3_000..8_000);
@@ -134,11 +145,16 @@ pub fn journal_bytes(world: &World, party: &str) -> u64 {
     bytes.sum()
 }
 
-/// An undisturbed run, whose crosswalks are taken away: theirs are the bytes to come to.
-fn reference(world: &World) -> [Vec<u8>; 2] {
+/// An undisturbed run.
+fn reference_kept(world: &World) {
     let shop = Running::start(world, "shop", &[]);
     Running::start(world, "mailer", &[]).good();
     shop.good();
+}
+
+/// An undisturbed run, whose crosswalks are taken away: theirs are the bytes to come to.
+fn reference(world: &World) -> [Vec<u8>; 2] {
+    reference_kept(world);
     take_away(world)
 }
 

@@ -377,8 +377,9 @@ fn resumed() {
         keep(target, "cut", [0, 1, 1, 80, 0]);
     }
     let mut header = vec![1];
-    header.extend([[1; 32], [2; 32], [3; 32], [4; 32]].concat());
-    header.push(0);
+    // Input, order, seed, nonce, run, greeting, the peer's key and that there is one, the mode.
+    header.extend((1..8_u8).flat_map(|field| [field; 32]));
+    header.extend([1, 0]);
     header.extend([4_u64, 5, 1, 2].map(u64::to_be_bytes).concat());
     let places = |kind: u8, first: u64, values: usize| {
         [&[kind][..], &first.to_be_bytes(), &vec![7; 16 * values]].concat()

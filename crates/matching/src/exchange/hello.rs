@@ -6,6 +6,7 @@ use incamera_types::{
 };
 use incamera_wire::v1::{MatchHello, MatchResume};
 use incamera_wire::{Format, encode};
+use sha2::{Digest as _, Sha256};
 
 use super::Setup;
 use super::keep::Resumable;
@@ -35,8 +36,10 @@ pub struct Base {
 }
 
 impl Base {
-    /// The most ids that the peer may declare: each run may mix in earlier ones.
-    fn limit(self, mode: Mode, max_ids: u64) -> u64 {
+    /// The most ids that may be declared next: `max_ids` since the last full run, itself included,
+    /// and in each run a few more, to be compared.
+    #[must_use]
+    pub fn limit(self, mode: Mode, max_ids: u64) -> u64 {
         let mixed_in = KNOWN_IDS as u64;
         match mode {
             Mode::Full => max_ids.saturating_add(mixed_in),
@@ -148,6 +151,11 @@ impl Common<'_> {
 }
 
 impl Hall {
+    /// SHA-256 of our greeting, without a run that goes on.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        Sha256::digest(encode(&self.hello)).into()
+    }
+
     /// Our greeting, with the run that goes on.
     pub(super) fn hello(&self, held: Option<&Resumable>) -> MatchHello {
         let resume = held.map(|held| MatchResume {
@@ -277,6 +285,12 @@ impl Hall {
         MatchError::PeerMisbehaved {
             peer: self.peer.clone(),
             source,
+        }
+    }
+
+    pub(super) fn gets_nowhere(&self) -> MatchError {
+        MatchError::GetsNowhere {
+            peer: self.peer.clone(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a journal keeps, so that a run that is cut off goes on.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use incamera_types::MatchRunDigest;
 
@@ -40,6 +41,15 @@ impl std::fmt::Debug for Keep {
         let (side, first, count) = (self.side, self.first, self.values.len());
         write!(f, "Keep({side:?} {first}+{count})")
     }
+}
+
+/// Values of the peer's places that are to be read back from the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recall {
+    /// The link over which their points came again.
+    pub(super) link: u32,
+    /// The places.
+    pub places: Range<u64>,
 }
 
 /// How far a run is that was cut off, out of its journal.

@@ -36,16 +36,20 @@
 //! Semi-honest security under DDH in ristretto255, `H` a random oracle, SHA-256 and HMAC
 //! pseudorandom. A peer that does as it likes
 //!
-//! * may put invented identifiers into its set: it gets their pseudonyms, up to `max_ids` a run
-//!   and `max_runs` runs (the caller counts those, before `begin`), and what they are worth
-//!   is what it learns from joins in the room, or from `own-matches`;
-//! * may send points of any form, ours too: it gets them raised to `k`. Under `nothing` our
+//! * may put invented identifiers into its set: it gets their pseudonyms, up to `max_ids` and 64
+//!   more a run, where appending adds up, and `max_runs` runs (the caller counts those, before
+//!   `begin`). What they are worth is what it learns from joins in the room, or from
+//!   `own-matches`;
+//! * may send points of any form, ours too, one made of the answer to another: it gets them
+//!   raised to `k`. That nothing follows for points it did not ask for is the one-more
+//!   (static) Diffie-Hellman assumption, not DDH. Under `nothing` our
 //!   points are under `r`, and what comes of them is no pseudonym; under `own-matches` it gets
 //!   tags of `H(b)^(kB kB)`, which are the tags of nothing;
 //! * may answer with other points than the protocol says. What it makes up joins nothing; but
 //!   it can give two of our ids each other's pseudonyms, without knowing whose, and their rows
-//!   join those of the wrong people. The caller compares every id that was matched before; in
-//!   a first run nothing finds it. Under `own-matches` it can also make us believe in matches
+//!   join those of the wrong people. The caller compares every id that was matched before: the
+//!   64 that are mixed in find a peer which changes a share `f` of its answers with
+//!   1-(1-f)^64, which is little for a few, and in a first run nothing finds it. Under `own-matches` it can also make us believe in matches
 //!   that are none, if it sends tags of its own ids;
 //! * with [`Setup::row_keys`] cannot answer with other points than the protocol says: before
 //!   each chunk of answers comes a proof (crate `oprf`, `dleq`) that all were raised by the key
@@ -55,8 +59,10 @@
 //! * may send one point twice, or one answer for two ids: the caller finds repeated values by
 //!   sorting what was kept, before it writes anything;
 //! * gains nothing by malformed points, which are refused by place, by another number of
-//!   points than it declared, by points out of order or too many at once, by earlier runs'
-//!   greetings or points, or by other points at places that were answered before;
+//!   points than it declared, by points out of order or too many at once, by chunks too small
+//!   for their records, by losing links on purpose, by earlier runs' greetings, or by other
+//!   points at places that were answered before. Earlier runs' points are raised as they were
+//!   then; the caller's history recognises a peer that repeats them by accident;
 //! * may stop early: of its set it then has a share of answers that is at most one window
 //!   larger than ours, since answers wait for the peer's.
 //!
@@ -75,6 +81,8 @@
 //! | module   | holds                                                        |
 //! |----------|--------------------------------------------------------------|
 //! | `hello`  | greetings, the run's name, where a run goes on               |
+//! | `incoming` | what comes in                                              |
+//! | `patience` | how often a run may begin where it was                     |
 //! | `own`    | our points: blinded, sent, answered                          |
 //! | `theirs` | the peer's points: taken, raised, answered                   |
 //! | `setup`  | what a run is made from                                      |
@@ -85,9 +93,11 @@
 //! | `window` | how much is under way, results back in order                 |
 
 pub(crate) mod hello;
+mod incoming;
 mod job;
 mod keep;
 mod own;
+mod patience;
 mod setup;
 mod status;
 mod talk;
@@ -101,22 +111,21 @@ use std::sync::Arc;
 
 use incamera_group::EncodedPoint;
 use incamera_keys::Secret32;
-use incamera_types::{Digest as _, MatchRunDigest};
+use incamera_types::Digest as _;
 use incamera_wire::v1::match_message::Message;
-use incamera_wire::v1::{MatchBegin, MatchHello, MatchMessage};
+use incamera_wire::v1::{MatchBegin, MatchMessage};
 use rand_core::CryptoRng;
 
 use crate::{KNOWN_IDS, MatchError, Misbehaviour, Misuse, Value};
-use hello::{Claim, Greeting, Hall, Meeting, hello};
-use job::{Made, Proofs, Tools};
+use hello::{Hall, hello};
+use job::{Made, Tools};
 use keep::Keeping;
-use own::Own;
+use patience::Patience;
 use talk::{Talk, Ways};
-use theirs::Theirs;
 
 pub use hello::{Alike, Base};
 pub use job::{Block, Done, Job};
-pub use keep::{Keep, Mark, Resumable, Side};
+pub use keep::{Keep, Mark, Recall, Resumable, Side};
 pub use setup::Setup;
 pub use status::{Agreed, Finished, Multiplied, Progress};
 pub use window::{MAX_WINDOW, Tuning};
@@ -146,6 +155,7 @@ pub struct Exchange {
     multiplied: Multiplied,
     /// Links so far.
     link: u32,
+    patience: Patience,
     /// What is true of this link alone.
     talk: Talk,
     failed: bool,
@@ -193,6 +203,7 @@ impl Exchange {
             keeping: Keeping::default(),
             multiplied: Multiplied::default(),
             link: 0,
+            patience: Patience::default(),
             talk: Talk::default(),
             failed: false,
         };
@@ -220,6 +231,13 @@ impl Exchange {
             None => Err(self.hall.misbehaved(Misbehaviour::EmptyMessage)),
         };
         self.note(taken)
+    }
+
+    /// SHA-256 of what we greet with: a run that goes on is greeted with as it was begun, which
+    /// the caller sees to ([`Header::greets`](crate::journal::Header::greets)).
+    #[must_use]
+    pub fn greeting(&self) -> [u8; 32] {
+        self.hall.digest()
     }
 
     /// What the greetings came to, once both were said over this link.
@@ -287,18 +305,24 @@ impl Exchange {
 
     /// The places of the peer whose values must be read back, since it sends their points again.
     #[must_use]
-    pub fn recall(&self) -> Option<Range<u64>> {
-        self.open_ways()?.theirs.recall()
+    pub fn recall(&self) -> Option<Recall> {
+        let link = self.link;
+        let places = self.open_ways()?.theirs.recall()?;
+        Some(Recall { link, places })
     }
 
-    /// Gives the values that were to be [recalled](Self::recall).
+    /// Gives the values that were to be [recalled](Self::recall). Those that were asked for over
+    /// a link that was lost are dropped.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
-    pub fn recalled(&mut self, first: u64, values: Vec<Value>) -> Result<(), MatchError> {
+    pub fn recalled(&mut self, asked: &Recall, values: Vec<Value>) -> Result<(), MatchError> {
         self.still_well()?;
+        if asked.link != self.link {
+            return Ok(());
+        }
         let ways = self.open_ways_mut().ok_or(Misuse::NotAsked)?;
-        Ok(ways.theirs.recalled(first, values)?)
+        Ok(ways.theirs.recalled(asked.places.start, values)?)
     }
 
     /// Work that is due: the peer's points first, so that it never starves.
@@ -323,15 +347,19 @@ impl Exchange {
     /// [`MatchError::PeerMisbehaved`]: a point was refused.
     pub fn done(&mut self, done: Done) -> Result<(), MatchError> {
         self.still_well()?;
+        let (first, points) = (done.first, done.points);
+        match &done.made {
+            Ok(Made::Blinded(_)) => self.multiplied.blinded += points,
+            Ok(Made::Raised(..)) => self.multiplied.raised += points,
+            Ok(Made::Completed(_)) => self.multiplied.completed += points,
+            Err(_) => {}
+        }
+        if done.link != self.link {
+            return Ok(());
+        }
         let made = done.made.map_err(|source| self.hall.misbehaved(source));
         let made = self.note(made)?;
-        let (first, points) = (done.first, done.points);
-        match &made {
-            Made::Blinded(_) => self.multiplied.blinded += points,
-            Made::Raised(..) => self.multiplied.raised += points,
-            Made::Completed(_) => self.multiplied.completed += points,
-        }
-        let Some(ways) = self.talk.ways.as_mut().filter(|_| done.link == self.link) else {
+        let Some(ways) = self.talk.ways.as_mut() else {
             return Ok(());
         };
         let keeping = &mut self.keeping;
@@ -376,6 +404,7 @@ impl Exchange {
     ///
     /// # Errors
     /// [`Misuse::NotKept`]: say first that all that was handed out is kept.
+    /// [`MatchError::GetsNowhere`]: links are lost again and again, and nothing is done.
     pub fn rejoin(&mut self) -> Result<(), MatchError> {
         self.still_well()?;
         if !self.keeping.all_kept() {
@@ -386,8 +415,13 @@ impl Exchange {
         if let Some((held, ways)) = self.held.as_mut().zip(talk.ways) {
             held.received = ways.own.kept_places();
             held.raised = ways.theirs.kept_places();
+            self.patience.answered(ways.theirs.answered());
         }
         self.link += 1;
+        let kept = self.held.map(|held| (held.received, held.raised));
+        if !self.patience.lost(kept) {
+            return self.note(Err(self.hall.gets_nowhere()));
+        }
         self.greet();
         Ok(())
     }
@@ -482,119 +516,5 @@ impl Exchange {
     fn note<T>(&mut self, result: Result<T, MatchError>) -> Result<T, MatchError> {
         self.failed |= result.is_err();
         result
-    }
-}
-
-/// What comes in.
-impl Exchange {
-    fn take(&mut self, message: Message) -> Result<(), MatchError> {
-        let message = match message {
-            Message::Hello(hello) => return self.greeted(hello),
-            message => message,
-        };
-        let taken = match message {
-            _ if self.talk.agreed.is_none() => Err(Misbehaviour::BeforeHello),
-            Message::Begin(begin) => self.begun(&begin),
-            message => match self.open_ways_mut() {
-                Some(_) => self.travelled(message),
-                None => Err(Misbehaviour::BeforeBegin),
-            },
-        };
-        taken.map_err(|source| self.hall.misbehaved(source))
-    }
-
-    fn greeted(&mut self, hello: MatchHello) -> Result<(), MatchError> {
-        let talk = &self.talk;
-        if talk.agreed.is_some() || talk.anew.is_some() {
-            return Err(self.hall.misbehaved(Misbehaviour::SecondHello));
-        }
-        let peer = self.hall.check(hello)?;
-        let meeting = self.hall.meet(self.held.as_ref(), &peer);
-        match meeting.map_err(|source| self.hall.misbehaved(source))? {
-            Meeting::Joined { run, theirs } => self.join(run, &peer, theirs),
-            Meeting::WeStartAnew { peer_too } => {
-                self.talk.anew = Some((!peer_too).then_some(peer.hello));
-            }
-            Meeting::PeerStartsAnew if self.talk.again => {
-                return Err(self.hall.misbehaved(Misbehaviour::SecondHello));
-            }
-            Meeting::PeerStartsAnew => self.talk.again = true,
-        }
-        Ok(())
-    }
-
-    fn join(&mut self, run: MatchRunDigest, peer: &Greeting, theirs: Claim) {
-        let held = self
-            .held
-            .map_or((0, 0), |held| (held.received, held.raised));
-        let (received, raised) = held;
-        let (own, size) = (self.hall.hello.set_size, peer.size);
-        self.talk.ways = Some(Ways {
-            own: Own::new(own, received, self.tuning, self.public_key.is_some()),
-            theirs: Theirs::new(size, theirs.received, raised, self.tuning),
-        });
-        self.talk.proofs = self.proofs(run, peer).map(Arc::new);
-        let ours = &self.hall.hello;
-        self.talk.agreed = Some(Agreed {
-            run,
-            nonce: self.nonce,
-            goes_on: self.held.is_some(),
-            peer_size: size,
-            peer_mode: peer.mode,
-            other_numbering: (peer.numbering != ours.numbering).then(|| peer.numbering.clone()),
-            peer_key: peer.public_key.map(|key| *key.as_bytes()),
-            received,
-            answered: theirs.received,
-        });
-    }
-
-    /// What proofs take over this link, if they are wanted.
-    fn proofs(&self, run: MatchRunDigest, peer: &Greeting) -> Option<Proofs> {
-        let (ours, theirs) = self.public_key.zip(peer.public_key)?;
-        Some(Proofs {
-            run,
-            me: self.hall.me.clone(),
-            peer: self.hall.peer.clone(),
-            ours,
-            theirs,
-            hedge: self
-                .hedge
-                .derive_for(job::LINK_LABEL, &[&self.link.to_be_bytes()]),
-        })
-    }
-
-    fn begun(&mut self, begin: &MatchBegin) -> Result<(), Misbehaviour> {
-        let talk = &mut self.talk;
-        let agreed = talk.agreed.as_ref().ok_or(Misbehaviour::BeforeHello)?;
-        if talk.peer_begun {
-            return Err(Misbehaviour::SecondBegin);
-        }
-        if begin.run != agreed.run.as_bytes() {
-            return Err(Misbehaviour::OtherRun);
-        }
-        if (begin.blinded_from, begin.raised_from) != (agreed.answered, agreed.received) {
-            return Err(Misbehaviour::Places);
-        }
-        talk.peer_begun = true;
-        Ok(())
-    }
-
-    /// What comes once both have begun.
-    fn travelled(&mut self, message: Message) -> Result<(), Misbehaviour> {
-        let proven = self.public_key.is_some();
-        let tags = self.tools.answers_are_tags() && !proven;
-        let ways = self.talk.ways.as_mut();
-        let ways = ways.ok_or(Misbehaviour::BeforeBegin)?;
-        match message {
-            Message::Blinded(points) => ways.theirs.blinded(&points),
-            Message::Raised(points) if !tags => ways.own.raised(&points),
-            Message::Tags(values) if tags => ways.own.tags(&values, &mut self.keeping),
-            Message::Raised(_) | Message::Tags(_) => Err(Misbehaviour::WrongAnswers),
-            Message::Done(done) => self.talk.ended(done.received),
-            Message::Begin(_) => Err(Misbehaviour::SecondBegin),
-            Message::Hello(_) => Err(Misbehaviour::SecondHello),
-            Message::Proof(proof) => ways.own.proof(proof),
-            Message::Nonce(_) | Message::Vole(_) => Err(Misbehaviour::EmptyMessage),
-        }
     }
 }

@@ -19,6 +19,10 @@ const VALUE_BYTES: usize = size_of::<Value>();
 pub(super) struct Own {
     size: u64,
     tuning: Tuning,
+    /// The place that this link began at.
+    first: u64,
+    /// The place up to which the peer kept ours before: it may cut its answers there.
+    before: u64,
     /// Places that ids were given for.
     given: u64,
     /// Places that left.
@@ -64,10 +68,13 @@ impl Proving {
 }
 
 impl Own {
-    /// A set of `size` ids, of which the first `kept` have their values; whether answers come
-    /// with proofs.
-    pub(super) fn new(size: u64, kept: u64, tuning: Tuning, proven: bool) -> Self {
+    /// A set of `size` ids, of which those before `held` have their values, and those in it are
+    /// kept by the peer; whether answers come with proofs.
+    pub(super) fn new(size: u64, held: Range<u64>, tuning: Tuning, proven: bool) -> Self {
+        let kept = held.start;
         Self {
+            first: kept,
+            before: held.end,
             proving: proven.then(Proving::default),
             size,
             tuning,
@@ -143,6 +150,7 @@ impl Own {
     pub(super) fn raised(&mut self, message: &MatchPoints) -> Result<(), Misbehaviour> {
         let (bytes, first) = (message.points.len(), message.first);
         let count = places(bytes, EncodedPoint::BYTES, first, self.received, self.sent)?;
+        self.worth_it(first, count)?;
         let points = EncodedPoint::split(&message.points).unwrap_or_default();
         self.received += count;
         if let Some(proving) = &mut self.proving {
@@ -156,6 +164,18 @@ impl Own {
             at += part.len() as u64;
         }
         Ok(())
+    }
+
+    /// Answers are cut where our own chunks end, else only into pieces that are worth their
+    /// records.
+    fn worth_it(&self, first: u64, count: u64) -> Result<(), Misbehaviour> {
+        let end = first + count;
+        let at_an_end = (end - self.first).is_multiple_of(self.tuning.chunk() as u64);
+        let ends = at_an_end || end == self.size || end == self.before;
+        match ends || count >= self.tuning.least() {
+            true => Ok(()),
+            false => Err(Misbehaviour::SmallChunk { points: count }),
+        }
     }
 
     fn complete(&mut self, first: u64, points: &[EncodedPoint], claimed: Option<Claimed>) {
@@ -175,6 +195,7 @@ impl Own {
     ) -> Result<(), Misbehaviour> {
         let (bytes, first) = (message.tags.len(), message.first);
         let count = places(bytes, VALUE_BYTES, first, self.received, self.sent)?;
+        self.worth_it(first, count)?;
         let (values, _) = message.tags.as_chunks::<VALUE_BYTES>();
         keeping.push(Side::Own, first, values);
         self.received += count;

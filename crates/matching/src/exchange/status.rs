@@ -13,6 +13,8 @@ pub struct Agreed {
     pub run: MatchRunDigest,
     /// What we greeted with, for [`Resumable`].
     pub nonce: [u8; 32],
+    /// SHA-256 of our greeting, for the journal's header.
+    pub greeting: [u8; 32],
     /// Whether this run was begun before, and so was counted then.
     pub goes_on: bool,
     /// The size of the peer's set.

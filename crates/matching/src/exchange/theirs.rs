@@ -66,6 +66,10 @@ impl Theirs {
         if self.received + count - self.answered > limit {
             return Err(Misbehaviour::TooFarAhead { limit });
         }
+        let end = first + count;
+        if count < self.tuning.least() && end != self.size && end != self.before {
+            return Err(Misbehaviour::SmallChunk { points: count });
+        }
         let points = EncodedPoint::split(&message.points).unwrap_or_default();
         let known = usize::try_from(self.before.saturating_sub(first)).unwrap_or(usize::MAX);
         let (old, new) = points.split_at(known.min(points.len()));
@@ -179,6 +183,11 @@ impl Theirs {
 
     pub(super) fn kept(&mut self, end: u64) {
         self.kept = end;
+    }
+
+    /// Places whose answers left.
+    pub(super) fn answered(&self) -> u64 {
+        self.answered
     }
 
     /// Places kept.

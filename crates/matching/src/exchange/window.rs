@@ -9,6 +9,9 @@ use crate::{Misbehaviour, Misuse};
 
 /// Points of the largest chunk that is taken.
 pub(super) const MAX_CHUNK: usize = CHUNK_BYTES / EncodedPoint::BYTES;
+/// Points of the smallest chunk that is taken where its set does not end: each chunk is a record
+/// of the journal, and one piece of work.
+const MIN_CHUNK: usize = 256;
 /// Points that any side may be ahead of the answers.
 pub const MAX_WINDOW: usize = 65_536;
 
@@ -39,6 +42,14 @@ impl Tuning {
     #[must_use]
     pub fn chunk(self) -> usize {
         self.chunk
+    }
+
+    /// Points of the smallest chunk that is taken: whoever works in smaller ones takes them too.
+    pub(super) fn least(self) -> u64 {
+        match self.chunk < MIN_CHUNK {
+            true => 1,
+            false => MIN_CHUNK as u64,
+        }
     }
 
     /// Points of its own that a side has under way.

@@ -4,13 +4,15 @@
 //! Lines of JSON, `{"entry":...,"mac":"..."}`. `mac` is HMAC-SHA256 under the history's key
 //! over the line before's `mac` (nothing for the first) and the text of `entry`. Entries:
 //! `begins` (the name; runs that were counted before, by the key ring alone), `run` (one run
-//! counted: id, time, sizes, who appended), `points` (what the peer's first points of a run
+//! counted: id, time, sizes, who appended, the peer's public key where rows were proven),
+//! `points` (what the peer's first points of a run
 //! are recognised by).
 //!
 //! A line that a kill tore is cut off: its run had not begun. Whoever holds the key ring can
 //! write any history; this one tells its owner that the file was changed by somebody else, or
 //! by a damaged disk. Lines cut from the end are found because the key ring catches up with
-//! the count at each start: at most the newest is missed.
+//! the count at each start. Whoever cuts the newest line off before each start is not found: the
+//! count is a party's own, on its own disk, and the peer counts for itself.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use incamera_group::EncodedPoint;
@@ -110,6 +112,32 @@ pub struct Counted {
     pub peer: u64,
     /// Whether the peer matched new ids alone.
     pub peer_append: bool,
+    /// The public key of the peer's lasting secret, where its rows were proven.
+    #[serde(default, with = "key", skip_serializing_if = "Option::is_none")]
+    pub peer_key: Option<[u8; EncodedPoint::BYTES]>,
+}
+
+/// A public key in hexadecimal.
+mod key {
+    use incamera_group::EncodedPoint;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    type Key = Option<[u8; EncodedPoint::BYTES]>;
+
+    pub fn serialize<S: Serializer>(key: &Key, serializer: S) -> Result<S::Ok, S::Error> {
+        match key {
+            Some(key) => serializer.serialize_str(&hex::encode(key)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut key = [0; EncodedPoint::BYTES];
+        hex::decode_to_slice(text, &mut key).map_err(D::Error::custom)?;
+        Ok(Some(key))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -232,10 +260,26 @@ impl History {
         prints.any(|point| seen.contains(&&self.key.print(point)))
     }
 
-    /// What the peer has brought up to now; nothing where no full run of it stands here.
+    /// What the peer has brought up to now, without the run that is gone on with, if one is;
+    /// nothing where no full run of it stands here.
     #[must_use]
-    pub fn peer_brought(&self) -> Base {
-        brought(self.runs.iter().map(|run| (run.peer, run.peer_append)))
+    pub fn peer_brought(&self, goes_on: Option<&MatchRunDigest>) -> Base {
+        let runs = self.runs_but(goes_on);
+        Base {
+            public_key: self.runs.iter().rev().find_map(|run| run.peer_key),
+            ..brought(runs.map(|run| (run.peer, run.peer_append)))
+        }
+    }
+
+    /// What this side has brought, in the same way.
+    #[must_use]
+    pub fn own_brought(&self, goes_on: Option<&MatchRunDigest>) -> Base {
+        let runs = self.runs_but(goes_on);
+        brought(runs.map(|run| (run.own, run.append)))
+    }
+
+    fn runs_but(&self, one: Option<&MatchRunDigest>) -> impl DoubleEndedIterator<Item = &Counted> {
+        self.runs.iter().filter(move |run| Some(&run.run) != one)
     }
 
     fn empty(key: HistoryKey) -> Self {

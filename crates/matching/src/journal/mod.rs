@@ -1,17 +1,19 @@
 //! The journal of a run: what a killed `match run` goes on with.
 //!
 //! # Format `incamera-match-journal/1`
-//! A line with the name, then records `len (4) | number (8) | sealed (len)`, numbers from 0.
-//! `sealed` is AES-256-GCM under the journal's key with a nonce drawn for each record, as in
+//! A line with the name, the time from which on the run is not gone on with (8 bytes, so that
+//! it can be removed without a key), then records `len (4) | number (8) | sealed (len)`, numbers
+//! from 0. `sealed` is AES-256-GCM under the journal's key with a nonce drawn for each record, as in
 //! [`incamera_keys::aead`]; associated data: the name, SHA-256 of the sealed header (zeros for
 //! the header itself), the number. So a record stands for its place in its journal alone.
 //!
 //! | record       | holds                                                                   |
 //! |--------------|-------------------------------------------------------------------------|
-//! | 0, [`Header`]| the input's digest, the seed, nonce and name of the run, sizes, dates       |
+//! | 0, [`Header`]| digests of the input, of its order and of our greeting, the seed, nonce and name of the run, the peer's key, sizes, dates |
 //! | own          | pseudonyms of own places                                                |
 //! | theirs       | fingerprints (or tags) of the peer's points                             |
 //! | served       | the peer has all its answers                                            |
+//! | crosswalk    | SHA-256 of the crosswalk that is about to take its place                |
 //! | written      | the crosswalk is durable                                                |
 //!
 //! # Why nonces are random
@@ -19,8 +21,9 @@
 //! again under its number. A nonce made of the number would seal two texts alike.
 //!
 //! # What a kill leaves
-//! The last record may be there in part: what does not open *and* ends the file, or would go
-//! on behind its end, is cut off. Whatever else does not open was damaged or changed, and the
+//! The last record may be there in part, or, after a loss of power, some of the last ones as
+//! zeros: what does not open *and* ends the file but for zeros, or would go on behind its end, is
+//! cut off. None of it was synced, so no answer left for it. Whatever else does not open was damaged or changed, and the
 //! journal is refused: nothing says what stood there.
 //!
 //! # Durability
@@ -44,14 +47,16 @@ use sha2::{Digest as _, Sha256};
 use crate::Terms;
 
 pub use history::{Counted, HISTORY_NAME, History, HistoryError, HistoryKey, REPLAY_POINTS};
-pub use read::{Held, Opened, Reader};
+pub use read::{Held, Opened, Reader, expiry};
 use record::VALUE_BYTES;
-pub use record::{Header, MAX_VALUES, Places, Record};
+pub use record::{Changed, Header, MAX_VALUES, Places, Record};
 
 /// Name and version.
 pub const JOURNAL_NAME: &str = "incamera-match-journal/1";
 /// The line that a journal begins with.
 const NAME_LINE: &[u8] = b"incamera-match-journal/1\n";
+/// Bytes before the first record: the line, and when the run expires.
+const PREFIX_BYTES: usize = NAME_LINE.len() + 8;
 /// Length and number before a sealed record.
 const FRAME_BYTES: usize = 12;
 /// The most bytes of one sealed record: the values of one, and room for a header.
@@ -171,14 +176,15 @@ impl<F: JournalFile> Journal<F> {
         rng: &mut impl CryptoRng,
     ) -> Result<Self, JournalError> {
         file.cut(0)?;
-        file.append(NAME_LINE)?;
+        let expires_at = header.expires_at.0.to_be_bytes();
+        file.append(&[NAME_LINE, &expires_at].concat())?;
         let sealed = aead::seal(&key, &associated(&[0; 32], 0), &header.to_bytes(), rng);
         let mut journal = Self {
             file,
             key,
             header: Sha256::digest(&sealed).into(),
             next: 0,
-            end: NAME_LINE.len() as u64,
+            end: PREFIX_BYTES as u64,
             index: read::Index::default(),
             ended: false,
         };

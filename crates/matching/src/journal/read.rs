@@ -2,15 +2,17 @@
 
 use std::ops::Range;
 
-use incamera_keys::aead;
+use incamera_keys::{Secret32, aead};
+use incamera_types::UnixTime;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
     FRAME_BYTES, Header, Journal, JournalError, JournalFile, JournalKey, MAX_SEALED_BYTES,
-    NAME_LINE, Record, associated,
+    NAME_LINE, PREFIX_BYTES, Record, associated,
 };
 use crate::Value;
+use crate::marks::Marks;
 
 /// What a journal holds, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct Held {
     pub theirs: u64,
     /// Whether the peer has all its answers.
     pub served: bool,
+    /// SHA-256 of the crosswalk that was about to take its place.
+    pub crosswalk: Option<[u8; 32]>,
     /// Whether the crosswalk has what this run gave.
     pub written: bool,
 }
@@ -102,6 +106,10 @@ impl Held {
                 served: true,
                 ..self
             }),
+            Record::Crosswalk(digest) => (self.own == header.own).then_some(Self {
+                crosswalk: Some(*digest),
+                ..self
+            }),
             Record::Written => (self.own == header.own).then_some(Self {
                 written: true,
                 ..self
@@ -110,23 +118,26 @@ impl Held {
     }
 }
 
-/// Where records of the peer's points begin: 24 bytes for each.
+/// Where some records of the peer's points begin, and their numbers.
 #[derive(Default)]
-pub(super) struct Index(Vec<(u64, (u64, u64))>);
+pub(super) struct Index(Marks<(u64, u64)>);
 
 impl Index {
     /// Takes note of a record, and of its number and where it begins.
     pub(super) fn note(&mut self, record: &Record, place: (u64, u64)) {
         if let Record::Theirs(places) = record {
-            self.0.push((places.first, place));
+            self.0.note(places.first, place);
         }
     }
 
-    /// Number and beginning of the record that has `place`, if one has.
+    /// Number and beginning of the record that has `place`, or of one before it.
     fn before(&self, place: u64) -> Option<(u64, u64)> {
-        let behind = self.0.partition_point(|(first, _)| *first <= place);
-        let (_, found) = self.0.get(behind.checked_sub(1)?)?;
-        Some(*found)
+        self.0.before(place).map(|(_, found)| found)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 }
 
@@ -152,6 +163,9 @@ impl<F: JournalFile> Journal<F> {
             let Record::Theirs(found) = record else {
                 continue;
             };
+            if found.end() <= next {
+                continue;
+            }
             let skipped = usize::try_from(next.saturating_sub(found.first)).unwrap_or(usize::MAX);
             let wanted = usize::try_from(places.end - next).unwrap_or(usize::MAX);
             values.extend(found.values().skip(skipped).take(wanted));
@@ -194,14 +208,18 @@ impl<'a, F: JournalFile> Reader<'a, F> {
     /// # Errors
     /// As [`Journal::open`].
     pub fn header(&mut self) -> Result<Option<Header>, JournalError> {
-        if !self.name()? {
+        let Some(expires_at) = self.prefix()? else {
             return Ok(None);
-        }
+        };
         let Some(plain) = self.plain()? else {
             return Ok(None);
         };
         self.digest = Sha256::digest(&self.buffer).into();
-        Header::from_bytes(&plain).map(Some)
+        let header = Header::from_bytes(&plain)?;
+        match header.expires_at == expires_at {
+            true => Ok(Some(header)),
+            false => Err(JournalError::Damaged { record: 0 }),
+        }
     }
 
     /// The next record behind the header; none at the end, and where a kill tore the last one.
@@ -223,16 +241,23 @@ impl<'a, F: JournalFile> Reader<'a, F> {
         }
     }
 
-    /// Whether the whole line with the name is there.
-    fn name(&mut self) -> Result<bool, JournalError> {
+    /// The day after which the run is not gone on with, as it stands in clear behind the name;
+    /// none where the file ends before it does.
+    fn prefix(&mut self) -> Result<Option<UnixTime>, JournalError> {
         let there = usize::try_from(self.end).unwrap_or(usize::MAX);
-        let mut line = vec![0; there.min(NAME_LINE.len())];
-        self.file.read(0, &mut line)?;
-        if !NAME_LINE.starts_with(&line) {
+        let mut prefix = [0; PREFIX_BYTES];
+        let found = prefix
+            .get_mut(..there.min(PREFIX_BYTES))
+            .unwrap_or_default();
+        self.file.read(0, found)?;
+        let whole = found.len() == PREFIX_BYTES;
+        let name = found.get(..NAME_LINE.len()).unwrap_or(found);
+        if !NAME_LINE.starts_with(name) {
             return Err(JournalError::Unknown);
         }
-        self.at = NAME_LINE.len() as u64;
-        Ok(line.len() == NAME_LINE.len())
+        self.at = PREFIX_BYTES as u64;
+        let clear = prefix.last_chunk().copied().unwrap_or_default();
+        Ok(whole.then(|| UnixTime(u64::from_be_bytes(clear))))
     }
 
     /// The next record opened, its sealed bytes left in the buffer.
@@ -245,11 +270,11 @@ impl<'a, F: JournalFile> Reader<'a, F> {
         self.file.read(self.at, &mut frame)?;
         let [a, b, c, d, number @ ..] = frame;
         let bytes = u32::from_be_bytes([a, b, c, d]) as usize;
-        let whole = (FRAME_BYTES + bytes) as u64;
         let record = self.number;
         if bytes > MAX_SEALED_BYTES || number != record.to_be_bytes() {
-            return Err(JournalError::Damaged { record });
+            return self.torn(FRAME_BYTES as u64);
         }
+        let whole = (FRAME_BYTES + bytes) as u64;
         if whole > left {
             return Ok(None);
         }
@@ -262,9 +287,42 @@ impl<'a, F: JournalFile> Reader<'a, F> {
                 self.number += 1;
                 Ok(Some(plain))
             }
-            // The disk may have got the length before the bytes.
-            Err(_) if whole == left && record > 0 => Ok(None),
-            Err(_) => Err(JournalError::Damaged { record }),
+            Err(_) => self.torn(whole),
         }
     }
+
+    /// What does not open and has `bytes` bytes is the end of the file as a kill or a loss of
+    /// power left it, if nothing but zeros stands behind it: the disk may have got the length
+    /// before the bytes, of more than one record. Else it was damaged.
+    fn torn(&self, bytes: u64) -> Result<Option<Zeroizing<Vec<u8>>>, JournalError> {
+        let damaged = JournalError::Damaged {
+            record: self.number,
+        };
+        let mut at = self.at + bytes;
+        if self.number == 0 && at >= self.end {
+            // The header was durable before anything else: it is of another key.
+            return Err(damaged);
+        }
+        let mut some = [0; 4096];
+        while at < self.end {
+            let left = usize::try_from(self.end - at).unwrap_or(usize::MAX);
+            let part = some.get_mut(..left.min(4096)).unwrap_or_default();
+            self.file.read(at, part)?;
+            if part.iter().any(|byte| *byte != 0) {
+                return Err(damaged);
+            }
+            at += part.len() as u64;
+        }
+        Ok(None)
+    }
+}
+
+/// From when on the run of a journal is not gone on with, which is read without a key; none where
+/// nothing was begun.
+///
+/// # Errors
+/// [`JournalError::Unknown`], [`JournalError::File`].
+pub fn expiry<F: JournalFile>(file: &F) -> Result<Option<UnixTime>, JournalError> {
+    let key = JournalKey(Secret32::from_bytes([0; 32]));
+    Reader::new(file, &key, file.bytes()?).prefix()
 }

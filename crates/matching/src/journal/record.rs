@@ -1,5 +1,8 @@
 //! What stands in a journal: the header, and records of what is done.
 
+use std::fmt;
+
+use incamera_group::EncodedPoint;
 use incamera_types::{Digest as _, MatchInputDigest, MatchRunDigest, UnixTime};
 use zeroize::Zeroizing;
 
@@ -17,6 +20,12 @@ pub const MAX_VALUES: usize = 8192;
 pub struct Header {
     /// What went into the run.
     pub input: MatchInputDigest,
+    /// SHA-256 of the ids in the order in which they travel.
+    pub order: [u8; 32],
+    /// SHA-256 of what this side greeted with.
+    pub greeting: [u8; 32],
+    /// The public key of the peer's lasting secret, where rows are proven.
+    pub peer_key: Option<[u8; EncodedPoint::BYTES]>,
     /// What the order of the ids and, with the input, the blinding are made of.
     pub seed: Seed,
     /// What this side greeted with.
@@ -35,8 +44,19 @@ pub struct Header {
     pub expires_at: UnixTime,
 }
 
+/// Why a run is not gone on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// The ids, the crosswalk or the terms are others.
+    Input,
+    /// They are the same, and this program brings them into another order.
+    Order,
+    /// This program greets otherwise.
+    Greeting,
+}
+
 /// Values of places that follow on each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Places {
     /// The place of the first value.
     pub first: u64,
@@ -64,6 +84,13 @@ impl Places {
     }
 }
 
+impl fmt::Debug for Places {
+    /// Never a value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Places({}+{})", self.first, self.count())
+    }
+}
+
 /// What is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -74,6 +101,9 @@ pub enum Record {
     Theirs(Places),
     /// The peer has all its answers, and said so.
     Served,
+    /// SHA-256 of the file of the crosswalk that is about to take its place: a start that finds
+    /// it there knows its own.
+    Crosswalk([u8; 32]),
     /// The crosswalk with this run's pseudonyms is durable.
     Written,
 }
@@ -83,8 +113,33 @@ const OWN: u8 = 2;
 const THEIRS: u8 = 3;
 const SERVED: u8 = 4;
 const WRITTEN: u8 = 5;
+const CROSSWALK: u8 = 6;
 
 impl Header {
+    /// Whether a start with this input, in this order, goes on with the run.
+    ///
+    /// # Errors
+    /// [`Changed`].
+    pub fn goes_on(&self, input: &MatchInputDigest, order: &[u8; 32]) -> Result<(), Changed> {
+        match (self.input == *input, self.order == *order) {
+            (true, true) => Ok(()),
+            (true, false) => Err(Changed::Order),
+            (false, _) => Err(Changed::Input),
+        }
+    }
+
+    /// Whether a start that greets like this goes on with the run: its name hangs on the
+    /// greeting, and the peer would take another one for a broken promise.
+    ///
+    /// # Errors
+    /// [`Changed::Greeting`].
+    pub fn greets(&self, greeting: &[u8; 32]) -> Result<(), Changed> {
+        match self.greeting == *greeting {
+            true => Ok(()),
+            false => Err(Changed::Greeting),
+        }
+    }
+
     /// Where an exchange goes on that kept this much.
     #[must_use]
     pub fn resumable(&self, held: &super::Held) -> Resumable {
@@ -98,12 +153,16 @@ impl Header {
 
     /// The header as bytes, wiped when dropped: the seed is in them.
     pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let mut out = Zeroizing::new(Vec::with_capacity(256));
+        let mut out = Zeroizing::new(Vec::with_capacity(512));
         out.push(HEADER);
         let (input, run) = (self.input.as_bytes(), self.run.as_bytes());
-        for field in [input, self.seed.expose(), &self.nonce, run] {
+        let key = self.peer_key.unwrap_or_default();
+        let (order, greeting) = (&self.order, &self.greeting);
+        let fields = [input, order, self.seed.expose(), &self.nonce, run, greeting];
+        for field in fields.into_iter().chain([&key]) {
             out.extend_from_slice(field);
         }
+        out.push(u8::from(self.peer_key.is_some()));
         out.push(u8::from(self.mode == Mode::Append));
         for number in [self.own, self.peer, self.made_at.0, self.expires_at.0] {
             out.extend_from_slice(&number.to_be_bytes());
@@ -118,9 +177,12 @@ impl Header {
         }
         let header = Self {
             input: MatchInputDigest::from_bytes(fields.array()?),
+            order: fields.array()?,
             seed: Seed::from_bytes(fields.array()?),
             nonce: fields.array()?,
             run: MatchRunDigest::from_bytes(fields.array()?),
+            greeting: fields.array()?,
+            peer_key: fields.key()?,
             mode: match fields.byte()? {
                 0 => Mode::Full,
                 _ => Mode::Append,
@@ -141,6 +203,7 @@ impl Record {
             Self::Own(places) => (OWN, places.first, &places.bytes),
             Self::Theirs(places) => (THEIRS, places.first, &places.bytes),
             Self::Served => (SERVED, 0, &[]),
+            Self::Crosswalk(digest) => (CROSSWALK, 0, digest),
             Self::Written => (WRITTEN, 0, &[]),
         };
         let mut out = Zeroizing::new(Vec::with_capacity(9 + values.len()));
@@ -159,6 +222,7 @@ impl Record {
             OWN => places(number, rest).map(Self::Own),
             THEIRS => places(number, rest).map(Self::Theirs),
             SERVED if rest.is_empty() && number == 0 => Some(Self::Served),
+            CROSSWALK if number == 0 => rest.try_into().ok().map(Self::Crosswalk),
             WRITTEN if rest.is_empty() && number == 0 => Some(Self::Written),
             _ => None,
         }
@@ -185,6 +249,12 @@ impl Fields<'_> {
         let (array, rest) = self.0.split_first_chunk().ok_or(damaged)?;
         self.0 = rest;
         Ok(*array)
+    }
+
+    /// A key, and whether there is one.
+    fn key(&mut self) -> Result<Option<[u8; EncodedPoint::BYTES]>, JournalError> {
+        let key = self.array()?;
+        Ok((self.byte()? != 0).then_some(key))
     }
 
     fn byte(&mut self) -> Result<u8, JournalError> {

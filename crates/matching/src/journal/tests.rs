@@ -15,6 +15,8 @@ struct Bytes {
     bytes: Vec<u8>,
     fails: Option<usize>,
     cut_fails: bool,
+    /// What is on the disk.
+    synced: usize,
 }
 
 impl JournalFile for Bytes {
@@ -40,6 +42,7 @@ impl JournalFile for Bytes {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        self.synced = self.bytes.len();
         Ok(())
     }
 
@@ -63,6 +66,9 @@ fn key() -> JournalKey {
 fn header(seed: u8) -> Header {
     Header {
         input: MatchInputDigest::from_bytes([1; 32]),
+        order: [5; 32],
+        greeting: [6; 32],
+        peer_key: Some([7; 32]),
         seed: Seed::from_bytes([seed; 32]),
         nonce: [2; 32],
         run: MatchRunDigest::from_bytes([4; 32]),
@@ -88,6 +94,7 @@ fn records() -> Vec<Record> {
         Record::Own(places(10, 30)),
         Record::Theirs(places(20, 10)),
         Record::Served,
+        Record::Crosswalk([8; 32]),
         Record::Written,
     ]
 }
@@ -152,6 +159,10 @@ fn what_is_written_is_read() {
         (given.input, given.nonce, given.run)
     );
     assert_eq!(
+        (read.order, read.greeting, read.peer_key),
+        (given.order, given.greeting, given.peer_key)
+    );
+    assert_eq!(
         (
             read.own,
             read.peer,
@@ -165,6 +176,7 @@ fn what_is_written_is_read() {
         own: 40,
         theirs: 30,
         served: true,
+        crosswalk: Some([8; 32]),
         written: true,
     };
     assert_eq!(held, whole);
@@ -178,7 +190,7 @@ fn no_nonce_comes_twice_in_a_slot() {
     let mut rng = ChaCha20Rng::seed_from_u64(2);
     let mut seen = HashSet::new();
     let mut nonces = |bytes: &[u8], ends: &[usize], from: usize| {
-        let starts = [&[NAME_LINE.len()], ends].concat();
+        let starts = [&[PREFIX_BYTES], ends].concat();
         for start in starts.iter().take(ends.len()).skip(from) {
             let nonce = &bytes[start + FRAME_BYTES..][..12];
             assert!(seen.insert(nonce.to_vec()), "a nonce came twice");
@@ -219,6 +231,101 @@ fn a_kill_at_any_byte_keeps_whole_records() {
     }
 }
 
+/// A killed process may have written more than it synced, and the answers to what is held leave
+/// at once: nothing is held that is not on the disk.
+#[test]
+fn what_is_held_is_on_the_disk() {
+    let mut rng = ChaCha20Rng::seed_from_u64(13);
+    let (bytes, ends) = written(1, &records(), &mut rng);
+    for kept in [ends[0], ends[2], ends[3] + 5, bytes.len()] {
+        let (journal, held) = run(&bytes[..kept]);
+        assert!(held.theirs > 0 || kept == ends[0]);
+        assert_eq!(journal.file.synced, journal.file.bytes.len(), "{kept}");
+    }
+}
+
+/// After a loss of power the file may be longer than what reached the disk of it, which is zeros.
+#[test]
+fn records_that_never_reached_the_disk_are_cut_off() {
+    let mut rng = ChaCha20Rng::seed_from_u64(14);
+    let (bytes, ends) = written(1, &records(), &mut rng);
+    for from in ends[0]..bytes.len() {
+        let mut zeros = bytes.clone();
+        zeros[from..].fill(0);
+        let whole = ends.iter().filter(|end| **end <= from).count() - 1;
+        let (journal, _) = run(&zeros);
+        // A record may end in a zero of its own.
+        let found = all(&journal);
+        assert!(found.len() - whole <= 1, "{from}");
+        assert_eq!(found, records()[..found.len()], "{from}");
+        assert_eq!(journal.file.bytes.len(), ends[found.len()], "{from}");
+    }
+    // One byte behind the zeros: somebody changed what stood there.
+    let mut changed = bytes.clone();
+    changed[ends[3]..].fill(0);
+    *changed.last_mut().unwrap() = 1;
+    assert_eq!(damaged(&changed), Some(4));
+}
+
+/// Whoever has no key may know when a journal may go, and no more.
+#[test]
+fn expiry_is_read_without_a_key() {
+    let mut rng = ChaCha20Rng::seed_from_u64(15);
+    let (mut bytes, _) = written(1, &records(), &mut rng);
+    let file = |bytes: &[u8]| Bytes {
+        bytes: bytes.to_vec(),
+        ..Bytes::default()
+    };
+    assert_eq!(expiry(&file(&bytes)).unwrap(), Some(UnixTime(2000)));
+    for short in [0, 3, NAME_LINE.len(), PREFIX_BYTES - 1] {
+        assert_eq!(expiry(&file(&bytes[..short])).unwrap(), None);
+    }
+    // Whoever changes it is found by whoever has the key.
+    bytes[PREFIX_BYTES - 1] ^= 1;
+    assert_eq!(damaged(&bytes), Some(0));
+    bytes[0] ^= 1;
+    assert!(matches!(expiry(&file(&bytes)), Err(JournalError::Unknown)));
+}
+
+#[test]
+fn only_the_same_run_is_gone_on_with() {
+    let header = header(1);
+    let (input, order) = (header.input, header.order);
+    let other = MatchInputDigest::from_bytes([9; 32]);
+    assert_eq!(header.goes_on(&input, &order), Ok(()));
+    assert_eq!(header.goes_on(&other, &order), Err(Changed::Input));
+    assert_eq!(header.goes_on(&other, &[9; 32]), Err(Changed::Input));
+    assert_eq!(header.goes_on(&input, &[9; 32]), Err(Changed::Order));
+    assert_eq!(header.greets(&header.greeting), Ok(()));
+    assert_eq!(header.greets(&[9; 32]), Err(Changed::Greeting));
+}
+
+/// A peer that sends one point a message makes a record of each: what is known of them in
+/// memory does not grow.
+#[test]
+fn the_index_does_not_grow_with_the_records() {
+    let mut index = read::Index::default();
+    let record = |first: u64| {
+        let bytes = vec![0; VALUE_BYTES];
+        Record::Theirs(Places { first, bytes })
+    };
+    for number in 0..100_000 {
+        index.note(&record(number), (number, 100 * number));
+    }
+    assert!(index.len() <= 4096 && index.len() > 1000);
+}
+
+#[test]
+fn no_text_shows_a_value() {
+    let values = Places {
+        first: 3,
+        bytes: vec![171; 2 * VALUE_BYTES],
+    };
+    let shown = format!("{values:?} {:?}", Record::Own(values.clone()));
+    assert!(!shown.contains("171") && !shown.contains("ab"), "{shown}");
+    assert!(shown.contains("3+2"), "{shown}");
+}
+
 /// The length of the last record may reach the disk before its bytes.
 #[test]
 fn a_last_record_of_other_bytes_is_cut_off() {
@@ -237,12 +344,12 @@ fn damage_in_the_middle_is_refused_by_name() {
     let (bytes, ends) = written(1, &records(), &mut rng);
     let last = ends[ends.len() - 2];
     let mut refused = 0;
-    for at in NAME_LINE.len()..last {
+    for at in PREFIX_BYTES..last {
         let mut changed = bytes.clone();
         changed[at] ^= 1;
         let record = ends.iter().filter(|end| **end <= at).count() as u64;
         // A length that reaches behind the end is no other than that of a torn record.
-        let starts = [&[NAME_LINE.len()], ends.as_slice()].concat();
+        let starts = [&[PREFIX_BYTES], ends.as_slice()].concat();
         let start = starts.iter().rfind(|start| **start <= at).unwrap();
         if at - start < 4 && open(&changed).is_ok() {
             continue;
@@ -250,7 +357,7 @@ fn damage_in_the_middle_is_refused_by_name() {
         assert_eq!(damaged(&changed), Some(record), "byte {at}");
         refused += 1;
     }
-    assert!(refused > last - NAME_LINE.len() - 2 * ends.len());
+    assert!(refused > last - PREFIX_BYTES - 2 * ends.len());
     let mut other = bytes;
     other[0] ^= 1;
     assert!(matches!(open(&other), Err(JournalError::Unknown)));

@@ -6,9 +6,7 @@ use rand_core::CryptoRng;
 
 use super::spill::{Block, Cursor, Position, Spill, first_record};
 use super::{Memory, SortError, Store};
-
-/// The most places that are remembered.
-const MAX_MARKS: usize = 4096;
+use crate::marks::Marks;
 
 /// Takes the records of a [`Sequence`].
 pub struct SequenceWriter<S: Store>(Records<S>);
@@ -33,37 +31,7 @@ struct Records<S: Store> {
     last: Block,
     /// How many records are in the file.
     written: u64,
-    marks: Marks,
-}
-
-/// Where some blocks begin: never more than [`MAX_MARKS`], however many blocks there are.
-struct Marks {
-    /// The first record of a block, and the block.
-    marks: Vec<(u64, Position)>,
-    /// Every how many blocks.
-    stride: u64,
-}
-
-impl Marks {
-    fn note(&mut self, record: u64, at: Position) {
-        if !at.block.is_multiple_of(self.stride) {
-            return;
-        }
-        if self.marks.len() >= MAX_MARKS {
-            self.stride *= 2;
-            let stride = self.stride;
-            self.marks
-                .retain(|(_, kept)| kept.block.is_multiple_of(stride));
-            return self.note(record, at);
-        }
-        self.marks.push((record, at));
-    }
-
-    /// The last mark at or before `record`.
-    fn before(&self, record: u64) -> Option<(u64, Position)> {
-        let behind = self.marks.partition_point(|(first, _)| *first <= record);
-        self.marks.get(behind.checked_sub(1)?).copied()
-    }
+    marks: Marks<Position>,
 }
 
 impl<S: Store> SequenceWriter<S> {
@@ -76,10 +44,7 @@ impl<S: Store> SequenceWriter<S> {
             spill: None,
             last: Block::default(),
             written: 0,
-            marks: Marks {
-                marks: Vec::new(),
-                stride: 1,
-            },
+            marks: Marks::default(),
         })
     }
 
@@ -214,5 +179,5 @@ impl<S: Store> SequenceReader<S> {
 
 #[cfg(test)]
 pub(super) fn marks_of<S: Store>(sequence: &Sequence<S>) -> usize {
-    sequence.0.marks.marks.len()
+    sequence.0.marks.len()
 }

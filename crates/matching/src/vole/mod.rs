@@ -277,6 +277,7 @@ impl VoleRun {
         self.agreed = Some(Agreed {
             run,
             nonce: [0; 32],
+            greeting: [0; 32],
             goes_on: false,
             peer_size: size,
             peer_mode: Mode::Full,

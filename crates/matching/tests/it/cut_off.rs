@@ -1,6 +1,6 @@
 //! Runs that are cut off, and go on.
 
-use incamera_matching::Reveals;
+use incamera_matching::{MatchError, Misuse, Reveals};
 use incamera_wire::v1::match_message::Message;
 
 use crate::side::{Journal, Plan, exchange_altered, mailer, matched, numbered, run, shop};
@@ -329,4 +329,92 @@ fn one_side_has_begun_when_the_link_is_lost() {
     b.exchange.rejoin().unwrap();
     run(&mut a, &mut b);
     assert_eq!((a.counted, b.counted), (1, 1));
+}
+
+/// The program of one side was changed while it was away, and reads phone numbers by other
+/// tables: its greeting is another, so both begin anew and nobody is accused.
+#[test]
+fn a_changed_program_begins_anew() {
+    for reveals in BOTH {
+        let (a, b) = plans(reveals);
+        for at in 0..2 {
+            let mut world = World::new(&a, &b, 5);
+            assert!(world.go(900).unwrap());
+            world.unplug();
+            world.sides[at].plan.numbering = "2027-01".to_owned();
+            world.kill(at, 0);
+            world.rejoin(1 - at);
+            assert!(!world.go(100_000).unwrap());
+            let (first, second) = matched(&a, &b);
+            assert_eq!(world.sides[0].crosswalk(), first.crosswalk());
+            assert_eq!(world.sides[1].crosswalk(), second.crosswalk());
+            assert_eq!([world.sides[0].counted, world.sides[1].counted], [2, 2]);
+        }
+    }
+}
+
+/// What was read back for a link that is gone does not end the run, nor does a point that was
+/// refused over it.
+#[test]
+fn results_of_a_link_that_is_gone() {
+    let (a, b) = plans(Reveals::Nothing);
+    let mut world = World::new(&a, &b, 2);
+    assert!(world.go(900).unwrap());
+    let [mailer, shop] = &world.sides;
+    assert!(shop.journal.theirs.len() >= 8);
+    // The mailer has lost its answers, and sends its points from the first on.
+    let lost = Journal {
+        own: Vec::new(),
+        ..mailer.journal.clone()
+    };
+    let (mut mailer, mut shop) = (a.restart(lost), b.restart(shop.journal.clone()));
+    for _ in 0..2 {
+        let message = mailer.exchange.outgoing().unwrap();
+        shop.exchange.incoming(message).unwrap();
+        shop.begin();
+        mailer.incoming(shop.exchange.outgoing().unwrap()).unwrap();
+    }
+    let mut points = mailer.exchange.outgoing().unwrap();
+    if let Some(Message::Blinded(chunk)) = &mut points.message {
+        // Other points than before: the job will find it.
+        chunk.points[..64].rotate_left(32);
+    }
+    shop.exchange.incoming(points).unwrap();
+    let asked = shop.exchange.recall().unwrap();
+    let range = asked.places.start as usize..asked.places.end as usize;
+    let values = shop.journal.theirs[range].to_vec();
+    shop.exchange.recalled(&asked, values.clone()).unwrap();
+    let twice = shop.exchange.recalled(&asked, values.clone());
+    assert_eq!(twice, Err(MatchError::Misuse(Misuse::NotAsked)));
+    let job = shop.exchange.job().unwrap();
+    shop.exchange.rejoin().unwrap();
+    shop.exchange.done(job.work()).unwrap();
+    shop.exchange.recalled(&asked, values).unwrap();
+    mailer.exchange.rejoin().unwrap();
+    run(&mut mailer, &mut shop);
+}
+
+/// A peer that comes back again and again and gets nothing done, and one that wants all its
+/// answers each time, are left in the end; nobody is accused, since a bad line does the same.
+#[test]
+fn a_run_that_gets_nowhere_ends() {
+    let nowhere = |result| matches!(result, Err(MatchError::GetsNowhere { .. }));
+    let (a, b) = plans(Reveals::Nothing);
+    let (mut first, mut second) = (a.start(), b.start());
+    let mut links = 0;
+    loop {
+        second.incoming(first.exchange.outgoing().unwrap()).unwrap();
+        first.incoming(second.exchange.outgoing().unwrap()).unwrap();
+        links += 1;
+        first.exchange.rejoin().unwrap();
+        match second.exchange.rejoin() {
+            Ok(()) if links < 1000 => {}
+            ended => break assert!(nowhere(ended)),
+        }
+        // A line that is as bad for both.
+        first = a.restart(first.journal);
+    }
+    assert_eq!(links, 65);
+    let ended = second.incoming(first.exchange.outgoing().unwrap());
+    assert_eq!(ended, Err(MatchError::Misuse(Misuse::AfterFailure)));
 }

@@ -138,19 +138,36 @@ fn one_wrong_row() {
     }
 }
 
-/// Without proofs nobody notices, which is why they exist: the pseudonyms are wrong.
+/// Without proofs nobody notices, which is why they exist: where two answers are swapped each id
+/// has the pseudonym of the other, so that its rows join those of the wrong person.
 #[test]
-fn without_proofs_a_wrong_row_passes() {
-    let (mut a, mut b) = plans(Reveals::Nothing);
-    (a.row_keys, b.row_keys) = (false, false);
-    let right = matched(&a, &b).1.crosswalk();
-    let (mut a, mut b) = (a.start(), b.start());
-    let mut swap = |message: &mut MatchMessage| {
-        in_answers(message, 8, |points| points[..64].rotate_left(32));
-    };
-    exchange_altered(&mut a, &mut b, &mut swap).unwrap();
-    assert!(b.exchange.is_finished());
-    assert_ne!(b.crosswalk(), right);
+fn without_proofs_a_swap_joins_the_wrong_person() {
+    for (row_keys, first) in [(false, 0), (true, 8)] {
+        let (mut a, mut b) = plans(Reveals::Nothing);
+        // All of the shop's ids are in the mailer's set.
+        a.ids = numbered(0..60);
+        (a.row_keys, b.row_keys) = (row_keys, row_keys);
+        let right = matched(&a, &b);
+        let (mut a, mut b) = (a.start(), b.start());
+        let mut swap = |message: &mut MatchMessage| {
+            in_answers(message, first, |points| points[..64].rotate_left(32));
+        };
+        let ended = exchange_altered(&mut a, &mut b, &mut swap);
+        if row_keys {
+            let wrong = Misbehaviour::WrongProof { first };
+            assert!(
+                matches!(ended, Err(MatchError::PeerMisbehaved { source, .. }) if source == wrong)
+            );
+            continue;
+        }
+        ended.unwrap();
+        assert!(a.exchange.is_finished() && b.exchange.is_finished());
+        let (one, two) = (&b.plan.ids[0], &b.plan.ids[1]);
+        let (of_a, of_b) = (a.crosswalk(), b.crosswalk());
+        assert_eq!(of_a, right.0.crosswalk());
+        assert_eq!((of_b[one], of_b[two]), (of_a[two], of_a[one]));
+        assert_ne!(of_a[one], of_a[two]);
+    }
 }
 
 #[test]

@@ -132,6 +132,21 @@ impl Plan {
         })
     }
 
+    /// As a program starts that finds a journal: it goes on only where it greets as before.
+    pub fn restart(&self, journal: Journal) -> Side {
+        let (greeting, begun) = (journal.greeting, journal.header.is_some());
+        let side = self.try_start(journal).unwrap();
+        match !begun || side.exchange.greeting() == greeting {
+            true => side,
+            false => Plan {
+                seed: self.seed.wrapping_add(7),
+                nonce: self.nonce + 1000,
+                ..self.clone()
+            }
+            .start(),
+        }
+    }
+
     pub fn start(&self) -> Side {
         self.try_start(Journal::default()).unwrap()
     }
@@ -141,6 +156,7 @@ impl Plan {
 #[derive(Clone, Default, Debug, PartialEq, Eq)]
 pub struct Journal {
     pub header: Option<([u8; 32], incamera_types::MatchRunDigest)>,
+    pub greeting: [u8; 32],
     pub own: Vec<Value>,
     pub theirs: Vec<Value>,
 }
@@ -173,12 +189,14 @@ impl Side {
         let Agreed {
             run,
             nonce,
+            greeting,
             goes_on,
             ..
         } = *agreed;
         if self.exchange.begin().is_ok() && !goes_on {
             self.counted += 1;
             self.journal.header = Some((nonce, run));
+            self.journal.greeting = greeting;
         }
     }
 
@@ -192,11 +210,10 @@ impl Side {
             }
             self.exchange.give(wanted.start, block).unwrap();
         }
-        while let Some(range) = self.exchange.recall() {
+        while let Some(asked) = self.exchange.recall() {
+            let range = &asked.places;
             let values = &self.journal.theirs[range.start as usize..range.end as usize];
-            self.exchange
-                .recalled(range.start, values.to_vec())
-                .unwrap();
+            self.exchange.recalled(&asked, values.to_vec()).unwrap();
         }
     }
 

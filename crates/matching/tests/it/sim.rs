@@ -166,7 +166,7 @@ impl World {
         let mut journal = side.journal.clone();
         journal.own.truncate(journal.own.len().saturating_sub(lost));
         let (plan, counted) = (side.plan.clone(), side.counted);
-        *side = plan.try_start(journal).unwrap();
+        *side = plan.restart(journal);
         side.counted = counted;
         self.lives[at] = Life::default();
     }

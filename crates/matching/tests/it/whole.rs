@@ -136,9 +136,9 @@ fn any_sizes() {
 #[test]
 fn one_id_against_many() {
     for reveals in BOTH {
-        let (mut a, b) = (mailer(reveals, &[]), shop(reveals, &["id 7777"]));
+        let (mut a, mut b) = (mailer(reveals, &[]), shop(reveals, &["id 7777"]));
         a.ids = numbered(0..10_000);
-        a.tuning = Tuning::default();
+        (a.tuning, b.tuning) = (Tuning::default(), Tuning::default());
         let (a, b) = matched(&a, &b);
         assert_eq!(a.crosswalk()["id 7777"], b.crosswalk()["id 7777"]);
         let multiplied = b.exchange.progress().multiplied;

@@ -5,7 +5,9 @@ use incamera_group::EncodedPoint;
 use incamera_keys::MatchingKey;
 use incamera_matching::Mode;
 use incamera_matching::exchange::{Agreed, Base};
-use incamera_matching::journal::{Counted, History, HistoryError, HistoryKey, JournalFile as _};
+use incamera_matching::journal::{
+    Counted, Header, History, HistoryError, HistoryKey, JournalFile as _,
+};
 
 use super::files::{LogFile, SlotFolder};
 use crate::clock::now;
@@ -104,13 +106,26 @@ impl Counting {
             append: mode == Mode::Append,
             peer: agreed.peer_size,
             peer_append: agreed.peer_mode == Mode::Append,
+            peer_key: agreed.peer_key,
         });
         write(&mut self.log, &line)
     }
 
-    /// What the peer brought in earlier runs.
-    pub fn base(&self) -> Base {
-        self.history.peer_brought()
+    /// What the peer brought in earlier runs than the one that goes on, if one does.
+    pub fn base(&self, goes_on: Option<&Header>) -> Base {
+        let base = self.history.peer_brought(goes_on.map(|header| &header.run));
+        Base {
+            // A history that was put aside knows no key.
+            public_key: base
+                .public_key
+                .or(goes_on.and_then(|header| header.peer_key)),
+            ..base
+        }
+    }
+
+    /// What this party brought in earlier runs.
+    pub fn own_base(&self) -> Base {
+        self.history.own_brought(None)
     }
 
     /// Whether earlier runs were counted.

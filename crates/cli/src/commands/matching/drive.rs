@@ -5,10 +5,14 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use incamera_matching::exchange::{Agreed, Block, Done, Mark, Progress, Setup, Tuning};
+use incamera_matching::exchange::{
+    Agreed, Base, Block, Done, Mark, Progress, Recall, Resumable, Setup, Tuning,
+};
 use incamera_matching::intake::Ids;
-use incamera_matching::journal::{Header, Held, JournalError};
-use incamera_matching::{Exchange, MatchError, MatchingSecret, Mode, Reveals, Seed, Value};
+use incamera_matching::journal::{Changed, Header, Held, JournalError};
+use incamera_matching::{
+    Exchange, MatchError, MatchingSecret, Mode, Reveals, RunKeys, Seed, Value,
+};
 use incamera_net::services::{MeetingFrame, meeting_frame::Frame};
 use incamera_types::limits::CHUNK_BYTES;
 use incamera_wire::v1::MatchMessage;
@@ -43,8 +47,8 @@ pub enum Event {
     Done(Done),
     /// All up to the mark is in the journal.
     Kept(Mark),
-    /// What the journal has of the peer's places from this one on.
-    Recalled(u64, Vec<Value>),
+    /// What the journal has of the peer's places.
+    Recalled(Recall, Vec<Value>),
     /// The journal takes no more.
     NotKept(JournalError),
 }
@@ -70,8 +74,8 @@ pub struct Conductor<'a> {
     keeper: Option<Keeper>,
     /// What was handed to the journal last, while it is not kept.
     unkept: Option<Mark>,
-    /// The place from which on values are being read back.
-    recalling: Option<u64>,
+    /// The places whose values are being read back.
+    recalling: Option<Recall>,
     /// Where the ids are read, once they are.
     ids: Option<Ids<FileStore>>,
     workers: Workers,
@@ -107,7 +111,10 @@ impl<'a> Conductor<'a> {
             Stage::New(_) => (counting.is_first(), 0),
             Stage::Kept(kept) => (counting.runs() <= 1, kept.held.own),
         };
-        let exchange = exchange(work, input, counting, &stage)?;
+        let exchange = match &stage {
+            Stage::New(seed) => new_exchange(work, input, counting, seed)?,
+            Stage::Kept(kept) => kept_exchange(work, counting, kept)?,
+        };
         let (seed, kept, keeper) = match stage {
             Stage::New(seed) => (Some(seed), None, None),
             Stage::Kept(kept) => {
@@ -155,6 +162,11 @@ impl<'a> Conductor<'a> {
     /// Carries until the run is finished, or the link is lost.
     pub async fn drive(&mut self, link: &mut Link) -> Result<Step, Broken> {
         self.heard = Instant::now();
+        // Before the peer's greeting is read: if that is refused, it shall know why.
+        self.pump()?;
+        if let Some(greeting) = self.waiting.take() {
+            let _ = link.sender.send(greeting).await;
+        }
         loop {
             self.pump()?;
             if self.exchange.must_start_anew() {
@@ -206,15 +218,17 @@ impl<'a> Conductor<'a> {
     /// What was said so far.
     pub fn talked(&self) -> Talked {
         let progress = self.exchange.progress();
+        let agreed = self.agreed.as_ref();
         Talked {
-            run: self.agreed.as_ref().map(|agreed| agreed.run.to_string()),
-            peer_ids: self.agreed.as_ref().map_or(0, |agreed| agreed.peer_size),
+            run: agreed.map(|agreed| agreed.run.to_string()),
+            peer_ids: agreed.map_or(0, |agreed| agreed.peer_size),
             peer_came_before: !self.first_run,
             resumed_from: self.resumed_from,
             multiplied: progress.multiplied,
             bytes_sent: self.bytes_sent,
             bytes_received: self.bytes_received,
             served: self.exchange.is_finished(),
+            row_keys: agreed.is_some_and(|agreed| agreed.peer_key.is_some()),
         }
     }
 
@@ -320,12 +334,12 @@ impl<'a> Conductor<'a> {
 
     fn recall(&mut self) {
         let asked = self.exchange.recall();
-        let Some(places) = asked.filter(|places| self.recalling != Some(places.start)) else {
+        if asked == self.recalling {
             return;
-        };
-        self.recalling = Some(places.start);
-        if let Some(keeper) = &self.keeper {
-            keeper.recall(places);
+        }
+        self.recalling.clone_from(&asked);
+        if let Some((keeper, asked)) = self.keeper.as_ref().zip(asked) {
+            keeper.recall(asked);
         }
     }
 
@@ -341,12 +355,7 @@ impl<'a> Conductor<'a> {
                 }
                 self.on(|exchange| exchange.kept(mark))
             }
-            // What was asked for over a link that is lost is of no use.
-            Event::Recalled(first, values) if self.recalling == Some(first) => {
-                self.recalling = None;
-                self.on(|exchange| exchange.recalled(first, values))
-            }
-            Event::Recalled(..) => Ok(()),
+            Event::Recalled(asked, values) => self.on(|exchange| exchange.recalled(&asked, values)),
             Event::NotKept(error) => Err(journal_failure(&error)),
         }
     }
@@ -418,27 +427,63 @@ impl<'a> Conductor<'a> {
     }
 }
 
-/// The exchange of a run that begins or goes on.
-fn exchange(
+/// The exchange of a run that begins.
+fn new_exchange(
     work: &Work<'_>,
     input: &Input,
     counting: &Counting,
-    stage: &Stage,
+    seed: &Seed,
 ) -> Result<Exchange, Failure> {
-    let (keys, own, mode, resume) = match stage {
-        Stage::New(seed) => (
-            seed.run(&input.digest),
-            input.ordered.len(),
-            work.mode(),
-            None,
-        ),
-        Stage::Kept(kept) => {
-            let header = &kept.header;
-            let keys = header.seed.run(&header.input);
-            let resume = header.resumable(&kept.held);
-            (keys, header.own, header.mode, Some(resume))
-        }
-    };
+    exchange(
+        work,
+        Begun {
+            keys: seed.run(&input.digest),
+            own: input.ordered.len(),
+            mode: work.mode(),
+            row_keys: work.arguments.row_keys,
+            base: counting.base(None),
+            resume: None,
+        },
+    )
+}
+
+/// The exchange of a run that goes on.
+fn kept_exchange(work: &Work<'_>, counting: &Counting, kept: &Kept) -> Result<Exchange, Failure> {
+    let header = &kept.header;
+    exchange(
+        work,
+        Begun {
+            keys: header.seed.run(&header.input),
+            own: header.own,
+            mode: header.mode,
+            row_keys: kept.is_proven(),
+            base: counting.base(Some(header)),
+            resume: Some(header.resumable(&kept.held)),
+        },
+    )
+}
+
+/// Whether this program greets as the one did that began the run: else the peer could not go on.
+pub fn greets_as_before(
+    work: &Work<'_>,
+    counting: &Counting,
+    kept: &Kept,
+) -> Result<Result<(), Changed>, Failure> {
+    let exchange = kept_exchange(work, counting, kept)?;
+    Ok(kept.header.greets(&exchange.greeting()))
+}
+
+/// What one run is made from.
+struct Begun {
+    keys: RunKeys,
+    own: u64,
+    mode: Mode,
+    row_keys: bool,
+    base: Base,
+    resume: Option<Resumable>,
+}
+
+fn exchange(work: &Work<'_>, begun: Begun) -> Result<Exchange, Failure> {
     let arguments = work.arguments;
     let tuning = Tuning::new(CHUNK_POINTS.min(arguments.window), arguments.window);
     let setup = Setup {
@@ -446,25 +491,29 @@ fn exchange(
         me: work.folder.name().clone(),
         peer: work.peer.clone(),
         secret: &MatchingSecret::from_key(work.secret.expose()),
-        keys: &keys,
-        own,
-        mode,
+        keys: &begun.keys,
+        own: begun.own,
+        mode: begun.mode,
         alike: work.alike(),
         numbering: work.numbering().to_owned(),
-        base: counting.base(),
-        row_keys: false,
+        base: begun.base,
+        row_keys: begun.row_keys,
         tuning: tuning.or_fail("points cannot be under way like this")?,
         backend: work.backend()?,
-        resume,
+        resume: begun.resume,
     };
     Exchange::new(setup, &mut rand::rng()).map_err(|error| match_failure(&error))
 }
 
 /// A run that the protocol ended.
 pub fn match_failure(error: &MatchError) -> Failure {
+    let hint = match error {
+        MatchError::GetsNowhere { .. } => GOES_ON,
+        _ => "nothing was written; once mended, both sides run `match run` again",
+    };
     Failure::failed("the matching was not done")
         .because(error)
-        .hint("nothing was written; once mended, both sides run `match run` again")
+        .hint(hint)
 }
 
 fn cut_off() -> Failure {

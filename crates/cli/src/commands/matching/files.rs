@@ -15,10 +15,11 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use incamera_matching::journal::JournalFile;
+use incamera_matching::journal::{JournalFile, expiry};
 use incamera_matching::sort::{Store, StoreError};
 use rand::RngExt as _;
 
+use crate::clock::now;
 use crate::failure::{Context, Done, Failure};
 
 const SPILL: &str = "spill-";
@@ -123,6 +124,26 @@ impl SlotFolder {
     }
 }
 
+/// Removes the journals in `slots` whose runs nobody goes on with any more; how many there were.
+/// One that a run is at is left to it.
+pub fn remove_expired(slots: &[PathBuf]) -> io::Result<u32> {
+    let now = now();
+    let mut removed = 0;
+    for slot in slots {
+        let journal = slot.join("journal");
+        let expired = match File::open(&journal) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            file => expiry(&LogFile::of(file?)?).is_ok_and(|at| at.is_some_and(|at| at <= now)),
+        };
+        let lock = private().create(true).open(slot.join("lock"))?;
+        if expired && lock.try_lock().is_ok() {
+            remove(&journal)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -150,6 +171,10 @@ impl LogFile {
             // The name is to last as long as what stands under it.
             File::open(folder)?.sync_all()?;
         }
+        Self::of(file)
+    }
+
+    fn of(file: File) -> io::Result<Self> {
         let bytes = file.metadata()?.len();
         Ok(Self { file, bytes })
     }

@@ -15,9 +15,10 @@ use super::super::seal::mend_address;
 use super::Work;
 use super::consented::Asking;
 use super::counted::Rows;
+use super::counting::Counting;
 use super::files::FileStore;
 use super::kept::Earlier;
-use crate::failure::{Done, Failure};
+use crate::failure::{Done, Exit, Failure};
 use crate::printer::Printer;
 
 /// Ids in the order in which they travel, and the digest of all that went in.
@@ -58,6 +59,29 @@ impl Input {
             rows,
             digest,
         })
+    }
+
+    /// Before anybody is dialled: the other party would refuse more than the agreement allows.
+    pub fn within_limits(&self, work: &Work<'_>, counting: &Counting) -> Done {
+        let (own, allowed) = (self.ordered.len(), work.terms.max_ids);
+        if own <= counting.own_base().limit(work.mode(), allowed) {
+            return Ok(());
+        }
+        let (why, hint) = match work.mode() {
+            Mode::Append => (
+                format!(
+                    "with {own} more, the ids since the last run with all of them are more than the {allowed} that the agreement allows"
+                ),
+                "match all ids in one run, without `--append`, or agree on a version with a larger `max_ids`",
+            ),
+            _ => (
+                format!("{own} distinct ids are more than the {allowed} that the agreement allows"),
+                "match fewer ids, or agree on a version with a larger `max_ids`",
+            ),
+        };
+        Err(Failure::new(Exit::Refused, "these are too many ids")
+            .why(why)
+            .hint(hint))
     }
 
     /// Before anybody is dialled: a run without ids would use one up for nothing.

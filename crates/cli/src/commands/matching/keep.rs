@@ -1,14 +1,14 @@
 //! The journal's thread: all that waits is written, then synced once, then said to be kept.
 
-use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use incamera_matching::exchange::{Agreed, Keep, Mark, Side};
+use incamera_matching::exchange::{Agreed, Keep, Mark, Recall, Side};
 use incamera_matching::journal::{
     Header, Held, Journal, JournalError, Opened, Places, Record, is_expired,
 };
 use incamera_matching::{Seed, Value};
+use incamera_seal::file_digest;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Work;
@@ -45,32 +45,32 @@ pub fn interrupted(work: &Work<'_>) -> Result<Option<Kept>, Failure> {
     }
     let file = work.slot.journal().or_fail(what)?;
     let opened = Journal::open(file, work.journal_key());
-    match opened.map_err(|error| journal_failure(&error))? {
-        Opened::Run {
-            journal,
-            header,
-            held,
-        } if held.written && held.served => {
-            // Killed with all done but to remove it.
-            drop((journal, header));
-            work.slot.remove_journal().map(|()| None)
-        }
-        Opened::Run {
-            journal,
-            header,
-            held,
-        } if !is_expired(&header, now()) => Ok(Some(Kept {
-            journal,
-            header,
-            held,
-        })),
-        Opened::Run { .. } => {
-            work.printer
-                .note("an interrupted run is too old to be gone on with: this is a new one");
-            work.slot.remove_journal().map(|()| None)
-        }
-        Opened::Nothing(_) => work.slot.remove_journal().map(|()| None),
+    let Opened::Run {
+        journal,
+        header,
+        held,
+    } = opened.map_err(|error| journal_failure(&error))?
+    else {
+        return work.slot.remove_journal().map(|()| None);
+    };
+    let mut kept = Kept {
+        journal,
+        header,
+        held,
+    };
+    kept.recognise_crosswalk(work)?;
+    if kept.held.written && kept.held.served {
+        // Killed with all done but to remove it.
+        drop(kept);
+        return work.slot.remove_journal().map(|()| None);
     }
+    if is_expired(&kept.header, now()) {
+        work.printer
+            .note("an interrupted run is too old to be gone on with: this is a new one");
+        drop(kept);
+        return work.slot.remove_journal().map(|()| None);
+    }
+    Ok(Some(kept))
 }
 
 /// Begins the journal of a new run.
@@ -83,6 +83,9 @@ pub fn begin_journal(
     let made_at = now();
     let header = Box::new(Header {
         input: input.digest,
+        order: input.ordered.order_digest,
+        greeting: agreed.greeting,
+        peer_key: agreed.peer_key,
         seed,
         nonce: agreed.nonce,
         run: agreed.run,
@@ -104,6 +107,26 @@ impl Kept {
         self.held.own == self.header.own && !self.held.written
     }
 
+    /// A run that was killed with its crosswalk in place, and before the journal said so, is as
+    /// good as written: with the new crosswalk its input would look like another one.
+    fn recognise_crosswalk(&mut self, work: &Work<'_>) -> Result<(), Failure> {
+        let path = work.crosswalk_path();
+        let Some(digest) = self.held.crosswalk.filter(|_| !self.held.written) else {
+            return Ok(());
+        };
+        let there = path.exists();
+        let found = there.then(|| file_digest(&path)).transpose();
+        match found.or_fail("the crosswalk was not read")? == Some(digest) {
+            true => self.note(&Record::Written),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether rows are proven.
+    pub fn is_proven(&self) -> bool {
+        self.header.peer_key.is_some()
+    }
+
     /// Notes what is done, durably.
     pub fn note(&mut self, record: &Record) -> Result<(), Failure> {
         let written = self.journal.append(record, &mut rand::rng());
@@ -111,6 +134,7 @@ impl Kept {
         synced.map_err(|error| journal_failure(&error))?;
         match record {
             Record::Served => self.held.served = true,
+            Record::Crosswalk(digest) => self.held.crosswalk = Some(*digest),
             Record::Written => self.held.written = true,
             _ => {}
         }
@@ -120,7 +144,7 @@ impl Kept {
 
 enum Request {
     Keep(Keep),
-    Recall(Range<u64>),
+    Recall(Recall),
 }
 
 /// Writes a journal on a thread of its own.
@@ -150,8 +174,8 @@ impl Keeper {
     }
 
     /// Has values of the peer's places read back.
-    pub fn recall(&self, places: Range<u64>) {
-        let _ = self.requests.send(Request::Recall(places));
+    pub fn recall(&self, asked: Recall) {
+        let _ = self.requests.send(Request::Recall(asked));
     }
 
     /// The journal, once all is written.
@@ -177,17 +201,16 @@ fn serve(
                     last = Some(keep.mark);
                     journal.append(&record(keep), &mut rng)?;
                 }
-                Request::Recall(places) => recalls.push(places),
+                Request::Recall(asked) => recalls.push(asked),
             }
         }
         if let Some(mark) = last {
             journal.sync()?;
             let _ = events.send(Event::Kept(mark));
         }
-        for places in recalls {
-            let first = places.start;
-            let values = journal.theirs(places)?;
-            let _ = events.send(Event::Recalled(first, values));
+        for asked in recalls {
+            let values = journal.theirs(asked.places.clone())?;
+            let _ = events.send(Event::Recalled(asked, values));
         }
     }
     Ok(())

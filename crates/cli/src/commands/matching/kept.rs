@@ -12,7 +12,7 @@ use incamera_seal::{
 use incamera_types::{ColumnType, DatasetSpec, IdKind, IdWriting};
 
 use super::Work;
-use crate::failure::{Context, Failure};
+use crate::failure::{Context, Done, Failure};
 use crate::folder::Folder;
 
 const NOT_WRITTEN: &str = "the crosswalk was not written";
@@ -173,8 +173,10 @@ impl NewCrosswalk {
         pushed.or_fail(NOT_WRITTEN)
     }
 
-    /// Durable when this returns.
-    pub(super) fn finish(self) -> Result<(), Failure> {
-        self.0.finish().or_fail(NOT_WRITTEN)
+    /// Durable when this returns. `before` is told SHA-256 of the file before it takes its place.
+    pub(super) fn finish(self, before: &mut dyn FnMut([u8; 32]) -> Done) -> Done {
+        let whole = self.0.whole().or_fail(NOT_WRITTEN)?;
+        before(whole.digest().or_fail(NOT_WRITTEN)?)?;
+        whole.put().or_fail(NOT_WRITTEN)
     }
 }

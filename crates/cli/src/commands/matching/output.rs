@@ -14,11 +14,13 @@ use super::files::{FileStore, LogFile};
 use super::ingest::{Input, unsorted};
 use super::keep::{Kept, journal_failure};
 use super::kept::{Earlier, NewCrosswalk};
-use crate::failure::Failure;
+use crate::failure::{Done, Failure};
 
 /// Writes the crosswalk with what the run gave.
-pub fn write(work: &Work<'_>, input: &Input, kept: &Kept) -> Result<Finished, Failure> {
-    let ended = given(work, input, kept).and_then(|finish| rows(work, finish));
+pub fn write(work: &Work<'_>, input: &Input, kept: &mut Kept) -> Result<Finished, Failure> {
+    let finish = given(work, input, kept);
+    let mut before = |digest| kept.note(&Record::Crosswalk(digest));
+    let ended = finish.and_then(|finish| rows(work, finish, &mut before));
     ended.map_err(|end| match end {
         End::Failed(failure) => failure,
         End::Protocol(error) => {
@@ -41,7 +43,7 @@ pub fn write_alone(work: &Work<'_>, input: &Input, alone: &Alone) -> Result<Fini
         let given = finish.give(&entry, &alone.pseudonym(entry.id), false);
         given.map_err(|error| unsorted(&error))?;
     }
-    rows(work, finish).map_err(|end| match end {
+    rows(work, finish, &mut |_| Ok(())).map_err(|end| match end {
         End::Failed(failure) => failure,
         End::Protocol(_) => Failure::failed("the crosswalk was not written")
             .why("ids of earlier runs get other pseudonyms now, so nothing would join: the key ring is not the one of the earlier runs")
@@ -160,8 +162,13 @@ fn next_match(matches: &mut Matches<FileStore>) -> Result<Option<u64>, End> {
     }
 }
 
-/// What the run gave, joined with the crosswalk as it is by now.
-fn rows(work: &Work<'_>, finish: Finish<FileStore>) -> Result<Finished, End> {
+/// What the run gave, joined with the crosswalk as it is by now. `before` is told SHA-256 of what
+/// is about to take its place.
+fn rows(
+    work: &Work<'_>,
+    finish: Finish<FileStore>,
+    before: &mut dyn FnMut([u8; 32]) -> Done,
+) -> Result<Finished, End> {
     // Whoever forgets people holds it from before the crosswalk is read until it is written.
     let _lock = work.folder.sealing_lock(&work.terms.agreement_id)?;
     let mut earlier = Earlier::open(work)?;
@@ -181,7 +188,7 @@ fn rows(work: &Work<'_>, finish: Finish<FileStore>) -> Result<Finished, End> {
             id_kind: work.terms.id_kind.clone(),
         }),
     })?;
-    new.finish()?;
+    new.finish(before)?;
     Ok(finished)
 }
 

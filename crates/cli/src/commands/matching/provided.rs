@@ -84,7 +84,8 @@ fn warn_of_end(work: &Work<'_>, found: &Found) {
 fn prepared(work: &Work<'_>) -> Result<(Input, Kept), Failure> {
     if let Some(kept) = interrupted(work)?.filter(|kept| !kept.held.written) {
         let input = Input::read(work, &kept.header.seed)?;
-        if input.digest == kept.header.input {
+        let order = &input.ordered.order_digest;
+        if kept.header.goes_on(&input.digest, order).is_ok() {
             work.printer.note("an interrupted run goes on where it was");
             return Ok((input, kept));
         }
@@ -116,6 +117,10 @@ fn begin(work: &Work<'_>, input: &Input, seed: Seed) -> Result<Kept, Failure> {
     let made_at = now();
     let header = Header {
         input: input.digest,
+        order: input.ordered.order_digest,
+        // Nobody is greeted.
+        greeting: [0; 32],
+        peer_key: None,
         seed,
         nonce,
         // Nobody else has a part in the run: what names it to the providers names it.
@@ -235,7 +240,7 @@ fn write(work: &Work<'_>, input: &Input, kept: &Kept, until: Date) -> Result<Fin
             .why("ids of earlier runs get other pseudonyms now, so nothing would join: the crosswalk was changed, or is of another key")
             .hint("restore the crosswalk from a backup, or move it away and match all ids again"),
     })?;
-    new.finish()?;
+    new.finish(&mut |_| Ok(()))?;
     Ok(finished)
 }
 

@@ -27,6 +27,8 @@ pub struct Talked {
     pub bytes_received: u64,
     /// Whether the peer said that it has everything.
     pub served: bool,
+    /// Whether both sides proved that all rows are under one key.
+    pub row_keys: bool,
 }
 
 impl Talked {
@@ -127,6 +129,11 @@ impl Report<'_> {
             text += &format!(", up to {some} of them from its earlier runs");
         }
         text += &self.shared(finished);
+        if talked.row_keys {
+            text += &format!(
+                "\n  `{peer}` proved that all answers were made with one key, and you did"
+            );
+        }
         if !talked.served {
             text += &format!(
                 "\n  `{peer}` may still lack answers: run this again if it asks, and `{peer}` gets them"
@@ -184,6 +191,7 @@ impl Report<'_> {
             "peer_ids": talked.peer_ids,
             "peer_ids_from_earlier_runs_at_most": self.mixed_in_at_most(),
             "peer_has_all": talked.served, "answered_only": nothing_new, "run": talked.run,
+            "row_keys": talked.row_keys,
             "resumed_from": talked.resumed_from,
             "points_multiplied": {
                 "blinded": talked.multiplied.blinded, "raised": talked.multiplied.raised,

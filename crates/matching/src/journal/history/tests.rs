@@ -21,6 +21,7 @@ fn counted(number: u8, peer: u64, peer_append: bool) -> Counted {
         append: false,
         peer,
         peer_append,
+        peer_key: None,
     }
 }
 
@@ -60,7 +61,7 @@ fn what_is_written_is_read() {
         runs: 3,
         ..Base::default()
     };
-    assert_eq!(history.peer_brought(), brought);
+    assert_eq!(history.peer_brought(None), brought);
 }
 
 #[test]
@@ -72,7 +73,44 @@ fn a_full_run_starts_what_the_peer_brought_anew() {
         runs: 1,
         ..Base::default()
     };
-    assert_eq!(history.peer_brought(), brought);
+    assert_eq!(history.peer_brought(None), brought);
+}
+
+/// A run that goes on asks for its size once: it is in the history already.
+#[test]
+fn a_run_that_goes_on_is_not_measured_against_itself() {
+    let (mut history, _) = History::begin(key(), 0);
+    let _ = history.add_run(counted(1, 600, false));
+    let _ = history.add_run(counted(2, 300, true));
+    let limit = |goes_on: Option<&MatchRunDigest>| {
+        let base = history.peer_brought(goes_on);
+        base.limit(crate::Mode::Append, 1000)
+    };
+    assert_eq!(limit(None), 1000 - 900 + 64 * 3);
+    assert_eq!(limit(Some(&run(2))), 1000 - 600 + 64 * 2);
+    assert_eq!(history.own_brought(Some(&run(2))).ids, 5);
+    // A full run that goes on hides the ones before it no more.
+    let _ = history.add_run(counted(3, 70, false));
+    assert_eq!(history.peer_brought(Some(&run(3))).ids, 900);
+}
+
+/// The key that the peer proved its rows by stays known, through runs without proofs and full
+/// ones.
+#[test]
+fn the_peers_key_is_kept() {
+    let proven = |number: u8, peer_key: Option<[u8; 32]>| Counted {
+        peer_key,
+        ..counted(number, 10, false)
+    };
+    let (mut history, mut text) = History::begin(key(), 0);
+    text += &history.add_run(proven(1, None));
+    assert_eq!(history.peer_brought(None).public_key, None);
+    text += &history.add_run(proven(2, Some([0xab; 32])));
+    text += &history.add_run(proven(3, None));
+    let (read, _) = read(text.as_bytes()).unwrap().unwrap();
+    assert_eq!(read.peer_brought(None).public_key, Some([0xab; 32]));
+    assert!(text.contains(&"ab".repeat(32)));
+    assert_eq!(text.matches("peer_key").count(), 1);
 }
 
 #[test]

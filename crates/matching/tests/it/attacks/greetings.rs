@@ -149,6 +149,7 @@ fn another_point_at_a_place_that_was_answered() {
     for reveals in BOTH {
         let (plan, journal, mailer) = cut_off(reveals);
         let held = Journal {
+            greeting: [0; 32],
             header: mailer.journal.header,
             own: vec![[0; 16]; 4],
             theirs: Vec::new(),
