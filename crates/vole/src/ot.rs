@@ -26,6 +26,8 @@
 //! hash of the keys keep transfers apart, and `a` is used for nothing else. There is no
 //! extension of transfers: few thousands are needed (decision 0082).
 //!
+//! Exponents are never zero, which is a distance of 2^-252 from the points of the reference.
+//!
 //! Refused: points that do not decode, the identity, the same point twice. Points of small
 //! order do not exist in the group.
 //!

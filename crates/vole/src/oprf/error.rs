@@ -65,7 +65,8 @@ pub enum Misbehaviour {
     /// The half of the salt is not the one committed to.
     #[error("what it opened is not what it had committed to")]
     Commitment,
-    /// Two tags of one id.
+    /// Two tags of one id, which is an id of ours: so the peer is not to be told this apart from
+    /// another fault.
     #[error("two of its tags are of one id")]
     RepeatedTag,
     /// A bit for a tag that was not sent.
