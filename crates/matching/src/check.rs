@@ -11,6 +11,11 @@
 //! | own, of earlier runs| none inside; again among the places is well      | by id                          |
 //! | the peer's          | refused: it sent one point twice                 |                                |
 //! | the peer's, earlier | again is well: it mixes earlier ids in           |                                |
+//! | the peer's, named   | as the peer's                                    |                                |
+//!
+//! Under `own-matches` a run gives tags, and what is kept of the peer's rows are tags, while the
+//! crosswalk has pseudonyms. So that rows of the crosswalk meet the peer's new ids, each of these
+//! comes a second time, by the name that a crosswalk would have for it.
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, SeedableRng as _};
@@ -21,8 +26,9 @@ use crate::{Misbehaviour, Value};
 /// Sides, in the order in which equal values stand.
 const THEIRS: u8 = 0;
 const THEIRS_EARLIER: u8 = 1;
-const OWN: u8 = 2;
-const OWN_EARLIER: u8 = 3;
+const THEIRS_NAMED: u8 = 2;
+const OWN: u8 = 3;
+const OWN_EARLIER: u8 = 4;
 
 /// Why the two sides' values do not hold together.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +127,14 @@ impl<S: Store> Check<S> {
         self.push(value, THEIRS_EARLIER, &[])
     }
 
+    /// The pseudonym of one of the peer's points, by which ids of earlier runs meet it.
+    ///
+    /// # Errors
+    /// [`SortError`].
+    pub fn theirs_named(&mut self, pseudonym: &Value) -> Result<(), SortError> {
+        self.push(pseudonym, THEIRS_NAMED, &[])
+    }
+
     fn push(&mut self, value: &Value, side: u8, who: &[u8]) -> Result<(), SortError> {
         self.record.clear();
         self.record.extend_from_slice(value);
@@ -185,7 +199,7 @@ impl Group {
                 _ => {}
             }
         }
-        let theirs = matches!(side, THEIRS | THEIRS_EARLIER);
+        let theirs = matches!(side, THEIRS | THEIRS_EARLIER | THEIRS_NAMED);
         *self = Self {
             value: Some(*value),
             side,

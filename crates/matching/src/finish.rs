@@ -8,6 +8,8 @@
 //! | yes, known before           | no                         | forgotten since the run began: left out |
 //! | no                          | yes                        | stays                                  |
 //!
+//! What is said of matches hangs on [`Matched`]: whether the peer sent all of its ids in the run.
+//!
 //! Where there is no crosswalk any more, nobody was forgotten: it was moved away, and each id of
 //! the data that was matched gets its row.
 
@@ -62,6 +64,28 @@ impl std::fmt::Debug for Row {
     }
 }
 
+/// What rows say of who is in both sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matched {
+    /// Nothing: the crosswalk has no such column.
+    Hidden,
+    /// What this run found, and nothing else: the peer sent all of its ids.
+    Anew,
+    /// What this run found and what earlier ones did: the peer sent its new ids alone.
+    More,
+}
+
+impl Matched {
+    /// What becomes of a row that said `before`; the run found it or not.
+    fn of(self, found: bool, before: Option<bool>) -> Option<bool> {
+        match self {
+            Self::Hidden => before,
+            Self::Anew => Some(found),
+            Self::More => Some(found || before == Some(true)),
+        }
+    }
+}
+
 /// Fills in the next row of a crosswalk, in order of id; tells whether there was one.
 pub type NextRow<'a, E> = dyn FnMut(&mut Row) -> Result<bool, E> + 'a;
 
@@ -104,7 +128,7 @@ pub struct Finish<S: Store> {
     sorter: Sorter<S, ById>,
     record: Vec<u8>,
     valid_until: Option<Date>,
-    reveals_matches: bool,
+    says: Matched,
 }
 
 struct ById;
@@ -130,12 +154,11 @@ impl Order for ById {
 }
 
 impl<S: Store> Finish<S> {
-    /// Without rows. Links of this run count until `valid_until`; whether the peer has an id too
-    /// is written if the run `reveals_matches`. `rng` is for keys and nonces of what goes to
-    /// the store.
+    /// Without rows. Links of this run count until `valid_until`; `says` is what rows say of who
+    /// is in both sets. `rng` is for keys and nonces of what goes to the store.
     pub fn new(
         valid_until: Option<Date>,
-        reveals_matches: bool,
+        says: Matched,
         store: &S,
         memory: Memory,
         rng: &mut impl CryptoRng,
@@ -144,7 +167,7 @@ impl<S: Store> Finish<S> {
             sorter: Sorter::new(store, memory, rng),
             record: Vec::new(),
             valid_until,
-            reveals_matches,
+            says,
         }
     }
 
@@ -198,7 +221,7 @@ impl<S: Store> Finish<S> {
                 valid_until: self.valid_until,
                 ..Row::default()
             },
-            reveals_matches: self.reveals_matches,
+            says: self.says,
             has_crosswalk: earlier.is_some(),
             changed: 0,
             finished: Finished::default(),
@@ -219,7 +242,7 @@ struct Joining<S: Store> {
     /// The run's row at hand.
     run: Row,
     flags: u8,
-    reveals_matches: bool,
+    says: Matched,
     has_crosswalk: bool,
     /// Earlier pseudonyms that were compared, and were others.
     changed: u64,
@@ -268,7 +291,7 @@ impl<S: Store> Joining<S> {
         self.run.id.clear();
         self.run.id.push_str(id);
         self.run.pseudonym = Pseudonym::from_bytes(pseudonym);
-        self.run.matched = self.reveals_matches.then_some(flags & MATCHED != 0);
+        self.run.matched = self.says.of(flags & MATCHED != 0, None);
         Ok(true)
     }
 
@@ -278,9 +301,7 @@ impl<S: Store> Joining<S> {
 
     /// A row of the crosswalk that the run gave nothing for.
     fn stay<E>(&mut self, old: &mut Row, write: &mut PutRow<'_, E>) -> Result<(), FinishError<E>> {
-        if self.reveals_matches {
-            old.matched = Some(false);
-        }
+        old.matched = self.says.of(false, old.matched);
         self.put(old, write)
     }
 
@@ -295,9 +316,7 @@ impl<S: Store> Joining<S> {
         if self.has(NOW) {
             old.valid_until = self.run.valid_until;
         }
-        if self.reveals_matches {
-            old.matched = self.run.matched;
-        }
+        old.matched = self.says.of(self.has(MATCHED), old.matched);
         self.put(old, write)
     }
 

@@ -16,6 +16,7 @@
 //! | [`check`]      | repeats and matches among what was made of both sets              |
 //! | [`finish`]     | pseudonyms beside ids, in order, with those of earlier runs       |
 //! | `marks`        | where a long file is entered: some places, at constant memory     |
+//! | [`theirs`]     | what is kept of the peer's rows, for ids that are appended later  |
 //! | [`sort`]       | sorting of more records than memory holds                         |
 //! | [`links`]      | edges between ids of two kinds, for a store that cannot read them |
 //! | [`provided`]   | through providers: who is asked together, batches under way        |
@@ -41,6 +42,7 @@ pub mod run_keys;
 pub mod sort;
 pub mod statement;
 mod terms;
+pub mod theirs;
 pub mod vole;
 
 pub use error::{Incompatible, MatchError, Misbehaviour, Misuse};

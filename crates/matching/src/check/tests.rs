@@ -23,6 +23,7 @@ struct Values {
     own_earlier: Vec<(String, u8)>,
     theirs: Vec<u8>,
     theirs_earlier: Vec<u8>,
+    theirs_named: Vec<u8>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -45,6 +46,9 @@ fn check(values: &Values, store: &FolderStore) -> Result<Found, CheckError> {
     }
     for n in &values.theirs_earlier {
         check.theirs_earlier(&value(*n))?;
+    }
+    for n in &values.theirs_named {
+        check.theirs_named(&value(*n))?;
     }
     let mut found = Found {
         places: Vec::new(),
@@ -107,12 +111,32 @@ fn earlier_values_may_come_again() {
         ],
         theirs: vec![3, 4, 5],
         theirs_earlier: vec![2, 4],
+        ..Values::default()
     };
     let found = check(&values, &FolderStore::new()).unwrap();
     let expected = Found {
         places: vec![1, 2],
         ids: vec!["a".to_owned(), "b".to_owned()],
         theirs: vec![2, 3, 4, 5],
+    };
+    assert_eq!(found, expected);
+}
+
+/// Rows of the crosswalk meet the peer's new ids by name; what is kept of them are the tags alone.
+#[test]
+fn rows_of_the_crosswalk_meet_names() {
+    let values = Values {
+        own: vec![1],
+        own_earlier: vec![("a".to_owned(), 101), ("b".to_owned(), 102)],
+        theirs: vec![1, 2],
+        theirs_named: vec![101, 103],
+        ..Values::default()
+    };
+    let found = check(&values, &FolderStore::new()).unwrap();
+    let expected = Found {
+        places: vec![0],
+        ids: vec!["a".to_owned()],
+        theirs: vec![1, 2],
     };
     assert_eq!(found, expected);
 }
@@ -165,6 +189,7 @@ proptest! {
             own_earlier: own_earlier.into_iter().collect(),
             theirs: theirs.into_iter().collect(),
             theirs_earlier: theirs_earlier.into_iter().collect(),
+            ..Values::default()
         };
         prop_assert_eq!(check(&values, &FolderStore::new()).unwrap(), expected);
     }

@@ -48,7 +48,7 @@ fn whole_way(ids: u64) -> Finished {
     };
     let ordered = intake.finish(choice).unwrap();
     let mut check = Check::new(&store, MEMORY, &mut rng());
-    let mut finish = Finish::new(None, true, &store, MEMORY, &mut rng());
+    let mut finish = Finish::new(None, Matched::Anew, &store, MEMORY, &mut rng());
     let (mut reader, mut place) = (ordered.read_from(0).unwrap(), 0);
     while let Some(entry) = reader.next().unwrap() {
         let pseudonym = pseudonym(entry.id);

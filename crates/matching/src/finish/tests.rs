@@ -41,7 +41,7 @@ struct Outcome {
 
 fn finish_with(
     store: &FolderStore,
-    reveals: bool,
+    says: Matched,
     given: &[Given<'_>],
     matched: &[&str],
     crosswalk: Option<&[Row]>,
@@ -49,7 +49,7 @@ fn finish_with(
 ) -> Outcome {
     let mut rows = Vec::new();
     let result = (|| {
-        let mut finish = Finish::new(None, reveals, store, SMALL, &mut rng());
+        let mut finish = Finish::new(None, says, store, SMALL, &mut rng());
         for (id, n, now, known, matched) in given {
             let entry = Entry::for_test(id, *now, *known);
             finish.give(&entry, &pseudonym(*n), *matched)?;
@@ -77,13 +77,13 @@ fn finish_with(
 }
 
 fn finish(
-    reveals: bool,
+    says: Matched,
     given: &[Given<'_>],
     matched: &[&str],
     crosswalk: Option<&[Row]>,
 ) -> Outcome {
     let store = FolderStore::new();
-    finish_with(&store, reveals, given, matched, crosswalk, usize::MAX)
+    finish_with(&store, says, given, matched, crosswalk, usize::MAX)
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn runs_and_crosswalk_come_together_in_order() {
         ("a", 1, NEW, NO, NO),
         ("f", 6, NO, OLD, NO),
     ];
-    let outcome = finish(false, &given, &[], Some(&old));
+    let outcome = finish(Matched::Hidden, &given, &[], Some(&old));
     let expected = [("a", 1), ("b", 2), ("d", 4), ("e", 5), ("f", 6)];
     assert_eq!(outcome.rows, expected.map(|(id, n)| row(id, n, None)));
     let finished = Finished {
@@ -114,7 +114,7 @@ fn who_was_forgotten_meanwhile_stays_forgotten() {
         ("mixed in", 2, NO, OLD, NO),
         ("new", 3, NEW, NO, NO),
     ];
-    let outcome = finish(false, &given, &[], Some(&[]));
+    let outcome = finish(Matched::Hidden, &given, &[], Some(&[]));
     assert_eq!(outcome.rows, [row("new", 3, None)]);
     assert_eq!(outcome.result.unwrap().forgotten, 1);
 }
@@ -126,7 +126,7 @@ fn without_a_crosswalk_nobody_was_forgotten() {
         ("mixed in", 2, NO, OLD, NO),
         ("new", 3, NEW, NO, NO),
     ];
-    let outcome = finish(false, &given, &[], None);
+    let outcome = finish(Matched::Hidden, &given, &[], None);
     let expected = [row("in data", 1, None), row("new", 3, None)];
     assert_eq!(outcome.rows, expected);
     assert_eq!(outcome.result.unwrap().forgotten, 0);
@@ -136,10 +136,10 @@ fn without_a_crosswalk_nobody_was_forgotten() {
 fn another_secret_is_found_out() {
     let old = [row("a", 1, None), row("b", 2, None), row("c", 3, None)];
     let all = [("a", 7, NEW, OLD, NO), ("b", 8, NO, OLD, NO)];
-    let result = finish(false, &all, &[], Some(&old)).result;
+    let result = finish(Matched::Hidden, &all, &[], Some(&old)).result;
     assert!(matches!(result, Err(FinishError::SecretChanged)));
     let some = [("a", 1, NEW, OLD, NO), ("b", 8, NO, OLD, NO)];
-    let result = finish(false, &some, &[], Some(&old)).result;
+    let result = finish(Matched::Hidden, &some, &[], Some(&old)).result;
     let inconsistent = matches!(result, Err(FinishError::Peer(Misbehaviour::Inconsistent)));
     assert!(inconsistent, "{result:?}");
 }
@@ -157,22 +157,25 @@ fn matches_are_written_for_every_row() {
         ("e", 5, NEW, NO, NO),
     ];
     // `a` was a match and is none any more; `b` has become one; of `x` the crosswalk knows nothing.
-    let outcome = finish(true, &given, &["b", "x"], Some(&old));
-    let expected = [
-        row("a", 1, Some(false)),
-        row("b", 2, Some(true)),
-        row("c", 3, Some(false)),
-        row("d", 4, Some(true)),
-        row("e", 5, Some(false)),
-    ];
-    assert_eq!(outcome.rows, expected);
-    assert_eq!(outcome.result.unwrap().matched, 2);
+    // Where the peer sent its new ids alone, both stay matches.
+    for (says, stays, matched) in [(Matched::Anew, false, 2), (Matched::More, true, 4)] {
+        let outcome = finish(says, &given, &["b", "x"], Some(&old));
+        let expected = [
+            row("a", 1, Some(stays)),
+            row("b", 2, Some(true)),
+            row("c", 3, Some(stays)),
+            row("d", 4, Some(true)),
+            row("e", 5, Some(false)),
+        ];
+        assert_eq!(outcome.rows, expected);
+        assert_eq!(outcome.result.unwrap().matched, matched);
+    }
 }
 
 #[test]
 fn a_match_told_by_id_joins_the_runs_row() {
     for match_first in [true, false] {
-        let mut finish = Finish::new(None, true, &FolderStore::new(), SMALL, &mut rng());
+        let mut finish = Finish::new(None, Matched::Anew, &FolderStore::new(), SMALL, &mut rng());
         if match_first {
             finish.matched("a").unwrap();
         }
@@ -195,7 +198,7 @@ fn a_match_told_by_id_joins_the_runs_row() {
 fn links_of_the_run_have_its_day() {
     let store = FolderStore::new();
     let (old_day, day) = (Date::from_days(10), Date::from_days(20));
-    let mut finish = Finish::new(Some(day), false, &store, SMALL, &mut rng());
+    let mut finish = Finish::new(Some(day), Matched::Hidden, &store, SMALL, &mut rng());
     for (id, now, known) in [("a", true, false), ("b", true, true), ("c", false, true)] {
         let entry = Entry::for_test(id, now, known);
         finish
@@ -224,7 +227,7 @@ fn links_of_the_run_have_its_day() {
 fn what_cannot_be_written_ends_it() {
     let given = [("a", 1, NEW, NO, NO), ("b", 2, NEW, NO, NO)];
     let store = FolderStore::new();
-    let outcome = finish_with(&store, false, &given, &[], None, 1);
+    let outcome = finish_with(&store, Matched::Hidden, &given, &[], None, 1);
     assert!(matches!(outcome.result, Err(FinishError::Rows(Full))));
     assert_eq!(outcome.rows, [row("a", 1, None)]);
 }
@@ -240,7 +243,7 @@ fn a_store_that_fails_ends_it_and_leaves_nothing() {
     loop {
         let store = FolderStore::new();
         store.fail_after(failures);
-        match finish_with(&store, false, &given, &[], None, usize::MAX).result {
+        match finish_with(&store, Matched::Hidden, &given, &[], None, usize::MAX).result {
             Err(FinishError::Sort(SortError::Store(_))) => failures += 1,
             Err(other) => panic!("{other:?}"),
             Ok(finished) => break assert_eq!(finished.rows, 60),
@@ -259,24 +262,32 @@ proptest! {
     #[test]
     fn it_is_a_map(
         given in prop::collection::btree_map("[a-d]{1,2}", (any::<bool>(), any::<bool>(), any::<bool>()), 0..30),
-        crosswalk in prop::option::of(prop::collection::btree_set("[a-d]{1,2}", 0..30)),
-        reveals in any::<bool>(),
+        crosswalk in prop::option::of(prop::collection::btree_map("[a-d]{1,2}", any::<Option<bool>>(), 0..30)),
+        by_id in prop::collection::btree_set("[a-d]{1,2}", 0..10),
+        says in prop::sample::select(vec![Matched::Hidden, Matched::Anew, Matched::More]),
     ) {
         let of = |id: &str| id.bytes().fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
         let mut expected: BTreeMap<String, Row> = BTreeMap::new();
-        for id in crosswalk.iter().flatten() {
-            expected.insert(id.clone(), row(id, of(id), reveals.then_some(false)));
+        let found = |id: &str| by_id.contains(id) || given.get(id).is_some_and(|(.., matched)| *matched);
+        let told = |id: &str, before: Option<bool>| match says {
+            Matched::Hidden => before,
+            Matched::Anew => Some(found(id)),
+            Matched::More => Some(found(id) || before.unwrap_or(false)),
+        };
+        for (id, before) in crosswalk.iter().flatten() {
+            expected.insert(id.clone(), row(id, of(id), told(id, *before)));
         }
-        for (id, (now, known, matched)) in &given {
-            let kept = crosswalk.as_ref().is_none_or(|rows| rows.contains(id) || !known);
-            let is_row = crosswalk.as_ref().is_some_and(|rows| rows.contains(id));
-            if is_row || (*now && kept) {
-                expected.insert(id.clone(), row(id, of(id), reveals.then_some(*matched)));
+        for (id, (now, known, _)) in &given {
+            let kept = crosswalk.as_ref().is_none_or(|rows| rows.contains_key(id) || !known);
+            let is_row = crosswalk.as_ref().is_some_and(|rows| rows.contains_key(id));
+            if !is_row && *now && kept {
+                expected.insert(id.clone(), row(id, of(id), told(id, None)));
             }
         }
+        let by_id: Vec<&str> = by_id.iter().map(String::as_str).collect();
         let given: Vec<Given<'_>> = given.iter().map(|(id, (now, known, matched))| (id.as_str(), of(id), *now, *known, *matched)).collect();
-        let old: Option<Vec<Row>> = crosswalk.map(|ids| ids.iter().map(|id| row(id, of(id), None)).collect());
-        let outcome = finish(reveals, &given, &[], old.as_deref());
+        let old: Option<Vec<Row>> = crosswalk.map(|rows| rows.iter().map(|(id, before)| row(id, of(id), *before)).collect());
+        let outcome = finish(says, &given, &by_id, old.as_deref());
         prop_assert_eq!(outcome.rows, expected.into_values().collect::<Vec<_>>());
         prop_assert!(outcome.result.is_ok());
     }

@@ -160,6 +160,17 @@ struct Line {
     mac: String,
 }
 
+/// What was counted before a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// No run.
+    Nothing,
+    /// This one.
+    Run(MatchRunDigest),
+    /// Runs that the key ring alone knows of.
+    Unknown,
+}
+
 /// The runs of one slot.
 pub struct History {
     key: HistoryKey,
@@ -231,6 +242,24 @@ impl History {
     #[must_use]
     pub fn has(&self, run: &MatchRunDigest) -> bool {
         self.runs.iter().any(|counted| counted.run == *run)
+    }
+
+    /// What stands of a run that was counted.
+    #[must_use]
+    pub fn counted(&self, run: &MatchRunDigest) -> Option<&Counted> {
+        self.runs.iter().find(|counted| counted.run == *run)
+    }
+
+    /// The run that was counted before `run`, or the newest one where `run` was not counted.
+    #[must_use]
+    pub fn before(&self, run: &MatchRunDigest) -> Before {
+        let at = self.runs.iter().position(|counted| counted.run == *run);
+        let mut earlier = self.runs.iter().take(at.unwrap_or(self.runs.len()));
+        match (earlier.next_back(), self.before) {
+            (Some(counted), _) => Before::Run(counted.run),
+            (None, 0) => Before::Nothing,
+            (None, _) => Before::Unknown,
+        }
     }
 
     /// Counts a run: the run may begin once the line is durable.

@@ -46,7 +46,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Terms;
 
-pub use history::{Counted, HISTORY_NAME, History, HistoryError, HistoryKey, REPLAY_POINTS};
+pub use history::{
+    Before, Counted, HISTORY_NAME, History, HistoryError, HistoryKey, REPLAY_POINTS,
+};
 pub use read::{Held, Opened, Reader, expiry};
 use record::VALUE_BYTES;
 pub use record::{Changed, Header, MAX_VALUES, Places, Record};
@@ -130,17 +132,27 @@ impl JournalKey {
     /// The key for runs under `terms` with `peer`.
     #[must_use]
     pub fn of(secret: &MatchingKey, terms: &Terms, peer: &PartyName) -> Self {
-        let epoch = terms.epoch.0.to_be_bytes();
-        let fields: [&[u8]; 6] = [
-            terms.agreement_id.as_ref(),
-            &epoch,
-            terms.id_kind.as_str().as_bytes(),
-            terms.method.as_str().as_bytes(),
-            terms.reveals.as_str().as_bytes(),
-            peer.as_str().as_bytes(),
-        ];
-        Self(secret.derive_for(JOURNAL_NAME, &fields))
+        Self(slot_key(JOURNAL_NAME, secret, terms, peer))
     }
+}
+
+/// The key for files of a kind, of runs under `terms` with `peer`.
+pub(crate) fn slot_key(
+    name: &str,
+    secret: &MatchingKey,
+    terms: &Terms,
+    peer: &PartyName,
+) -> Secret32 {
+    let epoch = terms.epoch.0.to_be_bytes();
+    let fields: [&[u8]; 6] = [
+        terms.agreement_id.as_ref(),
+        &epoch,
+        terms.id_kind.as_str().as_bytes(),
+        terms.method.as_str().as_bytes(),
+        terms.reveals.as_str().as_bytes(),
+        peer.as_str().as_bytes(),
+    ];
+    secret.derive_for(name, &fields)
 }
 
 impl AsRef<Secret32> for JournalKey {

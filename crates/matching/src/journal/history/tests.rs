@@ -171,6 +171,23 @@ fn lines_left_out_moved_or_repeated_are_refused() {
     assert!(read(spaced.as_bytes()).is_err());
 }
 
+/// What is kept of the peer's rows belongs to the run before the one at hand.
+#[test]
+fn the_run_before_is_known() {
+    let (mut history, _) = History::begin(key(), 0);
+    assert_eq!(history.before(&run(1)), Before::Nothing);
+    for n in [1, 2] {
+        let _ = history.add_run(counted(n, 10, false));
+    }
+    assert_eq!(history.before(&run(1)), Before::Nothing);
+    assert_eq!(history.before(&run(2)), Before::Run(run(1)));
+    assert_eq!(history.before(&run(3)), Before::Run(run(2)));
+    assert_eq!(history.counted(&run(2)), Some(&counted(2, 10, false)));
+    assert_eq!(history.counted(&run(3)), None);
+    let (history, _) = History::begin(key(), 4);
+    assert_eq!(history.before(&run(1)), Before::Unknown);
+}
+
 /// Lines cut from the end leave a history that holds by itself: the ring knows more.
 #[test]
 fn a_cut_history_is_refused_by_the_ring_s_count() {

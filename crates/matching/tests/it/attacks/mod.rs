@@ -17,6 +17,7 @@ use crate::side::{Journal, Plan, Side, mailer, matched, numbered, shop};
 
 const BOTH: [Reveals; 2] = [Reveals::Nothing, Reveals::OwnMatches];
 
+mod declared;
 mod greetings;
 mod points;
 
