@@ -27,6 +27,7 @@ mod output;
 mod provided;
 mod report;
 mod ring;
+mod theirs;
 mod workers;
 
 use std::path::PathBuf;
@@ -92,14 +93,6 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         _ => peer(agreement, folder.name())?,
     };
     let terms = terms(agreement, &kind)?;
-    if arguments.append && terms.reveals == Reveals::OwnMatches {
-        return Err(Failure::usage(
-            "this version does not append where the agreement reveals own matches",
-        )
-        .hint(
-            "leave `--append` out: all ids are matched again, and get the pseudonyms that they had",
-        ));
-    }
     remove_expired(&folder)?;
     let slot = SlotFolder::take(folder.matching(&agreement.id, &kind, &peer, terms.epoch))?;
     let max_runs = agreement.matching.max_runs;
@@ -169,7 +162,7 @@ fn matched(
     if talked.served {
         kept.note(&Record::Served)?;
     }
-    let finished = output::write(work, &input, &mut kept)?;
+    let finished = output::write(work, &input, &mut kept, counting)?;
     kept.note(&Record::Written)?;
     if !kept.held.served {
         // The link was lost behind the last answer: the peer may come for its own.

@@ -6,8 +6,9 @@ use incamera_keys::MatchingKey;
 use incamera_matching::Mode;
 use incamera_matching::exchange::{Agreed, Base};
 use incamera_matching::journal::{
-    Counted, Header, History, HistoryError, HistoryKey, JournalFile as _,
+    Before, Counted, Header, History, HistoryError, HistoryKey, JournalFile as _,
 };
+use incamera_types::MatchRunDigest;
 
 use super::files::{LogFile, SlotFolder};
 use crate::clock::now;
@@ -109,6 +110,25 @@ impl Counting {
             peer_key: agreed.peer_key,
         });
         write(&mut self.log, &line)
+    }
+
+    /// Whether a run was counted.
+    pub fn has(&self, run: &MatchRunDigest) -> bool {
+        self.history.has(run)
+    }
+
+    /// What was counted before a run.
+    pub fn before(&self, run: &MatchRunDigest) -> Before {
+        self.history.before(run)
+    }
+
+    /// Which ids the peer sent in a run that was counted.
+    pub fn peer_mode(&self, run: &MatchRunDigest) -> Option<Mode> {
+        let counted = self.history.counted(run)?;
+        Some(match counted.peer_append {
+            true => Mode::Append,
+            false => Mode::Full,
+        })
     }
 
     /// What the peer brought in earlier runs than the one that goes on, if one does.

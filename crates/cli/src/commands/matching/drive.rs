@@ -29,6 +29,7 @@ use super::ingest::Input;
 use super::keep::{Keeper, Kept, Stage, begin_journal, journal_failure};
 use super::link::{Broken, Link, next_message};
 use super::report::Talked;
+use super::theirs::must_be_there;
 use super::workers::Workers;
 use crate::failure::{Context, Failure};
 
@@ -222,7 +223,7 @@ impl<'a> Conductor<'a> {
         Talked {
             run: agreed.map(|agreed| agreed.run.to_string()),
             peer_ids: agreed.map_or(0, |agreed| agreed.peer_size),
-            peer_came_before: !self.first_run,
+            peer_came_before: !self.first_run && self.peer_mixes_in(),
             resumed_from: self.resumed_from,
             multiplied: progress.multiplied,
             bytes_sent: self.bytes_sent,
@@ -230,6 +231,13 @@ impl<'a> Conductor<'a> {
             served: self.exchange.is_finished(),
             row_keys: agreed.is_some_and(|agreed| agreed.peer_key.is_some()),
         }
+    }
+
+    /// Whether a peer that came before adds earlier ids to those that it would send anyway.
+    fn peer_mixes_in(&self) -> bool {
+        let hides = self.work.terms.reveals == Reveals::Nothing;
+        let mode = self.agreed.as_ref().map(|agreed| agreed.peer_mode);
+        hides || mode == Some(Mode::Append)
     }
 
     /// What the journal has of the run; nothing where it has not begun.
@@ -296,6 +304,7 @@ impl<'a> Conductor<'a> {
         };
         self.bar.set_message("matching");
         self.counting.allow(&agreed)?;
+        must_be_there(self.work, self.counting, &agreed)?;
         if let Some(seed) = self.seed.take() {
             let (journal, header) = begin_journal(self.work, self.input, seed, &agreed)?;
             self.keeper = Some(Keeper::start(journal, self.told.clone()));

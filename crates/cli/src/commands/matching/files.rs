@@ -6,6 +6,8 @@
 //!   history      the runs that were counted
 //!   journal      what an interrupted run is gone on with, sealed
 //!   provider-keys  the newest key statement that the providers said
+//!   theirs       tags of the peer's rows, where own matches are revealed, sealed
+//!   theirs.new   what will take its place
 //!   spill-HEX    what does not fit into memory, sealed; goes with the process or at the next start
 //! ```
 
@@ -23,6 +25,7 @@ use crate::clock::now;
 use crate::failure::{Context, Done, Failure};
 
 const SPILL: &str = "spill-";
+const NEW_THEIRS: &str = "theirs.new";
 
 /// The folder of one slot, which no other process works in.
 pub struct SlotFolder {
@@ -53,8 +56,9 @@ impl SlotFolder {
         Ok(folder)
     }
 
-    /// Removes what was spilled.
+    /// Removes what was spilled, and what did not come to its end.
     fn clear(&self) -> io::Result<()> {
+        remove(&self.path.join(NEW_THEIRS))?;
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             if entry
@@ -117,6 +121,30 @@ impl SlotFolder {
     /// Where the newest key statement of the providers lies.
     pub fn key_statement_path(&self) -> PathBuf {
         self.path.join("provider-keys")
+    }
+
+    /// What is kept of the peer's rows, if anything is.
+    pub fn theirs(&self) -> io::Result<Option<LogFile>> {
+        let path = self.theirs_path();
+        match path.exists() {
+            true => LogFile::open(&path).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// What will take its place.
+    pub fn new_theirs(&self) -> io::Result<LogFile> {
+        LogFile::open(&self.path.join(NEW_THEIRS))
+    }
+
+    /// Lets it take the place, durably.
+    pub fn keep_new_theirs(&self) -> io::Result<()> {
+        fs::rename(self.path.join(NEW_THEIRS), self.theirs_path())?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    fn theirs_path(&self) -> PathBuf {
+        self.path.join("theirs")
     }
 
     fn journal_path(&self) -> PathBuf {

@@ -2,25 +2,44 @@
 
 use incamera_matching::alone::Alone;
 use incamera_matching::check::{Check, CheckError, Match, Matches};
-use incamera_matching::finish::{Finish, FinishError, Finished, Row};
+use incamera_matching::finish::{Finish, FinishError, Finished, Matched, Row};
 use incamera_matching::intake::Ids;
 use incamera_matching::journal::{Places, Reader, Record};
-use incamera_matching::{MatchError, Misbehaviour, Pseudonyms, Reveals, Value};
+use incamera_matching::{MatchError, Misbehaviour, Mode, Pseudonyms, Reveals, Value};
 use incamera_types::Pseudonym;
 
 use super::Work;
+use super::counting::Counting;
 use super::drive::match_failure;
 use super::files::{FileStore, LogFile};
 use super::ingest::{Input, unsorted};
 use super::keep::{Kept, journal_failure};
 use super::kept::{Earlier, NewCrosswalk};
+use super::theirs::{self, NewTheirs, not_read};
 use crate::failure::{Done, Failure};
 
 /// Writes the crosswalk with what the run gave.
-pub fn write(work: &Work<'_>, input: &Input, kept: &mut Kept) -> Result<Finished, Failure> {
-    let finish = given(work, input, kept);
+pub fn write(
+    work: &Work<'_>,
+    input: &Input,
+    kept: &mut Kept,
+    counting: &Counting,
+) -> Result<Finished, Failure> {
+    let run = Run {
+        work,
+        input,
+        kept,
+        counting,
+    };
+    let given = run.given();
     let mut before = |digest| kept.note(&Record::Crosswalk(digest));
-    let ended = finish.and_then(|finish| rows(work, finish, &mut before));
+    let ended = given.and_then(|(finish, theirs)| {
+        let finished = rows(work, finish, &mut before)?;
+        if let Some(theirs) = theirs {
+            theirs.take_its_place(work)?;
+        }
+        Ok(finished)
+    });
     ended.map_err(|end| match end {
         End::Failed(failure) => failure,
         End::Protocol(error) => {
@@ -34,7 +53,7 @@ pub fn write(work: &Work<'_>, input: &Input, kept: &mut Kept) -> Result<Finished
 /// Writes the crosswalk with pseudonyms that this party made alone.
 pub fn write_alone(work: &Work<'_>, input: &Input, alone: &Alone) -> Result<Finished, Failure> {
     let (store, memory) = (work.slot.store(), work.memory());
-    let mut finish = Finish::new(None, false, &store, memory, &mut rand::rng());
+    let mut finish = Finish::new(None, Matched::Hidden, &store, memory, &mut rand::rng());
     let mut ids = input
         .ordered
         .read_from(0)
@@ -63,51 +82,144 @@ impl From<Failure> for End {
     }
 }
 
-/// Ids with their pseudonyms, brought together.
-fn given(work: &Work<'_>, input: &Input, kept: &Kept) -> Result<Finish<FileStore>, End> {
-    let mut matches = check(work, kept)?;
-    let reveals_matches = work.terms.reveals == Reveals::OwnMatches;
-    let (store, memory) = (work.slot.store(), work.memory());
-    let mut finish = Finish::new(None, reveals_matches, &store, memory, &mut rand::rng());
-    let mut giving = Giving {
-        ids: input
-            .ordered
-            .read_from(0)
-            .map_err(|error| unsorted(&error))?,
-        pseudonyms: work.terms.pseudonyms(),
-        reveals_matches,
-        next: next_match(&mut matches)?,
-        matches,
-    };
-    each_record(&mut kept.journal.records(), &mut |record| match record {
-        Record::Own(places) => giving.give(&places, &mut finish),
-        _ => Ok(()),
-    })?;
-    Ok(finish)
+/// A run that has everything.
+struct Run<'a> {
+    work: &'a Work<'a>,
+    input: &'a Input,
+    kept: &'a Kept,
+    counting: &'a Counting,
 }
 
-/// Nothing may come twice; what comes on both sides is a match, where that is revealed.
-fn check(work: &Work<'_>, kept: &Kept) -> Result<Matches<FileStore>, End> {
-    let mut check = Check::new(&work.slot.store(), work.memory(), &mut rand::rng());
-    each_record(&mut kept.journal.records(), &mut |record| {
-        let pushed = match &record {
-            Record::Own(places) => {
-                let mut places = (places.first..).zip(places.values());
-                places.try_for_each(|(place, value)| check.own(place, &value))
-            }
-            Record::Theirs(places) => places.values().try_for_each(|value| check.theirs(&value)),
-            _ => Ok(()),
+impl Run<'_> {
+    fn reveals_matches(&self) -> bool {
+        self.work.terms.reveals == Reveals::OwnMatches
+    }
+
+    /// Which ids the peer sent.
+    fn peer_mode(&self) -> Mode {
+        let mode = self.counting.peer_mode(&self.kept.header.run);
+        mode.unwrap_or(Mode::Append)
+    }
+
+    /// What rows say of who is in both sets.
+    fn says(&self) -> Matched {
+        match (self.reveals_matches(), self.peer_mode()) {
+            (false, _) => Matched::Hidden,
+            (true, Mode::Append) => Matched::More,
+            (true, _) => Matched::Anew,
+        }
+    }
+
+    /// Whether the crosswalk has rows that this run gives nothing for, whose matches are
+    /// revealed.
+    fn leaves_rows(&self) -> bool {
+        let taken = &self.input.ordered.taken;
+        let left = self.work.mode() == Mode::Append || taken.earlier > taken.known;
+        self.reveals_matches() && left
+    }
+
+    /// Ids with their pseudonyms, brought together; and what is kept of the peer's rows, where
+    /// matches are revealed.
+    fn given(&self) -> Result<(Finish<FileStore>, Option<NewTheirs>), End> {
+        let (matches, theirs) = self.check()?;
+        let (store, memory) = (self.work.slot.store(), self.work.memory());
+        let mut finish = Finish::new(None, self.says(), &store, memory, &mut rand::rng());
+        let ids = self.input.ordered.read_from(0);
+        let mut giving = Giving {
+            ids: ids.map_err(|error| unsorted(&error))?,
+            pseudonyms: self.work.terms.pseudonyms(),
+            reveals_matches: self.reveals_matches(),
+            matches,
+            next: None,
         };
-        pushed.map_err(|error| unsorted(&error).into())
-    })?;
-    let matches = check.finish::<CheckError>(&mut |_| Ok(()));
-    matches.map_err(|error| match error {
-        CheckError::Peer(source) => misbehaved(work, source),
-        CheckError::Sort(error) => unsorted(&error).into(),
-        _ => Failure::failed("the ids were not compared")
-            .because(&error)
-            .into(),
-    })
+        giving.next_match(&mut finish)?;
+        each_record(
+            &mut self.kept.journal.records(),
+            &mut |record| match record {
+                Record::Own(places) => giving.give(&places, &mut finish),
+                _ => Ok(()),
+            },
+        )?;
+        Ok(finish)
+    }
+
+    /// Nothing may come twice; what comes on both sides is a match, where that is revealed.
+    fn check(&self) -> Result<(Matches<FileStore>, Option<NewTheirs>), End> {
+        let (work, store) = (self.work, self.work.slot.store());
+        let mut check = Check::new(&store, work.memory(), &mut rand::rng());
+        let names = self.leaves_rows().then(|| work.terms.pseudonyms());
+        each_record(&mut self.kept.journal.records(), &mut |record| {
+            let pushed = match &record {
+                Record::Own(places) => {
+                    let mut places = (places.first..).zip(places.values());
+                    places.try_for_each(|(place, value)| check.own(place, &value))
+                }
+                Record::Theirs(places) => places.values().try_for_each(|value| {
+                    check.theirs(&value)?;
+                    names.as_ref().map_or(Ok(()), |names| {
+                        check.theirs_named(names.of_tag(&value).as_bytes())
+                    })
+                }),
+                _ => Ok(()),
+            };
+            pushed.map_err(|error| unsorted(&error).into())
+        })?;
+        self.earlier(&mut check)?;
+        let run = &self.kept.header.run;
+        let new = self.reveals_matches().then(|| NewTheirs::create(work, run));
+        let mut new = new.transpose()?;
+        let matches = check.finish(&mut |value| match &mut new {
+            Some(new) => new.push(value).map_err(Checked::Failed),
+            None => Ok(()),
+        });
+        match matches {
+            Ok(matches) => Ok((matches, new)),
+            Err(Checked::Failed(failure)) => Err(failure.into()),
+            Err(Checked::Wrong(CheckError::Peer(source))) => Err(misbehaved(work, source)),
+            Err(Checked::Wrong(CheckError::Sort(error))) => Err(unsorted(&error).into()),
+            Err(Checked::Wrong(error)) => Err(Failure::failed("the ids were not compared")
+                .because(&error)
+                .into()),
+        }
+    }
+
+    /// What earlier runs gave, where matches are revealed: rows of the crosswalk, and what is
+    /// kept of a peer that sent its new ids alone.
+    fn earlier(&self, check: &mut Check<FileStore>) -> Result<(), End> {
+        let (mut crosswalk, mut row) = (None, Row::default());
+        if self.leaves_rows() {
+            crosswalk = Earlier::open(self.work)?;
+        }
+        while let Some(crosswalk) = &mut crosswalk
+            && crosswalk.fill(&mut row)?
+        {
+            let pushed = check.own_earlier(&row.id, row.pseudonym.as_bytes());
+            pushed.map_err(|error| unsorted(&error))?;
+        }
+        if self.says() != Matched::More {
+            return Ok(());
+        }
+        let mut kept = theirs::earlier(self.work, self.counting, &self.kept.header.run)?;
+        while let Some(kept) = &mut kept
+            && let Some(tag) = kept.next().map_err(|error| not_read(self.work, &error))?
+        {
+            let pushed = check.theirs_earlier(&tag);
+            pushed.map_err(|error| unsorted(&error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Why both sides' values were not brought together.
+enum Checked {
+    Wrong(CheckError),
+    Failed(Failure),
+}
+
+impl From<CheckError> for Checked {
+    fn from(error: CheckError) -> Self {
+        Self::Wrong(error)
+    }
 }
 
 fn each_record(
@@ -135,7 +247,7 @@ impl Giving {
         for (place, value) in (places.first..).zip(places.values()) {
             let matched = self.next == Some(place);
             if matched {
-                self.next = next_match(&mut self.matches)?;
+                self.next_match(finish)?;
             }
             let pseudonym = self.pseudonym(&value);
             let entry = self.ids.next().map_err(|error| unsorted(&error))?;
@@ -147,18 +259,27 @@ impl Giving {
         Ok(())
     }
 
+    /// Goes on to the next place that the peer has too; behind the last one come rows of the
+    /// crosswalk.
+    fn next_match(&mut self, finish: &mut Finish<FileStore>) -> Result<(), End> {
+        self.next = None;
+        while let Some(found) = self.matches.next().map_err(|error| unsorted(&error))? {
+            match found {
+                Match::Place(place) => {
+                    self.next = Some(place);
+                    break;
+                }
+                Match::Id(id) => finish.matched(id).map_err(|error| unsorted(&error))?,
+            }
+        }
+        Ok(())
+    }
+
     fn pseudonym(&self, value: &Value) -> Pseudonym {
         match self.reveals_matches {
             true => self.pseudonyms.of_tag(value),
             false => Pseudonym::from_bytes(*value),
         }
-    }
-}
-
-fn next_match(matches: &mut Matches<FileStore>) -> Result<Option<u64>, End> {
-    match matches.next().map_err(|error| unsorted(&error))? {
-        Some(Match::Place(place)) => Ok(Some(place)),
-        _ => Ok(None),
     }
 }
 
