@@ -16,19 +16,24 @@ use crate::invariants::support::only_entry;
 use crate::world::{PROGRAM, World};
 
 /// Points of a side under way at once.
-const WINDOW: u64 = 256;
+pub const WINDOW: u64 = 256;
 
 /// Bytes of a whole journal: 16 for each id of either side, and what stands around them.
-const WHOLE_JOURNAL: u64 = 11_000 * 16 + 44 * 49;
+pub const WHOLE_JOURNAL: u64 = 11_000 * 16 + 44 * 49;
 
 /// Two parties with thousands of ids each, half of them in common, and services that run.
-fn world() -> World {
+pub fn world() -> World {
     world_with(500)
 }
 
 /// The same, with so many runs allowed.
 fn world_with(max_runs: u32) -> World {
     world_of(|text| text.replacen("max_runs = 12", &format!("max_runs = {max_runs}"), 1))
+}
+
+/// The same, with as many runs as any test takes, under an agreement changed by `edit`.
+pub fn world_as(edit: impl FnOnce(String) -> String) -> World {
+    world_of(|text| edit(text.replacen("max_runs = 12", "max_runs = 500", 1)))
 }
 
 fn world_of(agree: impl FnOnce(String) -> String) -> World {
@@ -41,7 +46,7 @@ fn world_of(agree: impl FnOnce(String) -> String) -> World {
     world
 }
 
-fn write_ids(world: &World, party: &str, people: std::ops::Range<u32>) {
+pub fn write_ids(world: &World, party: &str, people: std::ops::Range<u32>) {
     let lines = people.map(|person| format!("q{person}@mail.example\n"));
     let text = String::from("email\n") + &lines.collect::<String>();
     fs::write(world.path(&format!("data/{party}.csv")), text).unwrap();
@@ -54,23 +59,28 @@ pub struct Running {
 }
 
 impl Running {
-    fn start(world: &World, party: &str, more: &[&str]) -> Self {
+    pub fn start(world: &World, party: &str, more: &[&str]) -> Self {
         Self::start_as(world, party, party, more)
     }
 
     /// What it says goes to files of another name.
-    fn start_as(world: &World, party: &str, name: &str, more: &[&str]) -> Self {
+    pub fn start_as(world: &World, party: &str, name: &str, more: &[&str]) -> Self {
+        Self::start_on(world, party, name, &format!("data/{party}.csv"), more)
+    }
+
+    /// The same, with another file of ids.
+    pub fn start_on(world: &World, party: &str, name: &str, file: &str, more: &[&str]) -> Self {
         let more = [&["--everyone-consented"], more].concat();
-        Self::named(world, party, name, &more)
+        Self::named(world, party, name, file, &more)
     }
 
     /// One that asks what people agreed to.
     pub fn of(world: &World, party: &str, more: &[&str]) -> Self {
-        Self::named(world, party, party, more)
+        Self::named(world, party, party, &format!("data/{party}.csv"), more)
     }
 
-    fn named(world: &World, party: &str, name: &str, more: &[&str]) -> Self {
-        let (folder, data) = (world.path(party), world.path(&format!("data/{party}.csv")));
+    fn named(world: &World, party: &str, name: &str, file: &str, more: &[&str]) -> Self {
+        let (folder, data) = (world.path(party), world.path(file));
         let out = world.root().join(format!("{name}.out"));
         let err = world.root().join(format!("{name}.err"));
         let window = WINDOW.to_string();
@@ -88,7 +98,7 @@ impl Running {
         Self { child, out }
     }
 
-    fn has_ended(&mut self) -> bool {
+    pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
@@ -99,7 +109,7 @@ impl Running {
     }
 
     /// Kills it; whether it still ran.
-    fn kill(mut self) -> bool {
+    pub fn kill(mut self) -> bool {
         let ran = !self.has_ended();
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -107,7 +117,7 @@ impl Running {
     }
 
     /// Its exit code and document.
-    fn end(mut self) -> (i32, Value) {
+    pub fn end(mut self) -> (i32, Value) {
         let code = self.child.wait().unwrap().code().unwrap_or(-1);
         let text = fs::read_to_string(&self.out).unwrap();
         (code, serde_json::from_str(&text).unwrap_or_default())
@@ -122,16 +132,16 @@ impl Running {
     }
 }
 
-fn number(document: &Value, pointer: &str) -> u64 {
+pub fn number(document: &Value, pointer: &str) -> u64 {
     document.pointer(pointer).and_then(Value::as_u64).unwrap()
 }
 
-fn crosswalk(world: &World, party: &str) -> PathBuf {
+pub fn crosswalk(world: &World, party: &str) -> PathBuf {
     only_entry(&world.root().join(party).join("crosswalks"))
 }
 
 /// The folder of the one matching of a party.
-fn slot(world: &World, party: &str) -> PathBuf {
+pub fn slot(world: &World, party: &str) -> PathBuf {
     only_entry(&world.root().join(party).join("matching"))
 }
 
@@ -153,12 +163,12 @@ fn reference_kept(world: &World) {
 }
 
 /// An undisturbed run, whose crosswalks are taken away: theirs are the bytes to come to.
-fn reference(world: &World) -> [Vec<u8>; 2] {
+pub fn reference(world: &World) -> [Vec<u8>; 2] {
     reference_kept(world);
     take_away(world)
 }
 
-fn take_away(world: &World) -> [Vec<u8>; 2] {
+pub fn take_away(world: &World) -> [Vec<u8>; 2] {
     ["shop", "mailer"].map(|party| {
         let path = crosswalk(world, party);
         let bytes = fs::read(&path).unwrap();
@@ -177,6 +187,6 @@ pub fn until(what: &str, holds: impl Fn() -> bool) {
 }
 
 /// Waits until some of a run is done, and not all.
-fn until_under_way(world: &World, party: &str) {
+pub fn until_under_way(world: &World, party: &str) {
     until("under way", || journal_bytes(world, party) > 20_000);
 }

@@ -4,6 +4,7 @@
 //! processes can break. `SECURITY.md` says how each was seen to fail.
 
 mod i01_identifiers;
+mod i02_own_matches;
 mod i02_pseudonyms;
 mod i03_purposes;
 mod i03_table;

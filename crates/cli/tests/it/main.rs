@@ -24,6 +24,7 @@ mod intake;
 mod invariants;
 mod keys;
 mod objects;
+mod own_matches;
 mod planning;
 mod propose;
 mod provided;

@@ -95,6 +95,14 @@ impl World {
         Self::made(public, |text| text, &[])
     }
 
+    /// The same, with the agreement changed as well.
+    pub fn agreed_as_at(
+        public: impl FnMut(SocketAddr) -> SocketAddr,
+        edit: impl FnOnce(String) -> String,
+    ) -> Self {
+        Self::made(public, edit, &[])
+    }
+
     fn made(
         mut public: impl FnMut(SocketAddr) -> SocketAddr,
         edit: impl FnOnce(String) -> String,
@@ -120,6 +128,11 @@ impl World {
         world.agree(AGREEMENT, edit);
         world.write_room(AGREEMENT);
         world
+    }
+
+    /// An agreement under which each party learns which of its own ids the other has.
+    pub fn revealing(text: String) -> String {
+        text.replacen("reveals = \"nothing\"", "reveals = \"own-matches\"", 1)
     }
 
     fn init(&self, role: &Role, more: &[&str]) {

@@ -140,7 +140,7 @@ impl Run<'_> {
                 _ => Ok(()),
             },
         )?;
-        Ok(finish)
+        Ok((finish, theirs))
     }
 
     /// Nothing may come twice; what comes on both sides is a match, where that is revealed.

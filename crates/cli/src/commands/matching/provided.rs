@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use incamera_matching::Seed;
 use incamera_matching::exchange::Block;
-use incamera_matching::finish::{Finish, FinishError, Finished, Row};
+use incamera_matching::finish::{Finish, FinishError, Finished, Matched, Row};
 use incamera_matching::intake::Ids;
 use incamera_matching::journal::{Header, Journal, Places, Record};
 use incamera_matching::provided::Run;
@@ -208,7 +208,13 @@ fn read(
 /// Writes the crosswalk with what the journal has; its rows count until the key ends.
 fn write(work: &Work<'_>, input: &Input, kept: &Kept, until: Date) -> Result<Finished, Failure> {
     let (store, memory) = (work.slot.store(), work.memory());
-    let mut finish = Finish::new(Some(until), false, &store, memory, &mut rand::rng());
+    let mut finish = Finish::new(
+        Some(until),
+        Matched::Hidden,
+        &store,
+        memory,
+        &mut rand::rng(),
+    );
     let ids = input.ordered.read_from(0);
     let mut ids = ids.map_err(|error| unsorted(&error))?;
     let mut records = kept.journal.records();

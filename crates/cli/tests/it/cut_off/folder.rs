@@ -144,6 +144,7 @@ fn appending_adds_to_the_crosswalk() {
     let shop = Running::start(&world, "shop", &["--append"]);
     let mailer = Running::start(&world, "mailer", &["--append"]).good();
     let shop = shop.good();
+    assert!(shop.get("matches").is_none(), "nothing is revealed");
     assert_eq!(number(&shop, "/new"), 2_000);
     assert_eq!(number(&shop, "/known"), 4_000);
     // 64 of the earlier ones are mixed in and compared.

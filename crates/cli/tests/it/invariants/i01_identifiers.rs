@@ -10,7 +10,7 @@ use super::support::Holdings;
 use crate::world::{AGREEMENT, MARKED, MARKED_AMOUNT};
 
 /// Everything that is not an owner's own file: with what it is.
-fn everything_outside(story: &Story) -> Vec<(String, &[u8])> {
+pub fn everything_outside(story: &Story) -> Vec<(String, &[u8])> {
     let mut all = vec![("the sockets".to_owned(), story.raw.as_slice())];
     for heard in &story.decrypted {
         all.push((
@@ -39,7 +39,7 @@ fn everything_outside(story: &Story) -> Vec<(String, &[u8])> {
 }
 
 /// The forms of an id: in clear, hashed, and as the unblinded point of the matching.
-fn id_mark(oracle: &Oracle, id: &str) -> Mark {
+pub fn id_mark(oracle: &Oracle, id: &str) -> Mark {
     marks::id(id).and_bytes(oracle.point(id).as_bytes())
 }
 

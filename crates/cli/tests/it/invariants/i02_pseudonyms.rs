@@ -13,18 +13,18 @@ use super::story::{MAILER_ONLY, SHOP_ONLY, Story};
 use super::support::Holdings;
 use crate::world::MARKED;
 
-type Pseudonyms = BTreeSet<[u8; 16]>;
+pub type Pseudonyms = BTreeSet<[u8; 16]>;
 
 /// Both parties' crosswalks and secrets.
-struct Both {
-    oracle: Oracle,
-    shop: Pseudonyms,
-    mailer: Pseudonyms,
-    secrets: [Scalar; 2],
+pub struct Both {
+    pub oracle: Oracle,
+    pub shop: Pseudonyms,
+    pub mailer: Pseudonyms,
+    pub secrets: [Scalar; 2],
 }
 
 impl Both {
-    fn of(story: &Story) -> Self {
+    pub fn of(story: &Story) -> Self {
         let folder = story.files.restore(&["shop", "mailer"]);
         let holdings = Holdings(folder.path());
         let oracle = Oracle::new(holdings.matching_slot());
@@ -46,12 +46,12 @@ impl Both {
         }
     }
 
-    fn all(&self) -> Pseudonyms {
+    pub fn all(&self) -> Pseudonyms {
         &self.shop | &self.mailer
     }
 }
 
-fn found<'a>(pseudonyms: &'a Pseudonyms, bytes: &[u8]) -> Vec<&'a [u8; 16]> {
+pub fn found<'a>(pseudonyms: &'a Pseudonyms, bytes: &[u8]) -> Vec<&'a [u8; 16]> {
     let occurs = |pseudonym: &&[u8; 16]| memmem::find(bytes, *pseudonym).is_some();
     pseudonyms.iter().filter(occurs).collect()
 }
@@ -125,7 +125,7 @@ fn i2_no_party_stores_the_others_pseudonyms() {
 }
 
 /// Every 32 bytes of every message of the matching, wherever they start.
-fn windows(story: &Story) -> impl Iterator<Item = &[u8]> {
+pub fn windows(story: &Story) -> impl Iterator<Item = &[u8]> {
     story
         .matching
         .iter()

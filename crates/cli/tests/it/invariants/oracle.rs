@@ -6,7 +6,7 @@ use hkdf::Hkdf;
 use incamera_group::{EncodedPoint, Scalar, hash_to_group, multiply_batch};
 use incamera_keys::Secret32;
 use incamera_seal::{KeyRing, MatchingSlot};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 /// What a party can compute under one agreement id, epoch and id kind.
 pub struct Oracle(MatchingSlot);
@@ -55,12 +55,33 @@ impl Oracle {
 
     /// What a point stands for, were it `H(id)^(kA kB)`.
     pub fn pseudonym(&self, point: &EncodedPoint) -> [u8; 16] {
+        self.derived(point.as_bytes())
+    }
+
+    /// What travels of such a point where own matches are revealed.
+    pub fn match_tag(&self, point: &EncodedPoint) -> [u8; 16] {
+        let fields = Self::list(&[
+            b"incamera-matching-tag/1",
+            self.0.agreement_id.as_ref(),
+            &self.0.epoch.0.to_be_bytes(),
+            self.0.id_kind.as_str().as_bytes(),
+        ]);
+        let hash = Sha256::new_with_prefix(fields).chain_update(point.as_bytes());
+        *hash.finalize().first_chunk().unwrap()
+    }
+
+    /// What a point stands for there.
+    pub fn revealing_pseudonym(&self, point: &EncodedPoint) -> [u8; 16] {
+        self.derived(&self.match_tag(point))
+    }
+
+    fn derived(&self, material: &[u8]) -> [u8; 16] {
         let info = Self::list(&[
             self.0.agreement_id.as_ref(),
             &self.0.epoch.0.to_be_bytes(),
             self.0.id_kind.as_str().as_bytes(),
         ]);
-        let kdf = Hkdf::<Sha256>::new(Some(b"incamera-pseudonym/1"), point.as_bytes());
+        let kdf = Hkdf::<Sha256>::new(Some(b"incamera-pseudonym/1"), material);
         let mut bytes = [0; 16];
         kdf.expand(&info, &mut bytes).unwrap();
         bytes

@@ -69,6 +69,18 @@ impl Story {
         STORY.get_or_init(record)
     }
 
+    /// Two matching runs where own matches are revealed; made once.
+    pub fn revealing() -> &'static Self {
+        static STORY: OnceLock<Story> = OnceLock::new();
+        STORY.get_or_init(|| {
+            let tapped = Tapped::new(World::revealing);
+            tapped.start();
+            tapped.match_people();
+            let matching = tapped.decrypt();
+            tapped.told(matching)
+        })
+    }
+
     /// What commands that start like this said.
     pub fn said_by(&self, command: &str) -> Vec<&Said> {
         self.said
@@ -87,7 +99,7 @@ struct Tapped {
 }
 
 fn record() -> Story {
-    let mut tapped = Tapped::new();
+    let tapped = Tapped::new(|text| text);
     tapped.start();
     tapped.match_people();
     let matching = tapped.decrypt();
@@ -96,17 +108,7 @@ fn record() -> Story {
     tapped.ask();
     tapped.refused_questions();
     tapped.look();
-    let evidence = tapped.evidence();
-    tapped.world.stage.stop_all();
-    tapped.taps.clear();
-    Story {
-        raw: concatenated(&tapped.world.root().join("traffic")),
-        decrypted: tapped.decrypt(),
-        matching,
-        said: std::mem::take(&mut tapped.said.lock().unwrap()),
-        files: Snapshot::of(tapped.world.root()),
-        evidence,
-    }
+    tapped.told(matching)
 }
 
 fn concatenated(folder: &Path) -> Vec<u8> {
@@ -127,13 +129,14 @@ fn data() -> Data {
 }
 
 impl Tapped {
-    fn new() -> Self {
+    fn new(edit: impl FnOnce(String) -> String) -> Self {
         let mut tapped: Vec<(SocketAddr, SocketAddr)> = Vec::new();
-        let world = World::agreed_at(|listens| {
+        let behind = |listens| {
             let public = free_address().unwrap();
             tapped.push((public, listens));
             public
-        });
+        };
+        let world = World::agreed_as_at(behind, edit);
         for folder in ["tmp", "cwd", "traffic"] {
             fs::create_dir(world.root().join(folder)).unwrap();
         }
@@ -158,6 +161,21 @@ impl Tapped {
             runtime,
             taps,
             said: Mutex::default(),
+        }
+    }
+
+    /// The story so far, which ends here.
+    fn told(mut self, matching: Vec<Heard>) -> Story {
+        let evidence = self.evidence();
+        self.world.stage.stop_all();
+        self.taps.clear();
+        Story {
+            raw: concatenated(&self.world.root().join("traffic")),
+            decrypted: self.decrypt(),
+            matching,
+            said: std::mem::take(&mut self.said.lock().unwrap()),
+            files: Snapshot::of(self.world.root()),
+            evidence,
         }
     }
 

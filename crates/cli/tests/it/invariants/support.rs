@@ -76,7 +76,7 @@ impl Holdings<'_> {
             epoch: agreement.matching.epoch,
             id_kind: "email".parse().unwrap(),
             method: "commutative".into(),
-            reveals: "nothing".into(),
+            reveals: agreement.matching.reveals.to_string(),
         }
     }
 }
