@@ -168,7 +168,8 @@ impl Person {
         std::thread::scope(|scope| {
             let theirs = scope
                 .spawn(|| self.json(&["match", "run", "--party", "@/mailer", "--data", mailing]));
-            let ours = self.json(&["match", "run", "--party", "@/shop", "--data", customers]);
+            let ours = ["match", "run", "--party", "@/shop", "--data", customers];
+            let ours = self.json(&[&ours[..], &["--everyone-consented"]].concat());
             (ours, theirs.join().unwrap())
         })
     }
