@@ -217,8 +217,8 @@ fn hashes_and_the_ids_they_are_of_are_one() {
     assert_eq!(told["form"], "sha256");
     assert_eq!(house.crosswalk(), of_ids);
     // The crosswalk says how its owner has the ids, and no flag does.
-    let rows = format!("email,spend\n{HASH},5\nuser@example.com,7\n");
-    assert_eq!(sealed(&house, &rows), (1, 1));
+    let rows = format!("email,spend\n{HASH},5\n{base64},6\nuser@example.com,7\n");
+    assert_eq!(sealed(&house, &rows), (2, 1));
 }
 
 /// Rows sealed, and rows without a pseudonym.
