@@ -1,12 +1,14 @@
 //! `match run` that is cut off, by a kill or the line, and goes on where it was.
 
 mod attempts;
+mod cramped;
 mod endings;
 mod folder;
+mod lines;
 mod row_keys;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -37,7 +39,10 @@ pub fn world_as(edit: impl FnOnce(String) -> String) -> World {
 }
 
 fn world_of(agree: impl FnOnce(String) -> String) -> World {
-    let world = World::agreed_as(agree);
+    with_ids(World::agreed_as(agree))
+}
+
+fn with_ids(world: World) -> World {
     fs::create_dir_all(world.path("data")).unwrap();
     write_ids(&world, "shop", 0..6_000);
     write_ids(&world, "mailer", 3_000..8_000);
@@ -80,15 +85,30 @@ impl Running {
     }
 
     fn named(world: &World, party: &str, name: &str, file: &str, more: &[&str]) -> Self {
+        Self::start_of(Path::new(PROGRAM), world, [party, name, file], more)
+    }
+
+    /// The same of a program that is the built one, or starts it; what it says goes to files of
+    /// the second name, the third is that of the data.
+    fn start_of(
+        program: &Path,
+        world: &World,
+        [party, name, file]: [&str; 3],
+        more: &[&str],
+    ) -> Self {
         let (folder, data) = (world.path(party), world.path(file));
         let out = world.root().join(format!("{name}.out"));
         let err = world.root().join(format!("{name}.err"));
         let window = WINDOW.to_string();
-        let child = Command::new(PROGRAM)
+        let child = Command::new(program)
             .args([
                 "--json", "match", "run", "--party", &folder, "--data", &data,
             ])
-            .args(["--window", &window, "--wait", "60"])
+            .args(["--window", &window])
+            .args(match more.contains(&"--wait") {
+                true => &[][..],
+                false => &["--wait", "60"],
+            })
             .args(more)
             .stdin(Stdio::null())
             .stdout(fs::File::create(&out).unwrap())
@@ -189,4 +209,13 @@ pub fn until(what: &str, holds: impl Fn() -> bool) {
 /// Waits until some of a run is done, and not all.
 pub fn until_under_way(world: &World, party: &str) {
     until("under way", || journal_bytes(world, party) > 20_000);
+}
+
+fn repeated_at_most_a_window(document: &Value) {
+    let multiplied = |kind: &str| number(document, &format!("/points_multiplied/{kind}"));
+    let (own, peer) = (number(document, "/distinct"), number(document, "/peer_ids"));
+    for (kind, needed) in [("blinded", own), ("raised", peer), ("completed", own)] {
+        let repeated = multiplied(kind).saturating_sub(needed);
+        assert!(repeated <= WINDOW, "{kind}: {repeated}");
+    }
 }

@@ -78,15 +78,6 @@ fn is_written(world: &World, party: &str) -> bool {
     paths.any(|path| path.extension().is_some_and(|end| end == "parquet"))
 }
 
-fn repeated_at_most_a_window(document: &Value) {
-    let multiplied = |kind: &str| number(document, &format!("/points_multiplied/{kind}"));
-    let (own, peer) = (number(document, "/distinct"), number(document, "/peer_ids"));
-    for (kind, needed) in [("blinded", own), ("raised", peer), ("completed", own)] {
-        let repeated = multiplied(kind).saturating_sub(needed);
-        assert!(repeated <= WINDOW, "{kind}: {repeated}");
-    }
-}
-
 /// Killed in the middle, a run does not begin at its beginning, and is counted once.
 #[test]
 fn a_run_that_goes_on_keeps_what_was_done_and_counts_once() {
