@@ -28,6 +28,8 @@ pub struct Matching {
     pub max_ids: u64,
     /// The most runs of a party.
     pub max_runs: u32,
+    /// Into how many parts, by a hash, ids are split that are matched part by part; 1: not.
+    pub match_partitions: u32,
     /// Slices of the pseudonym space that sealed parts are cut into.
     pub partitions: u32,
     /// The matching epoch: raising it starts anew, with other pseudonyms.

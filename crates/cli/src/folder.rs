@@ -29,8 +29,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use incamera_agreement::Agreement;
 use incamera_agreement::files::{read as agreement_file, read_signed};
 use incamera_keys::{KeyError, ReceiveKey, SigningKey};
+use incamera_matching::Partition;
 use incamera_party::{LockError, PartyConfig, RingLock};
 use incamera_provider::ProviderConfig;
 use incamera_seal::{KeyRing, RingError};
@@ -73,10 +75,23 @@ impl Folder {
     }
 
     /// Where crosswalks lie.
-    pub fn crosswalk(&self, agreement: &AgreementId, kind: &IdKind) -> PathBuf {
-        self.root
-            .join("crosswalks")
-            .join(format!("{}-{kind}.parquet", short(agreement)))
+    pub fn crosswalk(
+        &self,
+        agreement: &AgreementId,
+        kind: &IdKind,
+        partition: Partition,
+    ) -> PathBuf {
+        let name = format!("{}-{kind}{}.parquet", short(agreement), suffix(partition));
+        self.root.join("crosswalks").join(name)
+    }
+
+    /// The crosswalks of all parts that the agreement splits ids into.
+    pub fn crosswalks(&self, agreement: &Agreement, kind: &IdKind) -> Vec<PathBuf> {
+        let of = agreement.matching.match_partitions;
+        let parts = (0..of).filter_map(|number| Partition::new(number, of));
+        parts
+            .map(|part| self.crosswalk(&agreement.id, kind, part))
+            .collect()
     }
 
     /// Where the runs of one matching leave what they go on with.
@@ -86,8 +101,10 @@ impl Folder {
         kind: &IdKind,
         peer: &PartyName,
         epoch: MatchingEpoch,
+        partition: Partition,
     ) -> PathBuf {
-        let name = format!("{}-{kind}-{peer}-{epoch}", short(agreement));
+        let (id, part) = (short(agreement), suffix(partition));
+        let name = format!("{id}-{kind}-{peer}-{epoch}{part}");
         self.root.join("matching").join(name)
     }
 
@@ -284,6 +301,14 @@ pub fn agreement_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         .collect();
     files.sort();
     Ok(files)
+}
+
+/// What the names of a part's files have, beyond those of a matching of all ids.
+fn suffix(partition: Partition) -> String {
+    match partition.is_whole() {
+        true => String::new(),
+        false => format!(".p{}of{}", partition.number(), partition.of()),
+    }
 }
 
 fn short(agreement: &AgreementId) -> String {

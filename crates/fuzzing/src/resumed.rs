@@ -9,7 +9,7 @@ use incamera_matching::journal::{
     Counted, HISTORY_NAME, Header, History, HistoryKey, JOURNAL_NAME, Journal, JournalFile,
     JournalKey, Opened, Places, Record,
 };
-use incamera_matching::{Mode, Reveals, Seed};
+use incamera_matching::{Mode, Partition, Reveals, Seed};
 use incamera_types::{Digest as _, MatchInputDigest, MatchRunDigest, UnixTime};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
@@ -209,6 +209,7 @@ fn whole_history() -> String {
             append: run > 1,
             peer: 5,
             peer_append: false,
+            partition: Partition::new(run.into(), 4).unwrap(),
             peer_key: (run > 2).then_some([9; 32]),
         });
     }
@@ -252,7 +253,8 @@ pub fn match_history(data: &[u8]) {
     let believed = &text[..bytes as usize];
     assert!(how & 1 == 1 || honest.as_bytes().starts_with(believed));
     assert!(history.reaches(history.count()).is_ok());
-    let _ = history.peer_brought(None);
+    let _ = history.peer_brought(Partition::WHOLE, None);
+    let _ = history.peer_brought(Partition::new(1, 4).unwrap(), None);
     let read_again = History::read(key(), believed).unwrap().unwrap();
     assert_eq!(
         (read_again.0.count(), read_again.1),

@@ -36,6 +36,7 @@ pub mod intake;
 pub mod journal;
 pub mod links;
 mod marks;
+mod partition;
 pub mod plan;
 pub mod provided;
 pub mod run_keys;
@@ -47,8 +48,8 @@ pub mod vole;
 
 pub use error::{Incompatible, MatchError, Misbehaviour, Misuse};
 pub use exchange::Exchange;
+pub use partition::{Part, Partition, PartitionError};
 pub use run_keys::{Fingerprints, MatchInput, RunKeys, Seed};
 pub use terms::{
-    KNOWN_IDS, MatchingSecret, Method, Mode, Partition, Pseudonyms, Reveals, Terms, TermsError,
-    Value,
+    KNOWN_IDS, MatchingSecret, Method, Mode, Pseudonyms, Reveals, Terms, TermsError, Value,
 };

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::Misuse;
+use crate::partition::{LABEL as PART_LABEL, Part, Partition};
 
 /// Earlier ids that a run mixes in, to see that they keep their pseudonyms.
 pub const KNOWN_IDS: usize = 64;
@@ -114,48 +115,6 @@ words! {
     Mode ("`full` or `append`") { Full = "full", Append = "append" }
 }
 
-/// A part of all identifiers, by their keyed hash. Both parties match the same part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Partition {
-    number: u32,
-    of: u32,
-}
-
-impl Partition {
-    /// All identifiers.
-    pub const WHOLE: Self = Self { number: 0, of: 1 };
-
-    /// Part `number`, from 0, of `of`; none if there is no such part.
-    #[must_use]
-    pub fn new(number: u32, of: u32) -> Option<Self> {
-        (number < of).then_some(Self { number, of })
-    }
-
-    /// Its number, from 0.
-    #[must_use]
-    pub fn number(self) -> u32 {
-        self.number
-    }
-
-    /// How many parts there are.
-    #[must_use]
-    pub fn of(self) -> u32 {
-        self.of
-    }
-}
-
-impl Default for Partition {
-    fn default() -> Self {
-        Self::WHOLE
-    }
-}
-
-impl fmt::Display for Partition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.number, self.of)
-    }
-}
-
 /// What two parties agreed on about one kind of identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
@@ -195,6 +154,19 @@ impl Terms {
             self.reveals.as_str().as_bytes(),
         ];
         prefixed(&fields)
+    }
+
+    /// Which ids belong to a part. Both sides sort theirs alike, so the key is no secret.
+    #[must_use]
+    pub fn part(&self, partition: Partition) -> Part {
+        let epoch = self.epoch.0.to_be_bytes();
+        let key = prefixed(&[
+            PART_LABEL.as_bytes(),
+            self.agreement_id.as_ref(),
+            &epoch,
+            self.id_kind.as_str().as_bytes(),
+        ]);
+        Part::new(&key, partition)
     }
 
     /// What makes pseudonyms under these terms.

@@ -20,7 +20,8 @@ use tonic::{Request, Response, Status, Streaming};
 /// Frames under way in one direction: bounds memory to a few megabytes a pair.
 const FRAMES_UNDER_WAY: usize = 8;
 
-type Key = (AgreementDigest, IdKind);
+/// Which matching: version, kind of id, part of the ids.
+type Key = (AgreementDigest, IdKind, u32);
 type Replies = mpsc::Sender<Result<MeetingFrame, Status>>;
 
 /// One side of a pair.
@@ -66,7 +67,22 @@ impl Meeting {
             .hint("use the service key that the agreement names")
             .into());
         }
-        Ok(((digest, kind), name))
+        // At most so many wait as the agreement has parts.
+        let parts = hello.partitions.max(1);
+        if parts != signed.agreement().matching.match_partitions || hello.partition >= parts {
+            return Err(Problem::new(
+                ProblemKind::Refused,
+                "not-the-parts",
+                format!(
+                    "the agreement has ids matched in {} parts, and this is part {} of {parts}",
+                    signed.agreement().matching.match_partitions,
+                    hello.partition
+                ),
+            )
+            .hint("match the parts that this version of the agreement names")
+            .into());
+        }
+        Ok(((digest, kind, hello.partition), name))
     }
 
     /// The half that waits for this one, or this one is put to wait.
@@ -242,6 +258,33 @@ mod tests {
         }
     }
 
+    /// Parts that the agreement does not have are refused: they would wait for nobody.
+    #[tokio::test]
+    async fn parts_that_were_not_agreed_do_not_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let all = [(); 3].map(|()| keys());
+        let (known, digest) = agreed(folder.path(), &all);
+        let meeting = Meeting::new(Arc::new(known));
+        for (partition, partitions, admitted) in [
+            (0, 0, true),
+            (0, 1, true),
+            (1, 1, false),
+            (0, 4, false),
+            (3, 4, false),
+        ] {
+            let hello = MeetingHello {
+                agreement_digest: digest.as_bytes().to_vec(),
+                id_kind: "email".into(),
+                party: "shop".into(),
+                partition,
+                partitions,
+            };
+            let key = Some(all[0][1].public());
+            let done = meeting.admit(&hello, key).await;
+            assert_eq!(done.is_ok(), admitted, "{partition}/{partitions}");
+        }
+    }
+
     /// While a disk is slow, its ledger is locked: whoever waits for it holds up nobody else.
     #[tokio::test]
     async fn a_locked_ledger_stops_no_thread_of_the_runtime() {
@@ -302,6 +345,7 @@ mod tests {
             agreement_digest: digest.as_bytes().to_vec(),
             id_kind: "email".into(),
             party: name.into(),
+            ..MeetingHello::default()
         };
         let admitted = meeting.admit(&hello, keys.map(|keys| keys[1].public()));
         Ok(admitted.await?.1.to_string())

@@ -111,6 +111,16 @@ impl Crosswalk {
         self.run
     }
 
+    /// Takes over the rows of another part of the same matching; tells whether it is one: of the
+    /// same scope, written alike, of other ids.
+    #[must_use]
+    pub fn join(&mut self, part: Self) -> bool {
+        let alike = (&self.scope, self.writing, self.run) == (&part.scope, part.writing, part.run);
+        let (own, theirs) = (self.rows.len(), part.rows.len());
+        self.rows.extend(part.rows);
+        alike && self.rows.len() == own + theirs
+    }
+
     /// Writes the file `path`, privately and whole or not at all. Whether the peer has an id,
     /// and until when a link counts, is not in it: [`keep_rows`](crate::keep_rows) leaves rows out
     /// of a file that says more.

@@ -62,6 +62,9 @@ fn of_matching(field: &str) -> Option<&'static str> {
         }
         "max_ids" => "the most ids of a party in one run",
         "max_runs" => "the most runs of a party",
+        "match_partitions" => {
+            "into how many parts, by a hash, ids are split that are matched part by part"
+        }
         "partitions" => "slices that sealed data are cut into",
         "link" => "the rule by which people of two owners are linked who have several kinds of id",
         "providers" => {

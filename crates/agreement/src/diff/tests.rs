@@ -37,7 +37,7 @@ const FIELDS: &[(&str, &[&str])] = fields! {
     Proposals { analysts, purposes, datasets, budget, min_people, until }
     Party { signs, service, receives, url, people, analysts }
     RoomTerms { url, policy }
-    Matching { method, ids, rules, hashed, reveals, security, max_ids, max_runs, partitions, epoch, link, providers }
+    Matching { method, ids, rules, hashed, reveals, security, max_ids, max_runs, match_partitions, partitions, epoch, link, providers }
     Providers { names, threshold, key_days, rate, links }
     IdLink { from, to }
     Purpose { label, parent, iri, replaces, leaf }
@@ -119,6 +119,7 @@ const CASES: &[Case] = &[
     case(&["Matching.security"], LIFT, "\"commutative\"", "\"vole\"\nsecurity = \"semi-honest\"", "matching gains `security`: `semi-honest` (against whom"),
     case(&["Matching.hashed"], LIFT, "max_runs = 12", "max_runs = 12\nrules = 2\nhashed = [\"email\"]", "matching gains `hashed`: [email] (the kinds of id"),
     case(&["Matching.epoch"], LIFT, "max_runs = 12", "max_runs = 12\nepoch = 2", "matching gains `epoch`: 2 (raised,"),
+    case(&["Matching.match_partitions"], LIFT, "max_runs = 12", "max_runs = 12\nmatch_partitions = 8", "matching gains `match_partitions`: 8 (into how many parts"),
     case(&["Matching.partitions"], LIFT, "max_runs = 12", "max_runs = 12\npartitions = 8", "matching gains `partitions`: 8 (slices"),
     case(&["Matching.reveals"], LIFT, "reveals = \"nothing\"\n", "", "matching loses `reveals`: `nothing` (what a party learns"),
     case(&["Matching.method"], HOUSE, "method = \"none\"", "method = \"commutative\"\nids = [\"plain\"]\nmax_ids = 7\nmax_runs = 7", "matching: `method` changes from `none` to `commutative` (how ids become pseudonyms)"),

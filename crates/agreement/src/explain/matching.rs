@@ -25,6 +25,12 @@ pub(super) fn layer(page: &mut Page, matching: &Matching) {
             matching.max_runs
         )),
     }
+    if matching.match_partitions > 1 {
+        page.sub_point(format_args!(
+            "ids are split by a hash into {} parts, and matched part by part: each side sees how many ids of the other are in each part; what is allowed holds for all parts together",
+            thousands(matching.match_partitions)
+        ));
+    }
     if matching.rules == IdRules::Published {
         page.sub_point("ids are written alike before that, by rules 2: e-mail in lower case, and at gmail.com without dots and tags; phone numbers with the country's code, in digits alone; all else as it is");
     }

@@ -14,6 +14,8 @@ use crate::reader::{Item, Named, Table};
 
 /// The default number of slices of the pseudonym space.
 const PARTITIONS: u32 = 4;
+/// The most parts that ids are split into for matching.
+const MAX_MATCH_PARTITIONS: u32 = 4096;
 /// The first matching epoch.
 const FIRST_EPOCH: u32 = 1;
 /// The most kinds of id.
@@ -57,6 +59,10 @@ pub(super) fn matching(table: &Table<'_>) -> Option<Matching> {
     let max_runs = limit(table, "max_runs", method, 1_000_000, 1_000_000);
     let partitions = table.get("partitions");
     let partitions = partitions.map_or(Some(PARTITIONS), |item| item.whole_u32(1, MAX_PARTITIONS));
+    let match_partitions = match table.get("match_partitions") {
+        Some(item) => match_partitions(&item, method),
+        None => Some(1),
+    };
     let epoch = table.get("epoch");
     let epoch = epoch.map_or(Some(FIRST_EPOCH), |item| item.whole_u32(1, u32::MAX));
     if let (Some(method), Some(Reveals::OwnMatches)) = (method, reveals) {
@@ -74,11 +80,26 @@ pub(super) fn matching(table: &Table<'_>) -> Option<Matching> {
         security: security?,
         max_ids: max_ids?,
         max_runs: u32::try_from(max_runs?).ok()?,
+        match_partitions: match_partitions?,
         partitions: partitions?,
         epoch: MatchingEpoch(epoch?),
         link: link?,
         providers: providers?,
     })
+}
+
+/// Parts that ids are matched in: points of any part are raised alike, so that only this method
+/// has runs that belong together.
+fn match_partitions(item: &Item<'_>, method: Option<MatchingMethod>) -> Option<u32> {
+    let parts = item.whole_u32(1, MAX_MATCH_PARTITIONS)?;
+    if parts > 1 && method.is_some_and(|method| method != MatchingMethod::Commutative) {
+        item.problem(
+            "ids are matched part by part by method commutative alone",
+            "leave `match_partitions` out, or write method = \"commutative\"",
+        );
+        return None;
+    }
+    Some(parts)
 }
 
 /// A limit that two parties must agree on, and one alone need not.

@@ -81,6 +81,26 @@ fn the_explanation_says_what_own_matches_show() {
     assert!(!flat(&more).contains("learns nothing but"), "{more}");
 }
 
+/// What parts show is told; other methods have none, and nobody has too many.
+#[test]
+fn matching_part_by_part_is_told_and_bounded() {
+    let with = |method: &str, parts: u32| {
+        let text = LIFT.replacen("\"commutative\"", &format!("\"{method}\""), 1);
+        text.replacen(
+            "max_runs",
+            &format!("match_partitions = {parts}\nmax_runs"),
+            1,
+        )
+    };
+    let page = flat(&explain(&parse(&with("commutative", 256))));
+    assert!(page.contains("split by a hash into 256 parts"), "{page}");
+    assert!(!flat(&explain(&parse(&with("commutative", 1)))).contains("by a hash"));
+    for (method, parts) in [("vole", 256), ("commutative", 4097), ("commutative", 0)] {
+        let error = Agreement::parse(with(method, parts).as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("match_partitions"), "{error}");
+    }
+}
+
 #[test]
 fn matching_by_vole_is_told_with_what_each_run_asks() {
     let vole = |more: &str| {

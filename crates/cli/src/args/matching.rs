@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use incamera_matching::Partition;
 use incamera_types::{IdForm, IdKind, RegionCode};
 
 use super::{PartyFolder, UnderAgreement};
@@ -42,6 +43,10 @@ pub struct MatchRun {
     /// Match only ids that no earlier run had, and add them to the crosswalk.
     #[arg(long)]
     pub append: bool,
+    /// Which part of the ids, by a hash, where the agreement has them matched in parts: its
+    /// number, from 0, and how many there are, as in 7/256.
+    #[arg(long, value_name = "N/PARTS")]
+    pub partition: Option<Partition>,
     /// How long to wait for the other party, in seconds.
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     pub wait: u64,

@@ -69,6 +69,12 @@ fn text(situation: &Situation, plan: &Plan, arithmetic: bool) -> String {
             "\nsplit by a hash of the ids: {} parts of {:.0} ids (+- {:.0}) each, {:.1} CPU s of both sides a part; the parts' sizes are seen by the other side\n",
             split.parts, split.ids, split.deviation, split.part_cpu_s
         );
+        text += &format!(
+            "  in the agreement: match_partitions = {}\n  on both sides, once for each N from 0 to {}: {}\n",
+            split.parts,
+            split.parts - 1,
+            command(split.parts)
+        );
     }
     if arithmetic {
         for line in &plan.lines {
@@ -78,6 +84,11 @@ fn text(situation: &Situation, plan: &Plan, arithmetic: bool) -> String {
     }
     text += "\n";
     text + &plan.advice.join("\n")
+}
+
+/// How one part is matched.
+fn command(parts: u64) -> String {
+    format!("incamera match run --data FILE --partition N/{parts}")
 }
 
 fn row(line: &Line) -> String {
@@ -127,7 +138,7 @@ fn document(situation: &Situation, plan: &Plan) -> Value {
     let split = plan.split.map(|split| {
         json!({
             "parts": split.parts, "ids": split.ids, "deviation": split.deviation,
-            "part_cpu_seconds": split.part_cpu_s,
+            "part_cpu_seconds": split.part_cpu_s, "command": command(split.parts),
         })
     });
     json!({

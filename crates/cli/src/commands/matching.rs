@@ -74,6 +74,7 @@ pub struct Work<'a> {
     printer: &'a Printer,
     terms: Terms,
     peer: PartyName,
+    partition: Partition,
     slot: SlotFolder,
     secret: MatchingKey,
     sources: Vec<Source>,
@@ -94,9 +95,11 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
     };
     let terms = terms(agreement, &kind)?;
     remove_expired(&folder)?;
-    let slot = SlotFolder::take(folder.matching(&agreement.id, &kind, &peer, terms.epoch))?;
-    let max_runs = agreement.matching.max_runs;
-    let opened = ring::open(arguments, &folder, &terms, max_runs, &slot, printer)?;
+    let partition = partition(arguments, agreement)?;
+    let of = |partition| folder.matching(&agreement.id, &kind, &peer, terms.epoch, partition);
+    let slot = SlotFolder::take(of(Partition::WHOLE), of(partition))?;
+    let runs = (partition, agreement.matching.max_runs);
+    let opened = ring::open(arguments, &folder, &terms, runs, &slot, printer)?;
     let work = Work {
         arguments,
         folder: &folder,
@@ -104,6 +107,7 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         printer,
         terms,
         peer,
+        partition,
         slot,
         secret: opened.secret,
         sources: opened.sources,
@@ -319,6 +323,7 @@ async fn converse(
         folder: work.folder,
         agreement: work.agreement,
         kind: &work.terms.id_kind,
+        partition: work.partition,
         peer: &work.peer,
         patience: match &spare {
             Spare::Run(_) => work.arguments.patience(),
@@ -437,7 +442,7 @@ impl Work<'_> {
     fn alike(&self) -> Alike {
         Alike {
             rules: self.writing().rules.number(),
-            partition: Partition::WHOLE,
+            partition: self.partition,
         }
     }
 
@@ -471,8 +476,11 @@ impl Work<'_> {
     }
 
     fn crosswalk_path(&self) -> PathBuf {
-        self.folder
-            .crosswalk(&self.terms.agreement_id, &self.terms.id_kind)
+        self.folder.crosswalk(
+            &self.terms.agreement_id,
+            &self.terms.id_kind,
+            self.partition,
+        )
     }
 
     /// What points are multiplied with.
@@ -517,6 +525,23 @@ fn owner(agreement: &Agreement, me: &PartyName) -> Result<PartyName, Failure> {
             "`{me}` owns no private data in this agreement, and has nothing to match"
         ))),
     }
+}
+
+/// The part that is to be matched: both sides name the same, and no id is in two.
+fn partition(arguments: &MatchRun, agreement: &Agreement) -> Result<Partition, Failure> {
+    let parts = agreement.matching.match_partitions;
+    let named = arguments.partition.unwrap_or_default();
+    if named.of() == parts {
+        return Ok(named);
+    }
+    let hint = match parts {
+        1 => "the agreement has all ids matched in one run: leave `--partition` out".to_owned(),
+        _ => format!(
+            "the agreement has ids matched in {parts} parts, one run each: name one with `--partition`, from 0/{parts} to {}/{parts}",
+            parts - 1
+        ),
+    };
+    Err(Failure::usage("which part of the ids is to be matched?").hint(hint))
 }
 
 /// The other party of a two-party matching.

@@ -25,6 +25,7 @@ mod invariants;
 mod keys;
 mod objects;
 mod own_matches;
+mod parts;
 mod planning;
 mod propose;
 mod provided;

@@ -24,6 +24,23 @@ pub struct Alike {
     pub partition: Partition,
 }
 
+/// Sizes that were declared, added up, and in how many runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// Ids.
+    pub ids: u64,
+    /// Runs.
+    pub runs: u64,
+}
+
+impl Declared {
+    /// One more run.
+    pub(crate) fn add(&mut self, ids: u64) {
+        self.ids = self.ids.saturating_add(ids);
+        self.runs += 1;
+    }
+}
+
 /// What the peer matched before, as our history has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Base {
@@ -31,23 +48,34 @@ pub struct Base {
     pub ids: u64,
     /// Those runs.
     pub runs: u64,
+    /// The same of the other parts' runs that belong to this part's last full one.
+    pub beside: Declared,
+    /// The same of those that would belong to its next one.
+    pub beside_next: Declared,
     /// The public key of its lasting secret, where an earlier run had proofs of it.
     pub public_key: Option<[u8; EncodedPoint::BYTES]>,
 }
 
 impl Base {
     /// The most ids that may be declared next: `max_ids` since the last full run, itself included,
-    /// and in each run a few more, to be compared.
+    /// of all parts together, and in each run a few more, to be compared. A part has its share.
     #[must_use]
-    pub fn limit(self, mode: Mode, max_ids: u64) -> u64 {
-        let mixed_in = KNOWN_IDS as u64;
-        match mode {
-            Mode::Full => max_ids.saturating_add(mixed_in),
-            Mode::Append => mixed_in
-                .saturating_mul(self.runs.saturating_add(1))
-                .saturating_add(max_ids)
-                .saturating_sub(self.ids),
-        }
+    pub fn limit(self, mode: Mode, max_ids: u64, partition: Partition) -> u64 {
+        let (before, beside) = match mode {
+            Mode::Full => (Declared::default(), self.beside_next),
+            Mode::Append => {
+                let (ids, runs) = (self.ids, self.runs);
+                (Declared { ids, runs }, self.beside)
+            }
+        };
+        let mixed_in = |runs: u64| (KNOWN_IDS as u64).saturating_mul(runs.saturating_add(1));
+        let all = max_ids
+            .saturating_add(mixed_in(before.runs.saturating_add(beside.runs)))
+            .saturating_sub(before.ids.saturating_add(beside.ids));
+        let part = partition
+            .share(max_ids)
+            .saturating_add(mixed_in(before.runs));
+        all.min(part.saturating_sub(before.ids))
     }
 }
 
@@ -175,7 +203,9 @@ impl Hall {
             .map_err(|source| self.incompatible(source))?;
         let mode = hello.mode.parse();
         let mode = mode.map_err(|_| self.incompatible(Incompatible::Mode))?;
-        let limit = self.base.limit(mode, self.terms.max_ids);
+        let limit = self
+            .base
+            .limit(mode, self.terms.max_ids, self.alike.partition);
         if hello.set_size > limit {
             let found = hello.set_size;
             return Err(self.incompatible(Incompatible::SetTooLarge { found, limit }));

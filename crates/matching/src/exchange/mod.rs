@@ -123,7 +123,7 @@ use keep::Keeping;
 use patience::Patience;
 use talk::{Talk, Ways};
 
-pub use hello::{Alike, Base};
+pub use hello::{Alike, Base, Declared};
 pub use job::{Block, Done, Job};
 pub use keep::{Keep, Mark, Recall, Resumable, Side};
 pub use setup::Setup;

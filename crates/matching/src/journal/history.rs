@@ -4,7 +4,8 @@
 //! Lines of JSON, `{"entry":...,"mac":"..."}`. `mac` is HMAC-SHA256 under the history's key
 //! over the line before's `mac` (nothing for the first) and the text of `entry`. Entries:
 //! `begins` (the name; runs that were counted before, by the key ring alone), `run` (one run
-//! counted: id, time, sizes, who appended, the peer's public key where rows were proven),
+//! counted: id, time, sizes, who appended, which part where it
+//! was one, the peer's public key where rows were proven),
 //! `points` (what the peer's first points of a run
 //! are recognised by).
 //!
@@ -14,6 +15,8 @@
 //! the count at each start. Whoever cuts the newest line off before each start is not found: the
 //! count is a party's own, on its own disk, and the peer counts for itself.
 
+use std::collections::BTreeMap;
+
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use incamera_group::EncodedPoint;
 use incamera_keys::{MatchingKey, Secret32};
@@ -21,7 +24,8 @@ use incamera_types::{MatchRunDigest, UnixTime};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::exchange::Base;
+use crate::Partition;
+use crate::exchange::{Base, Declared};
 
 /// Name and version.
 pub const HISTORY_NAME: &str = "incamera-match-history/1";
@@ -112,6 +116,9 @@ pub struct Counted {
     pub peer: u64,
     /// Whether the peer matched new ids alone.
     pub peer_append: bool,
+    /// Which part of the ids.
+    #[serde(default, skip_serializing_if = "Partition::is_whole")]
+    pub partition: Partition,
     /// The public key of the peer's lasting secret, where its rows were proven.
     #[serde(default, with = "key", skip_serializing_if = "Option::is_none")]
     pub peer_key: Option<[u8; EncodedPoint::BYTES]>,
@@ -289,26 +296,86 @@ impl History {
         prints.any(|point| seen.contains(&&self.key.print(point)))
     }
 
-    /// What the peer has brought up to now, without the run that is gone on with, if one is;
-    /// nothing where no full run of it stands here.
+    /// What the peer has brought of a part up to now, and beside it of the others, without the run
+    /// that is gone on with, if one is; nothing where no full run of it stands here.
     #[must_use]
-    pub fn peer_brought(&self, goes_on: Option<&MatchRunDigest>) -> Base {
-        let runs = self.runs_but(goes_on);
+    pub fn peer_brought(&self, partition: Partition, goes_on: Option<&MatchRunDigest>) -> Base {
+        let sizes = |run: &Counted| (run.peer, run.peer_append);
         Base {
             public_key: self.runs.iter().rev().find_map(|run| run.peer_key),
-            ..brought(runs.map(|run| (run.peer, run.peer_append)))
+            ..self.brought(partition, goes_on, sizes)
         }
     }
 
     /// What this side has brought, in the same way.
     #[must_use]
-    pub fn own_brought(&self, goes_on: Option<&MatchRunDigest>) -> Base {
-        let runs = self.runs_but(goes_on);
-        brought(runs.map(|run| (run.own, run.append)))
+    pub fn own_brought(&self, partition: Partition, goes_on: Option<&MatchRunDigest>) -> Base {
+        self.brought(partition, goes_on, |run| (run.own, run.append))
     }
 
-    fn runs_but(&self, one: Option<&MatchRunDigest>) -> impl DoubleEndedIterator<Item = &Counted> {
-        self.runs.iter().filter(move |run| Some(&run.run) != one)
+    /// Runs of a part, those before the history included. Parts of another split, and the whole,
+    /// count with the one of which there were most runs.
+    #[must_use]
+    pub fn count_of(&self, partition: Partition) -> u32 {
+        let mut counts = BTreeMap::<Partition, u32>::new();
+        for run in &self.runs {
+            *counts.entry(run.partition).or_default() += 1;
+        }
+        let own = counts.get(&partition).copied().unwrap_or_default();
+        let mut others = BTreeMap::<u32, u32>::new();
+        for (other, runs) in counts {
+            if other.of() != partition.of() {
+                let most = others.entry(other.of()).or_default();
+                *most = runs.max(*most);
+            }
+        }
+        let others = others
+            .values()
+            .fold(0, |sum: u32, most| sum.saturating_add(*most));
+        self.before.saturating_add(own).saturating_add(others)
+    }
+
+    /// The nth full run of each part, with what was appended to it, is one round; a full run of
+    /// all ids, or of a part of another split, ends those before it.
+    fn brought(
+        &self,
+        partition: Partition,
+        goes_on: Option<&MatchRunDigest>,
+        sizes: impl Fn(&Counted) -> (u64, bool),
+    ) -> Base {
+        let mut rounds = BTreeMap::<Partition, Vec<Declared>>::new();
+        for run in self.runs.iter().filter(|run| Some(&run.run) != goes_on) {
+            let (ids, append) = sizes(run);
+            if run.partition.of() != partition.of() {
+                if !append {
+                    rounds.clear();
+                }
+                continue;
+            }
+            let list = rounds.entry(run.partition).or_default();
+            match list.last_mut().filter(|_| append) {
+                Some(last) => last.add(ids),
+                None => list.push(Declared { ids, runs: 1 }),
+            }
+        }
+        let own = rounds.remove(&partition).unwrap_or_default();
+        let beside = |round: Option<usize>| {
+            let mut sum = Declared::default();
+            let others = rounds.values().filter_map(|list| list.get(round?));
+            others.for_each(|one| {
+                sum.ids = sum.ids.saturating_add(one.ids);
+                sum.runs += one.runs;
+            });
+            sum
+        };
+        let last = own.last().copied().unwrap_or_default();
+        Base {
+            ids: last.ids,
+            runs: last.runs,
+            beside: beside(own.len().checked_sub(1)),
+            beside_next: beside(Some(own.len())),
+            public_key: None,
+        }
     }
 
     fn empty(key: HistoryKey) -> Self {
@@ -348,19 +415,6 @@ impl History {
         }
         text + "\n"
     }
-}
-
-/// Sizes since the last full run, itself included.
-fn brought(runs: impl DoubleEndedIterator<Item = (u64, bool)>) -> Base {
-    let mut sum = Base::default();
-    for (ids, append) in runs.rev() {
-        sum.ids = sum.ids.saturating_add(ids);
-        sum.runs += 1;
-        if !append {
-            break;
-        }
-    }
-    sum
 }
 
 #[cfg(test)]

@@ -131,6 +131,12 @@ pub struct MeetingHello {
     pub party: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub id_kind: ::prost::alloc::string::String,
+    /// the part of the ids that is matched, from 0
+    #[prost(uint32, tag = "4")]
+    pub partition: u32,
+    /// of how many; 0, from earlier programs: of one
+    #[prost(uint32, tag = "5")]
+    pub partitions: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MeetingReady {}

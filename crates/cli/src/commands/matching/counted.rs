@@ -73,6 +73,8 @@ fn name(file: &Path) -> String {
 pub struct Rows {
     pub counts: Counts,
     pub invalid: FirstFew,
+    /// Of other parts.
+    pub elsewhere: u64,
     /// The column that consents were read from.
     pub consent: Option<String>,
 }
@@ -92,6 +94,9 @@ impl Input {
             let _ = write!(text, ", ids without consent {}", taken.without_consent);
         }
         let _ = write!(text, ", duplicates {}", taken.duplicates);
+        if self.rows.elsewhere > 0 {
+            let _ = write!(text, ", of other parts {}", self.rows.elsewhere);
+        }
         text
     }
 
@@ -124,6 +129,7 @@ impl Input {
             "id_kind": work.terms.id_kind, "mode": work.mode().as_str(),
             "rules": writing.rules.number(), "form": writing.form.to_string(),
             "region": writing.region.map(|region| region.to_string()),
+            "partition": work.partition.to_string(), "rows_of_other_parts": self.rows.elsewhere,
             "rows": rows, "empty": empty, "invalid": invalid,
             "invalid_first": self.rows.invalid.document(),
             "consent_column": self.rows.consent,

@@ -3,11 +3,11 @@
 
 use incamera_group::EncodedPoint;
 use incamera_keys::MatchingKey;
-use incamera_matching::Mode;
 use incamera_matching::exchange::{Agreed, Base};
 use incamera_matching::journal::{
     Before, Counted, Header, History, HistoryError, HistoryKey, JournalFile as _,
 };
+use incamera_matching::{Mode, Partition};
 use incamera_types::MatchRunDigest;
 
 use super::files::{LogFile, SlotFolder};
@@ -19,6 +19,7 @@ use crate::printer::Printer;
 pub struct Counting {
     history: History,
     log: LogFile,
+    partition: Partition,
     limit: u32,
 }
 
@@ -27,6 +28,7 @@ impl Counting {
     pub fn open(
         slot: &SlotFolder,
         secret: &MatchingKey,
+        partition: Partition,
         known: u32,
         limit: u32,
         printer: &Printer,
@@ -63,18 +65,24 @@ impl Counting {
         Ok(Self {
             history,
             log,
+            partition,
             limit,
         })
     }
 
-    /// Runs so far.
+    /// Runs so far, of all parts.
     pub fn runs(&self) -> u32 {
         self.history.count()
     }
 
+    /// Those of the part at hand.
+    pub fn runs_here(&self) -> u32 {
+        self.history.count_of(self.partition)
+    }
+
     /// Whether one more run may begin.
     pub fn allow_one(&self) -> Done {
-        let (runs, limit) = (self.runs(), self.limit);
+        let (runs, limit) = (self.runs_here(), self.limit);
         match runs < limit {
             true => Ok(()),
             false => Err(
@@ -107,6 +115,7 @@ impl Counting {
             append: mode == Mode::Append,
             peer: agreed.peer_size,
             peer_append: agreed.peer_mode == Mode::Append,
+            partition: self.partition,
             peer_key: agreed.peer_key,
         });
         write(&mut self.log, &line)
@@ -133,7 +142,9 @@ impl Counting {
 
     /// What the peer brought in earlier runs than the one that goes on, if one does.
     pub fn base(&self, goes_on: Option<&Header>) -> Base {
-        let base = self.history.peer_brought(goes_on.map(|header| &header.run));
+        let base = self
+            .history
+            .peer_brought(self.partition, goes_on.map(|header| &header.run));
         Base {
             // A history that was put aside knows no key.
             public_key: base
@@ -145,12 +156,12 @@ impl Counting {
 
     /// What this party brought in earlier runs.
     pub fn own_base(&self) -> Base {
-        self.history.own_brought(None)
+        self.history.own_brought(self.partition, None)
     }
 
     /// Whether earlier runs were counted.
     pub fn is_first(&self) -> bool {
-        self.runs() == 0
+        self.runs_here() == 0
     }
 
     /// The peer's first points: refused if one came in another run, else kept to be

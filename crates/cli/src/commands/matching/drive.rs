@@ -110,7 +110,7 @@ impl<'a> Conductor<'a> {
         let (told, events) = unbounded_channel();
         let (first_run, resumed_from) = match &stage {
             Stage::New(_) => (counting.is_first(), 0),
-            Stage::Kept(kept) => (counting.runs() <= 1, kept.held.own),
+            Stage::Kept(kept) => (counting.runs_here() <= 1, kept.held.own),
         };
         let exchange = match &stage {
             Stage::New(seed) => new_exchange(work, input, counting, seed)?,

@@ -9,6 +9,8 @@
 //!   theirs       tags of the peer's rows, where own matches are revealed, sealed
 //!   theirs.new   what will take its place
 //!   spill-HEX    what does not fit into memory, sealed; goes with the process or at the next start
+//! matching/ID-KIND-PEER-EPOCH.p7of256/
+//!   the same of one part of the ids, but the history, which is one for all parts
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -27,32 +29,48 @@ use crate::failure::{Context, Done, Failure};
 const SPILL: &str = "spill-";
 const NEW_THEIRS: &str = "theirs.new";
 
+const NOT_BEGUN: &str = "the matching was not begun";
+
+/// Makes a folder where there is none, and holds it.
+fn lock(folder: &Path) -> Result<File, Failure> {
+    let mut builder = DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(folder);
+    made.or_fail(NOT_BEGUN)?;
+    let lock = private().create(true).open(folder.join("lock"));
+    let lock = lock.or_fail(NOT_BEGUN)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Failure::failed(NOT_BEGUN)
+            .why("another `match run` of this party matches these ids already")
+            .hint("let that one go on, or end it first; no run is used up")),
+        Err(TryLockError::Error(error)) => Err(Failure::failed(NOT_BEGUN).because(&error)),
+    }
+}
+
 /// The folder of one slot, which no other process works in.
 pub struct SlotFolder {
+    /// Where the history is, of all parts.
+    whole: PathBuf,
+    /// Where the part at hand leaves all else.
     path: PathBuf,
     /// Held.
-    _lock: File,
+    _locks: Vec<File>,
 }
 
 impl SlotFolder {
-    /// Takes the folder, and clears away what a killed process spilled.
-    pub fn take(path: PathBuf) -> Result<Self, Failure> {
-        let what = "the matching was not begun";
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
-        made.or_fail(what)?;
-        let lock = private().create(true).open(path.join("lock"));
-        let lock = lock.or_fail(what)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Failure::failed(what)
-                    .why("another `match run` of this party matches these ids already")
-                    .hint("let that one go on, or end it first; no run is used up"));
-            }
-            Err(TryLockError::Error(error)) => return Err(Failure::failed(what).because(&error)),
+    /// Takes the folder `whole`, and that of the part beside it where there is one, and clears
+    /// away what a killed process spilled.
+    pub fn take(whole: PathBuf, part: PathBuf) -> Result<Self, Failure> {
+        let mut locks = vec![lock(&whole)?];
+        if part != whole {
+            locks.push(lock(&part)?);
         }
-        let folder = Self { path, _lock: lock };
-        folder.clear().or_fail(what)?;
+        let folder = Self {
+            whole,
+            path: part,
+            _locks: locks,
+        };
+        folder.clear().or_fail(NOT_BEGUN)?;
         Ok(folder)
     }
 
@@ -108,14 +126,14 @@ impl SlotFolder {
 
     /// Lets another history take the place of the one that is there.
     pub fn put_history_aside(&self) -> io::Result<PathBuf> {
-        let aside = self.path.join("history.aside");
+        let aside = self.whole.join("history.aside");
         fs::rename(self.history_path(), &aside)?;
         Ok(aside)
     }
 
     /// Where the history lies.
     pub fn history_path(&self) -> PathBuf {
-        self.path.join("history")
+        self.whole.join("history")
     }
 
     /// Where the newest key statement of the providers lies.

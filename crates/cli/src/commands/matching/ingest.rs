@@ -6,7 +6,7 @@ use incamera_matching::finish::Row;
 use incamera_matching::ids::{IdFault, Leaves, Normaliser};
 use incamera_matching::intake::{Choice, Intake, Ordered};
 use incamera_matching::sort::SortError;
-use incamera_matching::{MatchInput, Method, Mode, Partition, Reveals, Seed};
+use incamera_matching::{MatchInput, Method, Mode, Part, Reveals, Seed};
 use incamera_seal::{RowPlace, Source, SourceError, read_columns};
 use incamera_types::MatchInputDigest;
 
@@ -47,7 +47,7 @@ impl Input {
             terms: &work.terms,
             rules: work.alike().rules,
             mode: work.mode(),
-            partition: Partition::WHOLE,
+            partition: work.partition,
             me: work.folder.name(),
             peer: &work.peer,
             ids: ordered.rows_digest,
@@ -64,7 +64,11 @@ impl Input {
     /// Before anybody is dialled: the other party would refuse more than the agreement allows.
     pub fn within_limits(&self, work: &Work<'_>, counting: &Counting) -> Done {
         let (own, allowed) = (self.ordered.len(), work.terms.max_ids);
-        if own <= counting.own_base().limit(work.mode(), allowed) {
+        if own
+            <= counting
+                .own_base()
+                .limit(work.mode(), allowed, work.partition)
+        {
             return Ok(());
         }
         let (why, hint) = match work.mode() {
@@ -90,7 +94,9 @@ impl Input {
         let counts = &self.rows.counts;
         let (rows, valid) = (counts.rows, counts.valid());
         let encoded = counts.encoded_digits > 0;
-        if self.ordered.taken.distinct == 0 && work.mode() == Mode::Full {
+        // A part may have none of them: the peer's are answered.
+        let none = self.ordered.taken.distinct == 0 && self.rows.elsewhere == 0;
+        if none && work.mode() == Mode::Full {
             let (why, hint) = match (rows, valid) {
                 (0, _) => ("the data have no rows".to_owned(), ANOTHER_COLUMN),
                 (rows, 0) => (
@@ -153,6 +159,7 @@ fn earlier(work: &Work<'_>, intake: &mut Intake<FileStore>) -> Done {
 struct Taking<'a> {
     intake: &'a mut Intake<FileStore>,
     normaliser: Normaliser,
+    part: Part,
     asking: Asking,
     id: String,
     rows: Rows,
@@ -165,6 +172,7 @@ impl Taking<'_> {
         let normalised = self.normaliser.normalise(id, &mut self.id);
         self.rows.counts.row(&normalised);
         match normalised {
+            Ok(id) if !self.part.has(id) => self.rows.elsewhere += 1,
             Ok(id) => {
                 let agreed = consent.map(|text| self.asking.agreed(text, at));
                 let agreed = agreed.unwrap_or(Leaves::EVERYTHING);
@@ -183,6 +191,7 @@ fn rows(work: &Work<'_>, intake: &mut Intake<FileStore>) -> Result<Rows, Failure
     let mut taking = Taking {
         intake,
         normaliser: normaliser(&work.terms.id_kind, &work.writing())?,
+        part: work.terms.part(work.partition),
         asking: Asking::of(work)?,
         id: String::new(),
         rows: Rows::default(),

@@ -33,21 +33,54 @@ pub(super) fn scope(agreement: &Agreement, kind: &IdKind) -> CrosswalkScope {
     }
 }
 
-/// The crosswalk of the agreement's matching epoch; `what` is said of one that there is not.
+/// The crosswalk of the agreement's matching epoch, of all parts; `what` is said of one that there
+/// is not.
 pub fn crosswalk(
     folder: &Folder,
     agreement: &Agreement,
     kind: &IdKind,
     what: &str,
 ) -> Result<Crosswalk, Failure> {
-    let path = folder.crosswalk(&agreement.id, kind);
-    let crosswalk = Crosswalk::read(&path).map_err(|error| {
-        Failure::failed(what)
-            .because(&error)
-            .hint(match path.exists() {
-                true => damaged_crosswalk(&path),
-                false => "run `incamera match run` first: it makes the crosswalk".to_owned(),
-            })
+    let paths = folder.crosswalks(agreement, kind);
+    let mut whole: Option<Crosswalk> = None;
+    for path in &paths {
+        let part = one_crosswalk(path, agreement, kind, what)?;
+        let joined = match &mut whole {
+            Some(whole) => whole.join(part),
+            None => {
+                whole = Some(part);
+                true
+            }
+        };
+        if !joined {
+            return Err(Failure::failed(what)
+                .why(format!(
+                    "`{}` is not of the same matching as the other parts",
+                    path.display()
+                ))
+                .hint(
+                    "move it away and run `incamera match run` for this part again, on both sides",
+                ));
+        }
+    }
+    whole.ok_or_else(|| Failure::failed(what).why("the agreement matches ids in no part"))
+}
+
+fn one_crosswalk(
+    path: &Path,
+    agreement: &Agreement,
+    kind: &IdKind,
+    what: &str,
+) -> Result<Crosswalk, Failure> {
+    let crosswalk = Crosswalk::read(path).map_err(|error| {
+        let hint = match (path.exists(), agreement.matching.match_partitions) {
+            (true, _) => damaged_crosswalk(path),
+            (false, 1) => "run `incamera match run` first: it makes the crosswalk".to_owned(),
+            (false, parts) => format!(
+                "run `incamera match run` for all {parts} parts first: each makes its part of the crosswalk, and people of a missing one would be left out"
+            ),
+        };
+        Failure::failed(what).because(&error).hint(hint)
     })?;
     let scope = scope(agreement, kind);
     if crosswalk.scope() == &scope {
@@ -93,7 +126,8 @@ pub fn is_of_another_run(
         column.id_kind.as_ref().or_else(first)
     });
     let now = kind.and_then(|kind| {
-        let crosswalk = CrosswalkReader::open(&folder.crosswalk(&agreement.id, kind)).ok()?;
+        let first = folder.crosswalks(agreement, kind).into_iter().next()?;
+        let crosswalk = CrosswalkReader::open(&first).ok()?;
         Some((kind, crosswalk.columns().run))
     });
     now.is_some_and(|(kind, run)| manifest.matching_runs().get(kind) != run.as_ref())

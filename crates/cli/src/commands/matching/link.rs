@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use incamera_agreement::SignedAgreement;
+use incamera_matching::Partition;
 use incamera_net::client;
 use incamera_net::services::{MeetingFrame, MeetingHello, meeting_frame::Frame};
 use incamera_net::status::{Problem, ProblemKind};
@@ -31,6 +32,7 @@ pub struct Meeting<'a> {
     pub folder: &'a Folder,
     pub agreement: &'a SignedAgreement,
     pub kind: &'a IdKind,
+    pub partition: Partition,
     pub peer: &'a PartyName,
     pub patience: Duration,
     pub bar: &'a ProgressBar,
@@ -98,6 +100,8 @@ impl Meeting<'_> {
             agreement_digest: self.agreement.agreement().digest.as_bytes().to_vec(),
             party: me.to_string(),
             id_kind: self.kind.to_string(),
+            partition: self.partition.number(),
+            partitions: self.partition.of(),
         };
         let hello = MeetingFrame {
             frame: Some(Frame::Hello(hello)),

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use incamera_keys::MatchingKey;
-use incamera_matching::Terms;
+use incamera_matching::{Partition, Terms};
 use incamera_seal::{KeyRing, MatchingSlot, Source};
 
 use super::super::seal::ENCRYPTED;
@@ -30,7 +30,7 @@ pub fn open(
     arguments: &MatchRun,
     folder: &Folder,
     terms: &Terms,
-    max_runs: u32,
+    (partition, max_runs): (Partition, u32),
     slot_folder: &SlotFolder,
     printer: &Printer,
 ) -> Result<Opened, Failure> {
@@ -50,7 +50,7 @@ pub fn open(
         MatchingKey::from_bytes(*secret.key().expose()),
         secret.runs(),
     );
-    let counting = Counting::open(slot_folder, &key, known, max_runs, printer)?;
+    let counting = Counting::open(slot_folder, &key, partition, known, max_runs, printer)?;
     if counting.runs() > known {
         ring.count_matching_runs(&slot, counting.runs())
             .or_fail("the runs were not counted")?;

@@ -93,9 +93,12 @@ impl Work<'_> {
     }
 
     fn other_kinds(&self, kind: &IdKind) -> Option<String> {
-        let id = self.agreement().id;
         let kinds = self.agreement().matching.ids.iter();
-        let others = kinds.filter(|one| *one != kind && self.folder.crosswalk(&id, one).exists());
+        let matched = |one: &IdKind| {
+            let parts = self.folder.crosswalks(self.agreement(), one);
+            parts.iter().any(|path| path.exists())
+        };
+        let others = kinds.filter(|one| *one != kind && matched(one));
         let mut others: Vec<String> = others.map(|one| format!("`{one}`")).collect();
         if self.agreement().matching.link.is_some() && kind.as_str() != OWN {
             others.push(format!(

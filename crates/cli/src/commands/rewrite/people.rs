@@ -27,7 +27,7 @@ pub struct Ids {
     pub invalid: u64,
     ids: BTreeSet<String>,
     /// Of the crosswalk; none of the owner's own numbers.
-    path: Option<PathBuf>,
+    paths: Vec<PathBuf>,
 }
 
 /// What an owner's own numbers of its people are called, where rows are of those.
@@ -42,7 +42,7 @@ impl Ids {
             return Self::own(work, people);
         }
         let kind = kind(work, people)?;
-        let path = work.folder.crosswalk(&work.agreement().id, &kind);
+        let paths = work.folder.crosswalks(work.agreement(), &kind);
         let what = "the ids cannot be looked up";
         let crosswalk = matching::crosswalk(&work.folder, work.agreement(), &kind, what)?;
         let normaliser = ids::normaliser(&kind, &crosswalk.writing())?;
@@ -64,7 +64,7 @@ impl Ids {
             unknown,
             invalid: prepared.counts.invalid,
             ids: prepared.ids.into_iter().collect(),
-            path: Some(path),
+            paths,
         })
     }
 
@@ -99,7 +99,7 @@ impl Ids {
             unknown: 0,
             invalid: texts.iter().filter(|text| text.trim().is_empty()).count() as u64,
             ids,
-            path: None,
+            paths: Vec::new(),
         })
     }
 
@@ -107,13 +107,15 @@ impl Ids {
     /// work's lock is held.
     /// What a matching that was interrupted would go on with goes too: they stand in it.
     pub fn leave_crosswalk(&self, folder: &Folder, agreement: &AgreementId) -> Done {
-        let Some(path) = &self.path else {
+        if self.paths.is_empty() {
             return Ok(());
-        };
+        }
         let again = |failure: Failure| failure.hint("run the command again: it does what is left");
-        keep_rows(path, &mut |id| !self.ids.contains(id))
-            .or_fail("the people are still in the crosswalk")
-            .map_err(again)?;
+        for path in &self.paths {
+            keep_rows(path, &mut |id| !self.ids.contains(id))
+                .or_fail("the people are still in the crosswalk")
+                .map_err(again)?;
+        }
         folder
             .remove_match_journals(agreement)
             .or_fail("the people are still in the journal of a matching")

@@ -21,6 +21,7 @@ fn counted(number: u8, peer: u64, peer_append: bool) -> Counted {
         append: false,
         peer,
         peer_append,
+        partition: Partition::WHOLE,
         peer_key: None,
     }
 }
@@ -61,7 +62,7 @@ fn what_is_written_is_read() {
         runs: 3,
         ..Base::default()
     };
-    assert_eq!(history.peer_brought(None), brought);
+    assert_eq!(history.peer_brought(Partition::WHOLE, None), brought);
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn a_full_run_starts_what_the_peer_brought_anew() {
         runs: 1,
         ..Base::default()
     };
-    assert_eq!(history.peer_brought(None), brought);
+    assert_eq!(history.peer_brought(Partition::WHOLE, None), brought);
 }
 
 /// A run that goes on asks for its size once: it is in the history already.
@@ -83,15 +84,18 @@ fn a_run_that_goes_on_is_not_measured_against_itself() {
     let _ = history.add_run(counted(1, 600, false));
     let _ = history.add_run(counted(2, 300, true));
     let limit = |goes_on: Option<&MatchRunDigest>| {
-        let base = history.peer_brought(goes_on);
-        base.limit(crate::Mode::Append, 1000)
+        let base = history.peer_brought(Partition::WHOLE, goes_on);
+        base.limit(crate::Mode::Append, 1000, Partition::WHOLE)
     };
     assert_eq!(limit(None), 1000 - 900 + 64 * 3);
     assert_eq!(limit(Some(&run(2))), 1000 - 600 + 64 * 2);
-    assert_eq!(history.own_brought(Some(&run(2))).ids, 5);
+    assert_eq!(history.own_brought(Partition::WHOLE, Some(&run(2))).ids, 5);
     // A full run that goes on hides the ones before it no more.
     let _ = history.add_run(counted(3, 70, false));
-    assert_eq!(history.peer_brought(Some(&run(3))).ids, 900);
+    assert_eq!(
+        history.peer_brought(Partition::WHOLE, Some(&run(3))).ids,
+        900
+    );
 }
 
 /// The key that the peer proved its rows by stays known, through runs without proofs and full
@@ -104,11 +108,17 @@ fn the_peers_key_is_kept() {
     };
     let (mut history, mut text) = History::begin(key(), 0);
     text += &history.add_run(proven(1, None));
-    assert_eq!(history.peer_brought(None).public_key, None);
+    assert_eq!(
+        history.peer_brought(Partition::WHOLE, None).public_key,
+        None
+    );
     text += &history.add_run(proven(2, Some([0xab; 32])));
     text += &history.add_run(proven(3, None));
     let (read, _) = read(text.as_bytes()).unwrap().unwrap();
-    assert_eq!(read.peer_brought(None).public_key, Some([0xab; 32]));
+    assert_eq!(
+        read.peer_brought(Partition::WHOLE, None).public_key,
+        Some([0xab; 32])
+    );
     assert!(text.contains(&"ab".repeat(32)));
     assert_eq!(text.matches("peer_key").count(), 1);
 }
@@ -215,4 +225,76 @@ fn a_newer_history_is_refused_by_name() {
         read(line.as_bytes()).map(|_| ()),
         Err(HistoryError::Unknown)
     );
+}
+
+fn part(number: u32, of: u32) -> Partition {
+    Partition::new(number, of).unwrap()
+}
+
+fn counted_of(number: u8, partition: Partition, peer: u64, peer_append: bool) -> Counted {
+    Counted {
+        partition,
+        ..counted(number, peer, peer_append)
+    }
+}
+
+/// Points of any part are raised alike: a peer that brings one id in every part has it counted
+/// in every part.
+#[test]
+fn all_parts_together_may_bring_what_one_run_may() {
+    let max_ids = 100_000;
+    let (mut history, _) = History::begin(key(), 0);
+    let limit = |history: &History, partition: Partition, mode| {
+        let base = history.peer_brought(partition, None);
+        base.limit(mode, max_ids, partition)
+    };
+    let mut brought = 0;
+    // As much as each part allows, in each of a round.
+    for number in 0..16 {
+        let partition = part(number, 16);
+        let ids = limit(&history, partition, crate::Mode::Full);
+        assert!(ids <= partition.share(max_ids) + 64);
+        brought += ids;
+        let _ = history.add_run(counted_of(number as u8, partition, ids, false));
+    }
+    assert!(
+        brought >= max_ids && brought <= max_ids + 16 * 64,
+        "{brought}"
+    );
+    // Nothing is left to be appended beyond the few that are mixed in.
+    for number in 0..16 {
+        assert!(limit(&history, part(number, 16), crate::Mode::Append) <= 64 * 17);
+    }
+    // A new round begins anew, part by part, and is bounded in the same way.
+    let second = limit(&history, part(0, 16), crate::Mode::Full);
+    assert_eq!(second, part(0, 16).share(max_ids) + 64);
+    let _ = history.add_run(counted_of(20, part(0, 16), second, false));
+    let _ = history.add_run(counted_of(21, part(1, 16), max_ids - second, false));
+    assert_eq!(limit(&history, part(2, 16), crate::Mode::Full), 64 * 3);
+}
+
+/// Runs are counted for each part; whole ones count for all.
+#[test]
+fn runs_are_counted_by_part() {
+    let (mut history, mut text) = History::begin(key(), 1);
+    for (number, partition) in [
+        (1, part(0, 4)),
+        (2, part(1, 4)),
+        (3, part(0, 4)),
+        (4, Partition::WHOLE),
+    ] {
+        text += &history.add_run(counted_of(number, partition, 10, false));
+    }
+    let (read, _) = read(text.as_bytes()).unwrap().unwrap();
+    assert_eq!(read.count(), 5);
+    for (partition, runs) in [
+        (part(0, 4), 4),
+        (part(1, 4), 3),
+        (part(2, 4), 2),
+        (Partition::WHOLE, 4),
+        (part(0, 8), 4),
+    ] {
+        assert_eq!(read.count_of(partition), runs, "{partition}");
+    }
+    assert_eq!(text.matches("\"partition\"").count(), 3, "{text}");
 }
