@@ -69,28 +69,3 @@ fn a_disk_that_is_full_amid_a_run_loses_nothing_of_it() {
     assert!(take_away(&world) == wanted);
     assert_eq!(runs(&world, "shop"), before + 1);
 }
-
-/// At the end: the crosswalk that was there stays, nothing half-written stands beside it, and the
-/// next start writes the new one without the peer.
-#[test]
-fn a_disk_that_is_full_at_the_crosswalk_keeps_the_one_before() {
-    let world = world();
-    let wanted = reference(&world);
-    write_ids(&world, "shop", 0..5_900);
-    let shop = Running::start(&world, "shop", &[]);
-    Running::start(&world, "mailer", &[]).good();
-    shop.good();
-    let before = fs::read(crosswalk(&world, "shop")).unwrap();
-    write_ids(&world, "shop", 0..6_000);
-    // The journal of a hundred ids is small, the crosswalk of all is not.
-    let mailer = Running::start(&world, "mailer", &["--append"]);
-    let said = refused(&world, 80, &["--append"]);
-    assert!(said.contains("the crosswalk was not written"), "{said}");
-    mailer.good();
-    assert!(fs::read(crosswalk(&world, "shop")).unwrap() == before);
-    let folder = fs::read_dir(world.path("shop/crosswalks")).unwrap();
-    assert_eq!(folder.count(), 1);
-    let shop = Running::start(&world, "shop", &["--append", "--wait", "1"]).good();
-    assert_eq!(number(&shop, "/points_multiplied/blinded"), 0);
-    assert!(take_away(&world) == wanted);
-}
