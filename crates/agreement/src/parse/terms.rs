@@ -60,7 +60,7 @@ pub(super) fn matching(table: &Table<'_>) -> Option<Matching> {
     let partitions = table.get("partitions");
     let partitions = partitions.map_or(Some(PARTITIONS), |item| item.whole_u32(1, MAX_PARTITIONS));
     let match_partitions = match table.get("match_partitions") {
-        Some(item) => match_partitions(&item, method),
+        Some(item) => match_partitions(&item, method, reveals),
         None => Some(1),
     };
     let epoch = table.get("epoch");
@@ -90,8 +90,19 @@ pub(super) fn matching(table: &Table<'_>) -> Option<Matching> {
 
 /// Parts that ids are matched in: points of any part are raised alike, so that only this method
 /// has runs that belong together.
-fn match_partitions(item: &Item<'_>, method: Option<MatchingMethod>) -> Option<u32> {
+fn match_partitions(
+    item: &Item<'_>,
+    method: Option<MatchingMethod>,
+    reveals: Option<Reveals>,
+) -> Option<u32> {
     let parts = item.whole_u32(1, MAX_MATCH_PARTITIONS)?;
+    if parts > 1 && reveals == Some(Reveals::OwnMatches) {
+        item.problem(
+            "own matches are not revealed part by part in this version of incamera",
+            "leave `match_partitions` out, or write reveals = \"nothing\"",
+        );
+        return None;
+    }
     if parts > 1 && method.is_some_and(|method| method != MatchingMethod::Commutative) {
         item.problem(
             "ids are matched part by part by method commutative alone",

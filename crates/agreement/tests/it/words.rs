@@ -95,6 +95,9 @@ fn matching_part_by_part_is_told_and_bounded() {
     let page = flat(&explain(&parse(&with("commutative", 256))));
     assert!(page.contains("split by a hash into 256 parts"), "{page}");
     assert!(!flat(&explain(&parse(&with("commutative", 1)))).contains("by a hash"));
+    let revealing = with("commutative", 256).replacen("\"nothing\"", "\"own-matches\"", 1);
+    let error = Agreement::parse(revealing.as_bytes()).unwrap_err();
+    assert!(error.to_string().contains("part by part"), "{error}");
     for (method, parts) in [("vole", 256), ("commutative", 4097), ("commutative", 0)] {
         let error = Agreement::parse(with(method, parts).as_bytes()).unwrap_err();
         assert!(error.to_string().contains("match_partitions"), "{error}");

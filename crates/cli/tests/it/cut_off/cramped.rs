@@ -8,7 +8,8 @@ use crate::full_disk::cramped_program;
 fn refused(world: &World, blocks: u32, more: &[&str]) -> String {
     let program = cramped_program(world, blocks);
     let more = [&["--everyone-consented"], more].concat();
-    let (code, document) = Running::start_of(&program, world, ["shop", "cramped", "data/shop.csv"], &more).end();
+    let (code, document) =
+        Running::start_of(&program, world, ["shop", "cramped", "data/shop.csv"], &more).end();
     let text = document.to_string();
     assert_eq!(code, 1, "{document:#}");
     let lower = text.to_lowercase();
