@@ -10,6 +10,9 @@
 //!
 //! What is said of matches hangs on [`Matched`]: whether the peer sent all of its ids in the run.
 //!
+//! Where each run makes other pseudonyms, the run's rows [replace](Finish::replacing) those of
+//! the crosswalk, which only says who was forgotten.
+//!
 //! Where there is no crosswalk any more, nobody was forgotten: it was moved away, and each id of
 //! the data that was matched gets its row.
 
@@ -129,6 +132,7 @@ pub struct Finish<S: Store> {
     record: Vec<u8>,
     valid_until: Option<Date>,
     says: Matched,
+    replaces: bool,
 }
 
 struct ById;
@@ -168,6 +172,17 @@ impl<S: Store> Finish<S> {
             record: Vec::new(),
             valid_until,
             says,
+            replaces: false,
+        }
+    }
+
+    /// The same for a run that made other pseudonyms than any run before: of the crosswalk's rows
+    /// none stays, and none is compared.
+    #[must_use]
+    pub fn replacing(self) -> Self {
+        Self {
+            replaces: true,
+            ..self
         }
     }
 
@@ -222,6 +237,7 @@ impl<S: Store> Finish<S> {
                 ..Row::default()
             },
             says: self.says,
+            replaces: self.replaces,
             has_crosswalk: earlier.is_some(),
             changed: 0,
             finished: Finished::default(),
@@ -243,6 +259,7 @@ struct Joining<S: Store> {
     run: Row,
     flags: u8,
     says: Matched,
+    replaces: bool,
     has_crosswalk: bool,
     /// Earlier pseudonyms that were compared, and were others.
     changed: u64,
@@ -301,12 +318,18 @@ impl<S: Store> Joining<S> {
 
     /// A row of the crosswalk that the run gave nothing for.
     fn stay<E>(&mut self, old: &mut Row, write: &mut PutRow<'_, E>) -> Result<(), FinishError<E>> {
+        if self.replaces {
+            return Ok(());
+        }
         old.matched = self.says.of(false, old.matched);
         self.put(old, write)
     }
 
     /// A row of the crosswalk whose id is that of the run's row at hand.
     fn meet<E>(&mut self, old: &mut Row, write: &mut PutRow<'_, E>) -> Result<(), FinishError<E>> {
+        if self.replaces {
+            return self.put_run(write);
+        }
         if self.has(GIVEN) {
             match old.pseudonym == self.run.pseudonym {
                 true => self.finished.compared += 1,
@@ -330,6 +353,11 @@ impl<S: Store> Joining<S> {
             self.finished.forgotten += 1;
             return Ok(());
         }
+        self.put_run(write)
+    }
+
+    /// The run's row at hand as it is.
+    fn put_run<E>(&mut self, write: &mut PutRow<'_, E>) -> Result<(), FinishError<E>> {
         let row = std::mem::take(&mut self.run);
         let put = self.put(&row, write);
         self.run = row;

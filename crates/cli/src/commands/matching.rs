@@ -8,7 +8,7 @@
 //! | end      | `output`     | both sides checked, the crosswalk written                   |
 //!
 //! A party that matches with nobody goes the way of `alone`, one that matches through providers
-//! that of `provided`.
+//! that of `provided`, and `vole` has a talk of its own.
 //!
 //! A run that is cut off, by a kill or the line, goes on with its journal
 //! ([decision 0075](../../../../docs/decisions/0075-a-journal-before-the-answers.md)).
@@ -28,6 +28,7 @@ mod provided;
 mod report;
 mod ring;
 mod theirs;
+mod vole;
 mod workers;
 
 use std::path::PathBuf;
@@ -94,6 +95,14 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         _ => peer(agreement, folder.name())?,
     };
     let terms = terms(agreement, &kind)?;
+    if arguments.append && terms.method == Method::Vole {
+        return Err(Failure::usage(
+            "by method `vole` nothing is appended: each run gives all ids new pseudonyms",
+        )
+        .hint(
+            "leave `--append` out and match all ids again, or agree on method = \"commutative\"",
+        ));
+    }
     remove_expired(&folder)?;
     let partition = partition(arguments, agreement)?;
     let of = |partition| folder.matching(&agreement.id, &kind, &peer, terms.epoch, partition);
@@ -112,14 +121,16 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         secret: opened.secret,
         sources: opened.sources,
     };
-    if work.terms.method == Method::None {
-        return alone::run(&work, start);
+    let mut counting = opened.counting;
+    match work.terms.method {
+        Method::None => return alone::run(&work, start),
+        Method::Vole => return vole::run(&work, &mut counting, start),
+        _ => {}
     }
     work.backend()?;
     if work.terms.method == Method::Provider {
         return provided::run(&work, start);
     }
-    let mut counting = opened.counting;
     let (input, talked, finished) = matched(&work, &mut counting)?;
     Report {
         work: &work,
@@ -555,7 +566,7 @@ fn peer(agreement: &Agreement, me: &PartyName) -> Result<PartyName, Failure> {
     match (others.next(), others.next()) {
         (Some(peer), None) => Ok(peer.clone()),
         _ => Err(Failure::usage("this agreement is not between two owners")
-            .hint("matching by `commutative` takes exactly two")),
+            .hint("matching by `commutative` or `vole` takes exactly two")),
     }
 }
 
@@ -565,9 +576,10 @@ fn terms(agreement: &Agreement, kind: &IdKind) -> Result<Terms, Failure> {
         MatchingMethod::None => Method::None,
         MatchingMethod::Commutative => Method::Commutative,
         MatchingMethod::Provider => Method::Provider,
+        MatchingMethod::Vole => Method::Vole,
         other => {
             return Err(Failure::usage(format!(
-                "this version matches by `commutative`, `provider` or `none`, and not by `{other}`"
+                "this version does not match by `{other}`"
             )));
         }
     };

@@ -39,4 +39,5 @@ mod rings;
 mod templates;
 mod told;
 mod two_kinds;
+mod vole;
 mod world;

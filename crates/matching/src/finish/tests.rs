@@ -292,3 +292,46 @@ proptest! {
         prop_assert!(outcome.result.is_ok());
     }
 }
+
+#[test]
+fn a_run_of_other_pseudonyms_replaces_all_and_still_forgets() {
+    let store = FolderStore::new();
+    let old = [
+        row("a", 1, None),
+        row("b", 2, Some(true)),
+        row("gone", 3, None),
+    ];
+    let mut finish = Finish::new(None, Matched::Anew, &store, SMALL, &mut rng()).replacing();
+    let given = [
+        ("a", 101, OLD, true),
+        ("b", 102, OLD, false),
+        ("forgotten", 103, OLD, true),
+        ("new", 104, NO, false),
+    ];
+    for (id, n, known, matched) in given {
+        let entry = Entry::for_test(id, NEW, known);
+        finish.give(&entry, &pseudonym(n), matched).unwrap();
+    }
+    let (mut rows, mut earlier) = (Vec::new(), old.iter());
+    let mut next = |row: &mut Row| {
+        let found = earlier.next();
+        found.inspect(|found| row.clone_from(found));
+        Ok::<_, Full>(found.is_some())
+    };
+    let finished = finish.write(Some(&mut next), &mut |row| {
+        rows.push(row.clone());
+        Ok(())
+    });
+    let expected = [("a", 101, true), ("b", 102, false), ("new", 104, false)];
+    assert_eq!(
+        rows,
+        expected.map(|(id, n, matched)| row(id, n, Some(matched)))
+    );
+    let expected = Finished {
+        rows: 3,
+        matched: 1,
+        forgotten: 1,
+        compared: 0,
+    };
+    assert_eq!(finished.unwrap(), expected);
+}

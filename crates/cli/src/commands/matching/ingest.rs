@@ -39,8 +39,10 @@ impl Input {
         let rows = rows(work, &mut intake)?;
         let choice = Choice {
             mode: work.mode(),
-            // Providers prove what they do: nothing is matched again to be compared.
-            absent: work.terms.reveals == Reveals::Nothing && work.terms.method != Method::Provider,
+            // Providers prove what they do, and by `vole` nobody keeps a pseudonym: nothing is
+            // matched again to be compared.
+            absent: work.terms.reveals == Reveals::Nothing
+                && !matches!(work.terms.method, Method::Provider | Method::Vole),
         };
         let ordered = intake.finish(choice).map_err(|error| unsorted(&error))?;
         let digest = MatchInput {

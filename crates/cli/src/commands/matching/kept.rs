@@ -9,7 +9,7 @@ use incamera_seal::{
     Crosswalk, CrosswalkColumns, CrosswalkReader, CrosswalkRow, CrosswalkScope, CrosswalkWriter,
     LocalFileError, Manifest,
 };
-use incamera_types::{ColumnType, DatasetSpec, IdKind, IdWriting};
+use incamera_types::{ColumnType, DatasetSpec, IdKind, IdWriting, MatchRunDigest};
 
 use super::Work;
 use crate::failure::{Context, Done, Failure};
@@ -185,13 +185,14 @@ fn not_read(path: &Path, error: &LocalFileError) -> Failure {
 pub(super) struct NewCrosswalk(CrosswalkWriter);
 
 impl NewCrosswalk {
-    pub(super) fn create(work: &Work<'_>) -> Result<Self, Failure> {
+    /// `run` is named where each run makes other pseudonyms.
+    pub(super) fn create(work: &Work<'_>, run: Option<MatchRunDigest>) -> Result<Self, Failure> {
         let columns = CrosswalkColumns {
             writing: work.writing(),
             // Pseudonyms end with the providers' key.
             valid_until: work.terms.method == Method::Provider,
             matched: work.terms.reveals == Reveals::OwnMatches,
-            run: None,
+            run,
         };
         let writer = CrosswalkWriter::create(&work.crosswalk_path(), &work.scope(), columns);
         writer.or_fail(NOT_WRITTEN).map(Self)

@@ -5,8 +5,9 @@ use incamera_matching::check::{Check, CheckError, Match, Matches};
 use incamera_matching::finish::{Finish, FinishError, Finished, Matched, Row};
 use incamera_matching::intake::Ids;
 use incamera_matching::journal::{Places, Reader, Record};
+use incamera_matching::vole::Outcome;
 use incamera_matching::{MatchError, Misbehaviour, Mode, Pseudonyms, Reveals, Value};
-use incamera_types::Pseudonym;
+use incamera_types::{MatchRunDigest, Pseudonym};
 
 use super::Work;
 use super::counting::Counting;
@@ -34,7 +35,7 @@ pub fn write(
     let given = run.given();
     let mut before = |digest| kept.note(&Record::Crosswalk(digest));
     let ended = given.and_then(|(finish, theirs)| {
-        let finished = rows(work, finish, &mut before)?;
+        let finished = rows(work, finish, None, &mut before)?;
         if let Some(theirs) = theirs {
             theirs.take_its_place(work)?;
         }
@@ -62,11 +63,43 @@ pub fn write_alone(work: &Work<'_>, input: &Input, alone: &Alone) -> Result<Fini
         let given = finish.give(&entry, &alone.pseudonym(entry.id), false);
         given.map_err(|error| unsorted(&error))?;
     }
-    rows(work, finish, &mut |_| Ok(())).map_err(|end| match end {
+    rows(work, finish, None, &mut |_| Ok(())).map_err(|end| match end {
         End::Failed(failure) => failure,
         End::Protocol(_) => Failure::failed("the crosswalk was not written")
             .why("ids of earlier runs get other pseudonyms now, so nothing would join: the key ring is not the one of the earlier runs")
             .hint("restore the right key ring, or agree on a new matching epoch"),
+    })
+}
+
+/// Writes the crosswalk of a run that gave all ids new pseudonyms.
+pub fn write_run(
+    work: &Work<'_>,
+    input: &Input,
+    outcome: &Outcome,
+    run: MatchRunDigest,
+) -> Result<Finished, Failure> {
+    let (store, memory) = (work.slot.store(), work.memory());
+    let says = match outcome.matched {
+        Some(_) => Matched::Anew,
+        None => Matched::Hidden,
+    };
+    let finish = Finish::new(None, says, &store, memory, &mut rand::rng());
+    let mut finish = finish.replacing();
+    let mut ids = input
+        .ordered
+        .read_from(0)
+        .map_err(|error| unsorted(&error))?;
+    let mut matched = outcome.matched.iter().flatten();
+    for pseudonym in &outcome.pseudonyms {
+        let matched = matched.next().copied().unwrap_or_default();
+        if let Some(entry) = ids.next().map_err(|error| unsorted(&error))? {
+            let given = finish.give(&entry, pseudonym, matched);
+            given.map_err(|error| unsorted(&error))?;
+        }
+    }
+    rows(work, finish, Some(run), &mut |_| Ok(())).map_err(|end| match end {
+        End::Failed(failure) => failure,
+        End::Protocol(error) => match_failure(&error),
     })
 }
 
@@ -288,12 +321,13 @@ impl Giving {
 fn rows(
     work: &Work<'_>,
     finish: Finish<FileStore>,
+    run: Option<MatchRunDigest>,
     before: &mut dyn FnMut([u8; 32]) -> Done,
 ) -> Result<Finished, End> {
     // Whoever forgets people holds it from before the crosswalk is read until it is written.
     let _lock = work.folder.sealing_lock(&work.terms.agreement_id)?;
     let mut earlier = Earlier::open(work)?;
-    let mut new = NewCrosswalk::create(work)?;
+    let mut new = NewCrosswalk::create(work, run)?;
     let mut write = |row: &Row| new.push(row);
     let finished = match &mut earlier {
         Some(earlier) => finish.write(Some(&mut |row: &mut Row| earlier.fill(row)), &mut write),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::Work;
 use super::ingest::Input;
-use incamera_matching::{KNOWN_IDS, Mode, Reveals};
+use incamera_matching::{KNOWN_IDS, Method, Mode, Reveals};
 
 /// What the exchange came to.
 #[derive(Clone, Debug, Default)]
@@ -139,6 +139,11 @@ impl Report<'_> {
                 "\n  `{peer}` may still lack answers: run this again if it asks, and `{peer}` gets them"
             );
         }
+        if work.terms.method == Method::Vole {
+            text += &format!(
+                "\n  these pseudonyms are of this run alone: seal all data sets again, as `{peer}` does"
+            );
+        }
         let path = work.crosswalk_path();
         text + &format!("\n  crosswalk (yours alone): {}", path.display())
     }
@@ -186,7 +191,7 @@ impl Report<'_> {
         let rate = taken.distinct as f64 / seconds.max(1e-9);
         let mut document = input.document(work);
         let run = json!({
-            "peer": work.peer, "forgotten_meanwhile": finished.forgotten,
+            "peer": work.peer, "method": work.terms.method.as_str(), "forgotten_meanwhile": finished.forgotten,
             "compared": finished.compared, "crosswalk_rows": finished.rows,
             "peer_ids": talked.peer_ids,
             "peer_ids_from_earlier_runs_at_most": self.mixed_in_at_most(),
