@@ -23,10 +23,11 @@ pub(super) fn advice(situation: &Situation, lines: &[Line]) -> Vec<String> {
         && Some(better) != available.map(|line| line.method)
         && lines.iter().any(|line| line.method == better)
     {
-        advice.push(format!(
-            "`{better}` would fit better ({}), and is not in this version",
-            why(better, situation)
-        ));
+        let why = why(better, situation);
+        advice.push(match better.is_available(situation.reveals) {
+            true => format!("or take `{better}`, which is slower on many cores: {why}"),
+            false => format!("`{better}` would fit better ({why}), and is not in this version"),
+        });
     }
     if situation.parties > 2 && situation.reveals == Reveals::OwnMatches {
         advice.push(
@@ -60,7 +61,7 @@ fn why(method: PlannedMethod, situation: &Situation) -> String {
             "memory stays the same whatever the size, a run that is cut off goes on, and new ids can be added later".to_owned()
         }
         PlannedMethod::Vole => {
-            "the least CPU and the fewest bytes; every run is all ids anew, in a new epoch".to_owned()
+            "the least CPU and the fewest bytes; every run is all ids anew with pseudonyms of its own, and all data are sealed again after it".to_owned()
         }
         PlannedMethod::Provider => format!(
             "each party asks the providers alone, however many parties there are; at most {PROVIDER_RATE:.0} ids a second and party"

@@ -78,8 +78,8 @@ pub(super) const VOLE_START_BYTES: f64 = 1.1e6;
 pub(super) const VOLE_OWN_BYTES: f64 = 33.0;
 /// The same with `reveals = "nothing"`.
 pub(super) const VOLE_NOTHING_BYTES: f64 = 22.6;
-/// A process, however many ids: they go in shards of 2^20.
-pub(super) const VOLE_MEMORY_MIB: f64 = 150.0;
+/// Bytes of memory for an id of the larger set: vectors, hashes and values. Computed.
+pub(super) const VOLE_ID_BYTES: f64 = 150.0;
 
 /// At a provider, for an id: evaluated, with the proof of a batch.
 /// `provider_evaluations_per_s` is 1 / 7.8 us.

@@ -10,11 +10,13 @@ mod constants;
 use std::fmt;
 use std::str::FromStr;
 
+use incamera_vole::params::MAX_ITEMS;
+
 use crate::Reveals;
 use constants::{
     DISK_FACTOR, FRAMING, ID_BYTES, INTAKE_US, MEMORY_MIB, OTHER_NOTHING_US, OTHER_OWN_US,
     PART_IDS, POINT_BYTES, PROVIDER_CHECK_US, PROVIDER_FINISH_US, PROVIDER_RATE, PROVIDER_US,
-    PointCosts, RECORD_BYTES, TAG_BYTES, VOLE_MEMORY_MIB, VOLE_NOTHING_BYTES, VOLE_NOTHING_US,
+    PointCosts, RECORD_BYTES, TAG_BYTES, VOLE_ID_BYTES, VOLE_NOTHING_BYTES, VOLE_NOTHING_US,
     VOLE_OWN_BYTES, VOLE_OWN_US, VOLE_START_BYTES, VOLE_START_S, WHOLE_IDS, WINDOW_POINTS,
 };
 
@@ -45,7 +47,7 @@ impl PlannedMethod {
     #[must_use]
     pub fn is_available(self, reveals: Reveals) -> bool {
         match reveals {
-            Reveals::Nothing | Reveals::OwnMatches => self == Self::Commutative,
+            Reveals::Nothing | Reveals::OwnMatches => self != Self::Provider,
         }
     }
 }
@@ -211,7 +213,8 @@ pub fn plan(situation: &Situation) -> Plan {
     let mut lines = Vec::new();
     if situation.parties == 2 {
         lines.push(commutative(situation));
-        lines.extend((!situation.appends).then(|| vole(situation)));
+        let fits = !situation.appends && situation.larger() <= MAX_ITEMS;
+        lines.extend(fits.then(|| vole(situation)));
     }
     if situation.reveals == Reveals::Nothing {
         lines.push(provider(situation));
@@ -342,7 +345,7 @@ fn vole(situation: &Situation) -> Line {
         Reveals::Nothing => (VOLE_NOTHING_US, VOLE_NOTHING_BYTES),
         Reveals::OwnMatches => (VOLE_OWN_US, VOLE_OWN_BYTES),
     };
-    // Both do about as much; the start is paid by each run of 2^20 ids of the larger set.
+    // Both do about as much, one after the other and on one core.
     let both = VOLE_START_S + (own + peer) * cost / 1e6;
     let all = VOLE_START_BYTES + (own + peer) * bytes;
     let needs = Needs {
@@ -362,9 +365,9 @@ fn vole(situation: &Situation) -> Line {
         ),
     ];
     Line {
-        memory_mib: VOLE_MEMORY_MIB,
+        memory_mib: MEMORY_MIB + count(situation.larger()) * VOLE_ID_BYTES / f64::from(1 << 20),
         arithmetic,
-        ..situation.line(PlannedMethod::Vole, needs, &[])
+        ..situation.line(PlannedMethod::Vole, needs, &[(both, Bound::OwnCores)])
     }
 }
 

@@ -179,8 +179,18 @@ fn only_what_fits_is_planned_and_advised() {
         plan(&million())
             .advice
             .concat()
-            .contains("`vole` would fit better")
+            .contains("or take `vole`")
     );
+    let large = Situation {
+        own: (1 << 22) + 1,
+        ..million()
+    };
+    assert_eq!(methods(&large), ["commutative", "provider"]);
+    let one_core = Situation {
+        cores: 1,
+        ..million()
+    };
+    assert!(first(&one_core).starts_with("take `vole`"));
     let appends = Situation {
         appends: true,
         ..million()
