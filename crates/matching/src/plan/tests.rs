@@ -175,12 +175,7 @@ fn only_what_fits_is_planned_and_advised() {
     let first = |situation: &Situation| plan(situation).advice.swap_remove(0);
     assert_eq!(methods(&million()), ["commutative", "provider", "vole"]);
     assert!(first(&million()).starts_with("take `commutative`"));
-    assert!(
-        plan(&million())
-            .advice
-            .concat()
-            .contains("or take `vole`")
-    );
+    assert!(plan(&million()).advice.concat().contains("or take `vole`"));
     let large = Situation {
         own: (1 << 22) + 1,
         ..million()

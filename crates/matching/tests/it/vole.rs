@@ -547,12 +547,22 @@ fn debug_shows_no_content() {
 /// Whoever has a dictionary with everybody in it, and all that it was sent.
 #[test]
 fn i2_a_dictionary_finds_nobody_in_what_a_party_is_sent() {
-    let sides = sides(ids(0..40), ids(30..60), Reveals::Nothing, Security::Malicious, 14);
+    let sides = sides(
+        ids(0..40),
+        ids(30..60),
+        Reveals::Nothing,
+        Security::Malicious,
+        14,
+    );
     let mut sides = sides;
     carry(&mut sides, 14, &mut |message| vec![message]).unwrap();
     let words = ids(0..2_000);
     let [attacker, victim] = sides;
-    let sent: Vec<u8> = attacker.seen.iter().flat_map(ProstMessage::encode_to_vec).collect();
+    let sent: Vec<u8> = attacker
+        .seen
+        .iter()
+        .flat_map(ProstMessage::encode_to_vec)
+        .collect();
     let windows: HashSet<&[u8]> = sent.windows(16).collect();
     let found = |needle: &[u8]| windows.contains(&needle[..16]);
     for word in &words {
@@ -562,10 +572,22 @@ fn i2_a_dictionary_finds_nobody_in_what_a_party_is_sent() {
     }
     // Pseudonyms of the other side are not among what was sent, nor among one's own but for
     // people whom both have: of nobody else the attacker has any.
-    let own: HashSet<Pseudonym> = attacker.run.finish().unwrap().pseudonyms.into_iter().collect();
+    let own: HashSet<Pseudonym> = attacker
+        .run
+        .finish()
+        .unwrap()
+        .pseudonyms
+        .into_iter()
+        .collect();
     let theirs = victim.run.finish().unwrap().pseudonyms;
     assert!(theirs.iter().all(|pseudonym| !found(pseudonym.as_bytes())));
-    assert_eq!(theirs.iter().filter(|pseudonym| own.contains(pseudonym)).count(), 10);
+    assert_eq!(
+        theirs
+            .iter()
+            .filter(|pseudonym| own.contains(pseudonym))
+            .count(),
+        10
+    );
     // What is looked for is found where it is: the sizes that a greeting says in clear.
     assert!(found(b"incamera-vole/1\x12\x20"[..].get(..16).unwrap()));
 }
