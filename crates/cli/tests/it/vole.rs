@@ -201,8 +201,8 @@ fn what_vole_does_not_match_is_refused_before_anybody_is_met() {
     });
     write_ids(&world, "shop", 0..400);
     let many = match_run(&world, "shop", "data/shop.csv", &[]);
-    bad(&many, 1, "may have up to 1060 evaluated");
-    bad(&many, 1, "agree on `max_ids` of at least 1060");
+    bad(&many, 1, "may have up to 1676 evaluated");
+    bad(&many, 1, "agree on `max_ids` of at least 1676");
     bad(&many, 1, "method = \"commutative\"");
     let append = match_run(&world, "shop", "data/shop.csv", &["--append"]);
     bad(&append, 2, "each run gives all ids new pseudonyms");

@@ -330,6 +330,12 @@ fn other_terms_are_refused_by_both() {
 fn max_ids_bounds_what_a_party_can_have_evaluated() {
     assert_eq!(evaluations(1), MIN_VOLE_IDS);
     assert_eq!(evaluations(MAX_ITEMS), MAX_VOLE_IDS);
+    // By hand, of the store's columns: 713 + 5 for 400 ids; of the ids themselves from 2^14 on.
+    assert_eq!(evaluations(400), 1_676);
+    assert_eq!(evaluations(1 << 14), 43_418);
+    assert_eq!(evaluations(1 << 20), 2_778_727);
+    let sizes = (0..2_000).map(|n| n * 17);
+    assert!(sizes.map(evaluations).is_sorted());
     assert_eq!(check_set(MAX_ITEMS, MAX_VOLE_IDS), Ok(()));
     let found = MAX_ITEMS + 1;
     assert_eq!(check_set(found, u64::MAX), Err(SetError::TooMany { found }));
