@@ -233,7 +233,7 @@ fn write(work: &Work<'_>, input: &Input, kept: &Kept, until: Date) -> Result<Fin
     // Whoever forgets people holds it from before the crosswalk is read until it is written.
     let _lock = work.folder.sealing_lock(&work.terms.agreement_id)?;
     let mut earlier = Earlier::open(work)?;
-    let mut new = NewCrosswalk::create(work)?;
+    let mut new = NewCrosswalk::create(work, None)?;
     let mut write = |row: &Row| new.push(row);
     let finished = match &mut earlier {
         Some(earlier) => finish.write(Some(&mut |row: &mut Row| earlier.fill(row)), &mut write),
