@@ -95,6 +95,12 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         _ => peer(agreement, folder.name())?,
     };
     let terms = terms(agreement, &kind)?;
+    if arguments.row_keys && terms.method == Method::Vole {
+        return Err(
+            Failure::usage("by method `vole` no row is raised by a lasting key")
+                .hint("leave `--row-keys` out: it is for method `commutative`"),
+        );
+    }
     if arguments.append && terms.method == Method::Vole {
         return Err(Failure::usage(
             "by method `vole` nothing is appended: each run gives all ids new pseudonyms",
