@@ -45,7 +45,16 @@ fn people(outcome: &Outcome) -> f64 {
 fn match_run(world: &World, party: &str, data: &str, more: &[&str]) -> Outcome {
     let (folder, data) = (world.path(party), world.path(data));
     let arguments = ["match", "run", "--party", &folder, "--data", &data];
-    world.stage.command(&[&arguments, more].concat()).unwrap()
+    let all = consented(party);
+    world.stage.command(&[&arguments, all, more].concat()).unwrap()
+}
+
+/// The shop's agreement knows of consents, and files of ids alone say none.
+fn consented(party: &str) -> &'static [&'static str] {
+    match party {
+        "shop" => &["--everyone-consented"],
+        _ => &[],
+    }
 }
 
 fn seal(world: &World, party: &str, dataset: &str, more: &[&str]) -> Outcome {
@@ -216,6 +225,7 @@ fn start(world: &World, party: &str) -> Child {
         .args([
             "--json", "match", "run", "--party", &folder, "--data", &data,
         ])
+        .args(consented(party))
         .stdin(Stdio::null())
         .stdout(out)
         .stderr(Stdio::null())
