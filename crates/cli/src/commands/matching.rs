@@ -109,14 +109,6 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
             "leave `--append` out and match all ids again, or agree on method = \"commutative\"",
         ));
     }
-    if arguments.append && terms.reveals == Reveals::OwnMatches {
-        return Err(Failure::usage(
-            "this version does not append where the agreement reveals own matches",
-        )
-        .hint(
-            "leave `--append` out: all ids are matched again, and get the pseudonyms that they had",
-        ));
-    }
     remove_expired(&folder)?;
     let partition = partition(arguments, agreement)?;
     let of = |partition| folder.matching(&agreement.id, &kind, &peer, terms.epoch, partition);
