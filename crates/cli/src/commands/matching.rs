@@ -95,19 +95,8 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         _ => peer(agreement, folder.name())?,
     };
     let terms = terms(agreement, &kind)?;
-    if arguments.row_keys && terms.method == Method::Vole {
-        return Err(
-            Failure::usage("by method `vole` no row is raised by a lasting key")
-                .hint("leave `--row-keys` out: it is for method `commutative`"),
-        );
-    }
-    if arguments.append && terms.method == Method::Vole {
-        return Err(Failure::usage(
-            "by method `vole` nothing is appended: each run gives all ids new pseudonyms",
-        )
-        .hint(
-            "leave `--append` out and match all ids again, or agree on method = \"commutative\"",
-        ));
+    if terms.method == Method::Vole {
+        vole::allowed(arguments)?;
     }
     remove_expired(&folder)?;
     let partition = partition(arguments, agreement)?;

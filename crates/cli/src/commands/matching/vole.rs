@@ -21,6 +21,7 @@ use super::ingest::{Input, unsorted};
 use super::link::{Broken, Link, Meeting, next_message};
 use super::report::{Report, Talked};
 use super::{Work, output};
+use crate::args::MatchRun;
 use crate::commands::block_on;
 use crate::failure::{Context, Done, Failure};
 
@@ -30,6 +31,25 @@ const ANEW: &str = "nothing was written; run `match run` again on both sides: by
 const SILENCE_LIMIT: Duration = Duration::from_secs(120);
 /// The largest message that is read: a part of a step and what stands around it.
 const MAX_MESSAGE_BYTES: usize = 2 * CHUNK_BYTES;
+
+/// Refuses what only methods with lasting keys do.
+pub fn allowed(arguments: &MatchRun) -> Done {
+    if arguments.row_keys {
+        return Err(
+            Failure::usage("by method `vole` no row is raised by a lasting key")
+                .hint("leave `--row-keys` out: it is for method `commutative`"),
+        );
+    }
+    if arguments.append {
+        return Err(Failure::usage(
+            "by method `vole` nothing is appended: each run gives all ids new pseudonyms",
+        )
+        .hint(
+            "leave `--append` out and match all ids again, or agree on method = \"commutative\"",
+        ));
+    }
+    Ok(())
+}
 
 /// Matches all ids in a run of its own.
 pub fn run(work: &Work<'_>, counting: &mut Counting, start: Instant) -> Done {
@@ -87,6 +107,7 @@ async fn converse(
         folder: work.folder,
         agreement: work.agreement,
         kind: &work.terms.id_kind,
+        partition: work.partition,
         peer: &work.peer,
         patience: work.arguments.patience(),
         bar,
