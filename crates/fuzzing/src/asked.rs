@@ -20,15 +20,21 @@ pub fn provider_frames(data: &[u8]) {
     match which % 3 {
         0 => {
             let frame = decode::<EvaluateFrame>(rest, rest.len());
-            frame.ok().and_then(|frame| frame.frame).map(evaluate);
+            if let Some(frame) = frame.ok().and_then(|frame| frame.frame) {
+                evaluate(frame);
+            }
         }
         1 => {
             let frame = decode::<CeremonyFrame>(rest, rest.len());
-            frame.ok().and_then(|frame| frame.step).map(ceremony);
+            if let Some(frame) = frame.ok().and_then(|frame| frame.step) {
+                ceremony(frame);
+            }
         }
         _ => {
             let frame = decode::<LinkFrame>(rest, rest.len());
-            frame.ok().and_then(|frame| frame.frame).map(links);
+            if let Some(frame) = frame.ok().and_then(|frame| frame.frame) {
+                links(frame);
+            }
         }
     }
 }

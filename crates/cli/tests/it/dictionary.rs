@@ -234,7 +234,7 @@ impl Recorded {
         let slot = holdings.matching_slot();
         let ring = holdings.ring("shop");
         let secret = ring.matching_secret(&slot).unwrap();
-        let key = JournalKey::of(&secret.key(), &self.terms(), &"mailer".parse().unwrap());
+        let key = JournalKey::of(secret.key(), &self.terms(), &"mailer".parse().unwrap());
         let journal = self.files.iter().find(|(path, _)| {
             path.ends_with("journal") && path.components().any(|part| part.as_os_str() == "shop")
         });

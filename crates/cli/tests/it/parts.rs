@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use incamera_seal::Crosswalk;
 use incamera_testkit::stage::Outcome;
@@ -15,7 +15,7 @@ const PARTS: u32 = 3;
 
 type Rows = BTreeMap<String, Pseudonym>;
 
-fn rows(path: &PathBuf) -> Rows {
+fn rows(path: &Path) -> Rows {
     let crosswalk = Crosswalk::read(path).unwrap();
     let rows = crosswalk.iter();
     rows.map(|(id, pseudonym)| (id.to_owned(), pseudonym))
@@ -122,7 +122,7 @@ fn all_parts_together_are_what_one_run_gives() {
     for (party, whole) in ["shop", "mailer"].into_iter().zip(&wholes) {
         let parts = part_paths(&world, party);
         assert_eq!(parts.len(), PARTS as usize);
-        let all: Vec<(String, Pseudonym)> = parts.iter().flat_map(rows).collect();
+        let all: Vec<(String, Pseudonym)> = parts.iter().flat_map(|path| rows(path)).collect();
         assert_eq!(all.len(), whole.len(), "no id is in two parts");
         assert!(all.into_iter().collect::<Rows>() == *whole);
     }
@@ -132,7 +132,10 @@ fn all_parts_together_are_what_one_run_gives() {
     fs::write(&ids, "p1@mail.example\np2@mail.example\n").unwrap();
     let forget = ["data", "forget", "--ids", &ids, "--yes"];
     good(under_second(&world, "shop", &forget));
-    let left: Rows = part_paths(&world, "shop").iter().flat_map(rows).collect();
+    let left: Rows = part_paths(&world, "shop")
+        .iter()
+        .flat_map(|path| rows(path))
+        .collect();
     assert_eq!(left.len(), 238);
     assert!(!left.contains_key("p1@mail.example"));
 }

@@ -86,7 +86,7 @@ fn people() -> [Side; 2] {
         let one = One {
             email,
             phone,
-            mailed: n % 3 != 0,
+            mailed: !n.is_multiple_of(3),
             ..One::default()
         };
         mailer.insert(format!("m{n:03}"), one);

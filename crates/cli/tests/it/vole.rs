@@ -46,7 +46,10 @@ fn match_run(world: &World, party: &str, data: &str, more: &[&str]) -> Outcome {
     let (folder, data) = (world.path(party), world.path(data));
     let arguments = ["match", "run", "--party", &folder, "--data", &data];
     let all = consented(party);
-    world.stage.command(&[&arguments, all, more].concat()).unwrap()
+    world
+        .stage
+        .command(&[&arguments, all, more].concat())
+        .unwrap()
 }
 
 /// The shop's agreement knows of consents, and files of ids alone say none.

@@ -91,7 +91,7 @@ fn one_crosswalk(
                     "the ids in `{}` are written by other rules than the agreement's",
                     path.display()
                 ))
-                .hint(damaged_crosswalk(&path))),
+                .hint(damaged_crosswalk(path))),
         };
     }
     // Pseudonyms of another epoch join with nobody's, and nothing would say so.
