@@ -251,7 +251,9 @@ impl LinkTerms {
             return Err(LinkError::NotAsked);
         }
         let from = source.clone();
-        let opened = open(evaluated, entry).ok_or(LinkError::Changed { from })?;
+        let opened = open(evaluated, entry)
+            .filter(|opened| entry.expires == end_of_week(opened.expires))
+            .ok_or(LinkError::Changed { from })?;
         let expires = opened.expires;
         if expires < today {
             return Err(LinkError::Expired { expires });

@@ -40,4 +40,4 @@ pub const MAX_TEXT_BYTES: usize = 4096;
 /// could have evaluated.
 pub const MIN_VOLE_IDS: u64 = 600;
 /// The greatest: what a party of 2^22 ids, the most of one run, could have evaluated.
-pub const MAX_VOLE_IDS: u64 = 11_114_906;
+pub const MAX_VOLE_IDS: u64 = 11_618_223;

@@ -43,7 +43,7 @@ pub(super) fn limits(table: &Table<'_>, method: Option<MatchingMethod>, max_ids:
                 "by method vole a party of even the smallest set could have {MIN_VOLE_IDS} ids evaluated, so it cannot be held to `max_ids`"
             ),
             format_args!(
-                "write method = \"commutative\" for small sets, or `max_ids` of at least {MIN_VOLE_IDS}: about 4 times the ids of a small set, 2.65 times those of a large one"
+                "write method = \"commutative\" for small sets, or `max_ids` of at least {MIN_VOLE_IDS}: about 4 times the ids of a small set, 2.77 times those of a large one"
             ),
         );
     }
@@ -51,7 +51,7 @@ pub(super) fn limits(table: &Table<'_>, method: Option<MatchingMethod>, max_ids:
         item.problem(
             "method vole takes at most 4194304 ids of a party in a run, and this allows for more",
             format_args!(
-                "write method = \"commutative\" for larger sets, or `max_ids` of at most {MAX_VOLE_IDS}: 2.65 times the ids of a party"
+                "write method = \"commutative\" for larger sets, or `max_ids` of at most {MAX_VOLE_IDS}: 2.77 times the ids of a party"
             ),
         );
     }

@@ -96,13 +96,13 @@ pub enum SetError {
 /// whatever it likes: what counting its possible stores allows, with 2^80 hashes during the run.
 /// By what is known to work, solving for a store, it is [`evaluations_bound`]: about half.
 ///
-/// By counting it is 2.33 times the store's columns for few ids, and 2.65 times the ids from
+/// By counting it is 2.33 times the store's columns for few ids, and 2.77 times the ids from
 /// 2^14 on; and never below 600, so that 2^100 hashes would not do more for the smallest sets.
 #[must_use]
 pub fn evaluations(declared: u64) -> u64 {
     const LEAST: u64 = 600;
     const MANY: u64 = 1 << 14;
-    let of_many = declared.max(MANY).saturating_mul(53).div_ceil(20);
+    let of_many = declared.max(MANY).saturating_mul(277).div_ceil(100);
     let columns = evaluations_bound(declared).unwrap_or(of_many);
     columns
         .saturating_mul(7)

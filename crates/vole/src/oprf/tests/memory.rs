@@ -1,7 +1,8 @@
 //! What a run leaves in memory.
 
-use std::fs::{File, read_to_string};
+use std::fs::File;
 use std::hint::black_box;
+use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 
@@ -20,31 +21,52 @@ fn masked(bytes: &[u8]) -> [u64; 2] {
     [0, 1].map(|half| u64::from_ne_bytes(halves[half]) ^ MASK)
 }
 
-/// How often each of the secrets stands in this process's memory, in half at least.
-fn found(secrets: &[[u64; 2]]) -> Vec<usize> {
-    let memory = File::open("/proc/self/mem").unwrap();
-    let mut found = vec![0; secrets.len()];
-    let mut chunk = vec![0; CHUNK];
-    for line in read_to_string("/proc/self/maps").unwrap().lines() {
-        let mut fields = line.split_whitespace();
-        let (range, rights) = (fields.next().unwrap(), fields.next().unwrap());
-        let ends = range.split_once('-').unwrap();
-        let [start, end] = [ends.0, ends.1].map(|end| u64::from_str_radix(end, 16).unwrap());
-        if !rights.starts_with("rw") || line.contains("[v") {
-            continue;
-        }
-        for at in (start..end).step_by(CHUNK) {
-            let length = (end - at).min(CHUNK as u64) as usize;
-            let read = memory.read_at(&mut chunk[..length], at).unwrap_or(0);
-            for bytes in chunk[..read].as_chunks().0 {
-                let seen = u64::from_ne_bytes(*bytes) ^ MASK;
-                let known = secrets.iter().zip(&mut found);
-                known.for_each(|(secret, found)| *found += usize::from(secret.contains(&seen)));
-            }
+/// What looks through this process's memory. All that it needs is allocated beforehand: else it
+/// could be put where a secret was, over it.
+struct Search {
+    chunk: Vec<u8>,
+    maps: String,
+    found: Vec<usize>,
+}
+
+impl Search {
+    fn new() -> Self {
+        Self {
+            chunk: vec![0; CHUNK],
+            maps: String::with_capacity(CHUNK),
+            found: Vec::with_capacity(64),
         }
     }
-    chunk.fill(0);
-    found
+
+    /// How often each of the secrets stands in memory, in half at least.
+    fn found(&mut self, secrets: &[[u64; 2]]) -> &[usize] {
+        let memory = File::open("/proc/self/mem").unwrap();
+        self.found.clear();
+        self.found.resize(secrets.len(), 0);
+        self.maps.clear();
+        let mut maps = File::open("/proc/self/maps").unwrap();
+        maps.read_to_string(&mut self.maps).unwrap();
+        for line in self.maps.lines() {
+            let mut fields = line.split_whitespace();
+            let (range, rights) = (fields.next().unwrap(), fields.next().unwrap());
+            let ends = range.split_once('-').unwrap();
+            let [start, end] = [ends.0, ends.1].map(|end| u64::from_str_radix(end, 16).unwrap());
+            if !rights.starts_with("rw") || line.contains("[v") {
+                continue;
+            }
+            for at in (start..end).step_by(CHUNK) {
+                let length = (end - at).min(CHUNK as u64) as usize;
+                let read = memory.read_at(&mut self.chunk[..length], at).unwrap_or(0);
+                for bytes in self.chunk[..read].as_chunks().0 {
+                    let seen = u64::from_ne_bytes(*bytes) ^ MASK;
+                    let known = secrets.iter().zip(&mut self.found);
+                    known.for_each(|(secret, found)| *found += usize::from(secret.contains(&seen)));
+                }
+            }
+        }
+        self.chunk.fill(0);
+        &self.found
+    }
 }
 
 /// Writes over what earlier calls left on the stack.
@@ -92,6 +114,7 @@ fn secrets_of_a_run(ends: bool) -> Vec<[u64; 2]> {
 /// In memory that its process does not give back to the system, and where an allocator writes
 /// over next to nothing.
 fn look_through() {
+    let mut search = Search::new();
     for ends in [true, false] {
         let work = move || {
             let secrets = secrets_of_a_run(ends);
@@ -100,13 +123,13 @@ fn look_through() {
         };
         let secrets = std::thread::spawn(work).join().unwrap();
         assert!(secrets.len() >= 4);
-        assert_eq!(found(&secrets), vec![0; secrets.len()], "{ends}");
+        assert_eq!(search.found(&secrets), vec![0; secrets.len()], "{ends}");
     }
     // The control: what nobody wipes before it is given back is found.
     for length in [1, 50, 16_400] {
         let secret = 0x0123_4567_89ab_cdef_u64 + length;
         drop(black_box(vec![[secret; 2]; length as usize]));
-        assert!(found(&[[secret ^ MASK; 2]])[0] > 0, "{length}");
+        assert!(search.found(&[[secret ^ MASK; 2]])[0] > 0, "{length}");
     }
 }
 
