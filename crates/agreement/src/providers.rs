@@ -41,11 +41,12 @@ impl fmt::Display for IdLink {
 }
 
 impl Providers {
-    /// How many ids a party can have evaluated at most in a matching epoch, by spreading its
-    /// runs over different sets of providers: each counts for itself.
+    /// How many ids a party can have evaluated at most in a matching epoch, whose runs come to
+    /// so many ids in all: each provider counts for itself, so runs may be spread over different
+    /// sets of them.
     #[must_use]
-    pub fn most_evaluations(&self, max_ids: u64, max_runs: u32) -> u64 {
-        let all = u128::from(max_ids) * u128::from(max_runs) * self.names.len() as u128;
+    pub fn most_evaluations(&self, ids: u64) -> u64 {
+        let all = u128::from(ids) * self.names.len() as u128;
         let most = all.checked_div(u128::from(self.threshold));
         most.and_then(|most| u64::try_from(most).ok())
             .unwrap_or(u64::MAX)

@@ -164,6 +164,12 @@ impl Terms {
     /// rules, or matched under other keys.
     fn same_epoch(&self, before: &Terms) -> Option<String> {
         let (old, new) = (&before.matching, &self.matching);
+        if new.epoch < old.epoch {
+            return Some(format!(
+                "the matching epoch goes back from that of version {}: an epoch that was has other pseudonyms; write epoch = {} or more",
+                before.version, old.epoch.0
+            ));
+        }
         let what = if (old.method, old.reveals) != (new.method, new.reveals) {
             "people are matched otherwise (`method`, `reveals`), so under other keys,"
         } else if old.rules != new.rules || old.hashed != new.hashed {
@@ -185,10 +191,11 @@ impl Terms {
         let (old, new) = (&before.matching, &self.matching);
         let [before_key, key] =
             [old, new].map(|of| of.providers.as_ref().map(Providers::key_terms));
-        let same = before_key == key;
+        // A statement names the service keys that sign it, and each of them has a share.
+        let same = before_key == key && before.provider_keys() == self.provider_keys();
         (!same && old.epoch >= new.epoch).then(|| {
             format!(
-                "`providers`, `threshold` or `key_days` are not those of version {}, and the matching epoch is not raised: the key of an epoch stays with its holders; write epoch = {}, and match and seal again",
+                "`providers`, their service keys, `threshold` or `key_days` are not those of version {}, and the matching epoch is not raised: the key of an epoch stays with its holders; write epoch = {}, and match and seal again",
                 before.version,
                 old.epoch.0.saturating_add(1)
             )

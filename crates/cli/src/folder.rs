@@ -94,6 +94,32 @@ impl Folder {
             .collect()
     }
 
+    /// All crosswalks of a kind that there are, also those of an earlier split into parts:
+    /// people stand in them.
+    pub fn every_crosswalk(
+        &self,
+        agreement: &AgreementId,
+        kind: &IdKind,
+    ) -> io::Result<Vec<PathBuf>> {
+        let stem = format!("{}-{kind}", short(agreement));
+        let entries = match fs::read_dir(self.root.join("crosswalks")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let rest = name
+                .strip_prefix(&stem)
+                .and_then(|rest| rest.strip_suffix(".parquet"));
+            if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(".p")) {
+                found.push(path);
+            }
+        }
+        Ok(found)
+    }
+
     /// Where the runs of one matching leave what they go on with.
     pub fn matching(
         &self,

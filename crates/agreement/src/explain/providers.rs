@@ -23,8 +23,12 @@ pub(super) fn providers(page: &mut Page, matching: &Matching, providers: &Provid
         _ if t == 2 => format!("any 2 of these {n} providers together know the key: they can try ids that they guess, and say whose pseudonym a pseudonym is; one alone learns how many ids came, when and from whom"),
         _ => format!("any {t} of these {n} providers together know the key: they can try ids that they guess, and say whose pseudonym a pseudonym is; fewer learn how many ids came, when and from whom"),
     });
-    let most = providers.most_evaluations(matching.max_ids, matching.max_runs);
-    let allowed = matching.max_ids.saturating_mul(matching.max_runs.into());
+    let runs = u64::from(matching.max_runs).saturating_mul(matching.ids.len() as u64);
+    let allowed = matching.max_ids.saturating_mul(runs);
+    if matching.ids.len() > 1 {
+        page.sub_point("limits are counted for each kind of id, and providers cannot see of which kind an id is: a party can have ids of one kind evaluated within the limits of all");
+    }
+    let most = providers.most_evaluations(allowed);
     if most > allowed {
         page.sub_point(format_args!(
             "each provider counts for itself, so a party that spreads its runs over different {t} of them can have {} ids evaluated in all, not {}",

@@ -508,8 +508,9 @@ fn providers_are_told_with_what_they_can_do_together() {
         "at most 500,000 ids a run, 12 runs, 5,000 ids a second",
         "any 2 of these 3 providers together know the key",
         "one alone learns how many ids came, when and from whom",
-        // 3 x 500,000 x 12 / 2
-        "can have 9,000,000 ids evaluated in all, not 6,000,000",
+        "providers cannot see of which kind an id is",
+        // 2 kinds x 3 x 500,000 x 12 / 2
+        "can have 18,000,000 ids evaluated in all, not 12,000,000",
         "valid for 90 days",
         "which cookie belongs to which email",
     ] {

@@ -2,6 +2,7 @@
 //!
 //! | pass     | where        | what                                                        |
 //! |----------|--------------|-------------------------------------------------------------|
+//! | terms    | `agreed`     | what the agreement says, and what it does not allow         |
 //! | ring     | `ring`       | the key ring, once: secret, count of runs, keys of sources  |
 //! | intake   | `ingest`     | ids out of files and the crosswalk, distinct, in their order; `consented` asks what people agreed to, `counted` counts |
 //! | exchange | `drive`      | with the peer, over `link`; `workers` multiply, `keep` writes the journal |
@@ -13,6 +14,7 @@
 //! A run that is cut off, by a kill or the line, goes on with its journal
 //! ([decision 0075](../../../../docs/decisions/0075-a-journal-before-the-answers.md)).
 
+mod agreed;
 mod alone;
 mod consented;
 mod counted;
@@ -34,7 +36,7 @@ mod workers;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use incamera_agreement::{Agreement, MatchingMethod, SignedAgreement};
+use incamera_agreement::{MatchingMethod, SignedAgreement};
 use incamera_group::Backend;
 use incamera_keys::MatchingKey;
 use incamera_matching::exchange::Alike;
@@ -42,9 +44,9 @@ use incamera_matching::finish::Finished;
 use incamera_matching::ids::NUMBERING;
 use incamera_matching::journal::{Changed, JournalKey, Record};
 use incamera_matching::sort::Memory;
-use incamera_matching::{Method, Mode, Partition, Reveals, Seed, Terms};
+use incamera_matching::{Method, Mode, Partition, Seed, Terms};
 use incamera_seal::{CrosswalkScope, Source};
-use incamera_types::{IdForm, IdKind, IdRules, IdWriting, PartyName};
+use incamera_types::{IdForm, IdRules, IdWriting, PartyName};
 use incamera_wire::v1::MatchMessage;
 use indicatif::ProgressBar;
 
@@ -53,6 +55,7 @@ use crate::args::{Instructions, MatchRun};
 use crate::failure::{Context, Done, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
+use agreed::{id_kind, owner, partition, peer, terms};
 use counting::Counting;
 use drive::{Conductor, Step, greets_as_before};
 use files::SlotFolder;
@@ -95,9 +98,7 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         _ => peer(agreement, folder.name())?,
     };
     let terms = terms(agreement, &kind)?;
-    if terms.method == Method::Vole {
-        vole::allowed(arguments)?;
-    }
+    agreed::allowed(arguments, &terms)?;
     remove_expired(&folder)?;
     let partition = partition(arguments, agreement)?;
     let of = |partition| folder.matching(&agreement.id, &kind, &peer, terms.epoch, partition);
@@ -505,95 +506,4 @@ impl Work<'_> {
                 .hint("leave `--instructions` out: the fastest that there are will be used")
         })
     }
-}
-
-fn id_kind(arguments: &MatchRun, agreement: &Agreement) -> Result<IdKind, Failure> {
-    let kinds = &agreement.matching.ids;
-    let listed: Vec<String> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
-    let chosen = match (&arguments.id, kinds.as_slice()) {
-        (Some(named), _) => kinds.iter().find(|kind| *kind == named),
-        (None, [only]) => Some(only),
-        (None, _) => None,
-    };
-    chosen.cloned().ok_or_else(|| {
-        Failure::usage("which kind of id is to be matched?").hint(format!(
-            "name one with `--id`: the agreement matches {}",
-            listed.join(", ")
-        ))
-    })
-}
-
-/// Through providers each owner of data matches for itself.
-fn owner(agreement: &Agreement, me: &PartyName) -> Result<PartyName, Failure> {
-    match agreement.owners().contains(me) {
-        true => Ok(me.clone()),
-        false => Err(Failure::usage(format!(
-            "`{me}` owns no private data in this agreement, and has nothing to match"
-        ))),
-    }
-}
-
-/// The part that is to be matched: both sides name the same, and no id is in two.
-fn partition(arguments: &MatchRun, agreement: &Agreement) -> Result<Partition, Failure> {
-    let parts = agreement.matching.match_partitions;
-    let named = arguments.partition.unwrap_or_default();
-    if named.of() == parts {
-        return Ok(named);
-    }
-    let hint = match parts {
-        1 => "the agreement has all ids matched in one run: leave `--partition` out".to_owned(),
-        _ => format!(
-            "the agreement has ids matched in {parts} parts, one run each: name one with `--partition`, from 0/{parts} to {}/{parts}",
-            parts - 1
-        ),
-    };
-    Err(Failure::usage("which part of the ids is to be matched?").hint(hint))
-}
-
-/// The other party of a two-party matching.
-fn peer(agreement: &Agreement, me: &PartyName) -> Result<PartyName, Failure> {
-    if !agreement.parties.contains_key(me) {
-        return Err(Failure::usage(format!(
-            "`{me}` is no party of this agreement"
-        )));
-    }
-    let mut others = agreement.owners().into_iter().filter(|party| *party != me);
-    match (others.next(), others.next()) {
-        (Some(peer), None) => Ok(peer.clone()),
-        _ => Err(Failure::usage("this agreement is not between two owners")
-            .hint("matching by `commutative` or `vole` takes exactly two")),
-    }
-}
-
-fn terms(agreement: &Agreement, kind: &IdKind) -> Result<Terms, Failure> {
-    let matching = &agreement.matching;
-    let method = match matching.method {
-        MatchingMethod::None => Method::None,
-        MatchingMethod::Commutative => Method::Commutative,
-        MatchingMethod::Provider => Method::Provider,
-        MatchingMethod::Vole => Method::Vole,
-        other => {
-            return Err(Failure::usage(format!(
-                "this version does not match by `{other}`"
-            )));
-        }
-    };
-    let reveals = match matching.reveals {
-        incamera_agreement::Reveals::Nothing => Reveals::Nothing,
-        incamera_agreement::Reveals::OwnMatches => Reveals::OwnMatches,
-        other => {
-            return Err(Failure::usage(format!(
-                "this version reveals `nothing` or `own-matches`, and not `{other}`"
-            )));
-        }
-    };
-    Ok(Terms {
-        agreement_id: agreement.id,
-        agreement_digest: agreement.digest,
-        epoch: matching.epoch,
-        id_kind: kind.clone(),
-        method,
-        reveals,
-        max_ids: matching.max_ids,
-    })
 }

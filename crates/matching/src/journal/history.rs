@@ -372,7 +372,8 @@ impl History {
         Base {
             ids: last.ids,
             runs: last.runs,
-            beside: beside(own.len().checked_sub(1)),
+            // A first run that appends is of the first round too.
+            beside: beside(Some(own.len().saturating_sub(1))),
             beside_next: beside(Some(own.len())),
             public_key: None,
         }

@@ -47,7 +47,8 @@ impl PlannedMethod {
     #[must_use]
     pub fn is_available(self, reveals: Reveals) -> bool {
         match reveals {
-            Reveals::Nothing | Reveals::OwnMatches => self != Self::Provider,
+            Reveals::Nothing => true,
+            Reveals::OwnMatches => self != Self::Provider,
         }
     }
 }

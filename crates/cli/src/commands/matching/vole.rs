@@ -34,12 +34,6 @@ const MAX_MESSAGE_BYTES: usize = 2 * CHUNK_BYTES;
 
 /// Refuses what only methods with lasting keys do.
 pub fn allowed(arguments: &MatchRun) -> Done {
-    if arguments.row_keys {
-        return Err(
-            Failure::usage("by method `vole` no row is raised by a lasting key")
-                .hint("leave `--row-keys` out: it is for method `commutative`"),
-        );
-    }
     if arguments.append {
         return Err(Failure::usage(
             "by method `vole` nothing is appended: each run gives all ids new pseudonyms",

@@ -42,7 +42,8 @@ impl Ids {
             return Self::own(work, people);
         }
         let kind = kind(work, people)?;
-        let paths = work.folder.crosswalks(work.agreement(), &kind);
+        let all = work.folder.every_crosswalk(&work.agreement().id, &kind);
+        let paths = all.or_fail("the ids cannot be looked up")?;
         let what = "the ids cannot be looked up";
         let crosswalk = matching::crosswalk(&work.folder, work.agreement(), &kind, what)?;
         let normaliser = ids::normaliser(&kind, &crosswalk.writing())?;

@@ -273,6 +273,25 @@ fn all_parts_together_may_bring_what_one_run_may() {
     assert_eq!(limit(&history, part(2, 16), crate::Mode::Full), 64 * 3);
 }
 
+/// A peer that appends in each part before it ran one in full gets no more.
+#[test]
+fn who_begins_with_appends_may_bring_no_more() {
+    let max_ids = 100_000;
+    let (mut history, _) = History::begin(key(), 0);
+    let mut brought = 0;
+    for number in 0..16 {
+        let partition = part(number, 16);
+        let base = history.peer_brought(partition, None);
+        let ids = base.limit(crate::Mode::Append, max_ids, partition);
+        brought += ids;
+        let _ = history.add_run(counted_of(number as u8, partition, ids, true));
+    }
+    assert!(
+        brought >= max_ids && brought <= max_ids + 16 * 64,
+        "{brought}"
+    );
+}
+
 /// Runs are counted for each part; whole ones count for all.
 #[test]
 fn runs_are_counted_by_part() {
