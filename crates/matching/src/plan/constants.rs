@@ -66,16 +66,17 @@ pub(super) const RECORD_BYTES: f64 = 25.0;
 /// The order and the sort by id stand on disk beside each other for a while.
 pub(super) const DISK_FACTOR: f64 = 2.2;
 
-/// VOLE, both parties together, for an id of each set. Computed: `vole_own_2e20_cpu_s` 3.
-pub(super) const VOLE_OWN_US: f64 = 3.0e6 / (2.0 * 1_048_576.0);
-/// The same with `reveals = "nothing"`: `vole_nothing_2e20_cpu_s` 5.
-pub(super) const VOLE_NOTHING_US: f64 = 5.0e6 / (2.0 * 1_048_576.0);
+/// VOLE, both parties together, for an id of each set: `vole_own_2e20_cpu_s` 5.7 and
+/// `vole_own_2e16_cpu_s` 1.2.
+pub(super) const VOLE_OWN_US: f64 = 2.28;
+/// The same with `reveals = "nothing"`: `vole_nothing_2e20_cpu_s` 7.9, and 1.7 at 2^16.
+pub(super) const VOLE_NOTHING_US: f64 = 3.2;
 /// What a run costs however few the ids, in seconds of both and in bytes.
-pub(super) const VOLE_START_S: f64 = 0.4;
+pub(super) const VOLE_START_S: f64 = 1.0;
 /// See [`VOLE_START_S`].
 pub(super) const VOLE_START_BYTES: f64 = 1.1e6;
-/// Bytes for an id of each set.
-pub(super) const VOLE_OWN_BYTES: f64 = 33.0;
+/// Bytes for an id of each set: `vole_own_2e20_bytes_per_id` 16.3.
+pub(super) const VOLE_OWN_BYTES: f64 = 15.8;
 /// The same with `reveals = "nothing"`.
 pub(super) const VOLE_NOTHING_BYTES: f64 = 22.6;
 /// Bytes of memory for an id of the larger set: vectors, hashes and values. Computed.
