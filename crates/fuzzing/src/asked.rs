@@ -12,6 +12,8 @@ use incamera_types::{Digest as _, LinkLabel};
 use incamera_wire::v1::{CeremonyPackage, EvaluateHello, MatchPoints, MatchProof, Signed};
 use incamera_wire::{Format, decode};
 
+use crate::reach::reached;
+
 /// A byte that says which frame, and the frame.
 pub fn provider_frames(data: &[u8]) {
     let Some((which, rest)) = data.split_first() else {
@@ -66,6 +68,7 @@ fn hello(message: &EvaluateHello) {
             .session(),
             hello.session()
         );
+        reached("hello");
     }
 }
 
@@ -76,12 +79,14 @@ fn points(message: &MatchPoints) -> usize {
     };
     assert!((1..=BATCH_POINTS).contains(&points.len()));
     assert_eq!(write_points(message.first, &points), *message);
+    reached("points");
     points.len()
 }
 
 fn proof(message: &MatchProof, count: usize) {
     if let Ok(proof) = read_proof(message, message.first, count) {
         assert_eq!(write_proof(message.first, count, &proof), *message);
+        reached("proof");
     }
 }
 
@@ -99,6 +104,7 @@ fn ceremony(step: Step) {
         if peeked.is_ok() {
             let opened = open_signed::<CeremonyPackage>(&signed, Format::Ceremony, &key, limit);
             assert!(opened.is_err());
+            reached("package");
         }
     }
 }
@@ -112,11 +118,17 @@ fn links(frame: link_frame::Frame) {
                 .flat_map(|l| *LinkLabel::from_bytes(*l).as_bytes())
                 .collect();
             assert_eq!(read, whole.as_flattened());
+            if !whole.is_empty() {
+                reached("labels");
+            }
         }
         link_frame::Frame::Entries(entries) => {
             for entry in entries.entries {
                 let label = LinkLabel::from_slice(&entry.label);
                 assert_eq!(label.is_ok(), entry.label.len() == 32);
+                if label.is_ok() {
+                    reached("entry");
+                }
             }
         }
         link_frame::Frame::Hello(_) => {}

@@ -10,6 +10,8 @@ use incamera_types::{Digest as _, MatchRunDigest, MatchingEpoch};
 use incamera_wire::decode;
 use rand_core::{Infallible, TryCryptoRng, TryRng};
 
+use crate::reach::reached;
+
 /// Gives one byte for ever, so that the run has the name that the vectors' peers know.
 struct Constant(u8);
 
@@ -153,13 +155,13 @@ pub fn exchange(data: &[u8]) {
     if let Some(points) = EncodedPoint::split(rest) {
         assert_eq!(EncodedPoint::join(&points), rest);
     }
-    let mut mailer = Mailer::new(*how);
+    let (mut mailer, mut lost) = (Mailer::new(*how), false);
     while let Some((length, after)) = rest.split_first_chunk::<2>() {
         while mailer.exchange.outgoing().is_some() {}
         let length = u16::from_be_bytes(*length);
         if length & 0x8000 != 0 {
             mailer.exchange.rejoin().unwrap();
-            rest = after;
+            (rest, lost) = (after, true);
             continue;
         }
         let (message, after) = after.split_at(usize::from(length).min(after.len()));
@@ -181,7 +183,13 @@ pub fn exchange(data: &[u8]) {
     while mailer.exchange.outgoing().is_some() {}
     let (finished, kept) = (mailer.exchange.is_finished(), mailer.theirs.len() as u64);
     match mailer.exchange.finish() {
-        Ok(done) => assert!(finished && done.own == IDS.len() as u64 && done.theirs == kept),
+        Ok(done) => {
+            assert!(finished && done.own == IDS.len() as u64 && done.theirs == kept);
+            reached(["finished", "finished: own matches"][usize::from(how & 1)]);
+            if lost {
+                reached("finished by another link");
+            }
+        }
         Err(error) => assert!(!finished && matches!(error, MatchError::EndedEarly { .. })),
     }
 }

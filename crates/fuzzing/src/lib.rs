@@ -21,29 +21,42 @@
 mod asked;
 mod exchange;
 mod files;
+mod ids;
+mod links;
 mod messages;
+mod parts;
+mod provided;
 mod providers;
 #[cfg(feature = "engine")]
 mod query;
+mod reach;
 mod release;
 mod resumed;
 mod spill;
 mod texts;
+mod theirs;
 mod vole;
+mod vole_run;
 mod world;
 
 pub use asked::provider_frames;
 pub use exchange::exchange;
 pub use files::{key_metadata, local, part, ring, source, wrap};
+pub use ids::ids;
+pub use links::{link, lookups};
 pub use messages::{certificate, evidence, messages, proof, signed};
-pub use providers::{ceremony_package, evaluation, key_statement, link, signed_statement};
+pub use provided::provided;
+pub use providers::{ceremony_package, evaluation, key_statement, signed_statement};
 #[cfg(feature = "engine")]
 pub use query::{parameters, query};
+pub use reach::places_reached;
 pub use release::{grant, release, request, reservation, sealed_answer, token};
-pub use resumed::{match_history, match_journal};
+pub use resumed::{honest_history, match_history, match_journal};
 pub use spill::match_spill;
 pub use texts::{agreement, config, note, proposal, signature, url, values};
+pub use theirs::match_theirs;
 pub use vole::vole;
+pub use vole_run::vole_run;
 
 /// A parser, fed: it must neither panic nor take long, whatever the bytes.
 pub type Target = fn(&[u8]);
@@ -66,13 +79,16 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("evidence", evidence),
     ("exchange", exchange),
     ("grant", grant),
+    ("ids", ids),
     ("key_metadata", key_metadata),
     ("key_statement", key_statement),
     ("link", link),
     ("local", local),
+    ("lookups", lookups),
     ("match_history", match_history),
     ("match_journal", match_journal),
     ("match_spill", match_spill),
+    ("match_theirs", match_theirs),
     ("messages", messages),
     ("note", note),
     #[cfg(feature = "engine")]
@@ -80,6 +96,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("part", part),
     ("proof", proof),
     ("proposal", proposal),
+    ("provided", provided),
     ("provider_frames", provider_frames),
     #[cfg(feature = "engine")]
     ("query", query),
@@ -95,5 +112,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("url", url),
     ("values", values),
     ("vole", vole),
+    ("vole_run", vole_run),
     ("wrap", wrap),
 ];

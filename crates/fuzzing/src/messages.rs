@@ -14,20 +14,25 @@ use prost::Message;
 use rustls::pki_types::CertificateDer;
 use tonic::{Code, Status};
 
+use crate::reach::reached;
 use crate::world::{self, NOW};
 
 /// What was read is written in one way, and read from that the same.
-fn one_form<M: Message + Default>(data: &[u8]) {
+fn one_form<M: Message + Default>(data: &[u8], name: &'static str) {
     if let Ok(message) = decode::<M>(data, data.len()) {
         let written = encode(&message);
         let again: M = decode(&written, written.len()).unwrap();
         assert_eq!(encode(&again), written);
+        // A message of another kind has other fields, which are no more there.
+        if written == data {
+            reached(name);
+        }
     }
 }
 
 macro_rules! one_form_each {
     ($data:ident, $($module:ident::{$($message:ident),* $(,)?}),* $(,)?) => {
-        $($(one_form::<$module::$message>($data);)*)*
+        $($(one_form::<$module::$message>($data, stringify!($message));)*)*
     };
 }
 
@@ -71,10 +76,12 @@ pub fn signed(data: &[u8]) {
         let _ = peek_signed::<v1::Grant>(&signed, Format::Grant, limit);
         if let Ok(manifest) = peek_manifest(&signed) {
             let _ = inspect(&manifest);
+            reached("signed");
         }
     }
     if let Ok(manifest) = Manifest::parse(data) {
         let _ = inspect(&manifest);
+        reached("body");
         for part in manifest.parts() {
             assert!(part.partition < manifest.partitions());
             let _ = manifest.part_schema(part);
@@ -98,6 +105,7 @@ pub fn evidence(data: &[u8]) {
         if let Ok(workload) = verify(evidence, policy, &binding, now) {
             // The key is published, so anybody can make it; it says so.
             assert!(workload.simulated());
+            reached("workload");
         }
     }
 }
@@ -122,8 +130,12 @@ fn foreign_proof(data: &[u8]) -> Option<()> {
     let [one, other, proof @ ..] = hashes.as_slice() else {
         return None;
     };
-    let _ = verify_inclusion(one, index, size, other, proof);
-    let _ = verify_consistency(index, one, size, other, proof);
+    if verify_inclusion(one, index, size, other, proof).is_ok() {
+        reached("inclusion");
+    }
+    if verify_consistency(index, one, size, other, proof).is_ok() {
+        reached("consistency");
+    }
     Some(())
 }
 
@@ -155,21 +167,28 @@ pub fn proof(data: &[u8]) {
 pub fn certificate(data: &[u8]) {
     if let Ok(key) = leaf_key(&CertificateDer::from(data)) {
         assert_eq!(PublicKey::from_bytes(key.as_bytes()), Ok(key));
+        reached("leaf");
     }
     if let Ok(key) = PublicKey::from_spki(data) {
         assert_eq!(key.to_spki(), data);
+        reached("spki");
     }
     if let Ok(text) = std::str::from_utf8(data) {
-        let _ = SigningKey::from_openssh(text, None);
+        if SigningKey::from_openssh(text, None).is_ok() {
+            reached("openssh");
+        }
         if let Ok(key) = text.parse::<PublicKey>() {
             assert_eq!(key.to_string().parse(), Ok(key));
+            reached("public");
         }
         if let Ok(key) = text.parse::<ReceivePublicKey>() {
             assert_eq!(key.to_string().parse(), Ok(key));
+            reached("receives, public");
         }
         if let Ok(key) = ReceiveKey::from_text(text) {
             let again = ReceiveKey::from_text(&key.to_text()).unwrap();
             assert_eq!(again.public(), key.public());
+            reached("receives");
         }
     }
 }

@@ -1,12 +1,10 @@
-//! What providers say to each other and to the parties, and what stands in a store of links.
+//! What providers say to each other and to the parties.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use incamera_group::{Backend, EncodedPoint, Scalar};
-use incamera_keys::{Secret32, SigningKey, aead};
-use incamera_matching::links::{Edge, Entry, LinkTerms};
+use incamera_keys::SigningKey;
 use incamera_matching::statement::{Agreed, KeyStatement};
 use incamera_oprf::client::{Blinding, Quorum};
 use incamera_oprf::dleq::{Context, Proof};
@@ -14,14 +12,13 @@ use incamera_oprf::keygen::{Ceremony, First, Made, Package, Second};
 use incamera_oprf::lagrange::{Place, Places};
 use incamera_oprf::server::{Answer, Evaluator};
 use incamera_oprf::shares::Share;
-use incamera_oprf::suite::{Output, finalize};
-use incamera_types::{
-    AgreementId, Date, Digest as _, MatchingEpoch, PartyName, Pseudonym, UnixTime,
-};
+use incamera_types::{AgreementId, Digest as _, MatchingEpoch, PartyName, UnixTime};
 use incamera_wire::v1::{ProviderKeys, ProviderKeysFile};
 use incamera_wire::{Format, decode, encode};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
+
+use crate::reach::reached;
 
 const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
 
@@ -33,17 +30,8 @@ fn places() -> Places {
     Places::new([1, 2, 3].map(place)).unwrap()
 }
 
-fn rng(seed: u64) -> ChaCha20Rng {
+pub(crate) fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
-}
-
-/// Takes bytes off the front, as many as two bytes there say.
-fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (length, after) = rest.split_first_chunk::<2>()?;
-    let length = usize::from(u16::from_be_bytes(*length)).min(after.len());
-    let (bytes, after) = after.split_at(length);
-    *rest = after;
-    Some(bytes)
 }
 
 /// A ceremony of three, of whom two can evaluate.
@@ -110,7 +98,7 @@ static SHARES: LazyLock<Vec<[u8; 32]>> = LazyLock::new(|| {
         .collect()
 });
 
-fn share(number: u16) -> Share {
+pub(crate) fn share(number: u16) -> Share {
     let bytes = SHARES[usize::from(number) - 1];
     let secret = Scalar::from_canonical_bytes(bytes).unwrap();
     Share::new(place(number), secret)
@@ -118,7 +106,7 @@ fn share(number: u16) -> Share {
 
 /// A package of another holder in the place of the honest one: with a byte changed (an even
 /// `how`), or any (an odd one).
-fn instead(honest: &[u8], how: u8, rest: &[u8]) -> Vec<u8> {
+pub(crate) fn instead(honest: &[u8], how: u8, rest: &[u8]) -> Vec<u8> {
     let mut package = honest.to_vec();
     match (how & 1, rest) {
         (0, [at, above, change, ..]) => {
@@ -148,7 +136,9 @@ pub fn ceremony_package(data: &[u8]) {
     if how & 2 == 0 {
         sent[0].1 = instead(&sent[0].1, *how, rest);
         let first = firsts.into_iter().next().unwrap();
-        let _ = first.receive(&sent);
+        if first.receive(&sent).is_ok() {
+            reached("first");
+        }
         return;
     }
     let (seconds, values) = seconds(firsts, &packages);
@@ -161,6 +151,7 @@ pub fn ceremony_package(data: &[u8]) {
         // The commitments leave one value, and one way to write it.
         assert!(sent[0].1 == honest);
         assert!(!refreshes || made.public().key() == MADE[0].public().key());
+        reached(if refreshes { "refreshed" } else { "made" });
     }
 }
 
@@ -181,7 +172,7 @@ fn agreed() -> Agreed {
     }
 }
 
-fn honest_statement() -> KeyStatement {
+pub(crate) fn honest_statement() -> KeyStatement {
     let holders = (1..).zip(NAMES);
     let holders: BTreeMap<Place, PartyName> = holders
         .map(|(number, name)| (place(number), name.parse().unwrap()))
@@ -212,6 +203,7 @@ pub fn key_statement(data: &[u8]) {
     if let Ok(statement) = KeyStatement::open(data, &agreed) {
         // All signed it, and they signed nothing else.
         assert!(statement == honest);
+        reached("file");
     }
     let Some(file) = signed_by_all(data) else {
         return;
@@ -222,6 +214,7 @@ pub fn key_statement(data: &[u8]) {
         assert!(statement.follows(&statement).is_ok());
         let _ = statement.check_time(UnixTime(1_800_000_000));
         let _ = statement.follows(&honest);
+        reached("body");
     }
 }
 
@@ -281,86 +274,11 @@ pub fn evaluation(data: &[u8]) {
     };
     let answered = quorum.check(place(1), context(), &blinded, answer);
     assert!(answered.is_err() || points == honest.points);
+    if answered.is_ok() {
+        reached("checked");
+    }
     let mut other = rng(5);
     if let Ok(again) = holder.evaluate(context(), &points, &mut other) {
         assert_eq!(again.points.len(), points.len());
-    }
-}
-
-fn link_terms() -> LinkTerms {
-    LinkTerms {
-        agreement_id: AgreementId::from_bytes([1; 32]),
-        epoch: MatchingEpoch(3),
-        from: "cookie".parse().unwrap(),
-        to: "email".parse().unwrap(),
-        purposes: ["ads".parse().unwrap()].into_iter().collect(),
-    }
-}
-
-fn evaluated() -> Output {
-    finalize(b"c77", &EncodedPoint::from_bytes([8; 32])).unwrap()
-}
-
-/// The key of a value, made as its format says.
-fn value_key(entry: &Entry) -> Secret32 {
-    let name = "incamera-link-value/1";
-    let mac = Hmac::<sha2::Sha256>::new_from_slice(evaluated().as_bytes()).unwrap();
-    let mac = mac.chain_update([name.len() as u8]).chain_update(name);
-    let mac = mac.chain_update(entry.label);
-    Secret32::from_bytes(mac.finalize().into_bytes().into())
-}
-
-/// A link that a store changed (an even first byte: the day, then the value), or that its source
-/// made of anything (an odd one).
-pub fn link(data: &[u8]) {
-    let Some((how, rest)) = data.split_first() else {
-        return;
-    };
-    let terms = link_terms();
-    let (purpose, source) = ("ads".parse().unwrap(), "shop".parse().unwrap());
-    let edge = Edge {
-        pseudonym: Pseudonym::from_bytes([6; 16]),
-        recorded: Date::from_days(20_000),
-        consent: ["ads".parse().unwrap()].into_iter().collect(),
-        expires: Date::from_days(20_100),
-    };
-    let made = terms.entries(&evaluated(), &source, &[edge], &mut rng(6));
-    let honest = made.unwrap().remove(0);
-    let mut entry = honest.clone();
-    let mut rest = rest;
-    if let Some((days, after)) = rest.split_first_chunk::<4>() {
-        entry.expires = Date::from_days(i32::from_be_bytes(*days));
-        rest = after;
-    }
-    let by_source = how & 1 == 1;
-    entry.value = match by_source {
-        false => instead(&honest.value, how >> 1, rest),
-        true => {
-            let days = entry.expires.days().to_be_bytes();
-            let bound = [entry.label.as_bytes().as_slice(), &days].concat();
-            aead::seal(&value_key(&entry), &bound, rest, &mut rng(7))
-        }
-    };
-    let asked = (&purpose, &source, 0);
-    let today = Date::from_days(20_050);
-    let opened = terms.open(&evaluated(), asked, &entry, today);
-    if opened.is_ok() {
-        assert!(entry.expires >= today);
-        assert!(by_source || entry == honest, "the store made a link");
-    }
-    assert!(
-        terms
-            .open(&evaluated(), (&purpose, &source, 1), &entry, today)
-            .is_err()
-    );
-    while let Some(label) = take(&mut rest) {
-        if let Ok(label) = <[u8; 32]>::try_from(label) {
-            let other = Entry {
-                label: incamera_types::LinkLabel::from_bytes(label),
-                ..honest.clone()
-            };
-            let opened = terms.open(&evaluated(), asked, &other, today);
-            assert!(opened.is_err() || other == honest);
-        }
     }
 }

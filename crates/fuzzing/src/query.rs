@@ -8,6 +8,8 @@ use incamera_query::prove;
 use incamera_types::ParamType;
 use prost::Message as _;
 
+use crate::parts::take;
+use crate::reach::reached;
 use crate::world;
 
 /// Any text as the SQL of a query: proved to keep to the agreement, or refused.
@@ -21,6 +23,7 @@ pub fn query(data: &[u8]) {
         sql.clone_into(&mut query.sql);
         if let Ok(checked) = prove(agreement, &query) {
             assert_eq!(checked.reads(), &query.reads);
+            reached(name);
         }
     }
 }
@@ -48,10 +51,7 @@ static ALL_TYPES: LazyLock<Query> = LazyLock::new(|| {
 /// Messages of Arrow Flight, each after its length in two bytes.
 fn messages(mut rest: &[u8]) -> Vec<FlightData> {
     let mut messages = Vec::new();
-    while let Some((length, after)) = rest.split_first_chunk::<2>() {
-        let length = usize::from(u16::from_be_bytes(*length)).min(after.len());
-        let (message, after) = after.split_at(length);
-        rest = after;
+    while let Some(message) = take(&mut rest) {
         messages.extend(FlightData::decode(message));
     }
     messages
@@ -63,6 +63,7 @@ pub fn parameters(data: &[u8]) {
     for query in [&world::agreement().queries["lift"], &ALL_TYPES] {
         if let Ok(params) = incamera_room::parameters(query, &sent) {
             assert!(params.keys().eq(query.params.keys()));
+            reached(["lift", "all types"][usize::from(query.params.len() > 2)]);
             for (name, value) in &params {
                 assert_eq!(value.ty(), query.params[name].ty);
             }

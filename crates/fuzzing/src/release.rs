@@ -19,6 +19,7 @@ use prost::Message;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
+use crate::reach::reached;
 use crate::world::{self, NOW};
 
 fn read<M: Message + Default>(data: &[u8]) -> Option<M> {
@@ -38,6 +39,7 @@ pub fn request(data: &[u8]) {
         // Nobody else has the key: only what was signed can hold.
         assert_eq!(signed.body, world::request().body);
         assert_eq!(request.analyst().to_string(), "mailer/ana");
+        reached("signed");
     }
     if let Some(envelope) = read::<RequestEnvelope>(data) {
         let signed = signed(Format::Request, &envelope, "ana");
@@ -47,6 +49,7 @@ pub fn request(data: &[u8]) {
                 envelope.request.unwrap().query
             );
             assert!(request.expires() > NOW);
+            reached("envelope");
         }
     }
 }
@@ -61,6 +64,7 @@ pub fn token(data: &[u8]) {
         // Nobody else has the key: only what was signed can hold.
         let known = token.digest() == world::token().digest();
         assert!(known || token.check(agreement, NOW).is_err());
+        reached(if known { "known" } else { "another" });
     }
     let Some(mut claims) = read::<v1::Token>(data) else {
         return;
@@ -93,6 +97,7 @@ fn asked_by(token: &Token) {
         assert!(request.expires() > NOW && request.expires() <= token.expires());
         assert_eq!(request.token(), Some(token.digest()));
         assert_eq!(request.analyst().to_string(), "mailer/ana");
+        reached("claims");
     }
 }
 
@@ -114,6 +119,7 @@ pub fn reservation(data: &[u8]) {
     });
     if AllReserved::check(&request, room_key, &all, NOW, 30).is_ok() {
         assert_eq!(reservation.request_digest, request.digest().as_ref());
+        reached("reserved");
     }
 }
 
@@ -129,6 +135,9 @@ pub fn sealed_answer(data: &[u8]) {
     let key = world::receive_key();
     if let Some(sealed) = read::<SealedAnswer>(data) {
         let claimed = Address::claimed(&sealed);
+        if claimed.as_ref() == Ok(&address) {
+            reached("address");
+        }
         // Nobody can seal what the mutations hold but the golden file's own maker.
         if let Ok((release, _)) = open_answer(&sealed, &key, &address, world::agreement()) {
             assert_eq!(
@@ -160,6 +169,7 @@ pub fn sealed_answer(data: &[u8]) {
             (&release.answer, &release.salt),
             (&known.answer, &known.salt)
         );
+        reached("opened");
     }
 }
 
@@ -183,6 +193,7 @@ pub fn grant(data: &[u8]) {
         receipt.grants[at] = signed(Format::Grant, &grant, owner);
         if verify(&receipt, &file).is_ok() {
             assert_eq!(grant.owner, *owner);
+            reached(owner);
         }
     }
 }
@@ -193,14 +204,17 @@ pub fn release(data: &[u8]) {
     if let Some(file) = read::<ReleaseFile>(data) {
         if verify_release(&file, world::agreement()).is_ok() {
             assert_eq!((&file.answer, &file.salt), (&known.answer, &known.salt));
+            reached("file");
         }
         let signed = file.receipt.as_ref();
         if let Some(receipt) = signed.and_then(|signed| read::<Receipt>(&signed.body)) {
             let _ = verify(&receipt, &file);
         }
     }
-    if let Some(receipt) = read::<Receipt>(data) {
-        let _ = verify(&receipt, &known);
+    if let Some(receipt) = read::<Receipt>(data)
+        && verify(&receipt, &known).is_ok()
+    {
+        reached("receipt");
     }
     let _ = read::<Answer>(data);
 }

@@ -4,9 +4,9 @@
 use std::io;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use incamera_keys::{MatchingKey, aead};
+use incamera_keys::{MatchingKey, Secret32, aead};
 use incamera_matching::journal::{
-    Counted, HISTORY_NAME, Header, History, HistoryKey, JOURNAL_NAME, Journal, JournalFile,
+    Counted, HISTORY_NAME, Header, Held, History, HistoryKey, JOURNAL_NAME, Journal, JournalFile,
     JournalKey, Opened, Places, Record,
 };
 use incamera_matching::{Mode, Partition, Reveals, Seed};
@@ -16,19 +16,21 @@ use rand_core::SeedableRng as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::exchange::terms;
+use crate::parts::take;
+use crate::reach::reached;
 use crate::spill::edits;
 
-fn rng() -> ChaCha20Rng {
+pub(crate) fn rng() -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(1)
 }
 
-fn secret() -> MatchingKey {
+pub(crate) fn secret() -> MatchingKey {
     MatchingKey::from_bytes([5; 32])
 }
 
 /// A file in memory.
 #[derive(Default)]
-struct File(Vec<u8>);
+pub(crate) struct File(pub(crate) Vec<u8>);
 
 impl JournalFile for File {
     fn bytes(&self) -> io::Result<u64> {
@@ -76,7 +78,7 @@ impl JournalFile for &mut File {
 }
 
 /// The bytes with changes in them; one whose `file` is not 0 cuts the end off.
-fn changed(mut bytes: Vec<u8>, data: &[u8]) -> Vec<u8> {
+pub(crate) fn changed(mut bytes: Vec<u8>, data: &[u8]) -> Vec<u8> {
     for edit in edits(data) {
         let start = (edit.offset as usize).min(bytes.len());
         if edit.file != 0 {
@@ -135,32 +137,39 @@ fn whole_journal() -> Vec<u8> {
     file.0
 }
 
-/// Records of any content, each after its length in two bytes, sealed as their places want it.
-/// When the run expires, which a header ends with, stands in clear before them.
-fn sealed(mut data: &[u8]) -> Vec<u8> {
-    let name = [JOURNAL_NAME.as_bytes(), b"\n"].concat();
-    let (mut file, mut header, mut number) = (name.clone(), [0; 32], 0_u64);
-    let first = data.split_first_chunk::<2>().map(|(length, after)| {
-        let length = usize::from(u16::from_be_bytes(*length));
-        after.get(..length).unwrap_or(after)
-    });
-    let expires_at = first.and_then(|header| header.last_chunk::<8>());
-    file.extend(expires_at.unwrap_or(&[0; 8]));
-    while let Some((length, after)) = data.split_first_chunk::<2>() {
-        let length = usize::from(u16::from_be_bytes(*length)).min(after.len());
-        let (plain, after) = after.split_at(length);
-        data = after;
-        let associated = [name.as_slice(), &header, &number.to_be_bytes()].concat();
-        let sealed = aead::seal(&journal_key(), &associated, plain, &mut rng());
+/// Records of any content, each after its length in two bytes, sealed as their places want it:
+/// behind the line and what stands in clear, each after its length, and its number if `numbered`.
+pub(crate) fn sealed_records(
+    key: &impl AsRef<Secret32>,
+    line: &[u8],
+    clear: &[u8],
+    mut data: &[u8],
+    numbered: bool,
+) -> Vec<u8> {
+    let (mut file, mut first, mut number) = ([line, clear].concat(), [0; 32], 0_u64);
+    while let Some(plain) = take(&mut data) {
+        let associated = [line, &first, &number.to_be_bytes()].concat();
+        let sealed = aead::seal(key, &associated, plain, &mut rng());
         file.extend((sealed.len() as u32).to_be_bytes());
-        file.extend(number.to_be_bytes());
+        if numbered {
+            file.extend(number.to_be_bytes());
+        }
         file.extend(&sealed);
         if number == 0 {
-            header = Sha256::digest(&sealed).into();
+            first = Sha256::digest(&sealed).into();
         }
         number += 1;
     }
     file
+}
+
+/// A journal of these records. When the run expires, which a header ends with, stands in clear
+/// before them.
+fn sealed(data: &[u8]) -> Vec<u8> {
+    let header = take(&mut &*data).unwrap_or_default();
+    let expires_at = header.last_chunk::<8>().unwrap_or(&[0; 8]);
+    let line = [JOURNAL_NAME.as_bytes(), b"\n"].concat();
+    sealed_records(&journal_key(), &line, expires_at, data, true)
 }
 
 /// A journal that was changed or cut (an even first byte): what opens are its first records. One
@@ -189,9 +198,22 @@ pub fn match_journal(data: &[u8]) {
     assert!(!held.written || held.own == header.own);
     assert!(!held.served || held.theirs == header.peer);
     let mut reader = journal.records();
-    let mut expected = records().into_iter();
+    let (mut expected, mut read) = (records().into_iter(), Vec::new());
     while let Ok(Some(record)) = reader.next() {
-        assert!(!honest || Some(record) == expected.next());
+        assert!(!honest || Some(&record) == expected.next().as_ref());
+        read.push(record);
+    }
+    match honest {
+        true if expected.next().is_none() => reached("whole"),
+        false => {
+            written_again(&header, &read, held);
+            reached(if held.written {
+                "sealed"
+            } else {
+                "sealed in part"
+            });
+        }
+        true => {}
     }
     for from in 0..held.theirs.min(8) {
         let values = journal.theirs(from..held.theirs).unwrap();
@@ -199,7 +221,31 @@ pub fn match_journal(data: &[u8]) {
     }
 }
 
-fn whole_history() -> String {
+/// What was read, as this program writes it, is read the same.
+fn written_again(header: &Header, records: &[Record], held: Held) {
+    let mut file = File::default();
+    let mut journal = Journal::create(&mut file, journal_key(), header, &mut rng()).unwrap();
+    for record in records {
+        journal.append(record, &mut rng()).unwrap();
+    }
+    drop(journal);
+    let Ok(Opened::Run {
+        journal,
+        held: again,
+        ..
+    }) = Journal::open(file, journal_key())
+    else {
+        panic!("a journal is not read that was just written");
+    };
+    let mut reader = journal.records();
+    let mut all = std::iter::from_fn(|| reader.next().unwrap());
+    assert!(all.by_ref().eq(records.iter().cloned()));
+    assert!(again == held);
+}
+
+/// A history of three runs: what a seed is made of.
+#[must_use]
+pub fn honest_history() -> String {
     let (mut history, mut text) = History::begin(HistoryKey::of(&secret()), 1);
     for run in 1..4 {
         text += &history.add_run(Counted {
@@ -242,7 +288,7 @@ pub fn match_history(data: &[u8]) {
         return;
     };
     let key = || HistoryKey::of(&secret());
-    let honest = whole_history();
+    let honest = honest_history();
     let text = match how & 1 {
         0 => changed(honest.clone().into_bytes(), rest),
         _ => bound(rest),
@@ -252,9 +298,17 @@ pub fn match_history(data: &[u8]) {
     };
     let believed = &text[..bytes as usize];
     assert!(how & 1 == 1 || honest.as_bytes().starts_with(believed));
+    // One began before the history, and each line behind the first is of a run.
+    let lines = believed.iter().filter(|byte| **byte == b'\n').count();
+    assert!(how & 1 == 1 || history.count() as usize == lines);
     assert!(history.reaches(history.count()).is_ok());
     let _ = history.peer_brought(Partition::WHOLE, None);
     let _ = history.peer_brought(Partition::new(1, 4).unwrap(), None);
+    match how & 1 {
+        0 if believed == honest.as_bytes() => reached("whole"),
+        0 => {}
+        _ => reached("bound"),
+    }
     let read_again = History::read(key(), believed).unwrap().unwrap();
     assert_eq!(
         (read_again.0.count(), read_again.1),

@@ -8,6 +8,8 @@ use incamera_matching::sort::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
+use crate::reach::reached;
+
 /// Records that are written.
 const RECORDS: u32 = 60;
 const MEMORY: Memory = Memory {
@@ -25,9 +27,22 @@ pub(crate) struct Edit {
 
 /// Files in memory, of which a machine's other users change some.
 #[derive(Clone)]
-struct Changed {
+pub(crate) struct Changed {
     files: Arc<Mutex<Vec<Vec<u8>>>>,
     edits: Arc<Vec<Edit>>,
+}
+
+impl Changed {
+    fn by(data: &[u8]) -> Self {
+        Self {
+            files: Arc::default(),
+            edits: Arc::new(edits(data)),
+        }
+    }
+
+    pub(crate) fn unchanged() -> Self {
+        Self::by(&[])
+    }
 }
 
 impl Store for Changed {
@@ -45,16 +60,19 @@ impl Store for Changed {
     }
 
     fn read(&self, file: &usize, at: u64, into: &mut [u8]) -> Result<(), StoreError> {
-        let mut bytes = self.files.lock().unwrap()[*file].clone();
-        for edit in self.edits.iter().filter(|edit| edit.file == *file) {
-            let start = (edit.offset as usize).min(bytes.len());
-            let end = (start + edit.bytes.len()).min(bytes.len());
-            bytes[start..end].copy_from_slice(&edit.bytes[..end - start]);
-        }
         let at = at as usize;
-        let found = bytes.get(at..at.saturating_add(into.len()));
+        let files = self.files.lock().unwrap();
+        let found = files[*file].get(at..at.saturating_add(into.len()));
         let found = found.ok_or(std::io::Error::from(std::io::ErrorKind::UnexpectedEof))?;
         into.copy_from_slice(found);
+        for edit in self.edits.iter().filter(|edit| edit.file == *file) {
+            let places = (edit.offset as usize..).zip(&edit.bytes);
+            for (place, byte) in places.filter(|(place, _)| *place >= at) {
+                if let Some(into) = into.get_mut(place - at) {
+                    *into = *byte;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -94,10 +112,7 @@ fn record(number: u32) -> Vec<u8> {
 /// Whatever is changed in the files: what comes back are the records that were written, up to
 /// an error.
 pub fn match_spill(data: &[u8]) {
-    let store = Changed {
-        files: Arc::default(),
-        edits: Arc::new(edits(data)),
-    };
+    let store = Changed::by(data);
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let records: Vec<Vec<u8>> = (0..RECORDS).map(record).collect();
     let mut writer = SequenceWriter::new(&store, MEMORY);
@@ -135,6 +150,7 @@ fn is_true_until_an_error(
     while let Ok(found) = next() {
         assert!(found.as_ref() == expected.next());
         if found.is_none() {
+            reached("the end");
             return;
         }
     }

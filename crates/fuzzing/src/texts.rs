@@ -3,19 +3,24 @@
 use std::fmt::{Debug, Display};
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use incamera_agreement::{Agreement, Problem, ProposalError, ServiceUrl, diff, explain};
 use incamera_keys::{PublicKey, SshSig, note};
-use incamera_matching::ids;
+use incamera_matching::plan::Instructions;
+use incamera_matching::{Partition, ids};
 use incamera_net::config::{self, ConfigError};
 use incamera_net::tls;
 use incamera_party::{PartyConfig, PublicFile};
+use incamera_provider::ProviderConfig;
 use incamera_tlog::Checkpoint;
 use incamera_types::{
     AgreementDigest, AnalystRef, Budget, ColumnRef, ColumnType, Date, Decimal, Delta, Epsilon,
-    IdForm, IdKind, IdRules, IdWriting, Measurement, ParamType, PartyName, UnixTime,
+    IdForm, IdKind, IdRules, IdWriting, Measurement, Moment, ParamType, PartyName, RegionCode,
+    UnixTime, ZoneName,
 };
 
+use crate::reach::reached;
 use crate::world;
 
 fn text(data: &[u8]) -> Option<&str> {
@@ -32,6 +37,7 @@ pub fn agreement(data: &[u8]) {
         }
     };
     assert_eq!(agreement.bytes(), data);
+    reached("agreement");
     assert!(!explain(&agreement).is_empty());
     assert!(diff(&agreement, &agreement).is_empty());
     let known = world::agreement();
@@ -77,13 +83,17 @@ pub fn proposal(data: &[u8]) {
             assert!(proposal.query().min_people >= ceilings.min_people);
             assert!(!proposal.owners().is_empty() && !proposal.explain().is_empty());
             assert!(proposal.signed(&signature).is_err() || data == known);
+            reached("proposal");
         }
         Err(error) => refused(&error, data),
     }
     let Some(draft) = text(data) else { return };
     let (analyst, day) = ("mailer/ana".parse().unwrap(), "2027-01-31".parse().unwrap());
     match agreement.propose(draft, &analyst, day) {
-        Ok(proposal) => assert!(proposal.bytes().ends_with(data)),
+        Ok(proposal) => {
+            assert!(proposal.bytes().ends_with(data));
+            reached("draft");
+        }
         Err(error) => refused(&error, data),
     }
 }
@@ -95,9 +105,11 @@ pub fn signature(data: &[u8]) {
         assert!(SshSig::from_armor(&signature.to_armor()).is_ok_and(|again| again == signature));
         let key = *signature.claimed_key();
         let _ = key.verify(signature.namespace(), b"a message", &signature);
+        reached("binary");
     }
     if let Some(signature) = text(data).and_then(|text| SshSig::from_armor(text).ok()) {
         assert!(SshSig::from_bytes(&signature.to_bytes()).is_ok_and(|again| again == signature));
+        reached("armor");
     }
 }
 
@@ -109,11 +121,13 @@ pub fn note(data: &[u8]) {
         && let Ok(checkpoint) = Checkpoint::parse(body)
     {
         assert_eq!(checkpoint.to_text(), body);
+        reached("note");
     }
     if let Ok(checkpoint) = Checkpoint::parse(text) {
         let signed = note::sign(text, "shop", &world::key("shop")).unwrap();
         let body = note::verify(&signed, "shop", &world::key("shop").public()).unwrap();
         assert_eq!(Checkpoint::parse(&body), Ok(checkpoint));
+        reached("checkpoint");
     }
 }
 
@@ -127,6 +141,7 @@ pub fn url(data: &[u8]) {
     assert!(!url.host().is_empty() && url.port() > 0);
     let hosts = [url.host().to_owned()];
     let served = tls::server_config(&world::key("shop"), &hosts, &tls::TlsOptions::default());
+    reached("url");
     assert!(served.is_ok(), "no certificate can name {}", url.host());
 }
 
@@ -134,6 +149,8 @@ fn round_trip<T: FromStr + Display + PartialEq + Debug>(text: &str) -> Option<T>
     let value: T = text.parse().ok()?;
     let again = value.to_string().parse::<T>().ok();
     assert_eq!(again.as_ref(), Some(&value));
+    let path = std::any::type_name::<T>();
+    reached(path.rsplit("::").next().unwrap());
     Some(value)
 }
 
@@ -173,19 +190,28 @@ pub fn values(data: &[u8]) {
     let _ = round_trip::<AgreementDigest>(text);
     let _ = round_trip::<Measurement>(text);
     let _ = round_trip::<PublicKey>(text);
+    let _ = round_trip::<ZoneName>(text);
+    let _ = round_trip::<RegionCode>(text);
+    let _ = round_trip::<Moment>(text);
+    let _ = round_trip::<Partition>(text);
+    let _ = round_trip::<Instructions>(text);
     let _ = (text.parse::<Epsilon>(), text.parse::<Delta>());
-    for kind in ["email", "phone", "plain"] {
-        let kind: IdKind = kind.parse().unwrap();
-        for writing in writings() {
-            let Ok(normaliser) = ids::Normaliser::of(&kind, &writing) else {
-                continue;
-            };
-            if let Some(id) = normaliser.normalised(text) {
-                assert_eq!(normaliser.normalised(&id), Some(id));
-            }
+    for normaliser in NORMALISERS.iter() {
+        if let Some(id) = normaliser.normalised(text) {
+            assert_eq!(normaliser.normalised(&id), Some(id));
+            reached("an id");
         }
     }
 }
+
+/// Of every kind, by every rule. A numbering plan takes long to read.
+static NORMALISERS: LazyLock<Vec<ids::Normaliser>> = LazyLock::new(|| {
+    let kinds = ["email", "phone", "plain"].map(|kind| kind.parse::<IdKind>().unwrap());
+    let all = kinds
+        .iter()
+        .flat_map(|kind| writings().map(|writing| ids::Normaliser::of(kind, &writing)));
+    all.flatten().collect()
+});
 
 /// Ids by each rule, and hashes that were given.
 fn writings() -> impl Iterator<Item = IdWriting> {
@@ -227,14 +253,21 @@ pub fn config(data: &[u8]) {
     if let Some(party) = placed(config::parse::<PartyConfig>(file, text), text) {
         let Budget { epsilon, delta } = party.budget;
         let _ = (epsilon.to_string(), delta.to_string());
+        reached("party");
+    }
+    if placed(config::parse::<ProviderConfig>(file, text), text).is_some() {
+        reached("provider");
     }
     if let Some(mut public) = placed(config::parse::<PublicFile>(file, text), text) {
         public.format = PublicFile::FORMAT.to_owned();
         if let Ok(written) = public.to_toml() {
             let again = config::parse::<PublicFile>(file, &written);
             assert_eq!(again.ok(), Some(public));
+            reached("public");
         }
     }
     #[cfg(feature = "engine")]
-    let _ = placed(config::parse::<incamera_room::RoomConfig>(file, text), text);
+    if placed(config::parse::<incamera_room::RoomConfig>(file, text), text).is_some() {
+        reached("room");
+    }
 }

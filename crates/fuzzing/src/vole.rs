@@ -9,21 +9,15 @@ use incamera_wire::v1::VolePart;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
+use crate::parts::array;
+use crate::reach::reached;
+
 const RECEIVER_IDS: std::ops::Range<u8> = 0..5;
 const SENDER_IDS: std::ops::Range<u8> = 2..9;
 
 fn hashed(domain: &Domain, ids: std::ops::Range<u8>) -> Vec<IdHash> {
     let hasher = domain.id_hasher();
     ids.map(|id| hasher.hash(&[id])).collect()
-}
-
-/// Takes bytes off the front; zeros where there are none left.
-fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
-    let (bytes, after) = rest.split_at(N.min(rest.len()));
-    *rest = after;
-    let mut taken = [0; N];
-    taken[..bytes.len()].copy_from_slice(bytes);
-    taken
 }
 
 /// The part that an instruction makes of the honest one: that, that with a byte changed, or
@@ -36,7 +30,7 @@ fn part(
     match kind % 3 {
         0 => honest(),
         1 => {
-            let [at, above, change] = take(rest);
+            let [at, above, change] = array(rest);
             let mut part = honest()?;
             let at = usize::from(u16::from_be_bytes([at, above])) % part.content.len().max(1);
             if let Some(byte) = part.content.get_mut(at) {
@@ -45,7 +39,7 @@ fn part(
             Some(part)
         }
         _ => {
-            let length = usize::from(u16::from_be_bytes(take(rest))).min(rest.len());
+            let length = usize::from(u16::from_be_bytes(array(rest))).min(rest.len());
             let (bytes, after) = rest.split_at(length);
             *rest = after;
             decode(bytes, bytes.len()).ok()
@@ -57,7 +51,7 @@ fn part(
 /// it is, and what that takes.
 pub fn vole(data: &[u8]) {
     let mut rest = data;
-    let [revealed] = take(&mut rest);
+    let [revealed] = array(&mut rest);
     let domain = Domain::from_digest([7; 32]);
     let run = Run {
         domain,
@@ -72,7 +66,7 @@ pub fn vole(data: &[u8]) {
     let mut sender = Sender::new(run, &hashed(&domain, SENDER_IDS), &mut rng).unwrap();
     let mut honest = true;
     while !rest.is_empty() {
-        let [instruction] = take(&mut rest);
+        let [instruction] = array(&mut rest);
         let kind = instruction >> 1;
         honest &= kind % 3 == 0;
         let taken = if instruction & 1 == 0 {
@@ -100,6 +94,7 @@ pub fn vole(data: &[u8]) {
     let ends = (receiver.is_finished(), sender.is_finished());
     if let (Ok(theirs), Ok(ours)) = (receiver.finish(), sender.finish()) {
         assert_eq!(ends, (true, true));
+        reached("finished");
         assert!(theirs.values[2..] == ours.values[..3]);
         if let Some((theirs, ours)) = theirs.matched.zip(ours.matched) {
             assert_eq!(theirs, [false, false, true, true, true]);

@@ -8,6 +8,8 @@
 )]
 
 mod bound;
+mod matching;
 mod mutate;
+mod reach;
 mod seeds;
 mod smoke;

@@ -6,16 +6,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use incamera_agreement::Agreement;
 use incamera_fuzzing::TARGETS;
 use incamera_keys::SigningKey;
+use incamera_tlog::{Hash, Tree, leaf_hash};
 use incamera_types::Digest as _;
 use incamera_wire::v1::{Grant, Receipt, ReleaseFile, SealedAnswer, Signed, Token};
 use incamera_wire::{decode, encode};
 
-use crate::bound;
+use crate::{bound, matching};
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
@@ -43,13 +46,13 @@ fn seeds_are_small() {
     }
 }
 
-fn keep(name: &str, seed: &str, bytes: impl AsRef<[u8]>) {
+pub fn keep(name: &str, seed: &str, bytes: impl AsRef<[u8]>) {
     fs::create_dir_all(folder(name)).unwrap();
     fs::write(folder(name).join(seed), bytes).unwrap();
 }
 
 /// A file of the tree.
-fn of(path: &str) -> Vec<u8> {
+pub fn of(path: &str) -> Vec<u8> {
     fs::read(root().join("crates").join(path)).unwrap_or_else(|_| panic!("{path}"))
 }
 
@@ -57,7 +60,7 @@ fn golden(name: &str) -> Vec<u8> {
     of(&format!("release/tests/golden/{name}"))
 }
 
-fn read<M: prost::Message + Default>(bytes: &[u8]) -> M {
+pub fn read<M: prost::Message + Default>(bytes: &[u8]) -> M {
     decode(bytes, bytes.len()).unwrap()
 }
 
@@ -71,11 +74,8 @@ fn write_seeds() {
     texts();
     messages();
     files();
-    vole();
-    exchange();
     tokens();
-    resumed();
-    providers();
+    matching::write();
     for (seed, bytes) in bound::seeds() {
         keep("parameters", seed, bytes);
     }
@@ -138,6 +138,11 @@ fn texts() {
         "Ana@Mail.Example",
         "+49 (0)30 1234-567",
         "a text\u{2003}with spaces",
+        "Europe/Berlin",
+        "DE",
+        "2026-05-31T18:30:00.000001Z",
+        "7/256",
+        "ifma",
     ];
     for (at, value) in values.iter().enumerate() {
         keep("values", &format!("{at:02}"), value);
@@ -146,6 +151,8 @@ fn texts() {
     keep("config", "party", of("party/tests/golden/party-1.toml"));
     keep("config", "public", of("party/tests/golden/public-1.toml"));
     keep("config", "room", of("room/tests/golden/room-1.toml"));
+    let provider = "format = \"incamera-provider/1\"\nlisten = \"127.0.0.1:7443\"\nhealth = \"127.0.0.1:7444\"\nsessions = 4\n";
+    keep("config", "provider", provider);
     keep("certificate", "openssh", golden("keys/ana"));
     keep(
         "certificate",
@@ -153,6 +160,8 @@ fn texts() {
         of("keys/tests/it/vectors/plain.pub"),
     );
     keep("certificate", "leaf", leaf());
+    let spki = SigningKey::from_seed(&[7; 32]).public().to_spki();
+    keep("certificate", "spki", spki);
     let receives = String::from_utf8(of("keys/tests/golden/receive_key-1")).unwrap();
     let public = incamera_keys::ReceiveKey::from_text(&receives).unwrap();
     keep(
@@ -162,6 +171,12 @@ fn texts() {
     );
     keep("certificate", "receives", receives);
     sql();
+}
+
+/// The bytes that a token's text stands for.
+fn base64_url(text: &[u8]) -> Vec<u8> {
+    let text = std::str::from_utf8(text).unwrap().trim();
+    BASE64_URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
 /// A certificate as our services make them.
@@ -235,6 +250,11 @@ fn messages() {
     );
     let manifest: incamera_wire::v1::Manifest = read(&body("manifest-1.mailing"));
     keep("wrap", "one", &manifest.parts[0].keys[0].wraps[0].wrapped);
+    keep("wrap", "honest", honest_wrap());
+    keep("messages", "bound-evidence", encode(&evidence[0]));
+    let simulated = &evidence[0].evidence.as_ref().unwrap().body;
+    keep("messages", "simulated-evidence", simulated);
+    log();
     let numbers = [0u64, 2].map(u64::to_be_bytes).concat();
     keep("proof", "two", [numbers, vec![7; 96]].concat());
     keep(
@@ -244,7 +264,39 @@ fn messages() {
     );
 }
 
+/// The first wrap of a sealed data set for its purpose.
+fn honest_wrap() -> Vec<u8> {
+    let signed: Signed = read(&of("seal/tests/golden/sealed-1/manifest"));
+    let manifest: incamera_wire::v1::Manifest = read(&signed.body);
+    let keys = manifest.parts.into_iter().flat_map(|part| part.keys);
+    let mut wraps = keys.flat_map(|key| key.wraps);
+    let wrap = wraps.find(|wrap| wrap.purpose == "measurement");
+    wrap.unwrap().wrapped
+}
+
+/// Proofs that hold: that the fourth entry is in a log of six, and that six go on from three.
+fn log() {
+    let tree = Tree::from_entries(["a", "b", "c", "d", "e", "f"]);
+    let root = |size| tree.root(size).unwrap();
+    let proof = |name: &str, numbers: [u64; 2], hashes: Vec<Hash>| {
+        let hashes: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+        let numbers = numbers.map(u64::to_be_bytes).concat();
+        keep("proof", name, [numbers, hashes].concat());
+    };
+    let inclusion = tree.inclusion_proof(3, 6).unwrap();
+    let all = [vec![leaf_hash(b"d"), root(6)], inclusion].concat();
+    proof("inclusion", [3, 6], all);
+    let consistency = tree.consistency_proof(3, 6).unwrap();
+    proof(
+        "consistency",
+        [3, 6],
+        [vec![root(3), root(6)], consistency].concat(),
+    );
+}
+
 fn tokens() {
+    let file = base64_url(&golden("query-token-1"));
+    keep("messages", "token-file", file);
     keep("token", "golden", golden("query-token-1"));
     let agreement = Agreement::parse(&golden("spring.toml")).unwrap();
     let claims = Token {
@@ -257,6 +309,7 @@ fn tokens() {
         expires: 1_800_000_600,
     };
     keep("token", "claims", encode(&claims));
+    keep("messages", "token", encode(&claims));
     let other = Token {
         queries: vec!["buyers".into()],
         ..claims.clone()
@@ -326,212 +379,5 @@ fn files() {
     );
     keep("source", "mailing", "mailed,email\ntrue,a@x\nfalse,b@x\n");
     keep("source", "parquet", sealed("crosswalk-1.parquet"));
-}
-
-/// The beginning of a run, the same with a changed byte, and a part of somebody's own. A whole
-/// run takes seconds in a build for tests: from here the fuzzer finds its way by itself.
-fn vole() {
-    keep("vole", "first", [0, 0]);
-    keep("vole", "changed", [3, 2, 20, 5, 1, 1]);
-    let part = incamera_wire::v1::VolePart {
-        direction: 0,
-        step: 1,
-        offset: 0,
-        content: vec![7; 40],
-    };
-    let part = incamera_wire::encode(&part);
-    let length = u16::try_from(part.len()).unwrap().to_be_bytes();
-    keep("vole", "short", [&[0, 4][..], &length, &part].concat());
-}
-
-/// What the peer sends in a vector of crate `matching`, each message after its length; before
-/// it, how the run is set up. `goes-on` loses its link behind the
-/// peer's points, and has them sent again.
-fn exchange() {
-    for (name, how) in [
-        ("run-mailer", 0),
-        ("own-mailer", 1),
-        ("bad-order", 0),
-        ("bad-proof", 2),
-        ("bad-run-changed-point", 4),
-    ] {
-        let mut bytes = vec![how];
-        framed(name)
-            .iter()
-            .for_each(|message| bytes.extend(message));
-        keep("exchange", name, bytes);
-    }
-    let whole = framed("run-mailer");
-    let mut bytes = vec![0];
-    whole[..3].iter().for_each(|message| bytes.extend(message));
-    bytes.extend([0x80, 0]);
-    whole.iter().for_each(|message| bytes.extend(message));
-    keep("exchange", "goes-on", bytes);
-}
-
-/// Journals and histories: whole ones, with a byte changed, cut, and any that are bound rightly.
-fn resumed() {
-    for target in ["match_journal", "match_history"] {
-        keep(target, "nothing", [0]);
-        keep(target, "byte", [0, 0, 1, 60, 1, 0]);
-        keep(target, "cut", [0, 1, 1, 80, 0]);
-    }
-    let mut header = vec![1];
-    // Input, order, seed, nonce, run, greeting, the peer's key and that there is one, the mode.
-    header.extend((1..8_u8).flat_map(|field| [field; 32]));
-    header.extend([1, 0]);
-    header.extend([4_u64, 5, 1, 2].map(u64::to_be_bytes).concat());
-    let places = |kind: u8, first: u64, values: usize| {
-        [&[kind][..], &first.to_be_bytes(), &vec![7; 16 * values]].concat()
-    };
-    for (name, own) in [("records", 4), ("beyond", 9)] {
-        let mut records = vec![1];
-        let all = [places(3, 0, 5), places(2, 0, own), vec![4], vec![5]];
-        for record in std::iter::once(header.clone()).chain(all) {
-            records.extend(after_length(record));
-        }
-        keep("match_journal", name, records);
-    }
-    let run = "11".repeat(32);
-    let entries = [
-        r#"{"begins":{"format":"incamera-match-history/1","before":2}}"#.to_owned(),
-        format!(
-            r#"{{"run":{{"run":"{run}","at":1,"own":4,"append":false,"peer":5,"peer_append":true}}}}"#
-        ),
-        format!(r#"{{"points":{{"run":"{run}","prints":["00112233"]}}}}"#),
-    ];
-    keep(
-        "match_history",
-        "entries",
-        ["\u{1}", &entries.join("\n")].concat(),
-    );
-}
-
-/// Two bytes of length, and the bytes.
-fn after_length(bytes: Vec<u8>) -> Vec<u8> {
-    let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
-    [&length[..], &bytes].concat()
-}
-
-fn providers() {
-    let signed = incamera_fuzzing::signed_statement();
-    let file: incamera_wire::v1::ProviderKeysFile = read(&signed);
-    keep("key_statement", "body", file.body);
-    keep("key_statement", "file", signed);
-    // Which step, of what, and which byte of the package is another one.
-    for how in [0, 2, 4, 6] {
-        keep("ceremony_package", &format!("byte-{how}"), [how, 0, 70, 1]);
-    }
-    let name = b"incamera-ceremony/1\0";
-    let raw = [&[3][..], name, &[9; 32], &[0, 2, 0, 2, 0, 1], &[5; 32]].concat();
-    keep("ceremony_package", "any", raw);
-    provider_frames();
-    keep("evaluation", "byte", [0, 0, 70, 1]);
-    keep("evaluation", "nothing", [0]);
-    keep("evaluation", "any", [&[1][..], &[3; 160]].concat());
-    let days = 20_100_i32.to_be_bytes();
-    keep("link", "nothing", [0]);
-    keep("link", "value", [&[0][..], &days, &[0, 20, 1]].concat());
-    let plain = [&[6; 16][..], &20_000_i32.to_be_bytes(), &[0; 48]].concat();
-    keep("link", "made", [&[1][..], &days, &plain].concat());
-}
-
-/// What a provider is asked: a byte that says which frame, and the frame.
-fn provider_frames() {
-    use incamera_net::services::{
-        CeremonyFrame, CeremonyPackages, EvaluateFrame, LinkEntries, LinkFrame, LinkLabels,
-        ceremony_frame::Step, evaluate_frame::Frame, link_frame,
-    };
-    use incamera_wire::v1::{
-        EvaluateHello, EvaluatedBatch, LinkEntry, MatchPoints, MatchProof, Signed,
-    };
-    let evaluate = |name: &str, frame| {
-        let frame = incamera_wire::encode(&EvaluateFrame { frame: Some(frame) });
-        keep("provider_frames", name, [&[0][..], &frame].concat());
-    };
-    let hello = EvaluateHello {
-        format: "incamera-evaluate/1".into(),
-        agreement_digest: vec![1; 32],
-        party: "shop".into(),
-        id_kind: "email".into(),
-        epoch: 1,
-        number: 2,
-        providers: ["alpha", "beta"].map(str::to_owned).into(),
-        nonce: vec![2; 32],
-        size: 3,
-    };
-    let points = MatchPoints {
-        first: 4,
-        points: vec![5; 96],
-    };
-    let (challenge, response) = (vec![6; 32], vec![7; 32]);
-    let proof = MatchProof {
-        first: 4,
-        count: 3,
-        challenge,
-        response,
-    };
-    evaluate("hello", Frame::Hello(hello));
-    evaluate("points", Frame::Points(points.clone()));
-    let (points, proof) = (Some(points), Some(proof));
-    evaluate(
-        "evaluated",
-        Frame::Evaluated(EvaluatedBatch { points, proof }),
-    );
-    let package = incamera_wire::v1::CeremonyPackage {
-        ceremony: vec![8; 32],
-        round: 1,
-        sender: "alpha".into(),
-        receiver: String::new(),
-        content: vec![9; 64],
-    };
-    let key = incamera_keys::SigningKey::from_seed(&[2; 32]);
-    let format = incamera_wire::Format::Ceremony;
-    let packages: Vec<Signed> = vec![incamera_keys::sign_message(&key, format, &package).unwrap()];
-    let frame = CeremonyFrame {
-        agreement_digest: vec![1; 32],
-        refresh: true,
-        step: Some(Step::First(CeremonyPackages { packages })),
-    };
-    let frame = incamera_wire::encode(&frame);
-    keep("provider_frames", "packages", [&[1][..], &frame].concat());
-    let links = |name: &str, frame| {
-        let frame = incamera_wire::encode(&LinkFrame { frame: Some(frame) });
-        keep("provider_frames", name, [&[2][..], &frame].concat());
-    };
-    let entry = LinkEntry {
-        label: vec![1; 32],
-        purpose: "ads".into(),
-        source: String::new(),
-        expires: 20_000,
-        value: vec![2; 96],
-    };
-    let entries = vec![entry];
-    links(
-        "labels",
-        link_frame::Frame::Labels(LinkLabels {
-            labels: vec![3; 64],
-        }),
-    );
-    links(
-        "entries",
-        link_frame::Frame::Entries(LinkEntries { entries }),
-    );
-}
-
-/// The messages of a vector, each after its length.
-fn framed(name: &str) -> Vec<Vec<u8>> {
-    let text = String::from_utf8(of(&format!("matching/vectors/v2/{name}.txt"))).unwrap();
-    let sent = text.lines().filter_map(|line| line.strip_prefix("< "));
-    let frame = |message: Vec<u8>| {
-        let length = u16::try_from(message.len()).unwrap().to_be_bytes();
-        [&length[..], &message].concat()
-    };
-    sent.map(unhex).map(frame).collect()
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits = text.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    digits.map(byte).collect()
+    keep("source", "public-part", parts("public-1"));
 }
