@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hint::black_box;
 
-use curve25519_dalek::ristretto::RistrettoPoint;
+use curve25519_dalek::ristretto::{RistrettoBasepointTable, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar as Inner;
 use curve25519_dalek::traits::{Identity, VartimeMultiscalarMul};
 
@@ -92,6 +92,74 @@ impl Backend {
         scalar: &Scalar,
     ) -> Vec<EncodedPoint> {
         self.map_and_multiply(texts, |text| domain.expand(text.as_ref()), scalar)
+    }
+
+    /// [`hash_batch`](crate::hash_batch) on the caller's thread.
+    #[must_use]
+    pub fn hash<T: AsRef<[u8]>>(self, domain: &HashDomain, texts: &[T]) -> Vec<EncodedPoint> {
+        let uniform = |text: &T| domain.expand(text.as_ref());
+        match self.0 {
+            Kind::Portable => {
+                let texts = texts.iter();
+                let points = texts.map(|text| domain.hash(text.as_ref()).encode());
+                points.collect()
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(k) => Blocks::new(k, texts.len()).map_and_encode(texts, uniform),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Ifma(k) => Blocks::new(k, texts.len()).map_and_encode(texts, uniform),
+        }
+    }
+
+    /// [`multiply_one_batch`](crate::multiply_one_batch) on the caller's thread.
+    #[must_use]
+    pub fn multiply_one(self, point: &Point, scalars: &[Scalar]) -> Vec<EncodedPoint> {
+        match self.0 {
+            Kind::Portable => {
+                let table = RistrettoBasepointTable::create(&point.0);
+                let halves = scalars.iter().map(|scalar| &table * &*scalar.half());
+                let halves: Vec<_> = halves.collect();
+                let doubles = RistrettoPoint::double_and_compress_batch(&halves);
+                doubles.into_iter().map(EncodedPoint::from).collect()
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(k) => {
+                Blocks::new(k, scalars.len()).multiply_one(&point.encode(), &halves(scalars))
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Ifma(k) => {
+                Blocks::new(k, scalars.len()).multiply_one(&point.encode(), &halves(scalars))
+            }
+        }
+    }
+
+    /// [`multiply_one_less_hash_batch`](crate::multiply_one_less_hash_batch) on the caller's
+    /// thread.
+    #[must_use]
+    pub fn multiply_one_less_hash<T: AsRef<[u8]>>(
+        self,
+        point: &Point,
+        domain: &HashDomain,
+        pairs: &[(&Scalar, T)],
+    ) -> Vec<EncodedPoint> {
+        match self.0 {
+            Kind::Portable => {
+                let table = RistrettoBasepointTable::create(&point.0);
+                let differences = pairs.iter().map(|(scalar, text)| {
+                    let difference = &table * scalar.inner() - domain.hash(text.as_ref()).0;
+                    difference.compress().into()
+                });
+                differences.collect()
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(k) => {
+                Blocks::new(k, pairs.len()).multiply_one_less_hash(&point.encode(), domain, pairs)
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Ifma(k) => {
+                Blocks::new(k, pairs.len()).multiply_one_less_hash(&point.encode(), domain, pairs)
+            }
+        }
     }
 
     /// The sum of all points, each times its own number.
@@ -233,6 +301,11 @@ impl fmt::Display for Backend {
             Kind::Ifma(_) => "ifma",
         })
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn halves(scalars: &[Scalar]) -> Vec<Digits> {
+    scalars.iter().map(Digits::of_half).collect()
 }
 
 fn decode(points: &[EncodedPoint]) -> Result<Vec<RistrettoPoint>, PointError> {

@@ -1,9 +1,10 @@
-//! Many points, one scalar.
+//! Many points, one scalar; or one point, many scalars.
 
+use std::convert::Infallible;
 use std::num::NonZero;
 use std::thread;
 
-use crate::{Backend, EncodedPoint, HashDomain, PointError, Scalar};
+use crate::{Backend, EncodedPoint, HashDomain, Point, PointError, Scalar};
 
 /// Fewer points than this are not worth a thread.
 const MIN_PER_THREAD: usize = 256;
@@ -74,12 +75,9 @@ pub fn hash_and_multiply_batch<T: AsRef<[u8]> + Sync>(
     scalar: &Scalar,
 ) -> Vec<EncodedPoint> {
     let backend = Backend::best();
-    let done: Result<_, std::convert::Infallible> = on_threads(texts, &|_, slice: &[T]| {
+    certain(on_threads(texts, &|_, slice: &[T]| {
         Ok(backend.hash_and_multiply(domain, slice, scalar))
-    });
-    match done {
-        Ok(points) => points,
-    }
+    }))
 }
 
 /// Adds to every point the hash of its text and multiplies the sum by `scalar`, keeping the
@@ -97,6 +95,46 @@ pub fn add_hash_and_multiply_batch<T: AsRef<[u8]> + Sync>(
         let done = backend.add_hash_and_multiply(domain, slice, scalar);
         done.map_err(|error| error.after(first))
     })
+}
+
+/// Hashes every text to the group, keeping the order.
+#[must_use]
+pub fn hash_batch<T: AsRef<[u8]> + Sync>(domain: &HashDomain, texts: &[T]) -> Vec<EncodedPoint> {
+    let backend = Backend::best();
+    certain(on_threads(texts, &|_, slice: &[T]| {
+        Ok(backend.hash(domain, slice))
+    }))
+}
+
+/// Multiplies the one point by every scalar, keeping the order: less work than as many points by
+/// one scalar.
+#[must_use]
+pub fn multiply_one_batch(point: &Point, scalars: &[Scalar]) -> Vec<EncodedPoint> {
+    let backend = Backend::best();
+    certain(on_threads(scalars, &|_, slice: &[Scalar]| {
+        Ok(backend.multiply_one(point, slice))
+    }))
+}
+
+/// Multiplies the one point by the scalar of every pair and subtracts the hash of its text,
+/// keeping the order.
+#[must_use]
+pub fn multiply_one_less_hash_batch<T: AsRef<[u8]> + Sync>(
+    point: &Point,
+    domain: &HashDomain,
+    pairs: &[(&Scalar, T)],
+) -> Vec<EncodedPoint> {
+    let backend = Backend::best();
+    certain(on_threads(pairs, &|_, slice: &[(&Scalar, T)]| {
+        Ok(backend.multiply_one_less_hash(point, domain, slice))
+    }))
+}
+
+/// What cannot fail.
+fn certain<T>(done: Result<T, Infallible>) -> T {
+    match done {
+        Ok(done) => done,
+    }
 }
 
 /// Cuts `items` into slices alike, works on them side by side and joins what comes out; of

@@ -22,14 +22,15 @@ mod hash;
 mod lanes;
 mod point;
 mod scalar;
-mod table;
 
 pub use backend::Backend;
 #[doc(hidden)]
 pub use backend::Part;
-pub use batch::{BatchError, add_hash_and_multiply_batch, hash_and_multiply_batch, multiply_batch};
+pub use batch::{
+    BatchError, add_hash_and_multiply_batch, hash_and_multiply_batch, hash_batch, multiply_batch,
+    multiply_one_batch, multiply_one_less_hash_batch,
+};
 pub use gf128::{Gf128, add_polynomial, add_products, mul_add, power_sum};
 pub use hash::{HashDomain, HashError, hash_to_group};
 pub use point::{EncodedPoint, Point, PointError, PointFault};
 pub use scalar::{Scalar, ScalarError};
-pub use table::PointTable;

@@ -79,6 +79,12 @@ pub struct IdHash {
 impl DefaultIsZeroes for IdHash {}
 
 impl IdHash {
+    /// The bin, among `bins`.
+    pub(crate) fn bin(&self, bins: u32) -> u32 {
+        let word = (self.row.bits() >> 96) as u64;
+        ((word * u64::from(bins)) >> 32) as u32
+    }
+
     /// Bin and three distinct sparse columns, among `bins` and `columns`.
     pub(crate) fn place(&self, bins: u32, columns: u16) -> (u32, [u16; 3]) {
         let bits = self.row.bits();
@@ -90,8 +96,7 @@ impl IdHash {
         c1 += u16::from(c1 >= c0);
         c2 += u16::from(c2 >= c0.min(c1));
         c2 += u16::from(c2 >= c0.max(c1));
-        let bin = (u64::from(word(3)) * u64::from(bins)) >> 32;
-        (bin as u32, [c0, c1, c2])
+        (self.bin(bins), [c0, c1, c2])
     }
 }
 
@@ -147,13 +152,16 @@ impl Prefix {
     pub(crate) fn hash(&self, input: &[u8]) -> [u8; 32] {
         let Self(mut state) = *self;
         let (blocks, rest) = input.as_chunks::<BLOCK>();
-        compress256(&mut state, blocks);
+        if !blocks.is_empty() {
+            compress256(&mut state, blocks);
+        }
         // Padding: a one, zeros, and the number of bits in the last eight bytes.
         let mut last = [[0; BLOCK]; 2];
-        let filled = last.as_flattened_mut().iter_mut();
-        filled
-            .zip(rest.iter().chain(&[0x80]))
-            .for_each(|(to, from)| *to = *from);
+        let bytes = last.as_flattened_mut();
+        if let Some((filled, [end, ..])) = bytes.split_at_mut_checked(rest.len()) {
+            filled.copy_from_slice(rest);
+            *end = 0x80;
+        }
         let count = if rest.len() < BLOCK - 8 { 1 } else { 2 };
         let bits = 8 * (BLOCK + input.len()) as u64;
         let (last, _) = last.split_at_mut(count);

@@ -33,14 +33,15 @@
 //!
 //! # Time and memory
 //! The choices are secret: both points are computed and placed without a branch on them. Exponents,
-//! choices, shared points and keys are wiped; what the arithmetic of single points has on the
-//! stack in between is not.
+//! choices, shared points and keys are wiped; what the arithmetic has on the stack in between
+//! is not.
 //!
 //! # Reference
 //! Masny and Rindal, *Endemic Oblivious Transfer* (CCS 2019, eprint 2019/706).
 
 use incamera_group::{
-    EncodedPoint, HashDomain, Point, PointError, PointTable, Scalar, add_hash_and_multiply_batch,
+    EncodedPoint, HashDomain, Point, PointError, Scalar, add_hash_and_multiply_batch, hash_batch,
+    multiply_one_batch, multiply_one_less_hash_batch,
 };
 use rand_core::CryptoRng;
 use sha2::{Digest as _, Sha256};
@@ -127,14 +128,18 @@ impl Transfers {
 /// The side that chooses, waiting for the sender's point.
 pub(crate) struct Chooser {
     transfers: Transfers,
-    chosen: Vec<Chosen>,
+    /// The choices, wiped as the secrets are.
+    choices: Zeroizing<Vec<u8>>,
+    secrets: Vec<Scalar>,
+    pairs: Vec<[EncodedPoint; 2]>,
 }
 
-struct Chosen {
-    /// The choice, wiped as the secret is.
-    which: Zeroizing<u8>,
-    secret: Scalar,
-    pair: [EncodedPoint; 2],
+/// What a chooser draws.
+#[derive(Default)]
+struct Drawn {
+    secrets: Vec<Scalar>,
+    /// Of the points without known logarithm.
+    seeds: Zeroizing<Vec<[u8; 64]>>,
 }
 
 impl Chooser {
@@ -144,13 +149,37 @@ impl Chooser {
         choices: impl Iterator<Item = Choice>,
         rng: &mut impl CryptoRng,
     ) -> (Self, Vec<u8>) {
-        let chosen = (0..).zip(choices);
-        let chosen: Vec<_> = chosen
-            .map(|(index, choice)| Chosen::new(&transfers, index, choice, rng))
-            .collect();
-        let points = chosen.iter().flat_map(|chosen| &chosen.pair);
-        let message = points.flat_map(|point| *point.as_bytes()).collect();
-        (Self { transfers, chosen }, message)
+        let choices = Zeroizing::new(choices.map(|choice| choice.unwrap_u8()).collect::<Vec<_>>());
+        let mut drawn = Drawn {
+            secrets: Vec::with_capacity(choices.len()),
+            seeds: Zeroizing::new(vec![[0; 64]; choices.len()]),
+        };
+        for seed in drawn.seeds.iter_mut() {
+            drawn.secrets.push(Scalar::random(rng));
+            rng.fill_bytes(seed);
+        }
+        Self::of(transfers, choices, drawn)
+    }
+
+    fn of(transfers: Transfers, choices: Zeroizing<Vec<u8>>, drawn: Drawn) -> (Self, Vec<u8>) {
+        let Drawn { secrets, seeds } = drawn;
+        let others = hash_batch(&transfers.random, seeds.as_slice());
+        let both = (0..).zip(choices.iter()).zip(&others);
+        let texts = both.map(|((index, which), other)| transfers.text(index, *which, other));
+        let asked: Vec<_> = secrets.iter().zip(texts).collect();
+        let own = multiply_one_less_hash_batch(&Point::base(), &transfers.hash, &asked);
+        let placed = choices.iter().zip(&own).zip(&others);
+        let placed =
+            placed.map(|((which, own), other)| placed_by(Choice::from(*which), own, other));
+        let pairs: Vec<_> = placed.collect();
+        let message = EncodedPoint::join(pairs.as_flattened());
+        let chooser = Self {
+            transfers,
+            choices,
+            secrets,
+            pairs,
+        };
+        (chooser, message)
     }
 
     /// The chosen key of each transfer, from the sender's message.
@@ -161,47 +190,20 @@ impl Chooser {
         let base = EncodedPoint::from_bytes(array("base", base)?);
         let point = base.decode();
         let point = point.map_err(|fault| PeerFault::Point { index: 0, fault })?;
-        let table = PointTable::new(&point);
-        let keys = (0..).zip(&self.chosen).map(|(index, chosen)| {
-            let which = *chosen.which;
-            let point = table.multiply(&chosen.secret).encode();
-            self.transfers
-                .key(&base, &chosen.pair, (index, which), &point)
+        let shared = Zeroizing::new(multiply_one_batch(&point, &self.secrets));
+        let chosen = (0..)
+            .zip(self.choices.iter())
+            .zip(&self.pairs)
+            .zip(shared.iter());
+        let keys = chosen.map(|(((index, which), pair), point)| {
+            self.transfers.key(&base, pair, (index, *which), point)
         });
         Ok(Zeroizing::new(keys.collect()))
     }
 }
 
-impl Chosen {
-    fn new(transfers: &Transfers, index: u32, choice: Choice, rng: &mut impl CryptoRng) -> Self {
-        let secret = Scalar::random(rng);
-        let mut seed = Zeroizing::new([0; 64]);
-        rng.fill_bytes(seed.as_mut_slice());
-        Self::of(transfers, index, choice, secret, &seed)
-    }
-
-    /// With `seed` for the point without known logarithm.
-    fn of(
-        transfers: &Transfers,
-        index: u32,
-        choice: Choice,
-        secret: Scalar,
-        seed: &[u8; 64],
-    ) -> Self {
-        let other = transfers.random.hash(seed).encode();
-        let text = transfers.text(index, choice.unwrap_u8(), &other);
-        let own = &Point::base_multiply(&secret) - &transfers.hash.hash(&text);
-        let pair = placed(choice, &own.encode(), &other);
-        Self {
-            which: Zeroizing::new(choice.unwrap_u8()),
-            secret,
-            pair,
-        }
-    }
-}
-
 /// `own` at the place of the choice, `other` at the other, without a branch on it.
-fn placed(choice: Choice, own: &EncodedPoint, other: &EncodedPoint) -> [EncodedPoint; 2] {
+fn placed_by(choice: Choice, own: &EncodedPoint, other: &EncodedPoint) -> [EncodedPoint; 2] {
     let pick = |a: &EncodedPoint, b: &EncodedPoint| {
         let mut bytes = *a.as_bytes();
         for (to, from) in bytes.iter_mut().zip(b.as_bytes()) {

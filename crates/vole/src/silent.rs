@@ -316,9 +316,11 @@ impl GrownSender {
         let sum = power_sum(chi, self.v.as_flattened(), 0) + *self.sum;
         let digest = check_digest(&self.context, sum);
         code::encode(&self.context, &mut self.v);
-        let b = self.v.as_flattened().iter().take(self.shape.length);
+        // In its place: what is behind the length is wiped with the rest.
+        let mut b = Zeroizing::new(std::mem::take(&mut *self.v).into_flattened());
+        b.truncate(self.shape.length);
         let vole = VoleS {
-            b: Zeroizing::new(b.copied().collect()),
+            b,
             delta: self.delta,
         };
         Ok((vole, digest.to_vec()))

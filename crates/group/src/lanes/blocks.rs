@@ -7,12 +7,13 @@ use curve25519_dalek::scalar::Scalar as Inner;
 
 use super::combine::Sums;
 use super::curve::{Extended, Multiply};
-use super::ristretto::{Block, Decode, EncodeDoubles, Map, VECTORS};
+use super::fixed::{LaneDigits, Windows};
+use super::ristretto::{Block, Decode, Encode, EncodeDoubles, Map, VECTORS};
 use super::{Digits, Kernel, MAX_LANES, Words, Work};
 use crate::backend::Part;
 use crate::batch::BatchError;
 use crate::scalar::HALF;
-use crate::{EncodedPoint, HashDomain, PointError, PointFault};
+use crate::{EncodedPoint, HashDomain, PointError, PointFault, Scalar};
 
 /// The modulus.
 const P: [u64; 4] = [u64::MAX - 18, u64::MAX, u64::MAX, u64::MAX >> 1];
@@ -65,6 +66,55 @@ impl<K: Kernel> Blocks<K> {
             self.map(items, &uniform);
             self.multiply_block(items.len(), half);
             self.encode(items.len());
+        }
+        self.done
+    }
+
+    /// Maps 64 uniform bytes for each item to the group and encodes.
+    pub(crate) fn map_and_encode<T>(
+        mut self,
+        items: &[T],
+        uniform: impl Fn(&T) -> [u8; 64],
+    ) -> Vec<EncodedPoint> {
+        for items in items.chunks(K::LANES * VECTORS) {
+            self.map(items, &uniform);
+            self.encode_as_they_are(items.len());
+        }
+        self.done
+    }
+
+    /// Multiplies the one point by twice each of `halves` and encodes.
+    pub(crate) fn multiply_one(
+        mut self,
+        point: &EncodedPoint,
+        halves: &[Digits],
+    ) -> Vec<EncodedPoint> {
+        let windows = self.windows(point);
+        for halves in halves.chunks(K::LANES * VECTORS) {
+            self.multiples(&windows, halves);
+            self.encode(halves.len());
+        }
+        self.done
+    }
+
+    /// Multiplies the one point by the scalar of each pair, subtracts the hash of its text and
+    /// encodes.
+    pub(crate) fn multiply_one_less_hash<T: AsRef<[u8]>>(
+        mut self,
+        point: &EncodedPoint,
+        domain: &HashDomain,
+        pairs: &[(&Scalar, T)],
+    ) -> Vec<EncodedPoint> {
+        let windows = self.windows(point);
+        for pairs in pairs.chunks(K::LANES * VECTORS) {
+            let scalars: Vec<_> = pairs.iter().map(|(scalar, _)| Digits::of(scalar)).collect();
+            self.multiples(&windows, &scalars);
+            let multiples = self.block;
+            self.map(pairs, |(_, text)| domain.expand(text.as_ref()));
+            for (difference, multiple) in self.block.iter_mut().zip(&multiples) {
+                *difference = self.k.enter(Less(multiple, difference));
+            }
+            self.encode_as_they_are(pairs.len());
         }
         self.done
     }
@@ -175,6 +225,20 @@ impl<K: Kernel> Blocks<K> {
         texts.len() * times
     }
 
+    /// The multiples of a point that is known to decode, or is the identity.
+    fn windows(&self, point: &EncodedPoint) -> Windows<K> {
+        let numbers = [[words(point.as_bytes()); MAX_LANES]; 2];
+        let ([point, _], _) = self.k.enter(Decode(&numbers));
+        Windows::new(self.k, &point)
+    }
+
+    /// The one point times each scalar, into the first lanes of the block.
+    fn multiples(&mut self, windows: &Windows<K>, scalars: &[Digits]) {
+        for (scalars, slot) in scalars.chunks(K::LANES).zip(&mut self.block) {
+            *slot = windows.multiply(self.k, &LaneDigits::new(scalars));
+        }
+    }
+
     /// Decodes into the first lanes of the block.
     fn decode(&mut self, points: &[EncodedPoint]) -> Result<(), PointError> {
         let pairs = points.chunks(2 * K::LANES);
@@ -223,6 +287,21 @@ impl<K: Kernel> Blocks<K> {
         }
     }
 
+    /// Appends the encodings of the first `count` points of the block.
+    fn encode_as_they_are(&mut self, count: usize) {
+        let mut left = count;
+        for pair in self.block.as_chunks().0 {
+            if left == 0 {
+                return;
+            }
+            let numbers = self.k.enter(Encode(pair));
+            let lanes = numbers.iter().flat_map(|vector| &vector[..K::LANES]);
+            let encoded = lanes.take(left).map(bytes);
+            self.done.extend(encoded.map(EncodedPoint::from_bytes));
+            left = left.saturating_sub(2 * K::LANES);
+        }
+    }
+
     /// Appends the encodings of the doubles of the first `count` points of the block.
     fn encode(&mut self, count: usize) {
         let mut numbers = [NONE; VECTORS];
@@ -233,6 +312,17 @@ impl<K: Kernel> Blocks<K> {
         let lanes = numbers.iter().flat_map(|vector| &vector[..K::LANES]);
         let encoded = lanes.take(count).map(bytes);
         self.done.extend(encoded.map(EncodedPoint::from_bytes));
+    }
+}
+
+struct Less<'a, K: Kernel>(&'a Extended<K>, &'a Extended<K>);
+
+impl<K: Kernel> Work<K> for Less<'_, K> {
+    type Out = Extended<K>;
+
+    #[inline(always)]
+    fn run(self, k: K) -> Extended<K> {
+        self.0.add(k, &self.1.negated(k)).extended(k)
     }
 }
 

@@ -8,9 +8,9 @@
 //! Depends on the number of points alone, as it happens; nothing here is secret and nothing
 //! was done to check it.
 
-use super::curve::{Cached, Extended, Table, table};
+use super::curve::{Extended, look_up_each, table};
 use super::ristretto::EncodeDoubles;
-use super::{Kernel, MAX_LANES, Mask, Words, Work};
+use super::{Kernel, MAX_LANES, Words, Work};
 
 /// Digits of a number below `2^128` in radix 16 from -8 to 7, the carry's place included.
 const WINDOWS: usize = 33;
@@ -62,14 +62,15 @@ impl Shifted {
         Self(lanes)
     }
 
-    /// Of each lane the digit at a place, plus eight.
+    /// The digit at a place, a byte for each lane.
     #[inline(always)]
-    fn nibbles(&self, place: usize) -> [usize; MAX_LANES] {
+    fn digits(&self, place: usize) -> u64 {
         let carries = place == WINDOWS - 1;
-        self.0.map(|(number, carry)| match carries {
-            true => 8 + usize::from(carry),
-            false => (number >> (4 * place)) as usize & 15,
-        })
+        let digits = self.0.map(|(number, carry)| match carries {
+            true => u8::from(carry),
+            false => ((number >> (4 * place)) as u8 & 15).wrapping_sub(8),
+        });
+        u64::from_le_bytes(digits)
     }
 }
 
@@ -86,26 +87,10 @@ impl<K: Kernel> Work<K> for AddMultiples<'_, K> {
     fn run(self, k: K) {
         let table = table(k, self.point);
         for (place, sum) in self.sums.iter_mut().enumerate() {
-            let multiple = look_up_each(k, &table, &self.numbers.nibbles(place));
+            let multiple = look_up_each(k, &table, self.numbers.digits(place));
             *sum = sum.add_cached(k, &multiple).extended(k);
         }
     }
-}
-
-/// In each lane the multiple that its own nibble less eight asks for.
-#[inline(always)]
-fn look_up_each<K: Kernel>(k: K, table: &Table<K>, nibbles: &[usize; MAX_LANES]) -> Cached<K> {
-    // Which lanes have which nibble.
-    let mut lanes: [Mask; 17] = [0; 17];
-    for (lane, nibble) in nibbles.iter().enumerate() {
-        lanes[*nibble] |= 1 << lane;
-    }
-    let mut found = Cached::identity(k);
-    for (size, entry) in (1..).zip(table) {
-        found = Cached::select(k, lanes[8 + size] | lanes[8 - size], entry, &found);
-    }
-    let negative = lanes[..8].iter().fold(0, |all, lanes| all | lanes);
-    found.negate_where(k, negative)
 }
 
 /// The sum of all places: each counts sixteen times the one below it.

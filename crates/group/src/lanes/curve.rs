@@ -152,6 +152,16 @@ impl<K: Kernel> Extended<K> {
     }
 
     #[inline(always)]
+    pub(crate) fn negated(&self, k: K) -> Self {
+        let zero = k.nought();
+        Self {
+            x: k.sub(&zero, &self.x),
+            t: k.sub(&zero, &self.t),
+            ..*self
+        }
+    }
+
+    #[inline(always)]
     fn cached(&self, k: K) -> Cached<K> {
         Cached {
             plus: k.add(&self.y, &self.x),
@@ -281,6 +291,34 @@ fn look_up<K: Kernel>(k: K, table: &Table<K>, digit: i8) -> Cached<K> {
         z2: found.z2,
         t2d: k.negate_factor(&found.t2d, negative),
     }
+}
+
+/// A one in each byte.
+const ONES: u64 = u64::MAX / 0xff;
+
+/// The bytes' highest bits, the first byte's in the lowest.
+#[inline(always)]
+fn highest_bits(bytes: u64) -> Mask {
+    let bits = bytes >> 7 & ONES;
+    // Each product of a bit that is not wanted lies outside the top byte, and none carries.
+    (bits.wrapping_mul(0x0102_0408_1020_4080) >> 56) as Mask
+}
+
+/// In each lane the multiple that its own digit from -8 to 8 asks for, a byte of `digits`: every
+/// entry of the table is read, and the masks come of sums and shifts of all digits at once.
+#[inline(always)]
+pub(crate) fn look_up_each<K: Kernel>(k: K, table: &Table<K>, digits: u64) -> Cached<K> {
+    let signs = digits >> 7 & ONES;
+    // Below zero a digit's bits turned, and one more.
+    let sizes = (digits ^ signs.wrapping_mul(0xff)).wrapping_add(signs);
+    let mut found = Cached::identity(k);
+    for (entry, size) in table.iter().zip(1..) {
+        // Bytes below 128 with 127 added have the highest bit if they are not zero.
+        let others = (sizes ^ ONES.wrapping_mul(size)).wrapping_add(ONES.wrapping_mul(0x7f));
+        let lanes = black_box(highest_bits(!others) & K::ALL);
+        found = Cached::select(k, lanes, entry, &found);
+    }
+    found.negate_where(k, black_box(highest_bits(digits) & K::ALL))
 }
 
 /// Every lane's point times the one scalar.

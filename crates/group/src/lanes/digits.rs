@@ -11,7 +11,12 @@ use crate::Scalar;
 pub(crate) struct Digits(Zeroizing<Vec<i8>>);
 
 impl Digits {
-    const COUNT: usize = 64;
+    pub(crate) const COUNT: usize = 64;
+
+    /// The whole scalar.
+    pub(crate) fn of(scalar: &Scalar) -> Self {
+        Self::new(scalar.inner())
+    }
 
     /// Half the scalar: the encoding doubles.
     pub(crate) fn of_half(scalar: &Scalar) -> Self {
@@ -34,6 +39,11 @@ impl Digits {
         }
         debug_assert_eq!(carry, 0, "the scalar is reduced");
         Self(digits)
+    }
+
+    /// The digits from below.
+    pub(crate) fn upwards(&self) -> impl Iterator<Item = i8> {
+        self.0.iter().copied()
     }
 
     /// The highest digit, and the others from above.

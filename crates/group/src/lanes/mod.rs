@@ -29,6 +29,7 @@ mod blocks;
 mod combine;
 mod curve;
 mod digits;
+mod fixed;
 mod ifma;
 mod ristretto;
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! what they are (see [`EncodeDoubles`]).
 
 use super::curve::Extended;
-use super::{Kernel, Mask, Words, Work};
+use super::{Kernel, MAX_LANES, Mask, Words, Work};
 
 /// Vectors of points that share an inversion.
 pub(crate) const VECTORS: usize = 16;
@@ -311,4 +311,40 @@ fn encode<K: Kernel>(k: K, double: &Doubled<K>, inverse: &K::Field) -> K::Field 
     let g = k.negate_where(k.negative(&k.mul(&k.mul(&h, &e), &z_inverse)), &g);
     let s = k.mul(&k.sub(&h, &g), &k.mul(&root, &k.mul(&g, &t_inverse)));
     k.abs(&s)
+}
+
+/// The numbers that encode points as they are, by RFC 9496, section 4.3.2: an inverse square root
+/// a lane, where a double's encoding shares an inversion.
+pub(crate) struct Encode<'a, K: Kernel>(pub(crate) &'a [Extended<K>; 2]);
+
+impl<K: Kernel> Work<K> for Encode<'_, K> {
+    type Out = [Words; 2];
+
+    #[inline(always)]
+    fn run(self, k: K) -> [Words; 2] {
+        let (one, i) = (k.one(), k.constant(SQRT_M1));
+        let (mut u1, mut u2, mut v) = ([one; 2], [one; 2], [one; 2]);
+        for (at, point) in self.0.iter().enumerate() {
+            u1[at] = k.mul(&k.add(&point.z, &point.y), &k.sub(&point.z, &point.y));
+            u2[at] = k.mul(&point.x, &point.y);
+            v[at] = k.mul(&u1[at], &k.square(&u2[at]));
+        }
+        let (_, roots) = sqrt_ratio(k, &[one; 2], &v);
+        let mut out = [[[0; 4]; MAX_LANES]; 2];
+        for (at, point) in self.0.iter().enumerate() {
+            let den1 = k.mul(&roots[at], &u1[at]);
+            let den2 = k.mul(&roots[at], &u2[at]);
+            let z_inverse = k.mul(&k.mul(&den1, &den2), &point.t);
+            // Of the four points of a coset, the two with x y not negative.
+            let rotate = k.negative(&k.mul(&point.t, &z_inverse));
+            let x = k.select(rotate, &k.mul(&point.y, &i), &point.x);
+            let y = k.select(rotate, &k.mul(&point.x, &i), &point.y);
+            let enchanted = k.mul(&den1, &k.constant(INVSQRT_A_MINUS_D));
+            let den = k.select(rotate, &enchanted, &den2);
+            // Of those two, the one with x not negative.
+            let y = k.negate_where(k.negative(&k.mul(&x, &z_inverse)), &y);
+            out[at] = k.store(&k.abs(&k.mul(&den, &k.sub(&point.z, &y))));
+        }
+        out
+    }
 }

@@ -1,8 +1,9 @@
 //! Batches against one point at a time.
 
 use incamera_group::{
-    Backend, EncodedPoint, HashDomain, PointFault, Scalar, add_hash_and_multiply_batch,
-    hash_and_multiply_batch, multiply_batch,
+    Backend, EncodedPoint, HashDomain, Point, PointFault, Scalar, add_hash_and_multiply_batch,
+    hash_and_multiply_batch, hash_batch, multiply_batch, multiply_one_batch,
+    multiply_one_less_hash_batch,
 };
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
@@ -115,4 +116,58 @@ proptest! {
             prop_assert_eq!(same[0].as_bytes(), &bytes);
         }
     }
+}
+
+/// Every backend, every filling of its blocks, and the scalars whose digits are all alike.
+#[test]
+fn one_point_is_multiplied_by_many_scalars() {
+    let mut rng = ChaCha20Rng::seed_from_u64(5);
+    let mut scalars: Vec<_> = (0..300).map(|_| Scalar::random(&mut rng)).collect();
+    let one = Scalar::from_number(std::num::NonZero::<u64>::MIN);
+    scalars[1] = one.add(&one).unwrap();
+    scalars[2] = scalars[1].subtract(&scalars[0]).unwrap();
+    for (place, digits) in [(3, 0x88), (4, 0x77), (5, 0x08)] {
+        let mut bytes = [digits; 32];
+        bytes[31] = 0;
+        scalars[place] = Scalar::from_canonical_bytes(bytes).unwrap();
+    }
+    scalars[6] = scalars[0].subtract(&scalars[0].add(&one).unwrap()).unwrap();
+    let texts = texts(300);
+    let hashed = |text: &String| domain().hash(text.as_bytes());
+    let plain: Vec<_> = texts.iter().map(|text| hashed(text).encode()).collect();
+    assert_eq!(hash_batch(&domain(), &texts), plain);
+    for point in [Point::base(), hashed(&texts[0])] {
+        let multiples: Vec<_> = scalars
+            .iter()
+            .map(|scalar| point.multiply(scalar))
+            .collect();
+        let encoded: Vec<_> = multiples.iter().map(Point::encode).collect();
+        let less = multiples.iter().zip(&texts);
+        let less: Vec<_> = less
+            .map(|(one, text)| (one - &hashed(text)).encode())
+            .collect();
+        let pairs: Vec<_> = scalars.iter().zip(&texts).collect();
+        assert_eq!(multiply_one_batch(&point, &scalars), encoded);
+        assert_eq!(
+            multiply_one_less_hash_batch(&point, &domain(), &pairs),
+            less
+        );
+        for backend in Backend::all() {
+            for count in [0, 1, 3, 4, 7, 8, 9, 16, 17, 127, 128, 129, 300] {
+                let name = format!("{backend} {count}");
+                let found = backend.multiply_one(&point, &scalars[..count]);
+                assert_eq!(found, encoded[..count], "{name}");
+                let found = backend.multiply_one_less_hash(&point, &domain(), &pairs[..count]);
+                assert_eq!(found, less[..count], "{name}");
+                assert_eq!(
+                    backend.hash(&domain(), &texts[..count]),
+                    plain[..count],
+                    "{name}"
+                );
+            }
+        }
+    }
+    // A difference that is the identity: once the point is the hash itself, times one.
+    let less = multiply_one_less_hash_batch(&hashed(&texts[0]), &domain(), &[(&one, &texts[0])]);
+    assert_eq!(less[0].as_bytes(), &[0; 32]);
 }

@@ -11,7 +11,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use incamera_group::{Backend, HashDomain, Scalar, hash_to_group};
+use incamera_group::{Backend, HashDomain, Point, Scalar, hash_to_group};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -64,6 +64,7 @@ fn tainted_work() {
     }
     let backend = Backend::all().find(|backend| backend.to_string() == work);
     let backend = backend.unwrap();
+    let number = |number| Scalar::from_secret(b"taint", &[number; 32]);
     // Of every size class: a vector not full, a pair of vectors.
     for count in [3, 9] {
         std::hint::black_box(backend.multiply(&points[..count], &scalar).unwrap().len());
@@ -71,6 +72,13 @@ fn tainted_work() {
         let mut texts = vec![[5_u8; 40]; count];
         texts.iter_mut().for_each(taint);
         std::hint::black_box(backend.hash_and_multiply(&domain, &texts, &scalar).len());
+        std::hint::black_box(backend.hash(&domain, &texts).len());
+        let mut scalars: Vec<_> = (0..count as u8).map(number).collect();
+        scalars.iter_mut().for_each(taint);
+        std::hint::black_box(backend.multiply_one(&Point::base(), &scalars).len());
+        let pairs: Vec<_> = scalars.iter().zip(&texts).collect();
+        let less = backend.multiply_one_less_hash(&Point::base(), &domain, &pairs);
+        std::hint::black_box(less.len());
     }
 }
 

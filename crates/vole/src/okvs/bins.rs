@@ -21,10 +21,9 @@ impl BinnedRows {
     /// Sorts rows into the bins of a shape, whichever number of rows it was made for.
     #[must_use]
     pub fn new(shape: OkvsShape, given: &[IdHash]) -> Self {
-        let bin = |row: &IdHash| row.place(shape.bins, shape.columns).0 as usize;
         let mut ends = vec![0_usize; shape.bins as usize];
         for row in given {
-            if let Some(end) = ends.get_mut(bin(row)) {
+            if let Some(end) = ends.get_mut(row.bin(shape.bins) as usize) {
                 *end += 1;
             }
         }
@@ -35,17 +34,17 @@ impl BinnedRows {
         }));
         let mut next = starts.clone();
         let mut places = vec![0_u32; given.len()];
+        let mut rows = Zeroizing::new(vec![IdHash::default(); given.len()]);
         for (place, row) in (0..).zip(given) {
-            if let Some(next) = next.get_mut(bin(row)) {
-                if let Some(slot) = places.get_mut(*next) {
-                    *slot = place;
-                }
-                *next += 1;
+            let Some(next) = next.get_mut(row.bin(shape.bins) as usize) else {
+                continue;
+            };
+            let slots = rows.get_mut(*next).zip(places.get_mut(*next));
+            if let Some(slots) = slots {
+                (*slots.0, *slots.1) = (*row, place);
             }
+            *next += 1;
         }
-        let at = |place: &u32| given.get(*place as usize).copied();
-        let mut rows = Zeroizing::new(Vec::with_capacity(given.len()));
-        rows.extend(places.iter().filter_map(at));
         Self {
             shape,
             starts,

@@ -16,6 +16,9 @@ use crate::silent::{SilentSender, VoleS};
 /// The sender's side of one direction.
 pub type Sender = Side<Sending>;
 
+/// Elements of a store that are worked on at once.
+const CHUNK: usize = 256;
+
 /// What the sender waits for.
 pub enum Sending {
     /// Steps 2 to 6.
@@ -99,8 +102,12 @@ impl Own {
         let VoleS { b: mut sum, delta } = vectors;
         let (_, store) = content.split_at_checked(DIGEST_BYTES).unwrap_or_default();
         let (masked, _) = store.as_chunks();
-        let masked: Vec<_> = masked.iter().copied().map(Gf128::from_bytes).collect();
-        mul_add(&mut sum, &masked, *delta);
+        for (sums, masked) in sum.chunks_mut(CHUNK).zip(masked.chunks(CHUNK)) {
+            let mut terms = [Gf128::ZERO; CHUNK];
+            let each = terms.iter_mut().zip(masked);
+            each.for_each(|(term, masked)| *term = Gf128::from_bytes(*masked));
+            mul_add(sums, &terms, *delta);
+        }
         mail.send(Step::Opened, self.salt.to_vec());
         values(&sum, Some(&delta), &self.rows, &mail.transcript)
     }

@@ -25,20 +25,25 @@ pub(super) fn compare(
     tag_bytes: usize,
 ) -> Result<(Vec<bool>, Vec<u8>), Misbehaviour> {
     let own = Tags::new(values, tag_bytes);
-    let (all, tags) = (tags, tags.chunks_exact(tag_bytes));
-    let mut bits = vec![0_u8; tags.len().div_ceil(8)];
+    let count = tags.len() / tag_bytes;
+    let mut bits = vec![0_u8; count.div_ceil(8)];
     let mut matched = vec![false; values.len()];
-    for (place, tag) in tags.enumerate() {
-        if place % AHEAD == 0 {
-            let next = all.get(place * tag_bytes..).unwrap_or_default();
-            own.touch(next.chunks_exact(tag_bytes).take(AHEAD));
-        }
-        let found = own.find(tag).and_then(|own| matched.get_mut(own));
-        if let Some((seen, bits)) = found.zip(bits.get_mut(place / 8)) {
-            if std::mem::replace(seen, true) {
-                return Err(Misbehaviour::RepeatedTag);
+    for (first, tags) in (0..).step_by(AHEAD).zip(tags.chunks(AHEAD * tag_bytes)) {
+        let tags = || tags.chunks_exact(tag_bytes);
+        own.touch(tags());
+        let mut likely = [None; AHEAD];
+        let each = likely.iter_mut().zip(tags());
+        each.for_each(|(likely, tag)| *likely = own.likely(tag));
+        own.touch_values(&likely);
+        for ((place, tag), likely) in (first..).zip(tags()).zip(likely) {
+            let found = likely.and_then(|likely| own.find(tag, likely));
+            let found = found.and_then(|own| matched.get_mut(own));
+            if let Some((seen, bits)) = found.zip(bits.get_mut(place / 8)) {
+                if std::mem::replace(seen, true) {
+                    return Err(Misbehaviour::RepeatedTag);
+                }
+                *bits |= 1 << (place % 8);
             }
-            *bits |= 1 << (place % 8);
         }
     }
     Ok((matched, bits))
@@ -78,21 +83,37 @@ impl<'a> Tags<'a> {
         }));
     }
 
-    /// The place of the value with this tag.
-    fn find(&self, tag: &[u8]) -> Option<usize> {
+    /// The place of the first value whose slot looks like this tag's.
+    fn likely(&self, tag: &[u8]) -> Option<usize> {
         let (first, part) = self.key(tag);
-        for at in self.probe(first) {
-            let slot = *self.slots.get(at)?;
-            if slot == 0 {
-                return None;
-            }
-            let place = (slot & u64::from(u32::MAX)) as usize - 1;
-            let value = self.values.get(place)?;
-            if slot & !u64::from(u32::MAX) == part && value.tag(self.tag_bytes) == tag {
-                return Some(place);
-            }
-        }
-        None
+        self.alike(first, part).next()
+    }
+
+    /// Reads the values that tags are about to be compared with, as [`touch`](Self::touch) does
+    /// slots.
+    fn touch_values(&self, places: &[Option<usize>]) {
+        let values = places.iter().flatten();
+        let values = values.filter_map(|place| self.values.get(*place)?.tag(1).first());
+        black_box(values.fold(0, |seen, byte| seen ^ byte));
+    }
+
+    /// The place of the value with this tag; `likely` is looked at first.
+    fn find(&self, tag: &[u8], likely: usize) -> Option<usize> {
+        let has = |place: &usize| {
+            let value = self.values.get(*place);
+            value.is_some_and(|value| value.tag(self.tag_bytes) == tag)
+        };
+        let (first, part) = self.key(tag);
+        let mut all = std::iter::once(likely).chain(self.alike(first, part));
+        all.find(has)
+    }
+
+    /// The places in slots that look like a tag's, up to the first empty slot.
+    fn alike(&self, first: usize, part: u64) -> impl Iterator<Item = usize> {
+        let slots = self.probe(first).map_while(|at| self.slots.get(at));
+        let slots = slots.take_while(|slot| **slot != 0);
+        let alike = slots.filter(move |slot| **slot & !u64::from(u32::MAX) == part);
+        alike.map(|slot| (slot & u64::from(u32::MAX)) as usize - 1)
     }
 
     /// Where the search for a tag begins, and what stands in its slot beside the place.

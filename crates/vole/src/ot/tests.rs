@@ -58,8 +58,8 @@ fn batches_and_runs_have_keys_of_their_own() {
 #[test]
 fn the_message_is_placed_by_the_choice() {
     let (own, other) = (Point::base().encode(), EncodedPoint::from_bytes([1; 32]));
-    assert_eq!(placed(Choice::from(0), &own, &other), [own, other]);
-    assert_eq!(placed(Choice::from(1), &own, &other), [other, own]);
+    assert_eq!(placed_by(Choice::from(0), &own, &other), [own, other]);
+    assert_eq!(placed_by(Choice::from(1), &own, &other), [other, own]);
 }
 
 #[test]
@@ -149,24 +149,20 @@ fn the_transfers_are_those_of_the_vectors() {
     let secret = Scalar::from_canonical_bytes(vectors.array("a")).unwrap();
     let sender = PairSender::of(transfers.clone(), secret);
     assert_eq!(*sender.message(), vectors.array("base"));
-    let mut chooser = Chooser {
-        transfers,
-        chosen: Vec::new(),
-    };
-    let (mut message, mut keys) = (Vec::new(), Vec::new());
-    for index in 0..4 {
-        let choice = Choice::from(vectors.number("choice") as u8);
-        let secret = Scalar::from_canonical_bytes(vectors.array("b")).unwrap();
-        let seed = vectors.array("seed");
-        let chosen = Chosen::of(&chooser.transfers, index, choice, secret, &seed);
-        let pair = vectors.bytes("pair");
-        assert_eq!(EncodedPoint::join(&chosen.pair), pair);
-        message.extend(pair);
+    let (mut drawn, mut choices) = (Drawn::default(), Zeroizing::new(Vec::new()));
+    let (mut expected, mut keys) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        choices.push(vectors.number("choice") as u8);
+        let secret = Scalar::from_canonical_bytes(vectors.array("b"));
+        drawn.secrets.push(secret.unwrap());
+        drawn.seeds.push(vectors.array("seed"));
+        expected.extend(vectors.bytes("pair"));
         keys.push(vectors.array::<32>("keys"));
-        chooser.chosen.push(chosen);
     }
+    let (chooser, message) = Chooser::of(transfers, choices, drawn);
+    assert_eq!(message, expected);
     let base = *sender.message();
-    let choices: Vec<_> = chooser.chosen.iter().map(|chosen| *chosen.which).collect();
+    let choices = chooser.choices.to_vec();
     let pairs = sender.keys(keys.len(), &message).unwrap();
     assert_eq!(pairs.as_flattened().as_flattened(), keys.as_flattened());
     for ((key, pair), choice) in chooser
