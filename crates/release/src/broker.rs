@@ -135,7 +135,8 @@ impl CurrentData {
         let reads = request.reads_of(&owner).into_iter();
         let data = reads.map(|read| newest(&request, &owner, read, ledger));
         let data: Vec<OwnData> = data.collect::<Result<_, _>>()?;
-        same_runs(data.iter().map(|own| &*own.manifest))?;
+        let specs = &request.agreement().agreement().datasets;
+        same_runs(specs, data.iter().map(|own| &*own.manifest))?;
         let current = Self {
             data,
             request,

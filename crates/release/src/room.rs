@@ -253,7 +253,7 @@ fn check_manifests(opening: &Opening<'_>) -> Result<(), OpenFault> {
     }
     let read = opening.request.request().manifests().iter();
     let read = read.filter_map(|(dataset, _)| opening.manifests.get(dataset));
-    same_runs(read.map(|manifest| &**manifest))?;
+    same_runs(&agreement.datasets, read.map(|manifest| &**manifest))?;
     Ok(())
 }
 

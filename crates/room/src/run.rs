@@ -299,7 +299,8 @@ fn manifests(state: &State, request: &VerifiedRequest) -> Result<Manifests, Prob
         state.store.check_parts(&manifest)?;
         manifests.insert(dataset.clone(), manifest);
     }
-    same_runs(manifests.values().map(|manifest| &**manifest)).map_err(|differ| {
+    let read = manifests.values().map(|manifest| &**manifest);
+    same_runs(&agreement.datasets, read).map_err(|differ| {
         Problem::new(
             ProblemKind::Refused,
             "other-matching-run",

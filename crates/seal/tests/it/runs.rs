@@ -1,6 +1,8 @@
 //! Data sets say which matching runs made their pseudonyms, where each run makes others.
 
-use incamera_seal::{Manifest, ManifestError, MatchingRuns, SealError, inspect, same_runs};
+use incamera_seal::{
+    Manifest, ManifestError, MatchingRuns, RunsDiffer, SealError, inspect, same_runs,
+};
 use incamera_types::{Digest as _, MatchRunDigest};
 use incamera_wire::v1 as wire;
 
@@ -44,18 +46,23 @@ fn a_manifest_names_the_runs_of_its_pseudonyms() {
     assert!(!inspect(&purchases).to_string().contains("matched"));
 }
 
+/// Whether both data sets may be read together, where the second has pseudonyms of `kind`.
+fn together(first: &[(&str, u8)], second: &[(&str, u8)], kind: &str) -> Result<(), RunsDiffer> {
+    let world = sealed(first, second);
+    let manifests = [world.manifest("customers"), world.manifest("purchases")];
+    let mut other = purchases();
+    other.columns[0].id_kind = Some(kind.parse().unwrap());
+    let specs = [customers(), other].map(|spec| (spec.name.clone(), spec));
+    same_runs(&specs.into(), manifests.iter().map(|manifest| &**manifest))
+}
+
 #[test]
 fn data_sets_of_different_runs_are_not_read_together() {
-    let both = |first: &[_], second: &[_]| {
-        let world = sealed(first, second);
-        let manifests = [world.manifest("customers"), world.manifest("purchases")];
-        same_runs(manifests.iter().map(|manifest| &**manifest))
-    };
-    assert_eq!(both(&[("email", 1)], &[("email", 1)]), Ok(()));
-    // Another kind was matched in another run, and data sets that last have none.
-    assert_eq!(both(&[("email", 1)], &[("phone", 2)]), Ok(()));
-    assert_eq!(both(&[], &[("phone", 2)]), Ok(()));
-    let error = both(&[("email", 1)], &[("email", 2)]).unwrap_err();
+    assert_eq!(together(&[("email", 1)], &[("email", 1)], "email"), Ok(()));
+    // Another kind was matched in another run.
+    assert_eq!(together(&[("email", 1)], &[("phone", 2)], "phone"), Ok(()));
+    assert_eq!(together(&[], &[], "email"), Ok(()));
+    let error = together(&[("email", 1)], &[("email", 2)], "email").unwrap_err();
     let text = error.to_string();
     let parts = [
         "`customers` and `purchases`",
@@ -63,6 +70,36 @@ fn data_sets_of_different_runs_are_not_read_together() {
         "different matching runs",
     ];
     assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+}
+
+#[test]
+fn data_sets_that_name_no_run_are_not_read_with_those_that_do() {
+    let unnamed = |named: &str, unnamed: &str| {
+        let [named, unnamed] = [named, unnamed].map(|name| name.parse().unwrap());
+        Err(RunsDiffer::Unnamed {
+            named,
+            unnamed,
+            id_kind: "email".parse().unwrap(),
+        })
+    };
+    let run = [("email", 1)];
+    assert_eq!(
+        together(&run, &[], "email"),
+        unnamed("customers", "purchases")
+    );
+    assert_eq!(
+        together(&[], &run, "email"),
+        unnamed("purchases", "customers")
+    );
+    let text = together(&run, &[], "email").unwrap_err().to_string();
+    assert!(
+        text.contains("`purchases` does not say which run"),
+        "{text}"
+    );
+    // Without pseudonyms of the kind there is nothing to name.
+    assert_eq!(together(&run, &[], "phone"), Ok(()));
+    // Whoever names a run for what it has not is held to it.
+    assert!(together(&run, &[("email", 2)], "phone").is_err());
 }
 
 #[test]
