@@ -1,13 +1,11 @@
 //! What a matching run goes on with: its journal and the history of its slot, changed by whoever
 //! can write the party's folder, and of any content under the right keys.
 
-use std::io;
-
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use incamera_keys::{MatchingKey, Secret32, aead};
 use incamera_matching::journal::{
-    Counted, HISTORY_NAME, Header, Held, History, HistoryKey, JOURNAL_NAME, Journal, JournalFile,
-    JournalKey, Opened, Places, Record,
+    Counted, HISTORY_NAME, Header, Held, History, HistoryKey, JOURNAL_NAME, Journal, JournalKey,
+    Opened, Places, Record,
 };
 use incamera_matching::{Mode, Partition, Reveals, Seed};
 use incamera_types::{Digest as _, MatchInputDigest, MatchRunDigest, UnixTime};
@@ -26,55 +24,6 @@ pub(crate) fn rng() -> ChaCha20Rng {
 
 pub(crate) fn secret() -> MatchingKey {
     MatchingKey::from_bytes([5; 32])
-}
-
-/// A file in memory.
-#[derive(Default)]
-pub(crate) struct File(pub(crate) Vec<u8>);
-
-impl JournalFile for File {
-    fn bytes(&self) -> io::Result<u64> {
-        Ok(self.0.len() as u64)
-    }
-
-    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-        let at = usize::try_from(at).unwrap();
-        let found = self.0.get(at..at.saturating_add(into.len()));
-        into.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn cut(&mut self, bytes: u64) -> io::Result<()> {
-        self.0.truncate(usize::try_from(bytes).unwrap());
-        Ok(())
-    }
-}
-
-impl JournalFile for &mut File {
-    fn bytes(&self) -> io::Result<u64> {
-        (**self).bytes()
-    }
-    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-        (**self).read(at, into)
-    }
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        (**self).append(bytes)
-    }
-    fn sync(&mut self) -> io::Result<()> {
-        (**self).sync()
-    }
-    fn cut(&mut self, bytes: u64) -> io::Result<()> {
-        (**self).cut(bytes)
-    }
 }
 
 /// The bytes with changes in them; one whose `file` is not 0 cuts the end off.
@@ -128,13 +77,13 @@ fn whole_journal() -> Vec<u8> {
         made_at: UnixTime(1),
         expires_at: UnixTime(2),
     };
-    let mut file = File::default();
+    let mut file = Vec::new();
     let mut journal = Journal::create(&mut file, journal_key(), &header, &mut rng()).unwrap();
     for record in &records() {
         journal.append(record, &mut rng()).unwrap();
     }
     drop(journal);
-    file.0
+    file
 }
 
 /// Records of any content, each after its length in two bytes, sealed as their places want it:
@@ -183,7 +132,7 @@ pub fn match_journal(data: &[u8]) {
         true => changed(whole_journal(), rest),
         false => sealed(rest),
     };
-    let Ok(opened) = Journal::open(File(bytes), journal_key()) else {
+    let Ok(opened) = Journal::open(bytes, journal_key()) else {
         return;
     };
     let Opened::Run {
@@ -223,7 +172,7 @@ pub fn match_journal(data: &[u8]) {
 
 /// What was read, as this program writes it, is read the same.
 fn written_again(header: &Header, records: &[Record], held: Held) {
-    let mut file = File::default();
+    let mut file = Vec::new();
     let mut journal = Journal::create(&mut file, journal_key(), header, &mut rng()).unwrap();
     for record in records {
         journal.append(record, &mut rng()).unwrap();

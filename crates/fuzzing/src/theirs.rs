@@ -10,7 +10,7 @@ use incamera_types::{Digest as _, MatchRunDigest};
 use crate::exchange::terms;
 use crate::parts::take;
 use crate::reach::reached;
-use crate::resumed::{File, changed, rng, sealed_records, secret};
+use crate::resumed::{changed, rng, sealed_records, secret};
 
 /// Tags of an honest file: of few, and of more than one record holds.
 const TAGS: [u64; 2] = [3, 4099];
@@ -28,13 +28,13 @@ fn tag(number: u64) -> Value {
 }
 
 fn written(run: &MatchRunDigest, tags: impl IntoIterator<Item = Value>) -> Vec<u8> {
-    let mut file = File::default();
+    let mut file = Vec::new();
     let mut writer = TheirsWriter::create(&mut file, key(), run, &mut rng()).unwrap();
     for tag in tags {
         writer.push(&tag, &mut rng()).unwrap();
     }
     writer.finish(&mut rng()).unwrap();
-    file.0
+    file
 }
 
 static WHOLE: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
@@ -43,7 +43,7 @@ static WHOLE: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
 });
 
 /// The tags up to an error, and whether the file ended without one.
-fn read(reader: &mut TheirsReader<File>) -> (Vec<Value>, bool) {
+fn read(reader: &mut TheirsReader<Vec<u8>>) -> (Vec<Value>, bool) {
     let mut tags = Vec::new();
     loop {
         match reader.next() {
@@ -72,7 +72,7 @@ pub fn match_theirs(data: &[u8]) {
             false,
         ),
     };
-    let Ok(mut reader) = TheirsReader::open(File(bytes.clone()), key()) else {
+    let Ok(mut reader) = TheirsReader::open(bytes.clone(), key()) else {
         return;
     };
     let (tags, ended) = read(&mut reader);
@@ -84,7 +84,7 @@ pub fn match_theirs(data: &[u8]) {
         let records = std::iter::from_fn(|| take(&mut rest));
         assert!(records.last().unwrap().starts_with(&[3]));
         let again = written(reader.run(), tags.iter().copied());
-        let mut again = TheirsReader::open(File(again), key()).unwrap();
+        let mut again = TheirsReader::open(again, key()).unwrap();
         assert!(again.run() == reader.run() && read(&mut again) == (tags, true));
     }
     if ended {

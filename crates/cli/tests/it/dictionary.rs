@@ -5,12 +5,11 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use incamera_group::{EncodedPoint, Scalar, multiply_batch};
-use incamera_matching::journal::{Journal, JournalFile, JournalKey, Opened};
+use incamera_matching::journal::{Journal, JournalKey, Opened};
 use incamera_matching::{Method, Reveals, Terms};
 use incamera_testkit::stage::free_address;
 use incamera_testkit::wiretap::{KeyLog, Tap, decrypt_folder};
@@ -56,32 +55,6 @@ fn undone<'n>(guesses: impl Iterator<Item = &'n Vec<Needle>>, seen: &Seen) -> us
     guesses
         .filter(|needles| needles.iter().any(|needle| seen.contains(needle)))
         .count()
-}
-
-/// A journal that is read from a copy.
-struct Copied(Vec<u8>);
-
-impl JournalFile for Copied {
-    fn bytes(&self) -> io::Result<u64> {
-        Ok(self.0.len() as u64)
-    }
-    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-        let at = at as usize;
-        let found = self.0.get(at..at + into.len());
-        into.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-    fn sync(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-    fn cut(&mut self, bytes: u64) -> io::Result<()> {
-        self.0.truncate(bytes as usize);
-        Ok(())
-    }
 }
 
 /// A recorded run.
@@ -238,7 +211,7 @@ impl Recorded {
         let journal = self.files.iter().find(|(path, _)| {
             path.ends_with("journal") && path.components().any(|part| part.as_os_str() == "shop")
         });
-        let copy = Copied(journal.unwrap().1.clone());
+        let copy = journal.unwrap().1.clone();
         let Opened::Run { header, .. } = Journal::open(copy, key).unwrap() else {
             panic!("the journal was not begun");
         };

@@ -178,6 +178,22 @@ impl Common<'_> {
     }
 }
 
+/// A run's name: both greetings, in the order of the parties' names, under the method's label.
+pub(crate) fn run_name(
+    label: &'static str,
+    ours: &MatchHello,
+    theirs: &MatchHello,
+) -> MatchRunDigest {
+    let (first, second) = match ours.party < theirs.party {
+        true => (ours, theirs),
+        false => (theirs, ours),
+    };
+    Transcript::new(label)
+        .field(encode(first))
+        .field(encode(second))
+        .finish()
+}
+
 impl Hall {
     /// SHA-256 of our greeting, without a run that goes on.
     pub(super) fn digest(&self) -> [u8; 32] {
@@ -263,7 +279,7 @@ impl Hall {
         held: Option<&Resumable>,
         peer: &Greeting,
     ) -> Result<Meeting, Misbehaviour> {
-        let run = self.run(&peer.hello);
+        let run = run_name(RUN_LABEL, &self.hello, &peer.hello);
         let names = |claim: &Claim, run: &MatchRunDigest| claim.run == *run.as_bytes();
         let ours = held.is_none_or(|held| held.run == run);
         let theirs = peer.claim.is_none_or(|claim| names(&claim, &run));
@@ -296,19 +312,6 @@ impl Hall {
             true => Ok(Meeting::Joined { run, theirs }),
             false => Err(Misbehaviour::Places),
         }
-    }
-
-    /// The run's name: both greetings, in the order of the parties' names.
-    fn run(&self, theirs: &MatchHello) -> MatchRunDigest {
-        let (ours, theirs) = (encode(&self.hello), encode(theirs));
-        let (first, second) = match self.me < self.peer {
-            true => (ours, theirs),
-            false => (theirs, ours),
-        };
-        Transcript::new(RUN_LABEL)
-            .field(first)
-            .field(second)
-            .finish()
     }
 
     pub(super) fn misbehaved(&self, source: Misbehaviour) -> MatchError {

@@ -32,6 +32,7 @@
 //! (`docs/decisions/0075-a-journal-before-the-answers.md`).
 
 mod history;
+mod memory;
 mod read;
 mod record;
 #[cfg(test)]

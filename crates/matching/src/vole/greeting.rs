@@ -3,11 +3,11 @@
 use incamera_types::{Digest as _, MatchRunDigest, MatchTermsDigest, Transcript};
 use incamera_vole::hash::Domain;
 use incamera_vole::oprf::Direction;
+use incamera_wire::Format;
 use incamera_wire::v1::MatchHello;
-use incamera_wire::{Format, encode};
 
 use super::{Security, Setup, check_set};
-use crate::exchange::hello::Common;
+use crate::exchange::hello::{Common, run_name};
 use crate::{Incompatible, MatchError, Misbehaviour};
 
 /// Digest of the terms, which commitments hang on.
@@ -36,7 +36,7 @@ impl Setup {
 
     /// What both sides know before they greet.
     pub(super) fn terms_digest(&self) -> MatchTermsDigest {
-        let (first, second) = in_order(self.place(), &self.me, &self.peer);
+        let (first, second) = ((&self.me).min(&self.peer), (&self.me).max(&self.peer));
         let terms = &self.terms;
         Transcript::new(TERMS_LABEL)
             .field(terms.agreement_id)
@@ -95,7 +95,7 @@ impl Setup {
             size: theirs.set_size,
             numbering: theirs.numbering.clone(),
             commitment: commitment.map_err(|_| malformed("commitment"))?,
-            run: self.run(ours, theirs),
+            run: run_name(RUN_LABEL, ours, theirs),
         })
     }
 
@@ -114,16 +114,6 @@ impl Setup {
         Ok(())
     }
 
-    /// The run's name: both greetings, in the order of the parties' names.
-    fn run(&self, ours: &MatchHello, theirs: &MatchHello) -> MatchRunDigest {
-        let (ours, theirs) = (encode(ours), encode(theirs));
-        let (first, second) = in_order(self.place(), ours, theirs);
-        Transcript::new(RUN_LABEL)
-            .field(first)
-            .field(second)
-            .finish()
-    }
-
     pub(super) fn misbehaved(&self, source: Misbehaviour) -> MatchError {
         MatchError::PeerMisbehaved {
             peer: self.peer.clone(),
@@ -139,13 +129,6 @@ pub(super) fn domain(tossed: Domain, run: &MatchRunDigest) -> Domain {
         .field(run)
         .finish();
     Domain::from_digest(*digest.as_bytes())
-}
-
-fn in_order<T>(place: Direction, ours: T, theirs: T) -> (T, T) {
-    match place {
-        Direction::First => (ours, theirs),
-        Direction::Second => (theirs, ours),
-    }
 }
 
 impl Security {
