@@ -185,8 +185,12 @@ impl<K: Kernel> Blocks<K> {
         uniform: impl Fn(&T) -> [u8; 64],
         half: &Digits,
     ) -> Result<Vec<EncodedPoint>, PointError> {
-        for pairs in pairs.chunks(K::LANES * VECTORS) {
-            let points: Vec<_> = pairs.iter().map(|(point, _)| *point).collect();
+        let size = K::LANES * VECTORS;
+        // One list for all blocks: nothing is allocated for each.
+        let mut points = Vec::with_capacity(size);
+        for pairs in pairs.chunks(size) {
+            points.clear();
+            points.extend(pairs.iter().map(|(point, _)| *point));
             let before = self.done.len();
             self.decode(&points).map_err(|error| error.after(before))?;
             let decoded = self.block;
