@@ -42,6 +42,12 @@ use zeroize::Zeroizing;
 
 use crate::failure::{Context, Done, Failure};
 
+/// The parts that the agreement splits ids into.
+pub fn partitions(agreement: &Agreement) -> impl Iterator<Item = Partition> {
+    let of = agreement.matching.match_partitions;
+    (0..of).filter_map(move |number| Partition::new(number, of))
+}
+
 /// An open party folder.
 pub struct Folder {
     root: PathBuf,
@@ -87,9 +93,7 @@ impl Folder {
 
     /// The crosswalks of all parts that the agreement splits ids into.
     pub fn crosswalks(&self, agreement: &Agreement, kind: &IdKind) -> Vec<PathBuf> {
-        let of = agreement.matching.match_partitions;
-        let parts = (0..of).filter_map(|number| Partition::new(number, of));
-        parts
+        partitions(agreement)
             .map(|part| self.crosswalk(&agreement.id, kind, part))
             .collect()
     }

@@ -64,7 +64,7 @@ use keep::{Kept, Stage, interrupted};
 use link::{Broken, Link, Meeting};
 use report::{Report, Talked};
 
-pub use kept::{crosswalk, is_of_another_run};
+pub use kept::{MissingPart, crosswalk, crosswalk_there, is_of_another_run};
 
 /// How long a peer may take to come for its last answers once the crosswalk is written. One that
 /// still runs comes within seconds; any other gets them when both run `match run` again.

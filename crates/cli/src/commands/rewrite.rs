@@ -312,6 +312,9 @@ pub fn consent(arguments: &DataConsent, printer: &Printer) -> Done {
     };
     let told = work.all(&task, &chosen, arguments.options.dry_run)?;
     let left = work.leave(Some(&ids.kind), &chosen, arguments.options.dry_run)?;
+    if !arguments.options.dry_run {
+        (ids.all_looked_up()).map_err(|failure| show::so_far(&told, failure))?;
+    }
     let further = [
         "change it in your own source file too: the next `incamera data seal` takes the consents from there",
         "not undone: answers that have left the room",
@@ -353,6 +356,7 @@ pub fn forget(arguments: &DataForget, printer: &Printer) -> Done {
     if !arguments.options.dry_run {
         // Last, so that a command that was killed still finds their pseudonyms.
         ids.leave_crosswalk(&work.folder, &work.agreement().id)?;
+        (ids.all_looked_up()).map_err(|failure| show::so_far(&told, failure))?;
     }
     let further = [
         "take them out of your own source files too: the next `incamera data seal` and `incamera match run` read those",

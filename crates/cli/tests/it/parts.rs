@@ -149,6 +149,59 @@ fn all_parts_together_are_what_one_run_gives() {
         .collect();
     assert_eq!(left.len(), 238);
     assert!(!left.contains_key("p1@mail.example"));
+    forgotten_part_by_part(&world);
+}
+
+/// With the file of one part missing, people of the others are forgotten, and those of the
+/// missing one once it is back; until then the command says that it is not done.
+fn forgotten_part_by_part(world: &World) {
+    let [missing, there, _] = part_paths(world, "shop").try_into().unwrap();
+    let some = |path: &Path, at: usize| rows(path).into_keys().nth(at).unwrap();
+    let (here, other, gone) = (some(&there, 0), some(&there, 1), some(&missing, 0));
+    let away = world.path("shop-part");
+    fs::rename(&missing, &away).unwrap();
+    let file = world.path("ids.txt");
+    let forget = |ids: &[&String]| {
+        let lines: Vec<String> = ids.iter().map(|id| format!("{id}\n")).collect();
+        fs::write(&file, lines.concat()).unwrap();
+        let forget = ["data", "forget", "--ids", &file, "--yes"];
+        under_second(world, "shop", &forget)
+    };
+    // Whoever is of another part is forgotten as ever; that a file is missing is said.
+    let done = good(forget(&[&here]));
+    assert!(
+        done.errors
+            .contains("nobody who is named here is of that part"),
+        "{}",
+        done.errors
+    );
+    assert!(!rows(&there).contains_key(&here));
+
+    let undone = forget(&[&other, &gone]);
+    assert_eq!(undone.code, 1, "{}", undone.document);
+    let told = undone.document.to_string();
+    for part in [
+        "not everybody could be looked up",
+        ".p0of3.parquet",
+        "made already, and waiting for `incamera data push`",
+        "--partition 0/3",
+        "run this command again with the same file of ids",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!rows(&there).contains_key(&other));
+    let undone = forget(&[&other, &gone]);
+    assert_eq!(
+        undone.code, 1,
+        "nobody more is found, and that is not the end"
+    );
+    assert!(undone.document.to_string().contains("--partition 0/3"));
+
+    fs::rename(&away, &missing).unwrap();
+    assert!(rows(&missing).contains_key(&gone));
+    let done = good(forget(&[&other, &gone]));
+    assert_eq!(done.number("/people/known"), 1);
+    assert!(!rows(&missing).contains_key(&gone));
 }
 
 /// Whoever names no part, or one that there is not, is told which there are; no run is used up.

@@ -284,6 +284,21 @@ fn people_with_two_kinds_of_id_are_linked_and_counted() {
         let other = truth(&world, &sides, kinds);
         assert!(!near(&found, other), "{found:?} {other:?}");
     }
+    forgotten_by_number(&world, sides[0].keys().next().unwrap());
+}
+
+/// Whoever is forgotten by an owner's own number stands in no crosswalk, but may stand in what an
+/// interrupted matching would go on with.
+fn forgotten_by_number(world: &World, number: &str) {
+    let matchings = fs::read_dir(world.path("shop/matching")).unwrap();
+    let journal = matchings.map(|entry| entry.unwrap().path().join("journal"));
+    let journal = journal.last().unwrap();
+    fs::write(&journal, "of a run that was killed").unwrap();
+    let ids = world.path("numbers.txt");
+    fs::write(&ids, format!("{number}\n")).unwrap();
+    let folder = world.path("shop");
+    world.done(&["data", "forget", "--ids", &ids, "--yes", "--party", &folder]);
+    assert!(!journal.exists());
 }
 
 /// Up to the noise, which is less than one here for people and less than thirty for spend.

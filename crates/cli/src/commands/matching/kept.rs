@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use incamera_agreement::Agreement;
 use incamera_matching::finish::Row;
-use incamera_matching::{Method, Reveals};
+use incamera_matching::{Method, Part, Partition, Reveals};
 use incamera_seal::{
     Crosswalk, CrosswalkColumns, CrosswalkReader, CrosswalkRow, CrosswalkScope, CrosswalkWriter,
     LocalFileError, Manifest,
@@ -12,8 +12,9 @@ use incamera_seal::{
 use incamera_types::{ColumnType, DatasetSpec, IdKind, IdWriting, MatchRunDigest};
 
 use super::Work;
+use super::agreed::terms;
 use crate::failure::{Context, Done, Failure};
-use crate::folder::Folder;
+use crate::folder::{Folder, partitions};
 
 const NOT_WRITTEN: &str = "the crosswalk was not written";
 
@@ -41,9 +42,53 @@ pub fn crosswalk(
     kind: &IdKind,
     what: &str,
 ) -> Result<Crosswalk, Failure> {
-    let paths = folder.crosswalks(agreement, kind);
+    joined(&folder.crosswalks(agreement, kind), agreement, kind, what)
+}
+
+/// A part whose crosswalk is not there.
+pub struct MissingPart {
+    pub path: PathBuf,
+    pub partition: Partition,
+    ids: Part,
+}
+
+impl MissingPart {
+    /// Whether the id is of this part.
+    pub fn has(&self, id: &str) -> bool {
+        self.ids.has(id)
+    }
+}
+
+/// The crosswalk of the parts that there are, and those that are not there; some part is.
+pub fn crosswalk_there(
+    folder: &Folder,
+    agreement: &Agreement,
+    kind: &IdKind,
+    what: &str,
+) -> Result<(Crosswalk, Vec<MissingPart>), Failure> {
+    let terms = terms(agreement, kind)?;
+    let parts = partitions(agreement).map(|partition| MissingPart {
+        path: folder.crosswalk(&agreement.id, kind, partition),
+        partition,
+        ids: terms.part(partition),
+    });
+    let (there, missing): (Vec<_>, Vec<_>) = parts.partition(|part| part.path.exists());
+    if there.is_empty() {
+        return Ok((crosswalk(folder, agreement, kind, what)?, missing));
+    }
+    let paths: Vec<PathBuf> = there.into_iter().map(|part| part.path).collect();
+    Ok((joined(&paths, agreement, kind, what)?, missing))
+}
+
+/// The crosswalks of several parts as one.
+fn joined(
+    paths: &[PathBuf],
+    agreement: &Agreement,
+    kind: &IdKind,
+    what: &str,
+) -> Result<Crosswalk, Failure> {
     let mut whole: Option<Crosswalk> = None;
-    for path in &paths {
+    for path in paths {
         let part = one_crosswalk(path, agreement, kind, what)?;
         let joined = match &mut whole {
             Some(whole) => whole.join(part),
@@ -126,8 +171,8 @@ pub fn is_of_another_run(
         column.id_kind.as_ref().or_else(first)
     });
     let now = kind.and_then(|kind| {
-        let first = folder.crosswalks(agreement, kind).into_iter().next()?;
-        let crosswalk = CrosswalkReader::open(&first).ok()?;
+        let mut parts = folder.crosswalks(agreement, kind).into_iter();
+        let crosswalk = parts.find_map(|path| CrosswalkReader::open(&path).ok())?;
         Some((kind, crosswalk.columns().run))
     });
     now.is_some_and(|(kind, run)| manifest.matching_runs().get(kind) != run.as_ref())

@@ -9,9 +9,10 @@ use incamera_types::{AgreementId, IdKind, Pseudonym};
 
 use super::Work;
 use crate::args::People;
+use crate::commands::ids;
+use crate::commands::matching::{self, MissingPart};
 use crate::commands::seal::mend_address;
 use crate::commands::whose::own;
-use crate::commands::{ids, matching};
 use crate::failure::{Context, Done, Failure};
 use crate::folder::Folder;
 
@@ -26,6 +27,8 @@ pub struct Ids {
     /// Texts that are no id of the kind.
     pub invalid: u64,
     ids: BTreeSet<String>,
+    /// Parts of the crosswalk that are not there, and that some of the ids are of.
+    missing: Vec<MissingPart>,
     /// Of the crosswalk; none of the owner's own numbers.
     paths: Vec<PathBuf>,
 }
@@ -45,12 +48,20 @@ impl Ids {
         let all = work.folder.every_crosswalk(&work.agreement().id, &kind);
         let paths = all.or_fail("the ids cannot be looked up")?;
         let what = "the ids cannot be looked up";
-        let crosswalk = matching::crosswalk(&work.folder, work.agreement(), &kind, what)?;
+        let (crosswalk, missing) =
+            matching::crosswalk_there(&work.folder, work.agreement(), &kind, what)?;
         let normaliser = ids::normaliser(&kind, &crosswalk.writing())?;
         let prepared = collect(texts(people, &kind)?, &normaliser);
         let found = prepared.ids.iter().filter_map(|id| crosswalk.lookup(id));
         let known: BTreeSet<Pseudonym> = found.collect();
-        let unknown = (prepared.ids.len() - known.len()) as u64;
+        let unfound = prepared.ids.iter();
+        let unfound: Vec<&String> = unfound
+            .filter(|id| crosswalk.lookup(id).is_none())
+            .collect();
+        let (missing, unknown) = in_doubt(work, missing, &unfound);
+        if known.is_empty() && !missing.is_empty() {
+            return Err(left_undone("nothing was done", &missing));
+        }
         if known.is_empty() {
             let why = match (prepared.counts.rows, prepared.ids.len()) {
                 (0, _) => "the file has no rows".to_owned(),
@@ -65,6 +76,7 @@ impl Ids {
             unknown,
             invalid: prepared.counts.invalid,
             ids: prepared.ids.into_iter().collect(),
+            missing,
             paths,
         })
     }
@@ -100,6 +112,7 @@ impl Ids {
             unknown: 0,
             invalid: texts.iter().filter(|text| text.trim().is_empty()).count() as u64,
             ids,
+            missing: Vec::new(),
             paths: Vec::new(),
         })
     }
@@ -108,9 +121,6 @@ impl Ids {
     /// work's lock is held.
     /// What a matching that was interrupted would go on with goes too: they stand in it.
     pub fn leave_crosswalk(&self, folder: &Folder, agreement: &AgreementId) -> Done {
-        if self.paths.is_empty() {
-            return Ok(());
-        }
         let again = |failure: Failure| failure.hint("run the command again: it does what is left");
         for path in &self.paths {
             keep_rows(path, &mut |id| !self.ids.contains(id))
@@ -122,6 +132,59 @@ impl Ids {
             .or_fail("the people are still in the journal of a matching")
             .map_err(again)
     }
+}
+
+impl Ids {
+    /// Whether everybody named could be looked up; else what is left to do is told, and that it
+    /// is not done.
+    pub fn all_looked_up(&self) -> Done {
+        match self.missing.is_empty() {
+            true => Ok(()),
+            false => Err(left_undone(
+                "not everybody could be looked up",
+                &self.missing,
+            )),
+        }
+    }
+}
+
+/// The missing parts that some of the ids are of, and how many ids are of none.
+fn in_doubt(
+    work: &Work<'_>,
+    missing: Vec<MissingPart>,
+    unfound: &[&String],
+) -> (Vec<MissingPart>, u64) {
+    let of_missing = |id: &&&String| missing.iter().any(|part| part.has(id));
+    let unknown = unfound.len() - unfound.iter().filter(of_missing).count();
+    let concerned = |part: &MissingPart| unfound.iter().any(|id| part.has(id));
+    for part in &missing {
+        let who = match concerned(part) {
+            true => "some who are named here are of that part",
+            false => "nobody who is named here is of that part",
+        };
+        let (path, partition) = (part.path.display(), part.partition);
+        work.printer.warn(format!(
+            "`{path}` is missing, the crosswalk of part {partition}: {who}"
+        ));
+    }
+    let doubtful = missing.into_iter().filter(concerned).collect();
+    (doubtful, unknown as u64)
+}
+
+fn left_undone(what: &str, missing: &[MissingPart]) -> Failure {
+    let files = missing.iter();
+    let files = files.map(|part| format!("`{}` (part {})", part.path.display(), part.partition));
+    let runs = missing.iter();
+    let runs = runs.map(|part| format!("`incamera match run --partition {}`", part.partition));
+    Failure::failed(what)
+        .why(format!(
+            "missing of the crosswalk: {}; some of the people named are of it, and may still be in the sealed data",
+            files.collect::<Vec<_>>().join(", ")
+        ))
+        .hint(format!(
+            "put it back from a backup, or run {} again on both sides; then run this command again with the same file of ids: it does what is left",
+            runs.collect::<Vec<_>>().join(", ")
+        ))
 }
 
 fn nobody(people: &People, why: &str) -> Failure {
