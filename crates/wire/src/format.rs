@@ -156,6 +156,12 @@ pub fn encode<M: Message>(message: &M) -> Vec<u8> {
     message.encode_to_vec()
 }
 
+/// How many bytes [`encode`] would give.
+#[must_use]
+pub fn encoded_bytes<M: Message>(message: &M) -> u64 {
+    message.encoded_len() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

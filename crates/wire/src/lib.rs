@@ -13,4 +13,4 @@ pub mod v1 {
     include!("generated/incamera.v1.rs");
 }
 
-pub use format::{Format, FormatError, decode, encode};
+pub use format::{Format, FormatError, decode, encode, encoded_bytes};

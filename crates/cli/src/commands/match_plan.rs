@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::args::MatchPlan;
 use crate::failure::{Done, Failure};
 use crate::printer::Printer;
+use crate::words;
 
 /// More ids than that, and the arithmetic is shown.
 const MANY_IDS: u64 = 100_000_000;
@@ -115,11 +116,13 @@ fn seconds(seconds: f64) -> String {
 }
 
 fn bytes(bytes: f64) -> String {
-    match bytes {
-        few if few < 1e6 => format!("{:.0} kB", (few / 1e3).ceil()),
-        some if some < 1e9 => format!("{:.0} MB", some / 1e6),
-        many => format!("{:.1} GB", many / 1e9),
-    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "what people read, never negative"
+    )]
+    let whole = bytes.round() as u64;
+    words::bytes(whole)
 }
 
 fn document(situation: &Situation, plan: &Plan) -> Value {

@@ -26,6 +26,7 @@ mod keep;
 mod kept;
 mod link;
 mod output;
+mod pair;
 mod provided;
 mod report;
 mod ring;
@@ -62,7 +63,7 @@ use files::SlotFolder;
 use ingest::Input;
 use keep::{Kept, Stage, interrupted};
 use link::{Broken, Link, Meeting};
-use report::{Report, Talked};
+use pair::{Pair, Talked};
 
 pub use kept::{MissingPart, crosswalk, crosswalk_there, is_of_another_run};
 
@@ -128,7 +129,7 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         return provided::run(&work, start);
     }
     let (input, talked, finished) = matched(&work, &mut counting)?;
-    Report {
+    Pair {
         work: &work,
         input: &input,
         talked,
@@ -326,19 +327,12 @@ async fn converse(
     mut spare: Spare,
     bar: &ProgressBar,
 ) -> Result<(Option<Kept>, Talked), Failure> {
-    let meeting = Meeting {
-        folder: work.folder,
-        agreement: work.agreement,
-        kind: &work.terms.id_kind,
-        partition: work.partition,
-        peer: &work.peer,
-        patience: match &spare {
-            Spare::Run(_) => work.arguments.patience(),
-            Spare::Nothing => work.arguments.patience().min(LATER_LIMIT),
-        },
-        bar,
-    };
     let serves = matches!(spare, Spare::Nothing);
+    let patience = match serves {
+        true => work.arguments.patience().min(LATER_LIMIT),
+        false => work.arguments.patience(),
+    };
+    let meeting = Meeting::of(work, patience, bar);
     let met = match serves {
         // The other side may be on its way back.
         true => meeting.meet_again().await,

@@ -123,6 +123,60 @@ delta = 1e-6
     }
 }
 
+/// What is told of a run whatever the method.
+const FIGURES: [&str; 17] = [
+    "rows",
+    "empty",
+    "invalid",
+    "without_consent",
+    "duplicates",
+    "distinct",
+    "rows_not_asked_for_consent",
+    "crosswalk_rows",
+    "resumed_from",
+    "seconds",
+    "cpu_seconds",
+    "ids_per_second",
+    "bytes_sent",
+    "bytes_received",
+    "link_bytes_sent",
+    "link_bytes_received",
+    "peak_mib",
+];
+
+/// All of them are there; bytes travelled unless the party is alone, and who is in both sets is
+/// told where that is revealed alone.
+#[track_caller]
+pub fn has_figures(told: &Value, method: &str, reveals_matches: bool) {
+    for name in FIGURES {
+        let figure = told[name].as_f64();
+        let nothing = name.contains("bytes") && method == "none";
+        let expected = name.contains("bytes") || name.contains("second");
+        let fits = |figure: f64| !expected || (figure > 0.0) != nothing;
+        assert!(figure.is_some_and(fits), "{name}: {told:#}");
+    }
+    assert_eq!(told["method"], method, "{told:#}");
+    assert_eq!(told["matches"].is_u64(), reveals_matches, "{told:#}");
+}
+
+/// The same for people.
+#[test]
+fn people_are_told_the_same_figures() {
+    let house = House::new();
+    let (party, file) = (house.path("house"), house.path("ids.csv"));
+    fs::write(&file, "email\na@b.example\na@b.example\nnobody\n\" \"\n").unwrap();
+    let output = run(&["match", "run", "--party", &party, "--data", &file]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "each of your 1 distinct ids of kind `email` has a pseudonym, under your own key (",
+        "\n  rows 4, empty 1, invalid 1, duplicates 1, distinct 1\n",
+        " ids a second; over the line, TLS included: 0 kB sent, 0 kB received\n",
+        "\n  crosswalk (yours alone): ",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
 #[test]
 fn a_party_alone_has_pseudonyms_that_stay() {
     let house = House::new();
@@ -136,6 +190,7 @@ fn a_party_alone_has_pseudonyms_that_stay() {
         "{told}"
     );
     assert!(told["peer"].is_null());
+    has_figures(&told, "none", false);
     let before = house.crosswalk();
     assert_eq!(before.len(), 2);
     assert_ne!(before["anabo@gmail.com"], before["c@d.example"]);

@@ -101,6 +101,67 @@ fn a_column_of_consents_that_is_missing_is_refused() {
     let told = house.matched("email,agreed\na@b.example,\n", &[]);
     assert_eq!(counts(&told, &["without_consent", "distinct"]), [0, 1]);
     assert_eq!(told["consent_column"], Value::Null);
+    assert_eq!(
+        counts(&told, &["rows", "rows_not_asked_for_consent"]),
+        [1, 1]
+    );
+    let text = said_to_people(&house, "email\na@b.example\n");
+    assert!(text.contains("everybody in the file is matched"), "{text}");
+    // Where all are asked there is nothing to say.
+    let house = House::agreed_as(with_register);
+    let rows = "email,agreed\na@b.example,ads\n";
+    let told = house.matched(rows, &[]);
+    assert_eq!(counts(&told, &["rows_not_asked_for_consent"]), [0]);
+    let text = said_to_people(&house, rows);
+    assert!(!text.contains("is matched"), "{text}");
+}
+
+/// What a run tells people.
+fn said_to_people(house: &House, ids: &str) -> String {
+    let (party, file) = (house.path("house"), house.path("ids.csv"));
+    fs::write(&file, ids).unwrap();
+    let output = run(&["match", "run", "--party", &party, "--data", &file]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Ids that others made of people's (made up here in their forms: RampIDs, UID2s with padding,
+/// their like in base64url) are taken as they are: nothing is trimmed of them but white space
+/// around them, and those that differ by case alone are two.
+#[test]
+fn ids_that_others_mapped_are_taken_as_they_are() {
+    let house = House::agreed_as(|text| text.replace("ids = [\"email\"]", "ids = [\"mapped\"]"));
+    let mapped = [
+        "Ag/AVacu1uAxgAxH+HJ8+nWlS2H4uVqr6i+HBDCNREHD8WKsio==",
+        "Ag/AVacu1uAxgAxH+HJ8+nWlS2H4uVqr6i+HBDCNREHD8WKsio=",
+        "Ag_AVacu1uAxgAxH-HJ8-nWlS2H4uVqr6i-HBDCNREHD8WKsio",
+        "XY1005wXyWPB1SgpMUKIpzA0I3UaLEz-2lg0BFAr1PWK7DMhs_",
+        "xy1005wXyWPB1SgpMUKIpzA0I3UaLEz-2lg0BFAr1PWK7DMhs_",
+        "A4A1-QR_k.x~0=",
+    ];
+    let rows = format!("mapped\n{}\n", mapped.join("\n"));
+    let told = house.matched(&rows, &[]);
+    let names = ["rows", "empty", "invalid", "duplicates", "distinct"];
+    assert_eq!(counts(&told, &names), [6, 0, 0, 0, 6], "{told}");
+    let crosswalk = house.crosswalk();
+    let mut expected = mapped.to_vec();
+    expected.sort_unstable();
+    assert!(crosswalk.keys().eq(expected.iter()), "{crosswalk:?}");
+
+    // Sealing finds each by the same text, and by no other.
+    let people = format!(
+        "mapped,spend\n{},5\n{},7\n",
+        mapped[3],
+        mapped[3].to_lowercase()
+    );
+    fs::write(house.path("people.csv"), people).unwrap();
+    let (party, file) = (house.path("house"), house.path("people.csv"));
+    let output = run(&[
+        "--json", "data", "seal", "people", "--data", &file, "--party", &party,
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let sealed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(counts(&sealed, &["sealed", "without_pseudonym"]), [1, 1]);
 }
 
 /// Under the first rules, which are in force, it is a warning.
@@ -114,6 +175,9 @@ fn under_the_first_rules_a_missing_column_of_consents_is_a_warning() {
         said.contains("warning: ") && said.contains("`agreed`"),
         "{said}"
     );
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["consent_column"], Value::Null);
+    assert_eq!(counts(&told, &["rows_not_asked_for_consent"]), [1]);
     // A column that there is is read.
     let told = house.matched("email,agreed\nc@d.example,\ne@f.example,ads\n", &[]);
     assert_eq!(counts(&told, &["without_consent", "distinct"]), [1, 1]);

@@ -6,6 +6,7 @@ use std::fs;
 use incamera_seal::CrosswalkReader;
 use serde_json::Value;
 
+use crate::alone::has_figures;
 use crate::by_hand::tables::{texts, write_parquet};
 use crate::cut_off::{
     Running, WHOLE_JOURNAL, crosswalk, journal_bytes, number, reference, slot, take_away,
@@ -80,9 +81,42 @@ fn matches_are_what_a_join_finds() {
                 .collect();
             assert!(told(&world, party) == expected, "{own:?}, {other:?}");
             assert_eq!(number(said, "/matches"), joined);
+            has_figures(said, "commutative", true);
         }
         take_away(&world);
     }
+}
+
+/// Matches are the same where both prove that they answer with one key, in a first run, with ids
+/// that are appended, and in a run that was killed on both sides.
+#[test]
+fn matches_stand_beside_proofs_of_one_key() {
+    let world = few();
+    let proven = ["--row-keys"];
+    let check = |said: [Value; 2], own: u32, first: u32, end: u32| {
+        for (party, said) in PARTIES.iter().zip(&said) {
+            assert_eq!(said["row_keys"], true, "{said:#}");
+            assert_eq!(number(said, "/matches"), u64::from(own - first));
+            let all = if *party == "shop" { 0..own } else { first..end };
+            let both = first..own;
+            let expected: BTreeMap<_, _> = all.map(|n| (id(n), both.contains(&n))).collect();
+            assert!(told(&world, party) == expected, "{party}");
+        }
+    };
+    check(both(&world, &proven, &proven), 400, 200, 600);
+    write_ids(&world, "shop", 0..500);
+    write_ids(&world, "mailer", 200..700);
+    let appended = ["--row-keys", "--append"];
+    check(both(&world, &appended, &appended), 500, 200, 700);
+    take_away(&world);
+    write_ids(&world, "shop", 0..6_000);
+    write_ids(&world, "mailer", 3_000..8_000);
+    let runs = PARTIES.map(|party| Running::start(&world, party, &proven));
+    until_under_way(&world, "shop");
+    assert_eq!(runs.map(Running::kill), [true; 2]);
+    let said = both(&world, &proven, &proven);
+    assert!(said.iter().all(|said| number(said, "/resumed_from") > 0));
+    check(said, 6_000, 3_000, 8_000);
 }
 
 /// A side without a single id is refused before anybody is dialled; with `--append` it answers.

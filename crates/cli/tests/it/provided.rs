@@ -20,6 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::alone::has_figures;
 use crate::world::PROGRAM;
 
 const PROVIDERS: [&str; 3] = ["alpha", "beta", "gamma"];
@@ -329,6 +330,7 @@ fn three_owners_match_through_two_of_three_providers() {
     );
     assert!(one.errors.contains("`beta`"), "{}", one.errors);
     assert_eq!(one.number("/key_statement"), 1);
+    has_figures(&one.document, "provider", false);
     assert_eq!(
         (one.number("/distinct"), one.number("/crosswalk_rows")),
         (120, 120)

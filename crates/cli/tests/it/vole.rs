@@ -9,6 +9,7 @@ use incamera_seal::{Crosswalk, CrosswalkReader};
 use incamera_testkit::stage::Outcome;
 use serde_json::Value;
 
+use crate::alone::has_figures;
 use crate::invariants::support::only_entry;
 use crate::world::{Data, PROGRAM, World};
 
@@ -185,6 +186,7 @@ fn own_matches_by_vole_are_told_and_runs_are_counted() {
             outcome.errors
         );
         assert_eq!(outcome.number("/matches"), 10);
+        has_figures(&outcome.document, "vole", true);
         let path = only_entry(&world.root().join(format!("{party}/crosswalks")));
         let mut rows = CrosswalkReader::open(&path).unwrap();
         let mut matched = HashMap::new();

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::Work;
 use super::ingest::Input;
+use super::report::fields;
 
 /// Places that are told; of the others there is a count.
 const FEW: usize = 5;
@@ -75,8 +76,28 @@ pub struct Rows {
     pub invalid: FirstFew,
     /// Of other parts.
     pub elsewhere: u64,
-    /// The column that consents were read from.
+    /// The column that consents were read from, where some file has it.
     pub consent: Option<String>,
+    /// Of files that do not say what people agreed to: all of them are matched.
+    pub unasked: u64,
+}
+
+impl Rows {
+    /// What people are told where not everybody's consent was looked at.
+    fn unasked_words(&self, as_said: bool) -> Option<String> {
+        match (self.unasked, as_said) {
+            (0, _) => None,
+            (_, true) => Some(
+                "nobody's consent was looked at, as you said (`--everyone-consented`)".to_owned(),
+            ),
+            (all, _) if all == self.counts.rows => Some(
+                "no column says what people agreed to: everybody in the file is matched (`--consent COLUMN` names one)".to_owned(),
+            ),
+            (some, _) => Some(format!(
+                "{some} rows are of files that do not say what people agreed to: everybody in them is matched"
+            )),
+        }
+    }
 }
 
 impl Input {
@@ -93,7 +114,11 @@ impl Input {
         if self.rows.consent.is_some() {
             let _ = write!(text, ", ids without consent {}", taken.without_consent);
         }
-        let _ = write!(text, ", duplicates {}", taken.duplicates);
+        let _ = write!(
+            text,
+            ", duplicates {}, distinct {}",
+            taken.duplicates, taken.distinct
+        );
         if self.rows.elsewhere > 0 {
             let _ = write!(text, ", of other parts {}", self.rows.elsewhere);
         }
@@ -107,8 +132,8 @@ impl Input {
             let places = self.rows.invalid.words(&work.arguments.data);
             let _ = write!(text, "\n  invalid: {places}");
         }
-        if work.arguments.everyone_consented {
-            text += "\n  nobody's consent was looked at, as you said (`--everyone-consented`)";
+        if let Some(line) = self.rows.unasked_words(work.arguments.everyone_consented) {
+            let _ = write!(text, "\n  {line}");
         }
         text
     }
@@ -125,7 +150,7 @@ impl Input {
             taken,
         ) = (self.rows.counts, &self.ordered.taken);
         let writing = work.writing();
-        let document = json!({
+        fields(json!({
             "id_kind": work.terms.id_kind, "mode": work.mode().as_str(),
             "rules": writing.rules.number(), "form": writing.form.to_string(),
             "region": writing.region.map(|region| region.to_string()),
@@ -134,14 +159,11 @@ impl Input {
             "invalid_first": self.rows.invalid.document(),
             "consent_column": self.rows.consent,
             "everyone_consented": work.arguments.everyone_consented,
+            "rows_not_asked_for_consent": self.rows.unasked,
             "without_consent": taken.without_consent,
             "duplicates": taken.duplicates, "distinct": taken.distinct, "known": taken.known,
             "new": taken.distinct - taken.known,
-        });
-        match document {
-            Value::Object(fields) => fields,
-            _ => Map::new(),
-        }
+        }))
     }
 
     /// Ids that an earlier run matched, and this one is not asked for.

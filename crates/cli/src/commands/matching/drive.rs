@@ -13,11 +13,8 @@ use incamera_matching::journal::{Changed, Header, Held, JournalError};
 use incamera_matching::{
     Exchange, MatchError, MatchingSecret, Mode, Reveals, RunKeys, Seed, Value,
 };
-use incamera_net::services::{MeetingFrame, meeting_frame::Frame};
-use incamera_types::limits::CHUNK_BYTES;
 use incamera_wire::v1::MatchMessage;
 use incamera_wire::v1::match_message::Message;
-use incamera_wire::{decode, encode};
 use indicatif::ProgressBar;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
@@ -27,8 +24,8 @@ use super::counting::Counting;
 use super::files::FileStore;
 use super::ingest::Input;
 use super::keep::{Keeper, Kept, Stage, begin_journal, journal_failure};
-use super::link::{Broken, Link, next_message};
-use super::report::Talked;
+use super::link::{Broken, Link, Messages, SILENCE_LIMIT, next_message};
+use super::pair::Talked;
 use super::theirs::must_be_there;
 use super::workers::Workers;
 use crate::failure::{Context, Failure};
@@ -37,10 +34,6 @@ use crate::failure::{Context, Failure};
 const CHUNK_POINTS: usize = 4096;
 /// What to do about a run that broke off.
 const GOES_ON: &str = "run `match run` again on both sides: it goes on where it was";
-/// The largest message that is read: a chunk of points and what stands around it.
-const MAX_MATCH_MESSAGE_BYTES: usize = 2 * CHUNK_BYTES;
-/// A link over which nothing comes for so long, while something is due, is given up.
-const SILENCE_LIMIT: Duration = Duration::from_secs(120);
 
 /// What threads tell the conductor.
 pub enum Event {
@@ -84,15 +77,13 @@ pub struct Conductor<'a> {
     out: usize,
     events: UnboundedReceiver<Event>,
     told: UnboundedSender<Event>,
-    waiting: Option<MeetingFrame>,
+    messages: Messages,
     /// Whether the run has begun over this link.
     begun: bool,
     agreed: Option<Agreed>,
     /// Whether no run of this party came before: then none of the peer did either.
     first_run: bool,
     resumed_from: u64,
-    bytes_sent: u64,
-    bytes_received: u64,
     /// When the peer was heard last.
     heard: Instant,
     bar: &'a ProgressBar,
@@ -138,13 +129,11 @@ impl<'a> Conductor<'a> {
             out: 0,
             events,
             told,
-            waiting: None,
+            messages: Messages::default(),
             begun: false,
             agreed: None,
             first_run,
             resumed_from,
-            bytes_sent: 0,
-            bytes_received: 0,
             heard: Instant::now(),
             bar,
         })
@@ -165,25 +154,22 @@ impl<'a> Conductor<'a> {
         self.heard = Instant::now();
         // Before the peer's greeting is read: if that is refused, it shall know why.
         self.pump()?;
-        if let Some(greeting) = self.waiting.take() {
-            let _ = link.sender.send(greeting).await;
+        if self.messages.wait() {
+            let _ = self.messages.send(&link.sender).await;
         }
         loop {
             self.pump()?;
             if self.exchange.must_start_anew() {
                 return Ok(Step::Anew);
             }
-            if self.waiting.is_none() && self.exchange.is_finished() {
+            if !self.messages.wait() && self.exchange.is_finished() {
                 return Ok(Step::Finished);
             }
             let silent = self.heard + self.patience();
             // Never blocks on sending alone: the peer may be waiting to be read.
             tokio::select! {
-                permit = link.sender.reserve(), if self.waiting.is_some() => match permit {
-                    Ok(permit) => if let Some(frame) = self.waiting.take() {
-                        permit.send(frame);
-                    },
-                    Err(_) => return Err(Broken::Lost(cut_off())),
+                there = self.messages.send(&link.sender), if self.messages.wait() => if !there {
+                    return Err(Broken::Lost(cut_off()));
                 },
                 message = next_message(&mut link.frames) => {
                     self.heard = Instant::now();
@@ -211,7 +197,8 @@ impl<'a> Conductor<'a> {
             };
             self.take(event)?;
         }
-        (self.waiting, self.recalling, self.begun) = (None, None, false);
+        self.messages.drop_waiting();
+        (self.recalling, self.begun) = (None, false);
         let rejoined = self.exchange.rejoin();
         rejoined.map_err(|error| match_failure(&error))
     }
@@ -226,8 +213,8 @@ impl<'a> Conductor<'a> {
             peer_came_before: !self.first_run && self.peer_mixes_in(),
             resumed_from: self.resumed_from,
             multiplied: progress.multiplied,
-            bytes_sent: self.bytes_sent,
-            bytes_received: self.bytes_received,
+            bytes_sent: self.messages.sent,
+            bytes_received: self.messages.received,
             served: self.exchange.is_finished(),
             row_keys: agreed.is_some_and(|agreed| agreed.peer_key.is_some()),
         }
@@ -285,14 +272,7 @@ impl<'a> Conductor<'a> {
                 keeper.keep(keep);
             }
         }
-        if self.waiting.is_none() {
-            let message = self.exchange.outgoing();
-            let message = message.map(|message| encode(&message));
-            self.bytes_sent += message.as_ref().map_or(0, |bytes| bytes.len() as u64);
-            self.waiting = message.map(|bytes| MeetingFrame {
-                frame: Some(Frame::Message(bytes.into())),
-            });
-        }
+        self.messages.take(|| self.exchange.outgoing());
         self.show();
         Ok(())
     }
@@ -370,9 +350,7 @@ impl<'a> Conductor<'a> {
     }
 
     fn receive(&mut self, bytes: &Bytes) -> Result<(), Failure> {
-        self.bytes_received += bytes.len() as u64;
-        let message: MatchMessage = decode(bytes, MAX_MATCH_MESSAGE_BYTES)
-            .or_fail("the other party sent something that is no message of the matching")?;
+        let message = self.messages.read(bytes)?;
         if let Some(Message::Blinded(points)) = &message.message
             && points.first == 0
         {

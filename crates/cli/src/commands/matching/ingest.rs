@@ -173,6 +173,7 @@ impl Taking<'_> {
     fn row(&mut self, at: RowPlace<'_>, id: &str, consent: Option<&str>) {
         let normalised = self.normaliser.normalise(id, &mut self.id);
         self.rows.counts.row(&normalised);
+        self.rows.unasked += u64::from(consent.is_none());
         match normalised {
             Ok(id) if !self.part.has(id) => self.rows.elsewhere += 1,
             Ok(id) => {
@@ -220,7 +221,10 @@ fn rows(work: &Work<'_>, intake: &mut Intake<FileStore>) -> Result<Rows, Failure
     bar.finish_and_clear();
     taking.asking.all_understood(&work.arguments.data)?;
     let mut rows = taking.rows;
-    rows.consent = taking.asking.column;
+    rows.consent = taking
+        .asking
+        .column
+        .filter(|_| rows.unasked < rows.counts.rows);
     Ok(rows)
 }
 

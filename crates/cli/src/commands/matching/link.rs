@@ -8,7 +8,10 @@ use incamera_matching::Partition;
 use incamera_net::client;
 use incamera_net::services::{MeetingFrame, MeetingHello, meeting_frame::Frame};
 use incamera_net::status::{Problem, ProblemKind};
+use incamera_types::limits::CHUNK_BYTES;
 use incamera_types::{Digest as _, IdKind, PartyName};
+use incamera_wire::v1::MatchMessage;
+use incamera_wire::{decode, encode};
 use indicatif::ProgressBar;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -16,11 +19,17 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::super::room_client::{self, status_failure};
-use crate::failure::Failure;
+use super::Work;
+use crate::failure::{Context as _, Failure};
 use crate::folder::Folder;
 
 /// Messages to the peer under way.
 const MESSAGES_UNDER_WAY: usize = 4;
+/// The largest message that is read: a chunk of points, or a part of a step, and what stands
+/// around it.
+const MAX_MESSAGE_BYTES: usize = 2 * CHUNK_BYTES;
+/// A link over which nothing comes for so long, while something is due, is given up.
+pub const SILENCE_LIMIT: Duration = Duration::from_secs(120);
 /// How long to wait for the other side to hang up.
 const PARTING_LIMIT: Duration = Duration::from_secs(10);
 /// How long to wait before the meeting point is dialled again, at first and at most.
@@ -29,13 +38,28 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// Whom to meet, and how patiently.
 pub struct Meeting<'a> {
-    pub folder: &'a Folder,
-    pub agreement: &'a SignedAgreement,
-    pub kind: &'a IdKind,
-    pub partition: Partition,
-    pub peer: &'a PartyName,
-    pub patience: Duration,
-    pub bar: &'a ProgressBar,
+    folder: &'a Folder,
+    agreement: &'a SignedAgreement,
+    kind: &'a IdKind,
+    partition: Partition,
+    peer: &'a PartyName,
+    patience: Duration,
+    bar: &'a ProgressBar,
+}
+
+impl<'a> Meeting<'a> {
+    /// With the other party of a run.
+    pub fn of(work: &'a Work<'a>, patience: Duration, bar: &'a ProgressBar) -> Self {
+        Self {
+            folder: work.folder,
+            agreement: work.agreement,
+            kind: &work.terms.id_kind,
+            partition: work.partition,
+            peer: &work.peer,
+            patience,
+            bar,
+        }
+    }
 }
 
 /// Why there is no link, or none any more.
@@ -135,6 +159,60 @@ impl Meeting<'_> {
                 .why("this party's place was taken, or given up, before the other one came: another `match run` of this party may be waiting")
                 .hint("let one `incamera match run` wait, and end the others; no run is used up"))),
         }
+    }
+}
+
+/// Messages on their way, and how many bytes they were.
+#[derive(Default)]
+pub struct Messages {
+    /// The next one to the peer, until the link has room for it.
+    waiting: Option<MeetingFrame>,
+    pub sent: u64,
+    pub received: u64,
+}
+
+impl Messages {
+    /// Whether one waits for room.
+    pub fn wait(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Takes the next message, unless one waits.
+    pub fn take(&mut self, next: impl FnOnce() -> Option<MatchMessage>) {
+        if self.waiting.is_some() {
+            return;
+        }
+        self.waiting = next().map(|message| {
+            let bytes = encode(&message);
+            self.sent += bytes.len() as u64;
+            MeetingFrame {
+                frame: Some(Frame::Message(bytes.into())),
+            }
+        });
+    }
+
+    /// Sends what waits, once there is room; tells whether the link still takes messages.
+    /// Nothing is lost where nobody waits for this to end.
+    pub async fn send(&mut self, sender: &mpsc::Sender<MeetingFrame>) -> bool {
+        let Ok(permit) = sender.reserve().await else {
+            return false;
+        };
+        if let Some(frame) = self.waiting.take() {
+            permit.send(frame);
+        }
+        true
+    }
+
+    /// Forgets what waits: its link was lost.
+    pub fn drop_waiting(&mut self) {
+        self.waiting = None;
+    }
+
+    /// Reads a message of the peer.
+    pub fn read(&mut self, bytes: &Bytes) -> Result<MatchMessage, Failure> {
+        self.received += bytes.len() as u64;
+        decode(bytes, MAX_MESSAGE_BYTES)
+            .or_fail("the other party sent something that is no message of the matching")
     }
 }
 

@@ -32,9 +32,10 @@ use super::files::FileStore;
 use super::ingest::{Input, unsorted};
 use super::keep::{Kept, interrupted, journal_failure};
 use super::kept::{Earlier, NewCrosswalk};
+use super::report::{Report, Told, fields};
 use crate::clock::{now, today};
 use crate::failure::{Context as _, Done, Exit, Failure};
-use evaluating::{Asker, BATCH_IDS, LeftOut, evaluate};
+use evaluating::{Asker, BATCH_IDS, Evaluated, evaluate};
 use keys::Found;
 
 /// How long before the key's end to warn.
@@ -46,22 +47,19 @@ pub fn run(work: &Work<'_>, start: Instant) -> Done {
     warn_of_end(work, &found);
     let (input, mut kept) = prepared(work)?;
     let resumed_from = kept.held.own;
-    let left_out = carry(work, &input, &mut kept, &found)?;
+    let evaluated = carry(work, &input, &mut kept, &found)?;
     let until = day_of(found.statement.valid_until());
     let finished = write(work, &input, &kept, until)?;
     kept.note(&Record::Written)?;
     work.slot.remove_journal()?;
-    Told {
+    let report = Report {
         work,
         input: &input,
-        found: &found,
-        finished,
-        resumed_from,
-        left_out,
-        run: kept.header.run,
+        finished: Some(finished),
+        told: told(&found, &kept, resumed_from, evaluated),
         start,
-    }
-    .show();
+    };
+    report.show();
     Ok(())
 }
 
@@ -141,13 +139,13 @@ fn begin(work: &Work<'_>, input: &Input, seed: Seed) -> Result<Kept, Failure> {
     })
 }
 
-/// Has every id evaluated that has no pseudonym yet; says which providers were left out.
+/// Has every id evaluated that has no pseudonym yet.
 fn carry(
     work: &Work<'_>,
     input: &Input,
     kept: &mut Kept,
     found: &Found,
-) -> Result<LeftOut, Failure> {
+) -> Result<Evaluated, Failure> {
     let keys = kept.header.seed.run(&kept.header.input);
     let run = Run {
         terms: &work.terms,
@@ -250,80 +248,29 @@ fn write(work: &Work<'_>, input: &Input, kept: &Kept, until: Date) -> Result<Fin
     Ok(finished)
 }
 
-/// What a run came to.
-struct Told<'a> {
-    work: &'a Work<'a>,
-    input: &'a Input,
-    found: &'a Found,
-    finished: Finished,
-    resumed_from: u64,
-    left_out: LeftOut,
-    run: MatchRunDigest,
-    start: Instant,
-}
-
-impl Told<'_> {
-    fn show(&self) {
-        let document = self.document();
-        let printer = self.work.printer;
-        printer.result(self.text(), "incamera-matched/2", &document);
-    }
-
-    fn text(&self) -> String {
-        let (input, work) = (self.input, self.work);
-        let known = input.known_left_out(work);
-        let matched =
-            (input.ordered.taken.distinct - known).saturating_sub(self.finished.forgotten);
-        let statement = &self.found.statement;
-        let mut text = format!(
-            "each of your {matched} distinct ids of kind `{}` has a pseudonym, by {} of {} providers together ({:.1} s)\n  {}",
-            work.terms.id_kind,
-            statement.keys().threshold(),
-            statement.holders().len(),
-            self.start.elapsed().as_secs_f64(),
-            input.words(),
-        );
-        for (what, count) in [
-            (
-                "left out because they were forgotten meanwhile",
-                self.finished.forgotten,
-            ),
-            ("left out because an earlier run matched them", known),
-            ("with a pseudonym from before this start", self.resumed_from),
-        ] {
-            if count > 0 {
-                text += &format!(", {what} {count}");
-            }
-        }
-        text += &input.beside(work);
-        for (name, why) in &self.left_out {
-            text += &format!("\n  `{name}` was not asked: {why}");
-        }
-        text + &format!(
-            "\n  pseudonyms count until {}; other parties get the same for the same ids, and nobody learns which those are\n  crosswalk (yours alone): {}",
-            day_of(statement.valid_until()),
-            work.crosswalk_path().display()
-        )
-    }
-
-    fn document(&self) -> serde_json::Map<String, serde_json::Value> {
-        let statement = &self.found.statement;
-        let names: Vec<_> = statement.holders().values().collect();
-        let left_out: Vec<_> = self.left_out.iter().map(|(name, _)| name).collect();
-        let traffic = incamera_net::traffic::Traffic::so_far();
-        let run = json!({
-            "peer": null, "providers": names, "threshold": statement.keys().threshold(),
+/// What a run came to, beside what all methods tell.
+fn told(found: &Found, kept: &Kept, resumed_from: u64, evaluated: Evaluated) -> Told {
+    let statement = &found.statement;
+    let names: Vec<_> = statement.holders().values().collect();
+    let left_out: Vec<_> = evaluated.left_out.iter().map(|(name, _)| name).collect();
+    let until = day_of(statement.valid_until());
+    let threshold = statement.keys().threshold();
+    let not_asked = |(name, why): &(String, String)| format!("`{name}` was not asked: {why}");
+    let mut lines: Vec<String> = evaluated.left_out.iter().map(not_asked).collect();
+    lines.push(format!(
+        "pseudonyms count until {until}; other parties get the same for the same ids, and nobody learns which those are"
+    ));
+    Told {
+        with: String::new(),
+        by: format!(", by {threshold} of {} providers together", names.len()),
+        fields: fields(json!({
+            "peer": null, "providers": names, "threshold": threshold,
             "providers_left_out": left_out, "key_statement": statement.number(),
-            "valid_until": day_of(statement.valid_until()).to_string(),
-            "forgotten_meanwhile": self.finished.forgotten,
-            "compared": self.finished.compared, "crosswalk_rows": self.finished.rows,
-            "resumed_from": self.resumed_from, "run": self.run.to_string(),
-            "seconds": self.start.elapsed().as_secs_f64(),
-            "link_bytes_sent": traffic.sent, "link_bytes_received": traffic.received,
-            "crosswalk": self.work.crosswalk_path(),
-        });
-        let mut document = self.input.document(self.work);
-        document.extend(run.as_object().cloned().unwrap_or_default());
-        document
+            "valid_until": until.to_string(), "run": kept.header.run.to_string(),
+        })),
+        lines,
+        resumed_from,
+        sent: evaluated.sent,
+        received: evaluated.received,
     }
 }

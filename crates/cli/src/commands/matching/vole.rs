@@ -6,11 +6,7 @@ use bytes::Bytes;
 use incamera_matching::exchange::Agreed;
 use incamera_matching::vole::{Outcome, Security, SetError, Setup, VoleRun, check_set};
 use incamera_matching::{MatchError, Misuse, Mode, Seed};
-use incamera_net::services::{MeetingFrame, meeting_frame::Frame};
 use incamera_types::MatchRunDigest;
-use incamera_types::limits::CHUNK_BYTES;
-use incamera_wire::v1::MatchMessage;
-use incamera_wire::{decode, encode};
 use indicatif::ProgressBar;
 use tokio::task::block_in_place;
 use tokio::time::{Instant as At, sleep_until};
@@ -18,8 +14,8 @@ use tokio::time::{Instant as At, sleep_until};
 use super::counting::Counting;
 use super::drive::match_failure;
 use super::ingest::{Input, unsorted};
-use super::link::{Broken, Link, Meeting, next_message};
-use super::report::{Report, Talked};
+use super::link::{Broken, Link, Meeting, Messages, SILENCE_LIMIT, next_message};
+use super::pair::{Pair, Talked};
 use super::{Work, output};
 use crate::args::MatchRun;
 use crate::commands::block_on;
@@ -27,10 +23,6 @@ use crate::failure::{Context, Done, Failure};
 
 /// What to do about a run that broke off.
 const ANEW: &str = "nothing was written; run `match run` again on both sides: by method `vole` that is a new run, and counts as one";
-/// A link over which nothing comes for so long, while something is due, is given up.
-const SILENCE_LIMIT: Duration = Duration::from_secs(120);
-/// The largest message that is read: a part of a step and what stands around it.
-const MAX_MESSAGE_BYTES: usize = 2 * CHUNK_BYTES;
 
 /// Refuses what only methods with lasting keys do.
 pub fn allowed(arguments: &MatchRun) -> Done {
@@ -61,7 +53,7 @@ pub fn run(work: &Work<'_>, counting: &mut Counting, start: Instant) -> Done {
         talked,
     } = ended?;
     let finished = output::write_run(work, &input, &outcome, run)?;
-    Report {
+    Pair {
         work,
         input: &input,
         talked,
@@ -97,15 +89,7 @@ async fn converse(
     counting: &mut Counting,
     bar: &ProgressBar,
 ) -> Result<Ended, Failure> {
-    let meeting = Meeting {
-        folder: work.folder,
-        agreement: work.agreement,
-        kind: &work.terms.id_kind,
-        partition: work.partition,
-        peer: &work.peer,
-        patience: work.arguments.patience(),
-        bar,
-    };
+    let meeting = Meeting::of(work, work.arguments.patience(), bar);
     let mut link = meeting.meet().await.map_err(Broken::into_failure)?;
     let mut driver = Driver::new(work, input, counting, bar)?;
     match driver.drive(&mut link).await {
@@ -130,11 +114,9 @@ struct Driver<'a> {
     input: &'a Input,
     counting: &'a mut Counting,
     run: VoleRun,
-    waiting: Option<MeetingFrame>,
+    messages: Messages,
     /// When the peer was heard last.
     heard: At,
-    bytes_sent: u64,
-    bytes_received: u64,
     bar: &'a ProgressBar,
 }
 
@@ -161,10 +143,8 @@ impl<'a> Driver<'a> {
             input,
             counting,
             run: run.map_err(|error| failure(&error))?,
-            waiting: None,
+            messages: Messages::default(),
             heard: At::now(),
-            bytes_sent: 0,
-            bytes_received: 0,
             bar,
         })
     }
@@ -174,17 +154,14 @@ impl<'a> Driver<'a> {
         self.heard = At::now();
         loop {
             block_in_place(|| self.pump())?;
-            if self.waiting.is_none() && self.run.is_finished() {
+            if !self.messages.wait() && self.run.is_finished() {
                 return Ok(());
             }
             let silent = self.heard + self.patience();
             // Never blocks on sending alone: the peer may be waiting to be read.
             tokio::select! {
-                permit = link.sender.reserve(), if self.waiting.is_some() => match permit {
-                    Ok(permit) => if let Some(frame) = self.waiting.take() {
-                        permit.send(frame);
-                    },
-                    Err(_) => return Err(Broken::Lost(cut_off())),
+                there = self.messages.send(&link.sender), if self.messages.wait() => if !there {
+                    return Err(Broken::Lost(cut_off()));
                 },
                 message = next_message(&mut link.frames) => match message? {
                     Some(bytes) => block_in_place(|| self.receive(&bytes))?,
@@ -201,13 +178,7 @@ impl<'a> Driver<'a> {
             self.begin()?;
         }
         self.give()?;
-        if self.waiting.is_none() {
-            let message = self.run.outgoing().map(|message| encode(&message));
-            self.bytes_sent += message.as_ref().map_or(0, |bytes| bytes.len() as u64);
-            self.waiting = message.map(|bytes| MeetingFrame {
-                frame: Some(Frame::Message(bytes.into())),
-            });
-        }
+        self.messages.take(|| self.run.outgoing());
         self.show();
         Ok(())
     }
@@ -241,9 +212,7 @@ impl<'a> Driver<'a> {
     }
 
     fn receive(&mut self, bytes: &Bytes) -> Result<(), Failure> {
-        self.bytes_received += bytes.len() as u64;
-        let message: MatchMessage = decode(bytes, MAX_MESSAGE_BYTES)
-            .or_fail("the other party sent something that is no message of the matching")?;
+        let message = self.messages.read(bytes)?;
         let taken = self.run.incoming(message);
         self.heard = At::now();
         taken.map_err(|error| failure(&error))
@@ -275,8 +244,8 @@ impl<'a> Driver<'a> {
         let talked = Talked {
             run: Some(run.to_string()),
             peer_ids: peer_size,
-            bytes_sent: self.bytes_sent,
-            bytes_received: self.bytes_received,
+            bytes_sent: self.messages.sent,
+            bytes_received: self.messages.received,
             served: true,
             ..Talked::default()
         };

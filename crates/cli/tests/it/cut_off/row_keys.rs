@@ -1,6 +1,7 @@
 //! Proofs that all rows are under one key.
 
 use super::*;
+use crate::alone::has_figures;
 
 /// Both sides ask for proofs: the crosswalks are those of a run without, and what the peer proved
 /// is known from then on.
@@ -13,6 +14,7 @@ fn with_proofs_the_crosswalks_are_the_same() {
     let mailer = Running::start(&world, "mailer", &proven).good();
     for document in [shop.good(), mailer] {
         assert_eq!(document["row_keys"], true, "{document:#}");
+        has_figures(&document, "commutative", false);
     }
     assert!(take_away(&world) == wanted);
     for party in ["shop", "mailer"] {

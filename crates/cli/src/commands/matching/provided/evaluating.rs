@@ -9,6 +9,7 @@ use incamera_matching::exchange::Block;
 use incamera_matching::provided::{Done as JobDone, Job, ProvidedError, Run, Session, Sets};
 use incamera_oprf::lagrange::Place;
 use incamera_oprf::suite::Output;
+use incamera_wire::encoded_bytes;
 use indicatif::ProgressBar;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::block_in_place;
@@ -23,8 +24,14 @@ use crate::printer::Printer;
 /// Ids of a batch.
 pub const BATCH_IDS: u64 = 4096;
 
-/// Providers that were not asked, or no more, and why.
-pub type LeftOut = Vec<(String, String)>;
+/// What it took to have ids evaluated.
+pub struct Evaluated {
+    /// Providers that were not asked, or no more, and why.
+    pub left_out: Vec<(String, String)>,
+    /// Bytes of messages, without TLS.
+    pub sent: u64,
+    pub received: u64,
+}
 
 /// Gives the ids of these places.
 pub type ReadIds<'a> = dyn FnMut(Range<u64>) -> Result<Block, Failure> + 'a;
@@ -56,7 +63,7 @@ pub fn evaluate(
     found: &Found,
     read: &mut ReadIds<'_>,
     keep: &mut KeepOutputs<'_>,
-) -> Result<LeftOut, Failure> {
+) -> Result<Evaluated, Failure> {
     let mut sets = Sets::new(Arc::new(found.statement.clone()));
     for (name, why) in &found.left_out {
         sets.leave_out(name, why.clone());
@@ -73,15 +80,19 @@ pub fn evaluate(
         events,
         told,
         named: 0,
+        received: 0,
         bar: &bar,
     };
     let carried = block_on(conductor.carry());
     bar.finish_and_clear();
     carried?;
     let left_out = conductor.session.left_out();
-    Ok(left_out
-        .map(|(name, why)| (name.to_string(), why.to_owned()))
-        .collect())
+    let left_out = left_out.map(|(name, why)| (name.to_string(), why.to_owned()));
+    Ok(Evaluated {
+        left_out: left_out.collect(),
+        sent: conductor.ports.sent(),
+        received: conductor.received,
+    })
 }
 
 /// What is under way.
@@ -95,6 +106,8 @@ struct Conductor<'a, 'c> {
     told: UnboundedSender<Event>,
     /// Providers of whom it was told that they are asked no more.
     named: usize,
+    /// Bytes of answers.
+    received: u64,
     bar: &'a ProgressBar,
 }
 
@@ -157,6 +170,7 @@ impl Conductor<'_, '_> {
                 Ok(())
             }
             Event::Port(round, place, News::Answer(answer)) => {
+                self.received += encoded_bytes(&answer);
                 self.session.answered(round, place, answer)
             }
             Event::Port(round, place, News::Lost(why)) => self.session.lost(round, place, why),

@@ -14,6 +14,7 @@ use incamera_net::status::{Problem, ProblemKind};
 use incamera_net::tls::TlsOptions;
 use incamera_oprf::lagrange::Place;
 use incamera_types::PartyName;
+use incamera_wire::encoded_bytes;
 use incamera_wire::v1::{EvaluatedBatch, MatchPoints};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -62,6 +63,8 @@ pub struct Ports<'a> {
     agreement: &'a SignedAgreement,
     told: UnboundedSender<Event>,
     round: Option<u64>,
+    /// Bytes of batches.
+    sent: u64,
     open: BTreeMap<Place, Port>,
 }
 
@@ -77,6 +80,7 @@ impl<'a> Ports<'a> {
             agreement,
             told,
             round: None,
+            sent: 0,
             open: BTreeMap::new(),
         }
     }
@@ -125,11 +129,17 @@ impl<'a> Ports<'a> {
     }
 
     /// Sends a batch.
-    pub fn send(&self, place: Place, points: MatchPoints) {
+    pub fn send(&mut self, place: Place, points: MatchPoints) {
         if let Some(port) = self.open.get(&place) {
+            self.sent += encoded_bytes(&points);
             let frame = Some(Frame::Points(points));
             let _ = port.batches.send(EvaluateFrame { frame });
         }
+    }
+
+    /// Bytes of all batches that were sent.
+    pub fn sent(&self) -> u64 {
+        self.sent
     }
 }
 
