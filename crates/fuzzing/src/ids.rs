@@ -25,6 +25,7 @@ const MEMORY: Memory = Memory {
     arena_bytes: 600,
     block_bytes: 200,
     fan_in: 2,
+    keeps_sequences: false,
 };
 
 /// Every way of writing ids, with its name.

@@ -16,6 +16,7 @@ const MEMORY: Memory = Memory {
     arena_bytes: 400,
     block_bytes: 80,
     fan_in: 3,
+    keeps_sequences: false,
 };
 
 /// Bytes to come back in the place of others.

@@ -10,8 +10,8 @@
 //!
 //! What is said of matches hangs on [`Matched`]: whether the peer sent all of its ids in the run.
 //!
-//! Where each run makes other pseudonyms, the run's rows [replace](Finish::replacing) those of
-//! the crosswalk, which only says who was forgotten.
+//! Where each run makes other pseudonyms, the run's rows [replace](write_anew) those of the
+//! crosswalk, which only says who was forgotten. Such a run has its ids in order already.
 //!
 //! Where there is no crosswalk any more, nobody was forgotten: it was moved away, and each id of
 //! the data that was matched gets its row.
@@ -20,7 +20,7 @@ use incamera_types::{Date, Pseudonym};
 use rand_core::CryptoRng;
 
 use crate::Misbehaviour;
-use crate::intake::Entry;
+use crate::intake::{Entry, Ids};
 use crate::sort::{Memory, Order, SortError, Sorted, Sorter, Store};
 
 /// Where the id of a record begins: behind flags and pseudonym.
@@ -132,7 +132,6 @@ pub struct Finish<S: Store> {
     record: Vec<u8>,
     valid_until: Option<Date>,
     says: Matched,
-    replaces: bool,
 }
 
 struct ById;
@@ -172,17 +171,6 @@ impl<S: Store> Finish<S> {
             record: Vec::new(),
             valid_until,
             says,
-            replaces: false,
-        }
-    }
-
-    /// The same for a run that made other pseudonyms than any run before: of the crosswalk's rows
-    /// none stays, and none is compared.
-    #[must_use]
-    pub fn replacing(self) -> Self {
-        Self {
-            replaces: true,
-            ..self
         }
     }
 
@@ -196,9 +184,7 @@ impl<S: Store> Finish<S> {
         pseudonym: &Pseudonym,
         matched: bool,
     ) -> Result<(), SortError> {
-        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        let now = flag(entry.now(), NOW) | flag(entry.known(), KNOWN);
-        self.push(GIVEN | now | flag(matched, MATCHED), pseudonym, entry.id)
+        self.push(flags(entry, matched), pseudonym, entry.id)
     }
 
     /// Takes note that the peer has an id of an earlier run too.
@@ -229,21 +215,17 @@ impl<S: Store> Finish<S> {
         earlier: Option<&mut NextRow<'_, E>>,
         write: &mut PutRow<'_, E>,
     ) -> Result<Finished, FinishError<E>> {
-        let mut joining = Joining {
-            runs: self.sorter.sorted()?,
-            flags: 0,
-            run: Row {
-                valid_until: self.valid_until,
-                ..Row::default()
-            },
-            says: self.says,
-            replaces: self.replaces,
-            has_crosswalk: earlier.is_some(),
-            changed: 0,
-            finished: Finished::default(),
+        let run = Row {
+            valid_until: self.valid_until,
+            ..Row::default()
         };
-        let mut none = |_: &mut Row| Ok(false);
-        joining.join(earlier.unwrap_or(&mut none), write)?;
+        let mut joining = Joining {
+            run,
+            says: self.says,
+            has_crosswalk: earlier.is_some(),
+            ..Joining::of(self.sorter.sorted()?)
+        };
+        joining.join(earlier, write)?;
         match (joining.changed, joining.finished.compared) {
             (0, _) => Ok(joining.finished),
             (_, 0) => Err(FinishError::SecretChanged),
@@ -252,9 +234,85 @@ impl<S: Store> Finish<S> {
     }
 }
 
+/// Hands the rows of a run that made other pseudonyms than any run before to `write`: of the
+/// crosswalk's rows none stays, and none is compared. `ids` come in order, with a pseudonym each,
+/// and with whether the peer has it where that is revealed. The rest is as with [`Finish::write`].
+///
+/// # Errors
+/// [`FinishError`].
+pub fn write_anew<S: Store, E>(
+    ids: Ids<S>,
+    pseudonyms: &[Pseudonym],
+    matched: Option<&[bool]>,
+    earlier: Option<&mut NextRow<'_, E>>,
+    write: &mut PutRow<'_, E>,
+) -> Result<Finished, FinishError<E>> {
+    let says = match matched {
+        Some(_) => Matched::Anew,
+        None => Matched::Hidden,
+    };
+    let mut joining = Joining {
+        says,
+        replaces: true,
+        has_crosswalk: earlier.is_some(),
+        ..Joining::of(Anew {
+            ids,
+            pseudonyms: pseudonyms.iter(),
+            matched: matched.unwrap_or_default().iter(),
+        })
+    };
+    joining.join(earlier, write)?;
+    Ok(joining.finished)
+}
+
+/// What a record says of an id that the run gave a pseudonym.
+fn flags(entry: &Entry<'_>, matched: bool) -> u8 {
+    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+    let now = flag(entry.now(), NOW) | flag(entry.known(), KNOWN);
+    GIVEN | now | flag(matched, MATCHED)
+}
+
+/// What a run gave, in order of id.
+trait Given {
+    /// Flags, pseudonym and id of the next one.
+    fn next(&mut self) -> Result<Option<(u8, Pseudonym, &str)>, SortError>;
+}
+
+impl<S: Store> Given for Sorted<S, ById> {
+    fn next(&mut self) -> Result<Option<(u8, Pseudonym, &str)>, SortError> {
+        let Some(record) = self.next()? else {
+            return Ok(None);
+        };
+        let parts = record.split_first().and_then(|(flags, rest)| {
+            let (pseudonym, id) = rest.split_first_chunk()?;
+            let id = std::str::from_utf8(id).ok()?;
+            Some((*flags, Pseudonym::from_bytes(*pseudonym), id))
+        });
+        parts.ok_or(SortError::Damaged).map(Some)
+    }
+}
+
+/// What a run gave that had its ids in order.
+struct Anew<'a, S: Store> {
+    ids: Ids<S>,
+    pseudonyms: std::slice::Iter<'a, Pseudonym>,
+    matched: std::slice::Iter<'a, bool>,
+}
+
+impl<S: Store> Given for Anew<'_, S> {
+    fn next(&mut self) -> Result<Option<(u8, Pseudonym, &str)>, SortError> {
+        let Some(entry) = self.ids.next()? else {
+            return Ok(None);
+        };
+        let matched = self.matched.next().copied().unwrap_or_default();
+        let given = self.pseudonyms.next();
+        Ok(given.map(|pseudonym| (flags(&entry, matched), *pseudonym, entry.id)))
+    }
+}
+
 /// Two streams in order of id, on their way into one.
-struct Joining<S: Store> {
-    runs: Sorted<S, ById>,
+struct Joining<G> {
+    runs: G,
     /// The run's row at hand.
     run: Row,
     flags: u8,
@@ -266,12 +324,28 @@ struct Joining<S: Store> {
     finished: Finished,
 }
 
-impl<S: Store> Joining<S> {
+impl<G: Given> Joining<G> {
+    /// Of a run that there is no crosswalk beside.
+    fn of(runs: G) -> Self {
+        Self {
+            runs,
+            run: Row::default(),
+            flags: 0,
+            says: Matched::Hidden,
+            replaces: false,
+            has_crosswalk: false,
+            changed: 0,
+            finished: Finished::default(),
+        }
+    }
+
     fn join<E>(
         &mut self,
-        earlier: &mut NextRow<'_, E>,
+        earlier: Option<&mut NextRow<'_, E>>,
         write: &mut PutRow<'_, E>,
     ) -> Result<(), FinishError<E>> {
+        let mut none = |_: &mut Row| Ok(false);
+        let earlier = earlier.unwrap_or(&mut none);
         let mut next = |old: &mut Row| earlier(old).map_err(FinishError::Rows);
         let mut old = Row::default();
         let mut has_old = next(&mut old)?;
@@ -296,18 +370,13 @@ impl<S: Store> Joining<S> {
 
     /// Goes on to the run's next row, if there is one.
     fn advance(&mut self) -> Result<bool, SortError> {
-        let Some(record) = self.runs.next()? else {
+        let Some((flags, pseudonym, id)) = self.runs.next()? else {
             return Ok(false);
         };
-        let parts = record.split_first().and_then(|(flags, rest)| {
-            let (pseudonym, id) = rest.split_first_chunk()?;
-            Some((*flags, *pseudonym, std::str::from_utf8(id).ok()?))
-        });
-        let (flags, pseudonym, id) = parts.ok_or(SortError::Damaged)?;
         self.flags = flags;
         self.run.id.clear();
         self.run.id.push_str(id);
-        self.run.pseudonym = Pseudonym::from_bytes(pseudonym);
+        self.run.pseudonym = pseudonym;
         self.run.matched = self.says.of(flags & MATCHED != 0, None);
         Ok(true)
     }

@@ -6,10 +6,13 @@
 //! (`docs/decisions/0071-one-sort-dedups-and-shuffles.md`). The same ids under the same keys are
 //! in the same order, whatever the order in which they came: a run that was cut off goes on.
 //!
+//! Where no order of ids leaves the party, as by method `vole`, they are sorted
+//! [by themselves](Intake::by_id): as a crosswalk has them, so that one sort is enough.
+//!
 //! # Records
 //! | bytes | what                                                    | of equal ids |
 //! |-------|---------------------------------------------------------|--------------|
-//! | 16    | HMAC-SHA256 of the id under the order key, its first half | the same     |
+//! | 16    | HMAC-SHA256 of the id under the order key, its first half; or the id's first bytes, and zeros | the same |
 //! | 8     | purposes, a bit each                                    | AND          |
 //! | 1     | in the set now, in an earlier run                       | OR           |
 //! | rest  | the id                                                  | the same     |
@@ -75,17 +78,24 @@ pub struct Intake<S: Store> {
     store: S,
     memory: Memory,
     rng: ChaCha20Rng,
-    order: Hmac<Sha256>,
-    known_key: Secret32,
+    /// None where ids are sorted by themselves.
+    shuffle: Option<Shuffle>,
     sorter: Sorter<S, ByHash>,
     record: Vec<u8>,
     rows: u64,
     earlier: u64,
+}
+
+/// What a random order is made with, and what says that a run goes on in it.
+struct Shuffle {
+    order: Hmac<Sha256>,
+    known_key: Secret32,
     row_digest: Sha256,
     earlier_digest: Sha256,
 }
 
-/// Ids in the order in which they travel.
+/// Ids in the order in which they travel. Digests are zero where ids are sorted by themselves:
+/// no run goes on with those.
 pub struct Ordered<S: Store> {
     ids: Sequence<S>,
     /// Counts.
@@ -133,18 +143,30 @@ impl<S: Store> Intake<S> {
         memory: Memory,
         rng: &mut impl CryptoRng,
     ) -> Self {
+        let shuffle = Shuffle {
+            order: hmac(order.expose()),
+            known_key: Secret32::from_bytes(*known.expose()),
+            row_digest: Sha256::new(),
+            earlier_digest: Sha256::new(),
+        };
+        Self {
+            shuffle: Some(shuffle),
+            ..Self::by_id(store, memory, rng)
+        }
+    }
+
+    /// The same for a run that shows no order of ids: they come out sorted by themselves, and
+    /// none of earlier runs is mixed in.
+    pub fn by_id(store: &S, memory: Memory, rng: &mut impl CryptoRng) -> Self {
         Self {
             store: store.clone(),
             memory,
-            order: hmac(order.expose()),
-            known_key: Secret32::from_bytes(*known.expose()),
+            shuffle: None,
             sorter: Sorter::new(store, memory, rng),
             rng: ChaCha20Rng::from_rng(rng),
             record: Vec::new(),
             rows: 0,
             earlier: 0,
-            row_digest: Sha256::new(),
-            earlier_digest: Sha256::new(),
         }
     }
 
@@ -155,9 +177,11 @@ impl<S: Store> Intake<S> {
     /// [`SortError`].
     pub fn row(&mut self, id: &str, purposes: u64) -> Result<(), SortError> {
         self.rows += 1;
-        self.row_digest.update((id.len() as u64).to_be_bytes());
-        self.row_digest.update(id);
-        self.row_digest.update(purposes.to_be_bytes());
+        if let Some(Shuffle { row_digest, .. }) = &mut self.shuffle {
+            row_digest.update((id.len() as u64).to_be_bytes());
+            row_digest.update(id);
+            row_digest.update(purposes.to_be_bytes());
+        }
         self.push(id, purposes, NOW)
     }
 
@@ -167,14 +191,18 @@ impl<S: Store> Intake<S> {
     /// [`SortError`].
     pub fn known(&mut self, id: &str) -> Result<(), SortError> {
         self.earlier += 1;
-        self.earlier_digest.update((id.len() as u64).to_be_bytes());
-        self.earlier_digest.update(id);
+        if let Some(Shuffle { earlier_digest, .. }) = &mut self.shuffle {
+            earlier_digest.update((id.len() as u64).to_be_bytes());
+            earlier_digest.update(id);
+        }
         self.push(id, u64::MAX, KNOWN)
     }
 
     fn push(&mut self, id: &str, purposes: u64, flags: u8) -> Result<(), SortError> {
+        let order = self.shuffle.as_ref().map(|shuffle| &shuffle.order);
+        let hash = order.map_or_else(|| head(id), |key| hash(key, id));
         self.record.clear();
-        self.record.extend_from_slice(&hash(&self.order, id));
+        self.record.extend_from_slice(&hash);
         self.record.extend_from_slice(&purposes.to_be_bytes());
         self.record.push(flags);
         self.record.extend_from_slice(id.as_bytes());
@@ -186,11 +214,11 @@ impl<S: Store> Intake<S> {
     /// # Errors
     /// [`SortError`].
     pub fn finish(self, choice: Choice) -> Result<Ordered<S>, SortError> {
+        let draws = self.shuffle.as_ref().map(Draws::new);
         let mut sieve = Sieve {
-            ids: Travelling::new(&self.store, self.memory),
+            ids: Travelling::new(&self.store, self.memory, draws.is_some()),
             choice,
-            present: Draw::new(&self.known_key),
-            any: Draw::new(&self.known_key),
+            draws,
             absent: 0,
             taken: Taken {
                 earlier: self.earlier,
@@ -203,17 +231,31 @@ impl<S: Store> Intake<S> {
         drop(sorted);
         let mut taken = sieve.taken;
         taken.duplicates = self.rows - taken.distinct - taken.without_consent;
-        let (ids, mixed_in) = sieve.chosen(&self.store, self.memory)?;
+        let ((ids, order_digest), mixed_in) = sieve.chosen(&self.store, self.memory)?;
         taken.mixed_in = mixed_in;
-        let (ids, order_digest) = ids;
+        let [rows_digest, earlier_digest] = self.shuffle.map(Shuffle::digests).unwrap_or_default();
         Ok(Ordered {
             ids,
             taken,
             order_digest,
-            rows_digest: self.row_digest.finalize().into(),
-            earlier_digest: self.earlier_digest.finalize().into(),
+            rows_digest,
+            earlier_digest,
         })
     }
+}
+
+impl Shuffle {
+    fn digests(self) -> [[u8; 32]; 2] {
+        [self.row_digest, self.earlier_digest].map(|digest| digest.finalize().into())
+    }
+}
+
+/// How an id begins: with the id behind it, it is ordered as the id is.
+fn head(id: &str) -> Value {
+    let mut head = [0; HASH_BYTES];
+    let bytes = head.iter_mut().zip(id.as_bytes());
+    bytes.for_each(|(to, from)| *to = *from);
+    head
 }
 
 /// The first half of a keyed hash.
@@ -259,28 +301,46 @@ impl Draw {
     }
 }
 
+/// Who is matched again to be compared.
+struct Draws {
+    /// Of the ids of earlier runs that are in the data now.
+    present: Draw,
+    /// Of all ids of earlier runs but those whose person takes every consent back.
+    any: Draw,
+}
+
+impl Draws {
+    fn new(shuffle: &Shuffle) -> Self {
+        let [present, any] = [(); 2].map(|()| Draw::new(&shuffle.known_key));
+        Self { present, any }
+    }
+}
+
 /// Ids in the order in which they travel, while they are chosen.
 struct Travelling<S: Store> {
     ids: SequenceWriter<S>,
-    digest: Sha256,
+    digest: Option<Sha256>,
 }
 
 impl<S: Store> Travelling<S> {
-    fn new(store: &S, memory: Memory) -> Self {
+    fn new(store: &S, memory: Memory, digested: bool) -> Self {
         Self {
             ids: SequenceWriter::new(store, memory),
-            digest: Sha256::new(),
+            digest: digested.then(Sha256::new),
         }
     }
 
     fn push(&mut self, entry: &[u8], rng: &mut ChaCha20Rng) -> Result<(), SortError> {
-        self.digest.update((entry.len() as u64).to_be_bytes());
-        self.digest.update(entry);
+        if let Some(digest) = &mut self.digest {
+            digest.update((entry.len() as u64).to_be_bytes());
+            digest.update(entry);
+        }
         self.ids.push(entry, rng)
     }
 
-    fn finish(self) -> (Sequence<S>, [u8; 32]) {
-        (self.ids.finish(), self.digest.finalize().into())
+    fn finish(self) -> Chosen<S> {
+        let digest = self.digest.map(|digest| digest.finalize().into());
+        (self.ids.finish(), digest.unwrap_or_default())
     }
 }
 
@@ -288,10 +348,8 @@ impl<S: Store> Travelling<S> {
 struct Sieve<S: Store> {
     ids: Travelling<S>,
     choice: Choice,
-    /// Of the ids of earlier runs that are in the data now.
-    present: Draw,
-    /// Of all ids of earlier runs but those whose person takes every consent back.
-    any: Draw,
+    /// None where ids are sorted by themselves: nobody is drawn then.
+    draws: Option<Draws>,
     /// Ids of earlier runs that are not in the data now, and may travel.
     absent: u64,
     taken: Taken,
@@ -338,16 +396,16 @@ impl<S: Store> Sieve<S> {
     /// Whether the id may be sent, as far as can be said before all are seen.
     fn may_travel(&mut self, flags: u8, id: &str) -> bool {
         let (now, known) = (flags & NOW != 0, flags & KNOWN != 0);
-        if known {
-            self.any.offer(id);
+        let drawn = self.draws.as_mut().filter(|_| known);
+        if let Some(Draws { present, any }) = drawn {
+            any.offer(id);
+            if now {
+                present.offer(id);
+            }
         }
         match (now, known) {
-            (true, false) => true,
-            (true, true) => {
-                self.present.offer(id);
-                true
-            }
-            (false, true) if self.choice.absent => {
+            (true, _) => true,
+            (false, true) if self.choice.absent && self.draws.is_some() => {
                 self.absent += 1;
                 true
             }
@@ -358,6 +416,7 @@ impl<S: Store> Sieve<S> {
     /// The ids that travel, and how many of them only to be compared. Of ids in the data, if
     /// there are enough: whom else to compare is nobody's who may want to be left alone.
     fn chosen(self, store: &S, memory: Memory) -> Result<(Chosen<S>, u64), SortError> {
+        let digested = self.draws.is_some();
         let (ids, digest) = self.ids.finish();
         let append = self.choice.mode == Mode::Append;
         let asked = match append {
@@ -367,10 +426,13 @@ impl<S: Store> Sieve<S> {
         if self.absent == 0 && !append {
             return Ok(((ids, digest), 0));
         }
-        let of_present = self.present.is_full() || !self.choice.absent;
-        let drawn = if of_present { self.present } else { self.any }.drawn();
+        let drawn = self.draws.map(|Draws { present, any }| {
+            let of_present = present.is_full() || !self.choice.absent;
+            if of_present { present } else { any }.drawn()
+        });
+        let drawn = drawn.unwrap_or_default();
         let mut rng = self.rng;
-        let mut chosen = Travelling::new(store, memory);
+        let mut chosen = Travelling::new(store, memory, digested);
         let mut reader = ids.read_from(0)?;
         while let Some(record) = reader.next()? {
             let entry = Entry::of(record)?;

@@ -71,6 +71,9 @@ pub use kept::{MissingPart, crosswalk, crosswalk_there, is_of_another_run};
 /// still runs comes within seconds; any other gets them when both run `match run` again.
 const LATER_LIMIT: Duration = Duration::from_secs(30);
 
+/// Memory for sorting by method `vole`, which has all ids in memory anyhow: a few million.
+const VOLE_ARENA_BYTES: usize = 256 << 20;
+
 /// What all passes work with.
 pub struct Work<'a> {
     arguments: &'a MatchRun,
@@ -424,9 +427,17 @@ impl Work<'_> {
     }
 
     fn memory(&self) -> Memory {
-        Memory {
+        let memory = Memory {
             arena_bytes: self.arguments.arena << 10,
             ..Memory::default()
+        };
+        match self.terms.method {
+            Method::Vole => Memory {
+                arena_bytes: memory.arena_bytes.max(VOLE_ARENA_BYTES),
+                keeps_sequences: true,
+                ..memory
+            },
+            _ => memory,
         }
     }
 

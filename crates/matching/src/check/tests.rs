@@ -9,6 +9,7 @@ const SMALL: Memory = Memory {
     arena_bytes: 300,
     block_bytes: 60,
     fan_in: 3,
+    keeps_sequences: false,
 };
 
 fn value(n: u8) -> [u8; 16] {

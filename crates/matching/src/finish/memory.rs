@@ -18,6 +18,7 @@ const MEMORY: Memory = Memory {
     arena_bytes: 1 << 20,
     block_bytes: 16 << 10,
     fan_in: 16,
+    keeps_sequences: false,
 };
 
 fn id(n: u64) -> String {

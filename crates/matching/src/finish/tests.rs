@@ -3,12 +3,15 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::Mode;
+use crate::intake::{Choice, Intake};
 use crate::sort::tests::{FolderStore, rng};
 
 const SMALL: Memory = Memory {
     arena_bytes: 300,
     block_bytes: 60,
     fan_in: 3,
+    keeps_sequences: false,
 };
 
 #[derive(Debug, PartialEq)]
@@ -301,27 +304,41 @@ fn a_run_of_other_pseudonyms_replaces_all_and_still_forgets() {
         row("b", 2, Some(true)),
         row("gone", 3, None),
     ];
-    let mut finish = Finish::new(None, Matched::Anew, &store, SMALL, &mut rng()).replacing();
+    let mut intake = Intake::by_id(&store, SMALL, &mut rng());
     let given = [
-        ("a", 101, OLD, true),
-        ("b", 102, OLD, false),
-        ("forgotten", 103, OLD, true),
-        ("new", 104, NO, false),
+        ("new", NO),
+        ("b", OLD),
+        ("forgotten", OLD),
+        ("a", OLD),
+        ("gone", OLD),
     ];
-    for (id, n, known, matched) in given {
-        let entry = Entry::for_test(id, NEW, known);
-        finish.give(&entry, &pseudonym(n), matched).unwrap();
+    for (id, known) in given {
+        // Whoever is gone is known and not in the data.
+        if id != "gone" {
+            intake.row(id, 1).unwrap();
+        }
+        if known {
+            intake.known(id).unwrap();
+        }
     }
+    let choice = Choice {
+        mode: Mode::Full,
+        absent: false,
+    };
+    let ids = intake.finish(choice).unwrap().read_from(0).unwrap();
+    let pseudonyms = [101, 102, 103, 104].map(pseudonym);
+    let matched = [true, false, true, false];
     let (mut rows, mut earlier) = (Vec::new(), old.iter());
     let mut next = |row: &mut Row| {
         let found = earlier.next();
         found.inspect(|found| row.clone_from(found));
         Ok::<_, Full>(found.is_some())
     };
-    let finished = finish.write(Some(&mut next), &mut |row| {
+    let mut put = |row: &Row| {
         rows.push(row.clone());
         Ok(())
-    });
+    };
+    let finished = write_anew(ids, &pseudonyms, Some(&matched), Some(&mut next), &mut put);
     let expected = [("a", 101, true), ("b", 102, false), ("new", 104, false)];
     assert_eq!(
         rows,

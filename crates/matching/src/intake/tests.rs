@@ -33,6 +33,7 @@ fn small() -> Memory {
         arena_bytes: 600,
         block_bytes: 90,
         fan_in: 3,
+        keeps_sequences: false,
     }
 }
 
@@ -329,5 +330,41 @@ proptest! {
             mixed_in: mixed.len() as u64,
         };
         prop_assert_eq!(ordered.taken, taken);
+    }
+}
+
+proptest! {
+    /// The slow twin: a map. Whoever is in the data with consent comes, once, and nobody else.
+    #[test]
+    fn sorted_by_id_each_comes_once(
+        rows in prop::collection::vec((0_u32..40, 0_u64..4), 0..120),
+        earlier in prop::collection::btree_set(0_u32..50, 0..30),
+        absent in any::<bool>(),
+        keeps_sequences in any::<bool>(),
+    ) {
+        let id = |n: &u32| format!("{}{n}@x.example", "user".repeat(3 * (n % 3) as usize));
+        let store = FolderStore::new();
+        let memory = Memory { keeps_sequences, ..small() };
+        let mut intake = Intake::by_id(&store, memory, &mut rng());
+        let mut agreed: BTreeMap<String, u64> = BTreeMap::new();
+        for (n, mask) in &rows {
+            intake.row(&id(n), *mask).unwrap();
+            *agreed.entry(id(n)).or_insert(u64::MAX) &= mask;
+        }
+        let known: BTreeSet<_> = earlier.iter().map(id).collect();
+        known.iter().for_each(|id| intake.known(id).unwrap());
+        let ordered = intake.finish(Choice { mode: Mode::Full, absent }).unwrap();
+        let expected: Vec<_> = agreed.iter()
+            .filter(|(_, mask)| **mask != 0)
+            .map(|(id, _)| (id.clone(), true, known.contains(id)))
+            .collect();
+        prop_assert_eq!(entries(&ordered), expected.clone());
+        let taken = ordered.taken;
+        prop_assert_eq!(taken.distinct, expected.len() as u64);
+        prop_assert_eq!(taken.known, expected.iter().filter(|(.., known)| *known).count() as u64);
+        prop_assert_eq!(taken.without_consent, (agreed.len() - expected.len()) as u64);
+        prop_assert_eq!(taken.duplicates, (rows.len() - agreed.len()) as u64);
+        prop_assert_eq!((taken.earlier, taken.mixed_in), (known.len() as u64, 0));
+        prop_assert_eq!(ordered.order_digest, [0; 32]);
     }
 }

@@ -39,7 +39,8 @@ pub const MAX_RECORD_BYTES: usize = 1024;
 
 /// How records are ordered, and what becomes of equal ones.
 pub trait Order {
-    /// What a record is sorted by: the first, and where these are equal the second.
+    /// What a record is sorted by: the first, and where these are equal the second. Either all
+    /// records' first parts are of one length, or both parts are one text, cut.
     fn key(record: &[u8]) -> (&[u8], &[u8]);
 
     /// Takes `other`, whose key is the same, into `kept`, whose key must not change. `false`
@@ -59,15 +60,19 @@ pub struct Memory {
     pub block_bytes: usize,
     /// Runs that are merged at once; at least 2.
     pub fan_in: usize,
+    /// Whether a [`Sequence`] stays in memory whatever its length; else all but a block of it
+    /// goes to the store.
+    pub keeps_sequences: bool,
 }
 
 impl Default for Memory {
-    /// 16 MiB, 64 KiB, 64 runs.
+    /// 16 MiB, 64 KiB, 64 runs; sequences go to the store.
     fn default() -> Self {
         Self {
             arena_bytes: 16 << 20,
             block_bytes: 64 << 10,
             fan_in: 64,
+            keeps_sequences: false,
         }
     }
 }

@@ -67,7 +67,7 @@ impl<S: Store> Records<S> {
     fn push(&mut self, record: &[u8], rng: &mut impl CryptoRng) -> Result<(), SortError> {
         self.last.add(record)?;
         self.count += 1;
-        if self.last.records().len() < self.memory.block_bytes {
+        if self.memory.keeps_sequences || self.last.records().len() < self.memory.block_bytes {
             return Ok(());
         }
         let spill = match &mut self.spill {

@@ -128,6 +128,7 @@ fn small() -> Memory {
         arena_bytes: 300,
         block_bytes: 60,
         fan_in: 3,
+        keeps_sequences: false,
     }
 }
 
@@ -159,12 +160,50 @@ fn two_hundred() -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// Some that are alike for long, of every length, with bytes of zero, and twice.
+#[test]
+fn records_that_begin_alike_are_put_in_order() {
+    let numbered = (0..2000_u32).map(|n| format!("person{}@mail.example", n * 77 % 1500));
+    let mut records: Vec<Vec<u8>> = numbered.map(String::into_bytes).collect();
+    records.extend((0..60).map(|length| vec![b'a'; length]));
+    records.extend((0..60).map(|length| [vec![b'a'; length], vec![0; 9]].concat()));
+    records.extend((0..60).map(|length| [vec![b'a'; 33], vec![0; length]].concat()));
+    records.extend((0..60).map(|_| vec![b'b'; 70]));
+    let mut expected = records.clone();
+    expected.sort();
+    let store = FolderStore::new();
+    for memory in [Memory::default(), small()] {
+        assert_eq!(sort::<Whole>(&store, memory, &records).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_sequence_that_is_kept_never_goes_to_the_store() {
+    let store = FolderStore::new();
+    store.fail_after(0);
+    let memory = Memory {
+        keeps_sequences: true,
+        ..small()
+    };
+    let records = two_hundred();
+    let kept = sequence(&store, memory, &records).unwrap();
+    for from in [0, 1, 137, 199, 200] {
+        let mut reader = kept.read_from(from).unwrap();
+        let mut found = Vec::new();
+        while let Some(record) = reader.next().unwrap() {
+            found.push(record.to_vec());
+        }
+        assert_eq!(found, records[from as usize..]);
+    }
+}
+
 fn memories() -> impl Strategy<Value = Memory> {
     (0_usize..3000, 0_usize..300, 0_usize..6).prop_map(|(arena_bytes, block_bytes, fan_in)| {
         Memory {
             arena_bytes,
             block_bytes,
             fan_in,
+            keeps_sequences: false,
         }
     })
 }

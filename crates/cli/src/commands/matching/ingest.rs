@@ -9,6 +9,7 @@ use incamera_matching::sort::SortError;
 use incamera_matching::{MatchInput, Method, Mode, Part, Reveals, Seed};
 use incamera_seal::{RowPlace, Source, SourceError, read_columns};
 use incamera_types::MatchInputDigest;
+use indicatif::ProgressBar;
 
 use super::super::ids::{form_words, normaliser};
 use super::super::seal::mend_address;
@@ -31,9 +32,13 @@ pub struct Input {
 impl Input {
     /// Reads everything, for a run with this seed.
     pub fn read(work: &Work<'_>, seed: &Seed) -> Result<Self, Failure> {
-        let mut rng = rand::rng();
+        let (store, memory, mut rng) = (work.slot.store(), work.memory(), rand::rng());
         let (order, known) = (seed.order_key(), seed.known_key());
-        let mut intake = Intake::new(&order, &known, &work.slot.store(), work.memory(), &mut rng);
+        let mut intake = match work.terms.method {
+            // Tags are shuffled later, and nothing else shows an order.
+            Method::Vole => Intake::by_id(&store, memory, &mut rng),
+            _ => Intake::new(&order, &known, &store, memory, &mut rng),
+        };
         // Before the rows: whoever is forgotten from here on may still stand in them.
         earlier(work, &mut intake)?;
         let rows = rows(work, &mut intake)?;
@@ -168,7 +173,17 @@ struct Taking<'a> {
     failed: Option<SortError>,
 }
 
+/// Rows between two looks at the clock, which a bar takes each time that it is told.
+const ROWS_A_LOOK: u64 = 1024;
+
 impl Taking<'_> {
+    fn show(&self, bar: &ProgressBar) {
+        let rows = self.rows.counts.rows;
+        if rows.is_multiple_of(ROWS_A_LOOK) {
+            bar.set_position(rows);
+        }
+    }
+
     /// A row, with what its column of consents says where there is one.
     fn row(&mut self, at: RowPlace<'_>, id: &str, consent: Option<&str>) {
         let normalised = self.normaliser.normalise(id, &mut self.id);
@@ -205,12 +220,12 @@ fn rows(work: &Work<'_>, intake: &mut Intake<FileStore>) -> Result<Rows, Failure
         let consents = taking.asking.column_in(work, path, source)?;
         let read = match consents.map(str::to_owned) {
             Some(consents) => read_columns(source, [ids, &consents], &mut |at, [id, text]| {
-                bar.inc(1);
                 taking.row(at, id, Some(text));
+                taking.show(&bar);
             }),
             None => read_columns(source, [ids], &mut |at, [id]| {
-                bar.inc(1);
                 taking.row(at, id, None);
+                taking.show(&bar);
             }),
         };
         read.map_err(|error| source_failure(path, &error))?;

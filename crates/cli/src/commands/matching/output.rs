@@ -2,7 +2,9 @@
 
 use incamera_matching::alone::Alone;
 use incamera_matching::check::{Check, CheckError, Match, Matches};
-use incamera_matching::finish::{Finish, FinishError, Finished, Matched, Row};
+use incamera_matching::finish::{
+    Finish, FinishError, Finished, Matched, NextRow, PutRow, Row, write_anew,
+};
 use incamera_matching::intake::Ids;
 use incamera_matching::journal::{Places, Reader, Record};
 use incamera_matching::vole::Outcome;
@@ -35,7 +37,9 @@ pub fn write(
     let given = run.given();
     let mut before = |digest| kept.note(&Record::Crosswalk(digest));
     let ended = given.and_then(|(finish, theirs)| {
-        let finished = rows(work, finish, None, &mut before)?;
+        let finished = rows(work, None, &mut before, |earlier, put| {
+            finish.write(earlier, put)
+        })?;
         if let Some(theirs) = theirs {
             theirs.take_its_place(work)?;
         }
@@ -63,7 +67,10 @@ pub fn write_alone(work: &Work<'_>, input: &Input, alone: &Alone) -> Result<Fini
         let given = finish.give(&entry, &alone.pseudonym(entry.id), false);
         given.map_err(|error| unsorted(&error))?;
     }
-    rows(work, finish, None, &mut |_| Ok(())).map_err(|end| match end {
+    let written = rows(work, None, &mut |_| Ok(()), |earlier, put| {
+        finish.write(earlier, put)
+    });
+    written.map_err(|end| match end {
         End::Failed(failure) => failure,
         End::Protocol(_) => Failure::failed("the crosswalk was not written")
             .why("ids of earlier runs get other pseudonyms now, so nothing would join: the key ring is not the one of the earlier runs")
@@ -78,30 +85,21 @@ pub fn write_run(
     outcome: &Outcome,
     run: MatchRunDigest,
 ) -> Result<Finished, Failure> {
-    let (store, memory) = (work.slot.store(), work.memory());
-    let says = match outcome.matched {
-        Some(_) => Matched::Anew,
-        None => Matched::Hidden,
-    };
-    let finish = Finish::new(None, says, &store, memory, &mut rand::rng());
-    let mut finish = finish.replacing();
-    let mut ids = input
-        .ordered
-        .read_from(0)
-        .map_err(|error| unsorted(&error))?;
-    let mut matched = outcome.matched.iter().flatten();
-    for pseudonym in &outcome.pseudonyms {
-        let matched = matched.next().copied().unwrap_or_default();
-        if let Some(entry) = ids.next().map_err(|error| unsorted(&error))? {
-            let given = finish.give(&entry, pseudonym, matched);
-            given.map_err(|error| unsorted(&error))?;
-        }
-    }
-    rows(work, finish, Some(run), &mut |_| Ok(())).map_err(|end| match end {
+    let ids = input.ordered.read_from(0);
+    let ids = ids.map_err(|error| unsorted(&error))?;
+    let matched = outcome.matched.as_deref();
+    let written = rows(work, Some(run), &mut |_| Ok(()), |earlier, put| {
+        write_anew(ids, &outcome.pseudonyms, matched, earlier, put)
+    });
+    written.map_err(|end| match end {
         End::Failed(failure) => failure,
         End::Protocol(error) => match_failure(&error),
     })
 }
+
+/// Reads a crosswalk's rows, and takes them.
+type Next<'a> = NextRow<'a, Failure>;
+type Put<'a> = PutRow<'a, Failure>;
 
 /// Why there is no crosswalk.
 enum End {
@@ -316,13 +314,13 @@ impl Giving {
     }
 }
 
-/// What the run gave, joined with the crosswalk as it is by now. `before` is told SHA-256 of what
-/// is about to take its place.
+/// What the run gave, joined by `join` with the crosswalk as it is by now. `before` is told SHA-256
+/// of what is about to take its place.
 fn rows(
     work: &Work<'_>,
-    finish: Finish<FileStore>,
     run: Option<MatchRunDigest>,
     before: &mut dyn FnMut([u8; 32]) -> Done,
+    join: impl FnOnce(Option<&mut Next<'_>>, &mut Put<'_>) -> Result<Finished, FinishError<Failure>>,
 ) -> Result<Finished, End> {
     // Whoever forgets people holds it from before the crosswalk is read until it is written.
     let _lock = work.folder.sealing_lock(&work.terms.agreement_id)?;
@@ -330,8 +328,8 @@ fn rows(
     let mut new = NewCrosswalk::create(work, run)?;
     let mut write = |row: &Row| new.push(row);
     let finished = match &mut earlier {
-        Some(earlier) => finish.write(Some(&mut |row: &mut Row| earlier.fill(row)), &mut write),
-        None => finish.write(None, &mut write),
+        Some(earlier) => join(Some(&mut |row: &mut Row| earlier.fill(row)), &mut write),
+        None => join(None, &mut write),
     };
     let finished = finished.map_err(|error| match error {
         FinishError::Rows(failure) => End::Failed(failure),

@@ -202,7 +202,8 @@ impl<'a> Driver<'a> {
         let Some(hasher) = self.run.hasher() else {
             return Ok(());
         };
-        let mut hashes = Vec::new();
+        let count = usize::try_from(self.input.ordered.len()).unwrap_or_default();
+        let mut hashes = Vec::with_capacity(count);
         let mut ids = (self.input.ordered.read_from(0)).map_err(|error| unsorted(&error))?;
         while let Some(entry) = ids.next().map_err(|error| unsorted(&error))? {
             hashes.push(hasher.hash(entry.id.as_bytes()));
