@@ -1,6 +1,6 @@
 //! `match plan`: what matching two sets takes, before anybody runs it.
 
-use incamera_matching::plan::{Line, Plan, Situation, plan};
+use incamera_matching::plan::{Constant, Line, MEASURED_ON, Plan, Situation, Split, plan};
 use serde_json::{Value, json};
 
 use crate::args::MatchPlan;
@@ -64,7 +64,9 @@ fn text(situation: &Situation, plan: &Plan, arithmetic: bool) -> String {
         "method", "time", "CPU here", "CPU there", "sent", "received", "memory", "disk"
     );
     text.extend(plan.lines.iter().map(row));
-    text += "times and CPU of commutative are from measured steps, the others' computed; all without what else the machines do\n";
+    text += &format!(
+        "CPU of commutative and vole comes of measured steps, of provider partly of computed ones; all without what else the machines do; measured: {MEASURED_ON}\n"
+    );
     if let Some(split) = &plan.split {
         text += &format!(
             "\nsplit by a hash of the ids: {} parts of {:.0} ids (+- {:.0}) each, {:.1} CPU s of both sides a part; the parts' sizes are seen by the other side\n",
@@ -76,20 +78,43 @@ fn text(situation: &Situation, plan: &Plan, arithmetic: bool) -> String {
             split.parts - 1,
             command(split.parts)
         );
+        text += &reading(split);
     }
     if arithmetic {
         for line in &plan.lines {
             text += &format!("\n{}\n", line.method);
             text.extend(line.arithmetic.iter().map(|step| format!("  {step}\n")));
         }
+        text += "\nconstants\n";
+        text.extend(plan.constants.iter().map(constant));
     }
     text += "\n";
     text + &plan.advice.join("\n")
 }
 
+/// What finding the rows of parts costs.
+fn reading(split: &Split) -> String {
+    format!(
+        "  beside it, {:.0} CPU s of both sides a part to look through all rows for the part's own ({} for all parts together) if each `match run` is given files of all rows; a side that splits its files once, by the hash of docs/matching.md, and gives each run its part's file, pays that once\n",
+        split.part_reading_cpu_s,
+        seconds(split.all_reading_cpu_s)
+    )
+}
+
 /// How one part is matched.
 fn command(parts: u64) -> String {
     format!("incamera match run --data FILE --partition N/{parts}")
+}
+
+fn constant(constant: &Constant) -> String {
+    let Constant {
+        name,
+        value,
+        unit,
+        measured,
+    } = constant;
+    let from = if *measured { "measured" } else { "computed" };
+    format!("  {name}: {value} {unit}, {from}\n")
 }
 
 fn row(line: &Line) -> String {
@@ -141,10 +166,19 @@ fn document(situation: &Situation, plan: &Plan) -> Value {
     let split = plan.split.map(|split| {
         json!({
             "parts": split.parts, "ids": split.ids, "deviation": split.deviation,
-            "part_cpu_seconds": split.part_cpu_s, "command": command(split.parts),
+            "part_cpu_seconds": split.part_cpu_s,
+            "part_reading_cpu_seconds": split.part_reading_cpu_s,
+            "all_reading_cpu_seconds": split.all_reading_cpu_s,
+            "command": command(split.parts),
+        })
+    });
+    let constants = plan.constants.iter().map(|one| {
+        json!({
+            "name": one.name, "value": one.value, "unit": one.unit, "measured": one.measured,
         })
     });
     json!({
+        "measured_on": MEASURED_ON, "constants": constants.collect::<Vec<_>>(),
         "own": situation.own, "peer": situation.peer,
         "link_bits_per_s": situation.link_bits_per_s, "rtt_ms": situation.rtt_ms,
         "cores": situation.cores, "machines": situation.machines,

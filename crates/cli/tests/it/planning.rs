@@ -41,11 +41,25 @@ fn a_billion_ids_are_split_and_the_arithmetic_is_shown() {
     let words = [&billion[..], &machines[..]].concat();
     let plan = json(&words);
     assert_eq!(plan["split"]["parts"], 256);
+    let of = |name: &str| plan["split"][name].as_f64().unwrap();
+    let reading = of("part_reading_cpu_seconds");
+    assert!(
+        reading > of("part_cpu_seconds"),
+        "all rows of both sides, for each part"
+    );
+    assert!((of("all_reading_cpu_seconds") / reading - 256.0).abs() < 0.01);
+    let measured = |one: &Value| one["measured"].is_boolean() && one["unit"].is_string();
+    let constants = plan["constants"].as_array().unwrap();
+    assert!(constants.len() > 10 && constants.iter().all(measured));
     let text = stdout(&run(&[&["match", "plan"], &words[..]].concat()));
     for part in [
         "256 parts of 3906250 ids (+- 1973)",
         "= 22350.0 s",
         "64.2 GB",
+        "to look through all rows for the part's own",
+        "multiply a point: 5.25 us, measured",
+        "all else for an own id: 2.7 us, computed",
+        "November 2026",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -6,6 +6,7 @@
 
 mod advice;
 mod constants;
+mod origin;
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,11 +14,14 @@ use std::str::FromStr;
 use incamera_vole::params::MAX_ITEMS;
 
 use crate::Reveals;
+pub use origin::{Constant, MEASURED_ON};
+
 use constants::{
     DISK_FACTOR, FRAMING, ID_BYTES, INTAKE_US, MEMORY_MIB, OTHER_NOTHING_US, OTHER_OWN_US,
-    PART_IDS, POINT_BYTES, PROVIDER_CHECK_US, PROVIDER_FINISH_US, PROVIDER_RATE, PROVIDER_US,
-    PointCosts, RECORD_BYTES, TAG_BYTES, VOLE_ID_BYTES, VOLE_NOTHING_BYTES, VOLE_NOTHING_US,
-    VOLE_OWN_BYTES, VOLE_OWN_US, VOLE_START_BYTES, VOLE_START_S, WHOLE_IDS, WINDOW_POINTS,
+    PART_HASH_US, PART_IDS, PART_READ_US, POINT_BYTES, PROVIDER_CHECK_US, PROVIDER_FINISH_US,
+    PROVIDER_RATE, PROVIDER_US, PointCosts, RECORD_BYTES, TAG_BYTES, VOLE_ID_BYTES,
+    VOLE_NOTHING_BYTES, VOLE_NOTHING_US, VOLE_OWN_BYTES, VOLE_OWN_US, VOLE_START_BYTES,
+    VOLE_START_S, WHOLE_IDS, WINDOW_POINTS,
 };
 
 /// A method that the agreement's `[matching]` may name between parties.
@@ -162,7 +166,7 @@ pub struct Line {
     pub method: PlannedMethod,
     /// What it reveals.
     pub reveals: Reveals,
-    /// Whether its constants are measured; else computed.
+    /// Whether the steps that its CPU time hangs on were measured; else some were computed.
     pub measured: bool,
     /// Seconds until both have their crosswalks.
     pub seconds: f64,
@@ -195,6 +199,10 @@ pub struct Split {
     pub deviation: f64,
     /// CPU seconds of both sides for one part, by commutative matching.
     pub part_cpu_s: f64,
+    /// CPU seconds of both sides to look through all rows for those of one part.
+    pub part_reading_cpu_s: f64,
+    /// The same for all parts, where each reads files of all rows.
+    pub all_reading_cpu_s: f64,
 }
 
 /// What is foretold.
@@ -206,6 +214,8 @@ pub struct Plan {
     pub split: Option<Split>,
     /// Which method, and why: a sentence each.
     pub advice: Vec<String>,
+    /// What all of it is computed from.
+    pub constants: Vec<Constant>,
 }
 
 /// What matching takes.
@@ -224,6 +234,7 @@ pub fn plan(situation: &Situation) -> Plan {
     Plan {
         split: split(situation),
         advice: advice::advice(situation, &lines),
+        constants: origin::constants(situation),
         lines,
     }
 }
@@ -366,6 +377,7 @@ fn vole(situation: &Situation) -> Line {
         ),
     ];
     Line {
+        measured: true,
         memory_mib: MEMORY_MIB + count(situation.larger()) * VOLE_ID_BYTES / f64::from(1 << 20),
         arithmetic,
         ..situation.line(PlannedMethod::Vole, needs, &[(both, Bound::OwnCores)])
@@ -419,11 +431,15 @@ fn split(situation: &Situation) -> Option<Split> {
     let share = 1.0 / count(parts);
     let ids = count(larger) * share;
     let line = commutative(situation);
+    let reading =
+        (count(situation.own) + count(situation.peer)) * (PART_READ_US + PART_HASH_US) / 1e6;
     Some(Split {
         parts,
         ids,
         deviation: (ids * (1.0 - share)).sqrt(),
         part_cpu_s: (line.own_cpu_s + line.peer_cpu_s) * share,
+        part_reading_cpu_s: reading,
+        all_reading_cpu_s: reading * count(parts),
     })
 }
 

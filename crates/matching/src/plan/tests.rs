@@ -80,6 +80,9 @@ fn a_billion_ids_by_hand() {
     close(split.ids, 3_906_250.0);
     close(split.deviation, 1_972.6);
     close(split.part_cpu_s, 174.6);
+    // Each part looks at two billion rows: far more than its matching takes, all parts together.
+    close(split.part_reading_cpu_s, 2e9 * 0.54e-6);
+    close(split.all_reading_cpu_s, 256.0 * 2e9 * 0.54e-6);
     // 2.2 x 49 bytes an id: 0.42 GB a part.
     close(line.disk, 107.8e9);
 
@@ -236,6 +239,24 @@ fn sets_are_split_for_machines_and_for_size() {
     assert_eq!(parts((1 << 24) + 1, 1), Some(8));
     assert_eq!(parts(1 << 20, 3), Some(4));
     assert_eq!(parts(1 << 30, 1), Some(256));
+}
+
+/// What stands in a plan stands among its constants, and each says where it comes from.
+#[test]
+fn constants_say_where_they_come_from() {
+    let constants = plan(&million()).constants;
+    let of = |name: &str| constants.iter().find(|one| one.name == name).unwrap();
+    assert_eq!(
+        (
+            of("multiply a point").value,
+            of("multiply a point").measured
+        ),
+        (5.25, true)
+    );
+    assert!(!of("all else for an own id").measured);
+    let names: std::collections::BTreeSet<_> = constants.iter().map(|one| one.name).collect();
+    assert_eq!(names.len(), constants.len());
+    assert!(MEASURED_ON.contains("2026") && MEASURED_ON.contains("x86-64"));
 }
 
 /// The table of measured figures names what the constants say.

@@ -146,6 +146,29 @@ fn one_id_against_many() {
     }
 }
 
+/// One id against a million, in chunks as large as the protocol's.
+#[test]
+#[ignore = "half a minute with AVX-512 IFMA at rest, minutes without: see docs/matching.md"]
+fn one_id_against_a_million() {
+    const MANY: usize = 1_000_000;
+    let (mut a, mut b) = (
+        mailer(Reveals::Nothing, &[]),
+        shop(Reveals::Nothing, &["id 777777"]),
+    );
+    a.ids = numbered(0..MANY);
+    (a.tuning, b.tuning) = (Tuning::default(), Tuning::default());
+    (a.terms.max_ids, b.terms.max_ids) = (MANY as u64, MANY as u64);
+    let (a, b) = matched(&a, &b);
+    let (ours, theirs) = (a.crosswalk(), b.crosswalk());
+    assert_eq!((ours.len(), theirs.len()), (MANY, 1));
+    let shared = ours
+        .iter()
+        .filter(|(_, pseudonym)| **pseudonym == theirs["id 777777"]);
+    assert!(shared.map(|(id, _)| id).eq(["id 777777"]));
+    let multiplied = b.exchange.progress().multiplied;
+    assert_eq!((multiplied.blinded, multiplied.raised), (1, MANY as u64));
+}
+
 /// `own-matches` shows each side which of its own ids the other has; no value of the peer's
 /// other rows is a pseudonym that crossed the wire.
 #[test]
