@@ -21,6 +21,7 @@ mod age_file;
 mod backend;
 mod document;
 mod error;
+mod matching;
 mod recovery;
 #[cfg(feature = "pkcs11")]
 mod token;
@@ -31,17 +32,17 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use incamera_keys::{DataKey, MatchingKey, SecretString, SeedKey};
+use incamera_keys::{DataKey, SecretString, SeedKey};
 use incamera_types::limits::MAX_KEY_EPOCH;
-use incamera_types::{AgreementId, DatasetName, IdKind, MatchingEpoch, PurposeName, PurposeSet};
+use incamera_types::{AgreementId, DatasetName, PurposeName, PurposeSet};
 use rand_core::CryptoRng;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use age_file::{AgeFile, DEFAULT_WORK_FACTOR};
 pub use backend::{Backend, BackendError, KeptKey, PurposeSlot, WRAPPED_BYTES};
 pub use document::{RING_FORMAT, TOKEN_RING_FORMAT};
 pub use error::{RingError, UnwrapError};
+pub use matching::{MatchingSecret, MatchingSlot};
 #[cfg(feature = "pkcs11")]
 pub use token::{TokenError, TokenName, TokenPlace, TokenRing};
 pub use token_file::TokenFile;
@@ -53,43 +54,6 @@ use recovery::Recipient;
 /// The key epoch of the keys for sources that other tools encrypt: no sealed data set comes so
 /// far. They serve no purpose, so that what destroys purpose keys does not lose them.
 pub(crate) const SOURCE_EPOCH: u32 = u32::MAX;
-
-/// What a matching secret is for; in another slot there is another secret.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MatchingSlot {
-    /// The agreement's id.
-    pub agreement_id: AgreementId,
-    /// The matching epoch.
-    pub epoch: MatchingEpoch,
-    /// The kind of identifier.
-    pub id_kind: IdKind,
-    /// The protocol, by the agreement's name for it.
-    pub method: String,
-    /// What it reveals, by the agreement's name for it.
-    pub reveals: String,
-}
-
-/// A matching secret and how often it was used.
-#[derive(Debug)]
-pub struct MatchingSecret {
-    key: MatchingKey,
-    runs: u32,
-}
-
-impl MatchingSecret {
-    /// The secret.
-    #[must_use]
-    pub fn key(&self) -> &MatchingKey {
-        &self.key
-    }
-
-    /// Runs counted so far.
-    #[must_use]
-    pub fn runs(&self) -> u32 {
-        self.runs
-    }
-}
 
 /// An owner's key ring, open. See the module.
 pub struct KeyRing {
@@ -456,54 +420,6 @@ impl KeyRing {
             }
             contents.purposes.retain(|slot, _| !which(slot));
             Ok(before.saturating_sub(contents.purposes.len()))
-        })
-    }
-
-    /// The matching secret of `slot`, where there is one.
-    #[must_use]
-    pub fn matching_secret(&self, slot: &MatchingSlot) -> Option<&MatchingSecret> {
-        self.contents.matching.get(slot)
-    }
-
-    /// The matching secret of `slot`, made if there is none.
-    ///
-    /// # Errors
-    /// As [`KeyRing::ensure_purpose_keys`].
-    pub fn matching_secret_or_new(
-        &mut self,
-        slot: &MatchingSlot,
-        rng: &mut impl CryptoRng,
-    ) -> Result<&MatchingSecret, RingError> {
-        if !self.contents.matching.contains_key(slot) {
-            self.change(|contents, _| {
-                let new = || MatchingSecret {
-                    key: MatchingKey::generate(rng),
-                    runs: 0,
-                };
-                contents.matching.entry(slot.clone()).or_insert_with(new);
-                Ok(())
-            })?;
-        }
-        self.matching_secret(slot)
-            .ok_or(RingError::NoMatchingSecret)
-    }
-
-    /// Takes note, durably, that at least `runs` runs were made with the secret of `slot`, and
-    /// gives the runs known now. They are counted elsewhere as they begin: a ring that is
-    /// written takes memory and time.
-    ///
-    /// # Errors
-    /// [`RingError::NoMatchingSecret`], and as [`KeyRing::ensure_purpose_keys`].
-    pub fn count_matching_runs(
-        &mut self,
-        slot: &MatchingSlot,
-        runs: u32,
-    ) -> Result<u32, RingError> {
-        self.change(|contents, _| {
-            let secret = contents.matching.get_mut(slot);
-            let secret = secret.ok_or(RingError::NoMatchingSecret)?;
-            secret.runs = secret.runs.max(runs);
-            Ok(secret.runs)
         })
     }
 

@@ -104,6 +104,38 @@ fn keys_outlive_the_process() {
     ));
 }
 
+/// A first run by a method without lasting pseudonyms writes no ring; the secret stays the same
+/// once a count is written beside it, and in the ring's copies.
+#[test]
+fn a_derived_matching_secret_is_kept_with_the_first_count() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("ring");
+    let mut ring = KeyRing::create_with_work_factor(&path, &passphrase(), 1, &mut rng(1)).unwrap();
+    let (slot, other) = (matching_slot("vole"), matching_slot("other"));
+    let before = std::fs::read(&path).unwrap();
+    let derived = ring.matching_secret_or_derived(&slot);
+    assert_eq!(derived.runs(), 0);
+    let key = *derived.key().expose();
+    assert_ne!(ring.matching_secret_or_derived(&other).key().expose(), &key);
+    assert_ne!(ring.seed_key().expose(), &key);
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    let later = KeyRing::open(&path, &passphrase()).unwrap();
+    assert_eq!(later.matching_secret_or_derived(&slot).key().expose(), &key);
+    for (told, known) in [(2, 2), (1, 2)] {
+        assert_eq!(ring.count_derived_runs(&slot, told).unwrap(), known);
+    }
+    let later = KeyRing::open(&path, &passphrase()).unwrap();
+    let kept = later.matching_secret(&slot).unwrap();
+    assert_eq!((kept.key().expose(), kept.runs()), (&key, 2));
+    let kept = later.matching_secret_or_derived(&slot);
+    assert_eq!((kept.key().expose(), kept.runs()), (&key, 2));
+    // A secret that is there already is not replaced.
+    let drawn = ring.matching_secret_or_new(&other, &mut rng(2)).unwrap();
+    let drawn = *drawn.key().expose();
+    ring.count_derived_runs(&other, 1).unwrap();
+    assert_eq!(ring.matching_secret(&other).unwrap().key().expose(), &drawn);
+}
+
 #[test]
 fn a_wrong_passphrase_is_told_from_damage() {
     let folder = tempdir().unwrap();

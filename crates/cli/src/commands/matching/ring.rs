@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use incamera_keys::MatchingKey;
-use incamera_matching::{Partition, Terms};
-use incamera_seal::{KeyRing, MatchingSlot, Source};
+use incamera_matching::{Method, Partition, Terms};
+use incamera_seal::{KeyRing, MatchingSecret, MatchingSlot, Source};
 
 use super::super::seal::ENCRYPTED;
 use super::counting::Counting;
@@ -43,23 +43,33 @@ pub fn open(
     };
     let mut ring = folder.ring()?;
     let sources = sources(arguments, &ring, terms)?;
-    let secret = ring
-        .matching_secret_or_new(&slot, &mut rand::rng())
-        .or_fail("the matching secret was not kept")?;
-    let (key, known) = (
-        MatchingKey::from_bytes(*secret.key().expose()),
-        secret.runs(),
-    );
+    let lasts = terms.method != Method::Vole;
+    let (key, known) = if lasts {
+        let secret = ring.matching_secret_or_new(&slot, &mut rand::rng());
+        copied(secret.or_fail("the matching secret was not kept")?)
+    } else {
+        // No pseudonym comes of it.
+        copied(&ring.matching_secret_or_derived(&slot))
+    };
     let counting = Counting::open(slot_folder, &key, partition, known, max_runs, printer)?;
     if counting.runs() > known {
-        ring.count_matching_runs(&slot, counting.runs())
-            .or_fail("the runs were not counted")?;
+        let counted = match lasts {
+            true => ring.count_matching_runs(&slot, counting.runs()),
+            false => ring.count_derived_runs(&slot, counting.runs()),
+        };
+        counted.or_fail("the runs were not counted")?;
     }
     Ok(Opened {
         secret: key,
         counting,
         sources,
     })
+}
+
+/// The secret and its runs.
+fn copied(secret: &MatchingSecret) -> (MatchingKey, u32) {
+    let key = MatchingKey::from_bytes(*secret.key().expose());
+    (key, secret.runs())
 }
 
 fn sources(arguments: &MatchRun, ring: &KeyRing, terms: &Terms) -> Result<Vec<Source>, Failure> {
