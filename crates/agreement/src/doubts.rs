@@ -1,6 +1,7 @@
-//! Numbers that are allowed and protect nobody: said before anybody signs, refused by nobody.
+//! What is allowed and protects nobody, or serves nothing: said before anybody signs, refused by
+//! nobody.
 
-use incamera_types::{Budget, Delta, Epsilon};
+use incamera_types::{Budget, ColumnType, Delta, Epsilon};
 
 use crate::Proposals;
 use crate::model::{Agreement, Query};
@@ -29,7 +30,31 @@ pub fn doubts(agreement: &Agreement) -> Vec<String> {
     });
     let proposals = agreement.proposals.iter();
     let proposals = proposals.flat_map(|ceilings| of_proposals(agreement, ceilings));
-    queries.chain(budgets).chain(proposals).collect()
+    let links = links(agreement);
+    queries
+        .chain(budgets)
+        .chain(proposals)
+        .chain(links)
+        .collect()
+}
+
+/// Links that lead to pseudonyms which nobody's rows have.
+fn links(agreement: &Agreement) -> impl Iterator<Item = String> {
+    let matching = &agreement.matching;
+    let links = matching.providers.iter().flat_map(|of| &of.links);
+    let unused = links.filter(|link| {
+        let mut columns = (agreement.datasets.values()).flat_map(|spec| &spec.columns);
+        !columns.any(|column| {
+            let kind = column.id_kind.as_ref().or(matching.ids.first());
+            column.ty == ColumnType::Pseudonym && kind == Some(&link.to)
+        })
+    });
+    unused.map(|link| {
+        format!(
+            "links lead from {} to {}, and no data set has a column of pseudonyms of {}: they would serve nothing, and providers would keep them",
+            link.from, link.to, link.to
+        )
+    })
 }
 
 /// What in a query protects people less than it looks, in words.

@@ -491,7 +491,7 @@ fn how_long(page: &mut Page, agreement: &Agreement) {
 
 fn layers(page: &mut Page, agreement: &Agreement) {
     page.heading("What each layer protects");
-    matching::layer(page, &agreement.matching);
+    matching::layer(page, agreement);
     page.point("sealing: every column is encrypted at its owner; each key is wrapped for the column's purposes that the person agreed to, and for no other; the room's disk and its operator see ciphertext");
     page.point("evidence: before a key leaves its owner, the room proves which code it runs and under which agreement");
     page.point("release: each owner checks the analyst's signature, the purpose, this agreement and its budget, then writes charge and log entry to disk, then releases the keys of the needed columns for this one request");

@@ -6,6 +6,7 @@ mod asking;
 
 mod exports;
 
+mod links;
 mod matching;
 
 mod planning;
@@ -28,7 +29,8 @@ pub use asking::{QueryCheck, QueryExplain, QueryReceive, QueryRun, QueryTemplate
 
 pub use exports::Exports;
 
-pub use matching::{Instructions, MatchRun};
+pub use links::{LinksPut, LinksRemove, LinksSend, MatchLinks};
+pub use matching::{Instructions, MatchRun, WrittenForm};
 
 pub use planning::MatchPlan;
 
@@ -434,6 +436,9 @@ pub enum Match {
     Run(MatchRun),
     /// What matching takes, by each method: time, memory, bytes.
     Plan(MatchPlan),
+    /// Links between ids of two kinds, which providers keep and cannot read.
+    #[command(subcommand)]
+    Links(MatchLinks),
 }
 
 /// Verbs of `data`.

@@ -11,6 +11,8 @@
 //!   ring.age         purpose keys, matching secrets, the seed key
 //!   agreements/      NAME.toml and NAME.toml.PARTY.sig of each party
 //!   crosswalks/      own id -> pseudonym
+//!   links.sqlite     links told to providers: own ids, what is still to be told
+//!   links.lock       empty; held while links are told
 //!   matching/        what an interrupted `match run` goes on with; the runs counted
 //!   consents/        pseudonym -> consent class
 //!   sealed/DATASET/  manifest and encrypted parts
@@ -187,6 +189,22 @@ impl Folder {
         opened()
             .or_fail(format!("`{}` was not locked", path.display()))
             .map_err(|failure| failure.or_hint("see that the party's folder can be written"))
+    }
+
+    /// The book of links that the party told providers.
+    pub fn links(&self) -> PathBuf {
+        self.root.join("links.sqlite")
+    }
+
+    /// Holds off other commands that tell providers of links until dropped.
+    pub fn links_lock(&self) -> Result<std::fs::File, Failure> {
+        let path = self.root.join("links.lock");
+        let opened = || {
+            let file = std::fs::File::create(&path)?;
+            file.lock()?;
+            Ok::<_, std::io::Error>(file)
+        };
+        opened().or_fail(format!("`{}` was not locked", path.display()))
     }
 
     /// Held by the party's service for as long as it runs: a second one would share its ledger

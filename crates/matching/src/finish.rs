@@ -23,8 +23,10 @@ use crate::Misbehaviour;
 use crate::intake::{Entry, Ids};
 use crate::sort::{Memory, Order, SortError, Sorted, Sorter, Store};
 
-/// Where the id of a record begins: behind flags and pseudonym.
-const ID_AT: usize = 1 + Pseudonym::BYTES;
+/// Where the id of a record begins: behind flags, pseudonym and day.
+const ID_AT: usize = 1 + Pseudonym::BYTES + 4;
+/// The day of a record without one.
+const NO_DAY: i32 = i32::MIN;
 
 /// The run gave a pseudonym.
 const GIVEN: u8 = 1;
@@ -132,6 +134,7 @@ pub struct Finish<S: Store> {
     record: Vec<u8>,
     valid_until: Option<Date>,
     says: Matched,
+    replaces: bool,
 }
 
 struct ById;
@@ -171,6 +174,17 @@ impl<S: Store> Finish<S> {
             record: Vec::new(),
             valid_until,
             says,
+            replaces: false,
+        }
+    }
+
+    /// The same for a run that looked everything up anew: of the crosswalk's rows none stays, and
+    /// none is compared.
+    #[must_use]
+    pub fn replacing(self) -> Self {
+        Self {
+            replaces: true,
+            ..self
         }
     }
 
@@ -184,7 +198,21 @@ impl<S: Store> Finish<S> {
         pseudonym: &Pseudonym,
         matched: bool,
     ) -> Result<(), SortError> {
-        self.push(flags(entry, matched), pseudonym, entry.id)
+        self.give_until(entry, pseudonym, matched, self.valid_until)
+    }
+
+    /// The same for a pseudonym that counts until a day of its own.
+    ///
+    /// # Errors
+    /// [`SortError`].
+    pub fn give_until(
+        &mut self,
+        entry: &Entry<'_>,
+        pseudonym: &Pseudonym,
+        matched: bool,
+        until: Option<Date>,
+    ) -> Result<(), SortError> {
+        self.push(flags(entry, matched), pseudonym, until, entry.id)
     }
 
     /// Takes note that the peer has an id of an earlier run too.
@@ -193,13 +221,21 @@ impl<S: Store> Finish<S> {
     /// [`SortError`].
     pub fn matched(&mut self, id: &str) -> Result<(), SortError> {
         let none = Pseudonym::from_bytes([0; Pseudonym::BYTES]);
-        self.push(MATCHED, &none, id)
+        self.push(MATCHED, &none, None, id)
     }
 
-    fn push(&mut self, flags: u8, pseudonym: &Pseudonym, id: &str) -> Result<(), SortError> {
+    fn push(
+        &mut self,
+        flags: u8,
+        pseudonym: &Pseudonym,
+        until: Option<Date>,
+        id: &str,
+    ) -> Result<(), SortError> {
+        let day = until.map_or(NO_DAY, Date::days);
         self.record.clear();
         self.record.push(flags);
         self.record.extend_from_slice(pseudonym.as_bytes());
+        self.record.extend_from_slice(&day.to_be_bytes());
         self.record.extend_from_slice(id.as_bytes());
         self.sorter.push(&self.record)
     }
@@ -215,13 +251,9 @@ impl<S: Store> Finish<S> {
         earlier: Option<&mut NextRow<'_, E>>,
         write: &mut PutRow<'_, E>,
     ) -> Result<Finished, FinishError<E>> {
-        let run = Row {
-            valid_until: self.valid_until,
-            ..Row::default()
-        };
         let mut joining = Joining {
-            run,
             says: self.says,
+            replaces: self.replaces,
             has_crosswalk: earlier.is_some(),
             ..Joining::of(self.sorter.sorted()?)
         };
@@ -274,19 +306,25 @@ fn flags(entry: &Entry<'_>, matched: bool) -> u8 {
 
 /// What a run gave, in order of id.
 trait Given {
-    /// Flags, pseudonym and id of the next one.
-    fn next(&mut self) -> Result<Option<(u8, Pseudonym, &str)>, SortError>;
+    /// The next one.
+    fn next(&mut self) -> Result<Option<Gift<'_>>, SortError>;
 }
 
+/// Flags, pseudonym, the last day on which it counts, and id.
+type Gift<'a> = (u8, Pseudonym, Option<Date>, &'a str);
+
 impl<S: Store> Given for Sorted<S, ById> {
-    fn next(&mut self) -> Result<Option<(u8, Pseudonym, &str)>, SortError> {
+    fn next(&mut self) -> Result<Option<Gift<'_>>, SortError> {
         let Some(record) = self.next()? else {
             return Ok(None);
         };
         let parts = record.split_first().and_then(|(flags, rest)| {
-            let (pseudonym, id) = rest.split_first_chunk()?;
+            let (pseudonym, rest) = rest.split_first_chunk()?;
+            let (day, id) = rest.split_first_chunk()?;
             let id = std::str::from_utf8(id).ok()?;
-            Some((*flags, Pseudonym::from_bytes(*pseudonym), id))
+            let day = i32::from_be_bytes(*day);
+            let until = (day != NO_DAY).then(|| Date::from_days(day));
+            Some((*flags, Pseudonym::from_bytes(*pseudonym), until, id))
         });
         parts.ok_or(SortError::Damaged).map(Some)
     }
@@ -300,13 +338,13 @@ struct Anew<'a, S: Store> {
 }
 
 impl<S: Store> Given for Anew<'_, S> {
-    fn next(&mut self) -> Result<Option<(u8, Pseudonym, &str)>, SortError> {
+    fn next(&mut self) -> Result<Option<Gift<'_>>, SortError> {
         let Some(entry) = self.ids.next()? else {
             return Ok(None);
         };
         let matched = self.matched.next().copied().unwrap_or_default();
         let given = self.pseudonyms.next();
-        Ok(given.map(|pseudonym| (flags(&entry, matched), *pseudonym, entry.id)))
+        Ok(given.map(|pseudonym| (flags(&entry, matched), *pseudonym, None, entry.id)))
     }
 }
 
@@ -370,13 +408,14 @@ impl<G: Given> Joining<G> {
 
     /// Goes on to the run's next row, if there is one.
     fn advance(&mut self) -> Result<bool, SortError> {
-        let Some((flags, pseudonym, id)) = self.runs.next()? else {
+        let Some((flags, pseudonym, until, id)) = self.runs.next()? else {
             return Ok(false);
         };
         self.flags = flags;
         self.run.id.clear();
         self.run.id.push_str(id);
         self.run.pseudonym = pseudonym;
+        self.run.valid_until = until;
         self.run.matched = self.says.of(flags & MATCHED != 0, None);
         Ok(true)
     }

@@ -10,7 +10,7 @@
 //! | 1    | source   | for each purpose `p` that the person agreed to and each of its edges `j` of `x` under `p`: `label = H(agreement, epoch, both kinds, p, source, j, F(x))` |
 //! | 2    | source   | value: pseudonym of `z`, day of recording and last day, under a key made of `F(x)` and label; uploads all, with entries of nothing until each purpose and week has a multiple of [`PADDED_TO`], in order of label |
 //! | 3    | reader   | asks in rounds ([`Lookups`]): `j = 0` of all its ids for all sources and purposes, shuffled, then `j = 1` where there was one, and so on; what counts longest has the lowest number |
-//! | 4    | reader   | opens what it gets; one pseudonym that is not over and stands under all purposes of the agreement is a link, several are ambiguous |
+//! | 4    | reader   | asks all providers, opens what as many of them as the threshold have alike; one pseudonym that is not over and stands under all purposes of the agreement is a link, several are ambiguous |
 //!
 //! An edge has no entry under a purpose that its person did not agree to (invariant I3): what
 //! is not there, no bug in a check can give away. Purpose, source and the week of the last day
@@ -29,10 +29,15 @@
 //! Against up to `t - 1` providers, and in the random oracle model: labels and values are
 //! unrelated to each other and to ids.
 //!
-//! Not claimed: that a store gives all it has. One that withholds `j = 0` of an id hides all its
-//! edges, and one that withholds a later number can make an ambiguous id one with one
-//! pseudonym. A source that stores false edges is not found out. Taking one edge of an id away
-//! leaves a gap behind which nothing is found: its source stores all edges of that id again.
+//! An entry is known by agreement, epoch, label and source: what another owner stores under a
+//! label that it can compute stands beside the source's own, and is passed over, like what does
+//! not open. With `n` providers asked, `n - t + 1` of them must withhold an entry to hide it (with
+//! `j = 0` all of an id's, with a later number one that makes an id ambiguous), and `t` must keep
+//! it to bring back what its source took away.
+//!
+//! Not claimed: more than that of what stores give. A source that stores false edges is not
+//! found out. Taking one edge of an id away leaves a gap behind which nothing is found: its
+//! source takes all edges of that id away, or stores all of them again.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -53,7 +58,7 @@ mod lookups;
 #[cfg(test)]
 mod tests;
 
-pub use lookups::Lookups;
+pub use lookups::{Lookups, Passed};
 
 /// What a link is stored under.
 const LABEL: &str = "incamera-link-label/1";
@@ -128,8 +133,8 @@ pub struct Linked {
 pub enum Resolved {
     /// No entry that counts.
     None,
-    /// All name one pseudonym.
-    One(Pseudonym),
+    /// All name one pseudonym, which counts until this day.
+    One(Pseudonym, Date),
     /// Several are named: left out, and counted.
     Ambiguous,
 }

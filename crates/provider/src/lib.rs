@@ -10,6 +10,7 @@
 //! | `ceremony`   | a provider's part in making and refreshing keys                           |
 //! | [`make_keys`], [`refresh_keys`] | the command at one provider that asks all of them      |
 //! | `links`      | links: stored, found, dropped                                             |
+//! | [`LinkBook`] | a source's own: what it told providers of links, and what it is to tell them |
 //! | [`Store`]    | one SQLite file: sealed shares, counts, links                             |
 //!
 //! # What is counted
@@ -22,6 +23,7 @@
 //! Nothing of ids: points are blinded, and no table and no log holds one.
 
 mod admit;
+mod book;
 mod ceremony;
 mod config;
 mod coordinate;
@@ -33,6 +35,7 @@ mod service;
 mod store;
 
 pub use admit::agreed;
+pub use book::{Booked, Due, LinkBook, LinkedId, TakenBack};
 pub use config::ProviderConfig;
 pub use coordinate::{CeremonyError, make_keys, refresh_keys};
 pub use sealed::ShareKey;

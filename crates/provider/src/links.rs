@@ -17,7 +17,7 @@ use tonic::{Status, Streaming};
 use crate::admit::{Admitted, malformed};
 use crate::limits::Taken;
 use crate::service::{Answers, Asker, State, busy, today};
-use crate::store::{NotStored, StoredLink};
+use crate::store::{StoredLink, TooMany};
 
 /// Labels of one frame.
 const MAX_LABELS: usize = 4_096;
@@ -150,16 +150,12 @@ impl Transfer {
         let mut store = state.store.lock();
         store.drop_stale_links(today)?;
         let stored = store.put_links(&self.admitted.matter(), &links, self.most())?;
-        stored.map_err(|why| match why {
-            NotStored::TooMany => refused(
+        stored.map_err(|TooMany| {
+            refused(
                 "links-limit",
                 "this party stores as many links as its ids can have",
             )
-            .hint("drop those that are not wanted any more"),
-            NotStored::NotItsOwn => refused(
-                "not-its-own",
-                "another party stores a link under one of the labels",
-            ),
+            .hint("drop those that are not wanted any more")
         })?;
         Ok(links.len() as u64)
     }
@@ -205,8 +201,8 @@ impl Transfer {
         let store = state.store.lock();
         let mut found = Vec::new();
         for label in &labels {
-            let link = store.link(&matter, label, today)?;
-            let served = link.filter(|link| self.purposes.contains(&link.purpose));
+            let links = store.links(&matter, label, today)?.into_iter();
+            let served = links.filter(|link| self.purposes.contains(&link.purpose));
             found.extend(served.map(|link| LinkEntry {
                 label: link.label.as_bytes().to_vec(),
                 purpose: link.purpose.to_string(),

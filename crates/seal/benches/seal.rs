@@ -391,6 +391,7 @@ fn seal_with_sort(world: &mut World, people: u64) {
         agreement_id: agreement_id(),
         epoch: MatchingEpoch(1),
         id_kind: "email".parse().unwrap(),
+        via: None,
     };
     let known = (0..people).map(|person| (id(person), pseudonym(mix(person) % people, people)));
     let crosswalk = Crosswalk::new(scope, known);

@@ -20,6 +20,17 @@ pub struct CrosswalkScope {
     pub epoch: MatchingEpoch,
     /// The kind of identifier.
     pub id_kind: IdKind,
+    /// The kind of the ids in it, where they are of another kind and got the pseudonyms that
+    /// links lead to.
+    pub via: Option<IdKind>,
+}
+
+impl CrosswalkScope {
+    /// The kind of the ids in it.
+    #[must_use]
+    pub fn kind_of_ids(&self) -> &IdKind {
+        self.via.as_ref().unwrap_or(&self.id_kind)
+    }
 }
 
 /// A party's own ids and their pseudonyms.

@@ -12,6 +12,10 @@
 //! written, and how its owner has them; `incamera.matching_run`: the run that made it, where each
 //! run makes other pseudonyms. Written only where one of these is there.
 //!
+//! `incamera-crosswalk/3`: the same; metadata has `incamera.via`: the kind that its ids are of,
+//! which have the pseudonyms of ids of `incamera.id_kind` that links lead to. Written only where
+//! that is so: who does not know links would take its ids for others.
+//!
 //! # Memory
 //! A few thousand rows and, while writing, a row group of [`GROUP_ROWS`], whatever the file's
 //! size. The same rows give the same bytes.
@@ -40,6 +44,7 @@ use crate::table::{self, Metadata};
 
 const FORMAT_1: &str = "incamera-crosswalk/1";
 const FORMAT_2: &str = "incamera-crosswalk/2";
+const FORMAT_3: &str = "incamera-crosswalk/3";
 const ID: &str = "id";
 const PSEUDONYM: &str = "pseudonym";
 const VALID_UNTIL: &str = "valid_until";
@@ -83,10 +88,11 @@ impl std::fmt::Debug for CrosswalkRow<'_> {
 }
 
 impl CrosswalkColumns {
-    fn format(&self) -> &'static str {
-        match *self == Self::default() {
-            true => FORMAT_1,
-            false => FORMAT_2,
+    fn format(&self, scope: &CrosswalkScope) -> &'static str {
+        match (&scope.via, *self == Self::default()) {
+            (Some(_), _) => FORMAT_3,
+            (None, true) => FORMAT_1,
+            (None, false) => FORMAT_2,
         }
     }
 
@@ -176,7 +182,7 @@ impl CrosswalkReader {
     /// # Errors
     /// [`LocalFileError`].
     pub fn open(path: &Path) -> Result<Self, LocalFileError> {
-        let (metadata, builder) = table::open(path, &[FORMAT_1, FORMAT_2])?;
+        let (metadata, builder) = table::open(path, &[FORMAT_1, FORMAT_2, FORMAT_3])?;
         let columns = CrosswalkColumns::of(&metadata, builder.schema())?;
         if builder.schema().fields() != columns.schema().fields() {
             return Err(metadata.form("its columns are others"));
@@ -185,6 +191,10 @@ impl CrosswalkReader {
             agreement_id: metadata.get(table::AGREEMENT_ID)?,
             epoch: MatchingEpoch(metadata.get(table::EPOCH)?),
             id_kind: metadata.get(table::ID_KIND)?,
+            via: match metadata.format == FORMAT_3 {
+                true => Some(metadata.get(table::VIA)?),
+                false => None,
+            },
         };
         let batches = guarded(|| builder.with_batch_size(BATCH_ROWS).build());
         Ok(Self {
@@ -282,6 +292,7 @@ impl Batch {
 /// stays; one that is not finished goes.
 pub struct CrosswalkWriter {
     path: PathBuf,
+    format: &'static str,
     columns: CrosswalkColumns,
     schema: SchemaRef,
     writer: ArrowWriter<File>,
@@ -303,12 +314,13 @@ impl CrosswalkWriter {
         scope: &CrosswalkScope,
         columns: CrosswalkColumns,
     ) -> Result<Self, LocalFileError> {
-        let format = columns.format();
+        let format = columns.format(scope);
         let mut metadata = vec![
             (table::AGREEMENT_ID, scope.agreement_id.to_string()),
             (table::EPOCH, scope.epoch.to_string()),
             (table::ID_KIND, scope.id_kind.to_string()),
         ];
+        metadata.extend(scope.via.iter().map(|kind| (table::VIA, kind.to_string())));
         metadata.extend(columns.metadata());
         let properties = properties(format, metadata);
         let schema = columns.schema();
@@ -318,6 +330,7 @@ impl CrosswalkWriter {
         Ok(Self {
             writer: writer.map_err(table::not_written(path, format))?,
             path: path.into(),
+            format,
             columns,
             schema,
             temporary,
@@ -330,7 +343,7 @@ impl CrosswalkWriter {
     }
 
     fn form(&self, reason: &'static str) -> LocalFileError {
-        table::form(&self.path, self.columns.format(), reason)
+        table::form(&self.path, self.format, reason)
     }
 
     /// Adds a row, whose id comes behind those before.
@@ -367,7 +380,7 @@ impl CrosswalkWriter {
 
     /// Hands the rows at hand to the file.
     fn encode(&mut self) -> Result<(), LocalFileError> {
-        let format = self.columns.format();
+        let format = self.format;
         let optional: [(bool, ArrayRef); 2] = [
             (
                 self.columns.valid_until,
@@ -401,7 +414,7 @@ impl CrosswalkWriter {
     /// [`LocalFileError::Io`].
     pub fn whole(mut self) -> Result<WholeCrosswalk, LocalFileError> {
         self.encode()?;
-        let format = self.columns.format();
+        let format = self.format;
         let file = self.writer.into_inner();
         Ok(WholeCrosswalk {
             file: file.map_err(table::not_written(&self.path, format))?,

@@ -24,6 +24,7 @@ pub(crate) const AGREEMENT_ID: &str = "incamera.agreement_id";
 pub(crate) const EPOCH: &str = "incamera.matching_epoch";
 pub(crate) const RUN: &str = "incamera.matching_run";
 pub(crate) const ID_KIND: &str = "incamera.id_kind";
+pub(crate) const VIA: &str = "incamera.via";
 pub(crate) const RULES: &str = "incamera.rules";
 pub(crate) const HASHED: &str = "incamera.hashed";
 pub(crate) const FORM: &str = "incamera.form";

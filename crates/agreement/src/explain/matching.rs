@@ -4,16 +4,18 @@ use incamera_dp::interval::thousands;
 use incamera_types::{IdKind, IdRules, and};
 
 use super::providers;
-use crate::model::{Linking, Matching, MatchingMethod, Reveals, Security};
+use crate::model::{Agreement, Linking, Matching, MatchingMethod, Reveals, Security};
 use crate::page::Page;
 
 /// What matching protects.
-pub(super) fn layer(page: &mut Page, matching: &Matching) {
+pub(super) fn layer(page: &mut Page, agreement: &Agreement) {
+    let matching = &agreement.matching;
     match matching.method {
         MatchingMethod::None => page.point("pseudonyms: made by the owner with its own key"),
         MatchingMethod::Provider => {
             if let Some(providers) = &matching.providers {
                 providers::providers(page, matching, providers);
+                providers::links(page, agreement);
             }
         }
         MatchingMethod::Vole => vole(page, matching),

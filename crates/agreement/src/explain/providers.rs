@@ -3,9 +3,9 @@
 use incamera_dp::interval::thousands;
 use incamera_types::and;
 
-use crate::model::Matching;
+use crate::model::{Agreement, Matching};
 use crate::page::Page;
-use crate::providers::Providers;
+use crate::providers::{IdLink, Providers};
 
 /// Who can do what, alone and together.
 pub(super) fn providers(page: &mut Page, matching: &Matching, providers: &Providers) {
@@ -40,10 +40,32 @@ pub(super) fn providers(page: &mut Page, matching: &Matching, providers: &Provid
         "a key is valid for {} days, and so are the pseudonyms: after that the agreement needs a new epoch, and matching and sealing begin anew",
         providers.key_days
     ));
+}
+
+/// What links between kinds of id are for, who may tell them, and who sees what.
+pub(super) fn links(page: &mut Page, agreement: &Agreement) {
+    let Some(providers) = &agreement.matching.providers else {
+        return;
+    };
+    let owners = and(agreement.owners());
     for link in &providers.links {
+        let IdLink { from, to } = link;
         page.sub_point(format_args!(
-            "a party that knows which {} belongs to which {} may leave that with the providers, encrypted, with what the person agreed to and until when: who has the same {} then gets the pseudonym of the {}; the providers see that entries exist, whose they are, for what purpose and until which week, and which are asked for again",
-            link.from, link.to, link.from, link.to
+            "links from {from} to {to}: a party that knows which {from} belongs to which {to} may leave that with the providers, encrypted, with what the person agreed to and until when; who has the same {from} then gets the pseudonym of the {to}. May tell links, and look them up: {owners}"
         ));
     }
+    if providers.links.is_empty() {
+        return;
+    }
+    let purposes = agreement.leaf_purposes();
+    page.sub_point(format_args!(
+        "a link counts only if its person agreed to every purpose of this agreement ({}), it is not over, and {} say so alike; who leads to several is left out",
+        and(purposes.iter()),
+        match providers.threshold {
+            1 => "the provider".to_owned(),
+            some => format!("{some} providers"),
+        }
+    ));
+    page.sub_point("of links, every provider sees that entries exist, whose they are, for which purpose, until which week, and what came or went together; and which entries are asked for, by whom, when, and again. It sees neither ids nor which entries are of one id");
+    page.sub_point("nobody checks whether a link is true: a party that tells false ones can make others take two people for one, or leave people out; and whoever brings an id that it only guesses gets the pseudonym that its links lead to");
 }

@@ -1,5 +1,7 @@
 //! `method = "provider"`: who evaluates, how many together, and for how long.
 
+use std::collections::BTreeSet;
+
 use incamera_types::{IdKind, PartyName};
 
 use super::{Known, listed};
@@ -165,6 +167,9 @@ pub(super) fn check(root: &Table<'_>, matching: &Matching, known: &Known<'_>) {
             "write reveals = \"nothing\"",
         );
     }
+    if let Some(item) = table.get("links") {
+        between_owners(&item, known);
+    }
     let Some(items) = table.get("providers").and_then(|item| item.list()) else {
         return;
     };
@@ -172,6 +177,26 @@ pub(super) fn check(root: &Table<'_>, matching: &Matching, known: &Known<'_>) {
         if let Some((what, help)) = unfit(name, providers, known) {
             item.problem(what, help);
         }
+    }
+}
+
+/// One owner tells a link, and another looks it up.
+fn between_owners(item: &Item<'_>, known: &Known<'_>) {
+    let specs = known.datasets.values();
+    // One that could not be read says so itself.
+    let Some(specs) = specs.map(Option::as_ref).collect::<Option<Vec<_>>>() else {
+        return;
+    };
+    let private = specs.into_iter().filter(|spec| !spec.public);
+    let owners: BTreeSet<_> = private.map(|spec| &spec.owner).collect();
+    if owners.len() < 2 {
+        item.problem(
+            format_args!(
+                "links are told by one owner of private data and looked up by another; here are {}",
+                listed(&owners)
+            ),
+            "let another party own data too, or take `links` out",
+        );
     }
 }
 

@@ -512,7 +512,11 @@ fn providers_are_told_with_what_they_can_do_together() {
         // 2 kinds x 3 x 500,000 x 12 / 2
         "can have 18,000,000 ids evaluated in all, not 12,000,000",
         "valid for 90 days",
-        "which cookie belongs to which email",
+        "links from cookie to email: a party that knows which cookie belongs to which email",
+        "May tell links, and look them up: mailer, press and shop",
+        "agreed to every purpose of this agreement (ads and measurement), it is not over, and 2 providers say so alike",
+        "whose they are, for which purpose, until which week",
+        "nobody checks whether a link is true",
     ] {
         assert!(page.contains(part), "{part}\n\n{page}");
     }
@@ -522,6 +526,30 @@ fn providers_are_told_with_what_they_can_do_together() {
     let page = told(&one);
     assert!(page.contains("this one provider knows the key"), "{page}");
     assert!(!page.contains("counts for itself"), "{page}");
+    assert!(page.contains("and the provider say so alike"), "{page}");
+    let without = PROVIDERS.replace("links = [{ from = \"cookie\", to = \"email\" }]\n", "");
+    let page = told(&without);
+    assert!(!page.contains("links from"), "{page}");
+}
+
+/// Links to pseudonyms that nobody's rows have serve nothing.
+#[test]
+fn links_that_lead_nowhere_are_doubted() {
+    let doubted = |text: &str| incamera_agreement::doubts(&parse(text)).join("\n");
+    assert!(
+        !doubted(PROVIDERS).contains("links"),
+        "{}",
+        doubted(PROVIDERS)
+    );
+    let back = PROVIDERS.replace(
+        "{ from = \"cookie\", to = \"email\" }",
+        "{ from = \"email\", to = \"cookie\" }",
+    );
+    let told = doubted(&back);
+    assert!(
+        told.contains("no data set has a column of pseudonyms of cookie"),
+        "{told}"
+    );
 }
 
 /// The key of an epoch stays with its holders: other holders are of another epoch.

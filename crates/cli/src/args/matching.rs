@@ -23,7 +23,11 @@ pub struct MatchRun {
     /// The kind of id; the agreement's only one where not named.
     #[arg(long)]
     pub id: Option<IdKind>,
-    /// The column that holds it, where it is not named like the kind.
+    /// The kind of the ids in the data, where they are of another kind and get the pseudonyms that
+    /// links between kinds lead to.
+    #[arg(long, value_name = "KIND", conflicts_with = "append")]
+    pub via: Option<IdKind>,
+    /// The column that holds the ids, where it is not named like their kind.
     #[arg(long, value_name = "COLUMN")]
     pub column: Option<String>,
     /// How the ids are written: as people write them, or as their SHA-256, where the agreement

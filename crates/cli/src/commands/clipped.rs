@@ -75,7 +75,7 @@ fn read(
     let mut progress = |step| show_step(&bar, step);
     let job = home.job(Reading {
         source: &source,
-        id_column: arguments.file.id_column.as_deref(),
+        id_column: whose.id_column(arguments.file.id_column.as_deref()),
         people: &people,
         kinds: &kinds,
         consents: &consents,

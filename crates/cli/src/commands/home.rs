@@ -108,7 +108,7 @@ impl<'a> Home<'a> {
         let over = crosswalk.leave_out_over(today());
         Ok(People {
             over,
-            normaliser: ids::normaliser(kind, &crosswalk.writing())?,
+            normaliser: ids::normaliser(crosswalk.scope().kind_of_ids(), &crosswalk.writing())?,
             crosswalk,
         })
     }
@@ -138,6 +138,11 @@ impl People {
     /// Their kind.
     pub fn kind(&self) -> &IdKind {
         &self.crosswalk.scope().id_kind
+    }
+
+    /// The kind of the ids, where links lead from them to the pseudonyms.
+    pub fn via(&self) -> Option<&IdKind> {
+        self.crosswalk.scope().via.as_ref()
     }
 
     /// How many ids are left out whose pseudonyms count no more.

@@ -9,7 +9,7 @@
 //! | end      | `output`     | both sides checked, the crosswalk written                   |
 //!
 //! A party that matches with nobody goes the way of `alone`, one that matches through providers
-//! that of `provided`, and `vole` has a talk of its own.
+//! that of `provided`, and `vole` has a talk of its own. `links` is `match links`.
 //!
 //! A run that is cut off, by a kill or the line, goes on with its journal
 //! ([decision 0075](../../../../docs/decisions/0075-a-journal-before-the-answers.md)).
@@ -25,6 +25,7 @@ mod ingest;
 mod keep;
 mod kept;
 mod link;
+pub mod links;
 mod output;
 mod pair;
 mod provided;
@@ -47,7 +48,7 @@ use incamera_matching::journal::{Changed, JournalKey, Record};
 use incamera_matching::sort::Memory;
 use incamera_matching::{Method, Mode, Partition, Seed, Terms};
 use incamera_seal::{CrosswalkScope, Source};
-use incamera_types::{IdForm, IdRules, IdWriting, PartyName};
+use incamera_types::{IdForm, IdKind, IdRules, IdWriting, PartyName};
 use incamera_wire::v1::MatchMessage;
 use indicatif::ProgressBar;
 
@@ -65,7 +66,7 @@ use keep::{Kept, Stage, interrupted};
 use link::{Broken, Link, Meeting};
 use pair::{Pair, Talked};
 
-pub use kept::{MissingPart, crosswalk, crosswalk_there, is_of_another_run};
+pub use kept::{MissingPart, crosswalk, crosswalk_there, is_of_another_run, kind_with_ids};
 
 /// How long a peer may take to come for its last answers once the crosswalk is written. One that
 /// still runs comes within seconds; any other gets them when both run `match run` again.
@@ -129,7 +130,11 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
     }
     work.backend()?;
     if work.terms.method == Method::Provider {
-        return provided::run(&work, start);
+        kept::other_way(&work)?;
+        return match work.arguments.via {
+            Some(_) => provided::linked::run(&work, start),
+            None => provided::run(&work, start),
+        };
     }
     let (input, talked, finished) = matched(&work, &mut counting)?;
     Pair {
@@ -421,9 +426,14 @@ impl Work<'_> {
         }
     }
 
+    /// The kind of the ids in the data.
+    fn kind_of_ids(&self) -> &IdKind {
+        self.arguments.via.as_ref().unwrap_or(&self.terms.id_kind)
+    }
+
     fn column(&self) -> &str {
         let named = self.arguments.column.as_deref();
-        named.unwrap_or(self.terms.id_kind.as_str())
+        named.unwrap_or(self.kind_of_ids().as_str())
     }
 
     fn memory(&self) -> Memory {
@@ -447,7 +457,7 @@ impl Work<'_> {
         IdWriting {
             form: self.arguments.form.into(),
             region: self.arguments.region,
-            ..matching.id_writing(&self.terms.id_kind)
+            ..matching.id_writing(self.kind_of_ids())
         }
     }
 
@@ -462,7 +472,7 @@ impl Work<'_> {
     fn numbering(&self) -> &'static str {
         let writing = self.writing();
         let read = writing.rules > IdRules::First && writing.form == IdForm::Raw;
-        let plans = read && self.terms.id_kind.as_str() == "phone";
+        let plans = read && self.kind_of_ids().as_str() == "phone";
         if plans { NUMBERING } else { "" }
     }
 
@@ -484,7 +494,10 @@ impl Work<'_> {
     }
 
     fn scope(&self) -> CrosswalkScope {
-        kept::scope(self.agreement.agreement(), &self.terms.id_kind)
+        CrosswalkScope {
+            via: self.arguments.via.clone(),
+            ..kept::scope(self.agreement.agreement(), &self.terms.id_kind)
+        }
     }
 
     fn crosswalk_path(&self) -> PathBuf {

@@ -310,6 +310,9 @@ pub fn consent(arguments: &DataConsent, printer: &Printer) -> Done {
             withdrawn: Some(&withdrawn),
         }),
     };
+    if !arguments.options.dry_run {
+        ids.leave_links(&work, Some(&withdrawn))?;
+    }
     let told = work.all(&task, &chosen, arguments.options.dry_run)?;
     let left = work.leave(Some(&ids.kind), &chosen, arguments.options.dry_run)?;
     if !arguments.options.dry_run {
@@ -351,6 +354,9 @@ pub fn forget(arguments: &DataForget, printer: &Printer) -> Done {
             withdrawn: None,
         }),
     };
+    if !arguments.options.dry_run {
+        ids.leave_links(&work, None)?;
+    }
     let told = work.all(&task, &chosen, arguments.options.dry_run)?;
     let left = work.leave(Some(&ids.kind), &chosen, arguments.options.dry_run)?;
     if !arguments.options.dry_run {

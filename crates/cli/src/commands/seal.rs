@@ -161,7 +161,7 @@ impl Home<'_> {
             limits: self.limits(arguments),
             ..self.job(Reading {
                 source: &source,
-                id_column: arguments.file.id_column.as_deref(),
+                id_column: whose.id_column(arguments.file.id_column.as_deref()),
                 people: &people,
                 kinds: &kinds,
                 consents: &consents,

@@ -69,6 +69,16 @@ impl Whose {
         rows + self.kinds.iter().map(People::over).sum::<usize>()
     }
 
+    /// The column with raw ids, where one is not named and it is not called like the kind of the
+    /// pseudonyms: that of the ids from which links lead to them.
+    pub fn id_column<'a>(&'a self, named: Option<&'a str>) -> Option<&'a str> {
+        let via = match &self.rows {
+            Rows::Matched(people) => people.via().map(IdKind::as_str),
+            Rows::Nobody | Rows::Own(_) => None,
+        };
+        named.or(via)
+    }
+
     /// Whose row has this raw id.
     pub fn person(&self, id: &str) -> Option<Pseudonym> {
         match &self.rows {

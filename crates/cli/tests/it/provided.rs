@@ -23,31 +23,36 @@ use tokio::task::JoinHandle;
 use crate::alone::has_figures;
 use crate::world::PROGRAM;
 
-const PROVIDERS: [&str; 3] = ["alpha", "beta", "gamma"];
+pub const PROVIDERS: [&str; 3] = ["alpha", "beta", "gamma"];
 const OWNERS: [&str; 3] = ["mailer", "press", "shop"];
 
 /// A provider: its keys, its folder, its service while it runs.
-struct Provider {
+pub struct Provider {
     signs: SigningKey,
     service: SigningKey,
     receive: ReceiveKey,
-    folder: PathBuf,
+    pub folder: PathBuf,
     address: SocketAddr,
     running: RefCell<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
 }
 
 /// Three providers, whose services run in this process, and three owners, who use the program,
 /// with an agreement that all have signed.
-struct World {
-    stage: Stage,
+pub struct World {
+    pub stage: Stage,
     folder: tempfile::TempDir,
     runtime: Runtime,
-    providers: BTreeMap<&'static str, Provider>,
+    pub providers: BTreeMap<&'static str, Provider>,
 }
 
 impl World {
     /// With the services up and the key made.
     fn ready(matching: &str) -> Self {
+        Self::agreed(|sections| agreement(sections, matching))
+    }
+
+    /// The same with an agreement made of the parties' sections.
+    pub fn agreed(text: impl FnOnce(&str) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let providers = PROVIDERS.map(|name| (name, provider(&folder.path().join(name))));
         let world = Self {
@@ -69,7 +74,7 @@ impl World {
         for name in OWNERS {
             sections += &world.init(name);
         }
-        world.sign(&agreement(&sections, matching));
+        world.sign(&text(&sections));
         for name in PROVIDERS {
             world.start(name);
         }
@@ -125,20 +130,20 @@ impl World {
         }
     }
 
-    fn active(&self) -> ActiveAgreement {
+    pub fn active(&self) -> ActiveAgreement {
         let file = PathBuf::from(self.agreement("alpha"));
         files::read_signed(&file).unwrap().at(now()).unwrap()
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 
-    fn agreement(&self, name: &str) -> String {
+    pub fn agreement(&self, name: &str) -> String {
         self.path(&format!("{name}/agreements/a.toml"))
     }
 
-    fn start(&self, name: &'static str) {
+    pub fn start(&self, name: &'static str) {
         let provider = &self.providers[name];
         let config = ProviderConfig {
             format: ProviderConfig::FORMAT.to_owned(),
@@ -169,7 +174,7 @@ impl World {
         *provider.running.borrow_mut() = Some((stop, ended));
     }
 
-    fn stop(&self, name: &str) {
+    pub fn stop(&self, name: &str) {
         let (stop, ended) = self.providers[name].running.take().unwrap();
         stop.send(()).unwrap();
         self.runtime.block_on(ended).unwrap();
@@ -197,12 +202,12 @@ impl World {
         words.iter().chain(more).copied().collect()
     }
 
-    fn matched(&self, name: &str, data: &str, more: &[&str]) -> Outcome {
+    pub fn matched(&self, name: &str, data: &str, more: &[&str]) -> Outcome {
         let party = self.path(name);
         self.stage.command(&self.words(&party, data, more)).unwrap()
     }
 
-    fn crosswalk_path(&self, name: &str) -> PathBuf {
+    pub fn crosswalk_path(&self, name: &str) -> PathBuf {
         let folder = self.folder.path().join(name).join("crosswalks");
         let mut files = fs::read_dir(folder)
             .unwrap()
@@ -212,7 +217,7 @@ impl World {
             .unwrap()
     }
 
-    fn crosswalk(&self, name: &str) -> BTreeMap<String, Pseudonym> {
+    pub fn crosswalk(&self, name: &str) -> BTreeMap<String, Pseudonym> {
         let crosswalk = Crosswalk::read(&self.crosswalk_path(name)).unwrap();
         crosswalk.iter().map(|(id, p)| (id.to_owned(), p)).collect()
     }
@@ -231,7 +236,7 @@ fn provider(folder: &Path) -> Provider {
     }
 }
 
-fn agreement(parties: &str, matching: &str) -> String {
+pub fn agreement(parties: &str, matching: &str) -> String {
     let datasets: String = OWNERS
         .iter()
         .map(|owner| {
@@ -273,7 +278,7 @@ measurement = {{ label = "Measuring" }}
 }
 
 /// How many files below a folder hold one of these.
-fn found_in(folder: &Path, secrets: &[Vec<u8>]) -> usize {
+pub fn found_in(folder: &Path, secrets: &[Vec<u8>]) -> usize {
     let mut found = 0;
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -298,7 +303,7 @@ fn found_in(folder: &Path, secrets: &[Vec<u8>]) -> usize {
     found
 }
 
-fn refused(outcome: &Outcome, code: i32, words: &str) {
+pub fn refused(outcome: &Outcome, code: i32, words: &str) {
     assert_eq!(outcome.code, code, "{}", outcome.failure());
     assert!(outcome.failure().contains(words), "{}", outcome.failure());
 }

@@ -40,6 +40,14 @@ impl Leaves {
         let agreed = bits.filter(|(_, leaf)| to.contains(leaf));
         agreed.fold(0, |mask, (bit, _)| mask | 1u64.unbounded_shl(bit))
     }
+
+    /// The leaves whose bits are set: [`Leaves::agreed`] backwards.
+    #[must_use]
+    pub fn class(&self, mask: u64) -> PurposeSet {
+        let bits = (0u32..).zip(&self.0);
+        let set = bits.filter(|(bit, _)| mask & 1u64.unbounded_shl(*bit) != 0);
+        set.map(|(_, leaf)| leaf.clone()).collect()
+    }
 }
 
 #[cfg(test)]
@@ -77,6 +85,8 @@ mod tests {
             prop_assert_eq!(joined, leaves.agreed(&both));
             prop_assert_eq!(joined == 0, both.intersection(&known).is_empty());
             prop_assert_eq!(Leaves::EVERYTHING & joined, joined);
+            prop_assert_eq!(leaves.class(joined), both.intersection(&known));
+            prop_assert_eq!(leaves.class(Leaves::EVERYTHING), known);
         }
     }
 }

@@ -123,20 +123,118 @@ fn an_evaluation_finds_what_the_source_stored() {
     assert!(find(&store, "y", "ads").is_empty());
 }
 
-/// All that comes of ids, looked up in rounds.
-fn looked_up(store: &BTreeMap<LinkLabel, Entry>, ids: &[&str]) -> (Vec<Resolved>, Vec<usize>) {
+/// What a provider has: an entry for each owner that stored one under a label.
+type Stored = Vec<Entry>;
+
+/// All that comes of ids, looked up in rounds at several providers, two of whom must agree.
+fn asked_of(providers: &[Stored], ids: &[&str]) -> (Vec<Resolved>, Passed, Vec<usize>) {
     let (terms, outputs) = (terms(), ids.iter().map(|x| f(x)).collect::<Vec<_>>());
     let mut lookups = Lookups::new(&terms, &outputs, &[party("mailer"), party("shop")]);
     let mut rounds = Vec::new();
     loop {
         let labels = lookups.round(&mut rng());
         if labels.is_empty() {
-            return (lookups.finish(), rounds);
+            let (found, passed) = lookups.finish();
+            return (found, passed, rounds);
         }
         rounds.push(labels.len());
-        let found = labels.iter().filter_map(|label| store.get(label).cloned());
-        lookups.answered(found, Date::from_days(TODAY)).unwrap();
+        let named = ["alpha", "beta", "gamma"].map(party).into_iter();
+        let answers = named.zip(providers).map(|(name, stored)| {
+            let wanted = stored.iter().filter(|entry| labels.contains(&entry.label));
+            (name, wanted.cloned().collect::<Vec<_>>())
+        });
+        lookups.answered(answers, 2, Date::from_days(TODAY));
     }
+}
+
+/// The same where all providers have the same.
+fn looked_up(store: &BTreeMap<LinkLabel, Entry>, ids: &[&str]) -> (Vec<Resolved>, Vec<usize>) {
+    let stored: Stored = store.values().cloned().collect();
+    let (found, passed, rounds) = asked_of(&[stored.clone(), stored.clone(), stored], ids);
+    assert_eq!(passed, Passed::default());
+    (found, rounds)
+}
+
+fn one(number: u8, until: i32) -> Resolved {
+    Resolved::One(pseudonym(number), Date::from_days(TODAY + until))
+}
+
+/// M6: whoever can compute a label may store under it first, and a store may change what it
+/// has. Neither hides the source's own, nor breaks the run.
+#[test]
+fn foreign_and_spoilt_entries_hide_and_break_nothing() {
+    let both = ["ads", "measurement"];
+    let edges = [edge(1, &both, 5), edge(2, &both, 9)];
+    let honest: Stored = [entries("x", &edges[..1]), entries("y", &edges)].concat();
+    let mut stored = honest.clone();
+    let (terms, mailer) = (terms(), party("mailer"));
+    // The mailer has `x` too, and puts its own first under the shop's labels: what opens for it,
+    // and what opens for nobody.
+    let false_edge = edge(9, &both, 90);
+    for (mine, value) in [(0, true), (1, false)] {
+        let shops = honest[mine].clone();
+        let value = match value {
+            true => seal(&f("x"), shops.label, &false_edge, &mut rng()),
+            false => vec![7; VALUE_BYTES],
+        };
+        let source = mailer.clone();
+        stored.insert(
+            0,
+            Entry {
+                source,
+                value,
+                ..shops
+            },
+        );
+    }
+    let threefold = |stored: &Stored| [stored.clone(), stored.clone(), stored.clone()];
+    let (found, passed, _) = asked_of(&threefold(&stored), &["x", "y"]);
+    assert_eq!(found, [one(1, 5), Resolved::Ambiguous]);
+    assert_eq!(
+        (passed.foreign, passed.spoilt, passed.at_too_few),
+        (6, 0, 0)
+    );
+    // Everywhere the first edge of `y` is spoilt under one purpose: the second is found behind
+    // it, and the id does not become one with one pseudonym by it: both stand under all.
+    let mut spoilt = honest.clone();
+    let first = terms.label(&f("y"), &purpose("ads"), &party("shop"), 0);
+    let at = spoilt
+        .iter()
+        .position(|entry| entry.label == first)
+        .unwrap();
+    spoilt[at].value[50] ^= 1;
+    let (found, passed, _) = asked_of(&threefold(&spoilt), &["x", "y"]);
+    assert_eq!(found, [one(1, 5), one(1, 5)]);
+    assert_eq!(
+        (passed.foreign, passed.spoilt, passed.at_too_few),
+        (0, 1, 0)
+    );
+    // What nobody asked for.
+    let mut lookups_of = honest.clone();
+    lookups_of.extend(entries("elsewhere", &edges));
+    let outputs = [f("x")];
+    let mut lookups = Lookups::new(&terms, &outputs, &[party("shop")]);
+    lookups.answered([(party("alpha"), lookups_of)], 1, Date::from_days(TODAY));
+    let foreign = lookups.finish().1.foreign;
+    assert_eq!(foreign, 4 + 4, "entries of `y` and of `elsewhere`");
+}
+
+/// One of three providers withholds, or keeps what was taken away: two of three decide.
+#[test]
+fn an_entry_counts_that_as_many_providers_as_the_threshold_have_alike() {
+    let both = ["ads", "measurement"];
+    let honest: Stored = entries("x", &[edge(1, &both, 5)]);
+    let nothing = Stored::new();
+    let of = |all: [&Stored; 3]| asked_of(&all.map(Clone::clone), &["x"]);
+    assert_eq!(of([&honest, &nothing, &honest]).0, [one(1, 5)]);
+    let (found, passed, _) = of([&nothing, &nothing, &honest]);
+    assert_eq!(found, [Resolved::None]);
+    assert_eq!(passed.at_too_few, 2);
+    // One still has what the source has replaced; and one that says a thing twice is one.
+    let newer: Stored = entries("x", &[edge(2, &both, 5)]);
+    assert_eq!(of([&honest, &newer, &newer]).0, [one(2, 5)]);
+    let twice = [honest.clone(), honest.clone()].concat();
+    assert_eq!(of([&twice, &nothing, &nothing]).0, [Resolved::None]);
 }
 
 #[test]
@@ -156,6 +254,11 @@ fn one_pseudonym_under_all_purposes_is_a_link() {
         // The store keeps it until the week ends; who reads it does not take it.
         ("over", vec![edge(8, &both, -1)]),
         ("over and not", vec![edge(9, &both, 3), edge(10, &both, -1)]),
+        // Under one purpose longer than under the other.
+        (
+            "longer in part",
+            vec![edge(11, &["ads"], 60), edge(11, &both, 2)],
+        ),
     ] {
         all.extend(entries(x, &edges));
     }
@@ -168,32 +271,35 @@ fn one_pseudonym_under_all_purposes_is_a_link() {
         "in part and whole",
         "over",
         "over and not",
+        "longer in part",
         "none",
     ];
     let (found, rounds) = looked_up(&store, &asked);
     assert_eq!(
         found,
         [
-            Resolved::One(pseudonym(1)),
-            Resolved::One(pseudonym(2)),
+            one(1, 5),
+            // As long as one of the two stands.
+            one(2, 9),
             Resolved::Ambiguous,
             Resolved::None,
-            Resolved::One(pseudonym(7)),
+            one(7, 5),
             Resolved::None,
-            Resolved::One(pseudonym(9)),
+            one(9, 3),
+            one(11, 2),
             Resolved::None,
         ]
     );
-    // All ids, purposes and sources in the first; then what went on: seven chains under ads and
-    // six under measurement; then those with a second entry.
-    assert_eq!(rounds, [8 * 2 * 2, 7 + 6, 4 + 3]);
+    // All ids, purposes and sources in the first; then what went on: eight chains under ads and
+    // seven under measurement; then those with a second entry.
+    assert_eq!(rounds, [9 * 2 * 2, 8 + 7, 5 + 3]);
 }
 
 #[test]
 fn rounds_are_in_no_order_and_take_what_was_asked_alone() {
     let terms = terms();
     let ids: Vec<_> = (0..40).map(|n| f(&n.to_string())).collect();
-    let mut lookups = Lookups::new(&terms, &ids, &[party("shop")]);
+    let lookups = Lookups::new(&terms, &ids, &[party("shop")]);
     let asked = lookups.round(&mut rng());
     let in_order: Vec<_> = ids
         .iter()
@@ -214,9 +320,9 @@ fn rounds_are_in_no_order_and_take_what_was_asked_alone() {
     assert!(beside < 8, "{beside}");
     let sorted: Vec<_> = asked.iter().collect::<BTreeSet<_>>().into_iter().collect();
     assert_ne!(asked.iter().collect::<Vec<_>>(), sorted);
-    let other = entries("elsewhere", &[edge(1, &["ads"], 5)]);
-    let refused = lookups.answered(other, Date::from_days(TODAY));
-    assert_eq!(refused, Err(LinkError::NotAsked));
+    let mut lookups = lookups;
+    lookups.answered([], 1, Date::from_days(TODAY));
+    assert!(lookups.round(&mut rng()).is_empty());
 }
 
 /// What came in one upload tells no more of a week and purpose than some multiple.

@@ -1,7 +1,7 @@
 //! Links, as their sources sealed them.
 
 use incamera_types::{Date, Digest as _, LinkLabel, PartyName, PurposeName};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
 use super::{Matter, Store, StoreError, int, name, number};
 
@@ -26,14 +26,9 @@ pub struct StoredLinks {
     pub entries: u64,
 }
 
-/// Why links are not stored.
+/// More links than a source may store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotStored {
-    /// More than a source may store.
-    TooMany,
-    /// A label under which another source stores.
-    NotItsOwn,
-}
+pub(crate) struct TooMany;
 
 impl Store {
     /// Stores links of one source; what stood under a label of its own is replaced.
@@ -42,18 +37,17 @@ impl Store {
         matter: &Matter,
         links: &[StoredLink],
         most: u64,
-    ) -> Result<Result<(), NotStored>, StoreError> {
+    ) -> Result<Result<(), TooMany>, StoreError> {
         let (id, epoch) = (matter.agreement_id.as_bytes(), matter.epoch.0);
         let tx = self.begin()?;
         let mut insert = tx.prepare_cached(
             "INSERT INTO links (agreement_id, epoch, label, purpose, source, expires, value)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-             ON CONFLICT (agreement_id, epoch, label) DO UPDATE
-             SET purpose = excluded.purpose, expires = excluded.expires, value = excluded.value
-             WHERE source = excluded.source",
+             ON CONFLICT (agreement_id, epoch, label, source) DO UPDATE
+             SET purpose = excluded.purpose, expires = excluded.expires, value = excluded.value",
         )?;
         for link in links {
-            let changed = insert.execute(params![
+            insert.execute(params![
                 id,
                 epoch,
                 link.label.as_bytes(),
@@ -62,9 +56,6 @@ impl Store {
                 link.expires.days(),
                 link.value
             ])?;
-            if changed == 0 {
-                return Ok(Err(NotStored::NotItsOwn));
-            }
         }
         drop(insert);
         if let Some(link) = links.first() {
@@ -74,23 +65,24 @@ impl Store {
                 |row| row.get(0),
             )?;
             if stored > int(most)? {
-                return Ok(Err(NotStored::TooMany));
+                return Ok(Err(TooMany));
             }
         }
         tx.commit()?;
         Ok(Ok(()))
     }
 
-    /// The link under a label, unless it is over.
-    pub(crate) fn link(
+    /// The links under a label, one for each source, without those that are over.
+    pub(crate) fn links(
         &self,
         matter: &Matter,
         label: &LinkLabel,
         today: Date,
-    ) -> Result<Option<StoredLink>, StoreError> {
+    ) -> Result<Vec<StoredLink>, StoreError> {
         let mut select = self.connection.prepare_cached(
             "SELECT purpose, expires, source, value FROM links
-             WHERE agreement_id = ?1 AND epoch = ?2 AND label = ?3 AND expires >= ?4",
+             WHERE agreement_id = ?1 AND epoch = ?2 AND label = ?3 AND expires >= ?4
+             ORDER BY source",
         )?;
         let of = params![
             matter.agreement_id.as_bytes(),
@@ -98,7 +90,7 @@ impl Store {
             label.as_bytes(),
             today.days()
         ];
-        let found = select.query_row(of, |row| {
+        let found = select.query_map(of, |row| {
             Ok(StoredLink {
                 label: *label,
                 purpose: name(row, 0)?,
@@ -106,8 +98,8 @@ impl Store {
                 source: name(row, 2)?,
                 value: row.get(3)?,
             })
-        });
-        Ok(found.optional()?)
+        })?;
+        Ok(found.collect::<Result<_, _>>()?)
     }
 
     /// Drops links of one source; gives how many were there.

@@ -23,7 +23,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, param
 pub use self::counts::Counted;
 pub(crate) use self::counts::{Allowance, Limit, Run};
 pub use self::links::StoredLinks;
-pub(crate) use self::links::{NotStored, StoredLink};
+pub(crate) use self::links::{StoredLink, TooMany};
 pub use self::shares::Held;
 pub(crate) use self::shares::Kept;
 
@@ -31,8 +31,10 @@ pub(crate) use self::shares::Kept;
 const APPLICATION_ID: i64 = 0x4943_5072;
 const SCHEMA: &str = include_str!("schema.sql");
 /// The version of its tables.
-const VERSION: i64 = 1;
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const VERSION: i64 = 2;
+/// What makes tables of an earlier version those of the next, from version 1 on.
+const MIGRATIONS: [&str; 1] = [include_str!("schema_2.sql")];
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the store cannot be used. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -104,8 +106,13 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        known(&connection)?;
-        Ok(Self { connection })
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let found: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        // Tables of earlier versions tell the same; its service brings them up to date.
+        match found == APPLICATION_ID && (1..=VERSION).contains(&version) {
+            true => Ok(Self { connection }),
+            false => Err(StoreError::NotAStore),
+        }
     }
 
     fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
@@ -175,6 +182,7 @@ fn prepare(connection: &mut Connection, name: &PartyName) -> Result<(), StoreErr
             [name.as_str()],
         )?;
     }
+    migrate(&tx)?;
     known(&tx)?;
     let owner: String = tx.query_row("SELECT name FROM provider", [], |row| row.get(0))?;
     if owner != name.as_str() {
@@ -182,6 +190,21 @@ fn prepare(connection: &mut Connection, name: &PartyName) -> Result<(), StoreErr
     }
     tx.commit()?;
     Ok(())
+}
+
+/// Brings tables of an earlier version up to date; of anything else nothing is touched.
+fn migrate(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    let found: i64 = tx.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let at = usize::try_from(version).unwrap_or_default();
+    let missing = MIGRATIONS.iter().skip(at.saturating_sub(1));
+    if found != APPLICATION_ID || !(1..VERSION).contains(&version) {
+        return Ok(());
+    }
+    for migration in missing {
+        tx.execute_batch(migration)?;
+    }
+    Ok(tx.pragma_update(None, "user_version", VERSION)?)
 }
 
 /// The store, as all handlers share it.
@@ -215,13 +238,16 @@ fn int(number: u64) -> Result<i64, StoreError> {
 }
 
 /// Reads a number.
-fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(crate) fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let found: i64 = row.get(column)?;
     u64::try_from(found).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, found))
 }
 
 /// Reads a name.
-fn name<T: std::str::FromStr>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(crate) fn name<T: std::str::FromStr>(
+    row: &rusqlite::Row<'_>,
+    column: usize,
+) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     let unread = || {
         let kind = rusqlite::types::Type::Text;

@@ -46,6 +46,7 @@ CREATE TABLE batches (
 ) STRICT;
 CREATE INDEX batches_of ON batches (session, id);
 
+-- An entry is known by label and source: owners' entries under one label stand side by side.
 CREATE TABLE links (
     agreement_id BLOB NOT NULL,
     epoch        INTEGER NOT NULL,
@@ -54,7 +55,7 @@ CREATE TABLE links (
     source       TEXT NOT NULL,
     expires      INTEGER NOT NULL,
     value        BLOB NOT NULL,
-    PRIMARY KEY (agreement_id, epoch, label)
+    PRIMARY KEY (agreement_id, epoch, label, source)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX links_of ON links (agreement_id, epoch, source);
 CREATE INDEX links_until ON links (expires);

@@ -96,17 +96,100 @@ async fn links_are_stored_found_replaced_and_dropped() {
     assert_eq!(put(&world, "shop", vec![newer.clone()]).await, Ok(1));
     world.restart("alpha").await;
     assert_eq!(get(&world, "shop", &[1]).await.unwrap(), [from_shop(newer)]);
-    // Its own alone are replaced and dropped.
-    assert_eq!(
-        put(&world, "mailer", vec![measured(1)]).await,
-        Err("not-its-own".into())
-    );
+    // Its own alone are dropped.
     assert_eq!(forget(&world, "mailer", &[1, 2]).await, Ok(0));
     assert_eq!(forget(&world, "shop", &[1, 2, 9]).await, Ok(2));
     let left = get(&world, "mailer", &[1, 2, 3]).await.unwrap();
     assert_eq!(left.len(), 1);
     let store = Store::look_at(&world.store("alpha")).unwrap();
     assert_eq!(store.stored_links().unwrap()[0].entries, 1);
+}
+
+/// M6: whoever can compute a label may store under it, first even; it keeps nobody out.
+#[tokio::test]
+async fn entries_of_several_owners_under_one_label_stand_side_by_side() {
+    let world = World::with_key(Terms::default()).await;
+    let of = |source: &str, value: u8| LinkEntry {
+        source: source.into(),
+        value: vec![value; 96],
+        ..measured(1)
+    };
+    assert_eq!(put(&world, "mailer", vec![of("", 6)]).await, Ok(1));
+    // Whose it is says the key of the caller, not the entry.
+    assert_eq!(put(&world, "shop", vec![of("mailer", 7)]).await, Ok(1));
+    let found = get(&world, "shop", &[1]).await.unwrap();
+    assert_eq!(found, [of("mailer", 6), of("shop", 7)]);
+    assert_eq!(put(&world, "mailer", vec![of("", 8)]).await, Ok(1));
+    assert_eq!(forget(&world, "shop", &[1]).await, Ok(1));
+    let found = get(&world, "shop", &[1]).await.unwrap();
+    assert_eq!(found, [of("mailer", 8)]);
+}
+
+/// A party stores as many as its ids can have, and the others are not concerned.
+#[tokio::test]
+async fn a_party_stores_no_more_than_its_ids_can_have() {
+    let terms = Terms {
+        max_ids: 1,
+        ..Terms::default()
+    };
+    let world = World::with_key(terms).await;
+    let store = rusqlite::Connection::open(world.store("alpha")).unwrap();
+    put(&world, "shop", vec![measured(1)]).await.unwrap();
+    // Eight edges of the one id and what weeks are filled up with, for each of the purposes.
+    let purposes = world.agreement().agreement().leaf_purposes().len();
+    let most = i64::try_from((8 + 32 * 525) * purposes).unwrap();
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+        INSERT INTO links SELECT agreement_id, epoch, randomblob(32), purpose, source, expires, value
+        FROM links, n WHERE source = 'shop'";
+    store.execute(fill, [most - 1]).unwrap();
+    let again = put(&world, "shop", vec![measured(1)]).await;
+    assert_eq!(again, Ok(1), "what takes the place of its own is no more");
+    let more = put(&world, "shop", vec![measured(2)]).await;
+    assert_eq!(more, Err("links-limit".into()));
+    assert!(get(&world, "mailer", &[2]).await.unwrap().is_empty());
+    assert_eq!(put(&world, "mailer", vec![measured(2)]).await, Ok(1));
+}
+
+/// A store as version 1 made it, in which a label had one entry.
+#[tokio::test]
+async fn a_store_of_version_1_is_brought_up_to_date() {
+    let mut world = World::with_key(Terms::default()).await;
+    put(&world, "shop", vec![measured(1)]).await.unwrap();
+    world.stop("alpha").await;
+    let store = rusqlite::Connection::open(world.store("alpha")).unwrap();
+    store
+        .execute_batch(
+            "CREATE TABLE one (agreement_id BLOB NOT NULL, epoch INTEGER NOT NULL,
+                 label BLOB NOT NULL, purpose TEXT NOT NULL, source TEXT NOT NULL,
+                 expires INTEGER NOT NULL, value BLOB NOT NULL,
+                 PRIMARY KEY (agreement_id, epoch, label)) STRICT, WITHOUT ROWID;
+             INSERT INTO one SELECT * FROM links;
+             DROP TABLE links;
+             ALTER TABLE one RENAME TO links;
+             CREATE INDEX links_of ON links (agreement_id, epoch, source);
+             CREATE INDEX links_until ON links (expires);
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    let before = Store::look_at(&world.store("alpha")).unwrap();
+    assert_eq!(before.stored_links().unwrap()[0].entries, 1);
+    world.start("alpha").await;
+    assert_eq!(put(&world, "mailer", vec![measured(1)]).await, Ok(1));
+    let found = get(&world, "shop", &[1]).await.unwrap();
+    let sources: Vec<_> = found.iter().map(|entry| entry.source.as_str()).collect();
+    assert_eq!(sources, ["mailer", "shop"]);
+    let schema = |name: &str| -> String {
+        let sql = "SELECT sql FROM sqlite_schema WHERE name = ?1";
+        let of = |path: &std::path::Path| -> String {
+            let store = rusqlite::Connection::open(path).unwrap();
+            store.query_row(sql, [name], |row| row.get(0)).unwrap()
+        };
+        let (old, new) = (of(&world.store("alpha")), of(&world.store("beta")));
+        assert_eq!(old.replace('"', ""), new, "{name}");
+        new
+    };
+    assert!(schema("links").contains("label, source"));
+    schema("links_until");
 }
 
 #[tokio::test]

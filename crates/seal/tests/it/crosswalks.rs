@@ -31,6 +31,7 @@ fn scope() -> CrosswalkScope {
         agreement_id: agreement_id(),
         epoch: MatchingEpoch(3),
         id_kind: "email".parse().unwrap(),
+        via: None,
     }
 }
 

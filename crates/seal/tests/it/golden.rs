@@ -36,6 +36,7 @@ const RING: &str = "ring-1.age";
 const SEED: &str = "ring-1.seed";
 const CROSSWALK: &str = "crosswalk-1.parquet";
 const CROSSWALK_2: &str = "crosswalk-2.parquet";
+const CROSSWALK_3: &str = "crosswalk-3.parquet";
 const CONSENTS: &str = "consents-1.parquet";
 const SEALED: &str = "sealed-1";
 const OWNER: &str = "sealed-1.pub";
@@ -71,6 +72,7 @@ fn scope() -> CrosswalkScope {
         agreement_id: agreement_id(),
         epoch: EPOCH,
         id_kind: "email".parse().unwrap(),
+        via: None,
     }
 }
 
@@ -300,27 +302,36 @@ const ROWS_2: [(&str, Option<i32>, Option<bool>); 3] = [
     ("c@x", Some(20_781), None),
 ];
 
-#[test]
-#[ignore = "writes the golden file anew: only for a format that has no version yet"]
-fn write_the_crosswalk_of_version_2() {
-    let path = golden(CROSSWALK_2);
-    let mut writer = CrosswalkWriter::create(&path, &scope(), columns_2()).unwrap();
-    for (id, day, matched) in ROWS_2 {
-        let row = CrosswalkRow {
-            id,
-            pseudonym: pseudonym(id).unwrap(),
-            valid_until: day.map(Date::from_days),
-            matched,
-        };
-        writer.push(&row).unwrap();
+/// Ids that got the pseudonyms that links lead to.
+fn linked() -> CrosswalkScope {
+    CrosswalkScope {
+        via: Some("cookie".parse().unwrap()),
+        ..scope()
     }
-    writer.finish().unwrap();
 }
 
 #[test]
-fn the_crosswalk_of_version_2_is_read() {
-    let mut file = CrosswalkReader::open(&golden(CROSSWALK_2)).unwrap();
-    assert_eq!((file.scope(), file.columns()), (&scope(), columns_2()));
+#[ignore = "writes the golden files anew: only for a format that has no version yet"]
+fn write_later_crosswalks() {
+    for (name, scope) in [(CROSSWALK_2, scope()), (CROSSWALK_3, linked())] {
+        let path = golden(name);
+        let mut writer = CrosswalkWriter::create(&path, &scope, columns_2()).unwrap();
+        for (id, day, matched) in ROWS_2 {
+            let row = CrosswalkRow {
+                id,
+                pseudonym: pseudonym(id).unwrap(),
+                valid_until: day.map(Date::from_days),
+                matched,
+            };
+            writer.push(&row).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+}
+
+fn is_read(name: &str, scope: &CrosswalkScope) {
+    let mut file = CrosswalkReader::open(&golden(name)).unwrap();
+    assert_eq!((file.scope(), file.columns()), (scope, columns_2()));
     for (id, day, matched) in ROWS_2 {
         let row = file.next().unwrap().unwrap();
         let valid_until = row.valid_until.map(Date::days);
@@ -328,9 +339,31 @@ fn the_crosswalk_of_version_2_is_read() {
         assert_eq!(row.pseudonym, pseudonym(id).unwrap());
     }
     assert!(file.next().unwrap().is_none());
-    let whole = Crosswalk::read(&golden(CROSSWALK_2)).unwrap();
+    let whole = Crosswalk::read(&golden(name)).unwrap();
     assert_eq!((whole.len(), whole.writing()), (3, columns_2().writing));
     assert_eq!(whole.lookup("b@x"), pseudonym("b@x"));
+}
+
+#[test]
+fn the_crosswalk_of_version_2_is_read() {
+    is_read(CROSSWALK_2, &scope());
+}
+
+/// Its ids are of another kind than its pseudonyms, and its format says so: what knows no links
+/// refuses it. What is left of it when people are forgotten is still that.
+#[test]
+fn the_crosswalk_of_version_3_is_read() {
+    is_read(CROSSWALK_3, &linked());
+    assert_eq!(linked().kind_of_ids().as_str(), "cookie");
+    let bytes = fs::read(golden(CROSSWALK_3)).unwrap();
+    let says = |text: &[u8]| bytes.windows(text.len()).any(|at| at == text);
+    assert!(says(b"incamera-crosswalk/3") && !says(b"incamera-crosswalk/2"));
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("crosswalk");
+    fs::copy(golden(CROSSWALK_3), &copy).unwrap();
+    let left = incamera_seal::keep_rows(&copy, &mut |id| id != "a@x").unwrap();
+    let kept = CrosswalkReader::open(&copy).unwrap();
+    assert_eq!((left, kept.scope()), (2, &linked()));
 }
 
 #[test]
@@ -425,8 +458,8 @@ fn versions_to_come_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.parquet");
     let refusals = [
-        ("incamera-crosswalk/3", {
-            newer(&path, "incamera-crosswalk/3");
+        ("incamera-crosswalk/4", {
+            newer(&path, "incamera-crosswalk/4");
             all_text(&Crosswalk::read(&path).unwrap_err())
         }),
         ("incamera-consents/2", {

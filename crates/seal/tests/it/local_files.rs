@@ -18,6 +18,7 @@ fn scope() -> CrosswalkScope {
         agreement_id: agreement_id(),
         epoch: MatchingEpoch(3),
         id_kind: "email".parse().unwrap(),
+        via: None,
     }
 }
 
@@ -150,6 +151,7 @@ fn a_file_that_is_not_written_leaves_nothing_behind() {
         agreement_id: crate::world::agreement_id(),
         epoch: crate::world::EPOCH,
         id_kind: "email".parse().unwrap(),
+        via: None,
     };
     let error = incamera_seal::Crosswalk::new(scope, rows).write(&path);
     assert!(matches!(

@@ -73,6 +73,7 @@ fn throughput_of_purchases() {
         agreement_id: agreement_id(),
         epoch: EPOCH,
         id_kind: "email".parse().unwrap(),
+        via: None,
     };
     let ids = (0..people).map(|n| format!("p{n}@example.com"));
     let crosswalk = Crosswalk::new(scope, ids.map(|id| (id.clone(), pseudonym(&id).unwrap())));

@@ -111,6 +111,13 @@ pub fn allowed(arguments: &MatchRun, terms: &Terms) -> Done {
             Failure::usage(what).hint("leave `--row-keys` out: it is for method `commutative`")
         );
     }
+    if arguments.via.is_some() && terms.method != Method::Provider {
+        return Err(Failure::usage(format!(
+            "by method `{}` there are no links between kinds of id",
+            terms.method
+        ))
+        .hint("leave `--via` out: links are kept by providers, with method `provider`"));
+    }
     match terms.method {
         Method::Vole => super::vole::allowed(arguments),
         _ => Ok(()),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use incamera_agreement::Agreement;
 use incamera_matching::ids::Leaves;
 use incamera_seal::{Named, RowPlace, Source, consents_in, named};
-use incamera_types::{IdRules, PurposeName, PurposeSet};
+use incamera_types::{IdRules, PartyName, PurposeName, PurposeSet};
 
 use super::Work;
 use super::counted::FirstFew;
@@ -38,22 +38,31 @@ impl Asking {
         let column = match (&work.arguments.consent, work.arguments.everyone_consented) {
             (_, true) => None,
             (Some(named), false) => Some(named.clone()),
-            (None, false) => declared(agreement, work),
+            (None, false) => declared(agreement, work.folder.name()),
         };
+        Self::by(agreement, column)
+    }
+
+    /// By this column; none: nobody is asked.
+    pub fn by(agreement: &Agreement, column: Option<String>) -> Result<Self, Failure> {
         let purposes = agreement.leaf_purposes();
         let asked = match column {
             Some(_) => purposes.clone(),
             None => PurposeSet::default(),
         };
-        let leaves = Leaves::new(&asked).or_fail("consents cannot be asked for");
         Ok(Self {
-            leaves: leaves.map_err(|failure| failure.hint(LATER))?,
+            leaves: bits(&asked)?,
             renamed: agreement.renamed_purposes(),
             words: HashMap::new(),
             unknown: FirstFew::default(),
             purposes,
             column,
         })
+    }
+
+    /// What the bits stand for.
+    pub fn leaves_of(agreement: &Agreement) -> Result<Leaves, Failure> {
+        bits(&agreement.leaf_purposes())
     }
 
     /// The column to read of this source; none where nobody in it is asked.
@@ -128,12 +137,17 @@ impl Asking {
     }
 }
 
+fn bits(asked: &PurposeSet) -> Result<Leaves, Failure> {
+    let leaves = Leaves::new(asked).or_fail("consents cannot be asked for");
+    leaves.map_err(|failure| failure.hint(LATER))
+}
+
 const LATER: &str = "nothing was sent: name the column that has the purposes that each row's person agreed to with `--consent`, or say `--everyone-consented` if all of them agreed; sealing leaves out whoever did not, in any case";
 
 /// The column of the owner's data set that says what people agreed to.
-fn declared(agreement: &Agreement, work: &Work<'_>) -> Option<String> {
+pub fn declared(agreement: &Agreement, me: &PartyName) -> Option<String> {
     let own = agreement.datasets.values();
-    let mut own = own.filter(|spec| spec.owner == *work.folder.name());
+    let mut own = own.filter(|spec| spec.owner == *me);
     let column = own.find_map(|spec| spec.purposes_column())?;
     Some(column.name.to_string())
 }

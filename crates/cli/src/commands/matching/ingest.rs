@@ -97,7 +97,7 @@ impl Input {
 
     /// Before anybody is dialled: a run without ids would use one up for nothing.
     pub fn enough_valid(&self, work: &Work<'_>, printer: &Printer) -> Done {
-        let (kind, column) = (&work.terms.id_kind, work.column());
+        let (kind, column) = (work.kind_of_ids(), work.column());
         let counts = &self.rows.counts;
         let (rows, valid) = (counts.rows, counts.valid());
         let encoded = counts.encoded_digits > 0;
@@ -208,7 +208,7 @@ fn rows(work: &Work<'_>, intake: &mut Intake<FileStore>) -> Result<Rows, Failure
     let bar = work.printer.progress("reading ids", None);
     let mut taking = Taking {
         intake,
-        normaliser: normaliser(&work.terms.id_kind, &work.writing())?,
+        normaliser: normaliser(work.kind_of_ids(), &work.writing())?,
         part: work.terms.part(work.partition),
         asking: Asking::of(work)?,
         id: String::new(),

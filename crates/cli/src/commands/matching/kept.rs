@@ -31,7 +31,37 @@ pub(super) fn scope(agreement: &Agreement, kind: &IdKind) -> CrosswalkScope {
         agreement_id: agreement.id,
         epoch: agreement.matching.epoch,
         id_kind: kind.clone(),
+        via: None,
     }
+}
+
+/// Refuses to let ids found by links take the place of others, or the reverse: whoever seals
+/// reads files by what the crosswalk's ids are.
+pub(super) fn other_way(work: &Work<'_>) -> Done {
+    let path = work.crosswalk_path();
+    if !path.exists() {
+        return Ok(());
+    }
+    let earlier = CrosswalkReader::open(&path).map_err(|error| not_read(&path, &error))?;
+    let (found, wanted) = (earlier.scope(), work.scope());
+    let alike = CrosswalkScope {
+        via: wanted.via.clone(),
+        ..found.clone()
+    } == wanted;
+    if !alike || found.via == wanted.via {
+        return Ok(());
+    }
+    Err(Failure::failed("the ids were not matched")
+        .why(format!(
+            "the crosswalk of kind `{}` has ids of kind `{}`, and this run would replace them by ids of kind `{}`",
+            wanted.id_kind,
+            found.kind_of_ids(),
+            wanted.kind_of_ids()
+        ))
+        .hint(format!(
+            "nothing was sent: if that is meant, move `{}` away; then seal again what was sealed by it",
+            path.display()
+        )))
 }
 
 /// The crosswalk of the agreement's matching epoch, of all parts; `what` is said of one that there
@@ -111,6 +141,23 @@ fn joined(
     whole.ok_or_else(|| Failure::failed(what).why("the agreement matches ids in no part"))
 }
 
+/// The kind whose crosswalk has ids of `kind`: itself, or one that links lead to.
+pub fn kind_with_ids(folder: &Folder, agreement: &Agreement, kind: &IdKind) -> IdKind {
+    let has = |of: &IdKind| {
+        let mut paths = folder.crosswalks(agreement, of).into_iter();
+        paths.any(|path| {
+            let found = CrosswalkReader::open(&path);
+            found.is_ok_and(|found| found.scope().kind_of_ids() == kind)
+        })
+    };
+    let links = super::links::links_of(agreement).iter();
+    let mut led_to = links.filter(|link| link.from == *kind).map(|link| &link.to);
+    match has(kind) {
+        true => kind.clone(),
+        false => led_to.find(|to| has(to)).unwrap_or(kind).clone(),
+    }
+}
+
 fn one_crosswalk(
     path: &Path,
     agreement: &Agreement,
@@ -127,9 +174,14 @@ fn one_crosswalk(
         };
         Failure::failed(what).because(&error).hint(hint)
     })?;
-    let scope = scope(agreement, kind);
-    if crosswalk.scope() == &scope {
-        return match same_rules(&crosswalk.writing(), &agreement.matching.id_writing(kind)) {
+    let found = crosswalk.scope();
+    let scope = CrosswalkScope {
+        via: found.via.clone(),
+        ..scope(agreement, kind)
+    };
+    if found == &scope {
+        let agreed = agreement.matching.id_writing(scope.kind_of_ids());
+        return match same_rules(&crosswalk.writing(), &agreed) {
             true => Ok(crosswalk),
             false => Err(Failure::failed(what)
                 .why(format!(

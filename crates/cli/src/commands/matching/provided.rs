@@ -7,10 +7,15 @@
 //! | `evaluating` | batches on their way between ids, threads and providers  |
 //! | `keys`  | the key statement: asked of all providers, never an older one  |
 //! | `ports` | a session with each provider that is asked                     |
+//! | `whole` | sets evaluated whole, for links                                |
+//! | `linked`, `lookup` | the run whose ids get the pseudonyms that links lead to |
 
 mod evaluating;
 mod keys;
+pub mod linked;
+mod lookup;
 mod ports;
+pub mod whole;
 
 use std::ops::Range;
 use std::time::Instant;
@@ -35,8 +40,11 @@ use super::kept::{Earlier, NewCrosswalk};
 use super::report::{Report, Told, fields};
 use crate::clock::{now, today};
 use crate::failure::{Context as _, Done, Exit, Failure};
-use evaluating::{Asker, BATCH_IDS, Evaluated, evaluate};
-use keys::Found;
+use evaluating::{BATCH_IDS, evaluate};
+
+pub use evaluating::{Asker, Evaluated};
+pub use keys::{Found, find as find_keys};
+pub use whole::LeftOut;
 
 /// How long before the key's end to warn.
 const WARN_DAYS: i32 = 14;
@@ -63,7 +71,8 @@ pub fn run(work: &Work<'_>, start: Instant) -> Done {
     Ok(())
 }
 
-fn day_of(time: incamera_types::UnixTime) -> Date {
+/// The day that a time is on, in UTC.
+pub fn day_of(time: incamera_types::UnixTime) -> Date {
     Date::from_days(i32::try_from(time.0 / 86_400).unwrap_or(i32::MAX))
 }
 
@@ -95,6 +104,13 @@ fn prepared(work: &Work<'_>) -> Result<(Input, Kept), Failure> {
     let seed = Seed::generate(&mut rand::rng());
     let input = Input::read(work, &seed)?;
     input.enough_valid(work, work.printer)?;
+    within_limit(work, &input)?;
+    let kept = begin(work, &input, seed)?;
+    Ok((input, kept))
+}
+
+/// Before anybody is asked: providers would refuse more.
+fn within_limit(work: &Work<'_>, input: &Input) -> Done {
     let (size, most) = (input.ordered.len(), work.terms.max_ids);
     if size > most {
         return Err(Failure::new(Exit::Refused, "the ids were not matched")
@@ -105,8 +121,7 @@ fn prepared(work: &Work<'_>) -> Result<(Input, Kept), Failure> {
                 "nothing was sent: match fewer, or agree on a new version with a higher `max_ids`",
             ));
     }
-    let kept = begin(work, &input, seed)?;
-    Ok((input, kept))
+    Ok(())
 }
 
 fn begin(work: &Work<'_>, input: &Input, seed: Seed) -> Result<Kept, Failure> {
@@ -228,6 +243,11 @@ fn write(work: &Work<'_>, input: &Input, kept: &Kept, until: Date) -> Result<Fin
             }
         }
     }
+    write_rows(work, finish)
+}
+
+/// Joins what the run gave with the crosswalk as it is by now.
+fn write_rows(work: &Work<'_>, finish: Finish<FileStore>) -> Result<Finished, Failure> {
     // Whoever forgets people holds it from before the crosswalk is read until it is written.
     let _lock = work.folder.sealing_lock(&work.terms.agreement_id)?;
     let mut earlier = Earlier::open(work)?;

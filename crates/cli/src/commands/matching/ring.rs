@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use incamera_keys::MatchingKey;
 use incamera_matching::{Method, Partition, Terms};
 use incamera_seal::{KeyRing, MatchingSecret, MatchingSlot, Source};
+use incamera_types::AgreementId;
 
 use super::super::seal::ENCRYPTED;
 use super::counting::Counting;
@@ -42,7 +43,7 @@ pub fn open(
         reveals: terms.reveals.to_string(),
     };
     let mut ring = folder.ring()?;
-    let sources = sources(arguments, &ring, terms)?;
+    let sources = sources(&arguments.data, &ring, &terms.agreement_id)?;
     let lasts = terms.method != Method::Vole;
     let (key, known) = if lasts {
         let secret = ring.matching_secret_or_new(&slot, &mut rand::rng());
@@ -72,14 +73,19 @@ fn copied(secret: &MatchingSecret) -> (MatchingKey, u32) {
     (key, secret.runs())
 }
 
-fn sources(arguments: &MatchRun, ring: &KeyRing, terms: &Terms) -> Result<Vec<Source>, Failure> {
+/// Where ids come from; encrypted files have their keys.
+pub fn sources(
+    data: &[PathBuf],
+    ring: &KeyRing,
+    agreement: &AgreementId,
+) -> Result<Vec<Source>, Failure> {
     let open = |path: &PathBuf| {
         let failed = |error| source_failure(path, &error);
         let source = Source::of(path).map_err(failed)?;
         if !source.is_parquet() {
             return Ok(source);
         }
-        let unlocked = source.unlock(ring, &terms.agreement_id, None);
+        let unlocked = source.unlock(ring, agreement, None);
         let what = format!(
             "the ids in `{}` were not read",
             Source::shown(path).display()
@@ -88,5 +94,5 @@ fn sources(arguments: &MatchRun, ring: &KeyRing, terms: &Terms) -> Result<Vec<So
             .or_fail(what)
             .map_err(|failure| failure.hint(ENCRYPTED))
     };
-    arguments.data.iter().map(open).collect()
+    data.iter().map(open).collect()
 }

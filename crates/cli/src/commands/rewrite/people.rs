@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use incamera_matching::ids::collect;
 use incamera_seal::{Source, SourceError, keep_rows, read_texts};
-use incamera_types::{AgreementId, IdKind, Pseudonym};
+use incamera_types::{AgreementId, IdKind, Pseudonym, PurposeSet};
 
 use super::Work;
 use crate::args::People;
@@ -45,11 +45,20 @@ impl Ids {
             return Self::own(work, people);
         }
         let kind = kind(work, people)?;
-        let all = work.folder.every_crosswalk(&work.agreement().id, &kind);
+        // Ids that have the pseudonyms of others, by links, stand in the crosswalk of those.
+        let of = matching::kind_with_ids(&work.folder, work.agreement(), &kind);
+        let all = work.folder.every_crosswalk(&work.agreement().id, &of);
         let paths = all.or_fail("the ids cannot be looked up")?;
         let what = "the ids cannot be looked up";
         let (crosswalk, missing) =
-            matching::crosswalk_there(&work.folder, work.agreement(), &kind, what)?;
+            matching::crosswalk_there(&work.folder, work.agreement(), &of, what)?;
+        let has = crosswalk.scope().kind_of_ids();
+        if *has != kind {
+            return Err(Failure::usage(format!(
+                "the crosswalk of kind `{of}` has ids of kind `{has}`"
+            ))
+            .hint(format!("give those, with `--id {has}`")));
+        }
         let normaliser = ids::normaliser(&kind, &crosswalk.writing())?;
         let prepared = collect(texts(people, &kind)?, &normaliser);
         let found = prepared.ids.iter().filter_map(|id| crosswalk.lookup(id));
@@ -115,6 +124,13 @@ impl Ids {
             missing: Vec::new(),
             paths: Vec::new(),
         })
+    }
+
+    /// Takes back what the party has told providers of their links; with `purposes`, for these
+    /// alone.
+    pub fn leave_links(&self, work: &Work<'_>, purposes: Option<&PurposeSet>) -> Done {
+        let of = (&self.kind, &self.ids);
+        matching::links::withdrawn(&work.folder, &work.agreement, of, purposes, work.printer)
     }
 
     /// Takes them out of the crosswalk, which nobody else has written since it was read: the

@@ -1,0 +1,237 @@
+//! `match links`: which of a party's ids of one kind goes with which of another, left with the
+//! providers so that they cannot read it.
+//!
+//! | module  | holds                                                              |
+//! |---------|--------------------------------------------------------------------|
+//! | here    | the desk that all verbs work at; taking links back; sending again  |
+//! | `put`   | pairs, evaluated and sealed                                        |
+//! | `pairs` | pairs out of files, with what their people agreed to               |
+//! | `tell`  | the book's changes to each provider                                |
+//!
+//! Everything goes through the party's book ([`LinkBook`]): a command that is killed, or does not
+//! reach a provider, leaves there what is still to be told.
+
+mod pairs;
+mod put;
+mod tell;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+
+use incamera_agreement::{Agreement, IdLink, SignedAgreement};
+use incamera_matching::ids::Counts;
+use incamera_provider::{LinkBook, Matter, TakenBack};
+use incamera_seal::read_texts;
+use incamera_types::{IdKind, IdWriting, PurposeSet};
+use serde_json::json;
+
+use super::super::{ids::normaliser, room_client};
+use super::agreed::owner;
+use super::ingest::source_failure;
+use super::ring;
+use crate::args::{LinksRemove, LinksSend, MatchLinks, PartyFolder, UnderAgreement};
+use crate::clock::today;
+use crate::failure::{Context as _, Done, Failure};
+use crate::folder::Folder;
+use crate::printer::Printer;
+use crate::words::counted;
+pub use put::link_terms;
+use tell::Told;
+
+const NOT_KEPT: &str = "the book of links was not read or written";
+
+/// A verb of `match links`.
+pub fn run(verb: &MatchLinks, printer: &Printer) -> Done {
+    match verb {
+        MatchLinks::Put(arguments) => put::run(arguments, printer),
+        MatchLinks::Remove(arguments) => remove(arguments, printer),
+        MatchLinks::Send(arguments) => send(arguments, printer),
+    }
+}
+
+/// What all verbs work with.
+struct Desk<'a> {
+    folder: &'a Folder,
+    agreement: &'a SignedAgreement,
+    printer: &'a Printer,
+    book: LinkBook,
+    _lock: File,
+}
+
+impl<'a> Desk<'a> {
+    fn open(
+        folder: &'a Folder,
+        agreement: &'a SignedAgreement,
+        printer: &'a Printer,
+    ) -> Result<Self, Failure> {
+        let lock = folder.links_lock()?;
+        let mut book = LinkBook::open(&folder.links()).or_fail(NOT_KEPT)?;
+        book.drop_over(today()).or_fail(NOT_KEPT)?;
+        Ok(Self {
+            folder,
+            agreement,
+            printer,
+            book,
+            _lock: lock,
+        })
+    }
+
+    fn terms(&self) -> &Agreement {
+        self.agreement.agreement()
+    }
+
+    fn matter(&self) -> Matter {
+        Matter {
+            agreement_id: self.terms().id,
+            epoch: self.terms().matching.epoch,
+        }
+    }
+
+    fn providers(&self) -> &'a [incamera_types::PartyName] {
+        let agreement: &'a Agreement = self.agreement.agreement();
+        let providers = agreement.matching.providers.as_ref();
+        providers.map_or(&[], |providers| &providers.names)
+    }
+
+    fn take_back(
+        &mut self,
+        kind: &IdKind,
+        ids: &BTreeSet<String>,
+        purposes: Option<&PurposeSet>,
+    ) -> Result<TakenBack, Failure> {
+        let (matter, providers) = (self.matter(), self.providers());
+        let taken = self.book.take_back(&matter, kind, ids, purposes, providers);
+        taken.or_fail(NOT_KEPT)
+    }
+}
+
+/// The party's folder, and an agreement by which it may have links.
+fn opened(
+    party: &PartyFolder,
+    under: &UnderAgreement,
+) -> Result<(Folder, SignedAgreement), Failure> {
+    let folder = Folder::open(&party.party)?;
+    let file = folder.agreement_file(under.agreement.as_deref())?;
+    let signed = room_client::own_agreement(&folder, &file)?;
+    owner(signed.agreement(), folder.name())?;
+    if links_of(signed.agreement()).is_empty() {
+        return Err(Failure::usage("the agreement has no links between kinds of id")
+            .hint("`links = [{ from = \"cookie\", to = \"email\" }]` under [matching] says which kinds are linked, with method provider"));
+    }
+    Ok((folder, signed))
+}
+
+/// The pairs of kinds that the agreement links.
+pub fn links_of(agreement: &Agreement) -> &[IdLink] {
+    let providers = agreement.matching.providers.as_ref();
+    providers.map_or(&[], |providers| &providers.links)
+}
+
+/// Takes the links of people back.
+fn remove(arguments: &LinksRemove, printer: &Printer) -> Done {
+    let (folder, agreement) = opened(&arguments.party, &arguments.under)?;
+    let writing = IdWriting {
+        form: arguments.form.into(),
+        region: arguments.region,
+        ..agreement.agreement().matching.id_writing(&arguments.id)
+    };
+    let normaliser = normaliser(&arguments.id, &writing)?;
+    let column = arguments.column.as_deref();
+    let column = column.unwrap_or(arguments.id.as_str());
+    let (mut ids, mut counts, mut id) = (BTreeSet::new(), Counts::default(), String::new());
+    let sources = ring::sources(&arguments.data, &folder.ring()?, &agreement.agreement().id)?;
+    for (path, source) in arguments.data.iter().zip(&sources) {
+        let read = read_texts(source, column, &mut |text| {
+            let normalised = normaliser.normalise(text, &mut id);
+            counts.row(&normalised);
+            ids.extend(normalised.ok().map(str::to_owned));
+        });
+        read.map_err(|error| source_failure(path, &error))?;
+    }
+    if ids.is_empty() {
+        return Err(Failure::failed("no links were taken back")
+            .why(format!(
+                "the data have no valid `{}` in the column `{column}`",
+                arguments.id
+            ))
+            .hint("name the column that holds the ids with `--column`"));
+    }
+    let mut desk = Desk::open(&folder, &agreement, printer)?;
+    let taken = desk.take_back(&arguments.id, &ids, None)?;
+    let told = tell::all(&mut desk)?;
+    let document = json!({
+        "id_kind": arguments.id, "rows": counts.rows, "empty": counts.empty,
+        "invalid": counts.invalid, "ids": ids.len(), "ids_that_lost_links": taken.ids,
+        "entries": taken.entries, "providers": told.document(),
+    });
+    let text = format!(
+        "the links of {} were taken back: {}\n{}",
+        counted(taken.ids, "id", "ids"),
+        counted(taken.entries, "entry", "entries"),
+        told.words()
+    );
+    all_told(&told, "a provider still has links that were taken back")?;
+    printer.result(text, "incamera-links-removed/1", &document);
+    Ok(())
+}
+
+/// Tells what could not be told before.
+fn send(arguments: &LinksSend, printer: &Printer) -> Done {
+    let (folder, agreement) = opened(&arguments.party, &arguments.under)?;
+    let mut desk = Desk::open(&folder, &agreement, printer)?;
+    let told = tell::all(&mut desk)?;
+    all_told(&told, "not all providers were told of the links")?;
+    let matter = desk.matter();
+    let booked = desk.book.booked().or_fail(NOT_KEPT)?;
+    let booked: Vec<_> = booked.iter().filter(|of| of.matter == matter).collect();
+    let lines = booked.iter().map(|of| {
+        let pairs = counted(of.edges, "pair", "pairs");
+        format!("\n  {}: {pairs} of ids", of.link)
+    });
+    let text = told.words() + &lines.collect::<String>();
+    let each = booked
+        .iter()
+        .map(|of| json!({ "from": of.link.from, "to": of.link.to, "pairs": of.edges }));
+    let document = json!({
+        "links": each.collect::<Vec<_>>(), "providers": told.document(),
+    });
+    printer.result(text.trim_start(), "incamera-links-sent/1", &document);
+    Ok(())
+}
+
+fn all_told(told: &Told, what: &str) -> Done {
+    match told.not_told.is_empty() {
+        true => Ok(()),
+        false => Err(told.failure(what)),
+    }
+}
+
+/// Takes back the links of people who are forgotten, or took a purpose back, wherever the party
+/// has told of some; a provider that is not reached is told of by a warning.
+pub fn withdrawn(
+    folder: &Folder,
+    agreement: &SignedAgreement,
+    (kind, ids): (&IdKind, &BTreeSet<String>),
+    purposes: Option<&PurposeSet>,
+    printer: &Printer,
+) -> Done {
+    if !folder.links().exists() {
+        return Ok(());
+    }
+    let mut desk = Desk::open(folder, agreement, printer)?;
+    let taken = desk.take_back(kind, ids, purposes)?;
+    if taken == TakenBack::default() {
+        return Ok(());
+    }
+    let told = tell::all(&mut desk)?;
+    printer.note(format!(
+        "links of {} were taken back",
+        counted(taken.ids, "id", "ids")
+    ));
+    for (name, why) in &told.not_told {
+        printer.warn(format!(
+            "`{name}` still has links that were taken back ({why}): run `incamera match links send` until it was told"
+        ));
+    }
+    Ok(())
+}

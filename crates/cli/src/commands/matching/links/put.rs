@@ -1,0 +1,348 @@
+//! `match links put`: pairs of ids, evaluated, sealed, left with every provider.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use incamera_agreement::{Agreement, IdLink};
+use incamera_group::Backend;
+use incamera_matching::Partition;
+use incamera_matching::links::{Edge, Entry, LinkTerms, MAX_EDGES, upload};
+use incamera_oprf::suite::Output;
+use incamera_provider::LinkedId;
+use incamera_types::{Date, Pseudonym};
+use serde_json::json;
+
+use super::super::super::block_on;
+use super::super::agreed::terms;
+use super::super::files::SlotFolder;
+use super::super::provided::{Asker, Found, LeftOut, day_of, find_keys, whole};
+use super::pairs::{Read, Said, read};
+use super::tell::Told;
+use super::{Desk, NOT_KEPT, links_of, opened, tell};
+use crate::args::LinksPut;
+use crate::clock::today;
+use crate::failure::{Context as _, Done, Exit, Failure};
+use crate::folder::Folder;
+use crate::printer::Printer;
+
+/// Leaves links with the providers.
+pub fn run(arguments: &LinksPut, printer: &Printer) -> Done {
+    let start = Instant::now();
+    let (folder, agreement) = opened(&arguments.party, &arguments.under)?;
+    let terms = agreement.agreement();
+    let link = chosen(arguments, terms)?;
+    let slot = slot(&folder, terms, &link)?;
+    let mut desk = Desk::open(&folder, &agreement, printer)?;
+    let asker = Asker {
+        folder: &folder,
+        agreement: &agreement,
+        printer,
+        statement: slot.key_statement_path(),
+    };
+    let found = block_on(find_keys(&asker))?;
+    let until = day_of(found.statement.valid_until());
+    let until = arguments.until.map_or(until, |named| named.min(until));
+    let read = read(&desk, &link, arguments, until)?;
+    within_limits(&read, terms, &link)?;
+    let evaluated = evaluated(&asker, &found, &link, &read)?;
+    let made = made(&folder, terms, &link, &read, &evaluated)?;
+    let (matter, providers) = (desk.matter(), desk.providers());
+    let all = (made.ids.as_slice(), made.nothing.as_slice());
+    let kept = desk.book.put(&matter, &link, all, providers);
+    kept.or_fail(NOT_KEPT)?;
+    // From here on nothing is evaluated again, whoever is down.
+    let told = tell::all(&mut desk)?;
+    if told.told.len() < found.statement.keys().threshold() {
+        return Err(told.failure("too few providers have the links for anybody to find them"));
+    }
+    Report {
+        arguments,
+        link: &link,
+        read: &read,
+        made: &made,
+        told: &told,
+        left_out: &evaluated.left_out,
+        until,
+        start,
+    }
+    .show(printer);
+    Ok(())
+}
+
+/// Which of the agreement's links.
+fn chosen(arguments: &LinksPut, agreement: &Agreement) -> Result<IdLink, Failure> {
+    let is = |link: &&IdLink| {
+        arguments
+            .from
+            .as_ref()
+            .is_none_or(|from| *from == link.from)
+            && arguments.to.as_ref().is_none_or(|to| *to == link.to)
+    };
+    let all = links_of(agreement);
+    let fit: Vec<_> = all.iter().filter(is).collect();
+    match fit.as_slice() {
+        [only] => Ok((*only).clone()),
+        _ => {
+            let listed: Vec<_> = all.iter().map(IdLink::to_string).collect();
+            Err(
+                Failure::usage("which kinds of id are to be linked?").hint(format!(
+                    "name them with `--from` and `--to`: the agreement links {}",
+                    listed.join(", ")
+                )),
+            )
+        }
+    }
+}
+
+/// Where the key statement is remembered: that of matching the first kind, which no `match run`
+/// works in meanwhile.
+fn slot(folder: &Folder, agreement: &Agreement, link: &IdLink) -> Result<SlotFolder, Failure> {
+    let (epoch, me) = (agreement.matching.epoch, folder.name());
+    let path = folder.matching(&agreement.id, &link.from, me, epoch, Partition::WHOLE);
+    SlotFolder::take(path.clone(), path)
+}
+
+fn within_limits(read: &Read, agreement: &Agreement, link: &IdLink) -> Done {
+    let most = agreement.matching.max_ids;
+    let (from, to) = (read.from_ids().len(), read.to_ids().len());
+    for (kind, found) in [(&link.from, from), (&link.to, to)] {
+        if found as u64 > most {
+            return Err(Failure::new(Exit::Refused, "the links were not made")
+                .why(format!(
+                    "there are {found} ids of kind `{kind}` to evaluate, and the agreement allows {most} a run"
+                ))
+                .hint("nothing was sent: put fewer at a time, or agree on a new version with a higher `max_ids`"));
+        }
+    }
+    // Ids whose people agree to nothing any more are taken back all the same.
+    if read.pairs.is_empty() {
+        return Err(Failure::failed("there is nothing to link")
+            .why(format!(
+                "of {} rows none has a valid `{}` and a valid `{}`",
+                read.tally.rows, link.from, link.to
+            ))
+            .hint("nothing was sent: name the columns with `--from-column` and `--to-column`"));
+    }
+    Ok(())
+}
+
+/// What providers made of the ids of both kinds.
+struct Evaluated {
+    from: BTreeMap<String, Output>,
+    to: BTreeMap<String, Pseudonym>,
+    left_out: LeftOut,
+}
+
+fn evaluated(
+    asker: &Asker<'_>,
+    found: &Found,
+    link: &IdLink,
+    read: &Read,
+) -> Result<Evaluated, Failure> {
+    let agreement = asker.agreement.agreement();
+    let (from, to) = (read.from_ids(), read.to_ids());
+    let mut left_out = LeftOut::new();
+    let mut of = |kind, ids: &[String]| {
+        let terms = terms(agreement, kind)?;
+        let (outputs, without) = whole::of_list(asker, &terms, found, ids, Backend::best())?;
+        left_out.extend(without.left_out);
+        Ok::<_, Failure>((terms, outputs))
+    };
+    let (_, outputs) = of(&link.from, &from)?;
+    let (terms, others) = of(&link.to, &to)?;
+    let pseudonyms = terms.pseudonyms();
+    let others = others.iter().map(|output| pseudonyms.of_output(output));
+    left_out.sort_unstable();
+    left_out.dedup();
+    Ok(Evaluated {
+        to: to.into_iter().zip(others).collect(),
+        from: from.into_iter().zip(outputs).collect(),
+        left_out,
+    })
+}
+
+/// What is to be stored.
+struct Made {
+    ids: Vec<LinkedId>,
+    nothing: Vec<Entry>,
+    entries: usize,
+    /// Ids that lead to several: whoever looks one up gets none.
+    ambiguous: u64,
+    /// Links beyond those of one id that are ever looked for.
+    beyond: u64,
+}
+
+fn made(
+    folder: &Folder,
+    agreement: &Agreement,
+    link: &IdLink,
+    read: &Read,
+    evaluated: &Evaluated,
+) -> Result<Made, Failure> {
+    let terms = link_terms(agreement, link);
+    let mut made = Made {
+        ids: Vec::new(),
+        nothing: Vec::new(),
+        entries: 0,
+        ambiguous: 0,
+        beyond: 0,
+    };
+    let mut all = Vec::new();
+    for (from, to) in &read.pairs {
+        let edges = edges(to, read, evaluated);
+        made.ambiguous += u64::from(edges.len() > 1);
+        made.beyond += edges.len().saturating_sub(MAX_EDGES) as u64;
+        let most = edges.get(..MAX_EDGES).unwrap_or(&edges);
+        let entries = match evaluated.from.get(from) {
+            Some(output) => terms
+                .entries(output, folder.name(), most, &mut rand::rng())
+                .or_fail("the links were not made")?,
+            None => Vec::new(),
+        };
+        all.extend(entries.iter().cloned());
+        made.entries += entries.len();
+        made.ids.push(LinkedId {
+            from: from.clone(),
+            to: to.keys().cloned().collect(),
+            entries,
+        });
+    }
+    let labels: std::collections::BTreeSet<_> = all.iter().map(|entry| entry.label).collect();
+    let padded = upload(all, &terms.purposes, &mut rand::rng());
+    let nothing = padded.into_values();
+    made.nothing = nothing
+        .filter(|entry| !labels.contains(&entry.label))
+        .collect();
+    Ok(made)
+}
+
+/// What labels hang on.
+pub fn link_terms(agreement: &Agreement, link: &IdLink) -> LinkTerms {
+    LinkTerms {
+        agreement_id: agreement.id,
+        epoch: agreement.matching.epoch,
+        from: link.from.clone(),
+        to: link.to.clone(),
+        purposes: agreement.leaf_purposes(),
+    }
+}
+
+/// The links of one id, those that count longest first.
+fn edges(to: &BTreeMap<String, Said>, read: &Read, evaluated: &Evaluated) -> Vec<Edge> {
+    let edge = |(to, said): (&String, &Said)| {
+        Some(Edge {
+            pseudonym: *evaluated.to.get(to)?,
+            recorded: said.recorded,
+            consent: read.leaves.class(said.agreed),
+            expires: said.expires,
+        })
+    };
+    let mut edges: Vec<_> = to.iter().filter_map(edge).collect();
+    edges.sort_by_key(|edge| std::cmp::Reverse(edge.expires));
+    edges
+}
+
+struct Report<'a> {
+    arguments: &'a LinksPut,
+    link: &'a IdLink,
+    read: &'a Read,
+    made: &'a Made,
+    told: &'a Told,
+    left_out: &'a LeftOut,
+    until: Date,
+    start: Instant,
+}
+
+impl Report<'_> {
+    fn show(&self, printer: &Printer) {
+        printer.result(self.text(), "incamera-links-put/1", &self.document());
+    }
+
+    fn linked(&self) -> usize {
+        let ids = self.made.ids.iter();
+        ids.filter(|id| !id.entries.is_empty()).count()
+    }
+
+    fn pairs(&self) -> usize {
+        self.made.ids.iter().map(|id| id.to.len()).sum()
+    }
+
+    fn text(&self) -> String {
+        let (tally, link) = (&self.read.tally, self.link);
+        let mut text = format!(
+            "{} ids of kind `{}` lead to pseudonyms of kind `{}`, at the providers, who cannot read it ({:.1} s)\n  rows {}, pairs {}, of them not valid {}, said again {}",
+            self.linked(),
+            link.from,
+            link.to,
+            self.start.elapsed().as_secs_f64(),
+            tally.rows,
+            self.pairs(),
+            tally.invalid.count,
+            tally.duplicates,
+        );
+        for (what, count) in [
+            ("left out without consent", tally.without_consent),
+            ("left out because they are over", tally.over),
+        ] {
+            if count > 0 {
+                text += &format!(", {what} {count}");
+            }
+        }
+        if tally.invalid.count > 0 {
+            let places = tally.invalid.words(&self.arguments.data);
+            text += &format!("\n  not valid: {places}");
+        }
+        for (what, count) in [
+            (
+                "agreed to by their people for some of the agreement's purposes alone: those do not match",
+                tally.in_part,
+            ),
+            (
+                "ids that lead to several: whoever looks one up gets none",
+                self.made.ambiguous,
+            ),
+            (
+                "beyond the eight of one id that are looked for, left out",
+                self.made.beyond,
+            ),
+        ] {
+            if count > 0 {
+                text += &format!("\n  {what}: {count}");
+            }
+        }
+        if self.arguments.everyone_consented {
+            text += "\n  nobody's consent was looked at, as you said (`--everyone-consented`)";
+        }
+        for (name, why) in self.left_out {
+            text += &format!("\n  `{name}` evaluated nothing: {why}");
+        }
+        text + &format!(
+            "\n  stored: {} entries, and {} of nothing that hide how many those are; none counts beyond {}\n{}",
+            self.made.entries,
+            self.made.nothing.len(),
+            self.until,
+            self.told.words()
+        )
+    }
+
+    fn document(&self) -> serde_json::Value {
+        let tally = &self.read.tally;
+        let left_out: Vec<_> = self.left_out.iter().map(|(name, _)| name).collect();
+        json!({
+            "from": self.link.from, "to": self.link.to, "rows": tally.rows,
+            "from_empty": tally.from.empty, "from_invalid": tally.from.invalid,
+            "to_empty": tally.to.empty, "to_invalid": tally.to.invalid,
+            "invalid": tally.invalid.count, "duplicates": tally.duplicates,
+            "consent_column": self.read.consent,
+            "everyone_consented": self.arguments.everyone_consented,
+            "without_consent": tally.without_consent, "over": tally.over,
+            "in_part": tally.in_part, "pairs": self.pairs(), "ids": self.linked(),
+            "taken_back": self.made.ids.len() - self.linked(),
+            "ambiguous": self.made.ambiguous, "beyond_eight": self.made.beyond,
+            "entries": self.made.entries, "filled_up": self.made.nothing.len(),
+            "valid_until": self.until.to_string(), "today": today().to_string(),
+            "providers": self.told.document(), "providers_left_out": left_out,
+            "seconds": self.start.elapsed().as_secs_f64(),
+        })
+    }
+}

@@ -1,0 +1,436 @@
+//! The book of a source of links: what it has told providers, and what they are still to be told.
+//!
+//! One SQLite file in the party's folder. A change is one transaction, which also notes for each
+//! provider what it is to be told; so a command that was killed, or that did not reach a provider,
+//! is gone on with by the next one, without another evaluation. Labels and values are ciphertext,
+//! as providers get them; beside them stand the party's own ids, as in its crosswalk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use incamera_agreement::IdLink;
+use incamera_ledger::durable;
+use incamera_matching::links::Entry;
+use incamera_types::{Date, Digest as _, IdKind, LinkLabel, PartyName, PurposeSet};
+use rusqlite::{Connection, Transaction, params};
+
+use crate::store::{BUSY_TIMEOUT, Matter, StoreError, name, number};
+
+#[cfg(test)]
+mod tests;
+
+/// Marks the file as a book of links ("ICLk").
+const APPLICATION_ID: i64 = 0x4943_4c6b;
+const SCHEMA: &str = include_str!("schema.sql");
+/// The version of its tables.
+const VERSION: i64 = 1;
+
+/// The book.
+#[derive(Debug)]
+pub struct LinkBook(Connection);
+
+/// All links of one id.
+#[derive(Clone, Debug)]
+pub struct LinkedId {
+    /// The id that is looked up.
+    pub from: String,
+    /// The ids whose pseudonyms it leads to.
+    pub to: Vec<String>,
+    /// What is stored of it.
+    pub entries: Vec<Entry>,
+}
+
+/// What a provider is still to be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// To drop.
+    pub drop: Vec<LinkLabel>,
+    /// To store.
+    pub put: Vec<Entry>,
+}
+
+/// What was taken out of the book.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TakenBack {
+    /// Ids that lost links.
+    pub ids: u64,
+    /// Entries.
+    pub entries: u64,
+}
+
+/// What the book holds of one pair of kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Booked {
+    /// Of what.
+    pub matter: Matter,
+    /// The kinds.
+    pub link: IdLink,
+    /// Pairs of ids.
+    pub edges: u64,
+}
+
+impl LinkBook {
+    /// Opens the book at `path`, and begins it if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut connection = Connection::open(path)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        durable(&connection)?;
+        let tx = connection.transaction()?;
+        let tables: i64 =
+            tx.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        if tables == 0 {
+            tx.execute_batch(SCHEMA)?;
+            tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+            tx.pragma_update(None, "user_version", VERSION)?;
+        }
+        let version: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let found: i64 = tx.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        if (found, version) != (APPLICATION_ID, VERSION) {
+            return Err(StoreError::NotAStore);
+        }
+        tx.commit()?;
+        Ok(Self(connection))
+    }
+
+    /// Takes in the links of ids: what the book had of these ids goes. `nothing` are the entries
+    /// that an upload is filled up with. All of it is due at the providers then.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn put(
+        &mut self,
+        matter: &Matter,
+        link: &IdLink,
+        (ids, nothing): (&[LinkedId], &[Entry]),
+        providers: &[PartyName],
+    ) -> Result<(), StoreError> {
+        let tx = self.0.transaction()?;
+        let all = Telling {
+            tx: &tx,
+            matter,
+            providers,
+        };
+        for id in ids {
+            all.take_away(link, &id.from, None)?;
+            for to in &id.to {
+                all.edge(link, &id.from, to)?;
+            }
+            for entry in &id.entries {
+                all.entry(link, Some(&id.from), entry)?;
+            }
+        }
+        for entry in nothing {
+            all.entry(link, None, entry)?;
+        }
+        Ok(tx.commit()?)
+    }
+
+    /// Takes back the links of people, known by ids of one kind: from these ids, and to them. An
+    /// id that loses one link loses all, since a gap hides what is behind it. With `purposes`,
+    /// what stands under these alone. Links of earlier epochs go from the book; providers drop
+    /// them when they are over.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn take_back(
+        &mut self,
+        matter: &Matter,
+        kind: &IdKind,
+        ids: &BTreeSet<String>,
+        purposes: Option<&PurposeSet>,
+        providers: &[PartyName],
+    ) -> Result<TakenBack, StoreError> {
+        let tx = self.0.transaction()?;
+        let mut found = BTreeSet::new();
+        for id in ids {
+            found.extend(concerned(&tx, matter, kind, id)?);
+        }
+        let mut back = TakenBack::default();
+        for (epoch, from_kind, to_kind, from) in found {
+            let of = Matter {
+                epoch: incamera_types::MatchingEpoch(epoch),
+                ..*matter
+            };
+            let all = Telling {
+                tx: &tx,
+                matter: &of,
+                providers: if of == *matter { providers } else { &[] },
+            };
+            let link = IdLink {
+                from: from_kind,
+                to: to_kind,
+            };
+            back.ids += 1;
+            back.entries += all.take_away(&link, &from, purposes)?;
+        }
+        tx.commit()?;
+        Ok(back)
+    }
+
+    /// What a provider is still to be told, as much as `most`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn due(
+        &self,
+        matter: &Matter,
+        (source, provider): (&PartyName, &PartyName),
+        most: usize,
+    ) -> Result<Due, StoreError> {
+        let mut select = self.0.prepare_cached(
+            "SELECT due.label, purpose, expires, value FROM due
+             LEFT JOIN entries USING (agreement_id, epoch, label)
+             WHERE due.agreement_id = ?1 AND due.epoch = ?2 AND provider = ?3
+             ORDER BY gone DESC, due.label LIMIT ?4",
+        )?;
+        let of = params![
+            matter.agreement_id.as_bytes(),
+            matter.epoch.0,
+            provider.as_str(),
+            i64::try_from(most).unwrap_or(i64::MAX)
+        ];
+        let mut rows = select.query(of)?;
+        let mut due = Due::default();
+        while let Some(row) = rows.next()? {
+            let label = LinkLabel::from_bytes(row.get(0)?);
+            match row.get::<_, Option<Vec<u8>>>(3)? {
+                None => due.drop.push(label),
+                Some(value) => due.put.push(Entry {
+                    label,
+                    purpose: name(row, 1)?,
+                    source: source.clone(),
+                    expires: Date::from_days(row.get(2)?),
+                    value,
+                }),
+            }
+        }
+        Ok(due)
+    }
+
+    /// Takes note that a provider was told.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn told<'l>(
+        &mut self,
+        matter: &Matter,
+        provider: &PartyName,
+        labels: impl IntoIterator<Item = &'l LinkLabel>,
+    ) -> Result<(), StoreError> {
+        let tx = self.0.transaction()?;
+        let mut delete = tx.prepare_cached(
+            "DELETE FROM due
+             WHERE agreement_id = ?1 AND epoch = ?2 AND provider = ?3 AND label = ?4",
+        )?;
+        for label in labels {
+            delete.execute(params![
+                matter.agreement_id.as_bytes(),
+                matter.epoch.0,
+                provider.as_str(),
+                label.as_bytes()
+            ])?;
+        }
+        drop(delete);
+        Ok(tx.commit()?)
+    }
+
+    /// Of how many entries each provider is still to be told.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn still_due(&self, matter: &Matter) -> Result<BTreeMap<PartyName, u64>, StoreError> {
+        let mut select = self.0.prepare_cached(
+            "SELECT provider, count(*) FROM due WHERE agreement_id = ?1 AND epoch = ?2
+             GROUP BY provider",
+        )?;
+        let of = params![matter.agreement_id.as_bytes(), matter.epoch.0];
+        let rows = select.query_map(of, |row| Ok((name(row, 0)?, number(row, 1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Forgets what is over, and what is due of it: providers drop that by themselves.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn drop_over(&mut self, today: Date) -> Result<(), StoreError> {
+        let tx = self.0.transaction()?;
+        tx.execute(
+            "DELETE FROM due WHERE (agreement_id, epoch, label) IN
+             (SELECT agreement_id, epoch, label FROM entries WHERE expires < ?1)",
+            [today.days()],
+        )?;
+        tx.execute("DELETE FROM entries WHERE expires < ?1", [today.days()])?;
+        tx.execute(
+            "DELETE FROM edges WHERE NOT EXISTS
+             (SELECT 1 FROM entries WHERE entries.agreement_id = edges.agreement_id
+              AND entries.epoch = edges.epoch AND entries.from_kind = edges.from_kind
+              AND entries.to_kind = edges.to_kind AND entries.from_id = edges.from_id)",
+            [],
+        )?;
+        Ok(tx.commit()?)
+    }
+
+    /// What the book holds.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn booked(&self) -> Result<Vec<Booked>, StoreError> {
+        let mut select = self.0.prepare_cached(
+            "SELECT agreement_id, epoch, from_kind, to_kind, count(*) FROM edges
+             GROUP BY agreement_id, epoch, from_kind, to_kind",
+        )?;
+        let rows = select.query_map([], |row| {
+            Ok(Booked {
+                matter: Matter {
+                    agreement_id: incamera_types::AgreementId::from_bytes(row.get(0)?),
+                    epoch: incamera_types::MatchingEpoch(row.get(1)?),
+                },
+                link: IdLink {
+                    from: name(row, 2)?,
+                    to: name(row, 3)?,
+                },
+                edges: number(row, 4)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+type Concerned = (u32, IdKind, IdKind, String);
+
+/// The ids whose links lead from an id, or to it.
+fn concerned(
+    tx: &Transaction<'_>,
+    matter: &Matter,
+    kind: &IdKind,
+    id: &str,
+) -> Result<Vec<Concerned>, StoreError> {
+    let mut select = tx.prepare_cached(
+        "SELECT DISTINCT epoch, from_kind, to_kind, from_id FROM edges
+         WHERE agreement_id = ?1
+         AND ((from_kind = ?2 AND from_id = ?3) OR (to_kind = ?2 AND to_id = ?3))",
+    )?;
+    let of = params![matter.agreement_id.as_bytes(), kind.as_str(), id];
+    let rows = select.query_map(of, |row| {
+        Ok((row.get(0)?, name(row, 1)?, name(row, 2)?, row.get(3)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// A change of the book that providers are to be told of.
+struct Telling<'a> {
+    tx: &'a Transaction<'a>,
+    matter: &'a Matter,
+    providers: &'a [PartyName],
+}
+
+impl Telling<'_> {
+    fn due(&self, label: &LinkLabel, gone: bool) -> Result<(), StoreError> {
+        let mut insert = self.tx.prepare_cached(
+            "INSERT INTO due (agreement_id, epoch, provider, label, gone)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (agreement_id, epoch, provider, label)
+             DO UPDATE SET gone = excluded.gone",
+        )?;
+        for provider in self.providers {
+            insert.execute(params![
+                self.matter.agreement_id.as_bytes(),
+                self.matter.epoch.0,
+                provider.as_str(),
+                label.as_bytes(),
+                gone
+            ])?;
+        }
+        Ok(())
+    }
+
+    fn edge(&self, link: &IdLink, from: &str, to: &str) -> Result<(), StoreError> {
+        let mut insert = self.tx.prepare_cached(
+            "INSERT INTO edges (agreement_id, epoch, from_kind, to_kind, from_id, to_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+        )?;
+        insert.execute(params![
+            self.matter.agreement_id.as_bytes(),
+            self.matter.epoch.0,
+            link.from.as_str(),
+            link.to.as_str(),
+            from,
+            to
+        ])?;
+        Ok(())
+    }
+
+    fn entry(&self, link: &IdLink, from: Option<&str>, entry: &Entry) -> Result<(), StoreError> {
+        let mut insert = self.tx.prepare_cached(
+            "INSERT INTO entries
+             (agreement_id, epoch, label, from_kind, to_kind, from_id, purpose, expires, value)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?;
+        insert.execute(params![
+            self.matter.agreement_id.as_bytes(),
+            self.matter.epoch.0,
+            entry.label.as_bytes(),
+            link.from.as_str(),
+            link.to.as_str(),
+            from,
+            entry.purpose.as_str(),
+            entry.expires.days(),
+            entry.value
+        ])?;
+        self.due(&entry.label, false)
+    }
+
+    /// Takes an id's entries out of the book, and its links where no purpose is named; gives how
+    /// many entries.
+    fn take_away(
+        &self,
+        link: &IdLink,
+        from: &str,
+        purposes: Option<&PurposeSet>,
+    ) -> Result<u64, StoreError> {
+        let of = params![
+            self.matter.agreement_id.as_bytes(),
+            self.matter.epoch.0,
+            link.from.as_str(),
+            link.to.as_str(),
+            from
+        ];
+        let mut select = self.tx.prepare_cached(
+            "SELECT label, purpose FROM entries WHERE agreement_id = ?1 AND epoch = ?2
+             AND from_kind = ?3 AND to_kind = ?4 AND from_id = ?5",
+        )?;
+        let rows = select.query_map(of, |row| {
+            Ok((LinkLabel::from_bytes(row.get(0)?), name(row, 1)?))
+        })?;
+        let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
+        let mut taken = 0;
+        for (label, purpose) in rows {
+            if purposes.is_some_and(|purposes| !purposes.contains(&purpose)) {
+                continue;
+            }
+            self.tx
+                .prepare_cached(
+                    "DELETE FROM entries WHERE agreement_id = ?1 AND epoch = ?2 AND label = ?3",
+                )?
+                .execute(params![
+                    self.matter.agreement_id.as_bytes(),
+                    self.matter.epoch.0,
+                    label.as_bytes()
+                ])?;
+            self.due(&label, true)?;
+            taken += 1;
+        }
+        if purposes.is_none() {
+            self.tx
+                .prepare_cached(
+                    "DELETE FROM edges WHERE agreement_id = ?1 AND epoch = ?2
+                     AND from_kind = ?3 AND to_kind = ?4 AND from_id = ?5",
+                )?
+                .execute(of)?;
+        }
+        Ok(taken)
+    }
+}

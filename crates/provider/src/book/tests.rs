@@ -1,0 +1,204 @@
+use incamera_types::{AgreementId, MatchingEpoch};
+
+use super::*;
+
+fn matter(epoch: u32) -> Matter {
+    Matter {
+        agreement_id: AgreementId::from_bytes([1; 32]),
+        epoch: MatchingEpoch(epoch),
+    }
+}
+
+fn party(name: &str) -> PartyName {
+    name.parse().unwrap()
+}
+
+fn providers() -> [PartyName; 2] {
+    ["alpha", "beta"].map(party)
+}
+
+fn link() -> IdLink {
+    IdLink {
+        from: "cookie".parse().unwrap(),
+        to: "email".parse().unwrap(),
+    }
+}
+
+fn entry(label: u8, purpose: &str, expires: i32) -> Entry {
+    Entry {
+        label: LinkLabel::from_bytes([label; 32]),
+        purpose: purpose.parse().unwrap(),
+        source: party("shop"),
+        expires: Date::from_days(expires),
+        value: vec![label; 96],
+    }
+}
+
+fn id(from: &str, to: &[&str], entries: Vec<Entry>) -> LinkedId {
+    LinkedId {
+        from: from.into(),
+        to: to.iter().map(|to| (*to).into()).collect(),
+        entries,
+    }
+}
+
+fn labels(due: &Due) -> (Vec<u8>, Vec<u8>) {
+    let first = |label: &LinkLabel| label.as_bytes()[0];
+    (
+        due.drop.iter().map(first).collect(),
+        due.put.iter().map(|entry| first(&entry.label)).collect(),
+    )
+}
+
+struct Book {
+    book: LinkBook,
+    _folder: tempfile::TempDir,
+}
+
+impl Book {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let book = LinkBook::open(&folder.path().join("links.sqlite")).unwrap();
+        Self {
+            book,
+            _folder: folder,
+        }
+    }
+
+    fn put(&mut self, ids: &[LinkedId], nothing: &[Entry]) {
+        let all = (ids, nothing);
+        self.book
+            .put(&matter(1), &link(), all, &providers())
+            .unwrap();
+    }
+
+    fn due(&self, provider: &str) -> (Vec<u8>, Vec<u8>) {
+        let by = (&party("shop"), &party(provider));
+        labels(&self.book.due(&matter(1), by, 100).unwrap())
+    }
+
+    /// Tells a provider everything.
+    fn tell(&mut self, provider: &str) {
+        let by = (&party("shop"), &party(provider));
+        let due = self.book.due(&matter(1), by, 100).unwrap();
+        let put = due.put.iter().map(|entry| &entry.label);
+        let all: Vec<_> = due.drop.iter().chain(put).collect();
+        self.book.told(&matter(1), by.1, all).unwrap();
+    }
+
+    fn take_back(&mut self, kind: &str, ids: &[&str], purposes: Option<&str>) -> TakenBack {
+        let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        let purposes: Option<PurposeSet> =
+            purposes.map(|name| [name.parse().unwrap()].into_iter().collect());
+        let kind = kind.parse().unwrap();
+        let providers = providers();
+        let back = (self.book).take_back(&matter(1), &kind, &ids, purposes.as_ref(), &providers);
+        back.unwrap()
+    }
+}
+
+#[test]
+fn each_provider_is_told_what_it_was_not_told_yet() {
+    let mut world = Book::new();
+    let first = id(
+        "c1",
+        &["a", "b"],
+        vec![entry(1, "ads", 50), entry(2, "ads", 50)],
+    );
+    world.put(&[first], &[entry(9, "ads", 50)]);
+    assert_eq!(world.due("alpha"), (vec![], vec![1, 2, 9]));
+    world.tell("alpha");
+    assert_eq!(world.due("alpha"), (vec![], vec![]));
+    // Beta was down. The id comes again, with one entry less and another value.
+    let mut newer = entry(1, "ads", 57);
+    newer.value = vec![7; 96];
+    world.put(&[id("c1", &["a"], vec![newer.clone()])], &[]);
+    assert_eq!(world.due("alpha"), (vec![2], vec![1]));
+    assert_eq!(world.due("beta"), (vec![2], vec![1, 9]));
+    let by = (&party("shop"), &party("beta"));
+    let due = world.book.due(&matter(1), by, 100).unwrap();
+    assert_eq!(due.put[0], newer);
+    // What is dropped comes first, also where not all is asked for at once.
+    assert_eq!(
+        labels(&world.book.due(&matter(1), by, 1).unwrap()),
+        (vec![2], vec![])
+    );
+    let still = world.book.still_due(&matter(1)).unwrap();
+    assert_eq!(still, [(party("alpha"), 2), (party("beta"), 3)].into());
+    let booked = world.book.booked().unwrap();
+    assert_eq!((booked.len(), booked[0].edges), (1, 1));
+}
+
+#[test]
+fn people_take_back_links_by_either_id() {
+    let mut world = Book::new();
+    let all = [
+        id(
+            "c1",
+            &["a", "b"],
+            vec![entry(1, "ads", 50), entry(2, "safety", 50)],
+        ),
+        id("c2", &["b"], vec![entry(3, "ads", 50)]),
+        id("c3", &["c"], vec![entry(4, "ads", 50)]),
+    ];
+    world.put(&all, &[]);
+    for provider in ["alpha", "beta"] {
+        world.tell(provider);
+    }
+    // A purpose of one id; then by the id that links lead to, which two lead to.
+    let back = world.take_back("cookie", &["c1"], Some("ads"));
+    assert_eq!((back.ids, back.entries), (1, 1));
+    assert_eq!(world.due("beta"), (vec![1], vec![]));
+    let back = world.take_back("email", &["b", "nobody"], None);
+    assert_eq!((back.ids, back.entries), (2, 2));
+    assert_eq!(world.due("alpha"), (vec![1, 2, 3], vec![]));
+    // An id of another kind that reads alike is nobody here.
+    assert_eq!(
+        world.take_back("email", &["c3"], None),
+        TakenBack::default()
+    );
+    assert_eq!(world.book.booked().unwrap()[0].edges, 1);
+    assert_eq!(world.take_back("cookie", &["c3"], None).entries, 1);
+    assert!(world.book.booked().unwrap().is_empty());
+    // Nobody's id is left in the file.
+    let bytes = std::fs::read(world._folder.path().join("links.sqlite")).unwrap();
+    assert!(!bytes.windows(2).any(|two| two == b"c3"));
+}
+
+#[test]
+fn what_is_over_is_forgotten_and_what_is_of_another_epoch_is_told_to_nobody() {
+    let mut world = Book::new();
+    let old = (&[id("c1", &["a"], vec![entry(1, "ads", 50)])][..], &[][..]);
+    let (link, providers) = (link(), providers());
+    world.book.put(&matter(0), &link, old, &providers).unwrap();
+    world.put(
+        &[
+            id("c1", &["a"], vec![entry(2, "ads", 60)]),
+            id("c2", &["a"], vec![entry(3, "ads", 40)]),
+        ],
+        &[entry(9, "ads", 40)],
+    );
+    world.book.drop_over(Date::from_days(40)).unwrap();
+    assert_eq!(world.due("alpha"), (vec![], vec![2, 3, 9]));
+    world.book.drop_over(Date::from_days(41)).unwrap();
+    assert_eq!(world.due("alpha"), (vec![], vec![2]));
+    let edges: Vec<_> = (world.book.booked().unwrap().iter())
+        .map(|of| of.edges)
+        .collect();
+    assert_eq!(edges, [1, 1]);
+    // Of both epochs; the providers of the epoch that is over drop it by themselves.
+    let back = world.take_back("email", &["a"], None);
+    assert_eq!((back.ids, back.entries), (2, 2));
+    assert_eq!(world.due("alpha"), (vec![2], vec![]));
+    let of_old = world.book.still_due(&matter(0)).unwrap();
+    assert_eq!(of_old.values().sum::<u64>(), 2, "as it was due before");
+}
+
+#[test]
+fn a_file_that_is_no_book_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("links.sqlite");
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE t (a)").unwrap();
+    assert!(matches!(LinkBook::open(&path), Err(StoreError::NotAStore)));
+}
