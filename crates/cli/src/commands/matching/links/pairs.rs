@@ -255,13 +255,13 @@ impl Read {
     }
 
     /// Ids with a link.
-    pub fn from_ids(&self) -> Vec<String> {
+    pub fn looked_up_ids(&self) -> Vec<String> {
         let linked = self.pairs.iter().filter(|(_, to)| !to.is_empty());
         linked.map(|(from, _)| from.clone()).collect()
     }
 
     /// Ids that links lead to.
-    pub fn to_ids(&self) -> Vec<String> {
+    pub fn led_to_ids(&self) -> Vec<String> {
         let all: BTreeSet<_> = self.pairs.values().flat_map(BTreeMap::keys).collect();
         all.into_iter().cloned().collect()
     }

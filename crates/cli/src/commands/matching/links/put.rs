@@ -104,7 +104,7 @@ fn slot(folder: &Folder, agreement: &Agreement, link: &IdLink) -> Result<SlotFol
 
 fn within_limits(read: &Read, agreement: &Agreement, link: &IdLink) -> Done {
     let most = agreement.matching.max_ids;
-    let (from, to) = (read.from_ids().len(), read.to_ids().len());
+    let (from, to) = (read.looked_up_ids().len(), read.led_to_ids().len());
     for (kind, found) in [(&link.from, from), (&link.to, to)] {
         if found as u64 > most {
             return Err(Failure::new(Exit::Refused, "the links were not made")
@@ -140,7 +140,7 @@ fn evaluated(
     read: &Read,
 ) -> Result<Evaluated, Failure> {
     let agreement = asker.agreement.agreement();
-    let (from, to) = (read.from_ids(), read.to_ids());
+    let (from, to) = (read.looked_up_ids(), read.led_to_ids());
     let mut left_out = LeftOut::new();
     let mut of = |kind, ids: &[String]| {
         let terms = terms(agreement, kind)?;
