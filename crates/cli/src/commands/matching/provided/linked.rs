@@ -251,7 +251,10 @@ impl Came {
             at_too_few,
         } = self.looked.passed;
         [
-            ("entries that others stored under labels of a source", foreign),
+            (
+                "entries that others stored under labels of a source",
+                foreign,
+            ),
             ("entries that do not open", spoilt),
             ("entries that too few providers have alike", at_too_few),
         ]
