@@ -265,6 +265,10 @@ mod tests {
                 ..hello()
             },
             Hello {
+                providers: ["alpha", "gamma"].map(|name| name.parse().unwrap()).into(),
+                ..hello()
+            },
+            Hello {
                 nonce: [4; 32],
                 ..hello()
             },

@@ -235,3 +235,18 @@ fn i2_the_search_finds_the_textbook_protocol() {
 fn i2_own_matches_shows_each_side_the_tags_of_the_others_rows() {
     assert_eq!(attack(Reveals::OwnMatches, false), (true, true));
 }
+
+/// What was answered over links that were lost adds up: a peer that wants so much of it again is
+/// left, and one that wants none is not.
+#[test]
+fn a_peer_that_wants_its_answers_again_and_again_is_left() {
+    let terms = terms();
+    for (answered, left) in [(0, false), (u64::MAX, true)] {
+        let mut shop = party(&terms, "shop", "mailer", 4, &["x"], false).exchange;
+        let mut mailer = party(&terms, "mailer", "shop", 3, &["y"], false).exchange;
+        shop.patience.answered(answered);
+        let met = shop.incoming(mailer.outgoing().unwrap());
+        assert_eq!(matches!(met, Err(MatchError::GetsNowhere { .. })), left);
+        assert_eq!(met.is_err(), left);
+    }
+}

@@ -15,6 +15,7 @@ struct Bytes {
     bytes: Vec<u8>,
     fails: Option<usize>,
     cut_fails: bool,
+    sync_fails: bool,
     /// What is on the disk.
     synced: usize,
 }
@@ -42,6 +43,9 @@ impl JournalFile for Bytes {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        if self.sync_fails {
+            return Err(io::ErrorKind::Other.into());
+        }
         self.synced = self.bytes.len();
         Ok(())
     }
@@ -383,6 +387,16 @@ fn records_of_another_journal_or_place_are_refused() {
     assert_eq!(damaged(&with(range(1), &renumbered)), Some(1));
     let left_out = with(range(3), &[]);
     assert_eq!(damaged(&left_out), Some(3));
+    // Two that would follow on the ones before in either order, each under the other's number.
+    let alike = [Record::Own(places(0, 3)), Record::Theirs(places(0, 3))];
+    let (one, ends) = written(1, &alike, &mut rng);
+    let numbered = |record: usize, number: u64| {
+        let mut bytes = one[ends[record - 1]..ends[record]].to_vec();
+        bytes[4..12].copy_from_slice(&number.to_be_bytes());
+        bytes
+    };
+    let traded = [&one[..ends[0]], &numbered(2, 1), &numbered(1, 2)].concat();
+    assert_eq!(damaged(&traded), Some(1));
 }
 
 #[test]
@@ -394,6 +408,7 @@ fn records_that_do_not_follow_are_refused() {
         vec![Record::Theirs(places(0, 31))],
         vec![Record::Theirs(places(3, 1))],
         vec![Record::Own(places(0, 39)), Record::Written],
+        vec![Record::Own(places(0, 39)), Record::Crosswalk([1; 32])],
         vec![Record::Own(places(0, 0))],
         vec![Record::Theirs(places(0, 29)), Record::Served],
     ];
@@ -441,7 +456,22 @@ fn nobody_without_the_secret_reads_it() {
         epoch: incamera_types::MatchingEpoch(2),
         ..terms()
     };
+    let other_agreement = Terms {
+        agreement_id: incamera_types::AgreementId::from_bytes([8; 32]),
+        ..terms()
+    };
+    let other_kind = Terms {
+        id_kind: "phone".parse().unwrap(),
+        ..terms()
+    };
+    let revealing = Terms {
+        reveals: crate::Reveals::OwnMatches,
+        ..terms()
+    };
     let others = [
+        JournalKey::of(&secret(), &other_agreement, &peer("mailer")),
+        JournalKey::of(&secret(), &other_kind, &peer("mailer")),
+        JournalKey::of(&secret(), &revealing, &peer("mailer")),
         JournalKey::of(&other_secret, &terms(), &peer("mailer")),
         JournalKey::of(&secret(), &terms(), &peer("agency")),
         JournalKey::of(&secret(), &other_epoch, &peer("mailer")),
@@ -454,6 +484,15 @@ fn nobody_without_the_secret_reads_it() {
         let refused = Journal::open(file, other);
         assert!(matches!(refused, Err(JournalError::Damaged { record: 0 })));
     }
+    // Where nothing but the header is there too: it is no run that was never begun.
+    let (header_alone, _) = written(1, &[], &mut rng);
+    let file = Bytes {
+        bytes: header_alone,
+        ..Bytes::default()
+    };
+    let other = JournalKey::of(&other_secret, &terms(), &peer("mailer"));
+    let refused = Journal::open(file, other);
+    assert!(matches!(refused, Err(JournalError::Damaged { record: 0 })));
     let value = [10; VALUE_BYTES];
     assert!(bytes.windows(VALUE_BYTES).all(|window| window != value));
 }
@@ -479,6 +518,21 @@ fn a_write_that_fails_leaves_no_part() {
     let ended = journal.append(&records()[1], &mut rng);
     assert!(matches!(ended, Err(JournalError::Ended)));
     assert!(matches!(journal.sync(), Err(JournalError::Ended)));
+}
+
+/// Whether what was not synced is on the disk nobody knows, and a second try may say so of what
+/// the first one lost: no answer leaves any more.
+#[test]
+fn a_sync_that_fails_ends_the_journal() {
+    let mut rng = ChaCha20Rng::seed_from_u64(15);
+    let (bytes, _) = written(1, &records()[..2], &mut rng);
+    let (mut journal, _) = run(&bytes);
+    journal.file.sync_fails = true;
+    assert!(matches!(journal.sync(), Err(JournalError::File(_))));
+    journal.file.sync_fails = false;
+    assert!(matches!(journal.sync(), Err(JournalError::Ended)));
+    let more = journal.append(&records()[2], &mut rng);
+    assert!(matches!(more, Err(JournalError::Ended)));
 }
 
 #[test]

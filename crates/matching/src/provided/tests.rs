@@ -327,6 +327,42 @@ fn answers_that_were_not_asked_are_the_senders_fault() {
     }
 }
 
+/// Answers of each class of bytes that are no points: whoever sends one is named and replaced.
+#[test]
+fn answers_that_are_no_points_are_the_senders_fault() {
+    let refused = include_str!("../../../group/vectors/rfc9496.txt").lines();
+    let refused = refused.filter_map(|line| line.strip_prefix("refuse "));
+    let refused = refused.map(|hex| hex::decode(hex).unwrap());
+    let points: Vec<Vec<u8>> = refused.chain([vec![0; 32]]).collect();
+    assert_eq!(points.len(), 30);
+    for bytes in points {
+        let (all, terms) = (ids(4), terms());
+        let mut providers = honest(8);
+        let mut session = session(&terms, 4, 0, 1, statement(8, 1));
+        let found = carry(
+            &mut session,
+            &all,
+            &terms,
+            |session, round, hello, place, points| {
+                let mut answer = providers.answer(hello, place, points);
+                if place.get() == 1 {
+                    let points = &mut answer.points.as_mut().unwrap().points;
+                    points[64..96].copy_from_slice(&bytes);
+                }
+                session.answered(round, place, answer).unwrap();
+            },
+        );
+        assert_eq!(found[2], directly("email", &all[2]));
+        let left_out: Vec<_> = session.left_out().collect();
+        assert_eq!(left_out.len(), 1, "{left_out:?}");
+        assert_eq!(left_out[0].0, &name("alpha"));
+        assert!(
+            left_out[0].1.contains("proof does not hold"),
+            "{left_out:?}"
+        );
+    }
+}
+
 #[test]
 fn too_few_that_can_be_asked_end_the_run_with_their_names() {
     let (all, terms) = (ids(5), terms());
@@ -351,6 +387,37 @@ fn too_few_that_can_be_asked_end_the_run_with_their_names() {
     ] {
         assert!(error.contains(part), "{error}");
     }
+}
+
+/// What came before a provider was replaced is asked again of the others, and what comes late of
+/// it is nobody's fault.
+#[test]
+fn answers_of_an_earlier_round_are_of_no_use() {
+    let (all, terms) = (ids(5), terms());
+    let (mut providers, [alpha, beta, _]) = (honest(8), places());
+    let mut session = session(&terms, 5, 0, 1, statement(8, 1));
+    let (questions, asked) = (turn(&mut session, &all), session.asked());
+    let of_alpha = questions.iter().filter(|(place, _)| *place == alpha);
+    let answers: Vec<_> = of_alpha
+        .map(|(place, points)| providers.answer(asked.hello(), *place, points))
+        .collect();
+    let [first, late] = answers.try_into().unwrap();
+    session.answered(0, alpha, first).unwrap();
+    session.lost(0, beta, "it hung up").unwrap();
+    // Gamma before alpha, whose answer of before is of another set.
+    let (mut questions, asked) = (turn(&mut session, &all), session.asked());
+    session.answered(0, alpha, late).unwrap();
+    questions.sort_by_key(|(place, _)| *place == alpha);
+    for (place, points) in questions {
+        let answer = providers.answer(asked.hello(), place, &points);
+        session.answered(asked.round(), place, answer).unwrap();
+        turn(&mut session, &all);
+    }
+    let found = carry(&mut session, &all, &terms, |_, _, _, _, _| ());
+    let expected: Vec<_> = all.iter().map(|id| directly("email", id)).collect();
+    assert_eq!(found, expected);
+    let left_out: Vec<_> = session.left_out().map(|(name, _)| name).collect();
+    assert_eq!(left_out, [&name("beta")]);
 }
 
 /// A run that was killed asks in the same words from where it was.

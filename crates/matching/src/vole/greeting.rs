@@ -140,3 +140,60 @@ impl Security {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the two nonces, so that nobody chooses it alone; of the name, so that sides which were
+    /// greeted differently have no step in common.
+    #[test]
+    fn steps_hang_on_what_both_tossed_and_on_the_name() {
+        let of = |tossed, run| {
+            let run = MatchRunDigest::from_bytes([run; 32]);
+            domain(Domain::from_digest([tossed; 32]), &run)
+        };
+        assert!(of(1, 2) == of(1, 2));
+        assert!(of(1, 2) != of(3, 2));
+        assert!(of(1, 2) != of(1, 3));
+    }
+
+    /// What nonces are committed under: everything that is agreed and both parties, in the order
+    /// of their names.
+    #[test]
+    fn commitments_hang_on_all_terms() {
+        let setup = || Setup {
+            terms: crate::terms::tests::terms(),
+            security: Security::Malicious,
+            me: "mailer".parse().unwrap(),
+            peer: "shop".parse().unwrap(),
+            own: 3,
+            alike: crate::exchange::Alike {
+                rules: 1,
+                partition: crate::Partition::WHOLE,
+            },
+            numbering: String::new(),
+        };
+        let whole = setup().terms_digest();
+        let mut theirs = setup();
+        std::mem::swap(&mut theirs.me, &mut theirs.peer);
+        theirs.own = 9;
+        assert_eq!(theirs.terms_digest(), whole);
+        let changes: [fn(&mut Setup); 9] = [
+            |s| s.terms.agreement_id = incamera_types::AgreementId::from_bytes([9; 32]),
+            |s| s.terms.agreement_digest = incamera_types::AgreementDigest::from_bytes([9; 32]),
+            |s| s.terms.epoch = incamera_types::MatchingEpoch(9),
+            |s| s.terms.id_kind = "phone".parse().unwrap(),
+            |s| s.terms.reveals = crate::Reveals::OwnMatches,
+            |s| s.security = Security::SemiHonest,
+            |s| s.alike.rules = 2,
+            |s| s.alike.partition = crate::Partition::new(1, 2).unwrap(),
+            |s| s.peer = "press".parse().unwrap(),
+        ];
+        for (at, change) in changes.into_iter().enumerate() {
+            let mut other = setup();
+            change(&mut other);
+            assert_ne!(other.terms_digest(), whole, "{at}");
+        }
+    }
+}

@@ -1,8 +1,10 @@
 //! Proofs that all rows were raised by one key.
 
-use incamera_group::{EncodedPoint, Scalar};
+use incamera_group::{Backend, EncodedPoint, Scalar};
 use incamera_matching::exchange::Base;
 use incamera_matching::{Incompatible, MatchError, Misbehaviour, Reveals};
+use incamera_oprf::dleq::{Batch, Context, Proof};
+use incamera_types::Digest as _;
 use incamera_wire::v1::match_message::Message;
 use incamera_wire::v1::{MatchHello, MatchMessage, MatchProof};
 
@@ -256,6 +258,76 @@ fn a_proof_of_another_run() {
     let found = exchange_altered(&mut first, &mut other, &mut replay);
     let wrong = Misbehaviour::WrongProof { first: 0 };
     assert!(matches!(found, Err(MatchError::PeerMisbehaved { source, .. }) if source == wrong));
+}
+
+/// A proof is of one run, one prover, one place, one key and these very points, in their order:
+/// each as it crossed the wire, checked by hand.
+#[test]
+fn what_a_proof_is_bound_to() {
+    let (a, b) = plans(Reveals::Nothing);
+    let (mut a, mut b) = (a.start(), b.start());
+    let (mut proof, mut outputs) = (None, Vec::new());
+    let mut record = |message: &mut MatchMessage| match &message.message {
+        Some(Message::Proof(found)) if found.first == 8 => {
+            let bytes = [found.challenge.clone(), found.response.clone()].concat();
+            proof = Some(Proof::from_bytes(bytes.try_into().unwrap()));
+        }
+        Some(Message::Raised(found)) if found.first == 8 => {
+            outputs = EncodedPoint::split(&found.points).unwrap();
+        }
+        _ => {}
+    };
+    let mut inputs = Vec::new();
+    let mut sent = |message: &MatchMessage| match &message.message {
+        Some(Message::Blinded(found)) if found.first == 8 => {
+            inputs = EncodedPoint::split(&found.points).unwrap();
+        }
+        _ => {}
+    };
+    loop {
+        let (from_a, from_b) = (a.exchange.outgoing(), b.exchange.outgoing());
+        if from_a.is_none() && from_b.is_none() {
+            break;
+        }
+        if let Some(mut message) = from_a {
+            record(&mut message);
+            b.incoming(message).unwrap();
+        }
+        if let Some(message) = from_b {
+            sent(&message);
+            a.incoming(message).unwrap();
+        }
+    }
+    let agreed = b.exchange.agreed().unwrap();
+    let (run, key) = (*agreed.run.as_bytes(), agreed.peer_key.unwrap());
+    let own = EncodedPoint::from_bytes(a.exchange.agreed().unwrap().peer_key.unwrap());
+    let (key, proof) = (EncodedPoint::from_bytes(key), proof.unwrap());
+    let holds = |session: &[u8], role: &str, first, public_key, inputs: &[_], outputs: &[_]| {
+        let context = Context {
+            session,
+            role,
+            first,
+        };
+        let batch = Batch {
+            context,
+            public_key,
+            inputs,
+            outputs,
+        };
+        batch.verify(Backend::best(), &proof).is_ok()
+    };
+    assert!(holds(&run, "mailer", 8, &key, &inputs, &outputs));
+    let mut turned = inputs.clone();
+    turned.rotate_left(1);
+    for held in [
+        holds(&[7; 32], "mailer", 8, &key, &inputs, &outputs),
+        holds(&run, "shop", 8, &key, &inputs, &outputs),
+        holds(&run, "mailer", 4, &key, &inputs, &outputs),
+        holds(&run, "mailer", 8, &own, &inputs, &outputs),
+        holds(&run, "mailer", 8, &key, &turned, &outputs),
+    ] {
+        assert!(!held);
+    }
 }
 
 #[test]

@@ -167,6 +167,26 @@ fn the_numbers_hang_on_the_outputs() {
     assert_eq!(rows.verify(&rows.prove()), Err(ProofError::Wrong));
 }
 
+/// A proof of some inputs is none of others that come to the same sum under its numbers.
+#[test]
+fn the_numbers_hang_on_the_inputs() {
+    let mut rows = Rows::honest(5);
+    let known = rows.batch().numbers(&rows.batch().digest().unwrap());
+    let (proof, digest) = (rows.prove(), rows.batch().digest().unwrap());
+    let delta = Point::base_multiply(&scalar(9));
+    let shifts = [
+        delta.multiply(&number(known[1])),
+        minus(&delta.multiply(&number(known[0]))),
+    ];
+    for (input, by) in rows.inputs.iter_mut().zip(&shifts) {
+        *input = (&input.decode().unwrap() + by).encode();
+    }
+    let (batch, backend) = (rows.batch(), Backend::best());
+    let control = batch.verify_with(backend, &proof, &digest, &known);
+    assert_eq!(control, Ok(()), "the control");
+    assert_eq!(rows.verify(&proof), Err(ProofError::Wrong));
+}
+
 #[test]
 fn numbers_differ_and_have_128_bits() {
     let rows = Rows::honest(300);

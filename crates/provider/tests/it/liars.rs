@@ -113,6 +113,24 @@ async fn a_package_that_is_missing_or_there_twice_ends_the_ceremony() {
     }
 }
 
+/// Whoever relays the nonces leaves none out, adds none, and puts none in the place of another:
+/// each provider finds its own.
+#[tokio::test]
+async fn nonces_that_are_not_all_of_the_providers_are_refused() {
+    for bend in 0..3 {
+        let mut world = World::new(Terms::default()).await;
+        let mut by_hand = ByHand::new(&mut world, false);
+        up_to(&mut by_hand, 0).await;
+        match bend {
+            0 => by_hand.nonces[0] = vec![9; 32],
+            1 => drop(by_hand.nonces.pop()),
+            _ => by_hand.nonces.push(vec![9; 32]),
+        }
+        let refused = by_hand.step(1, "alpha").await.unwrap_err();
+        assert_eq!(refused.code(), "malformed-message", "{bend}");
+    }
+}
+
 /// In round 2: a value that was sealed for another, or not at all, and one of gamma's for beta
 /// handed to alpha.
 #[tokio::test]

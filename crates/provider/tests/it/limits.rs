@@ -156,13 +156,7 @@ async fn a_party_has_four_sessions_at_once() {
     assert_eq!(refused(&mut client, &hello).await, "sessions-at-once");
     drop(open);
     // The service notices soon.
-    for _ in 0..100 {
-        if Session::open(&mut client, &hello).await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("places are not free again");
+    opened(&mut client, &hello).await;
 }
 
 /// Twelve thousand points at four thousand a second: one second's worth at once.
@@ -201,4 +195,53 @@ async fn batches_that_are_none_are_refused() {
         assert_eq!(refused.code(), "malformed-message");
     }
     assert_eq!(counted(&world), 0);
+}
+
+/// A session, once one of the party's four is free.
+async fn opened(client: &mut Client, hello: &Hello) -> Session {
+    for _ in 0..100 {
+        match Session::open(client, hello).await {
+            Ok(session) => return session,
+            Err(busy) => assert_eq!(busy.code(), "sessions-at-once"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("places are not free again");
+}
+
+/// The encodings of RFC 9496 that are refused, of every class, and the identity.
+fn no_points() -> Vec<EncodedPoint> {
+    let lines = include_str!("../../../group/vectors/rfc9496.txt").lines();
+    let refused = lines.filter_map(|line| line.strip_prefix("refuse "));
+    let byte = |hex: &str, at: usize| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap();
+    let refused = refused.map(|hex| std::array::from_fn(|at| byte(hex, at)));
+    let all = refused.chain([[0; 32]]).map(EncodedPoint::from_bytes);
+    all.collect()
+}
+
+/// Refused wherever they stand in a batch, and counted, since whatever is asked is counted before
+/// it is looked at.
+#[tokio::test]
+async fn points_that_are_none_are_refused_and_counted() {
+    let world = World::with_key(Terms::default()).await;
+    let mut client = world.client("alpha", "shop").await;
+    let greeting = Hello {
+        size: 200,
+        ..hello(&world, &SET, 1)
+    };
+    let (good, mut expected) = (numbered(2), 0);
+    let bad = no_points();
+    assert_eq!(bad.len(), 30);
+    for bad in bad {
+        for points in [vec![bad], vec![good[0], good[1], bad]] {
+            let mut session = opened(&mut client, &greeting).await;
+            let refused = session.ask(expected, &points).await.unwrap_err();
+            assert_eq!(refused.code(), "not-a-point", "{bad:?}");
+            expected += points.len() as u64;
+            assert_eq!(counted(&world), expected);
+        }
+    }
+    // The control.
+    let mut session = opened(&mut client, &greeting).await;
+    session.ask(expected, &good).await.unwrap();
 }

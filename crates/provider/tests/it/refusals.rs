@@ -81,6 +81,14 @@ async fn a_session_of_another_matter_is_refused() {
             },
             "other-epoch",
         ),
+        // Where the agreement was before.
+        (
+            Hello {
+                epoch: MatchingEpoch(0),
+                ..good.clone()
+            },
+            "other-epoch",
+        ),
         (
             Hello {
                 id_kind: "plain".parse().unwrap(),
@@ -164,6 +172,26 @@ async fn a_key_whose_time_is_over_evaluates_nothing() {
     }
     // The session was opened when the key was good.
     session.ask(0, &points(&["pia@example.net"])).await.unwrap();
+    // One that is open when the time ends is at its end.
+    set_statement(&world, &moved_back(&world, &good, 90 * day - 4));
+    let mut last = Session::open(&mut client, &hello).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    let over = last.ask(1, &points(&["pia@example.net"])).await;
+    assert_eq!(over.unwrap_err().code(), "key-expired");
+}
+
+/// A party of the agreement that is none of its providers evaluates for nobody and makes no keys.
+#[tokio::test]
+async fn a_party_that_is_no_provider_serves_nobody() {
+    let mut world = World::with_key(Terms::default()).await;
+    world.start("agency").await;
+    let mut client = world.client("agency", "shop").await;
+    let code = refused(&mut client, &hello(&world, &SET, 1)).await;
+    assert_eq!(code, "not-a-provider-here");
+    let UnixTime(valid_from) = incamera_net::agreements::now();
+    let begin = Step::Begin(CeremonyBegin { valid_from });
+    let begun = world.step("beta", "agency", false, begin).await;
+    assert_eq!(begun.unwrap_err().code(), "not-a-provider-here");
 }
 
 /// The statement as if it had been made so many seconds before.

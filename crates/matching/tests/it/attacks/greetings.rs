@@ -49,6 +49,23 @@ fn second_greetings_and_beginnings() {
     );
 }
 
+/// Whoever is told that its run is not known has greeted, and does not do so again.
+#[test]
+fn a_second_greeting_where_a_run_is_made_anew() {
+    let (plan, journal, _) = cut_off(Reveals::Nothing);
+    let mut shop = plan.try_start(journal).unwrap();
+    let other = Plan {
+        nonce: 9,
+        ..mailer(Reveals::Nothing, &["x", "y"])
+    };
+    let hello = || wrap(Message::Hello(hello_of(&mut other.start())));
+    shop.exchange.incoming(hello()).unwrap();
+    assert!(shop.exchange.must_start_anew());
+    let again = shop.exchange.incoming(hello());
+    let second = Misbehaviour::SecondHello;
+    assert!(matches!(again, Err(MatchError::PeerMisbehaved { source, .. }) if source == second));
+}
+
 /// A recorded greeting gives a run of another name, since our nonce is in it: the recorded
 /// beginning does not fit, and no point is raised.
 #[test]

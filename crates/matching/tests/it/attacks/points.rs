@@ -67,6 +67,20 @@ fn more_or_fewer_points_than_declared() {
         attack.refused(blinded(0, four)),
         Misbehaviour::TooMany { expected: 3 }
     );
+    // However they are cut: three of three came, and one more of them.
+    let mut attack = begun(Reveals::Nothing, &["x"]);
+    attack.send(blinded(0, attack.points.clone())).unwrap();
+    assert_eq!(
+        attack.refused(blinded(3, attack.point(0))),
+        Misbehaviour::TooMany { expected: 3 }
+    );
+    let mut attack = begun(Reveals::Nothing, &["x"]);
+    let (two, rest) = (attack.points[..64].to_vec(), attack.points[..64].to_vec());
+    attack.send(blinded(0, two)).unwrap();
+    assert_eq!(
+        attack.refused(blinded(2, rest)),
+        Misbehaviour::TooMany { expected: 3 }
+    );
     for received in [0, 2, 3, 4] {
         let mut attack = begun(Reveals::Nothing, &["x"]);
         let two = attack.points[..64].to_vec();

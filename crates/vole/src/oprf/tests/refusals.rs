@@ -1,7 +1,9 @@
+use incamera_group::PointFault;
 use incamera_wire::v1::VolePart;
 
 use super::runs::play;
 use super::*;
+use crate::fault::PeerFault;
 use crate::params::MAX_ITEMS;
 
 const REVEALS: Reveals = Reveals::OwnMatches;
@@ -302,6 +304,69 @@ fn changed_vectors_are_refused_before_the_store_leaves() {
             // the other side: of those the digest at the end tells.
             let unseen = [2, 5].contains(&step) && longer.is_none();
             assert!(!past || unseen, "{step} {longer:?}");
+        }
+    }
+}
+
+/// Encodings that are no points, with their class.
+fn no_points() -> Vec<(&'static str, [u8; 32])> {
+    let (mut class, mut all) = ("identity", vec![("identity", [0; 32])]);
+    for line in include_str!("../../../../group/vectors/rfc9496.txt").lines() {
+        match line.strip_prefix("refuse ") {
+            Some(hex) => all.push((class, hex::decode(hex).unwrap().try_into().unwrap())),
+            None => class = line.strip_prefix("# ").unwrap_or(class),
+        }
+    }
+    all
+}
+
+/// The points of both sides' transfers in the messages that carry them, one of each class at the
+/// first and at the last place: refused by place, before anything is answered.
+#[test]
+fn points_of_transfers_that_are_none_are_refused_by_place() {
+    let one = run(1, 1, Reveals::Nothing);
+    let [first, second, ..] = one.vectors().unwrap().message_bytes();
+    let mut classes: Vec<_> = no_points();
+    assert_eq!(classes.len(), 30);
+    classes.dedup_by_key(|(class, _)| *class);
+    assert_eq!(classes.len(), 6);
+    let (_, mut sender) = whole(one, 0..1, 0..1, 13);
+    let step_1 = sender.outgoing().unwrap();
+    let (mut receiver, _) = whole(one, 0..1, 0..1, 13);
+    receiver.incoming(&step_1).unwrap();
+    let step_2: Vec<_> = std::iter::from_fn(|| receiver.outgoing()).collect();
+    assert_eq!(step_1.content.len(), DIGEST_BYTES + first);
+    let of_step_2 = step_2.iter().map(|part| part.content.len());
+    assert_eq!(of_step_2.sum::<usize>(), second);
+    for (class, bytes) in classes {
+        let fault = match class {
+            "identity" => PointFault::Identity,
+            _ => PointFault::Malformed,
+        };
+        // Step 1: a commitment, the points of the sender's choices, its own point.
+        let last_choice = first / 32 - 2;
+        for (at, index) in [(0, 0), (last_choice, last_choice), (last_choice + 1, 0)] {
+            let (mut receiver, _) = whole(one, 0..1, 0..1, 13);
+            let mut bad = step_1.clone();
+            bad.content[DIGEST_BYTES + 32 * at..][..32].copy_from_slice(&bytes);
+            let expected = PeerFault::Point { index, fault };
+            assert_eq!(
+                receiver.incoming(&bad),
+                Err(expected.into()),
+                "{class} at {at}"
+            );
+            assert!(receiver.outgoing().is_none(), "{class} at {at}");
+        }
+        // Step 2: the receiver's own point, the points of its choices.
+        for (at, index) in [(0, 0), (1, 0), (9, 8)] {
+            let (_, mut sender) = whole(one, 0..1, 0..1, 13);
+            sender.outgoing().unwrap();
+            let mut bad = step_2.clone();
+            bad[0].content[32 * at..][..32].copy_from_slice(&bytes);
+            let refused = bad.iter().try_for_each(|part| sender.incoming(part));
+            let expected = PeerFault::Point { index, fault };
+            assert_eq!(refused, Err(expected.into()), "{class} at {at}");
+            assert!(sender.outgoing().is_none(), "{class} at {at}");
         }
     }
 }
