@@ -36,6 +36,8 @@ pub struct AdMeasurement {
     pub shop: PartyInputs,
     /// The party with the mailing list; named `mailer` if there is no name.
     pub mailer: PartyInputs,
+    /// Those that evaluate ids; none where the two match with each other.
+    pub providers: Vec<PartyInputs>,
     /// The mailer's analyst; named `ana` if there is no name.
     pub analyst: Option<AnalystName>,
     /// The analyst's key.
@@ -82,6 +84,8 @@ pub struct OwnData {
     pub expires: Option<Date>,
     /// The parties that are known; one is left to fill in where none is.
     pub parties: Vec<PartyInputs>,
+    /// Those that evaluate ids; none where they are matched otherwise.
+    pub providers: Vec<PartyInputs>,
     /// The room.
     pub room: RoomInputs,
     /// The kind of id that people are known by.
@@ -121,10 +125,12 @@ pub fn template_own_data(inputs: &OwnData) -> String {
             "analysts = \"{PLACEHOLDER}: vouched, or a table of names and keys: who may ask\"\n\n"
         ));
     }
+    let providers = inputs.providers.iter();
+    providers.for_each(|known| text.push_str(&provider(known)));
     text.push_str(&room(&inputs.room));
-    let method = match parties {
-        [_] => MATCHING_ALONE,
-        _ => MATCHING,
+    let method = match (parties, inputs.providers.as_slice()) {
+        ([_], []) => MATCHING_ALONE.to_owned(),
+        (_, some) => matching(some),
     };
     text.push_str(&method.replace("@IDS", &or(inputs.ids.as_ref(), "plain")));
     text.push_str(PURPOSES);
@@ -173,8 +179,9 @@ pub fn template_ad_measurement(inputs: &AdMeasurement) -> String {
         format!(
             "# Who may ask. Or \"vouched\": the party vouches for its people, request by request.\nanalysts = {{ {analyst} = {key} }}\n\n"
         ),
+        inputs.providers.iter().map(provider).collect(),
         room(&inputs.room()),
-        MATCHING.replace("@IDS", &or(inputs.ids.as_ref(), "email")),
+        matching(&inputs.providers).replace("@IDS", &or(inputs.ids.as_ref(), "email")),
         format!("{PURPOSES}{CAMPAIGN_PURPOSES}"),
         data(inputs)
             .replace("@SHOP", &shop)
@@ -253,16 +260,24 @@ fn head(comment: &str, name: &str, expires: Option<&Date>) -> String {
 }
 
 fn party(name: &str, party: &PartyInputs, comment: &str) -> String {
+    let people = plain(
+        party.people.as_ref(),
+        "about how many people, such as 100_000, without quotes",
+    );
+    let section = section(name, party, comment);
+    format!(
+        "{section}people = {people}    # declared and public: foretells errors; data about over twice as many do not run\n"
+    )
+}
+
+/// What every party has.
+fn section(name: &str, party: &PartyInputs, comment: &str) -> String {
     let key = "\\\"ssh-ed25519 AAAA...\\\"; `incamera init` makes one";
     let signs = quoted(party.signs.as_ref(), &format!("the signing key, {key}"));
     let service = quoted(party.service.as_ref(), &format!("the service key, {key}"));
     let url = quoted(
         party.url.as_ref(),
         "the service's address, such as \\\"https://shop.example:7443\\\"",
-    );
-    let people = plain(
-        party.people.as_ref(),
-        "about how many people, such as 100_000, without quotes",
     );
     let receives = party.receives.as_ref().map_or_else(String::new, |key| {
         format!("receives = \"{key}\"  # answers for it are sealed to this key\n")
@@ -273,9 +288,31 @@ fn party(name: &str, party: &PartyInputs, comment: &str) -> String {
          signs = {signs}      # signs this file; may stay offline\n\
          service = {service}  # of the running service\n\
          {receives}\
-         url = {url}\n\
-         people = {people}    # declared and public: foretells errors; data about over twice as many do not run\n"
+         url = {url}\n"
     )
+}
+
+/// A party that brings no data and asks nothing.
+fn provider(known: &PartyInputs) -> String {
+    let name = or(known.name.as_ref(), "provider");
+    let comment = "A provider: evaluates ids that it does not see.";
+    section(&name, known, comment) + "\n"
+}
+
+/// How ids are matched: through these providers, or between the two parties where there are none.
+fn matching(providers: &[PartyInputs]) -> String {
+    if providers.is_empty() {
+        return MATCHING.to_owned();
+    }
+    let names = providers
+        .iter()
+        .map(|known| or(known.name.as_ref(), "provider"));
+    let names: Vec<_> = names.map(|name| format!("\"{name}\"")).collect();
+    // Of one provider that one, of two both, of more the smallest majority.
+    let threshold = names.len() / 2 + 1;
+    MATCHING_PROVIDERS
+        .replace("@PROVIDERS", &names.join(", "))
+        .replace("@THRESHOLD", &threshold.to_string())
 }
 
 fn room(room: &RoomInputs) -> String {
@@ -318,6 +355,22 @@ rules = 2                   # how ids are written before they are matched: the t
 reveals = "nothing"
 max_ids = 500_000           # in one run
 max_runs = 12
+partitions = 4              # slices that sealed data are cut into
+
+"#;
+
+const MATCHING_PROVIDERS: &str = r#"# How ids become pseudonyms: each owner asks providers, who hold the key in shares and see no id.
+[matching]
+method = "provider"
+providers = [@PROVIDERS]    # bring no data and ask nothing
+threshold = @THRESHOLD               # so many evaluate together; so many together know the key
+key_days = 90               # how long the key is valid, and the pseudonyms made with it
+rate = 20_000               # ids a second that a provider evaluates for a party
+ids = ["@IDS"]              # email, phone, or plain
+rules = 2                   # how ids are written before they are matched: the trade's published rules
+reveals = "nothing"
+max_ids = 500_000           # of a party, in one run
+max_runs = 12               # of a party, while the key is valid
 partitions = 4              # slices that sealed data are cut into
 
 "#;

@@ -161,7 +161,7 @@ pub struct Init {
     #[arg(long)]
     pub receive_key: bool,
     /// Make the folder of a provider, which evaluates others' ids: with a `provider.toml`.
-    #[arg(long, conflicts_with_all = ["analyst", "receive_key"])]
+    #[arg(long, conflicts_with_all = ["analyst", "people", "receive_key"])]
     pub provider: bool,
     /// Let this party grant to simulated rooms. Protects nothing: for trying out.
     #[cfg(feature = "simulated")]
@@ -358,7 +358,8 @@ pub struct AgreementNew {
     /// Its last day; 180 days from now where not named.
     #[arg(long, value_name = "YEAR-MONTH-DAY")]
     pub expires: Option<incamera_types::Date>,
-    /// Fill in a party from its public file: `incamera init` writes DIR/public.toml.
+    /// Fill in a party from its public file: `incamera init` writes DIR/public.toml. With
+    /// providers among them ids are matched through these.
     #[arg(long = "with", value_name = "DIR|FILE")]
     pub parties: Vec<PathBuf>,
     /// The room's URL.

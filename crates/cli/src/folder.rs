@@ -36,7 +36,7 @@ use incamera_agreement::files::{read as agreement_file, read_signed};
 use incamera_keys::{KeyError, ReceiveKey, SigningKey};
 use incamera_matching::Partition;
 use incamera_party::{LockError, PartyConfig, RingLock};
-use incamera_provider::ProviderConfig;
+use incamera_provider::{ProviderConfig, ShareKey};
 use incamera_seal::{KeyRing, RingError};
 use incamera_types::{AgreementId, DatasetName, IdKind, MatchingEpoch, PartyName};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -243,6 +243,12 @@ impl Folder {
             .join("sealed")
             .join(short(agreement))
             .join(dataset.as_str())
+    }
+
+    /// What a provider's shares are sealed under, of its ring's seed key.
+    pub fn share_key(&self) -> Result<ShareKey, Failure> {
+        const LABEL: &str = "incamera-provider-store/1";
+        Ok(ShareKey::new(self.ring()?.seed_key().derive(LABEL)))
     }
 
     /// The configuration of the party's service as a provider.

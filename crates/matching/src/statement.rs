@@ -20,8 +20,11 @@ use incamera_types::{
 use incamera_wire::v1::{ProviderKeys, ProviderKeysFile, ProviderShare, Signed};
 use incamera_wire::{Format, FormatError};
 
+mod backed;
 #[cfg(test)]
 mod tests;
+
+pub use backed::{ChoiceError, Chosen, Deviation};
 
 /// The largest file that is read: 16 shares and signatures take less than 8 KiB.
 const MAX_BYTES: usize = 64 << 10;
@@ -275,12 +278,16 @@ impl KeyStatement {
             let newest = newest.number;
             return Err(StatementError::WentBack { newest, found });
         }
-        let one_key = self.keys.key() == newest.keys.key()
-            && (self.valid_from, self.valid_until) == (newest.valid_from, newest.valid_until);
-        if !one_key || (number == newest.number && self != newest) {
+        if !self.is_of_key(newest) || (number == newest.number && self != newest) {
             return Err(StatementError::Contradiction { number });
         }
         Ok(())
+    }
+
+    /// Whether both are of one key, whatever its shares.
+    fn is_of_key(&self, other: &Self) -> bool {
+        self.keys.key() == other.keys.key()
+            && (self.valid_from, self.valid_until) == (other.valid_from, other.valid_until)
     }
 
     /// Whether the key is valid at `now`.

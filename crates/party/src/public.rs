@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 /// receives = "x-wing AAAA..."
 /// url     = "https://shop.example:7443"
 /// people  = 100000
+/// # provider = true, and no people, in the file of a provider
 ///
 /// [analysts]
 /// ana = "ssh-ed25519 AAAA..."
@@ -39,11 +40,20 @@ pub struct PublicFile {
     pub receives: Option<ReceivePublicKey>,
     /// Where its service is.
     pub url: String,
-    /// How many people its data are about.
+    /// How many people its data are about; 0, and not written, for a provider.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub people: u64,
+    /// Whether it is a provider: it evaluates others' ids, and has no data.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub provider: bool,
     /// Its analysts' keys.
     #[serde(default)]
     pub analysts: BTreeMap<AnalystName, PublicKey>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl PublicFile {

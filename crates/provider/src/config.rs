@@ -1,6 +1,7 @@
 //! `provider.toml`: one file beside `party.toml`, unknown keys refused, paths relative to it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use incamera_net::config::{self, ConfigError};
@@ -31,15 +32,15 @@ pub struct ProviderConfig {
     pub store: PathBuf,
     /// Sessions and transfers of links of one party at once.
     #[serde(default = "sessions")]
-    pub sessions: usize,
+    pub sessions: NonZeroUsize,
 }
 
 fn store() -> PathBuf {
     "provider.sqlite".into()
 }
 
-fn sessions() -> usize {
-    4
+fn sessions() -> NonZeroUsize {
+    const { NonZeroUsize::new(4).unwrap() }
 }
 
 impl ProviderConfig {
@@ -56,5 +57,25 @@ impl ProviderConfig {
         let folder = file.parent().unwrap_or(Path::new("."));
         config.store = folder.join(&config.store);
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_serves_at_least_one_session() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("provider.toml");
+        let read = |sessions: &str| {
+            let head = "format = \"incamera-provider/1\"\nlisten = \"127.0.0.1:7443\"\n";
+            std::fs::write(&file, format!("{head}{sessions}")).unwrap();
+            ProviderConfig::load(&file).map(|config| config.sessions.get())
+        };
+        assert_eq!(read("").unwrap(), 4);
+        assert_eq!(read("sessions = 1").unwrap(), 1);
+        let none = format!("{:?}", read("sessions = 0").unwrap_err());
+        assert!(none.contains("nonzero"), "{none}");
     }
 }

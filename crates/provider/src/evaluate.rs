@@ -299,7 +299,14 @@ fn met(limit: Limit, allowed: Allowance) -> Problem {
         ),
         Limit::Refreshed => return refreshed(),
     };
-    refused(code, what).hint("parties that need more agree on a new version")
+    let hint = match limit {
+        Limit::Size => "match fewer ids, or agree on a new version with a higher `max_ids`",
+        Limit::Runs | Limit::Evaluations => {
+            "agree on a new version with a higher `max_runs`, or with the next `epoch` and so another key"
+        }
+        _ => "run `match run --anew`: it is another run, and counts as one",
+    };
+    refused(code, what).hint(hint)
 }
 
 fn refreshed() -> Problem {

@@ -107,7 +107,7 @@ impl State {
             shares: own.shares,
             store,
             backend: Backend::best(),
-            sessions: Places::new(config.sessions),
+            sessions: Places::new(config.sessions.get()),
             rates: Rates::new(),
             cores: Arc::new(Semaphore::new(cores)),
             ceremonies: Mutex::new(HashMap::new()),

@@ -16,6 +16,8 @@ const MAX_KEY_DAYS: u32 = 3660;
 /// Evaluations a second and party, where nothing is said.
 const RATE: u32 = 20_000;
 const MAX_RATE: u32 = 100_000_000;
+/// Slower than that, a million ids take longer than a quarter of an hour for nothing that is won.
+const MIN_RATE: u32 = 1_000;
 /// The most pairs of kinds.
 const MAX_LINKS: usize = 16;
 const NAMES: &str = "name the parties that evaluate, such as providers = [\"alpha\", \"beta\"]";
@@ -55,7 +57,7 @@ fn written(table: &Table<'_>, ids: Option<&[IdKind]>) -> Option<Providers> {
     );
     let key_days = key_days.and_then(|item| item.whole_u32(1, MAX_KEY_DAYS));
     let rate = table.get("rate");
-    let rate = rate.map_or(Some(RATE), |item| item.whole_u32(1, MAX_RATE));
+    let rate = rate.map_or(Some(RATE), |item| rate_of(&item));
     let links = match table.get("links") {
         Some(item) => links_of(&item, ids),
         None => Some(Vec::new()),
@@ -67,6 +69,21 @@ fn written(table: &Table<'_>, ids: Option<&[IdKind]>) -> Option<Providers> {
         rate: rate?,
         links: links?,
     })
+}
+
+fn rate_of(item: &Item<'_>) -> Option<u32> {
+    let rate = item.whole_u32(1, MAX_RATE)?;
+    if rate >= MIN_RATE {
+        return Some(rate);
+    }
+    let hours = (1_000_000 / u64::from(rate)).div_ceil(3600);
+    item.problem(
+        format_args!("at {rate} ids a second a million ids take {hours} hours or nearly so"),
+        format_args!(
+            "write a rate from {MIN_RATE} on; `max_ids` and `max_runs` bound how much is evaluated"
+        ),
+    );
+    None
 }
 
 fn names_of(item: &Item<'_>) -> Option<Vec<PartyName>> {

@@ -430,6 +430,7 @@ fn filled_in() -> AdMeasurement {
         expires: Some("2027-03-31".parse().unwrap()),
         shop: party(1, 7441),
         mailer: party(3, 7442),
+        providers: Vec::new(),
         analyst: None,
         analyst_key: key(5),
         room_url: Some("https://127.0.0.1:7443".parse().unwrap()),

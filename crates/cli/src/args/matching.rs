@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use incamera_matching::Partition;
-use incamera_types::{IdForm, IdKind, RegionCode};
+use incamera_types::{IdForm, IdKind, PartyName, RegionCode};
 
 use super::{PartyFolder, UnderAgreement};
 
@@ -51,9 +51,14 @@ pub struct MatchRun {
     /// number, from 0, and how many there are, as in 7/256.
     #[arg(long, value_name = "N/PARTS")]
     pub partition: Option<Partition>,
-    /// How long to wait for the other party, in seconds.
+    /// How long to wait for the other party, in seconds; how long a provider may be silent, up to
+    /// 60, before another one is asked.
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     pub wait: u64,
+    /// A provider that is not asked, whatever it says; name several to leave out several. As many
+    /// as the agreement's threshold must be left.
+    #[arg(long, value_name = "PROVIDER")]
+    pub without: Vec<PartyName>,
     /// Begin anew, whatever an interrupted run left; counts as one more run.
     #[arg(long)]
     pub anew: bool,

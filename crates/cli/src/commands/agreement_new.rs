@@ -71,6 +71,7 @@ fn free(out: &Path) -> Done {
 fn text(arguments: &AgreementNew, printer: &Printer) -> Result<String, Failure> {
     let parties = arguments.parties.iter().map(|path| read_public(path));
     let parties: Vec<PublicFile> = parties.collect::<Result<_, _>>()?;
+    each_once(&parties)?;
     let room = room(arguments)?;
     match arguments.template {
         Some(Template::AdMeasurement) => ad_measurement(arguments, &parties, room, printer),
@@ -118,8 +119,10 @@ fn own_data(
     printer: &Printer,
 ) -> Result<String, Failure> {
     let proposals = proposals(arguments, PurposeSet::default(), printer)?;
-    let parties = parties.iter().map(party);
-    let parties: Vec<PartyInputs> = parties.collect::<Result<_, _>>()?;
+    let (providers, owners): (Vec<_>, Vec<_>) = parties.iter().partition(|public| public.provider);
+    let inputs_of = |parties: Vec<&PublicFile>| parties.into_iter().map(party).collect();
+    let parties: Result<Vec<PartyInputs>, Failure> = inputs_of(owners);
+    let parties = parties?;
     let (owner, ids) = (owner_own_data(&parties), id_kind(&proposals));
     let sections = proposals.iter();
     let data = sections.map(|proposal| proposal.section(&owner, ids.as_ref()));
@@ -127,6 +130,7 @@ fn own_data(
     inputs.name.clone_from(&arguments.name);
     inputs.expires = Some(arguments.expires.unwrap_or_else(default_expiry));
     inputs.data = data.collect();
+    inputs.providers = inputs_of(providers)?;
     (inputs.parties, inputs.room, inputs.ids) = (parties, room, ids);
     Ok(template_own_data(&inputs))
 }
@@ -220,18 +224,47 @@ fn read_public(path: &Path) -> Result<PublicFile, Failure> {
     })
 }
 
-/// The party with an analyst is the mailer, the first other one the shop.
+/// One party is one section: a second one would silently take its place.
+fn each_once(parties: &[PublicFile]) -> Done {
+    let mut names: Vec<_> = parties.iter().map(|public| &public.name).collect();
+    names.sort();
+    let twice = names.windows(2).find_map(|pair| match pair {
+        [one, other] if one == other => Some(*one),
+        _ => None,
+    });
+    match twice {
+        Some(name) => Err(Failure::usage(format!("`{name}` is given twice"))
+            .hint("name each party once by `--with`; two parties of one name need two names: `incamera init --name`")),
+        None => Ok(()),
+    }
+}
+
+/// Providers beside the two owners: the one with an analyst is the mailer, the other one the
+/// shop.
 fn add_party(inputs: &mut AdMeasurement, public: &PublicFile) -> Done {
     let party = party(public)?;
+    if public.provider {
+        inputs.providers.push(party);
+        return Ok(());
+    }
     let analyst = public.analysts.iter().next();
     let is_mailer =
         public.name.as_str() == "mailer" || (public.name.as_str() != "shop" && analyst.is_some());
+    let place = match is_mailer {
+        true => &mut inputs.mailer,
+        false => &mut inputs.shop,
+    };
+    if let Some(other) = &place.name {
+        let role = if is_mailer { "mailer" } else { "shop" };
+        let what = format!("`{other}` and `{}` would both be the {role}", public.name);
+        return Err(Failure::usage(what)
+            .why("the example is between one shop and one mailer, and providers")
+            .hint("the mailer is called so, or has an analyst (`incamera init --analyst`), and no other owner has one; for other agreements leave `--for` out"));
+    }
+    *place = party;
     if is_mailer {
-        inputs.mailer = party;
         inputs.analyst = analyst.map(|(name, _)| name.clone());
         inputs.analyst_key = analyst.map(|(_, key)| *key);
-    } else {
-        inputs.shop = party;
     }
     Ok(())
 }

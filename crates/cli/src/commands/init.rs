@@ -54,7 +54,11 @@ pub fn run(arguments: &Init, printer: &Printer) -> Done {
         service,
         receives: Some(receives),
         url: url(arguments),
-        people: arguments.people,
+        people: match arguments.provider {
+            true => 0,
+            false => arguments.people,
+        },
+        provider: arguments.provider,
         analysts,
     };
     let text = public
@@ -378,7 +382,9 @@ fn simulated(_arguments: &Init) -> &'static str {
 fn show(arguments: &Init, public: &PublicFile, protection: &Protection, printer: &Printer) {
     let folder = arguments.folder.display();
     let next = match arguments.provider {
-        true => format!("incamera provider serve --party {folder}"),
+        true => format!(
+            "sign the agreement that names it, then: incamera provider serve --party {folder}"
+        ),
         false => format!(
             "incamera agreement new --for ad-measurement --with {folder} --with OTHER/public.toml"
         ),

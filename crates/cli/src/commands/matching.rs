@@ -32,6 +32,7 @@ mod provided;
 mod report;
 mod ring;
 mod theirs;
+mod used;
 mod vole;
 mod workers;
 
@@ -67,6 +68,7 @@ use link::{Broken, Link, Meeting};
 use pair::{Pair, Talked};
 
 pub use kept::{MissingPart, crosswalk, crosswalk_there, is_of_another_run, kind_with_ids};
+pub use used::{Used, used_under};
 
 /// How long a peer may take to come for its last answers once the crosswalk is written. One that
 /// still runs comes within seconds; any other gets them when both run `match run` again.
@@ -104,6 +106,7 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
     };
     let terms = terms(agreement, &kind)?;
     agreed::allowed(arguments, &terms)?;
+    agreed::without(arguments, agreement)?;
     remove_expired(&folder)?;
     let partition = partition(arguments, agreement)?;
     let of = |partition| folder.matching(&agreement.id, &kind, &peer, terms.epoch, partition);
@@ -133,7 +136,7 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         kept::other_way(&work)?;
         return match work.arguments.via {
             Some(_) => provided::linked::run(&work, start),
-            None => provided::run(&work, start),
+            None => provided::run(&work, &mut counting, start),
         };
     }
     let (input, talked, finished) = matched(&work, &mut counting)?;
@@ -142,6 +145,7 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         input: &input,
         talked,
         finished,
+        used: counting.used(&work.terms),
         start,
     }
     .show();

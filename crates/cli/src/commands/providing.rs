@@ -1,5 +1,7 @@
 //! `provider keys make`, `provider keys refresh`, `provider status`.
 
+use std::path::Path;
+
 use incamera_agreement::ActiveAgreement;
 use incamera_matching::statement::KeyStatement;
 use incamera_provider::{CeremonyError, Counted, Held, Store, StoredLinks};
@@ -119,9 +121,10 @@ pub fn status(arguments: &PartyFolder, printer: &Printer) -> Done {
     let folder = Folder::open(&arguments.party)?;
     let config = folder.provider()?;
     let (held, parties, links) = match config.store.exists() {
-        true => read(&config.store).or_fail("the provider's store was not read")?,
+        true => read(&config.store).or_fail(NOT_READ)?,
         false => (Vec::new(), Vec::new(), Vec::new()),
     };
+    all_open(&folder, &config.store, &held)?;
     let document = json!({
         "provider": folder.name(),
         "keys": held.iter().map(key_document).collect::<Vec<_>>(),
@@ -142,9 +145,37 @@ pub fn status(arguments: &PartyFolder, printer: &Printer) -> Done {
     Ok(())
 }
 
+const NOT_READ: &str = "the provider's store was not read";
+
+/// Shares that the folder's own key ring does not open evaluate nothing.
+fn all_open(folder: &Folder, store: &Path, held: &[Held]) -> Done {
+    if held.is_empty() {
+        return Ok(());
+    }
+    let key = folder.share_key()?;
+    let store = Store::look_at(store).or_fail(NOT_READ)?;
+    let mut shut = Vec::new();
+    for one in held {
+        if !store.opens(one, &key).or_fail(NOT_READ)? {
+            shut.push(key_line(one));
+        }
+    }
+    if shut.is_empty() {
+        return Ok(());
+    }
+    let what = format!(
+        "a share of `{}` DOES NOT OPEN with the key ring of this folder: nothing is evaluated with it",
+        folder.name()
+    );
+    let failure = Failure::failed(what).hint("the key ring is another one than the share was sealed under, or one of both was changed: put the ring of the day back that the share is from, never an older store after a refresh; if it is lost, the others go on as long as enough are up, until all agree on a version with the next `epoch` (docs/keys.md)");
+    Err(shut
+        .into_iter()
+        .fold(failure, |failure, line| failure.why(line.trim().to_owned())))
+}
+
 type Read = (Vec<Held>, Vec<Counted>, Vec<StoredLinks>);
 
-fn read(store: &std::path::Path) -> Result<Read, incamera_provider::StoreError> {
+fn read(store: &Path) -> Result<Read, incamera_provider::StoreError> {
     let store = Store::look_at(store)?;
     Ok((store.held()?, store.counted()?, store.stored_links()?))
 }

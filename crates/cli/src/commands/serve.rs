@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use incamera_agreement::files;
 use incamera_net::telemetry;
 use incamera_party::PartyConfig;
-use incamera_provider::{Own, ShareKey};
+use incamera_provider::Own;
 use incamera_room::RoomConfig;
 
 use crate::args::{PartyFolder, RoomServe};
@@ -56,7 +56,7 @@ pub fn provider(arguments: &PartyFolder, printer: &Printer) -> Done {
             .then(|| folder.receive_key())
             .transpose()?,
         agreements: folder.agreements().to_owned(),
-        shares: ShareKey::new(folder.ring()?.seed_key().derive(STORE_LABEL)),
+        shares: folder.share_key()?,
     };
     let _lock = folder.serving_lock()?;
     start_log();
@@ -76,9 +76,6 @@ pub fn provider(arguments: &PartyFolder, printer: &Printer) -> Done {
         served.await.map_err(ended)
     })
 }
-
-/// What a provider's shares are sealed under, of its ring's seed key.
-const STORE_LABEL: &str = "incamera-provider-store/1";
 
 const PORT: &str = "stop the other process that listens there, or change `listen` (or `health`) in the configuration";
 

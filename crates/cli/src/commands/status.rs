@@ -10,11 +10,14 @@ use incamera_net::services::{
 };
 use incamera_net::tls::TlsOptions;
 use incamera_seal::{SignedManifest, open_manifest};
-use incamera_types::{AgreementDigest, AgreementId, DatasetName, Digest, PartyName, PrivacyLoss};
+use incamera_types::{
+    AgreementDigest, AgreementId, DatasetName, Digest, IdKind, PartyName, PrivacyLoss,
+};
 use incamera_wire::v1::{DataVersion, Loss};
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
+use super::matching::{Used, used_under};
 use super::own_data::{self, OwnData};
 use super::room_client::{connect_failure, status_failure};
 use super::{block_on, matching};
@@ -190,6 +193,8 @@ struct Known<'a> {
     own_left: PrivacyLoss,
     terms: Option<Agreement>,
     data: Vec<OwnData>,
+    /// Of each kind of id that was matched.
+    used: Vec<(IdKind, Used)>,
 }
 
 impl<'a> Known<'a> {
@@ -202,6 +207,9 @@ impl<'a> Known<'a> {
             status,
             own_left,
             data: own_data::all(folder, &status.data, terms.as_ref()),
+            used: terms
+                .as_ref()
+                .map_or(Vec::new(), |terms| used_under(folder, terms)),
             terms,
         }
     }
@@ -261,10 +269,11 @@ impl<'a> Known<'a> {
             "epsilon": self.ceiling(party).map(|ceiling| spending::document(&self.spent(), ceiling)),
             "runs_left": left.map(|(query, runs)| (query, json!(runs))).collect::<serde_json::Map<_, _>>(),
             "log_entries": status.log_entries,
+            "matching_used": self.used.iter().map(|(kind, used)| (kind.to_string(), used.document())).collect::<serde_json::Map<_, _>>(),
         })
     }
 
-    fn lines(&self, party: &PartyName) -> [String; 2] {
+    fn lines(&self, party: &PartyName) -> Vec<String> {
         let status = self.status;
         let spent = match self.ceiling(party) {
             Some(ceiling) => spending::at_delta(&self.spent(), &ceiling.budget),
@@ -276,7 +285,9 @@ impl<'a> Known<'a> {
             .map(|(query, runs)| format!("; room for {runs} runs of {query}"))
             .collect();
         let entries = counted(status.log_entries, "log entry", "log entries");
-        [
+        let used = self.used.iter();
+        let used = used.map(|(kind, used)| format!("  matching by {kind}: {}", used.words()));
+        let lines = [
             format!(
                 "agreement {} version {}: {}",
                 status.name,
@@ -284,7 +295,8 @@ impl<'a> Known<'a> {
                 self.state()
             ),
             format!("  spent {spent}{left}; {entries}"),
-        ]
+        ];
+        lines.into_iter().chain(used).collect()
     }
 }
 

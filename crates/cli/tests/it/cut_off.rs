@@ -2,7 +2,7 @@
 
 mod attempts;
 mod cramped;
-mod endings;
+pub mod endings;
 mod folder;
 mod lines;
 mod row_keys;

@@ -17,12 +17,12 @@ use crate::world::{Data, PROGRAM, World};
 
 /// A program that runs the built one and lets no file grow beyond `blocks` of 512 bytes.
 fn cramped(world: &World, blocks: u32) -> Stage {
-    Stage::new(cramped_program(world, blocks))
+    Stage::new(cramped_program(world.root(), blocks))
 }
 
 /// Where that program is.
-pub fn cramped_program(world: &World, blocks: u32) -> PathBuf {
-    let script = world.root().join(format!("cramped-{blocks}"));
+pub fn cramped_program(root: &Path, blocks: u32) -> PathBuf {
+    let script = root.join(format!("cramped-{blocks}"));
     let text = format!("#!/bin/sh\ntrap '' XFSZ\nulimit -f {blocks}\nexec '{PROGRAM}' \"$@\"\n");
     std::fs::write(&script, text).unwrap();
     let mode = std::fs::Permissions::from_mode(0o700);

@@ -92,10 +92,18 @@ fn a_column_of_consents_that_is_missing_is_refused() {
     ] {
         let told = refused(&house, rows, more).to_string();
         assert!(
-            told.contains("no column `") && told.contains("--everyone-consented"),
+            told.contains("no column `")
+                && !told.contains("it: ")
+                && told.contains("--everyone-consented"),
             "{told}"
         );
     }
+    // Without the ids, that is what is missing.
+    let told = refused(&house, "mail\na@b.example\n", &[]).to_string();
+    assert!(
+        told.contains("`email`") && told.contains("--column"),
+        "{told}"
+    );
     // Where the agreement has no such column, nobody is asked.
     let house = House::agreed_as(|text| text);
     let told = house.matched("email,agreed\na@b.example,\n", &[]);

@@ -1,5 +1,9 @@
 //! Three owners match through two of three providers, with the built program and real services.
 
+mod ends;
+mod epochs;
+mod hindered;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,8 +16,9 @@ use incamera_agreement::{ActiveAgreement, files, sign};
 use incamera_keys::{ReceiveKey, Secret32, SigningKey};
 use incamera_net::agreements::now;
 use incamera_net::tls::TlsOptions;
-use incamera_provider::{Own, ProviderConfig, ShareKey, make_keys, refresh_keys, serve};
+use incamera_provider::{Own, ProviderConfig, ShareKey, Store, make_keys, refresh_keys, serve};
 use incamera_seal::{Crosswalk, CrosswalkReader};
+use incamera_testkit::relay::Relay;
 use incamera_testkit::stage::{Outcome, Stage, free_address};
 use incamera_types::Pseudonym;
 use tokio::runtime::Runtime;
@@ -32,7 +37,10 @@ pub struct Provider {
     service: SigningKey,
     receive: ReceiveKey,
     pub folder: PathBuf,
+    /// As the agreement names it: the relay's.
     address: SocketAddr,
+    listens: SocketAddr,
+    relay: Relay,
     running: RefCell<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
 }
 
@@ -48,7 +56,13 @@ pub struct World {
 impl World {
     /// With the services up and the key made.
     fn ready(matching: &str) -> Self {
-        Self::agreed(|sections| agreement(sections, matching))
+        Self::ready_with(matching, 9)
+    }
+
+    /// With so many runs allowed.
+    fn ready_with(matching: &str, runs: u32) -> Self {
+        let runs = format!("max_runs = {runs}");
+        Self::agreed(|sections| agreement(sections, matching).replacen("max_runs = 9", &runs, 1))
     }
 
     /// The same with an agreement made of the parties' sections.
@@ -98,6 +112,8 @@ impl World {
             "--insecure-accept-simulated",
         ];
         self.stage.done(&words).unwrap();
+        let ring = |file: &str| self.path(&format!("{name}/ring.{file}"));
+        fs::copy(ring("age"), ring("before")).unwrap();
         let public = fs::read_to_string(self.path(&format!("{name}/public.toml"))).unwrap();
         let lines = public.lines().filter(|line| {
             let key = line.split(" = ").next().unwrap();
@@ -109,13 +125,18 @@ impl World {
 
     /// The agreement and everybody's signature, in everybody's folder.
     fn sign(&self, text: &str) {
-        let file = |name: &str| PathBuf::from(self.agreement(name));
+        self.sign_as(text, "a.toml");
+    }
+
+    fn sign_as(&self, text: &str, called: &str) {
+        let path = |name: &str| self.path(&format!("{name}/agreements/{called}"));
+        let file = |name: &str| PathBuf::from(path(name));
         let signature = |at: &str, by: &str| files::signature_path(&file(at), &by.parse().unwrap());
         for name in PROVIDERS.iter().chain(&OWNERS) {
             fs::write(file(name), text).unwrap();
         }
         for by in OWNERS {
-            let (file, party) = (self.agreement(by), self.path(by));
+            let (file, party) = (path(by), self.path(by));
             let words = ["agreement", "sign", &file, "--party", &party];
             self.stage.done(&words).unwrap();
             for at in PROVIDERS.iter().chain(&OWNERS).filter(|at| **at != by) {
@@ -147,10 +168,10 @@ impl World {
         let provider = &self.providers[name];
         let config = ProviderConfig {
             format: ProviderConfig::FORMAT.to_owned(),
-            listen: provider.address,
+            listen: provider.listens,
             health: None,
             store: provider.folder.join("provider.sqlite"),
-            sessions: 4,
+            sessions: 4.try_into().unwrap(),
         };
         let own = Own {
             name: name.parse().unwrap(),
@@ -207,6 +228,45 @@ impl World {
         self.stage.command(&self.words(&party, data, more)).unwrap()
     }
 
+    /// The runs and ids that a provider counted of an owner.
+    fn counted(&self, provider: &str, owner: &str) -> (u64, u64) {
+        let store = Store::look_at(&self.providers[provider].folder.join("provider.sqlite"));
+        let counted = store.unwrap().counted().unwrap().into_iter();
+        let mut of_owner = counted.filter(|one| one.party.as_str() == owner);
+        of_owner
+            .next()
+            .map_or((0, 0), |one| (one.runs, one.evaluated))
+    }
+
+    /// An owner comes back out of a backup of its first day.
+    fn forget_runs(&self, name: &str) {
+        let folder = self.folder.path().join(name);
+        for file in ["matching", "crosswalks"] {
+            fs::remove_dir_all(folder.join(file)).unwrap();
+        }
+        fs::create_dir(folder.join("crosswalks")).unwrap();
+        fs::copy(folder.join("ring.before"), folder.join("ring.age")).unwrap();
+    }
+
+    fn journal_bytes(&self, name: &str) -> u64 {
+        let matching = self.folder.path().join(name).join("matching");
+        let slots = fs::read_dir(matching).into_iter().flatten();
+        let sizes =
+            slots.filter_map(|slot| fs::metadata(slot.unwrap().path().join("journal")).ok());
+        sizes.map(|file| file.len()).sum()
+    }
+
+    /// Whole crosswalks.
+    fn crosswalks(&self, name: &str) -> usize {
+        let folder = self.folder.path().join(name).join("crosswalks");
+        let files = fs::read_dir(folder).unwrap();
+        let whole = files.filter(|file| {
+            let path = file.as_ref().unwrap().path();
+            path.extension().is_some_and(|e| e == "parquet")
+        });
+        whole.count()
+    }
+
     pub fn crosswalk_path(&self, name: &str) -> PathBuf {
         let folder = self.folder.path().join(name).join("crosswalks");
         let mut files = fs::read_dir(folder)
@@ -226,12 +286,15 @@ impl World {
 fn provider(folder: &Path) -> Provider {
     fs::create_dir_all(folder.join("agreements")).unwrap();
     let mut rng = rand::rng();
+    let (address, listens) = (free_address().unwrap(), free_address().unwrap());
     Provider {
         signs: SigningKey::generate(&mut rng),
         service: SigningKey::generate(&mut rng),
         receive: ReceiveKey::generate(&mut rng).unwrap(),
         folder: folder.to_owned(),
-        address: free_address().unwrap(),
+        relay: Relay::start(address, listens).unwrap(),
+        address,
+        listens,
         running: RefCell::new(None),
     }
 }
@@ -427,12 +490,31 @@ fn limits_are_the_agreements_and_no_other_provider_is_asked_beyond_them() {
         );
     }
     let tenth = world.matched("shop", &some, &[]);
-    refused(&tenth, 3, "max_runs");
+    refused(&tenth, 3, "the agreement allows 9 runs");
     assert!(
         !tenth.errors.contains("others are asked"),
         "{}",
         tenth.errors
     );
+    // Whoever has no count of its own hears it of the providers: two of them are believed, and
+    // nobody else is asked.
+    world.forget_runs("shop");
+    let tenth = world.matched("shop", &some, &[]);
+    refused(&tenth, 3, "had all its 9 runs");
+    refused(&tenth, 3, "`alpha` and `beta` say so");
+    assert!(tenth.text("/error/hint").contains("max_runs"));
+    assert_eq!(world.counted("gamma", "shop").1, 0);
+}
+
+/// What it says is heard.
+fn spawn_heard(words: &[&str]) -> Child {
+    let mut command = Command::new(PROGRAM);
+    let command = command.args(words).arg("--json").stdin(Stdio::null());
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 fn spawn(words: &[&str]) -> Child {
@@ -454,15 +536,8 @@ fn a_run_that_is_killed_goes_on_where_it_was() {
     let party = world.path("shop");
     let words = world.words(&party, &data, &[]);
     let mut child = spawn(&words);
-    let matching = world.folder.path().join("shop/matching");
-    let kept = || {
-        let slots = fs::read_dir(&matching).into_iter().flatten();
-        let sizes =
-            slots.filter_map(|slot| fs::metadata(slot.unwrap().path().join("journal")).ok());
-        sizes.map(|file| file.len()).sum::<u64>()
-    };
     // Two batches of 4,096, 16 bytes each.
-    while kept() < 2 * 4096 * 16 {
+    while world.journal_bytes("shop") < 2 * 4096 * 16 {
         assert!(
             child.try_wait().unwrap().is_none(),
             "it ended before it was killed"

@@ -1,5 +1,10 @@
 //! Providers as their people run them: folders, services, keys.
 
+mod cramped;
+mod restored;
+mod walk;
+
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
@@ -9,6 +14,7 @@ use incamera_testkit::stage::{Outcome, Stage, free_address};
 use serde_json::Value;
 
 use crate::cut_off::until;
+use crate::full_disk::cramped_program;
 use crate::world::PROGRAM;
 
 const PROVIDERS: [&str; 3] = ["alpha", "beta", "gamma"];
@@ -17,6 +23,8 @@ const PARTIES: [&str; 4] = ["alpha", "beta", "gamma", "shop"];
 /// Three providers and an owner, with an agreement that all have signed.
 struct Providers {
     stage: Stage,
+    /// Services with too little room.
+    cramped: RefCell<Vec<Stage>>,
     listen: BTreeMap<&'static str, SocketAddr>,
     folder: tempfile::TempDir,
 }
@@ -25,6 +33,7 @@ impl Providers {
     fn agreed() -> Self {
         let world = Self {
             stage: Stage::new(PathBuf::from(PROGRAM)),
+            cramped: RefCell::default(),
             listen: PARTIES.map(|name| (name, free_address().unwrap())).into(),
             folder: tempfile::tempdir().unwrap(),
         };
@@ -80,6 +89,39 @@ impl Providers {
 
     fn start(&self, name: &str) {
         self.start_with(name, &[]);
+    }
+
+    /// With no file beyond so many blocks of 512 bytes.
+    fn start_cramped(&self, name: &str, blocks: u32) {
+        let program = cramped_program(self.folder.path(), blocks);
+        let (party, log) = (self.path(name), self.path(&format!("{name}.log")));
+        let words = ["provider", "serve", "--party", &party];
+        let started = Stage::new(program);
+        let listens = self.listen[name];
+        let started_one = started.start(name, &words, &[], Path::new(&log), listens);
+        started_one.unwrap();
+        self.cramped.borrow_mut().push(started);
+    }
+
+    /// A file with these people's addresses.
+    fn ids(&self, name: &str, people: std::ops::Range<u32>) -> String {
+        let path = self.path(&format!("{name}.csv"));
+        let rows = people.map(|n| format!("person-{n}@example.net\n"));
+        fs::write(&path, format!("email\n{}", rows.collect::<String>())).unwrap();
+        path
+    }
+
+    fn matched(&self, data: &str, more: &[&str]) -> Outcome {
+        let party = self.path("shop");
+        let words = ["match", "run", "--party", &party, "--data", data];
+        self.stage.command(&[&words[..], more].concat()).unwrap()
+    }
+
+    /// Runs and ids that a provider counted, of the shop.
+    fn counted(&self, name: &str) -> (u64, u64) {
+        let status = self.status(name);
+        let of = |field: &str| status["counted"][0][field].as_u64().unwrap_or(0);
+        (of("runs"), of("evaluated"))
     }
 
     fn start_with(&self, name: &str, environment: &[(&str, &str)]) {

@@ -226,6 +226,28 @@ impl History {
         Ok(Some((history, lines.len() as u64 + 1)))
     }
 
+    /// What stands in a history, for showing alone: nothing is checked, and what is added to it
+    /// no other reads. None where it is no history.
+    #[must_use]
+    pub fn unchecked(text: &[u8]) -> Option<Self> {
+        let mut history = Self::empty(HistoryKey::of(&MatchingKey::from_bytes([0; 32])));
+        for line in text
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            let line: Line = serde_json::from_slice(line).ok()?;
+            history.add(line.entry);
+        }
+        Some(history)
+    }
+
+    /// Ids of this side in all runs together.
+    #[must_use]
+    pub fn own_ids(&self) -> u64 {
+        let runs = self.runs.iter();
+        runs.fold(0, |sum: u64, run| sum.saturating_add(run.own))
+    }
+
     /// Whether the key ring knows of no more runs than this history.
     ///
     /// # Errors

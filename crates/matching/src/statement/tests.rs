@@ -14,7 +14,7 @@ fn place(number: u16) -> Place {
     Place::new(number).unwrap()
 }
 
-fn name(name: &str) -> PartyName {
+pub(super) fn name(name: &str) -> PartyName {
     name.parse().unwrap()
 }
 
@@ -50,7 +50,7 @@ fn keys(k: u8, slope: u8, places: &[u16]) -> PublicKeys {
     PublicKeys::new(2, shares).unwrap()
 }
 
-fn holders() -> BTreeMap<Place, PartyName> {
+pub(super) fn holders() -> BTreeMap<Place, PartyName> {
     // Places and names are in different orders.
     BTreeMap::from([
         (place(1), name("gamma")),
@@ -59,20 +59,26 @@ fn holders() -> BTreeMap<Place, PartyName> {
     ])
 }
 
-fn ceremony(byte: u8) -> CeremonyDigest {
+pub(super) fn ceremony(byte: u8) -> CeremonyDigest {
     CeremonyDigest::from_bytes([byte; 32])
 }
 
+/// The same for all holders.
+pub(super) fn keys_of(k: u8, slope: u8) -> PublicKeys {
+    keys(k, slope, &[1, 2, 5])
+}
+
+pub(super) fn statement_of(
+    number: u64,
+    keys: PublicKeys,
+    holders: BTreeMap<Place, PartyName>,
+    ceremony: CeremonyDigest,
+) -> KeyStatement {
+    KeyStatement::new(&agreed(), number, keys, holders, ceremony, FROM).unwrap()
+}
+
 fn statement() -> KeyStatement {
-    KeyStatement::new(
-        &agreed(),
-        1,
-        keys(7, 8, &[1, 2, 5]),
-        holders(),
-        ceremony(2),
-        FROM,
-    )
-    .unwrap()
+    statement_of(1, keys_of(7, 8), holders(), ceremony(2))
 }
 
 /// A signature of one whose ceremony ended with what the statement says.

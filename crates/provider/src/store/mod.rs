@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use incamera_ledger::{LedgerError, durable};
 use incamera_net::agreements::Memory;
-use incamera_net::status::{Problem, chain};
+use incamera_net::status::{Problem, ProblemKind, chain};
 use incamera_types::{
     AgreementDigest, AgreementId, Digest as _, Highest, MatchingEpoch, PartyName,
 };
@@ -59,9 +59,26 @@ pub enum StoreError {
     Range,
 }
 
+impl StoreError {
+    /// Whether the disk takes no more: a full one, a limit, or one that fails.
+    fn is_disk(&self) -> bool {
+        use rusqlite::ErrorCode::{DiskFull, SystemIoFailure};
+        let Self::Database(error) = self else {
+            return false;
+        };
+        matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure))
+    }
+}
+
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        Self::internal(chain(&error))
+        if !error.is_disk() {
+            return Self::internal(chain(&error));
+        }
+        let what = "the provider's disk is full, or fails: nothing is answered that is not counted";
+        Self::new(ProblemKind::Unavailable, "disk-full", what)
+            .detail(chain(&error))
+            .hint("the provider's people make room; what was counted stays counted")
     }
 }
 

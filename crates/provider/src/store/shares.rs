@@ -1,10 +1,12 @@
 //! Shares of keys: the one that counts, and one that waits until all have signed.
 
+use incamera_oprf::lagrange::Place;
 use incamera_types::{AgreementId, Digest as _, MatchingEpoch, UnixTime};
 use incamera_wire::v1::{ProviderKeys, ProviderKeysFile};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{Matter, Store, StoreError, int, number};
+use crate::sealed::ShareKey;
 
 /// A share as it is kept: sealed.
 #[derive(Clone, PartialEq, Eq)]
@@ -118,6 +120,22 @@ impl Store {
         let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
         let held = rows.iter().map(|(matter, file)| Held::read(*matter, file));
         held.collect::<Option<_>>().ok_or(StoreError::NotAStore)
+    }
+}
+
+impl Store {
+    /// Whether the share of a key opens under what its provider's key ring has: if not, the
+    /// ring is another one, or the share was changed.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn opens(&self, held: &Held, key: &ShareKey) -> Result<bool, StoreError> {
+        let kept = self.share(&held.matter)?;
+        let opened = kept.and_then(|kept| {
+            let place = Place::new(kept.place).ok()?;
+            key.open(&held.matter, kept.number, place, &kept.sealed)
+        });
+        Ok(opened.is_some())
     }
 }
 

@@ -100,6 +100,44 @@ pub fn terms(agreement: &Agreement, kind: &IdKind) -> Result<Terms, Failure> {
     })
 }
 
+/// Whom `--without` leaves out are providers, and enough others are left.
+pub fn without(arguments: &MatchRun, agreement: &Agreement) -> Done {
+    let Some(one) = arguments.without.first() else {
+        return Ok(());
+    };
+    let Some(providers) = &agreement.matching.providers else {
+        let what = format!("there is no provider `{one}` to leave out");
+        return Err(Failure::usage(what)
+            .why("this agreement matches without providers")
+            .hint("leave `--without` out"));
+    };
+    let known = |name: &PartyName| providers.names.contains(name);
+    let names: Vec<_> = providers
+        .names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if let Some(other) = arguments.without.iter().find(|name| !known(name)) {
+        let what = format!("`{other}` is no provider of this agreement");
+        let hint = format!("its providers are {}", names.join(", "));
+        return Err(Failure::usage(what).hint(hint));
+    }
+    let left = providers
+        .names
+        .iter()
+        .filter(|name| !arguments.without.contains(name));
+    let (left, needed) = (left.count(), usize::from(providers.threshold));
+    match left < needed {
+        true => Err(Failure::usage("too few providers are left to be asked")
+            .why(format!(
+                "{needed} of {} evaluate together, and {left} are left",
+                names.join(", ")
+            ))
+            .hint("leave fewer of them out")),
+        false => Ok(()),
+    }
+}
+
 /// Refuses what the method does not do.
 pub fn allowed(arguments: &MatchRun, terms: &Terms) -> Done {
     if arguments.row_keys && terms.method != Method::Commutative {

@@ -89,12 +89,12 @@ impl Asking {
             return Ok(None);
         }
         let which = match found {
-            Named::Partly => "a file of",
-            _ => "it:",
+            Named::Partly => "a file of ",
+            _ => "",
         };
         Err(Failure::failed("who agreed to what is not known")
             .why(format!(
-                "{which} `{shown}` has no column `{column}`, which says what a row's person agreed to"
+                "{which}`{shown}` has no column `{column}`, which says what a row's person agreed to"
             ))
             .hint(LATER))
     }

@@ -7,10 +7,11 @@ use incamera_matching::exchange::{Agreed, Base};
 use incamera_matching::journal::{
     Before, Counted, Header, History, HistoryError, HistoryKey, JournalFile as _,
 };
-use incamera_matching::{Mode, Partition};
+use incamera_matching::{Mode, Partition, Terms};
 use incamera_types::MatchRunDigest;
 
 use super::files::{LogFile, SlotFolder};
+use super::used::Used;
 use crate::clock::now;
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::printer::Printer;
@@ -105,20 +106,49 @@ impl Counting {
 
     /// Counts a run, unless it was counted before.
     pub fn count(&mut self, agreed: &Agreed, own: u64, mode: Mode) -> Done {
-        if self.history.has(&agreed.run) {
-            return Ok(());
-        }
-        let line = self.history.add_run(Counted {
-            run: agreed.run,
+        self.add(Counted {
+            peer: agreed.peer_size,
+            peer_append: agreed.peer_mode == Mode::Append,
+            peer_key: agreed.peer_key,
+            ..self.own(agreed.run, own, mode)
+        })
+    }
+
+    /// Counts a run that nobody else has a part in, unless it was counted before.
+    pub fn count_own(&mut self, run: MatchRunDigest, own: u64, mode: Mode) -> Done {
+        self.add(self.own(run, own, mode))
+    }
+
+    fn own(&self, run: MatchRunDigest, own: u64, mode: Mode) -> Counted {
+        Counted {
+            run,
             at: now(),
             own,
             append: mode == Mode::Append,
-            peer: agreed.peer_size,
-            peer_append: agreed.peer_mode == Mode::Append,
+            peer: 0,
+            peer_append: false,
             partition: self.partition,
-            peer_key: agreed.peer_key,
-        });
+            peer_key: None,
+        }
+    }
+
+    fn add(&mut self, counted: Counted) -> Done {
+        if self.history.has(&counted.run) {
+            return Ok(());
+        }
+        let line = self.history.add_run(counted);
         write(&mut self.log, &line)
+    }
+
+    /// How much of what the agreement allows is used.
+    pub fn used(&self, terms: &Terms) -> Used {
+        let parts = [self.partition];
+        Used::of(
+            &self.history,
+            terms.method,
+            &parts,
+            (terms.max_ids, self.limit),
+        )
     }
 
     /// Whether a run was counted.

@@ -7,7 +7,7 @@ use incamera_matching::ids::{IdFault, Leaves, Normaliser};
 use incamera_matching::intake::{Choice, Intake, Ordered};
 use incamera_matching::sort::SortError;
 use incamera_matching::{MatchInput, Method, Mode, Part, Reveals, Seed};
-use incamera_seal::{RowPlace, Source, SourceError, read_columns};
+use incamera_seal::{Named, RowPlace, Source, SourceError, named, read_columns};
 use incamera_types::MatchInputDigest;
 use indicatif::ProgressBar;
 
@@ -217,6 +217,8 @@ fn rows(work: &Work<'_>, intake: &mut Intake<FileStore>) -> Result<Rows, Failure
     };
     let ids = work.column();
     for (path, source) in work.arguments.data.iter().zip(&work.sources) {
+        // First: in a file without ids the column of consents is not what is missing.
+        has_column(path, source, ids)?;
         let consents = taking.asking.column_in(work, path, source)?;
         let read = match consents.map(str::to_owned) {
             Some(consents) => read_columns(source, [ids, &consents], &mut |at, [id, text]| {
@@ -241,6 +243,16 @@ fn rows(work: &Work<'_>, intake: &mut Intake<FileStore>) -> Result<Rows, Failure
         .column
         .filter(|_| rows.unasked < rows.counts.rows);
     Ok(rows)
+}
+
+/// Refuses a source without the ids before anything else is asked of it.
+fn has_column(path: &Path, source: &Source, ids: &str) -> Done {
+    let found = named(source, ids).map_err(|error| source_failure(path, &error))?;
+    if found == Named::Everywhere {
+        return Ok(());
+    }
+    let read = read_columns(source, [ids], &mut |_, _| {});
+    read.map_or_else(|error| Err(source_failure(path, &error)), |_| Ok(()))
 }
 
 /// What could not be sorted.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::Work;
 use super::ingest::Input;
 use super::report::{Report, Told, fields};
+use super::used::Used;
 
 /// What the exchange came to.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +56,8 @@ pub struct Pair<'a> {
     pub talked: Talked,
     /// None where the peer only came for its answers of the run before.
     pub finished: Option<Finished>,
+    /// How much of what the agreement allows.
+    pub used: Used,
     pub start: Instant,
 }
 
@@ -85,6 +88,7 @@ impl Pair<'_> {
             resumed_from: talked.resumed_from,
             sent: talked.bytes_sent,
             received: talked.bytes_received,
+            used: Some(self.used),
         }
     }
 

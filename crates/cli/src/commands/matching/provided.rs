@@ -4,43 +4,48 @@
 //! | module  | holds                                                         |
 //! |---------|---------------------------------------------------------------|
 //! | here    | the run: journal, batches, crosswalk, what is told             |
+//! | `beginning` | what a start begins with, and whether anything is to be done |
 //! | `evaluating` | batches on their way between ids, threads and providers  |
 //! | `keys`  | the key statement: asked of all providers, never an older one  |
 //! | `ports` | a session with each provider that is asked                     |
 //! | `whole` | sets evaluated whole, for links                                |
 //! | `linked`, `lookup` | the run whose ids get the pseudonyms that links lead to |
+//! | `refusals` | providers that refuse: whom to believe                     |
 
+mod beginning;
 mod evaluating;
 mod keys;
 pub mod linked;
 mod lookup;
 mod ports;
 pub mod whole;
+mod refusals;
 
 use std::ops::Range;
 use std::time::Instant;
 
-use incamera_matching::Seed;
 use incamera_matching::exchange::Block;
 use incamera_matching::finish::{Finish, FinishError, Finished, Matched, Row};
 use incamera_matching::intake::Ids;
-use incamera_matching::journal::{Header, Journal, Places, Record};
+use incamera_matching::journal::{Places, Record};
 use incamera_matching::provided::Run;
 use incamera_oprf::suite::Output;
-use incamera_types::{Date, Digest as _, MatchRunDigest};
-use rand::Rng as _;
+use incamera_types::Date;
 use serde_json::json;
 
 use super::super::block_on;
 use super::Work;
+use super::counting::Counting;
 use super::files::FileStore;
 use super::ingest::{Input, unsorted};
-use super::keep::{Kept, interrupted, journal_failure};
+use super::keep::{Kept, journal_failure};
 use super::kept::{Earlier, NewCrosswalk};
 use super::report::{Report, Told, fields};
-use crate::clock::{now, today};
-use crate::failure::{Context as _, Done, Exit, Failure};
-use evaluating::{BATCH_IDS, evaluate};
+use super::report::{Report, Told, fields};
+use crate::clock::today;
+use crate::failure::{Context as _, Done, Failure};
+use beginning::{Prepared, begun, prepared, within_limit};
+use evaluating::{BATCH_IDS, Ways, evaluate};
 
 pub use evaluating::{Asker, Evaluated};
 pub use keys::{Found, find as find_keys};
@@ -50,21 +55,30 @@ pub use whole::LeftOut;
 const WARN_DAYS: i32 = 14;
 
 /// Gives each id its pseudonym.
-pub fn run(work: &Work<'_>, start: Instant) -> Done {
-    let found = block_on(keys::find(&asker(work)))?;
+pub fn run(work: &Work<'_>, counting: &mut Counting, start: Instant) -> Done {
+    let (Prepared { input, stage }, nothing) = prepared(work, counting)?;
+    if let Some(nothing) = nothing {
+        nothing.show(work, &input, counting);
+        return Ok(());
+    }
+    let asker = asker(work);
+    let found = block_on(keys::find(&asker))?;
     warn_of_end(work, &found);
-    let (input, mut kept) = prepared(work)?;
+    let mut kept = begun(work, &input, stage)?;
     let resumed_from = kept.held.own;
-    let evaluated = carry(work, &input, &mut kept, &found)?;
+    let evaluated = carry(work, &input, &mut kept, counting, &found)?;
     let until = day_of(found.statement.valid_until());
-    let finished = write(work, &input, &kept, until)?;
+    let finished = write(work, &input, &mut kept, until)?;
     kept.note(&Record::Written)?;
     work.slot.remove_journal()?;
     let report = Report {
         work,
         input: &input,
         finished: Some(finished),
-        told: told(&found, &kept, resumed_from, evaluated),
+        told: Told {
+            used: Some(counting.used(&work.terms)),
+            ..told(&found, &kept, resumed_from, evaluated)
+        },
         start,
     };
     report.show();
@@ -87,78 +101,12 @@ fn warn_of_end(work: &Work<'_>, found: &Found) {
     }
 }
 
-/// The ids in order, and the journal of a run over them.
-fn prepared(work: &Work<'_>) -> Result<(Input, Kept), Failure> {
-    if let Some(kept) = interrupted(work)?.filter(|kept| !kept.held.written) {
-        let input = Input::read(work, &kept.header.seed)?;
-        let order = &input.ordered.order_digest;
-        if kept.header.goes_on(&input.digest, order).is_ok() {
-            work.printer.note("an interrupted run goes on where it was");
-            return Ok((input, kept));
-        }
-        work.printer.note(
-            "the ids or the agreement changed since a run was interrupted: this is a new run, and counts as one",
-        );
-    }
-    work.slot.remove_journal()?;
-    let seed = Seed::generate(&mut rand::rng());
-    let input = Input::read(work, &seed)?;
-    input.enough_valid(work, work.printer)?;
-    within_limit(work, &input)?;
-    let kept = begin(work, &input, seed)?;
-    Ok((input, kept))
-}
-
-/// Before anybody is asked: providers would refuse more.
-fn within_limit(work: &Work<'_>, input: &Input) -> Done {
-    let (size, most) = (input.ordered.len(), work.terms.max_ids);
-    if size > most {
-        return Err(Failure::new(Exit::Refused, "the ids were not matched")
-            .why(format!(
-                "there are {size} to match, and the agreement allows {most} a run"
-            ))
-            .hint(
-                "nothing was sent: match fewer, or agree on a new version with a higher `max_ids`",
-            ));
-    }
-    Ok(())
-}
-
-fn begin(work: &Work<'_>, input: &Input, seed: Seed) -> Result<Kept, Failure> {
-    let mut nonce = [0; 32];
-    rand::rng().fill_bytes(&mut nonce);
-    let made_at = now();
-    let header = Header {
-        input: input.digest,
-        order: input.ordered.order_digest,
-        // Nobody is greeted.
-        greeting: [0; 32],
-        peer_key: None,
-        seed,
-        nonce,
-        // Nobody else has a part in the run: what names it to the providers names it.
-        run: MatchRunDigest::from_bytes(nonce),
-        own: input.ordered.len(),
-        peer: 0,
-        mode: work.mode(),
-        made_at,
-        expires_at: made_at.plus(work.arguments.keep_journal * 3600),
-    };
-    let file = work.slot.journal();
-    let file = file.or_fail("the journal of the matching was not begun")?;
-    let journal = Journal::create(file, work.journal_key(), &header, &mut rand::rng());
-    Ok(Kept {
-        journal: journal.map_err(|error| journal_failure(&error))?,
-        header: Box::new(header),
-        held: incamera_matching::journal::Held::default(),
-    })
-}
-
 /// Has every id evaluated that has no pseudonym yet.
 fn carry(
     work: &Work<'_>,
     input: &Input,
     kept: &mut Kept,
+    counting: &mut Counting,
     found: &Found,
 ) -> Result<Evaluated, Failure> {
     let keys = kept.header.seed.run(&kept.header.input);
@@ -176,6 +124,8 @@ fn carry(
     let mut ids: Option<Ids<FileStore>> = None;
     let mut read = |places: Range<u64>| read(input, &mut ids, places);
     let pseudonyms = work.terms.pseudonyms();
+    // A run is counted here as soon as a provider has counted it.
+    let (name, own, mode) = (kept.header.run, kept.header.own, work.mode());
     // Pseudonyms are final: whatever comes, these ids need not be asked for again.
     let mut keep = |first: u64, outputs: &[Output]| {
         let values = outputs.iter().map(|output| pseudonyms.of_output(output));
@@ -184,8 +134,13 @@ fn carry(
         kept.held.own = places.end();
         kept.note(&Record::Own(places))
     };
-    let asker = asker(work);
-    evaluate(&asker, &run, found, &mut read, &mut keep)
+    let mut count = || counting.count_own(name, own, mode);
+    let ways = Ways {
+        read: &mut read,
+        keep: &mut keep,
+        count: &mut count,
+    };
+    evaluate(&asker(work), &run, found, ways)
 }
 
 fn asker<'a>(work: &'a Work<'_>) -> Asker<'a> {
@@ -194,6 +149,8 @@ fn asker<'a>(work: &'a Work<'_>) -> Asker<'a> {
         agreement: work.agreement,
         printer: work.printer,
         statement: work.slot.key_statement_path(),
+        without: &work.arguments.without,
+        patience: work.arguments.patience(),
     }
 }
 
@@ -219,7 +176,12 @@ fn read(
 }
 
 /// Writes the crosswalk with what the journal has; its rows count until the key ends.
-fn write(work: &Work<'_>, input: &Input, kept: &Kept, until: Date) -> Result<Finished, Failure> {
+fn write(
+    work: &Work<'_>,
+    input: &Input,
+    kept: &mut Kept,
+    until: Date,
+) -> Result<Finished, Failure> {
     let (store, memory) = (work.slot.store(), work.memory());
     let mut finish = Finish::new(
         Some(until),
@@ -264,7 +226,7 @@ fn write_rows(work: &Work<'_>, finish: Finish<FileStore>) -> Result<Finished, Fa
             .why("ids of earlier runs get other pseudonyms now, so nothing would join: the crosswalk was changed, or is of another key")
             .hint("restore the crosswalk from a backup, or move it away and match all ids again"),
     })?;
-    new.finish(&mut |_| Ok(()))?;
+    new.finish(&mut |digest| kept.note(&Record::Crosswalk(digest)))?;
     Ok(finished)
 }
 
@@ -285,12 +247,13 @@ fn told(found: &Found, kept: &Kept, resumed_from: u64, evaluated: Evaluated) -> 
         by: format!(", by {threshold} of {} providers together", names.len()),
         fields: fields(json!({
             "peer": null, "providers": names, "threshold": threshold,
-            "providers_left_out": left_out, "key_statement": statement.number(),
+            "providers_left_out": left_out, "nothing_new": false, "key_statement": statement.number(),
             "valid_until": until.to_string(), "run": kept.header.run.to_string(),
         })),
         lines,
         resumed_from,
         sent: evaluated.sent,
         received: evaluated.received,
+        used: None,
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Work;
 use super::ingest::Input;
+use super::used::Used;
 use crate::words::bytes;
 
 /// What one method tells beside what all do.
@@ -29,6 +30,8 @@ pub struct Told {
     /// Bytes of messages, without TLS.
     pub sent: u64,
     pub received: u64,
+    /// How much of what the agreement allows, where runs are counted.
+    pub used: Option<Used>,
 }
 
 /// What is told.
@@ -72,6 +75,9 @@ impl Report<'_> {
         );
         for line in &told.lines {
             let _ = write!(text, "\n  {line}");
+        }
+        if let Some(used) = &told.used {
+            let _ = write!(text, "\n  {}", used.words());
         }
         let traffic = Traffic::so_far();
         let _ = write!(
@@ -135,6 +141,7 @@ impl Report<'_> {
             "method": work.terms.method.as_str(), "forgotten_meanwhile": finished.forgotten,
             "compared": finished.compared, "crosswalk_rows": finished.rows,
             "resumed_from": told.resumed_from,
+            "used": told.used.map(|used| used.document()),
             "seconds": self.seconds(), "cpu_seconds": usage.cpu_seconds,
             "ids_per_second": self.ids_per_second(),
             "bytes_sent": told.sent, "bytes_received": told.received,

@@ -58,6 +58,7 @@ pub fn run(work: &Work<'_>, counting: &mut Counting, start: Instant) -> Done {
         input: &input,
         talked,
         finished: Some(finished),
+        used: counting.used(&work.terms),
         start,
     }
     .show();

@@ -125,6 +125,53 @@ fn no_starting_file(world: &World) {
     let both = ["--with", shop.as_str(), "--with", mailer.as_str()];
     assert_eq!(blanks("whole.toml", &both), 0);
     assert!(blanks("half.toml", &both[2..]) > 0);
+    // Nobody takes another's place unseen.
+    let (press, alpha) = (world.path("press"), world.path("alpha"));
+    world.done(&["init", &press, "--name", "press"]);
+    world.done(&["init", &alpha, "--name", "alpha", "--provider"]);
+    let twice = new(&["--with", &shop, "--with", &mailer, "--with", &shop]);
+    refused(
+        &twice,
+        2,
+        &["`shop` is given twice", "`incamera init --name`"],
+    );
+    let third = new(&["--with", &shop, "--with", &mailer, "--with", &press]);
+    refused(
+        &third,
+        2,
+        &["`shop` and `press` would both be the shop", "--analyst"],
+    );
+    // A provider is no owner, declares nobody, and ids are matched through it.
+    let public = std::fs::read_to_string(world.path("alpha/public.toml")).unwrap();
+    assert!(
+        !public.contains("people") && public.contains("provider = true"),
+        "{public}"
+    );
+    let with_provider = [&both[..], &["--with", &alpha]].concat();
+    assert_eq!(blanks("provided.toml", &with_provider), 0);
+    let text = std::fs::read_to_string(world.path("provided.toml")).unwrap();
+    for words in [
+        "method = \"provider\"",
+        "providers = [\"alpha\"]",
+        "threshold = 1 ",
+        "owner = \"shop\"",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert_eq!(
+        run(world, &["agreement", "check", &world.path("provided.toml")]).code,
+        0
+    );
+    let people = [
+        "init",
+        &world.path("beta"),
+        "--name",
+        "beta",
+        "--provider",
+        "--people",
+        "9",
+    ];
+    refused(&run(world, &people), 2, &["cannot be used with"]);
 }
 
 /// Everything that needs an agreement in force, as the mailer's people run it.

@@ -6,7 +6,7 @@ use crate::full_disk::cramped_program;
 
 /// A run of the shop on a disk of so many blocks of 512 bytes, which is full before its end.
 fn refused(world: &World, blocks: u32, more: &[&str]) -> String {
-    let program = cramped_program(world, blocks);
+    let program = cramped_program(world.root(), blocks);
     let more = [&["--everyone-consented"], more].concat();
     let (code, document) =
         Running::start_of(&program, world, ["shop", "cramped", "data/shop.csv"], &more).end();

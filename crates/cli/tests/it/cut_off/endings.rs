@@ -3,7 +3,7 @@
 use super::*;
 
 /// The kinds of records of a journal, by the lengths that anybody can read.
-fn record_bytes(journal: &[u8]) -> Vec<usize> {
+pub fn record_bytes(journal: &[u8]) -> Vec<usize> {
     let mut rest = journal
         .get("incamera-match-journal/1\n".len() + 8..)
         .unwrap();
@@ -17,8 +17,8 @@ fn record_bytes(journal: &[u8]) -> Vec<usize> {
 }
 
 /// A digest of the crosswalk, sealed; and a record that holds nothing.
-const CROSSWALK: usize = 12 + 16 + 9 + 32;
-const EMPTY: usize = 12 + 16 + 9;
+pub const CROSSWALK: usize = 12 + 16 + 9 + 32;
+pub const EMPTY: usize = 12 + 16 + 9;
 
 /// The shop has all its answers and the mailer, killed, lacks its own.
 fn shop_writes_alone(world: &World) -> Running {
@@ -96,6 +96,11 @@ fn the_last_run_is_served_too() {
     let (code, refused) = Running::start(&world, "shop", &[]).end();
     assert_eq!(code, 3, "{refused:#}");
     assert_eq!(["shop", "mailer"].map(|party| runs(&world, party)), [1, 1]);
+    // It is told how much is used.
+    let told = world.done(&["status", "--party", &world.path("shop")]);
+    let used = &told.document["agreements"][0]["matching_used"]["email"];
+    let expected = serde_json::json!({ "runs": 1, "max_runs": 1, "ids": 200, "max_ids": 500_000 });
+    assert_eq!(*used, expected);
 }
 
 /// An append that was killed near the limit is not measured against itself.

@@ -1,7 +1,7 @@
 //! `match links put`: pairs of ids, evaluated, sealed, left with every provider.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use incamera_agreement::{Agreement, IdLink};
 use incamera_group::Backend;
@@ -38,6 +38,8 @@ pub fn run(arguments: &LinksPut, printer: &Printer) -> Done {
         agreement: &agreement,
         printer,
         statement: slot.key_statement_path(),
+        without: &[],
+        patience: Duration::MAX,
     };
     let found = block_on(find_keys(&asker))?;
     let until = day_of(found.statement.valid_until());

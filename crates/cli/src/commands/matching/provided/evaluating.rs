@@ -3,12 +3,14 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use incamera_agreement::SignedAgreement;
 use incamera_matching::exchange::Block;
 use incamera_matching::provided::{Done as JobDone, Job, ProvidedError, Run, Session, Sets};
 use incamera_oprf::lagrange::Place;
 use incamera_oprf::suite::Output;
+use incamera_types::PartyName;
 use incamera_wire::encoded_bytes;
 use indicatif::ProgressBar;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -17,6 +19,7 @@ use tokio::task::block_in_place;
 use super::super::super::block_on;
 use super::keys::Found;
 use super::ports::{News, Ports};
+use super::refusals::{Refusal, Refusals};
 use crate::failure::{Done, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
@@ -39,6 +42,16 @@ pub type ReadIds<'a> = dyn FnMut(Range<u64>) -> Result<Block, Failure> + 'a;
 /// Takes the outputs of the places from this one on.
 pub type KeepOutputs<'a> = dyn FnMut(u64, &[Output]) -> Done + 'a;
 
+/// Counts the run, once a provider has: before the first id leaves.
+pub type CountRun<'a> = dyn FnMut() -> Done + 'a;
+
+/// Where a run's ids come from, and what becomes of its outputs.
+pub struct Ways<'a, 'c> {
+    pub read: &'a mut ReadIds<'c>,
+    pub keep: &'a mut KeepOutputs<'c>,
+    pub count: &'a mut CountRun<'c>,
+}
+
 /// Who asks.
 pub struct Asker<'a> {
     pub folder: &'a Folder,
@@ -46,6 +59,10 @@ pub struct Asker<'a> {
     pub printer: &'a Printer,
     /// Where the newest key statement is remembered.
     pub statement: PathBuf,
+    /// Who is not asked, as somebody said.
+    pub without: &'a [PartyName],
+    /// The longest that a provider may be silent.
+    pub patience: Duration,
 }
 
 /// What comes to the run while it waits.
@@ -61,8 +78,7 @@ pub fn evaluate(
     asker: &Asker<'_>,
     run: &Run<'_>,
     found: &Found,
-    read: &mut ReadIds<'_>,
-    keep: &mut KeepOutputs<'_>,
+    ways: Ways<'_, '_>,
 ) -> Result<Evaluated, Failure> {
     let mut sets = Sets::new(Arc::new(found.statement.clone()));
     for (name, why) in &found.left_out {
@@ -72,15 +88,15 @@ pub fn evaluate(
     let bar = asker.printer.progress("asking providers", Some(run.size));
     let (told, events) = unbounded_channel();
     let mut conductor = Conductor {
-        ports: Ports::new(asker.folder, asker.agreement, told.clone()),
+        ports: Ports::new(asker, told.clone()),
         printer: asker.printer,
         session,
-        read,
-        keep,
+        ways,
         events,
         told,
         named: 0,
         received: 0,
+        refusals: Refusals::new(found.statement.keys().threshold()),
         bar: &bar,
     };
     let carried = block_on(conductor.carry());
@@ -100,14 +116,14 @@ struct Conductor<'a, 'c> {
     printer: &'a Printer,
     session: Session,
     ports: Ports<'a>,
-    read: &'a mut ReadIds<'c>,
-    keep: &'a mut KeepOutputs<'c>,
+    ways: Ways<'a, 'c>,
     events: UnboundedReceiver<Event>,
     told: UnboundedSender<Event>,
     /// Providers of whom it was told that they are asked no more.
     named: usize,
     /// Bytes of answers.
     received: u64,
+    refusals: Refusals,
     bar: &'a ProgressBar,
 }
 
@@ -132,7 +148,7 @@ impl Conductor<'_, '_> {
     /// Everything that can be done without waiting.
     fn pump(&mut self) -> Done {
         while let Some(places) = self.session.wanted() {
-            let (first, block) = (places.start, block_in_place(|| (self.read)(places))?);
+            let (first, block) = (places.start, block_in_place(|| (self.ways.read)(places))?);
             let given = self.session.give(first, block);
             given.map_err(|error| failed(&error))?;
         }
@@ -141,15 +157,13 @@ impl Conductor<'_, '_> {
         }
         let asked = self.session.asked();
         self.ports.ask(&asked);
-        for (place, _) in asked.members() {
-            while self.ports.ready(place)
-                && let Some(points) = self.session.outgoing(place)
-            {
+        for (place, _) in asked.members().filter(|_| self.ports.all_ready()) {
+            while let Some(points) = self.session.outgoing(place) {
                 self.ports.send(place, points);
             }
         }
         while let Some((first, outputs)) = self.session.finished() {
-            block_in_place(|| (self.keep)(first, &outputs))?;
+            block_in_place(|| (self.ways.keep)(first, &outputs))?;
         }
         self.name();
         Ok(())
@@ -166,6 +180,7 @@ impl Conductor<'_, '_> {
         let taken = match event {
             Event::Done(done) => self.session.done(done),
             Event::Port(round, place, News::Ready) => {
+                block_in_place(|| (self.ways.count)())?;
                 self.ports.is_ready(round, place);
                 Ok(())
             }
@@ -174,15 +189,24 @@ impl Conductor<'_, '_> {
                 self.session.answered(round, place, answer)
             }
             Event::Port(round, place, News::Lost(why)) => self.session.lost(round, place, why),
-            // Another provider would be asked beyond what was agreed.
-            Event::Port(round, _, News::Refused(failure)) => {
-                match round == self.session.asked().round() {
-                    true => return Err(failure),
-                    false => Ok(()),
-                }
+            Event::Port(round, place, News::Refused(refusal)) => {
+                return self.refused(round, place, *refusal);
             }
         };
-        taken.map_err(|error| failed(&error))
+        taken.map_err(|error| self.refusals.explain(&error))
+    }
+
+    /// One provider's word holds nobody up; that of as many as the threshold is the agreement's.
+    fn refused(&mut self, round: u64, place: Place, refusal: Refusal) -> Done {
+        let asked = self.session.asked();
+        let mut members = asked.members().filter(|(at, _)| *at == place);
+        let Some((_, name)) = members.next().filter(|_| asked.round() == round) else {
+            return Ok(()); // Somebody else is asked by now.
+        };
+        let why = format!("it refuses: {}", refusal.message);
+        self.refusals.add(name, refusal)?;
+        let lost = self.session.lost(round, place, why);
+        lost.map_err(|error| self.refusals.explain(&error))
     }
 
     /// Tells of providers that are asked no more.
@@ -202,7 +226,8 @@ impl Conductor<'_, '_> {
     }
 }
 
-fn failed(error: &ProvidedError) -> Failure {
+/// A run that the protocol ended.
+pub fn failed(error: &ProvidedError) -> Failure {
     let failure = Failure::failed("the ids were not evaluated").because(error);
     match error {
         ProvidedError::TooFew { .. } => failure.hint(

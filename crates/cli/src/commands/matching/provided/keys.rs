@@ -1,11 +1,14 @@
-//! The key statement: what all providers signed, and never one older than was known.
+//! The key statement: what all providers signed and enough of them show, and never one older than
+//! was known.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Duration;
 
-use incamera_matching::statement::{KeyStatement, StatementError};
+use futures::future::join_all;
+use incamera_matching::provided::ProvidedError;
+use incamera_matching::statement::{Agreed, ChoiceError, Chosen, KeyStatement};
 use incamera_net::client;
 use incamera_net::services::KeysRequest;
 use incamera_net::status::Problem;
@@ -13,83 +16,62 @@ use incamera_types::{Digest as _, PartyName};
 use tokio::time::timeout;
 
 use super::super::super::room_client::party_service;
-use super::evaluating::Asker;
+use super::evaluating::{Asker, failed};
 use crate::clock::now;
-use crate::failure::{Context as _, Exit, Failure};
+use crate::failure::{Context as _, Done, Exit, Failure};
 
-/// How long a provider may take to say its statement.
+/// The longest that a provider may take to say its statement.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What is said of a provider that is left out by `--without`.
+const WITHOUT: &str = "you left it out (`--without`)";
+const NO_KEY: &str = "it has no key yet";
+const WHAT: &str = "the providers' key was not found out";
 
 /// The statement to match by, and who need not be asked.
 pub struct Found {
     pub statement: KeyStatement,
-    /// Providers that did not say it, and why.
+    /// Providers that are not asked, and why.
     pub left_out: Vec<(PartyName, String)>,
 }
 
-/// Asks all providers, and takes the newest statement that all of them signed.
+/// What a provider said, or why it is left out.
+type Said = Result<(KeyStatement, Vec<u8>), String>;
+
+/// Asks all providers at once, and takes the newest statement that as many of them as the
+/// threshold show: what one shows that others do not have counts for nothing.
 pub async fn find(asker: &Asker<'_>) -> Result<Found, Failure> {
-    let what = "the providers' key was not found out";
     let agreed = incamera_provider::agreed(asker.agreement.agreement());
     let agreed =
-        agreed.ok_or_else(|| Failure::failed(what).why("the agreement names no providers"))?;
-    let (mut left_out, mut said) = (Vec::new(), Vec::new());
-    let mut known = remembered(&asker.statement).or_fail(what)?;
-    let mut newest = match &known {
-        Some(file) => KeyStatement::open(file, &agreed).ok(),
-        None => None,
-    };
-    for name in agreed.providers.keys() {
-        let file = match ask(asker, name).await {
-            Ok(file) if file.is_empty() => {
-                left_out.push((name.clone(), "it has no key yet".to_owned()));
-                continue;
-            }
-            Ok(file) => file,
-            Err(why) => {
-                left_out.push((name.clone(), why));
-                continue;
-            }
-        };
-        let statement = KeyStatement::open(&file, &agreed).and_then(|statement| {
-            match newest.as_ref().map(|newest| statement.follows(newest)) {
-                Some(Err(error)) => Err(error),
-                _ => Ok(statement),
-            }
-        });
-        match statement {
-            Ok(statement) => {
-                newest = Some(statement.clone());
-                known = Some(file);
-                said.push((name.clone(), statement));
-            }
-            Err(error @ StatementError::Contradiction { .. }) => {
-                return Err(Failure::new(Exit::Refused, what).because(&error).hint(
-                    "the providers do not hold one key: ask them what happened before anything is matched",
-                ));
-            }
-            Err(error) => left_out.push((name.clone(), error.to_string())),
+        agreed.ok_or_else(|| Failure::failed(WHAT).why("the agreement names no providers"))?;
+    let known = remembered(&asker.statement).or_fail(WHAT)?;
+    let known = known.and_then(|file| KeyStatement::open(&file, &agreed).ok());
+    let asked = agreed
+        .providers
+        .keys()
+        .map(|name| say(asker, &agreed, name));
+    let said = agreed.providers.keys().cloned().zip(join_all(asked).await);
+    let (mut left_out, mut shown) = (Vec::new(), Vec::new());
+    for (name, said) in said {
+        match said {
+            Ok((statement, file)) => shown.push((name, statement, file)),
+            Err(why) => left_out.push((name, why)),
         }
     }
-    let Some(statement) = newest.filter(|_| !said.is_empty()) else {
-        return Err(none(what, &left_out));
-    };
-    // Whoever was asked before a newer statement was seen may hold older shares.
-    for (name, theirs) in said {
-        if theirs.number() != statement.number() {
-            let why = "it holds shares from before they were refreshed";
-            left_out.push((name, why.to_owned()));
-        }
+    if shown.is_empty() {
+        return Err(none(&left_out));
     }
-    statement.check_time(now()).map_err(|error| {
-        Failure::new(Exit::Refused, "the ids were not evaluated")
-            .because(&error)
-            .hint(
-                "agree on a new version with a higher `epoch`, and let the providers make its key",
-            )
-    })?;
-    if let Some(file) = known {
-        let written = remember(&asker.statement, &file);
+    let statements = shown
+        .iter()
+        .map(|(name, said, _)| (name.clone(), said.clone()));
+    let chosen = Chosen::of(statements, known.as_ref(), agreed.threshold);
+    let chosen = chosen.map_err(|error| not_chosen(asker, &agreed, error, &left_out))?;
+    let others = chosen.others.into_iter();
+    left_out.extend(others.map(|(name, how)| (name, how.to_string())));
+    let statement = chosen.statement;
+    in_time(&statement)?;
+    let mut files = shown.iter().filter(|(_, said, _)| *said == statement);
+    if let Some((_, _, file)) = files.next() {
+        let written = remember(&asker.statement, file);
         written.or_fail("the key statement was not kept")?;
     }
     Ok(Found {
@@ -98,32 +80,82 @@ pub async fn find(asker: &Asker<'_>) -> Result<Found, Failure> {
     })
 }
 
-fn none(what: &str, left_out: &[(PartyName, String)]) -> Failure {
+fn in_time(statement: &KeyStatement) -> Done {
+    statement.check_time(now()).map_err(|error| {
+        Failure::new(Exit::Refused, "the ids were not evaluated")
+            .because(&error)
+            .hint(
+                "agree on a new version with a higher `epoch`, and let the providers make its key",
+            )
+    })
+}
+
+/// What there is to say where no statement counts.
+fn not_chosen(
+    asker: &Asker<'_>,
+    agreed: &Agreed,
+    error: ChoiceError,
+    left_out: &[(PartyName, String)],
+) -> Failure {
+    let ChoiceError::TooFew {
+        together,
+        needed,
+        others,
+    } = error
+    else {
+        let hint = format!(
+            "nothing was sent: ask these providers what happened, and match by `--without NAME` once you know whose word does not count; what this party knew lies in `{}`",
+            asker.statement.display()
+        );
+        return Failure::new(Exit::Refused, WHAT).because(&error).hint(hint);
+    };
+    let others = others.into_iter();
+    let others = others.map(|(name, how)| (name, how.to_string()));
+    failed(&ProvidedError::TooFew {
+        left: together,
+        all: agreed.providers.len(),
+        needed,
+        left_out: left_out.iter().cloned().chain(others).collect(),
+    })
+}
+
+fn none(left_out: &[(PartyName, String)]) -> Failure {
     let why = left_out
         .iter()
         .map(|(name, why)| format!("`{name}`: {why}"));
     let why: Vec<_> = why.collect();
-    let mut failure = Failure::failed(what).why(why.join("; "));
-    if left_out.iter().any(|(_, why)| why == "it has no key yet") {
+    let mut failure = Failure::failed(WHAT).why(why.join("; "));
+    if left_out.iter().any(|(_, why)| why == NO_KEY) {
         failure = failure
             .hint("one of the providers runs `incamera provider keys make`, with all of them up");
     }
     failure.or_hint("ask them to start their services: `incamera provider serve`")
 }
 
+async fn say(asker: &Asker<'_>, agreed: &Agreed, name: &PartyName) -> Said {
+    if asker.without.contains(name) {
+        return Err(WITHOUT.to_owned());
+    }
+    let patience = PATIENCE.min(asker.patience);
+    let asked = timeout(patience, ask(asker, name)).await;
+    let file = asked
+        .unwrap_or_else(|_| Err(format!("it did not answer within {} s", patience.as_secs())))?;
+    if file.is_empty() {
+        return Err(NO_KEY.to_owned());
+    }
+    let statement = KeyStatement::open(&file, agreed);
+    Ok((statement.map_err(|error| error.to_string())?, file))
+}
+
 async fn ask(asker: &Asker<'_>, name: &PartyName) -> Result<Vec<u8>, String> {
-    let asked = async {
-        let channel = party_service(asker.folder, asker.agreement, name.as_str()).await;
-        let channel = channel.map_err(|failure| failure.causes.join(": "))?;
-        let request = KeysRequest {
-            agreement_digest: asker.agreement.agreement().digest.as_bytes().to_vec(),
-        };
-        let reply = client::provider(channel).keys(request).await;
-        let reply = reply.map_err(|status| Problem::from_status(&status).message().to_owned())?;
-        Ok(reply.into_inner().statement)
+    let channel = party_service(asker.folder, asker.agreement, name.as_str()).await;
+    let channel = channel.map_err(|failure| failure.causes.join(": "))?;
+    let request = KeysRequest {
+        agreement_digest: asker.agreement.agreement().digest.as_bytes().to_vec(),
     };
-    let asked = timeout(PATIENCE, asked).await;
-    asked.unwrap_or_else(|_| Err("it does not answer".to_owned()))
+    let reply = client::provider(channel).keys(request).await;
+    let reply = reply.map_err(|status| Problem::from_status(&status).message().to_owned())?;
+    Ok(reply.into_inner().statement)
 }
 
 /// The newest key statement that was known.

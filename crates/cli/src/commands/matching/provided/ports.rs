@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use incamera_agreement::SignedAgreement;
 use incamera_keys::{PublicKey, SigningKey};
 use incamera_matching::provided::Asked;
 use incamera_net::client;
 use incamera_net::services::EvaluateFrame;
 use incamera_net::services::evaluate_frame::Frame;
-use incamera_net::status::{Problem, ProblemKind};
+use incamera_net::status::Problem;
 use incamera_net::tls::TlsOptions;
 use incamera_oprf::lagrange::Place;
 use incamera_types::PartyName;
@@ -23,15 +22,15 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
-use super::super::super::room_client::{options, status_failure};
-use super::evaluating::Event;
+use super::super::super::room_client::options;
+use super::evaluating::{Asker, BATCH_IDS, Event};
+use super::refusals::Refusal;
 use crate::failure::Failure;
-use crate::folder::Folder;
 
-/// How long a provider may take to greet.
-const GREETING_LIMIT: Duration = Duration::from_secs(30);
-/// How long it may be silent; it may be slowed down by the agreed rate.
-const SILENCE_LIMIT: Duration = Duration::from_secs(120);
+/// The longest that a provider may be silent, beside what the agreed rate slows it down.
+const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+/// Batches of a party that a provider may have before it: of its other runs, too.
+const BATCHES_BEFORE: u32 = 16;
 
 /// What a provider said, or did not.
 pub enum News {
@@ -42,7 +41,7 @@ pub enum News {
     /// It is not there, or does not serve now: another may.
     Lost(String),
     /// It refuses what another would refuse too.
-    Refused(Failure),
+    Refused(Box<Refusal>),
 }
 
 struct Port {
@@ -59,8 +58,7 @@ impl Drop for Port {
 
 /// The sessions of one round.
 pub struct Ports<'a> {
-    folder: &'a Folder,
-    agreement: &'a SignedAgreement,
+    asker: &'a Asker<'a>,
     told: UnboundedSender<Event>,
     round: Option<u64>,
     /// Bytes of batches.
@@ -70,14 +68,9 @@ pub struct Ports<'a> {
 
 impl<'a> Ports<'a> {
     /// None yet.
-    pub fn new(
-        folder: &'a Folder,
-        agreement: &'a SignedAgreement,
-        told: UnboundedSender<Event>,
-    ) -> Self {
+    pub fn new(asker: &'a Asker<'a>, told: UnboundedSender<Event>) -> Self {
         Self {
-            folder,
-            agreement,
+            asker,
             told,
             round: None,
             sent: 0,
@@ -96,7 +89,7 @@ impl<'a> Ports<'a> {
             let (batches, frames) = unbounded_channel();
             let hello = Frame::Hello(asked.hello().to_message());
             let _ = batches.send(EvaluateFrame { frame: Some(hello) });
-            let dialled = Dialled::of(self.folder, self.agreement, name);
+            let dialled = Dialled::of(self.asker, name);
             let (told, round) = (self.told.clone(), asked.round());
             let task = tokio::spawn(async move {
                 let tell = |news| {
@@ -123,9 +116,10 @@ impl<'a> Ports<'a> {
         }
     }
 
-    /// Whether it does.
-    pub fn ready(&self, place: Place) -> bool {
-        self.open.get(&place).is_some_and(|port| port.ready)
+    /// Whether all do that are asked: one that refuses does so before another has evaluated an
+    /// id.
+    pub fn all_ready(&self) -> bool {
+        self.open.values().all(|port| port.ready)
     }
 
     /// Sends a batch.
@@ -149,18 +143,25 @@ struct Dialled {
     key: PublicKey,
     own: SigningKey,
     options: TlsOptions,
+    patience: Duration,
 }
 
 impl Dialled {
-    fn of(folder: &Folder, agreement: &SignedAgreement, name: &PartyName) -> Result<Self, News> {
-        let terms = agreement.agreement();
+    fn of(asker: &Asker<'_>, name: &PartyName) -> Result<Self, News> {
+        let (folder, terms) = (asker.folder, asker.agreement.agreement());
         let party = terms.parties.get(name);
         let party = party.ok_or_else(|| News::Lost("it is no party".to_owned()))?;
+        let own = folder.service_key();
+        let unread = |failure: Failure| News::Lost(format!("your own key: {}", failure.what));
+        let rate = terms.matching.providers.as_ref();
+        let rate = rate.map_or(1, |providers| providers.rate.max(1));
+        let batch = Duration::from_secs(BATCH_IDS) / rate;
         Ok(Self {
             url: party.url.as_str().to_owned(),
             key: party.service,
-            own: folder.service_key().map_err(News::Refused)?,
+            own: own.map_err(unread)?,
             options: options(folder),
+            patience: SILENCE_LIMIT.min(asker.patience) + batch * BATCHES_BEFORE,
         })
     }
 
@@ -177,8 +178,10 @@ async fn talk(
     frames: UnboundedReceiver<EvaluateFrame>,
     tell: &impl Fn(News),
 ) -> Result<(), News> {
+    let dialled = dialled?;
+    let patience = dialled.patience;
     let greeting = async {
-        let channel = dialled?.channel().await?;
+        let channel = dialled.channel().await?;
         let frames = UnboundedReceiverStream::new(frames);
         let answers = client::provider(channel).evaluate(frames).await;
         let mut answers = answers.map_err(|status| said_no(&status))?.into_inner();
@@ -187,20 +190,20 @@ async fn talk(
             _ => Err(News::Lost("it did not greet".to_owned())),
         }
     };
-    let greeted = timeout(GREETING_LIMIT, greeting).await;
+    let silent = || {
+        let seconds = patience.as_secs();
+        News::Lost(format!("it did not answer within {seconds} s"))
+    };
+    let greeted = timeout(patience, greeting).await;
     let mut answers = greeted.unwrap_or_else(|_| Err(silent()))?;
     tell(News::Ready);
     loop {
-        let frame = timeout(SILENCE_LIMIT, next(&mut answers)).await;
+        let frame = timeout(patience, next(&mut answers)).await;
         match frame.unwrap_or_else(|_| Err(silent()))? {
             Frame::Evaluated(answer) => tell(News::Answer(answer)),
             _ => return Err(News::Lost("it sent what is no answer".to_owned())),
         }
     }
-}
-
-fn silent() -> News {
-    News::Lost("it does not answer".to_owned())
 }
 
 async fn next(answers: &mut Streaming<EvaluateFrame>) -> Result<Frame, News> {
@@ -209,18 +212,10 @@ async fn next(answers: &mut Streaming<EvaluateFrame>) -> Result<Frame, News> {
     frame.ok_or_else(|| News::Lost("it hung up".to_owned()))
 }
 
-/// A refusal is the agreement's, and another provider would only be asked beyond it.
 fn said_no(status: &Status) -> News {
     let problem = Problem::from_status(status);
-    match problem.kind() {
-        ProblemKind::Refused | ProblemKind::Expired | ProblemKind::Invalid => {
-            News::Refused(status_failure("a provider refused", status))
-        }
-        ProblemKind::Conflict => {
-            News::Refused(status_failure("the ids were not evaluated", status).hint(
-                "run `match run` again: it goes on where it was, with the newest key statement",
-            ))
-        }
-        _ => News::Lost(problem.message().to_owned()),
+    match Refusal::of(&problem) {
+        Some(refusal) => News::Refused(Box::new(refusal)),
+        None => News::Lost(problem.message().to_owned()),
     }
 }

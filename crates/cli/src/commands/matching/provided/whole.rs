@@ -11,7 +11,7 @@ use incamera_oprf::suite::Output;
 use incamera_types::{Digest as _, MatchInputDigest};
 use rand::Rng as _;
 
-use super::evaluating::{Asker, BATCH_IDS, Evaluated, ReadIds, evaluate};
+use super::evaluating::{Asker, BATCH_IDS, Evaluated, ReadIds, Ways, evaluate};
 use super::keys::Found;
 use crate::failure::Failure;
 
@@ -55,7 +55,15 @@ pub fn of(
             sent: 0,
             received: 0,
         },
-        _ => evaluate(asker, &run, found, read, &mut keep)?,
+        _ => {
+            let ways = Ways {
+                read,
+                keep: &mut keep,
+                // The providers' count holds.
+                count: &mut || Ok(()),
+            };
+            evaluate(asker, &run, found, ways)?
+        },
     };
     Ok((outputs, evaluated))
 }

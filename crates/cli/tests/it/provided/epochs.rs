@@ -1,0 +1,39 @@
+//! A crosswalk of another key.
+
+use super::*;
+
+/// Under a version with the next epoch nothing is sealed by pseudonyms of the key before.
+#[test]
+fn rows_of_another_epoch_are_not_sealed() {
+    let world = World::ready("max_ids = 100\nkey_days = 90");
+    let data = world.ids("some", 0..50);
+    let first = world.matched("shop", &data, &[]);
+    assert_eq!(first.code, 0, "{}", first.failure());
+    let file = world.agreement("shop");
+    let digest = world.stage.done(&["agreement", "check", &file]).unwrap();
+    let digest = digest.text("/digest").to_owned();
+    let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
+    let text = fs::read_to_string(&file).unwrap();
+    let text = text.replacen("version = 1", &head, 1);
+    let text = text.replacen("max_runs = 9", "epoch = 2\nmax_runs = 9", 1);
+    world.sign_as(&text, "b.toml");
+    let (party, second) = (world.path("shop"), world.path("shop/agreements/b.toml"));
+    let rows = world.path("rows.csv");
+    fs::write(&rows, "person,spend\nperson-1@example.net,7\n").unwrap();
+    let seal = |agreement: &str| {
+        let words = [
+            "data", "seal", "of_shop", "--party", &party, "--data", &rows,
+        ];
+        let words = [&words[..], &["--agreement", agreement]].concat();
+        world.stage.command(&words).unwrap()
+    };
+    refused(
+        &seal(&second),
+        1,
+        "is of matching epoch 1, and the agreement is in epoch 2",
+    );
+    // The providers have no key of that epoch, and say so.
+    let words = world.words(&party, &data, &["--agreement", &second]);
+    let early = world.stage.command(&words).unwrap();
+    refused(&early, 1, "it has no key yet");
+}

@@ -1,0 +1,162 @@
+//! One provider that stands in the way: it shows what nobody else has, refuses, hangs, is cut off.
+
+use incamera_testkit::relay::Line;
+
+use super::*;
+
+fn left_out(outcome: &Outcome) -> &serde_json::Value {
+    &outcome.document["providers_left_out"]
+}
+
+fn named(outcome: &Outcome, provider: &str, why: &str) {
+    assert_eq!(outcome.code, 0, "{}", outcome.failure());
+    assert_eq!(*left_out(outcome), serde_json::json!([provider]));
+    let told = format!("{} {}", outcome.errors, outcome.document);
+    assert!(told.contains(why), "{told}");
+}
+
+/// Alpha has a statement with all signatures of which it told nobody: a refresh that it began.
+/// The two others' counts, and alpha is named.
+#[test]
+fn a_statement_that_one_provider_alone_shows_holds_nobody_up() {
+    let world = World::ready("max_ids = 100\nkey_days = 90");
+    let data = world.ids("some", 0..50);
+    let store = |name: &str| world.providers[name].folder.join("provider.sqlite");
+    for name in ["beta", "gamma"] {
+        world.stop(name);
+        fs::copy(store(name), store(name).with_extension("before")).unwrap();
+        world.start(name);
+    }
+    world.refresh();
+    for name in ["beta", "gamma"] {
+        world.stop(name);
+        fs::copy(store(name).with_extension("before"), store(name)).unwrap();
+        world.start(name);
+    }
+    let run = world.matched("mailer", &data, &[]);
+    named(&run, "alpha", "a key statement 2 that too few others have");
+    assert_eq!(run.number("/key_statement"), 1);
+    // It is not even asked where somebody says so.
+    let party = world.path("press");
+    let words = world.words(&party, &data, &["--without", "alpha"]);
+    let without = world.stage.command(&words).unwrap();
+    named(&without, "alpha", "");
+    assert!(
+        !without.errors.contains("too few others"),
+        "{}",
+        without.errors
+    );
+    assert_eq!(world.crosswalk("press"), world.crosswalk("mailer"));
+    assert_eq!(world.counted("alpha", "press"), (0, 0));
+    // Whom nobody can spare, and who is none.
+    for (more, words) in [
+        (
+            &["--without", "alpha", "--without", "beta"][..],
+            "too few providers are left",
+        ),
+        (&["--without", "shop"], "`shop` is no provider"),
+    ] {
+        refused(&world.matched("press", &data, more), 2, words);
+    }
+    // With beta down too, nobody can evaluate, and it is said what each has.
+    world.stop("beta");
+    let few = world.matched("shop", &data, &[]);
+    refused(&few, 1, "1 of the 3 providers can be asked");
+    for name in ["`beta`"] {
+        refused(&few, 1, name);
+    }
+}
+
+/// Alpha says that all runs were had, which beta and gamma do not: they are asked.
+#[test]
+fn a_refusal_of_one_provider_holds_nobody_up() {
+    let world = World::ready("max_ids = 100\nkey_days = 90");
+    let data = world.ids("some", 0..50);
+    let first = world.matched("shop", &data, &[]);
+    assert_eq!(first.code, 0, "{}", first.failure());
+    let (party, rows) = (world.path("shop"), 20);
+    let store = world.providers["alpha"].folder.join("provider.sqlite");
+    let store = rusqlite::Connection::open(store).unwrap();
+    for row in 0..rows {
+        let run = "INSERT INTO sessions (agreement_id, epoch, party, kind, nonce, size)
+            SELECT agreement_id, epoch, party, kind, ?1, 0 FROM sessions LIMIT 1";
+        store.execute(run, [[row; 32]]).unwrap();
+    }
+    drop(store);
+    let words = world.words(&party, &data, &["--anew"]);
+    let run = world.stage.command(&words).unwrap();
+    named(&run, "alpha", "had all its 9 runs");
+    assert_eq!(world.counted("gamma", "shop"), (1, 50));
+    assert_eq!(world.counted("alpha", "shop").1, 50);
+    // With no other one in its place, its word is why nothing is done.
+    world.stop("gamma");
+    let alone = world.matched("shop", &data, &["--anew"]);
+    refused(&alone, 3, "had all its 9 runs");
+    refused(&alone, 3, "`alpha` says so");
+    refused(&alone, 3, "`gamma`");
+}
+
+/// Alpha takes connections and says nothing, from the start or amid a run: it is left out after
+/// the time that somebody gave it.
+#[test]
+fn a_provider_that_hangs_is_left_out() {
+    let world = World::ready("max_ids = 40_000\nkey_days = 90\nrate = 6_000");
+    let line = |name: &str, line| world.providers[name].relay.set(line);
+    let few = world.ids("few", 0..20);
+    line("alpha", Line::Stalls);
+    let silent = world.matched("mailer", &few, &["--wait", "2"]);
+    named(&silent, "alpha", "did not answer within 2 s");
+    line("alpha", Line::Passes);
+
+    let all = world.ids("all", 0..40_000);
+    let party = world.path("shop");
+    let mut child = spawn(&world.words(&party, &all, &["--wait", "2"]));
+    let journal = || world.journal_bytes("shop");
+    crate::cut_off::until("under way", || journal() > 2 * 4096 * 16);
+    assert!(child.try_wait().unwrap().is_none());
+    line("alpha", Line::Stalls);
+    assert!(child.wait().unwrap().success());
+    line("alpha", Line::Passes);
+    assert_eq!(world.crosswalk("shop").len(), 40_000);
+    assert_eq!(world.counted("beta", "shop"), (1, 40_000));
+    let (runs, ids) = world.counted("gamma", "shop");
+    assert_eq!(runs, 1);
+    assert!(ids < 40_000, "what was done was asked again");
+}
+
+/// The lines to two providers are cut amid a run: it ends by their names, and goes on when they
+/// are back, as one run to all.
+#[test]
+fn lines_that_break_and_come_back_cost_no_run() {
+    let world = World::ready("max_ids = 40_000\nkey_days = 90\nrate = 6_000");
+    let lines = |line| {
+        for name in ["alpha", "beta"] {
+            world.providers[name].relay.set(line);
+        }
+    };
+    let all = world.ids("all", 0..40_000);
+    let party = world.path("shop");
+    let child = spawn_heard(&world.words(&party, &all, &[]));
+    crate::cut_off::until("under way", || world.journal_bytes("shop") > 2 * 4096 * 16);
+    lines(Line::Broken);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let said = String::from_utf8(ended.stdout).unwrap();
+    for words in [
+        "1 of the 3 providers can be asked",
+        "`alpha`",
+        "`beta`",
+        "goes on where it was",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    lines(Line::Passes);
+    let resumed = world.matched("shop", &all, &[]);
+    assert_eq!(resumed.code, 0, "{}", resumed.failure());
+    assert!(resumed.number("/resumed_from") >= 2 * 4096);
+    assert_eq!(resumed.number("/crosswalk_rows"), 40_000);
+    assert_eq!(resumed.number("/used/runs"), 1);
+    for name in ["alpha", "beta"] {
+        assert_eq!(world.counted(name, "shop"), (1, 40_000), "{name}");
+    }
+}
