@@ -157,7 +157,8 @@ impl Conductor<'_, '_> {
         }
         let asked = self.session.asked();
         self.ports.ask(&asked);
-        for (place, _) in asked.members().filter(|_| self.ports.all_ready()) {
+        let all_ready = self.ports.all_ready();
+        for (place, _) in asked.members().filter(|_| all_ready) {
             while let Some(points) = self.session.outgoing(place) {
                 self.ports.send(place, points);
             }
