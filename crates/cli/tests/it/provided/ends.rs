@@ -122,10 +122,10 @@ fn a_disk_that_is_full_at_the_crosswalk_costs_no_run() {
     assert!(full.text("/error/hint").contains("make room on the disk"));
     assert!(fs::read(&file).unwrap() == before);
     let counted = world.counted("alpha", "shop");
-    assert_eq!(counted, (2, 10_164));
+    assert_eq!(counted, (2, 10_100));
     let again = world.matched("shop", &data, &["--append"]);
     assert_eq!(again.code, 0, "{}", again.failure());
-    assert_eq!(again.number("/resumed_from"), 164);
+    assert_eq!(again.number("/resumed_from"), 100);
     assert_eq!(again.number("/used/runs"), 2);
     assert_eq!(again.number("/crosswalk_rows"), 10_100);
     assert_eq!(world.counted("alpha", "shop"), counted);
