@@ -18,8 +18,8 @@ mod keys;
 pub mod linked;
 mod lookup;
 mod ports;
-pub mod whole;
 mod refusals;
+pub mod whole;
 
 use std::ops::Range;
 use std::time::Instant;

@@ -63,7 +63,7 @@ pub fn of(
                 count: &mut || Ok(()),
             };
             evaluate(asker, &run, found, ways)?
-        },
+        }
     };
     Ok((outputs, evaluated))
 }
