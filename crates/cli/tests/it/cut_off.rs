@@ -7,6 +7,8 @@ mod folder;
 mod lines;
 mod row_keys;
 
+pub use cramped::refused as refused_on;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -1,5 +1,9 @@
 //! `method = "vole"` with the built program: matched, sealed, asked, and what is refused.
 
+mod cramped;
+mod frames;
+mod lines;
+
 use std::collections::HashMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -10,17 +14,20 @@ use incamera_testkit::stage::Outcome;
 use serde_json::Value;
 
 use crate::alone::has_figures;
+use crate::cut_off::Running;
 use crate::invariants::support::only_entry;
 use crate::world::{Data, PROGRAM, World};
 
 const PARTIES: [&str; 2] = ["shop", "mailer"];
 
 fn vole() -> World {
-    World::agreed_as(|text| {
-        let method = "\"commutative\"";
-        assert!(text.contains(method));
-        text.replacen(method, "\"vole\"", 1)
-    })
+    World::agreed_as(by_vole)
+}
+
+fn by_vole(text: String) -> String {
+    let method = "\"commutative\"";
+    assert!(text.contains(method));
+    text.replacen(method, "\"vole\"", 1)
 }
 
 #[track_caller]
@@ -163,6 +170,14 @@ fn match_both(world: &World) -> [Outcome; 2] {
         });
         both.map(|one| one.join().unwrap())
     })
+}
+
+/// A run of both sides that ends well.
+#[track_caller]
+fn run_well(world: &World) {
+    for run in PARTIES.map(|party| Running::start(world, party, &[])) {
+        run.good();
+    }
 }
 
 #[test]

@@ -235,6 +235,43 @@ fn any_earlier_id_is_drawn_as_often_as_any_other() {
     }
 }
 
+/// Which earlier ids are compared has nothing to do with where they travel: were it those that
+/// come first, a peer would know from which place on nobody looks.
+#[test]
+fn ids_that_are_compared_travel_anywhere() {
+    let (known, new) = (numbered("known", 0..500), numbered("new", 0..500));
+    let rows = agreed(&[known.as_slice(), &new].concat());
+    let found = entries(&ordered(5, &rows, &known, APPEND));
+    assert_eq!(found.len(), 564);
+    let quarter = found.len() / 4;
+    for part in found.chunks(quarter).take(4) {
+        let compared = part.iter().filter(|(_, _, known)| *known).count();
+        // 16 on the average, 3.5 either way.
+        assert!((4..30).contains(&compared), "{compared}");
+    }
+}
+
+/// What a journal compares to tell whether ids would travel as they did.
+#[test]
+fn the_digest_of_the_order_holds_ids_order_and_what_is_known() {
+    let all = numbered("user", 0..20);
+    let digest = |seed, ids: &[String], known: &[String]| {
+        let ordered = ordered(seed, &agreed(ids), known, FULL);
+        ordered.order_digest
+    };
+    let whole = digest(1, &all, &[]);
+    assert_eq!(digest(1, &all, &[]), whole);
+    assert_ne!(digest(2, &all, &[]), whole, "another order");
+    let mut others = all.clone();
+    others[7] = numbered("user", 20..21).remove(0);
+    assert_ne!(
+        digest(1, &others, &[]),
+        whole,
+        "another id of the same length"
+    );
+    assert_ne!(digest(1, &all, &all[..1]), whole, "one is known");
+}
+
 #[test]
 fn the_digests_hold_all_that_came() {
     let rows = agreed(&numbered("user", 0..3));

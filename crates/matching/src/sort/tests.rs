@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
@@ -413,6 +413,24 @@ fn blocks_keep_their_places() {
     assert!(matches!(read(&kept, 0), Err(SortError::Store(_))));
     std::fs::write(path, &whole).unwrap();
     assert_eq!(read(&kept, 0).unwrap().len(), 200);
+}
+
+/// All blocks of a file are sealed under one key: no two of them under one nonce.
+#[test]
+fn no_nonce_comes_twice_in_a_file() {
+    let store = FolderStore::new();
+    let _kept = sequence(&store, small(), &two_hundred()).unwrap();
+    let bytes = std::fs::read(&store.files()[0]).unwrap();
+    let mut rest = &bytes[b"incamera-match-spill/1\n".len()..];
+    let mut nonces = BTreeSet::new();
+    let mut blocks = 0;
+    while let Some((length, behind)) = rest.split_first_chunk() {
+        let (block, next) = behind.split_at(u32::from_be_bytes(*length) as usize);
+        nonces.insert(block[..12].to_vec());
+        (blocks, rest) = (blocks + 1, next);
+    }
+    assert!(blocks > 20, "{blocks}");
+    assert_eq!(nonces.len(), blocks);
 }
 
 /// Two files have two keys: a block of one does not open in the other.

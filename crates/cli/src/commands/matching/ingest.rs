@@ -259,7 +259,7 @@ fn has_column(path: &Path, source: &Source, ids: &str) -> Done {
 pub fn unsorted(error: &SortError) -> Failure {
     Failure::failed("the ids were not sorted")
         .because(error)
-        .or_hint("see that the party's folder can be written, and run it again: nothing is lost")
+        .or_hint("see that the party's folder can be written, and run it again")
 }
 
 /// What could not be read.

@@ -23,6 +23,8 @@ use crate::failure::{Context, Done, Failure};
 
 /// What to do about a run that broke off.
 const ANEW: &str = "nothing was written; run `match run` again on both sides: by method `vole` that is a new run, and counts as one";
+/// The same where the run ended well for the other side.
+const LOST: &str = "run `match run` again on both sides: what this run gave is lost here, and by method `vole` that is a new run, and counts as one";
 
 /// Refuses what only methods with lasting keys do.
 pub fn allowed(arguments: &MatchRun) -> Done {
@@ -52,7 +54,8 @@ pub fn run(work: &Work<'_>, counting: &mut Counting, start: Instant) -> Done {
         run,
         talked,
     } = ended?;
-    let finished = output::write_run(work, &input, &outcome, run)?;
+    let finished = output::write_run(work, &input, &outcome, run);
+    let finished = finished.map_err(not_written)?;
     Pair {
         work,
         input: &input,
@@ -75,6 +78,15 @@ fn too_many(error: &SetError) -> Failure {
     Failure::failed("the matching was not begun")
         .because(error)
         .hint(hint)
+}
+
+/// With room again the run is not gone on with, as those of other methods are.
+fn not_written(failure: Failure) -> Failure {
+    let hint = match &failure.hint {
+        Some(mend) => format!("{mend}; {LOST}"),
+        None => LOST.to_owned(),
+    };
+    failure.hint(hint)
 }
 
 /// What a run that ended well came to.
