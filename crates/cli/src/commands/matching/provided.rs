@@ -41,7 +41,6 @@ use super::ingest::{Input, unsorted};
 use super::keep::{Kept, journal_failure};
 use super::kept::{Earlier, NewCrosswalk};
 use super::report::{Report, Told, fields};
-use super::report::{Report, Told, fields};
 use crate::clock::today;
 use crate::failure::{Context as _, Done, Failure};
 use beginning::{Prepared, begun, prepared, within_limit};
@@ -205,11 +204,19 @@ fn write(
             }
         }
     }
-    write_rows(work, finish)
+    drop(records);
+    write_rows(work, finish, &mut |digest| {
+        kept.note(&Record::Crosswalk(digest))
+    })
 }
 
-/// Joins what the run gave with the crosswalk as it is by now.
-fn write_rows(work: &Work<'_>, finish: Finish<FileStore>) -> Result<Finished, Failure> {
+/// Joins what the run gave with the crosswalk as it is by now; `before` hears the new one's
+/// digest before it is in place.
+fn write_rows(
+    work: &Work<'_>,
+    finish: Finish<FileStore>,
+    before: &mut dyn FnMut([u8; 32]) -> Done,
+) -> Result<Finished, Failure> {
     // Whoever forgets people holds it from before the crosswalk is read until it is written.
     let _lock = work.folder.sealing_lock(&work.terms.agreement_id)?;
     let mut earlier = Earlier::open(work)?;
@@ -226,7 +233,7 @@ fn write_rows(work: &Work<'_>, finish: Finish<FileStore>) -> Result<Finished, Fa
             .why("ids of earlier runs get other pseudonyms now, so nothing would join: the crosswalk was changed, or is of another key")
             .hint("restore the crosswalk from a backup, or move it away and match all ids again"),
     })?;
-    new.finish(&mut |digest| kept.note(&Record::Crosswalk(digest)))?;
+    new.finish(before)?;
     Ok(finished)
 }
 

@@ -192,7 +192,7 @@ fn write(
             given.map_err(|error| unsorted(&error))?;
         }
     }
-    write_rows(work, finish)
+    write_rows(work, finish, &mut |_| Ok(()))
 }
 
 /// What came of the run.
