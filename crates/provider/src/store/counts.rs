@@ -307,7 +307,9 @@ mod tests {
         let other = Store::open(&path, &"beta".parse().unwrap()).unwrap_err();
         assert!(matches!(other, StoreError::OtherProvider), "{other}");
         let newer = Connection::open(&path).unwrap();
-        newer.pragma_update(None, "user_version", 2).unwrap();
+        newer
+            .pragma_update(None, "user_version", super::super::VERSION + 1)
+            .unwrap();
         for opened in [
             Store::open(&path, &"alpha".parse().unwrap()),
             Store::look_at(&path),
