@@ -180,6 +180,13 @@ impl Transfer {
             let what = format!("the agreement has no purpose `{purpose}` that a link could be for");
             return Err(refused("other-purpose", what));
         }
+        // No key is valid for longer from now on, and a last day is the last of its week.
+        let most = u64::from(self.admitted.providers.key_days).saturating_add(7);
+        let most = i32::try_from(most).unwrap_or(i32::MAX);
+        if expires.days() > today.days().saturating_add(most) {
+            let what = "a link's last day is beyond the week in which a key of today ends";
+            return Err(refused("link-too-long", what));
+        }
         if expires < today {
             return Err(refused("link-over", "a link's last day is over"));
         }

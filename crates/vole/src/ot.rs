@@ -33,8 +33,9 @@
 //!
 //! # Time and memory
 //! The choices are secret: both points are computed and placed without a branch on them. Exponents,
-//! choices, shared points and keys are wiped; what the arithmetic has on the stack in between
-//! is not.
+//! choices and keys are wiped, and shared points where they are hashed. Not wiped: what the
+//! arithmetic has on the stack in between, and copies of shared points that its threads give back
+//! (`incamera_group`'s batches).
 //!
 //! # Reference
 //! Masny and Rindal, *Endemic Oblivious Transfer* (CCS 2019, eprint 2019/706).

@@ -310,13 +310,15 @@ pub fn consent(arguments: &DataConsent, printer: &Printer) -> Done {
             withdrawn: Some(&withdrawn),
         }),
     };
-    if !arguments.options.dry_run {
-        ids.leave_links(&work, Some(&withdrawn))?;
-    }
+    let links = match arguments.options.dry_run {
+        true => None,
+        false => ids.leave_links(&work, Some(&withdrawn))?,
+    };
     let told = work.all(&task, &chosen, arguments.options.dry_run)?;
     let left = work.leave(Some(&ids.kind), &chosen, arguments.options.dry_run)?;
     if !arguments.options.dry_run {
         (ids.all_looked_up()).map_err(|failure| show::so_far(&told, failure))?;
+        links.map_or(Ok(()), |failure| Err(show::so_far(&told, failure)))?;
     }
     let further = [
         "change it in your own source file too: the next `incamera data seal` takes the consents from there",
@@ -354,15 +356,17 @@ pub fn forget(arguments: &DataForget, printer: &Printer) -> Done {
             withdrawn: None,
         }),
     };
-    if !arguments.options.dry_run {
-        ids.leave_links(&work, None)?;
-    }
+    let links = match arguments.options.dry_run {
+        true => None,
+        false => ids.leave_links(&work, None)?,
+    };
     let told = work.all(&task, &chosen, arguments.options.dry_run)?;
     let left = work.leave(Some(&ids.kind), &chosen, arguments.options.dry_run)?;
     if !arguments.options.dry_run {
         // Last, so that a command that was killed still finds their pseudonyms.
         ids.leave_crosswalk(&work.folder, &work.agreement().id)?;
         (ids.all_looked_up()).map_err(|failure| show::so_far(&told, failure))?;
+        links.map_or(Ok(()), |failure| Err(show::so_far(&told, failure)))?;
     }
     let further = [
         "take them out of your own source files too: the next `incamera data seal` and `incamera match run` read those",

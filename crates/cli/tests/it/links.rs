@@ -2,6 +2,7 @@
 //! cookie goes with which e-mail, and the press has cookies.
 
 mod dump;
+mod lagging;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

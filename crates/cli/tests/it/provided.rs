@@ -18,7 +18,7 @@ use incamera_net::agreements::now;
 use incamera_net::tls::TlsOptions;
 use incamera_provider::{Own, ProviderConfig, ShareKey, Store, make_keys, refresh_keys, serve};
 use incamera_seal::{Crosswalk, CrosswalkReader};
-use incamera_testkit::relay::Relay;
+use incamera_testkit::relay::{Line, Relay};
 use incamera_testkit::stage::{Outcome, Stage, free_address};
 use incamera_types::Pseudonym;
 use tokio::runtime::Runtime;
@@ -42,6 +42,13 @@ pub struct Provider {
     listens: SocketAddr,
     relay: Relay,
     running: RefCell<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
+}
+
+impl Provider {
+    /// What becomes of all that is sent to it.
+    pub fn line(&self, line: Line) {
+        self.relay.set(line);
+    }
 }
 
 /// Three providers, whose services run in this process, and three owners, who use the program,
@@ -128,7 +135,7 @@ impl World {
         self.sign_as(text, "a.toml");
     }
 
-    fn sign_as(&self, text: &str, called: &str) {
+    pub fn sign_as(&self, text: &str, called: &str) {
         let path = |name: &str| self.path(&format!("{name}/agreements/{called}"));
         let file = |name: &str| PathBuf::from(path(name));
         let signature = |at: &str, by: &str| files::signature_path(&file(at), &by.parse().unwrap());

@@ -131,16 +131,19 @@ impl<'a> Lookups<'a> {
     }
 
     /// Takes what counts of the entries under one label of a chain, which goes on then: one that
-    /// is spoilt must not hide those behind it.
+    /// its source spoilt must not hide those behind it. What too few have alike ends it, so that
+    /// nobody is kept asking by entries that are made up.
     fn take(&mut self, chain: Chain, label: LinkLabel, alike: Alike, needed: usize, today: Date) {
         let Some(output) = self.evaluated.get(chain.id) else {
             return;
         };
+        let mut goes_on = false;
         for ((expires, value), by) in alike {
             if by.len() < needed {
                 self.passed.at_too_few += 1;
                 continue;
             }
+            goes_on = true;
             let (purpose, source) = (chain.purpose.clone(), chain.source.clone());
             let entry = Entry {
                 label,
@@ -163,7 +166,7 @@ impl<'a> Lookups<'a> {
             }
         }
         let number = chain.number + 1;
-        if number < MAX_EDGES as u64 {
+        if goes_on && number < MAX_EDGES as u64 {
             let label = (self.terms).label(output, &chain.purpose, &chain.source, number);
             self.chains.insert(label, Chain { number, ..chain });
         }

@@ -7,6 +7,8 @@ use rand_core::SeedableRng as _;
 
 use super::*;
 
+mod alike;
+
 const TODAY: i32 = 20_000;
 
 fn rng() -> ChaCha20Rng {
@@ -126,7 +128,7 @@ fn an_evaluation_finds_what_the_source_stored() {
 /// What a provider has: an entry for each owner that stored one under a label.
 type Stored = Vec<Entry>;
 
-/// All that comes of ids, looked up in rounds at several providers, two of whom must agree.
+/// All that comes of ids, looked up in rounds at several providers, of whom a threshold is two.
 fn asked_of(providers: &[Stored], ids: &[&str]) -> (Vec<Resolved>, Passed, Vec<usize>) {
     let (terms, outputs) = (terms(), ids.iter().map(|x| f(x)).collect::<Vec<_>>());
     let mut lookups = Lookups::new(&terms, &outputs, &[party("mailer"), party("shop")]);
@@ -138,12 +140,13 @@ fn asked_of(providers: &[Stored], ids: &[&str]) -> (Vec<Resolved>, Passed, Vec<u
             return (found, passed, rounds);
         }
         rounds.push(labels.len());
-        let named = ["alpha", "beta", "gamma"].map(party).into_iter();
+        let named = ["alpha", "beta", "delta", "gamma"].map(party).into_iter();
         let answers = named.zip(providers).map(|(name, stored)| {
             let wanted = stored.iter().filter(|entry| labels.contains(&entry.label));
             (name, wanted.cloned().collect::<Vec<_>>())
         });
-        lookups.answered(answers, 2, Date::from_days(TODAY));
+        let needed = needed(2, providers.len());
+        lookups.answered(answers, needed, Date::from_days(TODAY));
     }
 }
 
@@ -217,24 +220,6 @@ fn foreign_and_spoilt_entries_hide_and_break_nothing() {
     lookups.answered([(party("alpha"), lookups_of)], 1, Date::from_days(TODAY));
     let foreign = lookups.finish().1.foreign;
     assert_eq!(foreign, 4 + 4, "entries of `y` and of `elsewhere`");
-}
-
-/// One of three providers withholds, or keeps what was taken away: two of three decide.
-#[test]
-fn an_entry_counts_that_as_many_providers_as_the_threshold_have_alike() {
-    let both = ["ads", "measurement"];
-    let honest: Stored = entries("x", &[edge(1, &both, 5)]);
-    let nothing = Stored::new();
-    let of = |all: [&Stored; 3]| asked_of(&all.map(Clone::clone), &["x"]);
-    assert_eq!(of([&honest, &nothing, &honest]).0, [one(1, 5)]);
-    let (found, passed, _) = of([&nothing, &nothing, &honest]);
-    assert_eq!(found, [Resolved::None]);
-    assert_eq!(passed.at_too_few, 2);
-    // One still has what the source has replaced; and one that says a thing twice is one.
-    let newer: Stored = entries("x", &[edge(2, &both, 5)]);
-    assert_eq!(of([&honest, &newer, &newer]).0, [one(2, 5)]);
-    let twice = [honest.clone(), honest.clone()].concat();
-    assert_eq!(of([&twice, &nothing, &nothing]).0, [Resolved::None]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::path::Path;
 use incamera_agreement::IdLink;
 use incamera_ledger::durable;
 use incamera_matching::links::Entry;
-use incamera_types::{Date, Digest as _, IdKind, LinkLabel, PartyName, PurposeSet};
+use incamera_types::{Date, Digest as _, IdKind, LinkLabel, PartyName, PurposeName, PurposeSet};
 use rusqlite::{Connection, Transaction, params};
 
 use crate::store::{BUSY_TIMEOUT, Matter, StoreError, name, number};
@@ -114,16 +114,48 @@ impl LinkBook {
             providers,
         };
         for id in ids {
-            all.take_away(link, &id.from, None)?;
-            for to in &id.to {
-                all.edge(link, &id.from, to)?;
-            }
-            for entry in &id.entries {
-                all.entry(link, Some(&id.from), entry)?;
-            }
+            all.replace(link, id)?;
         }
         for entry in nothing {
-            all.entry(link, None, entry)?;
+            all.entry(link, None, entry, false)?;
+        }
+        Ok(tx.commit()?)
+    }
+
+    /// Takes out of the book what stands under purposes that the agreement has no more, which
+    /// providers refuse to store. What they have of it is to be dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn drop_other_purposes(
+        &mut self,
+        matter: &Matter,
+        purposes: &PurposeSet,
+        providers: &[PartyName],
+    ) -> Result<(), StoreError> {
+        let tx = self.0.transaction()?;
+        let all = Telling {
+            tx: &tx,
+            matter,
+            providers,
+        };
+        let (id, epoch) = (matter.agreement_id.as_bytes(), matter.epoch.0);
+        let mut select = tx.prepare_cached(
+            "SELECT DISTINCT purpose FROM entries WHERE agreement_id = ?1 AND epoch = ?2",
+        )?;
+        let found = select.query_map(params![id, epoch], |row| name(row, 0))?;
+        let found: Vec<PurposeName> = found.collect::<Result<_, _>>()?;
+        drop(select);
+        for gone in found.iter().filter(|found| !purposes.contains(found)) {
+            let mut select = tx.prepare_cached(
+                "SELECT label FROM entries WHERE agreement_id = ?1 AND epoch = ?2 AND purpose = ?3",
+            )?;
+            let of = params![id, epoch, gone.as_str()];
+            let labels = select.query_map(of, |row| Ok(LinkLabel::from_bytes(row.get(0)?)))?;
+            for label in labels.collect::<Result<Vec<_>, _>>()? {
+                all.take_out(&label)?;
+                all.due(&label, true)?;
+            }
         }
         Ok(tx.commit()?)
     }
@@ -164,7 +196,10 @@ impl LinkBook {
                 to: to_kind,
             };
             back.ids += 1;
-            back.entries += all.take_away(&link, &from, purposes)?;
+            for label in all.take_away(&link, &from, purposes)?.keys() {
+                all.due(label, true)?;
+                back.entries += 1;
+            }
         }
         tx.commit()?;
         Ok(back)
@@ -251,14 +286,49 @@ impl LinkBook {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Forgets what is over, and what is due of it: providers drop that by themselves.
+    /// The providers that may still have what must not count any more: what was taken back, or
+    /// what an id led to before it was put again.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn behind(&self, matter: &Matter) -> Result<BTreeSet<PartyName>, StoreError> {
+        let mut select = self.0.prepare_cached(
+            "SELECT DISTINCT provider FROM due
+             WHERE agreement_id = ?1 AND epoch = ?2 AND gone = 1",
+        )?;
+        let of = params![matter.agreement_id.as_bytes(), matter.epoch.0];
+        let rows = select.query_map(of, |row| name(row, 0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Whether the book has links from an id, or to one.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn has_any(
+        &mut self,
+        matter: &Matter,
+        kind: &IdKind,
+        ids: &BTreeSet<String>,
+    ) -> Result<bool, StoreError> {
+        let tx = self.0.transaction()?;
+        for id in ids {
+            if !concerned(&tx, matter, kind, id)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Forgets what is over, and what is due of it: providers drop that by themselves. What was
+    /// to take the place of something else leaves that to be dropped, which may count longer.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     pub fn drop_over(&mut self, today: Date) -> Result<(), StoreError> {
         let tx = self.0.transaction()?;
         tx.execute(
-            "DELETE FROM due WHERE (agreement_id, epoch, label) IN
+            "DELETE FROM due WHERE gone = 0 AND (agreement_id, epoch, label) IN
              (SELECT agreement_id, epoch, label FROM entries WHERE expires < ?1)",
             [today.days()],
         )?;
@@ -328,12 +398,14 @@ struct Telling<'a> {
 }
 
 impl Telling<'_> {
+    /// Notes a label for every provider. What one was to be told of as `gone`, and was not, it
+    /// may have as long as it is told nothing.
     fn due(&self, label: &LinkLabel, gone: bool) -> Result<(), StoreError> {
         let mut insert = self.tx.prepare_cached(
             "INSERT INTO due (agreement_id, epoch, provider, label, gone)
              VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (agreement_id, epoch, provider, label)
-             DO UPDATE SET gone = excluded.gone",
+             DO UPDATE SET gone = max(gone, excluded.gone)",
         )?;
         for provider in self.providers {
             insert.execute(params![
@@ -363,7 +435,13 @@ impl Telling<'_> {
         Ok(())
     }
 
-    fn entry(&self, link: &IdLink, from: Option<&str>, entry: &Entry) -> Result<(), StoreError> {
+    fn entry(
+        &self,
+        link: &IdLink,
+        from: Option<&str>,
+        entry: &Entry,
+        gone: bool,
+    ) -> Result<(), StoreError> {
         let mut insert = self.tx.prepare_cached(
             "INSERT INTO entries
              (agreement_id, epoch, label, from_kind, to_kind, from_id, purpose, expires, value)
@@ -380,17 +458,68 @@ impl Telling<'_> {
             entry.expires.days(),
             entry.value
         ])?;
-        self.due(&entry.label, false)
+        self.due(&entry.label, gone)
     }
 
-    /// Takes an id's entries out of the book, and its links where no purpose is named; gives how
-    /// many entries.
+    /// Puts what is said of an id now in the place of what was said of it before.
+    fn replace(&self, link: &IdLink, id: &LinkedId) -> Result<(), StoreError> {
+        let led_to = self.led_to(link, &id.from)?;
+        let mut before = self.take_away(link, &id.from, None)?;
+        // What leads to the same one as long as before may stand until it comes anew; by days of
+        // the same week, as the book has no others.
+        let same = led_to.len() == 1 && led_to.iter().eq(&id.to);
+        for to in &id.to {
+            self.edge(link, &id.from, to)?;
+        }
+        for entry in &id.entries {
+            let stood = before.remove(&entry.label);
+            let gone = stood.is_some_and(|until| !same || until > entry.expires);
+            self.entry(link, Some(&id.from), entry, gone)?;
+        }
+        for label in before.keys() {
+            self.due(label, true)?;
+        }
+        Ok(())
+    }
+
+    /// The ids that an id leads to.
+    fn led_to(&self, link: &IdLink, from: &str) -> Result<Vec<String>, StoreError> {
+        let mut select = self.tx.prepare_cached(
+            "SELECT to_id FROM edges WHERE agreement_id = ?1 AND epoch = ?2
+             AND from_kind = ?3 AND to_kind = ?4 AND from_id = ?5",
+        )?;
+        let of = params![
+            self.matter.agreement_id.as_bytes(),
+            self.matter.epoch.0,
+            link.from.as_str(),
+            link.to.as_str(),
+            from
+        ];
+        let rows = select.query_map(of, |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn take_out(&self, label: &LinkLabel) -> Result<(), StoreError> {
+        self.tx
+            .prepare_cached(
+                "DELETE FROM entries WHERE agreement_id = ?1 AND epoch = ?2 AND label = ?3",
+            )?
+            .execute(params![
+                self.matter.agreement_id.as_bytes(),
+                self.matter.epoch.0,
+                label.as_bytes()
+            ])?;
+        Ok(())
+    }
+
+    /// Takes an id's entries out of the book, and its links where no purpose is named; gives
+    /// their labels, and until when they stand.
     fn take_away(
         &self,
         link: &IdLink,
         from: &str,
         purposes: Option<&PurposeSet>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<BTreeMap<LinkLabel, Date>, StoreError> {
         let of = params![
             self.matter.agreement_id.as_bytes(),
             self.matter.epoch.0,
@@ -399,29 +528,21 @@ impl Telling<'_> {
             from
         ];
         let mut select = self.tx.prepare_cached(
-            "SELECT label, purpose FROM entries WHERE agreement_id = ?1 AND epoch = ?2
+            "SELECT label, expires, purpose FROM entries WHERE agreement_id = ?1 AND epoch = ?2
              AND from_kind = ?3 AND to_kind = ?4 AND from_id = ?5",
         )?;
         let rows = select.query_map(of, |row| {
-            Ok((LinkLabel::from_bytes(row.get(0)?), name(row, 1)?))
+            let until = Date::from_days(row.get(1)?);
+            Ok((LinkLabel::from_bytes(row.get(0)?), until, name(row, 2)?))
         })?;
         let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
-        let mut taken = 0;
-        for (label, purpose) in rows {
+        let mut taken = BTreeMap::new();
+        for (label, until, purpose) in rows {
             if purposes.is_some_and(|purposes| !purposes.contains(&purpose)) {
                 continue;
             }
-            self.tx
-                .prepare_cached(
-                    "DELETE FROM entries WHERE agreement_id = ?1 AND epoch = ?2 AND label = ?3",
-                )?
-                .execute(params![
-                    self.matter.agreement_id.as_bytes(),
-                    self.matter.epoch.0,
-                    label.as_bytes()
-                ])?;
-            self.due(&label, true)?;
-            taken += 1;
+            self.take_out(&label)?;
+            taken.insert(label, until);
         }
         if purposes.is_none() {
             self.tx

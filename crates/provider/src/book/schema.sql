@@ -29,8 +29,8 @@ CREATE TABLE entries (
 CREATE INDEX entries_of ON entries (agreement_id, epoch, from_kind, to_kind, from_id);
 CREATE INDEX entries_until ON entries (expires);
 
--- Labels that a provider is still to be told of: to store what stands in `entries`, or, where it
--- is `gone`, to drop it.
+-- Labels that a provider is still to be told of: to store what stands in `entries`, or, where
+-- nothing does, to drop it. Where it is `gone`, what the provider may have there must not count.
 CREATE TABLE due (
     agreement_id BLOB NOT NULL,
     epoch        INTEGER NOT NULL,

@@ -118,10 +118,10 @@ fn each_provider_is_told_what_it_was_not_told_yet() {
     let by = (&party("shop"), &party("beta"));
     let due = world.book.due(&matter(1), by, 100).unwrap();
     assert_eq!(due.put[0], newer);
-    // What is dropped comes first, also where not all is asked for at once.
+    // What must not stand any more comes first, also where not all is asked for at once.
     assert_eq!(
-        labels(&world.book.due(&matter(1), by, 1).unwrap()),
-        (vec![2], vec![])
+        labels(&world.book.due(&matter(1), by, 2).unwrap()),
+        (vec![2], vec![1])
     );
     let still = world.book.still_due(&matter(1)).unwrap();
     assert_eq!(still, [(party("alpha"), 2), (party("beta"), 3)].into());
@@ -192,6 +192,82 @@ fn what_is_over_is_forgotten_and_what_is_of_another_epoch_is_told_to_nobody() {
     assert_eq!(world.due("alpha"), (vec![2], vec![]));
     let of_old = world.book.still_due(&matter(0)).unwrap();
     assert_eq!(of_old.values().sum::<u64>(), 2, "as it was due before");
+}
+
+/// A provider that was not told may have what was said before: that is known of it until it is.
+#[test]
+fn a_provider_is_behind_that_may_have_what_must_not_count() {
+    let one = |to: &str, value: u8, expires: i32| {
+        let mut entry = entry(1, "ads", expires);
+        entry.value = vec![value; 96];
+        id("c1", &[to], vec![entry])
+    };
+    let mut world = Book::new();
+    world.put(&[one("a", 1, 50)], &[entry(9, "ads", 50)]);
+    let behind = |world: &Book| -> Vec<String> {
+        let behind = world.book.behind(&matter(1)).unwrap();
+        behind.iter().map(ToString::to_string).collect()
+    };
+    let none: [&str; 0] = [];
+    // New to both; said again alike, or for longer.
+    assert_eq!(behind(&world), none);
+    world.tell("alpha");
+    world.tell("beta");
+    world.put(&[one("a", 2, 50)], &[]);
+    world.put(&[one("a", 3, 57)], &[]);
+    assert_eq!(behind(&world), none);
+    world.tell("alpha");
+    // It leads to another: beta has the old one, also after it was put again, and as it is over.
+    world.put(&[one("b", 4, 57)], &[]);
+    world.tell("alpha");
+    assert_eq!(behind(&world), ["beta"]);
+    world.put(&[one("b", 5, 57)], &[]);
+    world.tell("alpha");
+    assert_eq!(world.due("beta"), (vec![], vec![1]));
+    assert_eq!(behind(&world), ["beta"]);
+    world.book.drop_over(Date::from_days(58)).unwrap();
+    assert_eq!(world.due("beta"), (vec![1], vec![]));
+    world.tell("beta");
+    assert_eq!(behind(&world), none);
+    // It counts less long than before.
+    world.put(&[one("b", 5, 90)], &[]);
+    world.tell("alpha");
+    world.tell("beta");
+    world.put(&[one("b", 6, 83)], &[]);
+    world.tell("beta");
+    assert_eq!(behind(&world), ["alpha"]);
+    assert!(
+        world
+            .book
+            .has_any(&matter(1), &link().to, &["b".to_owned()].into())
+            .unwrap()
+    );
+    assert!(
+        !world
+            .book
+            .has_any(&matter(1), &link().to, &["a".to_owned()].into())
+            .unwrap()
+    );
+}
+
+/// A version of the agreement has a purpose less: nobody is asked to store anything for it, and
+/// who has it is to drop it.
+#[test]
+fn what_stands_under_a_purpose_that_is_gone_is_dropped() {
+    let mut world = Book::new();
+    let both = vec![entry(1, "ads", 50), entry(2, "safety", 50)];
+    world.put(&[id("c1", &["a"], both)], &[entry(9, "ads", 50)]);
+    world.tell("alpha");
+    let purposes: PurposeSet = ["safety".parse().unwrap()].into_iter().collect();
+    for _ in 0..2 {
+        let dropped = world
+            .book
+            .drop_other_purposes(&matter(1), &purposes, &providers());
+        dropped.unwrap();
+        assert_eq!(world.due("alpha"), (vec![1, 9], vec![]));
+        assert_eq!(world.due("beta"), (vec![1, 9], vec![2]));
+    }
+    assert_eq!(world.take_back("cookie", &["c1"], None).entries, 1);
 }
 
 #[test]

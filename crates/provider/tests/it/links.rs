@@ -197,6 +197,8 @@ async fn nothing_that_is_over_or_for_another_purpose_is_taken_or_served() {
     let mut world = World::with_key(Terms::default()).await;
     for (entry, code) in [
         (entry(1, "measurement", today() - 1), "link-over"),
+        (entry(1, "measurement", today() + 98), "link-too-long"),
+        (entry(1, "measurement", i32::MAX), "link-too-long"),
         (entry(1, "resale", today() + 7), "other-purpose"),
         (
             LinkEntry {
@@ -218,9 +220,9 @@ async fn nothing_that_is_over_or_for_another_purpose_is_taken_or_served() {
         assert_eq!(refused, Err(code.into()));
         assert!(get(&world, "shop", &[2]).await.unwrap().is_empty());
     }
-    put(&world, "shop", vec![measured(1), measured(2), measured(3)])
-        .await
-        .unwrap();
+    let last = entry(4, "measurement", today() + 90);
+    let all = vec![measured(1), measured(2), measured(3), last];
+    put(&world, "shop", all).await.unwrap();
     // Time passes, and the agreement loses a purpose: the store says so.
     let store = rusqlite::Connection::open(world.store("alpha")).unwrap();
     let set = |what: &str, label: u8| {
@@ -239,7 +241,7 @@ async fn nothing_that_is_over_or_for_another_purpose_is_taken_or_served() {
     let left: i64 = store
         .query_row("SELECT count(*) FROM links", [], |row| row.get(0))
         .unwrap();
-    assert_eq!(left, 2);
+    assert_eq!(left, 3);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use std::fs::File;
 
 use incamera_agreement::{Agreement, IdLink, SignedAgreement};
 use incamera_matching::ids::Counts;
+use incamera_matching::links;
 use incamera_provider::{LinkBook, Matter, TakenBack};
 use incamera_seal::read_texts;
 use incamera_types::{IdKind, IdWriting, PurposeSet};
@@ -67,13 +68,18 @@ impl<'a> Desk<'a> {
         let lock = folder.links_lock()?;
         let mut book = LinkBook::open(&folder.links()).or_fail(NOT_KEPT)?;
         book.drop_over(today()).or_fail(NOT_KEPT)?;
-        Ok(Self {
+        let mut desk = Self {
             folder,
             agreement,
             printer,
             book,
             _lock: lock,
-        })
+        };
+        let (matter, providers) = (desk.matter(), desk.providers());
+        let purposes = desk.terms().leaf_purposes();
+        let dropped = (desk.book).drop_other_purposes(&matter, &purposes, providers);
+        dropped.or_fail(NOT_KEPT)?;
+        Ok(desk)
     }
 
     fn terms(&self) -> &Agreement {
@@ -127,6 +133,17 @@ pub fn links_of(agreement: &Agreement) -> &[IdLink] {
     providers.map_or(&[], |providers| &providers.links)
 }
 
+/// How many providers must have an entry alike for it to count.
+pub fn needed(agreement: &Agreement) -> usize {
+    let providers = agreement.matching.providers.as_ref();
+    providers.map_or(usize::MAX, |of| {
+        links::needed(of.threshold.into(), of.names.len())
+    })
+}
+
+/// What is said wherever links go or change: nobody tells those who look them up.
+const READERS: &str = "whoever has sealed rows by links that are gone or changed keeps what stood in them until its next `match run --via` and `data seal`";
+
 /// Takes the links of people back.
 fn remove(arguments: &LinksRemove, printer: &Printer) -> Done {
     let (folder, agreement) = opened(&arguments.party, &arguments.under)?;
@@ -165,12 +182,12 @@ fn remove(arguments: &LinksRemove, printer: &Printer) -> Done {
         "entries": taken.entries, "providers": told.document(),
     });
     let text = format!(
-        "the links of {} were taken back: {}\n{}",
+        "the links of {} were taken back: {}\n{}\n  {READERS}",
         counted(taken.ids, "id", "ids"),
         counted(taken.entries, "entry", "entries"),
         told.words()
     );
-    all_told(&told, "a provider still has links that were taken back")?;
+    all_told(&told, STILL_THERE)?;
     printer.result(text, "incamera-links-removed/1", &document);
     Ok(())
 }
@@ -199,6 +216,8 @@ fn send(arguments: &LinksSend, printer: &Printer) -> Done {
     Ok(())
 }
 
+const STILL_THERE: &str = "a provider still has links that were taken back";
+
 fn all_told(told: &Told, what: &str) -> Done {
     match told.not_told.is_empty() {
         true => Ok(()),
@@ -206,26 +225,49 @@ fn all_told(told: &Told, what: &str) -> Done {
     }
 }
 
+/// Whether a party has told of links by this agreement; with ids, of links from these or to them.
+pub fn has_any(
+    folder: &Folder,
+    agreement: &SignedAgreement,
+    of: Option<(&IdKind, &BTreeSet<String>)>,
+    printer: &Printer,
+) -> Result<bool, Failure> {
+    if !folder.links().exists() {
+        return Ok(false);
+    }
+    let mut desk = Desk::open(folder, agreement, printer)?;
+    let matter = desk.matter();
+    let found = match of {
+        Some((kind, ids)) => desk.book.has_any(&matter, kind, ids),
+        None => desk.book.booked().map(|all| {
+            let mut all = all.iter();
+            all.any(|of| of.matter.agreement_id == matter.agreement_id)
+        }),
+    };
+    found.or_fail(NOT_KEPT)
+}
+
 /// Takes back the links of people who are forgotten, or took a purpose back, wherever the party
-/// has told of some; a provider that is not reached is told of by a warning.
+/// has told of some. A provider that is not reached is told of by a warning, and by what is
+/// returned, to end with once all else is done.
 pub fn withdrawn(
     folder: &Folder,
     agreement: &SignedAgreement,
     (kind, ids): (&IdKind, &BTreeSet<String>),
     purposes: Option<&PurposeSet>,
     printer: &Printer,
-) -> Done {
+) -> Result<Option<Failure>, Failure> {
     if !folder.links().exists() {
-        return Ok(());
+        return Ok(None);
     }
     let mut desk = Desk::open(folder, agreement, printer)?;
     let taken = desk.take_back(kind, ids, purposes)?;
     if taken == TakenBack::default() {
-        return Ok(());
+        return Ok(None);
     }
     let told = tell::all(&mut desk)?;
     printer.note(format!(
-        "links of {} were taken back",
+        "links of {} were taken back; {READERS}",
         counted(taken.ids, "id", "ids")
     ));
     for (name, why) in &told.not_told {
@@ -233,5 +275,6 @@ pub fn withdrawn(
             "`{name}` still has links that were taken back ({why}): run `incamera match links send` until it was told"
         ));
     }
-    Ok(())
+    let failure = || told.failure(STILL_THERE);
+    Ok((!told.not_told.is_empty()).then(failure))
 }

@@ -42,7 +42,10 @@ impl Ids {
     pub fn read(work: &Work<'_>, people: &People) -> Result<Self, Failure> {
         let linked = work.agreement().matching.link.is_some();
         if linked && people.id.as_ref().is_none_or(|kind| kind.as_str() == OWN) {
-            return Self::own(work, people);
+            return match Self::own(work, people) {
+                Err(failure) if linked_any(work, None)? => Err(failure.why(STILL_LINKED)),
+                own => own,
+            };
         }
         let kind = kind(work, people)?;
         // Ids that have the pseudonyms of others, by links, stand in the crosswalk of those.
@@ -50,8 +53,11 @@ impl Ids {
         let all = work.folder.every_crosswalk(&work.agreement().id, &of);
         let paths = all.or_fail("the ids cannot be looked up")?;
         let what = "the ids cannot be looked up";
-        let (crosswalk, missing) =
-            matching::crosswalk_there(&work.folder, work.agreement(), &of, what)?;
+        let there = matching::crosswalk_there(&work.folder, work.agreement(), &of, what);
+        let (crosswalk, missing) = match there {
+            Err(failure) if linked_any(work, None)? => return Err(failure.why(STILL_LINKED)),
+            there => there?,
+        };
         let has = crosswalk.scope().kind_of_ids();
         if *has != kind {
             return Err(Failure::usage(format!(
@@ -77,6 +83,9 @@ impl Ids {
                 (rows, 0) => format!("none of its {rows} rows has a valid `{kind}`"),
                 (_, ids) => format!("none of its {ids} ids is in the crosswalk"),
             };
+            if linked_any(work, Some((&kind, &prepared.ids.into_iter().collect())))? {
+                return Err(nobody(people, &why).why(STILL_LINKED));
+            }
             return Err(nobody(people, &why));
         }
         Ok(Self {
@@ -127,9 +136,20 @@ impl Ids {
     }
 
     /// Takes back what the party has told providers of their links; with `purposes`, for these
-    /// alone.
-    pub fn leave_links(&self, work: &Work<'_>, purposes: Option<&PurposeSet>) -> Done {
+    /// alone. What is returned is what to end with once all else is done. Links are of ids: those
+    /// of people known by the owner's own numbers are not found, which is said.
+    pub fn leave_links(
+        &self,
+        work: &Work<'_>,
+        purposes: Option<&PurposeSet>,
+    ) -> Result<Option<Failure>, Failure> {
         let of = (&self.kind, &self.ids);
+        if self.kind.as_str() == OWN {
+            if linked_any(work, None)? {
+                work.printer.warn(STILL_LINKED);
+            }
+            return Ok(None);
+        }
         matching::links::withdrawn(&work.folder, &work.agreement, of, purposes, work.printer)
     }
 
@@ -162,6 +182,14 @@ impl Ids {
             )),
         }
     }
+}
+
+/// What is said where links may stay that nothing here takes back.
+const STILL_LINKED: &str = "links of these people may still be with the providers: `incamera match links remove --id KIND --data FILE` takes them back by their ids";
+
+/// Whether the party has told providers of links; with ids, of those of these.
+fn linked_any(work: &Work<'_>, of: Option<(&IdKind, &BTreeSet<String>)>) -> Result<bool, Failure> {
+    matching::links::has_any(&work.folder, &work.agreement, of, work.printer)
 }
 
 /// The missing parts that some of the ids are of, and how many ids are of none.

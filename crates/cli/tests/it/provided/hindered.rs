@@ -1,7 +1,5 @@
 //! One provider that stands in the way: it shows what nobody else has, refuses, hangs, is cut off.
 
-use incamera_testkit::relay::Line;
-
 use super::*;
 
 fn left_out(outcome: &Outcome) -> &serde_json::Value {
@@ -101,7 +99,7 @@ fn a_refusal_of_one_provider_holds_nobody_up() {
 #[test]
 fn a_provider_that_hangs_is_left_out() {
     let world = World::ready("max_ids = 40_000\nkey_days = 90\nrate = 6_000");
-    let line = |name: &str, line| world.providers[name].relay.set(line);
+    let line = |name: &str, line| world.providers[name].line(line);
     let few = world.ids("few", 0..20);
     line("alpha", Line::Stalls);
     let silent = world.matched("mailer", &few, &["--wait", "2"]);
@@ -131,7 +129,7 @@ fn lines_that_break_and_come_back_cost_no_run() {
     let world = World::ready("max_ids = 40_000\nkey_days = 90\nrate = 6_000");
     let lines = |line| {
         for name in ["alpha", "beta"] {
-            world.providers[name].relay.set(line);
+            world.providers[name].line(line);
         }
     };
     let all = world.ids("all", 0..40_000);

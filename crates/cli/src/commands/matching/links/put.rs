@@ -1,5 +1,6 @@
 //! `match links put`: pairs of ids, evaluated, sealed, left with every provider.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use super::super::files::SlotFolder;
 use super::super::provided::{Asker, Found, LeftOut, day_of, find_keys, whole};
 use super::pairs::{Read, Said, read};
 use super::tell::Told;
-use super::{Desk, NOT_KEPT, links_of, opened, tell};
+use super::{Desk, NOT_KEPT, READERS, links_of, needed, opened, tell};
 use crate::args::LinksPut;
 use crate::clock::today;
 use crate::failure::{Context as _, Done, Exit, Failure};
@@ -54,8 +55,13 @@ pub fn run(arguments: &LinksPut, printer: &Printer) -> Done {
     kept.or_fail(NOT_KEPT)?;
     // From here on nothing is evaluated again, whoever is down.
     let told = tell::all(&mut desk)?;
-    if told.told.len() < found.statement.keys().threshold() {
+    if told.told.len() < needed(desk.terms()) {
         return Err(told.failure("too few providers have the links for anybody to find them"));
+    }
+    if !told.behind.is_empty() {
+        return Err(
+            told.failure("the links were told, but a provider still has what stood in their place")
+        );
     }
     Report {
         arguments,
@@ -229,7 +235,9 @@ pub fn link_terms(agreement: &Agreement, link: &IdLink) -> LinkTerms {
     }
 }
 
-/// The links of one id, those that count longest first.
+/// The links of one id: those first that can match, by everything that was agreed to, and of them
+/// those that count longest. Beyond the first eight none is told of, and whoever looks the id up
+/// finds no fewer people for it.
 fn edges(to: &BTreeMap<String, Said>, read: &Read, evaluated: &Evaluated) -> Vec<Edge> {
     let edge = |(to, said): (&String, &Said)| {
         Some(Edge {
@@ -240,8 +248,12 @@ fn edges(to: &BTreeMap<String, Said>, read: &Read, evaluated: &Evaluated) -> Vec
         })
     };
     let mut edges: Vec<_> = to.iter().filter_map(edge).collect();
-    edges.sort_by_key(|edge| std::cmp::Reverse(edge.expires));
+    sort(&mut edges);
     edges
+}
+
+fn sort(edges: &mut [Edge]) {
+    edges.sort_by_key(|edge| Reverse((edge.consent.len(), edge.expires)));
 }
 
 struct Report<'a> {
@@ -319,7 +331,7 @@ impl Report<'_> {
             text += &format!("\n  `{name}` evaluated nothing: {why}");
         }
         text + &format!(
-            "\n  stored: {} entries, and {} of nothing that hide how many those are; none counts beyond {}\n{}",
+            "\n  stored: {} entries, and {} of nothing that hide how many those are; none counts beyond {}\n{}\n  {READERS}",
             self.made.entries,
             self.made.nothing.len(),
             self.until,
@@ -346,5 +358,31 @@ impl Report<'_> {
             "providers": self.told.document(), "providers_left_out": left_out,
             "seconds": self.start.elapsed().as_secs_f64(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An id that leads to two people by everything stays one that does, whatever else it has.
+    #[test]
+    fn the_eight_that_are_told_of_are_those_that_can_match() {
+        let edge = |number: u8, purposes: &[&str], days: i32| Edge {
+            pseudonym: Pseudonym::from_bytes([number; 16]),
+            recorded: Date::from_days(0),
+            consent: purposes.iter().map(|name| name.parse().unwrap()).collect(),
+            expires: Date::from_days(days),
+        };
+        let all = ["ads", "measurement"];
+        let mut edges = vec![edge(1, &all, 90)];
+        edges.extend((2..10).map(|number| edge(number, &["ads"], 80)));
+        edges.extend([edge(10, &all, 70), edge(11, &all, 75)]);
+        sort(&mut edges);
+        let first = edges
+            .iter()
+            .take(4)
+            .map(|edge| edge.pseudonym.as_bytes()[0]);
+        assert_eq!(first.collect::<Vec<_>>(), [1, 11, 10, 2]);
     }
 }

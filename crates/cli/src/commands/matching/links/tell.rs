@@ -1,5 +1,6 @@
 //! What the book of links changed, told to each provider.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use incamera_matching::links::Entry;
@@ -31,6 +32,8 @@ pub struct Told {
     pub told: Vec<PartyName>,
     /// Who has not, and why.
     pub not_told: Vec<(PartyName, String)>,
+    /// Of these, who may still have what must not count any more.
+    pub behind: BTreeSet<PartyName>,
 }
 
 impl Told {
@@ -55,7 +58,7 @@ impl Told {
         let not: Vec<_> = not
             .map(|(name, why)| json!({ "name": name, "why": why }))
             .collect();
-        json!({ "told": self.told, "not_told": not })
+        json!({ "told": self.told, "not_told": not, "behind": self.behind })
     }
 
     /// That not all were.
@@ -86,6 +89,9 @@ pub fn all(desk: &mut Desk<'_>) -> Result<Told, Failure> {
         }
     }
     bar.finish_and_clear();
+    let mut behind = desk.book.behind(&desk.matter()).or_fail(NOT_KEPT)?;
+    behind.retain(|name| desk.providers().contains(name));
+    told.behind = behind;
     Ok(told)
 }
 

@@ -25,7 +25,7 @@ use super::super::Work;
 use super::super::agreed::terms;
 use super::super::files::FileStore;
 use super::super::ingest::{Input, unsorted};
-use super::super::links::{link_terms, links_of};
+use super::super::links::{link_terms, links_of, needed};
 use super::super::report::{Report, Told, fields};
 use super::lookup::Stores;
 use super::{
@@ -35,7 +35,7 @@ use super::{
 use crate::clock::today;
 use crate::failure::{Done, Failure};
 
-/// Ids that are looked up together: so many a provider cannot tell apart by when it was asked.
+/// Ids that are looked up together at most: a provider cannot tell them apart by when it was asked.
 const LOOKUP_IDS: usize = 16_384;
 
 /// Gives each id the pseudonym that its link leads to.
@@ -51,12 +51,13 @@ pub fn run(work: &Work<'_>, start: Instant) -> Done {
     let looked = looked_up(work, &link, &found, &outputs)?;
     drop(outputs);
     let counts = Linked::of(&looked.resolved);
-    let finished = write(work, &input, &found, &looked.resolved)?;
+    let (finished, first_over) = write(work, &input, &found, &looked.resolved)?;
     let came = Came {
         counts,
         looked,
         evaluated,
         found,
+        first_over,
     };
     let report = Report {
         work,
@@ -119,12 +120,12 @@ fn looked_up(
     let terms = link_terms(agreement, link);
     let owners = agreement.owners().into_iter();
     let sources: Vec<PartyName> = owners.cloned().collect();
-    let needed = found.statement.keys().threshold();
+    let needed = needed(agreement);
     let bar = (work.printer).progress("looking links up", Some(outputs.len() as u64));
     let looked = block_on(async {
-        let mut stores = Stores::open(&asker(work), needed).await?;
+        let mut stores = Stores::open(&asker(work), found, needed).await?;
         let (mut resolved, mut passed) = (Vec::new(), Passed::default());
-        for some in outputs.chunks(LOOKUP_IDS) {
+        for some in outputs.chunks(at_once(outputs.len())) {
             let mut lookups = Lookups::new(&terms, some, &sources);
             loop {
                 let labels = lookups.round(&mut rand::rng());
@@ -146,6 +147,11 @@ fn looked_up(
     });
     bar.finish_and_clear();
     looked
+}
+
+/// How many of all ids are looked up together: equal parts, so that none is of few.
+fn at_once(ids: usize) -> usize {
+    ids.div_ceil(ids.div_ceil(LOOKUP_IDS).max(1)).max(1)
 }
 
 /// How many ids came to what.
@@ -171,12 +177,14 @@ impl Linked {
 }
 
 /// Writes the crosswalk anew; a row counts until its link is over, and no longer than the key.
+/// Gives the earliest of those days too.
 fn write(
     work: &Work<'_>,
     input: &Input,
     found: &Found,
     resolved: &[Resolved],
-) -> Result<Finished, Failure> {
+) -> Result<(Finished, Option<Date>), Failure> {
+    let mut first_over: Option<Date> = None;
     let key_until = day_of(found.statement.valid_until());
     let store = work.slot.store();
     let memory = work.memory();
@@ -188,11 +196,12 @@ fn write(
     while let Some(entry) = ids.next().map_err(|error| unsorted(&error))? {
         if let Some(Resolved::One(pseudonym, until)) = resolved.next() {
             let until: Date = key_until.min(*until);
+            first_over = Some(first_over.map_or(until, |first| first.min(until)));
             let given = finish.give_until(&entry, pseudonym, false, Some(until));
             given.map_err(|error| unsorted(&error))?;
         }
     }
-    write_rows(work, finish, &mut |_| Ok(()))
+    Ok((write_rows(work, finish, &mut |_| Ok(()))?, first_over))
 }
 
 /// What came of the run.
@@ -201,6 +210,8 @@ struct Came {
     looked: LookedUp,
     evaluated: Evaluated,
     found: Found,
+    /// The earliest last day of a row.
+    first_over: Option<Date>,
 }
 
 impl Came {
@@ -237,8 +248,11 @@ impl Came {
         for (name, why) in self.left_out() {
             text += &format!("\n  `{name}` was not asked: {why}");
         }
+        if let Some(day) = self.first_over {
+            text += &format!("\n  the first of these links is over after {day}");
+        }
         text + &format!(
-            "\n  every row counts until its link is over, and none beyond {}\n  crosswalk (yours alone): {}",
+            "\n  `data seal` takes what is not over then, and nothing beyond {}; what it has sealed goes on matching when a link is over or taken back, until you run this and `data seal` again\n  crosswalk (yours alone): {}",
             day_of(self.found.statement.valid_until()),
             work.crosswalk_path().display()
         )
@@ -268,6 +282,7 @@ impl Came {
             "peer": null, "providers": names, "threshold": statement.keys().threshold(),
             "providers_left_out": left_out, "key_statement": statement.number(),
             "valid_until": day_of(statement.valid_until()).to_string(),
+            "first_over": self.first_over.map(|day| day.to_string()),
             "via": work.kind_of_ids(), "linked": self.counts.linked,
             "ambiguous": self.counts.ambiguous, "without_link": self.counts.without,
             "links_passed_over": {
@@ -275,5 +290,25 @@ impl Came {
                 "at_too_few": passed.at_too_few,
             },
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_looked_up_in_equal_parts() {
+        for (ids, parts) in [
+            (0, [].as_slice()),
+            (1, &[1]),
+            (16_384, &[16_384]),
+            (16_385, &[8_193, 8_192]),
+            (40_000, &[13_334, 13_334, 13_332]),
+        ] {
+            let all = vec![0; ids];
+            let found: Vec<_> = all.chunks(at_once(ids)).map(<[_]>::len).collect();
+            assert_eq!(found, parts);
+        }
     }
 }

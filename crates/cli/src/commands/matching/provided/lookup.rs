@@ -14,46 +14,55 @@ use incamera_types::{Date, Digest as _, LinkLabel, PartyName};
 use incamera_wire::Format;
 use incamera_wire::v1::LinkEntry;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tonic::transport::Channel;
 
 use super::super::super::room_client::party_service;
-use super::LeftOut;
 use super::evaluating::Asker;
+use super::{Found, LeftOut};
 use crate::failure::Failure;
 
 /// Labels of one message: every owner may have an entry under each.
 const AT_ONCE: usize = 512;
-/// How long a provider may take for a round.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The longest that a provider may take for a round.
+const PATIENCE: Duration = Duration::from_secs(60);
+const SILENT: &str = "it does not answer";
+const SLOW: &str = "it answers so much later than the others that all would wait for it";
 
 /// The providers that are asked.
 pub struct Stores {
     open: Vec<(PartyName, ProviderClient<Channel>)>,
     hello: LinkFrame,
     needed: usize,
+    /// The longest that a provider may take for a round, and that all rounds together are held up
+    /// by those who are later than enough others, beside what these took.
+    patience: Duration,
+    /// How long enough providers took, and how long was waited for others behind them.
+    taken: Duration,
+    held_up: Duration,
     /// Who is not asked, or no more, and why.
     pub left_out: LeftOut,
 }
 
 impl Stores {
-    /// Reaches all providers; `needed` of them must answer.
-    pub async fn open(asker: &Asker<'_>, needed: usize) -> Result<Self, Failure> {
+    /// Reaches all providers but those that were left out before, so that these do not see what
+    /// is asked for either; `needed` of them must answer.
+    pub async fn open(asker: &Asker<'_>, found: &Found, needed: usize) -> Result<Self, Failure> {
         let agreement = asker.agreement.agreement();
         let providers = agreement.matching.providers.as_ref();
         let mut stores = Self {
             open: Vec::new(),
             hello: hello(asker.agreement, asker.folder.name()),
             needed,
+            patience: PATIENCE.min(asker.patience),
+            taken: Duration::ZERO,
+            held_up: Duration::ZERO,
             left_out: LeftOut::new(),
         };
         for name in providers.into_iter().flat_map(|providers| &providers.names) {
-            match party_service(asker.folder, asker.agreement, name.as_str()).await {
+            match dialled(asker, found, name, stores.patience).await {
                 Ok(channel) => stores.open.push((name.clone(), client::provider(channel))),
-                Err(failure) => {
-                    let why = failure.causes.join(": ");
-                    stores.left_out.push((name.to_string(), why));
-                }
+                Err(why) => stores.left_out.push((name.to_string(), why)),
             }
         }
         stores.enough()?;
@@ -77,34 +86,83 @@ impl Stores {
     }
 
     /// What each has under these labels.
-    pub async fn find(
-        &mut self,
-        labels: Vec<LinkLabel>,
-    ) -> Result<Vec<(PartyName, Vec<Entry>)>, Failure> {
+    pub async fn find(&mut self, labels: Vec<LinkLabel>) -> Result<Answers, Failure> {
         let labels: Arc<[LinkLabel]> = labels.into();
         let mut asked = JoinSet::new();
         for (name, client) in &self.open {
             let (name, client) = (name.clone(), client.clone());
             let (hello, labels) = (self.hello.clone(), labels.clone());
-            asked.spawn(async move {
-                let found = timeout(PATIENCE, ask(client, hello, labels)).await;
-                let silent = || Err("it does not answer".to_owned());
-                (name, found.unwrap_or_else(|_| silent()))
-            });
+            asked.spawn(async move { (name, ask(client, hello, labels).await) });
         }
-        let mut answers = Vec::new();
-        while let Some(answered) = asked.join_next().await {
-            match answered {
-                Ok((name, Ok(entries))) => answers.push((name, entries)),
-                Ok((name, Err(why))) => {
-                    self.open.retain(|(open, _)| *open != name);
-                    self.left_out.push((name.to_string(), why));
-                }
-                Err(_) => return Err(Failure::failed("links were not looked up")),
-            }
-        }
+        let answers = self.gathered(asked).await?;
         self.enough()?;
         Ok(answers)
+    }
+
+    /// The answers of a round. Once enough have answered, the others have as long as all rounds
+    /// may be held up, and are asked no more after that.
+    async fn gathered(&mut self, mut asked: Asked) -> Result<Answers, Failure> {
+        let (start, mut enough, mut answers) = (Instant::now(), None, Answers::new());
+        let mut until = start + self.patience;
+        loop {
+            let answered = match timeout_at(until, asked.join_next()).await {
+                Ok(None) => break,
+                Ok(Some(answered)) => answered,
+                Err(_) => {
+                    self.drop_others(&answers, if enough.is_some() { SLOW } else { SILENT });
+                    break;
+                }
+            };
+            match answered {
+                Ok((name, Ok(entries))) => answers.push((name, entries)),
+                Ok((name, Err(why))) => self.leave_out(&name, &why),
+                Err(_) => return Err(Failure::failed("links were not looked up")),
+            }
+            if answers.len() == self.needed && enough.is_none() {
+                self.taken += start.elapsed();
+                enough = Some(Instant::now());
+                let left = (self.patience + self.taken).saturating_sub(self.held_up);
+                until = until.min(Instant::now() + left);
+            }
+        }
+        self.held_up += enough.map_or(Duration::ZERO, |enough| enough.elapsed());
+        Ok(answers)
+    }
+
+    fn leave_out(&mut self, name: &PartyName, why: &str) {
+        self.open.retain(|(open, _)| open != name);
+        self.left_out.push((name.to_string(), why.to_owned()));
+    }
+
+    fn drop_others(&mut self, answers: &Answers, why: &str) {
+        let names = self.open.iter().map(|(name, _)| name.clone());
+        let names: Vec<_> = names.collect();
+        for name in names {
+            if !answers.iter().any(|(answered, _)| *answered == name) {
+                self.leave_out(&name, why);
+            }
+        }
+    }
+}
+
+/// What each provider has.
+type Answers = Vec<(PartyName, Vec<Entry>)>;
+/// Providers that are asked, each for what it has, or why it says nothing.
+type Asked = JoinSet<(PartyName, Result<Vec<Entry>, String>)>;
+
+async fn dialled(
+    asker: &Asker<'_>,
+    found: &Found,
+    name: &PartyName,
+    patience: Duration,
+) -> Result<Channel, String> {
+    if let Some((_, why)) = found.left_out.iter().find(|(left, _)| left == name) {
+        return Err(why.clone());
+    }
+    let dialled = party_service(asker.folder, asker.agreement, name.as_str());
+    match timeout(patience, dialled).await {
+        Ok(dialled) => dialled.map_err(|failure| failure.causes.join(": ")),
+        Err(_) => Err(SILENT.to_owned()),
     }
 }
 
@@ -158,4 +216,60 @@ fn entry(entry: LinkEntry) -> Option<Entry> {
         expires: Date::from_days(entry.expires),
         value: entry.value,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+    use tonic::transport::Endpoint;
+
+    use super::*;
+
+    fn stores(patience_ms: u64) -> Stores {
+        let channel = || Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let open = ["alpha", "beta", "gamma"].map(|name| {
+            let name: PartyName = name.parse().unwrap();
+            (name, client::provider(channel()))
+        });
+        Stores {
+            open: open.into(),
+            hello: LinkFrame { frame: None },
+            needed: 2,
+            patience: Duration::from_millis(patience_ms),
+            taken: Duration::ZERO,
+            held_up: Duration::ZERO,
+            left_out: LeftOut::new(),
+        }
+    }
+
+    /// One round, of which each answers after so long; gives who did in time.
+    async fn round(stores: &mut Stores, after_ms: [u64; 3]) -> usize {
+        let mut asked = Asked::new();
+        for ((name, _), after) in stores.open.iter().zip(after_ms) {
+            let name = name.clone();
+            asked.spawn(async move {
+                sleep(Duration::from_millis(after)).await;
+                (name, Ok(Vec::new()))
+            });
+        }
+        stores.gathered(asked).await.unwrap().len()
+    }
+
+    /// Rounds together are held up by one provider as long as one may be, whatever their number.
+    #[tokio::test]
+    async fn who_is_later_than_the_others_holds_up_all_rounds_once() {
+        let mut stores = stores(1_000);
+        let start = Instant::now();
+        let mut answered = Vec::new();
+        for _ in 0..20 {
+            answered.push(round(&mut stores, [0, 0, 400]).await);
+        }
+        assert!(start.elapsed() < Duration::from_secs(4));
+        assert_eq!((answered.first(), answered.last()), (Some(&3), Some(&2)));
+        assert_eq!(stores.left_out, [("gamma".to_owned(), SLOW.to_owned())]);
+        // Two are needed: the slower of them is waited for.
+        assert_eq!(round(&mut stores, [0, 300, 0]).await, 2);
+        assert_eq!(round(&mut stores, [0, 5_000, 0]).await, 1);
+        assert!(stores.enough().is_err());
+    }
 }
