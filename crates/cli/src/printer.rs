@@ -112,7 +112,8 @@ impl Printer {
         if !std::io::stderr().is_terminal() {
             let bar = ProgressBar::hidden();
             bar.set_length(total.unwrap_or_default());
-            tell_now_and_then(what.to_owned(), &bar);
+            bar.set_message(what.to_owned());
+            tell_now_and_then(&bar);
             return bar;
         }
         let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
@@ -141,8 +142,21 @@ fn left(done: u64, total: u64, seconds: u64) -> String {
     }
 }
 
+/// What is under way, as the bar's message says by now, and how far it is.
+fn told(bar: &ProgressBar) -> String {
+    let (what, done, seconds) = (bar.message(), bar.position(), bar.elapsed().as_secs());
+    match (done, bar.length().unwrap_or_default()) {
+        (0, _) => format!("{what}: {seconds} s"),
+        (done, 0) => format!("{what}: {done} in {seconds} s"),
+        (done, total) => format!(
+            "{what}: {done} of {total} in {seconds} s{}",
+            left(done, total, seconds)
+        ),
+    }
+}
+
 /// Writes a line every now and then until the bar is finished or dropped.
-fn tell_now_and_then(what: String, bar: &ProgressBar) {
+fn tell_now_and_then(bar: &ProgressBar) {
     let bar = bar.downgrade();
     std::thread::spawn(move || {
         loop {
@@ -150,16 +164,26 @@ fn tell_now_and_then(what: String, bar: &ProgressBar) {
             let Some(bar) = bar.upgrade().filter(|bar| !bar.is_finished()) else {
                 return;
             };
-            let (done, seconds) = (bar.position(), bar.elapsed().as_secs());
-            let line = match (done, bar.length().unwrap_or_default()) {
-                (0, _) => format!("{what}: {seconds} s"),
-                (done, 0) => format!("{what}: {done} in {seconds} s"),
-                (done, total) => format!(
-                    "{what}: {done} of {total} in {seconds} s{}",
-                    left(done, total, seconds)
-                ),
-            };
-            let _ = writeln!(std::io::stderr().lock(), "{line}");
+            let _ = writeln!(std::io::stderr().lock(), "{}", visible(&told(&bar)));
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log hears what is waited for, and not only what the whole is.
+    #[test]
+    fn progress_says_what_is_under_way() {
+        let bar = ProgressBar::hidden();
+        bar.set_message("matching");
+        assert_eq!(told(&bar), "matching: 0 s");
+        bar.set_message("waiting for `shop` to run `match run`");
+        assert_eq!(told(&bar), "waiting for `shop` to run `match run`: 0 s");
+        bar.set_message("matching");
+        bar.set_length(20);
+        bar.set_position(7);
+        assert!(told(&bar).starts_with("matching: 7 of 20 in 0 s"));
+    }
 }

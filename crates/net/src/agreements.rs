@@ -205,8 +205,11 @@ impl Agreements {
                 format!("version {newer} of this agreement is in force"),
             )
             .hint(match here {
-                0 => "use the newest version; its file, or a signature of it, is missing or damaged in this party's `agreements` folder: put it back",
-                _ => "use the newest version",
+                0 => "use the newest version; its file, or a signature of it, is missing or damaged in this party's `agreements` folder: put it back".to_owned(),
+                _ => format!(
+                    "use the newest version: where version {} is still the newest that all have signed, put version {newer} and its .sig files into `agreements/`",
+                    found.agreement().version
+                ),
             }));
         }
         found.at(now()).map_err(|error| {

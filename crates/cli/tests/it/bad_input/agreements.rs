@@ -216,7 +216,8 @@ fn newer_version(world: &World) {
         3,
         &[
             "version 2 of this agreement is in force",
-            "use the newest version",
+            "use the newest version: where version 1 is still the newest",
+            "put version 2 and its .sig files into `agreements/`",
         ],
     );
     assert_eq!(charges(world), before);

@@ -78,7 +78,7 @@ fn sides_of_two_versions_do_not_match() {
     let (code, alone) = shop.end();
     assert_eq!(code, 1, "{alone:#}");
     let text = refused.to_string();
-    assert!(text.contains("version"), "{refused:#}");
+    assert!(text.contains("put version 2 and its .sig"), "{refused:#}");
     assert!(alone.to_string().contains("did not come"), "{alone:#}");
     for party in ["shop", "mailer"] {
         let history = fs::read_to_string(slot(&world, party).join("history"));
