@@ -7,11 +7,11 @@ use incamera_matching::plan::Instructions;
 /// Arguments of `match plan`.
 #[derive(Debug, Args)]
 pub struct MatchPlan {
-    /// How many distinct ids this party has.
-    #[arg(long, value_name = "IDS")]
+    /// How many distinct ids this party has: 1_000_000, say.
+    #[arg(long, value_name = "IDS", value_parser = ids)]
     pub own: u64,
     /// How many the other has.
-    #[arg(long, value_name = "IDS")]
+    #[arg(long, value_name = "IDS", value_parser = ids)]
     pub peer: u64,
     /// What the parties may learn of each other: nothing, or own-matches.
     #[arg(long, default_value = "nothing")]
@@ -44,4 +44,16 @@ pub struct MatchPlan {
     /// ids.
     #[arg(long)]
     pub show_arithmetic: bool,
+}
+
+/// A number of ids as agreements write it.
+fn ids(text: &str) -> Result<u64, String> {
+    let apart = text.starts_with('_') || text.ends_with('_') || text.contains("__");
+    let digits = if apart {
+        text.to_owned()
+    } else {
+        text.replace('_', "")
+    };
+    let parsed = digits.parse::<u64>();
+    parsed.map_err(|_| "a number of ids is written 1000000 or 1_000_000".to_owned())
 }

@@ -1,5 +1,6 @@
 //! `match plan`: what matching two sets takes, before anybody runs it.
 
+use incamera_dp::interval::thousands;
 use incamera_matching::plan::{Constant, Line, MEASURED_ON, Plan, Situation, Split, plan};
 use serde_json::{Value, json};
 
@@ -51,9 +52,9 @@ fn text(situation: &Situation, plan: &Plan, arithmetic: bool) -> String {
     };
     let mut text = format!(
         "{} of your ids and {} of the other's, {} Mbit/s, {} ms, {machines}{} cores ({}) a side, reveals {}\n\n",
-        situation.own,
-        situation.peer,
-        situation.link_bits_per_s / 1_000_000,
+        thousands(situation.own),
+        thousands(situation.peer),
+        thousands(situation.link_bits_per_s / 1_000_000),
         situation.rtt_ms,
         situation.cores,
         situation.instructions,
@@ -64,13 +65,19 @@ fn text(situation: &Situation, plan: &Plan, arithmetic: bool) -> String {
         "method", "time", "CPU here", "CPU there", "sent", "received", "memory", "disk"
     );
     text.extend(plan.lines.iter().map(row));
+    let left_out = plan.left_out.iter();
+    text.extend(left_out.map(|(method, why)| format!("{:<12} left out: {why}\n", method.as_str())));
     text += &format!(
-        "CPU of commutative and vole comes of measured steps, of provider partly of computed ones; all without what else the machines do; measured: {MEASURED_ON}\n"
+        "{}; all without what else the machines do; measured: {MEASURED_ON}\n",
+        origins(&plan.lines)
     );
     if let Some(split) = &plan.split {
         text += &format!(
-            "\nsplit by a hash of the ids: {} parts of {:.0} ids (+- {:.0}) each, {:.1} CPU s of both sides a part; the parts' sizes are seen by the other side\n",
-            split.parts, split.ids, split.deviation, split.part_cpu_s
+            "\nsplit by a hash of the ids: {} parts of {} ids (+- {}) each, {:.1} CPU s of both sides a part; the parts' sizes are seen by the other side\n",
+            split.parts,
+            thousands(format!("{:.0}", split.ids)),
+            thousands(format!("{:.0}", split.deviation)),
+            split.part_cpu_s
         );
         text += &format!(
             "  in the agreement: match_partitions = {}\n  on both sides, once for each N from 0 to {}: {}\n",
@@ -90,6 +97,24 @@ fn text(situation: &Situation, plan: &Plan, arithmetic: bool) -> String {
     }
     text += "\n";
     text + &plan.advice.join("\n")
+}
+
+/// Where the CPU of these methods comes from.
+fn origins(lines: &[Line]) -> String {
+    let of = |measured: bool, steps: &str| {
+        let methods = lines.iter().filter(|line| line.measured == measured);
+        let methods: Vec<_> = methods.map(|line| line.method.as_str()).collect();
+        (!methods.is_empty()).then(|| format!("{} {steps}", methods.join(" and ")))
+    };
+    let all = [
+        of(true, "comes of measured steps"),
+        of(false, "partly of computed steps"),
+    ];
+    let all: Vec<_> = all.into_iter().flatten().collect();
+    match all.is_empty() {
+        true => "no method fits".to_owned(),
+        false => format!("CPU of {}", all.join(", of ")),
+    }
 }
 
 /// What finding the rows of parts costs.
@@ -163,6 +188,9 @@ fn document(situation: &Situation, plan: &Plan) -> Value {
             "arithmetic": line.arithmetic,
         })
     };
+    let left_out = plan.left_out.iter();
+    let left_out =
+        left_out.map(|(method, why)| json!({ "method": method.as_str(), "why": why.to_string() }));
     let split = plan.split.map(|split| {
         json!({
             "parts": split.parts, "ids": split.ids, "deviation": split.deviation,
@@ -184,6 +212,7 @@ fn document(situation: &Situation, plan: &Plan) -> Value {
         "cores": situation.cores, "machines": situation.machines,
         "instructions": situation.instructions.to_string(),
         "methods": plan.lines.iter().map(line).collect::<Vec<_>>(),
+        "left_out": left_out.collect::<Vec<_>>(),
         "split": split, "advice": plan.advice,
     })
 }

@@ -29,6 +29,7 @@ fn a_plan_says_what_each_method_takes_and_which_to_take() {
     let text = stdout(&run(&[&["match", "plan"], &million[..]].concat()));
     assert!(text.contains("take `commutative`"), "{text}");
     assert!(!text.contains("to blind"), "{text}");
+    assert!(!text.contains("left out"), "{text}");
     let shown = [&["match", "plan"], &million[..], &["--show-arithmetic"]].concat();
     let text = stdout(&run(&shown));
     assert!(text.contains("7.23 to blind + 6.21 to unblind"), "{text}");
@@ -36,11 +37,12 @@ fn a_plan_says_what_each_method_takes_and_which_to_take() {
 
 #[test]
 fn a_billion_ids_are_split_and_the_arithmetic_is_shown() {
-    let billion = ["--own", "1000000000", "--peer", "1000000000"];
+    let billion = ["--own", "1_000_000_000", "--peer", "1000000000"];
     let machines = ["--machines", "8", "--link", "10000"];
     let words = [&billion[..], &machines[..]].concat();
     let plan = json(&words);
     assert_eq!(plan["split"]["parts"], 256);
+    assert_eq!(plan["left_out"][0]["method"], "vole");
     let of = |name: &str| plan["split"][name].as_f64().unwrap();
     let reading = of("part_reading_cpu_seconds");
     assert!(
@@ -53,7 +55,10 @@ fn a_billion_ids_are_split_and_the_arithmetic_is_shown() {
     assert!(constants.len() > 10 && constants.iter().all(measured));
     let text = stdout(&run(&[&["match", "plan"], &words[..]].concat()));
     for part in [
-        "256 parts of 3906250 ids (+- 1973)",
+        "1,000,000,000 of your ids and 1,000,000,000 of the other's",
+        "vole         left out: takes at most 2^22 ids a side",
+        "CPU of commutative comes of measured steps, of provider partly",
+        "256 parts of 3,906,250 ids (+- 1,973)",
         "= 22350.0 s",
         "64.2 GB",
         "to look through all rows for the part's own",
@@ -77,4 +82,7 @@ fn what_cannot_be_planned_is_refused() {
     assert!(text.contains("ifma, avx2 or portable"), "{text}");
     assert!(refused(&["--peer", "1", "--reveals", "all"]).contains("own-matches"));
     refused(&["--peer", "1", "--cores", "0"]);
+    for peer in ["1e9", "_1", "1_", "1__0", "_"] {
+        assert!(refused(&["--peer", peer]).contains("1_000_000"), "{peer}");
+    }
 }

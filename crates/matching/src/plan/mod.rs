@@ -37,6 +37,8 @@ pub enum PlannedMethod {
 }
 
 impl PlannedMethod {
+    const ALL: [Self; 3] = [Self::Commutative, Self::Vole, Self::Provider];
+
     /// The word of the agreement.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -205,11 +207,38 @@ pub struct Split {
     pub all_reading_cpu_s: f64,
 }
 
+/// Why a method does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unfit {
+    /// More than two parties.
+    TwoParties,
+    /// New ids are to be added later.
+    Appends,
+    /// A set above what one run takes.
+    TooMany,
+    /// What may be revealed is more than it shows.
+    RevealsNothing,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TwoParties => f.write_str("matches two parties alone"),
+            Self::Appends => f.write_str("appends nothing: each run is all ids anew"),
+            Self::TooMany => write!(f, "takes at most 2^{} ids a side", MAX_ITEMS.ilog2()),
+            Self::RevealsNothing => f.write_str("reveals nothing: write reveals = \"nothing\""),
+        }
+    }
+}
+
 /// What is foretold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The quickest first; methods that do not fit are left out.
     pub lines: Vec<Line>,
+    /// Those, and why.
+    pub left_out: Vec<(PlannedMethod, Unfit)>,
     /// How the sets are split; none where one run on one machine does.
     pub split: Option<Split>,
     /// Which method, and why: a sentence each.
@@ -221,14 +250,12 @@ pub struct Plan {
 /// What matching takes.
 #[must_use]
 pub fn plan(situation: &Situation) -> Plan {
-    let mut lines = Vec::new();
-    if situation.parties == 2 {
-        lines.push(commutative(situation));
-        let fits = !situation.appends && situation.larger() <= MAX_ITEMS;
-        lines.extend(fits.then(|| vole(situation)));
-    }
-    if situation.reveals == Reveals::Nothing {
-        lines.push(provider(situation));
+    let (mut lines, mut left_out) = (Vec::new(), Vec::new());
+    for method in PlannedMethod::ALL {
+        match unfit(method, situation) {
+            Some(why) => left_out.push((method, why)),
+            None => lines.push(line(method, situation)),
+        }
     }
     lines.sort_by(|one, other| one.seconds.total_cmp(&other.seconds));
     Plan {
@@ -236,6 +263,29 @@ pub fn plan(situation: &Situation) -> Plan {
         advice: advice::advice(situation, &lines),
         constants: origin::constants(situation),
         lines,
+        left_out,
+    }
+}
+
+fn line(method: PlannedMethod, situation: &Situation) -> Line {
+    match method {
+        PlannedMethod::Commutative => commutative(situation),
+        PlannedMethod::Vole => vole(situation),
+        PlannedMethod::Provider => provider(situation),
+    }
+}
+
+/// Why a method does not do what is asked; none where it does.
+fn unfit(method: PlannedMethod, situation: &Situation) -> Option<Unfit> {
+    let two = situation.parties == 2;
+    match method {
+        PlannedMethod::Provider => {
+            (situation.reveals != Reveals::Nothing).then_some(Unfit::RevealsNothing)
+        }
+        _ if !two => Some(Unfit::TwoParties),
+        PlannedMethod::Vole if situation.appends => Some(Unfit::Appends),
+        PlannedMethod::Vole if situation.larger() > MAX_ITEMS => Some(Unfit::TooMany),
+        _ => None,
     }
 }
 

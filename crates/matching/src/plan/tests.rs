@@ -184,6 +184,10 @@ fn only_what_fits_is_planned_and_advised() {
         ..million()
     };
     assert_eq!(methods(&large), ["commutative", "provider"]);
+    let left_out = |situation: &Situation| plan(situation).left_out;
+    let vole = PlannedMethod::Vole;
+    assert_eq!(left_out(&million()), []);
+    assert_eq!(left_out(&large), [(vole, Unfit::TooMany)]);
     let one_core = Situation {
         cores: 1,
         ..million()
@@ -194,6 +198,7 @@ fn only_what_fits_is_planned_and_advised() {
         ..million()
     };
     assert_eq!(methods(&appends), ["commutative", "provider"]);
+    assert_eq!(left_out(&appends), [(vole, Unfit::Appends)]);
     assert_eq!(plan(&appends).advice.len(), 1);
     assert!(first(&appends).contains("added later"));
     let own = Situation {
@@ -201,12 +206,19 @@ fn only_what_fits_is_planned_and_advised() {
         ..million()
     };
     assert_eq!(methods(&own), ["commutative", "vole"]);
+    let provider = PlannedMethod::Provider;
+    assert_eq!(left_out(&own), [(provider, Unfit::RevealsNothing)]);
     assert!(first(&own).starts_with("take `commutative`"));
     let three = Situation {
         parties: 3,
         ..million()
     };
     assert_eq!(methods(&three), ["provider"]);
+    let two = [PlannedMethod::Commutative, vole];
+    assert_eq!(
+        left_out(&three),
+        two.map(|method| (method, Unfit::TwoParties))
+    );
     assert!(
         first(&three).starts_with("take `provider`"),
         "{}",
