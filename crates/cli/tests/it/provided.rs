@@ -509,6 +509,8 @@ fn limits_are_the_agreements_and_no_other_provider_is_asked_beyond_them() {
     let tenth = world.matched("shop", &some, &[]);
     refused(&tenth, 3, "had all its 9 runs");
     refused(&tenth, 3, "`alpha` and `beta` say so");
+    let errors = &tenth.errors;
+    assert!(!errors.contains("others are asked"), "{errors}");
     assert!(tenth.text("/error/hint").contains("max_runs"));
     assert_eq!(world.counted("gamma", "shop").1, 0);
 }

@@ -84,6 +84,8 @@ fn a_refusal_of_one_provider_holds_nobody_up() {
     let words = world.words(&party, &data, &["--anew"]);
     let run = world.stage.command(&words).unwrap();
     named(&run, "alpha", "had all its 9 runs");
+    let errors = &run.errors;
+    assert!(errors.contains("others are asked instead"), "{errors}");
     assert_eq!(world.counted("gamma", "shop"), (1, 50));
     assert_eq!(world.counted("alpha", "shop").1, 50);
     // With no other one in its place, its word is why nothing is done.

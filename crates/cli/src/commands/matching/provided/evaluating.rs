@@ -94,7 +94,7 @@ pub fn evaluate(
         ways,
         events,
         told,
-        named: 0,
+        named: Vec::new(),
         received: 0,
         refusals: Refusals::new(found.statement.keys().threshold()),
         bar: &bar,
@@ -120,7 +120,7 @@ struct Conductor<'a, 'c> {
     events: UnboundedReceiver<Event>,
     told: UnboundedSender<Event>,
     /// Providers of whom it was told that they are asked no more.
-    named: usize,
+    named: Vec<String>,
     /// Bytes of answers.
     received: u64,
     refusals: Refusals,
@@ -166,7 +166,7 @@ impl Conductor<'_, '_> {
         while let Some((first, outputs)) = self.session.finished() {
             block_in_place(|| (self.ways.keep)(first, &outputs))?;
         }
-        self.name();
+        self.name(self.session.is_finished());
         Ok(())
     }
 
@@ -210,20 +210,23 @@ impl Conductor<'_, '_> {
         lost.map_err(|error| self.refusals.explain(&error))
     }
 
-    /// Tells of providers that are asked no more.
-    fn name(&mut self) {
-        let left_out: Vec<_> = self.session.left_out().collect();
-        if left_out.len() > self.named {
-            self.named = left_out.len();
-            let names = left_out
-                .iter()
-                .map(|(name, why)| format!("`{name}` ({why})"));
-            let names: Vec<_> = names.collect();
-            self.printer.warn(format!(
-                "others are asked instead of {}",
-                names.join(" and ")
-            ));
+    /// Tells of providers that are asked no more. One that says that a limit is met may be
+    /// right, and then nobody is asked in its place: that is known at the end.
+    fn name(&mut self, at_end: bool) {
+        let left_out = self.session.left_out().filter(|(name, _)| {
+            let known = self.named.iter().any(|named| named == name.as_str());
+            !known && (at_end || !self.refusals.is_of_limit(name))
+        });
+        let (names, whys): (Vec<_>, Vec<_>) = left_out
+            .map(|(name, why)| (name.to_string(), format!("`{name}` ({why})")))
+            .unzip();
+        if names.is_empty() {
+            return;
         }
+        self.named.extend(names);
+        let whys = whys.join(" and ");
+        self.printer
+            .warn(format!("others are asked instead of {whys}"));
     }
 }
 

@@ -12,6 +12,8 @@ use crate::failure::{Done, Failure};
 pub struct Refusal {
     /// In one line.
     pub message: String,
+    /// Whether a limit is met.
+    of_limit: bool,
     failure: Failure,
 }
 
@@ -30,6 +32,7 @@ impl Refusal {
         };
         Some(Self {
             message: problem.message().to_owned(),
+            of_limit: problem.code().ends_with("-limit"),
             failure,
         })
     }
@@ -40,6 +43,8 @@ pub struct Refusals {
     /// So many of them are believed: one at least is honest.
     enough: usize,
     names: Vec<String>,
+    /// Those of them that said that a limit is met.
+    of_limit: Vec<PartyName>,
     last: Option<Failure>,
 }
 
@@ -48,6 +53,7 @@ impl Refusals {
         Self {
             enough,
             names: Vec::new(),
+            of_limit: Vec::new(),
             last: None,
         }
     }
@@ -55,11 +61,19 @@ impl Refusals {
     /// One more; an end where enough refuse.
     pub fn add(&mut self, provider: &PartyName, refusal: Refusal) -> Done {
         self.names.push(format!("`{provider}`"));
+        if refusal.of_limit {
+            self.of_limit.push(provider.clone());
+        }
         self.last = Some(refusal.failure);
         match self.names.len() < self.enough {
             true => Ok(()),
             false => Err(self.end()),
         }
+    }
+
+    /// Whether this one said that a limit is met.
+    pub fn is_of_limit(&self, provider: &PartyName) -> bool {
+        self.of_limit.contains(provider)
     }
 
     /// The end of a run: where too few are left, what the last one refused is why.
