@@ -225,6 +225,21 @@ fn consents_that_nobody_understands_are_refused() {
         !told.contains("secret-word") && !told.contains("b.example"),
         "{told}"
     );
+    // The column is right: what is to be mended is in the lines, and nobody else is let in.
+    assert!(
+        told.contains("purposes of the agreement there (`ads`, `measurement`)")
+            && !told.contains("--everyone-consented"),
+        "{told}"
+    );
+}
+
+#[test]
+fn files_without_rows_are_told_apart_from_other_columns() {
+    let house = House::agreed_as(|text| text);
+    for (rows, says) in [("", "ids.csv` is empty"), ("email\n", "at least one row")] {
+        let told = refused(&house, rows, &[]).to_string();
+        assert!(told.contains(says) && !told.contains("--column"), "{told}");
+    }
 }
 
 #[test]
@@ -310,6 +325,8 @@ fn sealed(house: &House, rows: &str) -> (u64, u64) {
 #[test]
 fn a_number_at_home_needs_its_country() {
     let house = House::agreed_as(|text| text.replacen("[\"email\"]", "[\"phone\"]", 1));
+    let told = refused(&house, "phone\n030 123456\n030 123457\n", &[]).to_string();
+    assert!(told.contains("`--region` names"), "{told}");
     let told = house.matched("phone\n+49 30 123456\n030 123457\n", &[]);
     assert_eq!(counts(&told, &["distinct", "invalid"]), [1, 1]);
     let told = house.matched("phone\n030 123456\n030 123457\n", &["--region", "de"]);

@@ -91,7 +91,7 @@ impl CsvFile {
         let first = blocks.next().map_err(|error| refused(path, error))?;
         let names = match &first {
             Some(block) => header(path, block)?,
-            None => Vec::new(),
+            None => return Err(SourceError::Empty { path: path.into() }),
         };
         Ok(Self {
             path: path.into(),

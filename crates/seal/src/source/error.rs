@@ -62,6 +62,12 @@ pub enum SourceError {
         #[source]
         why: SourceKeyError,
     },
+    /// A CSV file without a byte.
+    #[error("the file `{}` is empty: its first line must name its columns", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// Columns that the agreement has and the file has not.
     #[error("`{}` has no column {}: the first line (or the table's schema) must name every column of the data set", path.display(), list(names))]
     MissingColumns {

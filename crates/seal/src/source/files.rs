@@ -182,6 +182,7 @@ impl Source {
                 | SourceError::NotCsv { .. }
                 | SourceError::NotParquet { .. }
                 | SourceError::Encrypted { .. }
+                | SourceError::Empty { .. }
                 | SourceError::MissingColumns { .. }
                 | SourceError::DuplicateColumn { .. }
                 | SourceError::OtherColumns { .. }

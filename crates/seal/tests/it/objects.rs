@@ -261,10 +261,7 @@ fn a_refusal_of_the_store_says_why() {
     assert_eq!(faulty(elsewhere), ObjectError::Unreachable);
     store.put("empty.csv", "");
     let error = texts(&web(&store, "empty.csv"), "id").unwrap_err();
-    assert!(
-        matches!(error, SourceError::MissingColumns { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, SourceError::Empty { .. }), "{error}");
     let closed = "http://127.0.0.1:9/a.csv";
     assert_eq!(refused(closed.as_ref()), ObjectError::Unreachable);
     store.put("a.parquet", "no parquet at all");

@@ -216,7 +216,7 @@ fn unreadable_files_are_refused() {
 
     assert!(matches!(
         refused(&purchases(), ""),
-        SourceError::MissingColumns { .. }
+        SourceError::Empty { .. }
     ));
     let error = refused(&purchases(), "email,day,amount,amount,category\n");
     assert!(matches!(&error, SourceError::DuplicateColumn { name, .. } if name == "amount"));

@@ -133,13 +133,23 @@ impl Asking {
                 self.unknown.count,
                 self.unknown.words(sources)
             ))
-            .hint(LATER))
+            .hint(format!(
+                "nothing was sent: write purposes of the agreement there ({}), or nothing where somebody agreed to none; if another column says what people agreed to, name it with `--consent`",
+                self.known_words()
+            )))
+    }
+
+    fn known_words(&self) -> String {
+        let names = self.purposes.iter().map(|name| format!("`{name}`"));
+        names.collect::<Vec<_>>().join(", ")
     }
 }
 
 fn bits(asked: &PurposeSet) -> Result<Leaves, Failure> {
     let leaves = Leaves::new(asked).or_fail("consents cannot be asked for");
-    leaves.map_err(|failure| failure.hint(LATER))
+    leaves.map_err(|failure| {
+        failure.hint("nothing was sent: agree on a new version with fewer leaf purposes")
+    })
 }
 
 const LATER: &str = "nothing was sent: name the column that has the purposes that each row's person agreed to with `--consent`, or say `--everyone-consented` if all of them agreed; sealing leaves out whoever did not, in any case";

@@ -105,10 +105,14 @@ impl Input {
         let none = self.ordered.taken.distinct == 0 && self.rows.elsewhere == 0;
         if none && work.mode() == Mode::Full {
             let (why, hint) = match (rows, valid) {
-                (0, _) => ("the data have no rows".to_owned(), ANOTHER_COLUMN),
+                (0, _) => ("the data have no rows".to_owned(), NO_ROWS),
                 (rows, 0) => (
                     format!("of {rows} rows none has a valid `{kind}` in the column `{column}`"),
-                    if encoded { ENCODED } else { ANOTHER_COLUMN },
+                    match (encoded, work.numbering()) {
+                        (true, _) => ENCODED,
+                        (false, "") => ANOTHER_COLUMN,
+                        (false, _) => ANOTHER_REGION,
+                    },
                 ),
                 (_, valid) => (
                     format!(
@@ -138,6 +142,8 @@ impl Input {
 }
 
 const ANOTHER_COLUMN: &str = "nothing was sent, and no run is used up: name the column that holds the ids with `--column`, and the kind with `--id`";
+const ANOTHER_REGION: &str = "nothing was sent, and no run is used up: numbers without a country code are read by the country that `--region` names, such as `--region DE`; or name the column that holds the numbers with `--column`, and the kind with `--id`";
+const NO_ROWS: &str = "nothing was sent, and no run is used up: see that the file is whole; a run needs at least one row";
 const ENCODED_WORDS: &str =
     "encode the 32 bytes of the hash, not its 64 digits, or give the digits as they are";
 const ENCODED: &str = "nothing was sent, and no run is used up: the ids are base64 of a hash's digits; encode the 32 bytes of the hash, or give the digits as they are";
@@ -252,7 +258,7 @@ fn has_column(path: &Path, source: &Source, ids: &str) -> Done {
         return Ok(());
     }
     let read = read_columns(source, [ids], &mut |_, _| {});
-    read.map_or_else(|error| Err(source_failure(path, &error)), |_| Ok(()))
+    read.map_or_else(|error| Err(unread(path, &error, "`--column`")), |_| Ok(()))
 }
 
 /// What could not be sorted.
@@ -262,17 +268,26 @@ pub fn unsorted(error: &SortError) -> Failure {
         .or_hint("see that the party's folder can be written, and run it again")
 }
 
-/// What could not be read.
+/// What could not be read, by commands that name several columns.
 pub fn source_failure(path: &Path, error: &SourceError) -> Failure {
+    unread(path, error, COLUMNS_OF_LINKS)
+}
+
+const COLUMNS_OF_LINKS: &str = "`--from-column` or `--to-column` (one of days with `--recorded` or `--expires`; by `match links remove` with `--column`)";
+
+/// What could not be read; a column that is not there can be named with `flag`.
+fn unread(path: &Path, error: &SourceError, flag: &str) -> Failure {
     let what = format!(
         "the ids in `{}` were not read",
         Source::shown(path).display()
     );
     let hint = match error {
         SourceError::MissingColumns { .. } => {
-            "name the column with `--column` if it is not called like the kind of id"
+            format!("name the column with {flag} if it is not called like the kind of id")
         }
-        _ => mend_address(error).unwrap_or("nothing was sent: mend the file and run it again"),
+        _ => mend_address(error)
+            .unwrap_or("nothing was sent: mend the file and run it again")
+            .to_owned(),
     };
     Failure::failed(what).because(error).hint(hint)
 }

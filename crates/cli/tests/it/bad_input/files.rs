@@ -123,7 +123,12 @@ fn unreadable_file(world: &World) {
         "purchases",
         "empty.csv",
         b"",
-        &["`email`", "first line"],
+        &["empty.csv` is empty", "first line"],
+    );
+    refused(
+        &match_shop(world, &bad_file(world, "nothing.csv", b"")),
+        1,
+        &["nothing.csv` is empty", "mend the file"],
     );
 }
 
