@@ -126,6 +126,7 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         sources: opened.sources,
     };
     let mut counting = opened.counting;
+    kept::adds_to_its_epoch(&work)?;
     match work.terms.method {
         Method::None => return alone::run(&work, start),
         Method::Vole => return vole::run(&work, &mut counting, start),

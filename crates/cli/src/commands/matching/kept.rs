@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use incamera_agreement::Agreement;
 use incamera_matching::finish::Row;
-use incamera_matching::{Method, Part, Partition, Reveals};
+use incamera_matching::{Method, Mode, Part, Partition, Reveals};
 use incamera_seal::{
     Crosswalk, CrosswalkColumns, CrosswalkReader, CrosswalkRow, CrosswalkScope, CrosswalkWriter,
     LocalFileError, Manifest,
@@ -62,6 +62,28 @@ pub(super) fn other_way(work: &Work<'_>) -> Done {
             "nothing was sent: if that is meant, move `{}` away; then seal again what was sealed by it",
             path.display()
         )))
+}
+
+/// Refuses to begin a new epoch with the ids that are new: the crosswalk of the epoch before, with
+/// everybody else, would be replaced by one of those alone.
+pub(super) fn adds_to_its_epoch(work: &Work<'_>) -> Done {
+    let path = work.crosswalk_path();
+    if work.mode() != Mode::Append || !path.exists() {
+        return Ok(());
+    }
+    let earlier = CrosswalkReader::open(&path).map_err(|error| not_read(&path, &error))?;
+    let (found, now) = (earlier.scope().epoch, work.terms.epoch);
+    if found == now {
+        return Ok(());
+    }
+    Err(
+        Failure::usage(format!("there is no run in epoch {now} yet to add ids to"))
+            .why(format!(
+                "`{}` is of matching epoch {found}, and would be replaced by a crosswalk of the new ids alone",
+                path.display()
+            ))
+            .hint("nothing was sent, and no run is used up: send all ids, leave `--append` out"),
+    )
 }
 
 /// The crosswalk of the agreement's matching epoch, of all parts; `what` is said of one that there

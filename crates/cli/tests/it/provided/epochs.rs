@@ -32,6 +32,10 @@ fn rows_of_another_epoch_are_not_sealed() {
         1,
         "is of matching epoch 1, and the agreement is in epoch 2",
     );
+    // New ids alone would take the place of everybody.
+    let words = world.words(&party, &data, &["--agreement", &second, "--append"]);
+    let alone = world.stage.command(&words).unwrap();
+    refused(&alone, 2, "there is no run in epoch 2 yet");
     // The providers have no key of that epoch, and say so.
     let words = world.words(&party, &data, &["--agreement", &second]);
     let early = world.stage.command(&words).unwrap();
