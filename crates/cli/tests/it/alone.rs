@@ -156,7 +156,23 @@ pub fn has_figures(told: &Value, method: &str, reveals_matches: bool) {
         assert!(figure.is_some_and(fits), "{name}: {told:#}");
     }
     assert_eq!(told["method"], method, "{told:#}");
+    has_documented_fields(told);
     assert_eq!(told["matches"].is_u64(), reveals_matches, "{told:#}");
+}
+
+/// The page on formats names every field.
+#[track_caller]
+fn has_documented_fields(told: &Value) {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/formats.md");
+    let page = fs::read_to_string(page).unwrap();
+    let mut rows = page.lines();
+    let row = rows.find(|line| line.starts_with("| `incamera-matched/2` |"));
+    let row = row.unwrap();
+    let fields = told.as_object().unwrap().keys();
+    let of_every_document = ["format", "simulated"];
+    for name in fields.filter(|name| !of_every_document.contains(&name.as_str())) {
+        assert!(row.contains(&format!("`{name}`")), "`{name}`");
+    }
 }
 
 /// The same for people.

@@ -120,7 +120,11 @@ impl Input {
             taken.duplicates, taken.distinct
         );
         if self.rows.elsewhere > 0 {
-            let _ = write!(text, ", of other parts {}", self.rows.elsewhere);
+            let elsewhere = self.rows.elsewhere;
+            let _ = write!(
+                text,
+                ", of other parts {elsewhere} (rows, empty and invalid are those of the whole file)"
+            );
         }
         text
     }

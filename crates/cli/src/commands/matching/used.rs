@@ -15,7 +15,9 @@ pub struct Used {
     runs: u32,
     max_runs: u32,
     ids: u64,
-    max_ids: u64,
+    ids_allowed: u64,
+    /// Between two parties: a run with all ids begins the count of ids anew.
+    since_all: bool,
 }
 
 impl Used {
@@ -43,7 +45,8 @@ impl Used {
             max_runs,
             // A run mixes in a few ids of earlier ones, which the limit does not count.
             ids: ids.min(most),
-            max_ids: most,
+            ids_allowed: most,
+            since_all: method != Method::Provider,
         }
     }
 
@@ -53,17 +56,23 @@ impl Used {
             runs,
             max_runs,
             ids,
-            max_ids,
+            ids_allowed,
+            since_all,
         } = self;
-        format!(
-            "{runs} of {max_runs} runs and {ids} of {max_ids} ids are used in this matching epoch"
-        )
+        match since_all {
+            true => format!(
+                "{runs} of {max_runs} runs are used in this matching epoch, and {ids} of {ids_allowed} ids since the last run with all ids"
+            ),
+            false => format!(
+                "{runs} of {max_runs} runs and {ids} of {ids_allowed} ids are used in this matching epoch"
+            ),
+        }
     }
 
     pub fn document(&self) -> Value {
         json!({
             "runs": self.runs, "max_runs": self.max_runs,
-            "ids": self.ids, "max_ids": self.max_ids,
+            "ids": self.ids, "ids_allowed": self.ids_allowed,
         })
     }
 }

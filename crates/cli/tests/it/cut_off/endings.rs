@@ -99,7 +99,8 @@ fn the_last_run_is_served_too() {
     // It is told how much is used.
     let told = world.done(&["status", "--party", &world.path("shop")]);
     let used = &told.document["agreements"][0]["matching_used"]["email"];
-    let expected = serde_json::json!({ "runs": 1, "max_runs": 1, "ids": 200, "max_ids": 500_000 });
+    let expected =
+        serde_json::json!({ "runs": 1, "max_runs": 1, "ids": 200, "ids_allowed": 500_000 });
     assert_eq!(*used, expected);
 }
 

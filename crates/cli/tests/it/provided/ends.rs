@@ -54,7 +54,7 @@ fn an_append_of_nothing_asks_nobody() {
     let data = world.ids("some", 0..50);
     let first = world.matched("shop", &data, &[]);
     assert_eq!(first.code, 0, "{}", first.failure());
-    let used = serde_json::json!({ "runs": 1, "max_runs": 9, "ids": 50, "max_ids": 900 });
+    let used = serde_json::json!({ "runs": 1, "max_runs": 9, "ids": 50, "ids_allowed": 900 });
     assert_eq!(first.document["used"], used);
     for name in PROVIDERS {
         world.stop(name);
