@@ -403,6 +403,8 @@ fn what_is_not_known_or_not_agreed_is_refused_before_anything_is_sent() {
         2,
         "which kinds of id",
     );
+    let past = ["--everyone-consented", "--until", "2020-01-01"];
+    refused(&put(&past), 2, "2020-01-01 is over");
     let press = world.path("press");
     let visits = world.file("visits.csv", "phone\n1\n");
     let run = |rest: &[&str]| {

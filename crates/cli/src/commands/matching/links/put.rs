@@ -29,6 +29,7 @@ use crate::printer::Printer;
 /// Leaves links with the providers.
 pub fn run(arguments: &LinksPut, printer: &Printer) -> Done {
     let start = Instant::now();
+    still_counts(arguments.until)?;
     let (folder, agreement) = opened(&arguments.party, &arguments.under)?;
     let terms = agreement.agreement();
     let link = chosen(arguments, terms)?;
@@ -75,6 +76,18 @@ pub fn run(arguments: &LinksPut, printer: &Printer) -> Done {
     }
     .show(printer);
     Ok(())
+}
+
+/// Links that are all over would take back those of before: nobody asks for that by a day.
+fn still_counts(until: Option<Date>) -> Done {
+    match until.filter(|until| *until < today()) {
+        None => Ok(()),
+        Some(until) => Err(
+            Failure::usage(format!("{until} is over: no link would count")).hint(
+                "`--until` takes a day to come; `incamera match links remove` takes links back",
+            ),
+        ),
+    }
 }
 
 /// Which of the agreement's links.
@@ -277,6 +290,10 @@ impl Report<'_> {
         ids.filter(|id| !id.entries.is_empty()).count()
     }
 
+    fn taken_back(&self) -> u64 {
+        (self.made.ids.len() - self.linked()) as u64
+    }
+
     fn pairs(&self) -> usize {
         self.made.ids.iter().map(|id| id.to.len()).sum()
     }
@@ -319,6 +336,10 @@ impl Report<'_> {
                 "beyond the eight of one id that are looked for, left out",
                 self.made.beyond,
             ),
+            (
+                "ids without a link that counts, whose earlier links were taken back",
+                self.taken_back(),
+            ),
         ] {
             if count > 0 {
                 text += &format!("\n  {what}: {count}");
@@ -351,7 +372,7 @@ impl Report<'_> {
             "everyone_consented": self.arguments.everyone_consented,
             "without_consent": tally.without_consent, "over": tally.over,
             "in_part": tally.in_part, "pairs": self.pairs(), "ids": self.linked(),
-            "taken_back": self.made.ids.len() - self.linked(),
+            "taken_back": self.taken_back(),
             "ambiguous": self.made.ambiguous, "beyond_eight": self.made.beyond,
             "entries": self.made.entries, "filled_up": self.made.nothing.len(),
             "valid_until": self.until.to_string(), "today": today().to_string(),
