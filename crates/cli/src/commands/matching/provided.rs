@@ -16,7 +16,7 @@ mod beginning;
 mod evaluating;
 mod keys;
 pub mod linked;
-mod lookup;
+pub mod lookup;
 mod ports;
 mod refusals;
 pub mod whole;

@@ -1,29 +1,26 @@
 //! What the book of links changed, told to each provider.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use incamera_matching::links::Entry;
 use incamera_net::client;
 use incamera_net::services::link_frame::Frame;
-use incamera_net::services::{LinkEntries, LinkFrame, LinkHello, LinkLabels};
+use incamera_net::services::{LinkEntries, LinkFrame};
 use incamera_net::status::Problem;
 use incamera_provider::Due;
 use incamera_types::{Digest as _, LinkLabel, PartyName};
-use incamera_wire::Format;
 use incamera_wire::v1::LinkEntry;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tonic::Status;
 
 use super::super::super::{block_on, room_client::party_service};
+use super::super::provided::lookup::{PATIENCE, SILENT, hello, labels_frame};
 use super::{Desk, NOT_KEPT};
 use crate::failure::{Context as _, Failure};
 
 /// Entries of one message.
 const AT_ONCE: usize = 2048;
-/// How long a provider may take to store or drop them.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who was told, and who was not.
 #[derive(Debug, Default)]
@@ -120,10 +117,10 @@ async fn one(
         }
         // What was taken back goes before anything new comes.
         let mut client = client::provider(channel.clone());
-        let hello = hello(desk);
+        let hello = hello(desk.agreement, desk.folder.name());
         let given = async {
             if !due.drop.is_empty() {
-                let frames = [hello.clone(), drops(&due.drop)];
+                let frames = [hello.clone(), labels_frame(&due.drop)];
                 client.drop_links(tokio_stream::iter(frames)).await?;
             }
             if !due.put.is_empty() {
@@ -143,31 +140,10 @@ async fn one(
     }
 }
 
-const SILENT: &str = "it does not answer";
-
 fn labels(due: &Due) -> impl Iterator<Item = &LinkLabel> {
     due.drop
         .iter()
         .chain(due.put.iter().map(|entry| &entry.label))
-}
-
-fn frame(frame: Frame) -> LinkFrame {
-    LinkFrame { frame: Some(frame) }
-}
-
-fn hello(desk: &Desk<'_>) -> LinkFrame {
-    let terms = desk.terms();
-    frame(Frame::Hello(LinkHello {
-        format: Format::Links.as_str().to_owned(),
-        agreement_digest: terms.digest.as_bytes().to_vec(),
-        party: desk.folder.name().to_string(),
-        epoch: terms.matching.epoch.0,
-    }))
-}
-
-fn drops(labels: &[LinkLabel]) -> LinkFrame {
-    let labels = labels.iter().flat_map(|label| *label.as_bytes()).collect();
-    frame(Frame::Labels(LinkLabels { labels }))
 }
 
 fn puts(entries: Vec<Entry>) -> LinkFrame {
@@ -180,5 +156,7 @@ fn puts(entries: Vec<Entry>) -> LinkFrame {
         value: entry.value,
     };
     let entries = entries.into_iter().map(entry).collect();
-    frame(Frame::Entries(LinkEntries { entries }))
+    LinkFrame {
+        frame: Some(Frame::Entries(LinkEntries { entries })),
+    }
 }

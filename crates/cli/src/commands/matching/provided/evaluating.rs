@@ -28,6 +28,7 @@ use crate::printer::Printer;
 pub const BATCH_IDS: u64 = 4096;
 
 /// What it took to have ids evaluated.
+#[derive(Default)]
 pub struct Evaluated {
     /// Providers that were not asked, or no more, and why.
     pub left_out: Vec<(String, String)>,

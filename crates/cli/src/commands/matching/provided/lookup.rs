@@ -24,9 +24,10 @@ use crate::failure::Failure;
 
 /// Labels of one message: every owner may have an entry under each.
 const AT_ONCE: usize = 512;
-/// The longest that a provider may take for a round.
-const PATIENCE: Duration = Duration::from_secs(60);
-const SILENT: &str = "it does not answer";
+/// The longest that a provider may take for a round, or to store or drop links.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// What is said of one that takes longer.
+pub const SILENT: &str = "it does not answer";
 const SLOW: &str = "it answers so much later than the others that all would wait for it";
 
 /// The providers that are asked.
@@ -166,7 +167,8 @@ async fn dialled(
     }
 }
 
-fn hello(agreement: &SignedAgreement, me: &PartyName) -> LinkFrame {
+/// The first frame of any call that concerns links.
+pub fn hello(agreement: &SignedAgreement, me: &PartyName) -> LinkFrame {
     let terms = agreement.agreement();
     let hello = LinkHello {
         format: Format::Links.as_str().to_owned(),
@@ -179,17 +181,20 @@ fn hello(agreement: &SignedAgreement, me: &PartyName) -> LinkFrame {
     }
 }
 
+/// Labels that are looked up, or dropped.
+pub fn labels_frame(labels: &[LinkLabel]) -> LinkFrame {
+    let labels = labels.iter().flat_map(|label| *label.as_bytes()).collect();
+    LinkFrame {
+        frame: Some(Frame::Labels(LinkLabels { labels })),
+    }
+}
+
 async fn ask(
     mut client: ProviderClient<Channel>,
     hello: LinkFrame,
     labels: Arc<[LinkLabel]>,
 ) -> Result<Vec<Entry>, String> {
-    let some = |labels: &[LinkLabel]| {
-        let labels = labels.iter().flat_map(|label| *label.as_bytes()).collect();
-        let frame = Some(Frame::Labels(LinkLabels { labels }));
-        LinkFrame { frame }
-    };
-    let wanted: Vec<_> = labels.chunks(AT_ONCE).map(some).collect();
+    let wanted: Vec<_> = labels.chunks(AT_ONCE).map(labels_frame).collect();
     let (mut due, frames) = (wanted.len(), [hello].into_iter().chain(wanted));
     let said = |status| Problem::from_status(&status).message().to_owned();
     let answers = client.get_links(tokio_stream::iter(frames)).await;

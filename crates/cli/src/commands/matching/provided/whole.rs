@@ -50,11 +50,7 @@ pub fn of(
         Ok(())
     };
     let evaluated = match size {
-        0 => Evaluated {
-            left_out: LeftOut::new(),
-            sent: 0,
-            received: 0,
-        },
+        0 => Evaluated::default(),
         _ => {
             let ways = Ways {
                 read,
