@@ -171,6 +171,16 @@ impl World {
         self.path(&format!("{name}/agreements/a.toml"))
     }
 
+    /// The agreement's text as that of the version that follows it.
+    pub fn second_version(&self) -> String {
+        let file = self.agreement("shop");
+        let digest = self.stage.done(&["agreement", "check", &file]).unwrap();
+        let digest = digest.text("/digest").to_owned();
+        let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
+        let text = fs::read_to_string(&file).unwrap();
+        text.replacen("version = 1", &head, 1)
+    }
+
     pub fn start(&self, name: &'static str) {
         let provider = &self.providers[name];
         let config = ProviderConfig {

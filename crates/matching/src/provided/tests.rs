@@ -304,27 +304,35 @@ fn answers_that_were_not_asked_are_the_senders_fault() {
         ),
     ];
     for (bend, told) in bends {
-        let (all, terms) = (ids(9), terms());
-        let mut providers = honest(8);
-        let mut session = session(&terms, 9, 0, 1, statement(8, 1));
-        let found = carry(
-            &mut session,
-            &all,
-            &terms,
-            |session, round, hello, place, points| {
-                let mut answer = providers.answer(hello, place, points);
-                if place.get() == 1 {
-                    bend(&mut answer);
-                }
-                session.answered(round, place, answer).unwrap();
-            },
-        );
-        assert_eq!(found[8], directly("email", &all[8]));
-        let left_out: Vec<_> = session.left_out().collect();
-        assert_eq!(left_out.len(), 1, "{left_out:?}");
-        assert_eq!(left_out[0].0, &name("alpha"));
-        assert!(left_out[0].1.contains(told), "{told}: {left_out:?}");
+        replaced(9, bend, told);
     }
+}
+
+/// The first provider's answers are bent: it is named for it, and another takes its place.
+fn replaced(size: u64, bend: impl Fn(&mut EvaluatedBatch), told: &str) {
+    let (all, terms) = (ids(size), terms());
+    let mut providers = honest(8);
+    let mut session = session(&terms, size, 0, 1, statement(8, 1));
+    let found = carry(
+        &mut session,
+        &all,
+        &terms,
+        |session, round, hello, place, points| {
+            let mut answer = providers.answer(hello, place, points);
+            if place.get() == 1 {
+                bend(&mut answer);
+            }
+            session.answered(round, place, answer).unwrap();
+        },
+    );
+    assert_eq!(found.len(), all.len());
+    for (found, id) in found.iter().zip(&all) {
+        assert_eq!(*found, directly("email", id));
+    }
+    let left_out: Vec<_> = session.left_out().collect();
+    assert_eq!(left_out.len(), 1, "{left_out:?}");
+    assert_eq!(left_out[0].0, &name("alpha"));
+    assert!(left_out[0].1.contains(told), "{told}: {left_out:?}");
 }
 
 /// Answers of each class of bytes that are no points: whoever sends one is named and replaced.
@@ -336,30 +344,11 @@ fn answers_that_are_no_points_are_the_senders_fault() {
     let points: Vec<Vec<u8>> = refused.chain([vec![0; 32]]).collect();
     assert_eq!(points.len(), 30);
     for bytes in points {
-        let (all, terms) = (ids(4), terms());
-        let mut providers = honest(8);
-        let mut session = session(&terms, 4, 0, 1, statement(8, 1));
-        let found = carry(
-            &mut session,
-            &all,
-            &terms,
-            |session, round, hello, place, points| {
-                let mut answer = providers.answer(hello, place, points);
-                if place.get() == 1 {
-                    let points = &mut answer.points.as_mut().unwrap().points;
-                    points[64..96].copy_from_slice(&bytes);
-                }
-                session.answered(round, place, answer).unwrap();
-            },
-        );
-        assert_eq!(found[2], directly("email", &all[2]));
-        let left_out: Vec<_> = session.left_out().collect();
-        assert_eq!(left_out.len(), 1, "{left_out:?}");
-        assert_eq!(left_out[0].0, &name("alpha"));
-        assert!(
-            left_out[0].1.contains("proof does not hold"),
-            "{left_out:?}"
-        );
+        let bend = |answer: &mut EvaluatedBatch| {
+            let points = &mut answer.points.as_mut().unwrap().points;
+            points[64..96].copy_from_slice(&bytes);
+        };
+        replaced(4, bend, "proof does not hold");
     }
 }
 

@@ -110,12 +110,7 @@ fn a_purpose_that_is_gone_stops_nobody() {
     let world = world();
     world.stop("gamma");
     done(world.put("shop", &pairs()));
-    let file = world.agreement("shop");
-    let digest = world.stage.done(&["agreement", "check", &file]).unwrap();
-    let digest = digest.text("/digest").to_owned();
-    let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
-    let text = fs::read_to_string(&file).unwrap();
-    let text = text.replacen("version = 1", &head, 1);
+    let text = world.second_version();
     let text = text.replacen("ads = { label = \"Choosing\" }\n", "", 1);
     world.sign_as(&text, "b.toml");
     world.start("gamma");

@@ -9,12 +9,7 @@ fn rows_of_another_epoch_are_not_sealed() {
     let data = world.ids("some", 0..50);
     let first = world.matched("shop", &data, &[]);
     assert_eq!(first.code, 0, "{}", first.failure());
-    let file = world.agreement("shop");
-    let digest = world.stage.done(&["agreement", "check", &file]).unwrap();
-    let digest = digest.text("/digest").to_owned();
-    let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
-    let text = fs::read_to_string(&file).unwrap();
-    let text = text.replacen("version = 1", &head, 1);
+    let text = world.second_version();
     let text = text.replacen("max_runs = 9", "epoch = 2\nmax_runs = 9", 1);
     world.sign_as(&text, "b.toml");
     let (party, second) = (world.path("shop"), world.path("shop/agreements/b.toml"));
