@@ -20,7 +20,7 @@
 //!
 //! Ids' hashes, factors, vectors and values are wiped when dropped, and the generator that they
 //! were drawn from with the last draw. States that hold them are handed on by pointers. Copies of
-//! single elements that a computation leaves on the stack are not followed.
+//! single elements that a computation leaves on the stack or in registers are not followed.
 //!
 //! Nothing here does IO, reads a clock or draws randomness of its own. No length, error or
 //! branch but those named in each module depends on an id or a key.

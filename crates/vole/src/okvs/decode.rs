@@ -18,15 +18,16 @@ const CHUNK: usize = 256;
 pub fn decode(vector: &[Gf128], rows: &BinnedRows) -> Elements {
     let shape = rows.shape();
     let mut products = Zeroizing::new(Vec::with_capacity(rows.len()));
+    let mut sums = Zeroizing::new([Gf128::ZERO; CHUNK]);
+    let mut points = Zeroizing::new([Gf128::ZERO; CHUNK]);
     for (bin, part) in rows.bins().zip(vector.chunks_exact(shape.bin_len())) {
         let (columns, dense) = part.split_at(usize::from(shape.columns));
         for chunk in bin.chunks(CHUNK) {
-            let mut sums = [Gf128::ZERO; CHUNK];
-            let mut points = [Gf128::ZERO; CHUNK];
-            for ((sum, point), row) in sums.iter_mut().zip(&mut points).zip(chunk) {
+            // Behind a short chunk stands what an earlier one left, which nobody takes.
+            for ((sum, point), row) in sums.iter_mut().zip(&mut *points).zip(chunk) {
                 (*sum, *point) = (sparse(row, shape.bins, columns), row.row);
             }
-            add_polynomial(&mut sums, &points, dense);
+            add_polynomial(&mut *sums, &*points, dense);
             products.extend(sums.iter().take(chunk.len()));
         }
     }

@@ -4,6 +4,8 @@
     reason = "columns are below the number of columns, and numbers of rows below that of rows"
 )]
 
+use zeroize::Zeroizing;
+
 use super::OkvsFailure;
 
 /// The sparse columns of one row, as indices into its bin.
@@ -12,20 +14,20 @@ pub(super) type Sparse = [u16; 3];
 /// The order in which columns settle rows.
 pub(super) struct Peeled {
     /// Column and row: no row later in the list has a one in the column.
-    pub(super) order: Vec<(u16, u16)>,
+    pub(super) order: Zeroizing<Vec<(u16, u16)>>,
     /// Rows that no column settles.
-    pub(super) gap: Vec<u16>,
+    pub(super) gap: Zeroizing<Vec<u16>>,
 }
 
 /// What is left while rows are taken away.
 struct Remaining<'a> {
     rows: &'a [Sparse],
     /// Rows left in each column.
-    degrees: Vec<u16>,
+    degrees: Zeroizing<Vec<u16>>,
     /// Exclusive or of the numbers of those rows: the number itself once there is one.
-    numbers: Vec<u16>,
+    numbers: Zeroizing<Vec<u16>>,
     /// Columns that had one row left when they were put here.
-    single: Vec<u16>,
+    single: Zeroizing<Vec<u16>>,
 }
 
 impl Peeled {
@@ -40,8 +42,9 @@ impl Peeled {
             return Err(OkvsFailure);
         }
         let mut left = Remaining::new(rows, columns);
-        let mut order = Vec::with_capacity(rows.len());
-        let mut gap = Vec::new();
+        let mut order = Zeroizing::new(Vec::with_capacity(rows.len()));
+        // With room for all, so that neither leaves a copy behind when it grows.
+        let mut gap = Zeroizing::new(Vec::with_capacity(limit));
         loop {
             left.settle(&mut order);
             if order.len() + gap.len() == rows.len() {
@@ -59,16 +62,16 @@ impl Peeled {
 
 impl<'a> Remaining<'a> {
     fn new(rows: &'a [Sparse], columns: usize) -> Self {
-        let (mut degrees, mut numbers) = (vec![0; columns], vec![0; columns]);
+        let [mut degrees, mut numbers] = [(); 2].map(|()| Zeroizing::new(vec![0; columns]));
         for (number, row) in (0..).zip(rows) {
             for column in row {
                 degrees[usize::from(*column)] += 1;
                 numbers[usize::from(*column)] ^= number;
             }
         }
-        let columns = (0..).zip(&degrees);
+        let columns = (0..).zip(&*degrees);
         let single = columns.filter(|(_, degree)| **degree == 1);
-        let single = single.map(|(column, _)| column).collect();
+        let single = Zeroizing::new(single.map(|(column, _)| column).collect());
         Self {
             rows,
             degrees,
@@ -100,18 +103,18 @@ impl<'a> Remaining<'a> {
     }
 
     fn of_least_column(&self, order: &[(u16, u16)], gap: &[u16]) -> Option<u16> {
-        let mut taken = vec![false; self.rows.len()];
+        let mut taken = Zeroizing::new(vec![false; self.rows.len()]);
         let settled = order.iter().map(|(_, row)| row);
         settled
             .chain(gap)
             .for_each(|row| taken[usize::from(*row)] = true);
-        let columns = (0_u16..).zip(&self.degrees);
+        let columns = (0_u16..).zip(&*self.degrees);
         let least = columns
             .filter(|(_, degree)| **degree > 0)
             .min_by_key(|(_, degree)| *degree);
         let (column, _) = least?;
-        let mut rows = (0..).zip(self.rows).zip(taken);
-        let found = rows.find(|((_, row), taken)| !taken && row.contains(&column));
+        let mut rows = (0..).zip(self.rows).zip(&*taken);
+        let found = rows.find(|((_, row), taken)| !**taken && row.contains(&column));
         found.map(|((number, _), _)| number)
     }
 }

@@ -35,18 +35,16 @@ pub(super) fn solve(
     let equation = |row: &u16| {
         let (row, at) = (&bin[usize::from(*row)], &sparse[usize::from(*row)]);
         let turned = turns.iter().enumerate();
-        let mut terms: Vec<_> = turned
-            .map(|(k, t)| sum(t, at) + power(row.row, k))
-            .collect();
-        terms.push(row.value + sum(columns, at));
-        terms
+        let terms = turned.map(|(k, t)| sum(t, at) + power(row.row, k));
+        let right = row.value + sum(columns, at);
+        terms.chain(std::iter::once(right)).collect()
     };
     let system: Vec<_> = peeled.gap.iter().map(equation).collect();
-    let found = eliminate(system, dense.len()).ok_or(OkvsFailure)?;
-    for ((to, value), turned) in dense.iter_mut().zip(found).zip(&turns) {
-        *to = value;
+    let found = Zeroizing::new(eliminate(system, dense.len()).ok_or(OkvsFailure)?);
+    for ((to, value), turned) in dense.iter_mut().zip(&*found).zip(&turns) {
+        *to = *value;
         for (column, turned) in columns.iter_mut().zip(&**turned) {
-            *column += *turned * value;
+            *column += *turned * *value;
         }
     }
     Ok(())
@@ -78,7 +76,8 @@ pub(crate) fn power(row: Gf128, k: usize) -> Gf128 {
 
 /// A solution of equations of `unknowns` coefficients and a right side; unknowns that are free
 /// are zero. None where they contradict one another.
-pub(crate) fn eliminate(mut system: Vec<Vec<Gf128>>, unknowns: usize) -> Option<Vec<Gf128>> {
+pub(crate) fn eliminate(system: Vec<Vec<Gf128>>, unknowns: usize) -> Option<Vec<Gf128>> {
+    let mut system = Zeroizing::new(system);
     let mut pivots = Vec::new();
     for unknown in 0..unknowns {
         let done = pivots.len();
@@ -90,13 +89,13 @@ pub(crate) fn eliminate(mut system: Vec<Vec<Gf128>>, unknowns: usize) -> Option<
         system[done]
             .iter_mut()
             .for_each(|term| *term = *term * inverse);
-        let pivot = system[done].clone();
+        let pivot = Zeroizing::new(system[done].clone());
         for (i, equation) in system.iter_mut().enumerate() {
             let factor = equation[unknown];
             if i != done && factor != Gf128::ZERO {
                 equation
                     .iter_mut()
-                    .zip(&pivot)
+                    .zip(&*pivot)
                     .for_each(|(to, from)| *to += *from * factor);
             }
         }
@@ -111,7 +110,7 @@ pub(crate) fn eliminate(mut system: Vec<Vec<Gf128>>, unknowns: usize) -> Option<
         return None;
     }
     let mut solution = vec![Gf128::ZERO; unknowns];
-    for (unknown, equation) in pivots.iter().zip(&system) {
+    for (unknown, equation) in pivots.iter().zip(&*system) {
         solution[*unknown] = right(equation);
     }
     Some(solution)

@@ -2,6 +2,8 @@
 
 use std::hint::black_box;
 
+use zeroize::Zeroizing;
+
 use super::{Misbehaviour, Value};
 
 /// Tags whose slots are read before they are searched.
@@ -15,7 +17,7 @@ struct Tags<'a> {
     values: &'a [Value],
     tag_bytes: usize,
     /// A value's place and one more in the lower half, a part of its tag in the upper; or zero.
-    slots: Vec<u64>,
+    slots: Zeroizing<Vec<u64>>,
 }
 
 /// Which of our ids are among the tags, and a bit for each tag that is one of ours.
@@ -51,7 +53,8 @@ pub(super) fn compare(
 
 impl<'a> Tags<'a> {
     fn new(values: &'a [Value], tag_bytes: usize) -> Self {
-        let slots = vec![0; (values.len() + values.len() / 2 + 1).next_power_of_two()];
+        let slots = (values.len() + values.len() / 2 + 1).next_power_of_two();
+        let slots = Zeroizing::new(vec![0; slots]);
         let mut own = Self {
             values,
             tag_bytes,

@@ -10,6 +10,7 @@ use incamera_types::MatchRunDigest;
 use indicatif::ProgressBar;
 use tokio::task::block_in_place;
 use tokio::time::{Instant as At, sleep_until};
+use zeroize::Zeroizing;
 
 use super::counting::Counting;
 use super::drive::match_failure;
@@ -216,7 +217,7 @@ impl<'a> Driver<'a> {
             return Ok(());
         };
         let count = usize::try_from(self.input.ordered.len()).unwrap_or_default();
-        let mut hashes = Vec::with_capacity(count);
+        let mut hashes = Zeroizing::new(Vec::with_capacity(count));
         let mut ids = (self.input.ordered.read_from(0)).map_err(|error| unsorted(&error))?;
         while let Some(entry) = ids.next().map_err(|error| unsorted(&error))? {
             hashes.push(hasher.hash(entry.id.as_bytes()));
