@@ -1,6 +1,6 @@
 //! What `docs/keys.md` says of lost and stolen keys and `docs/attacks.md` of known attacks is
 //! shown by tests: each line of their tables has its line under "Tests", and each test named
-//! there is one.
+//! there is one. Tests that other pages name in passing are there too.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,9 @@ const KEYS: Tables = &[
     ("## When one is lost", "lost: "),
     ("## When one is stolen", "stolen: "),
 ];
+
+/// Pages that name tests wherever they claim something.
+const CLAIMING: [&str; 2] = ["SECURITY.md", "docs/providers.md"];
 
 /// Lists lines without a test, and tests that are not there.
 pub fn check(root: &Path, sources: &[PathBuf], wrong: &mut Vec<String>) -> Result<()> {
@@ -41,7 +44,27 @@ pub fn check(root: &Path, sources: &[PathBuf], wrong: &mut Vec<String>) -> Resul
         let faults = faults(&page, tables, &crates);
         wrong.extend(faults.map(|fault| format!("{name}: {fault}")));
     }
+    for name in CLAIMING {
+        let page = std::fs::read_to_string(root.join(name)).context(name)?;
+        wrong.extend(gone(&page, &crates).map(|test| format!("{name}: no test `{test}`")));
+    }
     Ok(())
+}
+
+/// Names of tests in a page that are no tests of any crate.
+fn gone<'a>(
+    page: &'a str,
+    crates: &'a BTreeMap<String, Vec<Source>>,
+) -> impl Iterator<Item = &'a str> {
+    let is_there = |test: &str| crates.values().flatten().any(|source| source.has(&[test]));
+    let names = named(page).into_iter().filter(|word| is_long_name(word));
+    names.filter(move |test| !is_there(test))
+}
+
+/// Whether a word is as long as names of tests are, and fields are not.
+fn is_long_name(word: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    word.bytes().all(plain) && word.matches('_').count() > 2
 }
 
 /// A source file: where it lies below its crate, and what it holds.
@@ -156,6 +179,19 @@ mod tests {
             table(&format!("| stolen: a key | `seal ring::later` |\n{tests}"))
         );
         faults(&page, KEYS, &crates).collect()
+    }
+
+    #[test]
+    fn a_test_that_a_page_names_and_that_is_gone_is_told() {
+        let source = Source {
+            modules: vec!["ring".into()],
+            text: "#[test]\nfn it_holds_what_it_says() {}\nfn it_helps_who_it_can() {}\n".into(),
+        };
+        let crates = [("seal".to_owned(), vec![source])].into();
+        let page = "Shown by `it_holds_what_it_says`, `a_field_name`, `Some_long_other_word`, \
+            `it_held_what_it_said` and `it_helps_who_it_can`.";
+        let found: Vec<&str> = gone(page, &crates).collect();
+        assert_eq!(found, ["it_held_what_it_said", "it_helps_who_it_can"]);
     }
 
     #[test]

@@ -144,8 +144,13 @@ fn left(done: u64, total: u64, seconds: u64) -> String {
 
 /// What is under way, as the bar's message says by now, and how far it is.
 fn told(bar: &ProgressBar) -> String {
-    let (what, done, seconds) = (bar.message(), bar.position(), bar.elapsed().as_secs());
-    match (done, bar.length().unwrap_or_default()) {
+    let far = (bar.position(), bar.length().unwrap_or_default());
+    told_after(&bar.message(), far, bar.elapsed().as_secs())
+}
+
+/// The same, `far` being what is done and what is to be done.
+fn told_after(what: &str, far: (u64, u64), seconds: u64) -> String {
+    match far {
         (0, _) => format!("{what}: {seconds} s"),
         (done, 0) => format!("{what}: {done} in {seconds} s"),
         (done, total) => format!(
@@ -178,12 +183,22 @@ mod tests {
     fn progress_says_what_is_under_way() {
         let bar = ProgressBar::hidden();
         bar.set_message("matching");
-        assert_eq!(told(&bar), "matching: 0 s");
+        assert!(told(&bar).starts_with("matching: "));
         bar.set_message("waiting for `shop` to run `match run`");
-        assert_eq!(told(&bar), "waiting for `shop` to run `match run`: 0 s");
-        bar.set_message("matching");
+        assert!(told(&bar).starts_with("waiting for `shop` to run `match run`: "));
         bar.set_length(20);
         bar.set_position(7);
-        assert!(told(&bar).starts_with("matching: 7 of 20 in 0 s"));
+        assert!(told(&bar).starts_with("waiting for `shop` to run `match run`: 7 of 20 in "));
+        assert_eq!(told_after("matching", (0, 20), 5), "matching: 5 s");
+        assert_eq!(told_after("matching", (7, 0), 5), "matching: 7 in 5 s");
+        let half = told_after("matching", (50, 100), 10);
+        assert_eq!(half, "matching: 50 of 100 in 10 s, 5 a second, 10 s left");
+    }
+
+    #[test]
+    fn time_left_is_what_the_rate_so_far_gives() {
+        assert_eq!(left(30, 120, 10), ", 3 a second, 30 s left");
+        assert_eq!(left(3, 120, 10), "");
+        assert_eq!(left(120, 120, 10), "");
     }
 }
