@@ -1,3 +1,5 @@
+mod dictionary;
+
 use std::collections::BTreeMap;
 
 use incamera_group::{Point, Scalar};
@@ -196,17 +198,22 @@ fn honestly(slope: u8, seed: u8, terms: &Terms, all: &[String]) -> Vec<Pseudonym
     )
 }
 
-/// `F` of RFC 9497 with the key itself, over bytes written out here.
-fn directly(kind: &str, id: &str) -> Pseudonym {
+/// What the function is of, over bytes written out here.
+fn input(kind: &str, id: &str) -> Vec<u8> {
     let field = |bytes: &[u8]| [&[bytes.len() as u8], bytes].concat();
-    let input = [
+    [
         field(b"incamera-provider-input/1"),
         field(&[1; 32]),
         field(&[0, 0, 0, 1]),
         field(kind.as_bytes()),
         field(id.as_bytes()),
     ]
-    .concat();
+    .concat()
+}
+
+/// `F` of RFC 9497 with the key itself.
+fn directly(kind: &str, id: &str) -> Pseudonym {
+    let input = input(kind, id);
     let point: Point = suite::hash_domain().hash(&input).multiply(&scalar(7));
     let output = suite::finalize(&input, &point.encode()).unwrap();
     let terms = Terms {
