@@ -80,6 +80,7 @@ impl World<'_> {
             inherits: Inherited::default(),
             matching_epoch: self.agreement.matching.epoch,
             matching_runs: MatchingRuns::new(),
+            last_day: None,
             partitions: self.agreement.matching.partitions,
             purposes: &self.agreement.leaf_purposes(),
             branches: &std::collections::BTreeMap::new(),

@@ -113,11 +113,11 @@ pub(crate) struct OwnData {
 
 impl CurrentData {
     /// Step 2: every data set of this owner in the request is still kept; every manifest is its
-    /// newest, by its ledger, and sealed by the newest consents of its people.
+    /// newest, by its ledger, with pseudonyms that still count, and sealed by the newest consents of its people.
     ///
     /// # Errors
     /// [`Refusal::NotRead`], [`Refusal::KeptUntil`], [`Refusal::NotNewest`], [`Refusal::Data`],
-    /// [`Refusal::ConsentsChanged`], [`Refusal::NoConsents`].
+    /// [`Refusal::PastLastDay`], [`Refusal::ConsentsChanged`], [`Refusal::NoConsents`].
     pub fn check(
         request: VerifiedRequest,
         ledger: &Ledger,
@@ -142,6 +142,7 @@ impl CurrentData {
             request,
             owner,
         };
+        current.counts_at(now)?;
         current.follow_consents(ledger)?;
         Ok(current)
     }
@@ -157,6 +158,12 @@ impl CurrentData {
             }
         }
         Ok(())
+    }
+
+    /// A link that is over, or a key of providers that is, joins nobody's rows any more.
+    pub(crate) fn counts_at(&self, now: UnixTime) -> Result<(), Refusal> {
+        let mut manifests = self.data.iter().map(|own| &own.manifest);
+        Ok(manifests.try_for_each(|manifest| manifest.counts_at(now))?)
     }
 
     /// Whoever withdrew consent in the register may still have keys in what was sealed by its

@@ -68,6 +68,7 @@ impl Reserved {
         self.permit_again(broker.rules)?;
         still_kept(request, self.owner(), now)?;
         self.attested.current.still_newest(broker.ledger)?;
+        self.attested.current.counts_at(now)?;
         self.attested.current.follow_consents(broker.ledger)?;
         let room_key = self.room_key();
         let all = AllReserved::check(request, room_key, reservations, now, MIN_LEFT_S)?;

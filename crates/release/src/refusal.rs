@@ -4,7 +4,7 @@ use incamera_attest::AttestError;
 use incamera_keys::KeyError;
 use incamera_keys::hpke::HpkeError;
 use incamera_ledger::LedgerError;
-use incamera_seal::{ManifestError, NoKey, RunsDiffer};
+use incamera_seal::{ManifestError, NoKey, PastLastDay, RunsDiffer};
 use incamera_types::{DatasetName, Date};
 
 use crate::{RequestRefusal, ReservationsError};
@@ -55,6 +55,9 @@ pub enum Refusal {
     /// This party's data sets have pseudonyms of different matching runs.
     #[error(transparent)]
     Runs(#[from] RunsDiffer),
+    /// The pseudonyms of a data set count no more.
+    #[error(transparent)]
+    PastLastDay(#[from] PastLastDay),
     /// A data set was sealed by other consents than the newest.
     #[error(
         "the consents of people in data set `{dataset}` changed since those that it was sealed by: its owner seals `{dataset}` again and pushes it"
@@ -152,6 +155,7 @@ impl Refusal {
             | Self::NotNewest { .. }
             | Self::Data { .. }
             | Self::Runs(_)
+            | Self::PastLastDay(_)
             | Self::ConsentsChanged { .. }
             | Self::NoConsents { .. }
             | Self::KeptUntil { .. }

@@ -8,7 +8,8 @@ use incamera_keys::hpke::{self, RoomPublicKey, RoomSecretKey};
 use incamera_keys::{NoiseSeed, PublicKey};
 use incamera_ledger::seed_commitment;
 use incamera_seal::{
-    GrantedKey, PartKeys, RunsDiffer, SignedManifest, granted_parts, open_manifest, same_runs,
+    GrantedKey, PartKeys, PastLastDay, RunsDiffer, SignedManifest, granted_parts, open_manifest,
+    same_runs,
 };
 use incamera_types::{DatasetName, FileId, PartyName, PrivacyLoss, RequestDigest, UnixTime};
 use incamera_wire::v1::{RoomKeys, Signed};
@@ -36,6 +37,9 @@ pub enum OpenFault {
     /// The data sets have pseudonyms of different matching runs.
     #[error(transparent)]
     Runs(#[from] RunsDiffer),
+    /// The pseudonyms of a data set count no more.
+    #[error(transparent)]
+    PastLastDay(#[from] PastLastDay),
     /// The reservations are not those of the request.
     #[error(transparent)]
     Reservations(#[from] ReservationsError),
@@ -195,7 +199,7 @@ pub fn open_grants(
     if request.expires() <= now {
         return Err(OpenFault::Expired.into());
     }
-    check_manifests(opening)?;
+    check_manifests(opening, now)?;
     let room_key = secret.public().digest();
     let all = AllReserved::check(request, room_key, opening.reservations, now, 0);
     let all = all.map_err(OpenFault::from)?;
@@ -233,8 +237,9 @@ pub fn open_grants(
     })
 }
 
-/// Every manifest that the request names is at hand, signed by its owner, and fits.
-fn check_manifests(opening: &Opening<'_>) -> Result<(), OpenFault> {
+/// Every manifest that the request names is at hand, signed by its owner, fits, and
+/// has pseudonyms that count at `now`.
+fn check_manifests(opening: &Opening<'_>, now: UnixTime) -> Result<(), OpenFault> {
     let agreement = opening.request.agreement();
     for (dataset, digest) in opening.request.request().manifests() {
         let good = || {
@@ -253,8 +258,12 @@ fn check_manifests(opening: &Opening<'_>) -> Result<(), OpenFault> {
     }
     let read = opening.request.request().manifests().iter();
     let read = read.filter_map(|(dataset, _)| opening.manifests.get(dataset));
-    same_runs(&agreement.datasets, read.map(|manifest| &**manifest))?;
-    Ok(())
+    same_runs(
+        &agreement.datasets,
+        read.clone().map(|manifest| &**manifest),
+    )?;
+    let mut read = read;
+    Ok(read.try_for_each(|manifest| manifest.counts_at(now))?)
 }
 
 type Parts = BTreeMap<DatasetName, BTreeMap<FileId, PartKeys>>;

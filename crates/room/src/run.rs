@@ -308,6 +308,12 @@ fn manifests(state: &State, request: &VerifiedRequest) -> Result<Manifests, Prob
         )
         .hint(RunsDiffer::HINT)
     })?;
+    let mut read = manifests.values();
+    let over = read.try_for_each(|manifest| manifest.counts_at(now()));
+    over.map_err(|over| {
+        Problem::new(ProblemKind::Refused, "past-last-day", over.to_string())
+            .hint("nothing was spent; ask again once its owner has pushed a newer version")
+    })?;
     Ok(manifests)
 }
 

@@ -239,6 +239,7 @@ impl World {
             inherits: Inherited::default(),
             matching_epoch: MatchingEpoch(1),
             matching_runs: MatchingRuns::new(),
+            last_day: None,
             partitions,
             purposes: &set(&["ads", "measurement"]),
             branches: &std::collections::BTreeMap::new(),

@@ -82,10 +82,16 @@ impl Crosswalk {
         self.rows.get(id).map(|kept| kept.pseudonym)
     }
 
-    /// Takes out what counts no more on `today`; says how many ids.
-    pub fn leave_out_over(&mut self, today: Date) -> usize {
+    /// The first day on which some id's pseudonym counts for the last time; none if all last.
+    #[must_use]
+    pub fn last_day(&self) -> Option<Date> {
+        self.rows.values().filter_map(|kept| kept.valid_until).min()
+    }
+
+    /// Takes out what does not count until the end of `day`; says how many ids.
+    pub fn leave_out_over(&mut self, day: Date) -> usize {
         let before = self.rows.len();
-        let counts = |kept: &mut Kept| kept.valid_until.is_none_or(|last| today <= last);
+        let counts = |kept: &mut Kept| kept.valid_until.is_none_or(|last| day <= last);
         self.rows.retain(|_, kept| counts(kept));
         before - self.rows.len()
     }

@@ -35,6 +35,8 @@ pub struct Inspection {
     pub matching_epoch: u32,
     /// The runs that made its pseudonyms, by kind of id, where each run makes others.
     pub matching_runs: BTreeMap<String, String>,
+    /// The last day on which it is used, where it has one.
+    pub last_day: Option<String>,
     /// Slices of the pseudonym space.
     pub partitions: u32,
     /// Whether it is sealed for nobody.
@@ -99,6 +101,7 @@ pub fn inspect(manifest: &Manifest) -> Inspection {
         matching_runs: (manifest.matching_runs().iter())
             .map(|(kind, run)| (kind.to_string(), run.to_string()))
             .collect(),
+        last_day: manifest.last_day().map(|day| day.to_string()),
         partitions: manifest.partitions(),
         public: manifest.public(),
         columns: columns.collect(),
@@ -156,6 +159,9 @@ impl fmt::Display for Inspection {
         writeln!(f, "epochs      keys {key}, matching {matching}")?;
         for (kind, run) in &self.matching_runs {
             writeln!(f, "matched     {kind} in run {run}")?;
+        }
+        if let Some(day) = &self.last_day {
+            writeln!(f, "lasts       until the end of {day} (UTC)")?;
         }
         if self.public {
             writeln!(f, "public      sealed for nobody")?;

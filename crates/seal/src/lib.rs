@@ -81,8 +81,9 @@ pub use keytools::{
 };
 pub use local::LocalFileError;
 pub use manifest::{
-    Change, Manifest, ManifestError, MatchingRuns, Part, Removal, RunsDiffer, SealedColumn,
-    SealedKey, SignedManifest, Wrap, open_manifest, peek_manifest, read_manifest_file, same_runs,
+    Change, Manifest, ManifestError, MatchingRuns, Part, PastLastDay, Removal, RunsDiffer,
+    SealedColumn, SealedKey, SignedManifest, Wrap, open_manifest, peek_manifest,
+    read_manifest_file, same_runs,
 };
 pub use own::{OwnRows, own_rows};
 pub use person::PersonKeys;

@@ -6,11 +6,13 @@
 mod change;
 mod form;
 mod matched;
+mod usable;
 
 pub use change::{Change, Removal};
 pub(crate) use form::last_of;
 pub(crate) use matched::to_wire;
 pub use matched::{MatchingRuns, RunsDiffer, same_runs};
+pub use usable::PastLastDay;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +27,7 @@ use incamera_types::limits::{
 };
 use incamera_types::{
     AgreementDigest, AgreementId, ColumnName, ColumnSpec, ColumnType, ConsentClass, DatasetName,
-    DatasetSpec, Digest, FileId, KeyCommitment, ManifestDigest, MatchingEpoch, PartDigest,
+    DatasetSpec, Date, Digest, FileId, KeyCommitment, ManifestDigest, MatchingEpoch, PartDigest,
     PartyName, PurposeName, PurposeSet, Transcript, UnixTime,
 };
 use incamera_wire::v1 as wire;
@@ -172,6 +174,7 @@ pub struct Manifest {
     key_epoch: u32,
     matching_epoch: MatchingEpoch,
     matching_runs: MatchingRuns,
+    last_day: Option<Date>,
     sealed_at: UnixTime,
     previous: Option<ManifestDigest>,
     register: Option<ManifestDigest>,
@@ -216,6 +219,7 @@ impl Manifest {
             key_epoch: message.key_epoch,
             matching_epoch: MatchingEpoch(message.matching_epoch),
             matching_runs: form::matching_runs(message)?,
+            last_day: form::last_day(message)?,
             sealed_at: UnixTime(message.sealed_at),
             previous: form::previous(message)?,
             register: form::register(message)?,
@@ -312,38 +316,6 @@ impl Manifest {
         match plan.is_empty() {
             true => Err(malformed("nothing opens a part")),
             false => Ok(plan),
-        }
-    }
-
-    /// Whether this manifest is of `spec`, as the agreement of this id declares it.
-    ///
-    /// # Errors
-    /// [`ManifestError::Unfit`], with what differs.
-    pub fn fits(
-        &self,
-        spec: &DatasetSpec,
-        agreement_id: &AgreementId,
-        matching_epoch: MatchingEpoch,
-        partitions: u32,
-    ) -> Result<(), ManifestError> {
-        let columns: Vec<SealedColumn> = spec.stored_columns().map(sealed_column).collect();
-        let rules = [
-            (&self.agreement_id == agreement_id, "agreement id"),
-            (self.spec.name == spec.name, "data set"),
-            (self.owner == spec.owner, "owner"),
-            (self.spec.public == spec.public, "`public`"),
-            (self.matching_epoch == matching_epoch, "matching epoch"),
-            (self.partitions == partitions, "number of partitions"),
-            (self.columns == columns, "list of columns"),
-            // The `purposes` column is not stored, so the list of columns says nothing of it.
-            (
-                self.own_consents == spec.purposes_column().is_some(),
-                "source of consents",
-            ),
-        ];
-        match rules.into_iter().find(|(holds, _)| !holds) {
-            Some((_, what)) => Err(ManifestError::Unfit { what }),
-            None => Ok(()),
         }
     }
 

@@ -179,6 +179,7 @@ impl Ordered<'_> {
             bytes: 0,
             keys_destroyed: 0,
             key_epoch: 0,
+            last_day: None,
             manifest: ManifestDigest::from_bytes([0; ManifestDigest::BYTES]),
             consents: None,
         }

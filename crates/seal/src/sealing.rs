@@ -36,8 +36,9 @@ use std::path::{Path, PathBuf};
 use incamera_keys::{KeyError, SigningKey, sign_message};
 use incamera_types::limits::{MAX_PART_BYTES, MAX_PARTITIONS};
 use incamera_types::{
-    AgreementDigest, AgreementId, ColumnName, ColumnType, DatasetName, DatasetSpec, Digest as _,
-    FileId, IdKind, ManifestDigest, MatchingEpoch, Pseudonym, PurposeName, PurposeSet, UnixTime,
+    AgreementDigest, AgreementId, ColumnName, ColumnType, DatasetName, DatasetSpec, Date,
+    Digest as _, FileId, IdKind, ManifestDigest, MatchingEpoch, Pseudonym, PurposeName, PurposeSet,
+    UnixTime,
 };
 use incamera_wire::{Format, v1 as wire};
 use rand_chacha::ChaCha20Rng;
@@ -108,6 +109,8 @@ pub struct SealJob<'a> {
     pub matching_epoch: MatchingEpoch,
     /// The runs that made the pseudonyms, where each run makes others.
     pub matching_runs: MatchingRuns,
+    /// The last day on which all of these pseudonyms count, where they have one.
+    pub last_day: Option<Date>,
     /// Slices of the pseudonym space.
     pub partitions: u32,
     /// Every leaf purpose of the agreement.
@@ -208,6 +211,8 @@ pub struct SealReport {
     pub keys_destroyed: usize,
     /// The new version's key epoch.
     pub key_epoch: u32,
+    /// The last day on which the new version is used, where it has one.
+    pub last_day: Option<Date>,
     /// The new manifest's digest.
     pub manifest: ManifestDigest,
     /// The consents that the data set's `purposes` column holds, where it has one: for the
@@ -384,6 +389,7 @@ pub fn seal_dataset_keeping(
     Ok(SealReport {
         keys_destroyed,
         key_epoch: new.key_epoch(),
+        last_day: new.last_day(),
         parts_kept: body.parts.len() - count,
         parts: count,
         bytes,
@@ -502,6 +508,7 @@ fn manifest_body(job: &SealJob<'_>, parts: Vec<wire::Part>, now: UnixTime) -> wi
         key_epoch: job.key_epoch,
         matching_epoch: job.matching_epoch.0,
         matching_runs: manifest::to_wire(&job.matching_runs),
+        last_day: last_day(job).map(Date::days),
         sealed_at: now.0,
         previous: digest_bytes(job.previous),
         partitions: job.partitions,
@@ -521,6 +528,12 @@ fn manifest_body(job: &SealJob<'_>, parts: Vec<wire::Part>, now: UnixTime) -> wi
         restored: manifest::restorations(&job.inherits.restored, &job.inherits.revoked),
         agreement_digest: digest_bytes(agreement_digest),
     }
+}
+
+/// The day after which the new version is not used: the earlier, beside rows that stay.
+fn last_day(job: &SealJob<'_>) -> Option<Date> {
+    let before = job.append_to.and_then(|before| before.last_day());
+    before.into_iter().chain(job.last_day).min()
 }
 
 pub(crate) fn check_job(job: &SealJob<'_>) -> Result<(), SealError> {
@@ -554,6 +567,10 @@ pub(crate) fn check_job(job: &SealJob<'_>) -> Result<(), SealError> {
         (
             job.spec.public || by_column == (purposes == 1) && purposes <= 1,
             "its consent comes from its own `purposes` column if, and only if, it has one",
+        ),
+        (
+            !job.spec.public || job.last_day.is_none(),
+            "a public data set has no people whose ids could end: it has no last day",
         ),
         (
             consents_fit(job),

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::Args;
-use incamera_types::{DatasetName, PurposeName};
+use incamera_types::{DatasetName, Date, PurposeName};
 
 use super::{PartyFolder, UnderAgreement};
 
@@ -43,6 +43,10 @@ pub struct DataSeal {
     /// Seal even if nothing, or less than half of the version before, would be in it.
     #[arg(long, short)]
     pub yes: bool,
+    /// Leave out ids that do not count until the end of this day (YYYY-MM-DD), so that the data
+    /// set can be used until then. Without it, until the first of its ids ends.
+    #[arg(long, value_name = "DATE")]
+    pub until: Option<Date>,
     /// Let this purpose, which was revoked, open the data set again.
     #[arg(long, value_name = "PURPOSE")]
     pub restore: Vec<PurposeName>,

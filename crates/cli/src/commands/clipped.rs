@@ -16,6 +16,7 @@ use super::seal::{mend_address, not_done, show_step};
 use super::whose::Whose;
 use crate::agreement_error;
 use crate::args::DataClipped;
+use crate::clock::today;
 use crate::failure::{Done, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
@@ -67,7 +68,7 @@ fn read(
     let what = not_done(&arguments.file.data, "read");
     let mut ring = home.folder.ring()?;
     let source = home.source(&arguments.file.data, &ring, &what)?;
-    let whose = Whose::of(home, &mut ring)?;
+    let whose = Whose::of(home, &mut ring, today())?;
     let people = |id: &str| whose.person(id);
     let kinds = |kind: &IdKind, id: &str| whose.of_kind(kind, id);
     let consents = home.consents()?;

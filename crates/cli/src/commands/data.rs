@@ -24,6 +24,7 @@ use super::keeping::Newest;
 use super::room_client::{self, status_failure};
 use super::{block_on, kept_until};
 use crate::args::{DataInspect, DataPush};
+use crate::clock::now;
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
@@ -107,6 +108,9 @@ pub fn push(arguments: &DataPush, printer: &Printer) -> Done {
             manifest.dataset()
         ))?;
         whole(&folder, &agreement, manifest)?;
+        if let Err(over) = manifest.counts_at(now()) {
+            printer.warn(over.to_string());
+        }
     }
     let newest = match arguments.append {
         true => Some(Newest::ask(&folder, agreement.agreement(), &manifests)?),

@@ -8,10 +8,11 @@ use incamera_matching::ids::Normaliser;
 use incamera_seal::{
     Consent, Consents, Crosswalk, Inherited, Kinds, MatchingRuns, SealJob, Source, Step,
 };
-use incamera_types::{DatasetSpec, IdKind, MatchRunDigest, Pseudonym, PurposeName, PurposeSet};
+use incamera_types::{
+    DatasetSpec, Date, IdKind, MatchRunDigest, Pseudonym, PurposeName, PurposeSet,
+};
 
 use super::{ids, matching, register};
-use crate::clock::today;
 use crate::failure::Failure;
 use crate::folder::Folder;
 
@@ -74,6 +75,7 @@ impl<'a> Home<'a> {
             inherits: Inherited::default(),
             matching_epoch: self.agreement.matching.epoch,
             matching_runs: MatchingRuns::new(),
+            last_day: None,
             partitions: self.agreement.matching.partitions,
             purposes: &self.purposes,
             branches: &self.branches,
@@ -89,8 +91,9 @@ impl<'a> Home<'a> {
         }
     }
 
-    /// The crosswalk of the data set's kind of id; none for a data set without people.
-    pub fn crosswalk(&self) -> Result<Option<People>, Failure> {
+    /// The crosswalk of the data set's kind of id, of ids that count until the end of `day`; none
+    /// for a data set without people.
+    pub fn crosswalk(&self, day: Date) -> Result<Option<People>, Failure> {
         let Some(column) = self.spec.person_column() else {
             return Ok(None);
         };
@@ -98,14 +101,14 @@ impl<'a> Home<'a> {
             .id_kind
             .clone()
             .or_else(|| self.agreement.matching.ids.first().cloned());
-        kind.map(|kind| self.crosswalk_of(&kind)).transpose()
+        kind.map(|kind| self.crosswalk_of(&kind, day)).transpose()
     }
 
-    /// The crosswalk of a kind of id.
-    pub fn crosswalk_of(&self, kind: &IdKind) -> Result<People, Failure> {
+    /// The crosswalk of a kind of id, of ids that count until the end of `day`.
+    pub fn crosswalk_of(&self, kind: &IdKind, day: Date) -> Result<People, Failure> {
         let what = format!("`{}` has no crosswalk to read it with", self.spec.name);
         let mut crosswalk = matching::crosswalk(self.folder, self.agreement, kind, &what)?;
-        let over = crosswalk.leave_out_over(today());
+        let over = crosswalk.leave_out_over(day);
         Ok(People {
             over,
             normaliser: ids::normaliser(crosswalk.scope().kind_of_ids(), &crosswalk.writing())?,
@@ -145,7 +148,12 @@ impl People {
         self.crosswalk.scope().via.as_ref()
     }
 
-    /// How many ids are left out whose pseudonyms count no more.
+    /// The first day on which some id's pseudonym counts for the last time.
+    pub fn last_day(&self) -> Option<Date> {
+        self.crosswalk.last_day()
+    }
+
+    /// How many ids are left out whose pseudonyms do not count as long.
     pub fn over(&self) -> usize {
         self.over
     }

@@ -25,7 +25,11 @@ pub struct OwnData {
 /// What is sealed in the party's folder.
 enum Sealed {
     Nothing,
-    Version(u64),
+    Version {
+        version: u64,
+        /// The last day on which its pseudonyms count, where they have one.
+        last_day: Option<Date>,
+    },
     /// The manifest does not read.
     Damaged,
 }
@@ -60,9 +64,17 @@ pub fn all(folder: &Folder, pushed: &[DataVersion], terms: Option<&Agreement>) -
 fn sealed(folder: &Folder, terms: &Agreement, name: &DatasetName) -> Sealed {
     match read_manifest(folder, terms, name) {
         Ok(None) => Sealed::Nothing,
-        Ok(Some(manifest)) => Sealed::Version(manifest.version()),
+        Ok(Some(manifest)) => Sealed::Version {
+            version: manifest.version(),
+            last_day: manifest.last_day(),
+        },
         Err(_) => Sealed::Damaged,
     }
+}
+
+/// Whether a day has ended.
+fn over(day: Date) -> bool {
+    day.end() < now()
 }
 
 impl OwnData {
@@ -70,10 +82,20 @@ impl OwnData {
         self.keep_until.is_none_or(|day| day.end() >= now())
     }
 
+    /// The last day on which what is sealed is used, where it has one.
+    fn last_day(&self) -> Option<Date> {
+        match self.sealed {
+            Sealed::Version { last_day, .. } => last_day,
+            Sealed::Nothing | Sealed::Damaged => None,
+        }
+    }
+
     /// The sealed version that is newer than the one that was pushed.
     fn waits(&self) -> Option<u64> {
         match self.sealed {
-            Sealed::Version(version) if self.pushed.is_none_or(|pushed| version > pushed) => {
+            Sealed::Version { version, .. }
+                if self.pushed.is_none_or(|pushed| version > pushed) =>
+            {
                 Some(version).filter(|_| self.kept())
             }
             _ => None,
@@ -96,6 +118,15 @@ impl OwnData {
         if matches!(self.sealed, Sealed::Damaged) {
             line += "; its manifest here does not read: `incamera data push` says what to do";
         }
+        match self.last_day() {
+            Some(day) if over(day) => {
+                line += &format!(
+                    "; PAST ITS LAST DAY: ids in it counted until the end of {day} (UTC), and no query reads it: run `incamera match run`, seal and push it again"
+                );
+            }
+            Some(day) => line += &format!("; sealed until the end of {day} (UTC)"),
+            None => {}
+        }
         match self.keep_until {
             Some(day) if !self.kept() => {
                 line += &format!(
@@ -111,15 +142,18 @@ impl OwnData {
     /// For programs.
     pub fn document(&self) -> Value {
         let sealed = match self.sealed {
-            Sealed::Version(version) => Some(version),
+            Sealed::Version { version, .. } => Some(version),
             _ => None,
         };
+        let last_day = self.last_day();
         json!({
             "dataset": self.name, "version": self.pushed,
             "sealed": sealed, "waits_for_push": self.waits().is_some(),
             "damaged": matches!(self.sealed, Sealed::Damaged),
             "keep_until": self.keep_until.map(|day| day.to_string()),
             "kept": self.kept(),
+            "last_day": last_day.map(|day| day.to_string()),
+            "past_last_day": last_day.is_some_and(over),
         })
     }
 }

@@ -20,7 +20,7 @@ use super::home::{Home, Reading};
 use super::whose::Whose;
 use super::{kept_until, register, room_client, small};
 use crate::args::DataSeal;
-use crate::clock::now;
+use crate::clock::{now, today};
 use crate::failure::{Context, Done, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
@@ -34,6 +34,7 @@ pub fn run(arguments: &DataSeal, printer: &Printer) -> Done {
     let spec = own_dataset(&folder, &agreement, &arguments.dataset)?;
     let home = Home::new(&folder, &agreement, spec);
     kept_until::check(spec, &format!("`{}` was not sealed", spec.name))?;
+    lasting(arguments)?;
     let _lock = folder.sealing_lock(&agreement.id)?;
     let (report, before, over) = home.seal(arguments, printer)?;
     let again = register::to_seal_again(&folder, &agreement, spec);
@@ -48,6 +49,18 @@ pub fn run(arguments: &DataSeal, printer: &Printer) -> Done {
         printer,
     );
     Ok(())
+}
+
+/// Refuses to seal for days that are over.
+fn lasting(arguments: &DataSeal) -> Done {
+    match arguments.until.filter(|until| *until < today()) {
+        None => Ok(()),
+        Some(until) => Err(
+            Failure::usage(format!("`{}` was not sealed", arguments.dataset))
+                .why(format!("{until} (UTC) is over"))
+                .hint("`--until` takes the last day on which the data are to be used"),
+        ),
+    }
 }
 
 /// Why a file is not sealed without `--yes`.
@@ -137,7 +150,7 @@ impl Home<'_> {
     ) -> Result<(SealReport, Option<Before>, usize), Failure> {
         let what = not_done(&arguments.file.data, "sealed");
         let mut ring = self.folder.ring()?;
-        let whose = Whose::of(self, &mut ring)?;
+        let whose = Whose::of(self, &mut ring, arguments.until.unwrap_or_else(today))?;
         let over = whose.over();
         let people = |id: &str| whose.person(id);
         let kinds = |kind: &IdKind, id: &str| whose.of_kind(kind, id);
@@ -157,6 +170,7 @@ impl Home<'_> {
             key_epoch,
             inherits,
             matching_runs: whose.runs(),
+            last_day: arguments.until.or(whose.last_day()),
             out: &out,
             limits: self.limits(arguments),
             ..self.job(Reading {
@@ -421,7 +435,7 @@ fn show(
             number(report.without_pseudonym),
         ),
         (
-            "ids whose pseudonyms count no more, left out: match again in a new epoch",
+            "ids whose pseudonyms count no more, or not until the day that was named, left out",
             number(over as u64),
         ),
         (
@@ -455,6 +469,11 @@ fn show(
             text.push_str(&format!("\n  {what}: {counts}"));
         }
     }
+    if let Some(day) = report.last_day {
+        text.push_str(&format!(
+            "\n  it can be used until the end of {day} (UTC), the last day of ids that it has: before, run `incamera match run` again, and seal and push it anew; `--until DATE` leaves out ids that end sooner"
+        ));
+    }
     for line in small::lines(&report.small_classes) {
         text.push_str(&format!("\n  {line}"));
     }
@@ -477,6 +496,7 @@ fn show(
         "people_named_again": report.repeats.people,
         "people_with_different_consents": report.repeats.conflicting, "clamped": report.clamped,
         "parts_kept": report.parts_kept,
+        "last_day": report.last_day.map(|day| day.to_string()),
         "key_epoch": report.key_epoch, "keys_destroyed": report.keys_destroyed,
         "small_classes": small::document(&report.small_classes),
         "clock_readings_twice": report.twice, "clock_readings_skipped": report.skipped,

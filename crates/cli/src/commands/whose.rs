@@ -1,7 +1,7 @@
 //! Whose row it is, by a raw id in an owner's file.
 
 use incamera_seal::{KeyRing, MatchingRuns, PersonKeys};
-use incamera_types::{ColumnType, IdKind, Pseudonym};
+use incamera_types::{ColumnType, Date, IdKind, Pseudonym};
 
 use super::home::{Home, People};
 use crate::failure::{Context as _, Failure};
@@ -22,9 +22,9 @@ enum Rows {
 }
 
 impl Whose {
-    /// Of a data set at its owner's. An owner's own keys come of a secret in its ring, which is
-    /// made at first.
-    pub fn of(home: &Home<'_>, ring: &mut KeyRing) -> Result<Self, Failure> {
+    /// Of a data set at its owner's, by ids that count until the end of `day`. An owner's own keys
+    /// come of a secret in its ring, which is made at first.
+    pub fn of(home: &Home<'_>, ring: &mut KeyRing, day: Date) -> Result<Self, Failure> {
         let Some(column) = home.spec.person_column() else {
             return Ok(Self {
                 rows: Rows::Nobody,
@@ -37,36 +37,41 @@ impl Whose {
                 let keys = ring.person_keys_or_new(id, epoch, &mut rand::rng());
                 Rows::Own(keys.or_fail("the key ring has no secret for keys of people")?)
             }
-            _ => home.crosswalk()?.map_or(Rows::Nobody, Rows::Matched),
+            _ => home.crosswalk(day)?.map_or(Rows::Nobody, Rows::Matched),
         };
         let kinds = home.spec.link_columns();
         let kinds = kinds.filter_map(|column| column.id_kind.as_ref());
         Ok(Self {
             rows,
             kinds: kinds
-                .map(|kind| home.crosswalk_of(kind))
+                .map(|kind| home.crosswalk_of(kind, day))
                 .collect::<Result<_, _>>()?,
         })
     }
 
     /// The matching runs whose pseudonyms these are, where each run makes others.
     pub fn runs(&self) -> MatchingRuns {
+        let runs = self.matched();
+        let runs = runs.filter_map(|people| Some((people.kind().clone(), people.run()?)));
+        runs.collect()
+    }
+
+    /// The last day on which all pseudonyms count, where some do not last.
+    pub fn last_day(&self) -> Option<Date> {
+        self.matched().filter_map(People::last_day).min()
+    }
+
+    /// How many ids are left out whose pseudonyms do not count as long as is wanted.
+    pub fn over(&self) -> usize {
+        self.matched().map(People::over).sum()
+    }
+
+    fn matched(&self) -> impl Iterator<Item = &People> {
         let rows = match &self.rows {
             Rows::Matched(people) => Some(people),
             Rows::Nobody | Rows::Own(_) => None,
         };
-        let all = rows.into_iter().chain(&self.kinds);
-        let runs = all.filter_map(|people| Some((people.kind().clone(), people.run()?)));
-        runs.collect()
-    }
-
-    /// How many ids are left out whose pseudonyms count no more.
-    pub fn over(&self) -> usize {
-        let rows = match &self.rows {
-            Rows::Matched(people) => people.over(),
-            Rows::Nobody | Rows::Own(_) => 0,
-        };
-        rows + self.kinds.iter().map(People::over).sum::<usize>()
+        rows.into_iter().chain(&self.kinds)
     }
 
     /// The column with raw ids, where one is not named and it is not called like the kind of the

@@ -23,6 +23,7 @@ mod help;
 mod intake;
 mod invariants;
 mod keys;
+mod lasting;
 mod links;
 mod objects;
 mod own_matches;

@@ -236,6 +236,7 @@ impl World {
             inherits: Inherited::default(),
             matching_epoch: self.agreement.matching.epoch,
             matching_runs: MatchingRuns::new(),
+            last_day: None,
             partitions: self.agreement.matching.partitions,
             purposes: &self.agreement.leaf_purposes(),
             branches: &BTreeMap::new(),

@@ -199,6 +199,7 @@ impl Room {
             inherits: Inherited::default(),
             matching_epoch: agreement.matching.epoch,
             matching_runs: MatchingRuns::new(),
+            last_day: None,
             partitions: agreement.matching.partitions,
             purposes: &agreement.leaf_purposes(),
             branches: &std::collections::BTreeMap::new(),

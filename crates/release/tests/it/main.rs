@@ -13,6 +13,7 @@ mod commit;
 mod digest;
 mod forged;
 mod golden;
+mod lasting;
 mod proposed;
 mod receipt;
 mod request;

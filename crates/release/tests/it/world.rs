@@ -20,8 +20,9 @@ use incamera_seal::{
     SignedManifest, Source, open_manifest, read_manifest_file, seal_dataset,
 };
 use incamera_types::{
-    AnalystRef, Budget, DatasetName, Delta, Digest as _, Epsilon, ManifestDigest, Measurement,
-    Params, PartyName, PrivacyLoss, Pseudonym, RequestDigest, Transcript, UnixTime, Value,
+    AnalystRef, Budget, DatasetName, Date, Delta, Digest as _, Epsilon, ManifestDigest,
+    Measurement, Params, PartyName, PrivacyLoss, Pseudonym, RequestDigest, Transcript, UnixTime,
+    Value,
 };
 use incamera_wire::encode;
 use incamera_wire::v1::{Answer, BoundEvidence, ReleaseFile, RoomKeys, Signed};
@@ -87,6 +88,8 @@ pub struct World {
     pub expires: UnixTime,
     /// When data sets are sealed.
     pub sealing: UnixTime,
+    /// The last day of what is sealed.
+    pub last_day: Option<Date>,
     /// What all clocks say.
     pub now: UnixTime,
 }
@@ -161,6 +164,7 @@ impl World {
             analyst: name("mailer/ana"),
             expires: NOW.plus(3600),
             sealing: NOW,
+            last_day: None,
             now: NOW,
         }
     }
@@ -204,6 +208,7 @@ impl World {
             inherits: Inherited::default(),
             matching_epoch: agreement.matching.epoch,
             matching_runs: MatchingRuns::new(),
+            last_day: self.last_day,
             partitions: agreement.matching.partitions,
             purposes: &agreement.leaf_purposes(),
             branches: &std::collections::BTreeMap::new(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use incamera_types::{
-    AgreementDigest, ColumnName, ColumnSpec, ColumnType, DatasetSpec, Digest, FileId,
+    AgreementDigest, ColumnName, ColumnSpec, ColumnType, DatasetSpec, Date, Digest, FileId,
     KeyCommitment, ManifestDigest, MatchRunDigest, OtherText, PartDigest, PurposeName, PurposeSet,
 };
 use incamera_wire::v1 as wire;
@@ -117,6 +117,13 @@ pub(super) fn matching_runs(message: &wire::Manifest) -> Result<MatchingRuns, Ma
         Ok((name(&one.id_kind)?, run))
     };
     list.iter().map(one).collect()
+}
+
+pub(super) fn last_day(message: &wire::Manifest) -> Result<Option<Date>, ManifestError> {
+    match message.public && message.last_day.is_some() {
+        true => Err(malformed("it is public, and names a last day")),
+        false => Ok(message.last_day.map(Date::from_days)),
+    }
 }
 
 /// How many removals a manifest remembers, besides the last of each kind.

@@ -39,7 +39,7 @@ use std::path::Path;
 
 use incamera_keys::{KeyError, SigningKey, sign_message};
 use incamera_types::{
-    ColumnName, DatasetName, DatasetSpec, Digest as _, FileId, ManifestDigest, PurposeName,
+    ColumnName, DatasetName, DatasetSpec, Date, Digest as _, FileId, ManifestDigest, PurposeName,
     PurposeSet, UnixTime,
 };
 use incamera_wire::{Format, v1 as wire};
@@ -253,6 +253,7 @@ fn body(
         key_epoch: plan.key_epoch(),
         matching_epoch: old.matching_epoch().0,
         matching_runs: manifest::to_wire(old.matching_runs()),
+        last_day: old.last_day().map(Date::days),
         sealed_at: now.0,
         previous: old.digest().as_bytes().to_vec(),
         partitions: old.partitions(),

@@ -66,6 +66,7 @@ fn child() {
         limits: limits(),
         append: what == "append",
         runs: Default::default(),
+        last_day: None,
         consents: Some(Consents::read(&folder.join("consents")).unwrap()),
         folder: temporary,
     };

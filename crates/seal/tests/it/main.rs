@@ -17,6 +17,7 @@ mod golden;
 mod i3;
 mod in_clear;
 mod keytools;
+mod lasting;
 mod local_files;
 mod manifests;
 mod objects;

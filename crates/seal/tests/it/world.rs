@@ -15,7 +15,7 @@ use incamera_seal::{
     read_part, seal_dataset_keeping, unwrap_keys,
 };
 use incamera_types::{
-    AgreementDigest, AgreementId, ColumnName, ColumnSpec, DatasetSpec, FileId, IdKind,
+    AgreementDigest, AgreementId, ColumnName, ColumnSpec, DatasetSpec, Date, FileId, IdKind,
     ManifestDigest, MatchingEpoch, OtherText, Pseudonym, PurposeName, PurposeSet, Transcript,
     UnixTime,
 };
@@ -39,6 +39,8 @@ pub struct World {
     pub append: bool,
     /// The matching runs of the pseudonyms.
     pub runs: MatchingRuns,
+    /// The last day of the pseudonyms.
+    pub last_day: Option<Date>,
     pub consents: Option<Consents>,
 }
 
@@ -200,6 +202,7 @@ impl World {
             limits: limits(),
             append: false,
             runs: MatchingRuns::new(),
+            last_day: None,
             consents: None,
         }
     }
@@ -268,6 +271,7 @@ impl World {
             inherits: Inherited::default(),
             matching_epoch: EPOCH,
             matching_runs: MatchingRuns::new(),
+            last_day: None,
             partitions: 1,
             purposes: &purposes(),
             branches: &branches(),
@@ -324,6 +328,7 @@ impl World {
             inherits: Inherited::default(),
             matching_epoch: EPOCH,
             matching_runs: self.runs.clone(),
+            last_day: self.last_day,
             partitions: self.partitions,
             purposes: &purposes,
             branches: &branches(),

@@ -65,6 +65,9 @@ pub struct Manifest {
     /// the runs that made its pseudonyms, where each run makes others; in order of kind
     #[prost(message, repeated, tag = "20")]
     pub matching_runs: ::prost::alloc::vec::Vec<MatchingRun>,
+    /// the last day on which its pseudonyms count, in days since 1970-01-01; none: not said
+    #[prost(sint32, optional, tag = "21")]
+    pub last_day: ::core::option::Option<i32>,
 }
 /// A matching run whose pseudonyms are those of no other run.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -92,6 +92,7 @@ fn seal_without_bounds(world: &World, csv: &str) {
         inherits: Inherited::default(),
         matching_epoch: agreement.matching.epoch,
         matching_runs: MatchingRuns::new(),
+        last_day: None,
         partitions: agreement.matching.partitions,
         purposes: &agreement.leaf_purposes(),
         branches: &std::collections::BTreeMap::new(),

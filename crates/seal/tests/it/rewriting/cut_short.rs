@@ -106,6 +106,7 @@ fn child() {
         limits: crate::world::limits(),
         append: false,
         runs: Default::default(),
+        last_day: None,
         consents: None,
         folder: temporary,
     };

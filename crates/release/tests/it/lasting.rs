@@ -1,0 +1,81 @@
+//! I4: a data set whose pseudonyms count no more is read by no query: its owner releases no key,
+//! and a room opens no grant. Each refusal of an owner costs nobody.
+
+use incamera_release::{OpenFault, Refusal, RefusalKind};
+use incamera_types::{Date, PrivacyLoss, UnixTime};
+
+use crate::world::{NOW, PURCHASES, World, name};
+
+/// The shop's purchases are sealed until this day, the rest without one.
+fn lasting(day: &str) -> World {
+    let mut world = World::new();
+    world.last_day = Some(day.parse().unwrap());
+    world.seal("purchases", PURCHASES);
+    world.last_day = None;
+    world
+}
+
+fn over(refusal: &Refusal) {
+    assert_eq!(refusal.kind(), RefusalKind::Policy);
+    assert!(matches!(refusal, Refusal::PastLastDay(_)), "{refusal:?}");
+    let text = refusal.to_string();
+    for part in [
+        "`purchases` was sealed until the end of 2027-01-14",
+        "`match run`",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+/// Today is 2027-01-15.
+#[test]
+fn i4_past_its_last_day_an_owner_releases_no_key() {
+    for (day, counts) in [("2027-01-14", false), ("2027-01-15", true)] {
+        let mut world = lasting(day);
+        let mut session = world.session();
+        match (world.reserve(&mut session, "shop"), counts) {
+            (Ok(()), true) => {}
+            (Err(refusal), false) => {
+                over(&refusal);
+                let ledger = &world.owners["shop"].ledger;
+                assert_eq!(ledger.held().unwrap(), PrivacyLoss::default());
+                assert_eq!(world.spent("shop"), PrivacyLoss::default());
+            }
+            (other, _) => panic!("{day}: {other:?}"),
+        }
+        // Whom the data do not belong to has nothing to refuse.
+        world.reserve(&mut session, "mailer").unwrap();
+    }
+}
+
+#[test]
+fn i4_a_day_that_ends_between_the_rounds_releases_no_key() {
+    let mut world = lasting("2027-01-14");
+    let mut session = world.session();
+    let evidence = world.evidence(&session, "shop");
+    let day_before = UnixTime(NOW.0 - 86_400);
+    let reserved = world
+        .reserve_at(&session, "shop", &evidence, day_before)
+        .unwrap();
+    session.reservations.push(reserved.reservation().clone());
+    session.reserved.insert(name("shop"), reserved);
+    world.reserve(&mut session, "mailer").unwrap();
+    over(&world.commit(&session, "shop").unwrap_err());
+    assert_eq!(world.spent("shop"), PrivacyLoss::default());
+}
+
+#[test]
+fn i4_a_day_that_ends_before_grants_are_opened_opens_none() {
+    let day: Date = "2027-01-14".parse().unwrap();
+    let mut world = lasting("2027-01-14");
+    world.now = UnixTime(day.end().0 - 20);
+    world.expires = day.end().plus(1800);
+    let session = world.granted();
+    let late = world.open_at(session, day.end().plus(1)).unwrap_err();
+    assert!(
+        matches!(late.fault(), OpenFault::PastLastDay(over) if over.day == day),
+        "{late:?}"
+    );
+    let session = world.granted();
+    world.open_at(session, day.end()).unwrap();
+}
