@@ -12,6 +12,7 @@ use incamera_net::status::{Problem, ProblemKind};
 use incamera_types::{Date, Digest as _, LinkLabel, MatchingEpoch, PartyName, PurposeSet};
 use incamera_wire::Format;
 use incamera_wire::v1::LinkEntry;
+use tokio::time::{Instant, sleep_until};
 use tonic::{Status, Streaming};
 
 use crate::admit::{Admitted, malformed};
@@ -19,7 +20,7 @@ use crate::limits::Taken;
 use crate::service::{Answers, Asker, State, busy, today};
 use crate::store::{StoredLink, TooMany};
 
-/// Labels of one frame.
+/// Labels or entries of one frame.
 const MAX_LABELS: usize = 4_096;
 const LABEL_BYTES: usize = 32;
 /// Weeks in which a link's last day may lie: a key is valid for ten years at most.
@@ -30,7 +31,18 @@ struct Transfer {
     admitted: Admitted,
     /// What the agreement has: a link for anything else is neither taken nor served.
     purposes: PurposeSet,
+    asker: Asker,
     _place: Taken<Asker>,
+}
+
+impl Transfer {
+    /// Waits until so many more may be done for the party: what concerns links is served at the
+    /// agreed rate, together with what is evaluated.
+    async fn turn(&self, state: &State, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let (asker, rate) = (self.asker.clone(), self.admitted.providers.rate);
+        sleep_until(state.rates.take(asker, count, rate, Instant::now())).await;
+    }
 }
 
 async fn open(
@@ -63,7 +75,10 @@ async fn open(
     }
     let asker = (admitted.agreed.agreement_id, party);
     let place = state.sessions.take(&asker).ok_or_else(busy)?;
+    let (store, matter) = (state.store.clone(), admitted.matter());
+    blocking(move || Ok(store.lock().drop_earlier_links(&matter)?)).await?;
     Ok(Transfer {
+        asker,
         purposes: admitted.agreement.agreement().leaf_purposes(),
         admitted,
         _place: place,
@@ -86,6 +101,10 @@ pub(crate) async fn put(
         let Frame::Entries(entries) = frame else {
             return Err(malformed("entries").into());
         };
+        if entries.entries.len() > MAX_LABELS {
+            return Err(malformed("entries").into());
+        }
+        transfer.turn(state, entries.entries.len()).await;
         let (state, transfer) = (state.clone(), transfer.clone());
         stored += blocking(move || transfer.store(&state, &entries)).await?;
     }
@@ -109,6 +128,8 @@ pub(crate) async fn get(
             let Frame::Labels(labels) = frame else {
                 return Err(malformed("labels").into());
             };
+            let labels = read_labels(&labels)?;
+            transfer.turn(&state, labels.len()).await;
             let entries = blocking(move || transfer.find(&state, &labels)).await?;
             let frame = Frame::Entries(LinkEntries { entries });
             Ok(Some((LinkFrame { frame: Some(frame) }, frames)))
@@ -129,10 +150,11 @@ pub(crate) async fn drop_some(
         let Frame::Labels(message) = frame else {
             return Err(malformed("labels").into());
         };
+        let labels = read_labels(&message)?;
+        transfer.turn(state, labels.len()).await;
         let (state, transfer) = (state.clone(), transfer.clone());
         dropped += blocking(move || {
             let (matter, source) = (transfer.admitted.matter(), &transfer.admitted.party);
-            let labels = labels(&message)?;
             Ok(state.store.lock().drop_links(&matter, source, &labels)?)
         })
         .await?;
@@ -202,13 +224,12 @@ impl Transfer {
         })
     }
 
-    fn find(&self, state: &State, message: &LinkLabels) -> Result<Vec<LinkEntry>, Problem> {
+    fn find(&self, state: &State, labels: &[LinkLabel]) -> Result<Vec<LinkEntry>, Problem> {
         let (matter, today) = (self.admitted.matter(), today());
-        let labels = labels(message)?;
-        let store = state.store.lock();
         let mut found = Vec::new();
-        for label in &labels {
-            let links = store.links(&matter, label, today)?.into_iter();
+        for label in labels {
+            // Whoever evaluates meanwhile needs the store too: nobody holds it for long.
+            let links = state.store.lock().links(&matter, label, today)?.into_iter();
             let served = links.filter(|link| self.purposes.contains(&link.purpose));
             found.extend(served.map(|link| LinkEntry {
                 label: link.label.as_bytes().to_vec(),
@@ -222,7 +243,7 @@ impl Transfer {
     }
 }
 
-fn labels(message: &LinkLabels) -> Result<Vec<LinkLabel>, Problem> {
+fn read_labels(message: &LinkLabels) -> Result<Vec<LinkLabel>, Problem> {
     let (labels, rest) = message.labels.as_chunks::<LABEL_BYTES>();
     if !rest.is_empty() || labels.len() > MAX_LABELS {
         return Err(malformed("labels"));

@@ -25,12 +25,12 @@ use tokio::sync::Semaphore;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::admit::{Admitted, admit};
+use crate::admit::{Admitted, admit, agreed};
 use crate::ceremony::Ceremonies;
 use crate::config::ProviderConfig;
 use crate::limits::{Places, Rates};
 use crate::sealed::ShareKey;
-use crate::store::{Shared, Store, StoreError};
+use crate::store::{Matter, Shared, Store, StoreError};
 use crate::{evaluate, links};
 
 /// Why a provider's service does not run.
@@ -122,6 +122,25 @@ impl State {
         admit(&self.agreements, &self.name, digest, key).await
     }
 
+    /// Drops links whose last day or whose epoch is over.
+    fn drop_links_over(&self) -> Result<(), StoreError> {
+        self.store.lock().drop_stale_links(today())?;
+        for (agreement, _) in self.agreements.all() {
+            // Whoever has not signed yet may never do so: the version that is in force counts.
+            let newest = self.agreements.newest(&agreement.id);
+            let terms = newest.ok().flatten();
+            if let Some(agreed) = terms.and_then(|newest| agreed(newest.agreement())) {
+                let (agreement_id, epoch) = (agreed.agreement_id, agreed.epoch);
+                let matter = Matter {
+                    agreement_id,
+                    epoch,
+                };
+                self.store.lock().drop_earlier_links(&matter)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The hosts that agreements name this service by.
     fn hosts(&self, config: &ProviderConfig) -> Vec<String> {
         let mut hosts = vec![config.listen.ip().to_string(), "localhost".to_owned()];
@@ -154,7 +173,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let state = Arc::new(State::open(&config, own)?);
-    state.store.lock().drop_stale_links(today())?;
+    state.drop_links_over()?;
     let tls = tls::server_config(&state.service, &state.hosts(&config), options)?;
     let listener = TcpListener::bind(config.listen).await?;
     let health = match config.health {

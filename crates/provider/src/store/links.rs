@@ -60,7 +60,8 @@ impl Store {
         drop(insert);
         if let Some(link) = links.first() {
             let stored: i64 = tx.query_row(
-                "SELECT count(*) FROM links WHERE agreement_id = ?1 AND epoch = ?2 AND source = ?3",
+                "SELECT entries FROM link_counts
+                 WHERE agreement_id = ?1 AND epoch = ?2 AND source = ?3",
                 params![id, epoch, link.source.as_str()],
                 |row| row.get(0),
             )?;
@@ -123,6 +124,19 @@ impl Store {
         drop(delete);
         tx.commit()?;
         Ok(dropped)
+    }
+
+    /// Drops links of epochs before this one: their key evaluates nothing any more, so nobody can
+    /// look them up.
+    pub(crate) fn drop_earlier_links(&mut self, matter: &Matter) -> Result<(), StoreError> {
+        let of = params![matter.agreement_id.as_bytes(), matter.epoch.0];
+        let tx = self.begin()?;
+        for table in ["links", "link_counts"] {
+            let sql = format!("DELETE FROM {table} WHERE agreement_id = ?1 AND epoch < ?2");
+            tx.execute(&sql, of)?;
+        }
+        tx.commit()?;
+        Ok(())
     }
 
     /// Drops what is over.

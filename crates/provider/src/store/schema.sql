@@ -59,3 +59,20 @@ CREATE TABLE links (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX links_of ON links (agreement_id, epoch, source);
 CREATE INDEX links_until ON links (expires);
+
+-- How many entries each source stores: kept beside them, so that no message counts them all.
+CREATE TABLE link_counts (
+    agreement_id BLOB NOT NULL,
+    epoch        INTEGER NOT NULL,
+    source       TEXT NOT NULL,
+    entries      INTEGER NOT NULL,
+    PRIMARY KEY (agreement_id, epoch, source)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER links_added AFTER INSERT ON links BEGIN
+    INSERT INTO link_counts VALUES (NEW.agreement_id, NEW.epoch, NEW.source, 1)
+    ON CONFLICT (agreement_id, epoch, source) DO UPDATE SET entries = entries + 1;
+END;
+CREATE TRIGGER links_gone AFTER DELETE ON links BEGIN
+    UPDATE link_counts SET entries = entries - 1
+    WHERE agreement_id = OLD.agreement_id AND epoch = OLD.epoch AND source = OLD.source;
+END;

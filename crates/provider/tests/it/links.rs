@@ -1,5 +1,7 @@
 //! Links over the wire: whose they are, what is served, what is not.
 
+use std::time::{Duration, Instant};
+
 use incamera_net::agreements::now;
 use incamera_net::services::link_frame::Frame;
 use incamera_net::services::{LinkEntries, LinkFrame, LinkHello, LinkLabels};
@@ -165,6 +167,7 @@ async fn a_store_of_version_1_is_brought_up_to_date() {
                  PRIMARY KEY (agreement_id, epoch, label)) STRICT, WITHOUT ROWID;
              INSERT INTO one SELECT * FROM links;
              DROP TABLE links;
+             DROP TABLE link_counts;
              ALTER TABLE one RENAME TO links;
              CREATE INDEX links_of ON links (agreement_id, epoch, source);
              CREATE INDEX links_until ON links (expires);
@@ -242,6 +245,79 @@ async fn nothing_that_is_over_or_for_another_purpose_is_taken_or_served() {
         .query_row("SELECT count(*) FROM links", [], |row| row.get(0))
         .unwrap();
     assert_eq!(left, 3);
+}
+
+/// L9: a party that has more stored and looked up than the agreed rate waits, and loses nothing.
+#[tokio::test]
+async fn links_are_served_at_the_agreed_rate() {
+    let terms = Terms {
+        rate: 1_000,
+        ..Terms::default()
+    };
+    let world = World::with_key(terms).await;
+    let numbered = |n: u16| LinkEntry {
+        label: n.to_be_bytes().repeat(16),
+        ..measured(1)
+    };
+    // Four seconds' worth, of which one second may be drawn beforehand, and the last is not
+    // waited for.
+    let all: Vec<_> = (0..4_000).map(numbered).collect();
+    let all = all.chunks(1_000).map(|some| {
+        let entries = some.to_vec();
+        Frame::Entries(LinkEntries { entries })
+    });
+    let all = frames(&world, "shop", all.collect());
+    let mut client = world.client("alpha", "shop").await;
+    let start = Instant::now();
+    let reply = client.put_links(tokio_stream::iter(all)).await.unwrap();
+    assert_eq!(reply.into_inner().entries, 4_000);
+    assert!(start.elapsed() >= Duration::from_millis(1_900));
+    let store = Store::look_at(&world.store("alpha")).unwrap();
+    assert_eq!(store.stored_links().unwrap()[0].entries, 4_000);
+    // Drops go by the same, and look-ups behind them.
+    let start = Instant::now();
+    let again = (0..4_000_u16).flat_map(|n| n.to_be_bytes().repeat(16));
+    let labels = again.collect();
+    let all = frames(&world, "shop", vec![Frame::Labels(LinkLabels { labels })]);
+    let reply = client.drop_links(tokio_stream::iter(all)).await.unwrap();
+    assert_eq!(reply.into_inner().entries, 4_000);
+    get(&world, "shop", &[1]).await.unwrap();
+    assert!(start.elapsed() >= Duration::from_millis(2_900));
+    // What is counted is what is there.
+    let counted = rusqlite::Connection::open(world.store("alpha")).unwrap();
+    let sql = "SELECT sum(entries) FROM link_counts";
+    let entries: i64 = counted.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(entries, 0);
+}
+
+/// L8: nobody can look up what an earlier key was for, so it goes with the next transfer or start.
+#[tokio::test]
+async fn links_of_an_earlier_epoch_go() {
+    let mut world = World::with_key(Terms::default()).await;
+    let all = vec![measured(1), measured(2), measured(3)];
+    put(&world, "shop", all).await.unwrap();
+    let store = rusqlite::Connection::open(world.store("alpha")).unwrap();
+    let left = || -> Vec<u8> {
+        let mut rows = store
+            .prepare("SELECT label FROM links ORDER BY label")
+            .unwrap();
+        let rows = rows.query_map([], |row| row.get(0)).unwrap();
+        rows.map(|label: rusqlite::Result<Vec<u8>>| label.unwrap()[0])
+            .collect()
+    };
+    let age = |label: u8, what: &str| {
+        let sql = format!("UPDATE links SET epoch = epoch - 1 {what} WHERE label = ?1");
+        assert_eq!(store.execute(&sql, [vec![label; 32]]).unwrap(), 1);
+    };
+    age(1, "");
+    // Another agreement is at an epoch of its own.
+    age(2, ", agreement_id = randomblob(16)");
+    assert_eq!(left(), [1, 2, 3]);
+    put(&world, "mailer", vec![measured(4)]).await.unwrap();
+    assert_eq!(left(), [2, 3, 4]);
+    age(3, "");
+    world.restart("alpha").await;
+    assert_eq!(left(), [2, 4]);
 }
 
 #[tokio::test]

@@ -159,7 +159,13 @@ fn what_one_provider_stores_links_nothing() {
     // Nothing of the look-ups, of ids or of pseudonyms is there, in no table and no byte of any
     // file; the control finds both at their owners'.
     let names = [
-        "batches", "links", "provider", "sessions", "shares", "versions",
+        "batches",
+        "link_counts",
+        "links",
+        "provider",
+        "sessions",
+        "shares",
+        "versions",
     ];
     let mut found = tables(&world, "alpha");
     found.sort();

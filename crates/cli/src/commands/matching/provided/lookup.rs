@@ -35,9 +35,12 @@ pub struct Stores {
     open: Vec<(PartyName, ProviderClient<Channel>)>,
     hello: LinkFrame,
     needed: usize,
-    /// The longest that a provider may take for a round, and that all rounds together are held up
+    /// The longest that a provider may take for a round, beside what the agreed rate slows it
+    /// down, and that all rounds together are held up
     /// by those who are later than enough others, beside what these took.
     patience: Duration,
+    /// Labels a second that each serves, as agreed.
+    rate: u32,
     /// How long enough providers took, and how long was waited for others behind them.
     taken: Duration,
     held_up: Duration,
@@ -56,6 +59,7 @@ impl Stores {
             hello: hello(asker.agreement, asker.folder.name()),
             needed,
             patience: PATIENCE.min(asker.patience),
+            rate: providers.map_or(1, |providers| providers.rate.max(1)),
             taken: Duration::ZERO,
             held_up: Duration::ZERO,
             left_out: LeftOut::new(),
@@ -89,22 +93,23 @@ impl Stores {
     /// What each has under these labels.
     pub async fn find(&mut self, labels: Vec<LinkLabel>) -> Result<Answers, Failure> {
         let labels: Arc<[LinkLabel]> = labels.into();
+        let at_rate = Duration::from_secs(labels.len() as u64) / self.rate;
         let mut asked = JoinSet::new();
         for (name, client) in &self.open {
             let (name, client) = (name.clone(), client.clone());
             let (hello, labels) = (self.hello.clone(), labels.clone());
             asked.spawn(async move { (name, ask(client, hello, labels).await) });
         }
-        let answers = self.gathered(asked).await?;
+        let answers = self.gathered(asked, at_rate).await?;
         self.enough()?;
         Ok(answers)
     }
 
-    /// The answers of a round. Once enough have answered, the others have as long as all rounds
+    /// The answers of a round, which takes `at_rate` where it is as fast as agreed. Once enough have answered, the others have as long as all rounds
     /// may be held up, and are asked no more after that.
-    async fn gathered(&mut self, mut asked: Asked) -> Result<Answers, Failure> {
+    async fn gathered(&mut self, mut asked: Asked, at_rate: Duration) -> Result<Answers, Failure> {
         let (start, mut enough, mut answers) = (Instant::now(), None, Answers::new());
-        let mut until = start + self.patience;
+        let mut until = start + self.patience + at_rate;
         loop {
             let answered = match timeout_at(until, asked.join_next()).await {
                 Ok(None) => break,
@@ -241,6 +246,7 @@ mod tests {
             hello: LinkFrame { frame: None },
             needed: 2,
             patience: Duration::from_millis(patience_ms),
+            rate: 1,
             taken: Duration::ZERO,
             held_up: Duration::ZERO,
             left_out: LeftOut::new(),
@@ -257,7 +263,7 @@ mod tests {
                 (name, Ok(Vec::new()))
             });
         }
-        stores.gathered(asked).await.unwrap().len()
+        stores.gathered(asked, Duration::ZERO).await.unwrap().len()
     }
 
     /// Rounds together are held up by one provider as long as one may be, whatever their number.
