@@ -207,8 +207,8 @@ impl LinkTerms {
             .finish()
     }
 
-    /// Steps 1 and 2 for all edges of one id, given `F` of it. Those that count longest come
-    /// first: when the store drops what is over, no number before a stored one is missing.
+    /// Steps 1 and 2 for all edges of one id, given `F` of it. Those that count longest, by weeks,
+    /// come first, and of one week in their order: when the store drops what is over, no number before a stored one is missing.
     ///
     /// # Errors
     /// [`LinkError::TooMany`].
@@ -220,7 +220,7 @@ impl LinkTerms {
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<Entry>, LinkError> {
         let mut edges: Vec<_> = edges.iter().collect();
-        edges.sort_by_key(|edge| Reverse(edge.expires));
+        edges.sort_by_key(|edge| Reverse(end_of_week(edge.expires)));
         let mut entries = Vec::new();
         for purpose in self.purposes.iter() {
             let agreed = edges.iter().filter(|edge| edge.consent.contains(purpose));

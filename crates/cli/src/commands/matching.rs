@@ -18,6 +18,7 @@ mod agreed;
 mod alone;
 mod consented;
 mod counted;
+mod counted_runs;
 mod counting;
 mod drive;
 mod files;
@@ -68,6 +69,7 @@ use link::{Broken, Link, Meeting};
 use pair::{Pair, Talked};
 
 pub use kept::{MissingPart, crosswalk, crosswalk_there, is_of_another_run, kind_with_ids};
+pub use links::{LinksDue, links_due};
 pub use used::{Used, used_under};
 
 /// How long a peer may take to come for its last answers once the crosswalk is written. One that

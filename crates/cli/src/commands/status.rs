@@ -17,7 +17,7 @@ use incamera_wire::v1::{DataVersion, Loss};
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
-use super::matching::{Used, used_under};
+use super::matching::{LinksDue, Used, links_due, used_under};
 use super::own_data::{self, OwnData};
 use super::room_client::{connect_failure, status_failure};
 use super::{block_on, matching};
@@ -195,6 +195,8 @@ struct Known<'a> {
     data: Vec<OwnData>,
     /// Of each kind of id that was matched.
     used: Vec<(IdKind, Used)>,
+    /// The providers that are still to be told of links.
+    links_due: Vec<LinksDue>,
 }
 
 impl<'a> Known<'a> {
@@ -210,6 +212,9 @@ impl<'a> Known<'a> {
             used: terms
                 .as_ref()
                 .map_or(Vec::new(), |terms| used_under(folder, terms)),
+            links_due: terms
+                .as_ref()
+                .map_or(Vec::new(), |terms| links_due(folder, terms)),
             terms,
         }
     }
@@ -269,6 +274,7 @@ impl<'a> Known<'a> {
             "epsilon": self.ceiling(party).map(|ceiling| spending::document(&self.spent(), ceiling)),
             "runs_left": left.map(|(query, runs)| (query, json!(runs))).collect::<serde_json::Map<_, _>>(),
             "log_entries": status.log_entries,
+            "links_due": self.links_due.iter().map(LinksDue::document).collect::<Vec<_>>(),
             "matching_used": self.used.iter().map(|(kind, used)| (kind.to_string(), used.document())).collect::<serde_json::Map<_, _>>(),
         })
     }
@@ -296,7 +302,8 @@ impl<'a> Known<'a> {
             ),
             format!("  spent {spent}{left}; {entries}"),
         ];
-        lines.into_iter().chain(used).collect()
+        let due = self.links_due.iter().map(LinksDue::line);
+        lines.into_iter().chain(used).chain(due).collect()
     }
 }
 

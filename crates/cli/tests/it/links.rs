@@ -3,6 +3,8 @@
 
 mod dump;
 mod lagging;
+mod own_numbers;
+mod sealing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -41,12 +43,16 @@ fn pair(cookie: u32, person: u32) -> Pair {
 }
 
 fn world() -> World {
+    world_of(99)
+}
+
+fn world_of(max_runs: u32) -> World {
     let kinds = "ids = [\"email\", \"cookie\"]\nlinks = [{ from = \"cookie\", to = \"email\" }]";
     let purposes = "measurement = { label = \"Measuring\" }\nads = { label = \"Choosing\" }";
     World::agreed(|sections| {
         agreement(sections, "max_ids = 1_000\nkey_days = 90")
             .replace("ids = [\"email\"]", kinds)
-            .replace("max_runs = 9", "max_runs = 99")
+            .replace("max_runs = 9", &format!("max_runs = {max_runs}"))
             .replace("measurement = { label = \"Measuring\" }", purposes)
     })
 }
@@ -394,7 +400,7 @@ fn what_is_not_known_or_not_agreed_is_refused_before_anything_is_sent() {
     refused(
         &put(&["--consent", "agreed"]),
         1,
-        "no purpose of the agreement in 1 rows: line 3",
+        "no purpose of the agreement in 1 row: line 3",
     );
     let learnt = ["--everyone-consented", "--recorded", "learnt"];
     refused(&put(&learnt), 1, "one to come");
@@ -403,6 +409,18 @@ fn what_is_not_known_or_not_agreed_is_refused_before_anything_is_sent() {
         2,
         "which kinds of id",
     );
+    for (flags, hint) in [
+        (["--expires", "gone"], "with `--expires` as"),
+        (["--recorded", "gone"], "with `--recorded` as"),
+        (["--from-column", "gone"], "with `--from-column` as"),
+        (["--to-column", "gone"], "with `--to-column` as"),
+    ] {
+        let words = [&["--everyone-consented"][..], &flags].concat();
+        let refusal = put(&words);
+        refused(&refusal, 1, "no column `gone`");
+        let told = refusal.text("/error/hint");
+        assert!(told.contains(hint), "{told}");
+    }
     let past = ["--everyone-consented", "--until", "2020-01-01"];
     refused(&put(&past), 2, "2020-01-01 is over");
     let press = world.path("press");

@@ -34,10 +34,31 @@ pub struct LinkBook(Connection);
 pub struct LinkedId {
     /// The id that is looked up.
     pub from: String,
-    /// The ids whose pseudonyms it leads to.
+    /// The ids whose pseudonyms it leads to, in order.
     pub to: Vec<String>,
-    /// What is stored of it.
+    /// What is stored of it: under each purpose in the order of those, of one week.
     pub entries: Vec<Entry>,
+}
+
+impl LinkedId {
+    /// Whether each label leads to the one that it led to `before`, if the ids are the same. Of
+    /// several ids that is known where all stand under the same purposes and are over in the same
+    /// week: their number under a purpose is their place then, and some old entries beside some
+    /// new ones give all of them.
+    fn leads_alike(&self, before: &BTreeMap<LinkLabel, Date>) -> bool {
+        if self.to.len() <= 1 {
+            return true;
+        }
+        let mut under: BTreeMap<&PurposeName, usize> = BTreeMap::new();
+        for entry in &self.entries {
+            *under.entry(&entry.purpose).or_default() += 1;
+        }
+        let all = under.values().all(|entries| *entries == self.to.len());
+        let labels: BTreeSet<_> = self.entries.iter().map(|entry| &entry.label).collect();
+        let week: BTreeSet<_> = self.entries.iter().map(|entry| entry.expires).collect();
+        let week_before: BTreeSet<_> = before.values().collect();
+        all && before.keys().eq(labels) && week.len() == 1 && week_before.len() == 1
+    }
 }
 
 /// What a provider is still to be told.
@@ -301,23 +322,22 @@ impl LinkBook {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Whether the book has links from an id, or to one.
+    /// Of how many of these ids the book has no link, from them or to them.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub fn has_any(
+    pub fn unknown(
         &mut self,
         matter: &Matter,
         kind: &IdKind,
         ids: &BTreeSet<String>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<u64, StoreError> {
         let tx = self.0.transaction()?;
+        let mut unknown = 0;
         for id in ids {
-            if !concerned(&tx, matter, kind, id)?.is_empty() {
-                return Ok(true);
-            }
+            unknown += u64::from(concerned(&tx, matter, kind, id)?.is_empty());
         }
-        Ok(false)
+        Ok(unknown)
     }
 
     /// Forgets what is over, and what is due of it: providers drop that by themselves. What was
@@ -465,9 +485,9 @@ impl Telling<'_> {
     fn replace(&self, link: &IdLink, id: &LinkedId) -> Result<(), StoreError> {
         let led_to = self.led_to(link, &id.from)?;
         let mut before = self.take_away(link, &id.from, None)?;
-        // What leads to the same one as long as before may stand until it comes anew; by days of
+        // What leads to the same ones as long as before may stand until it comes anew; by days of
         // the same week, as the book has no others.
-        let same = led_to.len() == 1 && led_to.iter().eq(&id.to);
+        let same = led_to == id.to && id.leads_alike(&before);
         for to in &id.to {
             self.edge(link, &id.from, to)?;
         }
@@ -486,7 +506,7 @@ impl Telling<'_> {
     fn led_to(&self, link: &IdLink, from: &str) -> Result<Vec<String>, StoreError> {
         let mut select = self.tx.prepare_cached(
             "SELECT to_id FROM edges WHERE agreement_id = ?1 AND epoch = ?2
-             AND from_kind = ?3 AND to_kind = ?4 AND from_id = ?5",
+             AND from_kind = ?3 AND to_kind = ?4 AND from_id = ?5 ORDER BY to_id",
         )?;
         let of = params![
             self.matter.agreement_id.as_bytes(),

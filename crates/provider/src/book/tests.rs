@@ -236,18 +236,9 @@ fn a_provider_is_behind_that_may_have_what_must_not_count() {
     world.put(&[one("b", 6, 83)], &[]);
     world.tell("beta");
     assert_eq!(behind(&world), ["alpha"]);
-    assert!(
-        world
-            .book
-            .has_any(&matter(1), &link().to, &["b".to_owned()].into())
-            .unwrap()
-    );
-    assert!(
-        !world
-            .book
-            .has_any(&matter(1), &link().to, &["a".to_owned()].into())
-            .unwrap()
-    );
+    let ids = ["a", "b", "c"].map(str::to_owned).into();
+    let unknown = world.book.unknown(&matter(1), &link().to, &ids);
+    assert_eq!(unknown.unwrap(), 2);
 }
 
 /// A version of the agreement has a purpose less: nobody is asked to store anything for it, and
@@ -277,4 +268,55 @@ fn a_file_that_is_no_book_is_left_alone() {
     let other = Connection::open(&path).unwrap();
     other.execute_batch("CREATE TABLE t (a)").unwrap();
     assert!(matches!(LinkBook::open(&path), Err(StoreError::NotAStore)));
+}
+
+/// What is said again in other words than before may be joined with those by who has both; said in
+/// the same, it may not.
+#[test]
+fn who_leads_to_several_as_before_leaves_nobody_behind() {
+    let two = |purposes: [&str; 4], to: &[&str]| {
+        let entries = (1..).zip(purposes);
+        let entries = entries.map(|(label, purpose)| entry(label, purpose, 50));
+        id("c1", to, entries.collect())
+    };
+    let alike = ["ads", "ads", "care", "care"];
+    for (purposes, to, behind) in [
+        (alike, &["a", "b"][..], false),
+        (alike, &["a", "c"], true),
+        // One of them stands under one purpose twice, so a place says nothing of whom it is of.
+        (["ads", "ads", "ads", "care"], &["a", "b"], true),
+    ] {
+        let mut world = Book::new();
+        world.put(&[two(alike, &["a", "b"])], &[]);
+        world.tell("alpha");
+        world.tell("beta");
+        world.put(&[two(purposes, to)], &[]);
+        let found = world.book.behind(&matter(1)).unwrap();
+        assert_eq!(!found.is_empty(), behind, "{to:?}");
+        assert_eq!(world.due("alpha").1, [1, 2, 3, 4]);
+    }
+    // Which of them is over when is not known to the book.
+    let mut world = Book::new();
+    let weeks = || vec![entry(1, "ads", 57), entry(2, "ads", 50)];
+    for _ in 0..2 {
+        world.put(&[id("c1", &["a", "b"], weeks())], &[]);
+        assert_eq!(world.due("beta").1, [1, 2]);
+        world.tell("alpha");
+    }
+    world.put(&[id("c1", &["a", "b"], weeks())], &[]);
+    assert!(
+        world
+            .book
+            .behind(&matter(1))
+            .unwrap()
+            .contains(&party("alpha"))
+    );
+    // Fewer than before.
+    let mut world = Book::new();
+    world.put(&[two(alike, &["a", "b"])], &[]);
+    world.tell("alpha");
+    let fewer = vec![entry(1, "ads", 50), entry(2, "ads", 50)];
+    world.put(&[id("c1", &["a", "b"], fewer)], &[]);
+    let behind = world.book.behind(&matter(1)).unwrap();
+    assert!(behind.contains(&party("alpha")));
 }

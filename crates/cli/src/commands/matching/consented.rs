@@ -13,6 +13,7 @@ use super::Work;
 use super::counted::FirstFew;
 use super::ingest::source_failure;
 use crate::failure::{Context, Done, Failure};
+use crate::words::counted;
 
 /// Words of consent that are remembered, so that each is read once.
 const REMEMBERED: usize = 4096;
@@ -129,8 +130,8 @@ impl Asking {
         let column = self.column.as_deref().unwrap_or_default();
         Err(Failure::failed("who agreed to what is not known")
             .why(format!(
-                "the column `{column}` names what is no purpose of the agreement in {} rows: {}",
-                self.unknown.count,
+                "the column `{column}` names what is no purpose of the agreement in {}: {}",
+                counted(self.unknown.count, "row", "rows"),
                 self.unknown.words(sources)
             ))
             .hint(format!(

@@ -1,5 +1,6 @@
 //! Ids on their way in: out of files and the crosswalk, into their order.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use incamera_matching::finish::Row;
@@ -258,7 +259,10 @@ fn has_column(path: &Path, source: &Source, ids: &str) -> Done {
         return Ok(());
     }
     let read = read_columns(source, [ids], &mut |_, _| {});
-    read.map_or_else(|error| Err(unread(path, &error, "`--column`")), |_| Ok(()))
+    read.map_or_else(
+        |error| Err(unread(path, &error, &|_| "--column")),
+        |_| Ok(()),
+    )
 }
 
 /// What could not be sorted.
@@ -268,22 +272,25 @@ pub fn unsorted(error: &SortError) -> Failure {
         .or_hint("see that the party's folder can be written, and run it again")
 }
 
-/// What could not be read, by commands that name several columns.
+/// What could not be read of a file that has the column of ids, or was not looked at yet.
 pub fn source_failure(path: &Path, error: &SourceError) -> Failure {
-    unread(path, error, COLUMNS_OF_LINKS)
+    unread(path, error, &|_| "--column")
 }
 
-const COLUMNS_OF_LINKS: &str = "`--from-column` or `--to-column` (one of days with `--recorded` or `--expires`; by `match links remove` with `--column`)";
-
-/// What could not be read; a column that is not there can be named with `flag`.
-fn unread(path: &Path, error: &SourceError, flag: &str) -> Failure {
+/// What could not be read; a column that is not there can be named with its flag.
+pub fn unread(path: &Path, error: &SourceError, flag: &dyn Fn(&str) -> &'static str) -> Failure {
     let what = format!(
         "the ids in `{}` were not read",
         Source::shown(path).display()
     );
     let hint = match error {
-        SourceError::MissingColumns { .. } => {
-            format!("name the column with {flag} if it is not called like the kind of id")
+        SourceError::MissingColumns { names, .. } => {
+            let flags: BTreeSet<_> = names.iter().map(|name| flag(name)).collect();
+            let flags: Vec<_> = flags.iter().map(|flag| format!("`{flag}`")).collect();
+            format!(
+                "nothing was sent: name the column with {} as the file has it",
+                flags.join(" and ")
+            )
         }
         _ => mend_address(error)
             .unwrap_or("nothing was sent: mend the file and run it again")

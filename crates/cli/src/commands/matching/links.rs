@@ -3,40 +3,44 @@
 //!
 //! | module  | holds                                                              |
 //! |---------|--------------------------------------------------------------------|
-//! | here    | the desk that all verbs work at; taking links back; sending again  |
+//! | here    | the desk that all verbs work at; sending again                     |
+//! | `remove` | taking links back                                                  |
 //! | `put`   | pairs, evaluated and sealed                                        |
 //! | `pairs` | pairs out of files, with what their people agreed to               |
+//! | `readers` | who may have sealed data by links                              |
+//! | `due`   | who is still to be told, for `status`                               |
 //! | `tell`  | the book's changes to each provider                                |
 //!
 //! Everything goes through the party's book ([`LinkBook`]): a command that is killed, or does not
 //! reach a provider, leaves there what is still to be told.
 
+mod due;
 mod pairs;
 mod put;
+mod readers;
+mod remove;
 mod tell;
 
 use std::collections::BTreeSet;
 use std::fs::File;
 
 use incamera_agreement::{Agreement, IdLink, SignedAgreement};
-use incamera_matching::ids::Counts;
 use incamera_matching::links;
 use incamera_provider::{LinkBook, Matter, TakenBack};
-use incamera_seal::read_texts;
-use incamera_types::{IdKind, IdWriting, PurposeSet};
+use incamera_types::{IdKind, PartyName, PurposeSet};
 use serde_json::json;
 
-use super::super::{ids::normaliser, room_client};
+use super::super::room_client;
 use super::agreed::owner;
-use super::ingest::source_failure;
-use super::ring;
-use crate::args::{LinksRemove, LinksSend, MatchLinks, PartyFolder, UnderAgreement};
+use crate::args::{LinksSend, MatchLinks, PartyFolder, UnderAgreement};
 use crate::clock::today;
 use crate::failure::{Context as _, Done, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
 use crate::words::counted;
+pub use due::{LinksDue, links_due};
 pub use put::link_terms;
+use readers::Readers;
 use tell::Told;
 
 const NOT_KEPT: &str = "the book of links was not read or written";
@@ -45,7 +49,7 @@ const NOT_KEPT: &str = "the book of links was not read or written";
 pub fn run(verb: &MatchLinks, printer: &Printer) -> Done {
     match verb {
         MatchLinks::Put(arguments) => put::run(arguments, printer),
-        MatchLinks::Remove(arguments) => remove(arguments, printer),
+        MatchLinks::Remove(arguments) => remove::run(arguments, printer),
         MatchLinks::Send(arguments) => send(arguments, printer),
     }
 }
@@ -93,7 +97,7 @@ impl<'a> Desk<'a> {
         }
     }
 
-    fn providers(&self) -> &'a [incamera_types::PartyName] {
+    fn providers(&self) -> &'a [PartyName] {
         let agreement: &'a Agreement = self.agreement.agreement();
         let providers = agreement.matching.providers.as_ref();
         providers.map_or(&[], |providers| &providers.names)
@@ -139,57 +143,6 @@ pub fn needed(agreement: &Agreement) -> usize {
     providers.map_or(usize::MAX, |of| {
         links::needed(of.threshold.into(), of.names.len())
     })
-}
-
-/// What is said wherever links go or change: nobody tells those who look them up.
-const READERS: &str = "whoever has sealed rows by links that are gone or changed keeps what stood in them until its next `match run --via` and `data seal`";
-
-/// Takes the links of people back.
-fn remove(arguments: &LinksRemove, printer: &Printer) -> Done {
-    let (folder, agreement) = opened(&arguments.party, &arguments.under)?;
-    let writing = IdWriting {
-        form: arguments.form.into(),
-        region: arguments.region,
-        ..agreement.agreement().matching.id_writing(&arguments.id)
-    };
-    let normaliser = normaliser(&arguments.id, &writing)?;
-    let column = arguments.column.as_deref();
-    let column = column.unwrap_or(arguments.id.as_str());
-    let (mut ids, mut counts, mut id) = (BTreeSet::new(), Counts::default(), String::new());
-    let sources = ring::sources(&arguments.data, &folder.ring()?, &agreement.agreement().id)?;
-    for (path, source) in arguments.data.iter().zip(&sources) {
-        let read = read_texts(source, column, &mut |text| {
-            let normalised = normaliser.normalise(text, &mut id);
-            counts.row(&normalised);
-            ids.extend(normalised.ok().map(str::to_owned));
-        });
-        read.map_err(|error| source_failure(path, &error))?;
-    }
-    if ids.is_empty() {
-        return Err(Failure::failed("no links were taken back")
-            .why(format!(
-                "the data have no valid `{}` in the column `{column}`",
-                arguments.id
-            ))
-            .hint("name the column that holds the ids with `--column`"));
-    }
-    let mut desk = Desk::open(&folder, &agreement, printer)?;
-    let taken = desk.take_back(&arguments.id, &ids, None)?;
-    let told = tell::all(&mut desk)?;
-    let document = json!({
-        "id_kind": arguments.id, "rows": counts.rows, "empty": counts.empty,
-        "invalid": counts.invalid, "ids": ids.len(), "ids_that_lost_links": taken.ids,
-        "entries": taken.entries, "providers": told.document(),
-    });
-    let text = format!(
-        "the links of {} were taken back: {}\n{}\n  {READERS}",
-        counted(taken.ids, "id", "ids"),
-        counted(taken.entries, "entry", "entries"),
-        told.words()
-    );
-    all_told(&told, STILL_THERE)?;
-    printer.result(text, "incamera-links-removed/1", &document);
-    Ok(())
 }
 
 /// Tells what could not be told before.
@@ -238,7 +191,9 @@ pub fn has_any(
     let mut desk = Desk::open(folder, agreement, printer)?;
     let matter = desk.matter();
     let found = match of {
-        Some((kind, ids)) => desk.book.has_any(&matter, kind, ids),
+        Some((kind, ids)) => {
+            (desk.book.unknown(&matter, kind, ids)).map(|unknown| unknown < ids.len() as u64)
+        }
         None => desk.book.booked().map(|all| {
             let mut all = all.iter();
             all.any(|of| of.matter.agreement_id == matter.agreement_id)
@@ -267,8 +222,9 @@ pub fn withdrawn(
     }
     let told = tell::all(&mut desk)?;
     printer.note(format!(
-        "links of {} were taken back; {READERS}",
-        counted(taken.ids, "id", "ids")
+        "links of {} were taken back; {}",
+        counted(taken.ids, "id", "ids"),
+        Readers::of(desk.terms(), folder.name(), kind).words()
     ));
     for (name, why) in &told.not_told {
         printer.warn(format!(

@@ -11,6 +11,7 @@ use super::Work;
 use super::ingest::Input;
 use super::report::{Report, Told, fields};
 use super::used::Used;
+use crate::words::counted;
 
 /// What the exchange came to.
 #[derive(Clone, Debug, Default)]
@@ -111,7 +112,8 @@ impl Pair<'_> {
             0 => String::new(),
             some => format!(", up to {some} of them from its earlier runs"),
         };
-        let sent = format!("`{peer}` sent {} ids{mixed_in}", talked.peer_ids);
+        let ids = counted(talked.peer_ids, "id", "ids");
+        let sent = format!("`{peer}` sent {ids}{mixed_in}");
         let mut lines = match work.terms.reveals {
             Reveals::OwnMatches => vec![
                 sent,

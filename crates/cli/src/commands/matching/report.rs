@@ -79,13 +79,10 @@ impl Report<'_> {
         if let Some(used) = &told.used {
             let _ = write!(text, "\n  {}", used.words());
         }
-        let traffic = Traffic::so_far();
         let _ = write!(
             text,
-            "\n  {:.0} ids a second; over the line, TLS included: {} sent, {} received\n  crosswalk (yours alone): {}",
-            self.ids_per_second(),
-            bytes(traffic.sent),
-            bytes(traffic.received),
+            "\n  {}\n  crosswalk (yours alone): {}",
+            self.pace().words(),
             work.crosswalk_path().display()
         );
         text
@@ -126,35 +123,71 @@ impl Report<'_> {
         self.start.elapsed().as_secs_f64()
     }
 
-    /// Distinct ids, those included that were left out because they have their pseudonyms.
-    fn ids_per_second(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a rate that people read")]
-        let ids = self.input.ordered.taken.distinct as f64;
-        ids / self.seconds().max(1e-9)
+    /// Of distinct ids, those included that were left out because they have their pseudonyms.
+    pub fn pace(&self) -> Pace {
+        Pace::of(self.input.ordered.taken.distinct, self.start)
     }
 
     fn document(&self) -> Map<String, Value> {
         let (work, told) = (self.work, &self.told);
         let finished = self.finished.unwrap_or_default();
-        let (usage, traffic) = (Usage::now(), Traffic::so_far());
+        let usage = Usage::now();
         let run = json!({
             "method": work.terms.method.as_str(), "forgotten_meanwhile": finished.forgotten,
             "compared": finished.compared, "crosswalk_rows": finished.rows,
             "resumed_from": told.resumed_from,
             "used": told.used.map(|used| used.document()),
-            "seconds": self.seconds(), "cpu_seconds": usage.cpu_seconds,
-            "ids_per_second": self.ids_per_second(),
+            "cpu_seconds": usage.cpu_seconds,
             "bytes_sent": told.sent, "bytes_received": told.received,
-            "link_bytes_sent": traffic.sent, "link_bytes_received": traffic.received,
             "peak_mib": usage.peak_mib, "crosswalk": work.crosswalk_path(),
         });
         let mut document = self.input.document(work);
         document.extend(run.as_object().cloned().unwrap_or_default());
+        document.extend(self.pace().fields());
         if work.terms.reveals == Reveals::OwnMatches && self.finished.is_some() {
             document.insert("matches".to_owned(), finished.matched.into());
         }
         document.extend(told.fields.clone());
         document
+    }
+}
+
+/// How long a command took, how fast it was, and what it sent and got.
+pub struct Pace {
+    seconds: f64,
+    ids_per_second: f64,
+    traffic: Traffic,
+}
+
+impl Pace {
+    /// Of so many ids since `start`; bytes are those of this process.
+    pub fn of(ids: u64, start: Instant) -> Self {
+        let seconds = start.elapsed().as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a rate that people read")]
+        let ids = ids as f64;
+        Self {
+            seconds,
+            ids_per_second: ids / seconds.max(1e-9),
+            traffic: Traffic::so_far(),
+        }
+    }
+
+    /// For people.
+    pub fn words(&self) -> String {
+        format!(
+            "{:.0} ids a second; over the line, TLS included: {} sent, {} received",
+            self.ids_per_second,
+            bytes(self.traffic.sent),
+            bytes(self.traffic.received)
+        )
+    }
+
+    /// For programs.
+    pub fn fields(&self) -> Map<String, Value> {
+        fields(json!({
+            "seconds": self.seconds, "ids_per_second": self.ids_per_second,
+            "link_bytes_sent": self.traffic.sent, "link_bytes_received": self.traffic.received,
+        }))
     }
 }
 

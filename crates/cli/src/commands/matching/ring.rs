@@ -35,6 +35,25 @@ pub fn open(
     slot_folder: &SlotFolder,
     printer: &Printer,
 ) -> Result<Opened, Failure> {
+    let mut ring = folder.ring()?;
+    let sources = sources(&arguments.data, &ring, &terms.agreement_id)?;
+    let counted = (partition, max_runs);
+    let (secret, counting) = counting(&mut ring, terms, counted, slot_folder, printer)?;
+    Ok(Opened {
+        secret,
+        counting,
+        sources,
+    })
+}
+
+/// The secret of a slot, and the history of its runs.
+pub fn counting(
+    ring: &mut KeyRing,
+    terms: &Terms,
+    (partition, max_runs): (Partition, u32),
+    slot_folder: &SlotFolder,
+    printer: &Printer,
+) -> Result<(MatchingKey, Counting), Failure> {
     let slot = MatchingSlot {
         agreement_id: terms.agreement_id,
         epoch: terms.epoch,
@@ -42,8 +61,6 @@ pub fn open(
         method: terms.method.to_string(),
         reveals: terms.reveals.to_string(),
     };
-    let mut ring = folder.ring()?;
-    let sources = sources(&arguments.data, &ring, &terms.agreement_id)?;
     let lasts = terms.method != Method::Vole;
     let (key, known) = if lasts {
         let secret = ring.matching_secret_or_new(&slot, &mut rand::rng());
@@ -60,11 +77,7 @@ pub fn open(
         };
         counted.or_fail("the runs were not counted")?;
     }
-    Ok(Opened {
-        secret: key,
-        counting,
-        sources,
-    })
+    Ok((key, counting))
 }
 
 /// The secret and its runs.

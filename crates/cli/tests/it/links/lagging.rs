@@ -13,6 +13,8 @@ fn a_put_is_not_done_while_a_provider_has_what_stood_before() {
     let world = world();
     let mut all: Vec<_> = (0..45).map(|n| pair(n, n)).collect();
     all[44].3 = day(0);
+    // One that leads to several is no other where it is said again.
+    all.push(pair(43, 48));
     done(world.put("shop", &all));
     world.stop("gamma");
     // What is said again alike, or is new, may be told later.

@@ -11,12 +11,13 @@ use incamera_types::{Date, IdKind, IdWriting};
 use super::super::super::ids::normaliser;
 use super::super::consented::{Asking, declared};
 use super::super::counted::FirstFew;
-use super::super::ingest::source_failure;
+use super::super::ingest::{source_failure, unread};
 use super::super::ring;
 use super::Desk;
 use crate::args::{LinksPut, WrittenForm};
 use crate::clock::today;
 use crate::failure::{Done, Failure};
+use crate::words::counted;
 
 /// What is said of a pair: of several rows, what all of them say.
 #[derive(Clone, Copy, Debug)]
@@ -155,7 +156,16 @@ impl Taking<'_> {
             progress();
             self.row(at, row);
         });
-        read.map(drop).map_err(|error| source_failure(path, &error))
+        let flag = |name: &str| {
+            let is = |column: &Option<String>| column.as_deref() == Some(name);
+            match name {
+                _ if is(&arguments.recorded) => "--recorded",
+                _ if is(&arguments.expires) => "--expires",
+                _ if name == from => "--from-column",
+                _ => "--to-column",
+            }
+        };
+        read.map(drop).map_err(|error| unread(path, &error, &flag))
     }
 
     fn row(&mut self, at: RowPlace<'_>, [from, to, agreed, recorded, expires]: [&str; 5]) {
@@ -207,8 +217,8 @@ impl Taking<'_> {
         Err(
             Failure::failed("since when and until when links count is not known")
                 .why(format!(
-                    "{} rows have no day there, or one to come as the day they were learnt of: {}",
-                    self.unread.count,
+                    "in {} there is no day, or one to come as the day it was learnt of: {}",
+                    counted(self.unread.count, "row", "rows"),
                     self.unread.words(&self.arguments.data)
                 ))
                 .hint("nothing was sent: write days as in 2027-03-31, or leave them empty"),

@@ -6,25 +6,27 @@ use std::time::{Duration, Instant};
 
 use incamera_agreement::{Agreement, IdLink};
 use incamera_group::Backend;
-use incamera_matching::Partition;
 use incamera_matching::links::{Edge, Entry, LinkTerms, MAX_EDGES, upload};
 use incamera_oprf::suite::Output;
 use incamera_provider::LinkedId;
-use incamera_types::{Date, Pseudonym};
-use serde_json::json;
+use incamera_types::{Date, IdKind, Pseudonym};
+use serde_json::{Map, Value, json};
 
 use super::super::super::block_on;
-use super::super::agreed::terms;
-use super::super::files::SlotFolder;
+use super::super::counted_runs::Counted;
 use super::super::provided::{Asker, Found, LeftOut, day_of, find_keys, whole};
+use super::super::report::{Pace, fields};
+use super::super::used::Used;
 use super::pairs::{Read, Said, read};
+use super::readers::Readers;
 use super::tell::Told;
-use super::{Desk, NOT_KEPT, READERS, links_of, needed, opened, tell};
+use super::{Desk, NOT_KEPT, links_of, needed, opened, tell};
 use crate::args::LinksPut;
 use crate::clock::today;
 use crate::failure::{Context as _, Done, Exit, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
+use crate::words::counted;
 
 /// Leaves links with the providers.
 pub fn run(arguments: &LinksPut, printer: &Printer) -> Done {
@@ -33,13 +35,14 @@ pub fn run(arguments: &LinksPut, printer: &Printer) -> Done {
     let (folder, agreement) = opened(&arguments.party, &arguments.under)?;
     let terms = agreement.agreement();
     let link = chosen(arguments, terms)?;
-    let slot = slot(&folder, terms, &link)?;
+    let mut counted = Counted::open(&folder, terms, &[&link.from, &link.to], printer)?;
     let mut desk = Desk::open(&folder, &agreement, printer)?;
     let asker = Asker {
         folder: &folder,
         agreement: &agreement,
         printer,
-        statement: slot.key_statement_path(),
+        // That of matching the first kind, which no `match run` works in meanwhile.
+        statement: counted.key_statement_path()?,
         without: &[],
         patience: Duration::MAX,
     };
@@ -48,7 +51,7 @@ pub fn run(arguments: &LinksPut, printer: &Printer) -> Done {
     let until = arguments.until.map_or(until, |named| named.min(until));
     let read = read(&desk, &link, arguments, until)?;
     within_limits(&read, terms, &link)?;
-    let evaluated = evaluated(&asker, &found, &link, &read)?;
+    let evaluated = evaluated(&asker, &found, &link, &read, &mut counted)?;
     let made = made(&folder, terms, &link, &read, &evaluated)?;
     let (matter, providers) = (desk.matter(), desk.providers());
     let all = (made.ids.as_slice(), made.nothing.as_slice());
@@ -70,7 +73,9 @@ pub fn run(arguments: &LinksPut, printer: &Printer) -> Done {
         read: &read,
         made: &made,
         told: &told,
+        readers: &Readers::of(terms, folder.name(), &link.to),
         left_out: &evaluated.left_out,
+        used: counted.used(),
         until,
         start,
     }
@@ -115,14 +120,6 @@ fn chosen(arguments: &LinksPut, agreement: &Agreement) -> Result<IdLink, Failure
     }
 }
 
-/// Where the key statement is remembered: that of matching the first kind, which no `match run`
-/// works in meanwhile.
-fn slot(folder: &Folder, agreement: &Agreement, link: &IdLink) -> Result<SlotFolder, Failure> {
-    let (epoch, me) = (agreement.matching.epoch, folder.name());
-    let path = folder.matching(&agreement.id, &link.from, me, epoch, Partition::WHOLE);
-    SlotFolder::take(path.clone(), path)
-}
-
 fn within_limits(read: &Read, agreement: &Agreement, link: &IdLink) -> Done {
     let most = agreement.matching.max_ids;
     let (from, to) = (read.looked_up_ids().len(), read.led_to_ids().len());
@@ -159,13 +156,17 @@ fn evaluated(
     found: &Found,
     link: &IdLink,
     read: &Read,
+    counted: &mut Counted,
 ) -> Result<Evaluated, Failure> {
-    let agreement = asker.agreement.agreement();
     let (from, to) = (read.looked_up_ids(), read.led_to_ids());
+    if !from.is_empty() {
+        counted.allow_one_each()?;
+    }
     let mut left_out = LeftOut::new();
     let mut of = |kind, ids: &[String]| {
-        let terms = terms(agreement, kind)?;
-        let (outputs, without) = whole::of_list(asker, &terms, found, ids, Backend::best())?;
+        let (terms, counting) = counted.of(kind)?;
+        let backend = Backend::best();
+        let (outputs, without) = whole::of_list(asker, &terms, counting, found, ids, backend)?;
         left_out.extend(without.left_out);
         Ok::<_, Failure>((terms, outputs))
     };
@@ -213,10 +214,10 @@ fn made(
         let edges = edges(to, read, evaluated);
         made.ambiguous += u64::from(edges.len() > 1);
         made.beyond += edges.len().saturating_sub(MAX_EDGES) as u64;
-        let most = edges.get(..MAX_EDGES).unwrap_or(&edges);
+        let most = first_in_order(edges);
         let entries = match evaluated.from.get(from) {
             Some(output) => terms
-                .entries(output, folder.name(), most, &mut rand::rng())
+                .entries(output, folder.name(), &most, &mut rand::rng())
                 .or_fail("the links were not made")?,
             None => Vec::new(),
         };
@@ -248,9 +249,7 @@ pub fn link_terms(agreement: &Agreement, link: &IdLink) -> LinkTerms {
     }
 }
 
-/// The links of one id: those first that can match, by everything that was agreed to, and of them
-/// those that count longest. Beyond the first eight none is told of, and whoever looks the id up
-/// finds no fewer people for it.
+/// The links of one id, in the order of the ids that they lead to.
 fn edges(to: &BTreeMap<String, Said>, read: &Read, evaluated: &Evaluated) -> Vec<Edge> {
     let edge = |(to, said): (&String, &Said)| {
         Some(Edge {
@@ -260,13 +259,19 @@ fn edges(to: &BTreeMap<String, Said>, read: &Read, evaluated: &Evaluated) -> Vec
             expires: said.expires,
         })
     };
-    let mut edges: Vec<_> = to.iter().filter_map(edge).collect();
-    sort(&mut edges);
-    edges
+    to.iter().filter_map(edge).collect()
 }
 
-fn sort(edges: &mut [Edge]) {
-    edges.sort_by_key(|edge| Reverse((edge.consent.len(), edge.expires)));
+/// Those that are told of, in their order: those that can match, by everything that was agreed to,
+/// and of them those that count longest. Beyond eight none is told of, and whoever looks the id up
+/// finds no fewer people for it.
+fn first_in_order(edges: Vec<Edge>) -> Vec<Edge> {
+    let mut all: Vec<_> = edges.into_iter().enumerate().collect();
+    all.sort_by_key(|(_, edge)| Reverse((edge.consent.len(), edge.expires)));
+    all.truncate(MAX_EDGES);
+    // The book knows by the order what leads to whom it led before.
+    all.sort_by_key(|(place, _)| *place);
+    all.into_iter().map(|(_, edge)| edge).collect()
 }
 
 struct Report<'a> {
@@ -275,7 +280,9 @@ struct Report<'a> {
     read: &'a Read,
     made: &'a Made,
     told: &'a Told,
+    readers: &'a Readers,
     left_out: &'a LeftOut,
+    used: Vec<(IdKind, Used)>,
     until: Date,
     start: Instant,
 }
@@ -294,6 +301,11 @@ impl Report<'_> {
         (self.made.ids.len() - self.linked()) as u64
     }
 
+    fn pace(&self) -> Pace {
+        let (from, to) = (self.read.looked_up_ids(), self.read.led_to_ids());
+        Pace::of((from.len() + to.len()) as u64, self.start)
+    }
+
     fn pairs(&self) -> usize {
         self.made.ids.iter().map(|id| id.to.len()).sum()
     }
@@ -301,15 +313,20 @@ impl Report<'_> {
     fn text(&self) -> String {
         let (tally, link) = (&self.read.tally, self.link);
         let mut text = format!(
-            "{} ids of kind `{}` lead to pseudonyms of kind `{}`, at the providers, who cannot read it ({:.1} s)\n  rows {}, pairs {}, of them not valid {}, said again {}",
-            self.linked(),
+            "{} of kind `{}` {} to pseudonyms of kind `{}`, at the providers, who cannot read it ({:.1} s)\n  rows {}, without a valid pair {} (empty: `{}` {}, `{}` {}), duplicates {}, pairs told {}",
+            counted(self.linked() as u64, "id", "ids"),
             link.from,
+            if self.linked() == 1 { "leads" } else { "lead" },
             link.to,
             self.start.elapsed().as_secs_f64(),
             tally.rows,
-            self.pairs(),
             tally.invalid.count,
+            link.from,
+            tally.from.empty,
+            link.to,
+            tally.to.empty,
             tally.duplicates,
+            self.pairs(),
         );
         for (what, count) in [
             ("left out without consent", tally.without_consent),
@@ -351,19 +368,26 @@ impl Report<'_> {
         for (name, why) in self.left_out {
             text += &format!("\n  `{name}` evaluated nothing: {why}");
         }
+        for (kind, used) in &self.used {
+            text += &format!("\n  ids of kind `{kind}`: {}", used.words());
+        }
         text + &format!(
-            "\n  stored: {} entries, and {} of nothing that hide how many those are; none counts beyond {}\n{}\n  {READERS}",
-            self.made.entries,
+            "\n  {}\n  stored: {}, and {} of nothing that hide how many those are; none counts beyond {}\n{}\n  {}",
+            self.pace().words(),
+            counted(self.made.entries as u64, "entry", "entries"),
             self.made.nothing.len(),
             self.until,
-            self.told.words()
+            self.told.words(),
+            self.readers.words()
         )
     }
 
-    fn document(&self) -> serde_json::Value {
+    fn document(&self) -> Map<String, Value> {
         let tally = &self.read.tally;
+        let used = self.used.iter();
+        let used = used.map(|(kind, used)| (kind.to_string(), used.document()));
         let left_out: Vec<_> = self.left_out.iter().map(|(name, _)| name).collect();
-        json!({
+        let mut document = fields(json!({
             "from": self.link.from, "to": self.link.to, "rows": tally.rows,
             "from_empty": tally.from.empty, "from_invalid": tally.from.invalid,
             "to_empty": tally.to.empty, "to_invalid": tally.to.invalid,
@@ -376,9 +400,12 @@ impl Report<'_> {
             "ambiguous": self.made.ambiguous, "beyond_eight": self.made.beyond,
             "entries": self.made.entries, "filled_up": self.made.nothing.len(),
             "valid_until": self.until.to_string(), "today": today().to_string(),
+            "seal_again": self.readers.document(),
             "providers": self.told.document(), "providers_left_out": left_out,
-            "seconds": self.start.elapsed().as_secs_f64(),
-        })
+            "used": used.collect::<Map<_, _>>(),
+        }));
+        document.extend(self.pace().fields());
+        document
     }
 }
 
@@ -399,11 +426,8 @@ mod tests {
         let mut edges = vec![edge(1, &all, 90)];
         edges.extend((2..10).map(|number| edge(number, &["ads"], 80)));
         edges.extend([edge(10, &all, 70), edge(11, &all, 75)]);
-        sort(&mut edges);
-        let first = edges
-            .iter()
-            .take(4)
-            .map(|edge| edge.pseudonym.as_bytes()[0]);
-        assert_eq!(first.collect::<Vec<_>>(), [1, 11, 10, 2]);
+        let first = first_in_order(edges).into_iter();
+        let first = first.map(|edge| edge.pseudonym.as_bytes()[0]);
+        assert_eq!(first.collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 10, 11]);
     }
 }

@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::super::block_on;
 use super::super::Work;
-use super::super::agreed::terms;
+use super::super::counted_runs::Counted;
 use super::super::files::FileStore;
 use super::super::ingest::{Input, unsorted};
 use super::super::links::{link_terms, links_of, needed};
@@ -47,7 +47,13 @@ pub fn run(work: &Work<'_>, start: Instant) -> Done {
     let input = Input::read(work, &Seed::generate(&mut rand::rng()))?;
     input.enough_valid(work, work.printer)?;
     within_limit(work, &input)?;
-    let (outputs, evaluated) = evaluated(work, &found, &input)?;
+    let mut counted = Counted::open(
+        work.folder,
+        work.agreement.agreement(),
+        &[work.kind_of_ids()],
+        work.printer,
+    )?;
+    let (outputs, evaluated) = evaluated(work, &found, &input, &mut counted)?;
     let looked = looked_up(work, &link, &found, &outputs)?;
     drop(outputs);
     let counts = Linked::of(&looked.resolved);
@@ -67,6 +73,7 @@ pub fn run(work: &Work<'_>, start: Instant) -> Done {
             fields: came.fields(work),
             sent: came.evaluated.sent,
             received: came.evaluated.received,
+            used: counted.used().into_iter().map(|(_, used)| used).next(),
             ..Told::default()
         },
         start,
@@ -94,13 +101,14 @@ fn evaluated(
     work: &Work<'_>,
     found: &Found,
     input: &Input,
+    counted: &mut Counted,
 ) -> Result<(Vec<Output>, Evaluated), Failure> {
-    let mut terms = terms(work.agreement.agreement(), work.kind_of_ids())?;
+    let (mut terms, counting) = counted.of(work.kind_of_ids())?;
     terms.max_ids = work.terms.max_ids;
     let mut ids = None;
     let mut read = |places| read(input, &mut ids, places);
     let all = (input.ordered.len(), &mut read as &mut _);
-    whole::of(&asker(work), &terms, found, all, work.backend()?)
+    whole::of(&asker(work), &terms, counting, found, all, work.backend()?)
 }
 
 /// What came of the look-ups.
@@ -251,9 +259,13 @@ impl Came {
         if let Some(day) = self.first_over {
             text += &format!("\n  the first of these links is over after {day}");
         }
+        if let Some(used) = &report.told.used {
+            text += &format!("\n  ids of kind `{}`: {}", work.kind_of_ids(), used.words());
+        }
         text + &format!(
-            "\n  `data seal` takes what is not over then, and nothing beyond {}; what it has sealed goes on matching when a link is over or taken back, until you run this and `data seal` again\n  crosswalk (yours alone): {}",
+            "\n  `data seal` takes what is not over then, and what it seals can be used until the first of its ids is over, {} at the latest (`--until` leaves out those that end sooner); what is taken back before counts in it until you run this, `data seal` and `data push` again\n  {}\n  crosswalk (yours alone): {}",
             day_of(self.found.statement.valid_until()),
+            report.pace().words(),
             work.crosswalk_path().display()
         )
     }

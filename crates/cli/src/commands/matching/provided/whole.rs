@@ -6,11 +6,12 @@ use std::ops::Range;
 use incamera_group::Backend;
 use incamera_matching::exchange::Block;
 use incamera_matching::provided::Run;
-use incamera_matching::{Seed, Terms};
+use incamera_matching::{Mode, Seed, Terms};
 use incamera_oprf::suite::Output;
-use incamera_types::{Digest as _, MatchInputDigest};
+use incamera_types::{Digest as _, MatchInputDigest, MatchRunDigest};
 use rand::Rng as _;
 
+use super::super::counting::Counting;
 use super::evaluating::{Asker, BATCH_IDS, Evaluated, ReadIds, Ways, evaluate};
 use super::keys::Found;
 use crate::failure::Failure;
@@ -21,10 +22,11 @@ pub type LeftOut = Vec<(String, String)>;
 /// Batches under way.
 const WINDOW: usize = 4;
 
-/// Has so many ids evaluated; the outputs come in their order.
+/// Has so many ids evaluated, which counts as a run of their kind; the outputs come in their order.
 pub fn of(
     asker: &Asker<'_>,
     terms: &Terms,
+    counting: &mut Counting,
     found: &Found,
     (size, read): (u64, &mut ReadIds<'_>),
     backend: Backend,
@@ -33,6 +35,7 @@ pub fn of(
     rand::rng().fill_bytes(&mut nonce);
     // The seed is of this run alone.
     let keys = Seed::generate(&mut rand::rng()).run(&MatchInputDigest::from_bytes(nonce));
+    let name = MatchRunDigest::from_bytes(nonce);
     let run = Run {
         terms,
         me: asker.folder.name(),
@@ -49,14 +52,16 @@ pub fn of(
         outputs.extend_from_slice(some);
         Ok(())
     };
+    if size > 0 {
+        counting.allow_one()?;
+    }
     let evaluated = match size {
         0 => Evaluated::default(),
         _ => {
             let ways = Ways {
                 read,
                 keep: &mut keep,
-                // The providers' count holds.
-                count: &mut || Ok(()),
+                count: &mut || counting.count_own(name, size, Mode::Full),
             };
             evaluate(asker, &run, found, ways)?
         }
@@ -68,6 +73,7 @@ pub fn of(
 pub fn of_list(
     asker: &Asker<'_>,
     terms: &Terms,
+    counting: &mut Counting,
     found: &Found,
     ids: &[String],
     backend: Backend,
@@ -81,5 +87,12 @@ pub fn of_list(
         }
         Ok(block)
     };
-    of(asker, terms, found, (ids.len() as u64, &mut read), backend)
+    of(
+        asker,
+        terms,
+        counting,
+        found,
+        (ids.len() as u64, &mut read),
+        backend,
+    )
 }
