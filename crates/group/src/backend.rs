@@ -6,6 +6,7 @@ use std::hint::black_box;
 use curve25519_dalek::ristretto::{RistrettoBasepointTable, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar as Inner;
 use curve25519_dalek::traits::{Identity, VartimeMultiscalarMul};
+use zeroize::Zeroizing;
 
 use crate::batch::BatchError;
 #[cfg(target_arch = "x86_64")]
@@ -118,9 +119,7 @@ impl Backend {
             Kind::Portable => {
                 let table = RistrettoBasepointTable::create(&point.0);
                 let halves = scalars.iter().map(|scalar| &table * &*scalar.half());
-                let halves: Vec<_> = halves.collect();
-                let doubles = RistrettoPoint::double_and_compress_batch(&halves);
-                doubles.into_iter().map(EncodedPoint::from).collect()
+                doubled(halves.collect())
             }
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2(k) => {
@@ -332,9 +331,15 @@ fn sum(lists: &[&[EncodedPoint]], count: usize) -> Result<Vec<RistrettoPoint>, B
 /// one inverse square root a point.
 fn raise(points: &[RistrettoPoint], scalar: &Scalar) -> Vec<EncodedPoint> {
     let half: &Inner = &scalar.half();
-    let halves: Vec<_> = points.iter().map(|point| point * half).collect();
-    let doubles = RistrettoPoint::double_and_compress_batch(&halves);
-    doubles.into_iter().map(EncodedPoint::from).collect()
+    doubled(points.iter().map(|point| point * half).collect())
+}
+
+/// The encodings of the doubles; the points are wiped.
+fn doubled(halves: Vec<RistrettoPoint>) -> Vec<EncodedPoint> {
+    let halves = Zeroizing::new(halves);
+    let doubles = RistrettoPoint::double_and_compress_batch(halves.iter());
+    let doubles = Zeroizing::new(doubles);
+    doubles.iter().copied().map(EncodedPoint::from).collect()
 }
 
 /// Points that the portable way works on at once in [`Backend::repeat`].

@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::num::NonZero;
 use std::thread;
 
+use zeroize::Zeroizing;
+
 use crate::{Backend, EncodedPoint, HashDomain, Point, PointError, Scalar};
 
 /// Fewer points than this are not worth a thread.
@@ -138,7 +140,8 @@ fn certain<T>(done: Result<T, Infallible>) -> T {
 }
 
 /// Cuts `items` into slices alike, works on them side by side and joins what comes out; of
-/// several errors the one of the first slice counts. `work` gets the place of its slice.
+/// several errors the one of the first slice counts. `work` gets the place of its slice. Of what
+/// comes out, which may be the secret of two sides, no copy is left behind.
 fn on_threads<T: Sync, E: Send>(
     items: &[T],
     work: &(impl Fn(usize, &[T]) -> Result<Vec<EncodedPoint>, E> + Sync),
@@ -156,7 +159,7 @@ fn on_threads<T: Sync, E: Send>(
         let mut all = Vec::with_capacity(items.len());
         for handle in started {
             match handle.join() {
-                Ok(done) => all.extend(done?),
+                Ok(done) => all.extend(Zeroizing::new(done?).iter()),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }

@@ -33,9 +33,8 @@
 //!
 //! # Time and memory
 //! The choices are secret: both points are computed and placed without a branch on them. Exponents,
-//! choices and keys are wiped, and shared points where they are hashed. Not wiped: what the
-//! arithmetic has on the stack in between, and copies of shared points that its threads give back
-//! (`incamera_group`'s batches).
+//! choices, keys and shared points are wiped. Not wiped: what the arithmetic has on the stack in
+//! between and, where points are not worked on in lanes, lists of the library's own.
 //!
 //! # Reference
 //! Masny and Rindal, *Endemic Oblivious Transfer* (CCS 2019, eprint 2019/706).

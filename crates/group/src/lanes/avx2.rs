@@ -35,6 +35,7 @@ use std::arch::x86_64::{
     _mm256_cmpeq_epi64, _mm256_movemask_pd, _mm256_mul_epu32, _mm256_mullo_epi32, _mm256_or_si256,
     _mm256_set_epi64x, _mm256_set1_epi64x, _mm256_slli_epi64, _mm256_srli_epi64, _mm256_sub_epi64,
 };
+use std::hint::black_box;
 
 use super::{Kernel, MAX_LANES, Mask, Words, Work};
 
@@ -197,6 +198,7 @@ impl Kernel for Avx2 {
     const LONG: bool = true;
     type Field = Field;
     type Wide = Wide;
+    type Bits = Limb;
 
     #[inline(always)]
     fn enter<W: Work<Self>>(self, work: W) -> W::Out {
@@ -377,10 +379,19 @@ impl Kernel for Avx2 {
 
     #[inline(always)]
     fn merge(self, into: &Field, from: &Field, bits: u64) -> Field {
-        let bits = self.all(bits);
+        self.merge_lanes(into, from, &self.all(bits))
+    }
+
+    #[inline(always)]
+    fn spread(self, mask: Mask) -> Limb {
+        black_box(self.widened(mask))
+    }
+
+    #[inline(always)]
+    fn merge_lanes(self, into: &Field, from: &Field, bits: &Limb) -> Field {
         let mut r = into.0;
         for at in 0..10 {
-            r[at] = self.or(into.0[at], self.and(from.0[at], bits));
+            r[at] = self.or(into.0[at], self.and(from.0[at], *bits));
         }
         Field(r)
     }

@@ -205,14 +205,15 @@ impl<K: Kernel> Cached<K> {
         }
     }
 
-    /// `set` in the lanes of the mask, `clear` in the others.
+    /// The limbs of `self`, and in the lanes of the bits also those of `from`: with zeros there,
+    /// these alone.
     #[inline(always)]
-    pub(crate) fn select(k: K, mask: Mask, set: &Self, clear: &Self) -> Self {
+    fn merged(&self, k: K, from: &Self, bits: &K::Bits) -> Self {
         Self {
-            plus: k.select(mask, &set.plus, &clear.plus),
-            minus: k.select(mask, &set.minus, &clear.minus),
-            z2: k.select(mask, &set.z2, &clear.z2),
-            t2d: k.select(mask, &set.t2d, &clear.t2d),
+            plus: k.merge_lanes(&self.plus, &from.plus, bits),
+            minus: k.merge_lanes(&self.minus, &from.minus, bits),
+            z2: k.merge_lanes(&self.z2, &from.z2, bits),
+            t2d: k.merge_lanes(&self.t2d, &from.t2d, bits),
         }
     }
 
@@ -304,6 +305,14 @@ fn highest_bits(bytes: u64) -> Mask {
     (bits.wrapping_mul(0x0102_0408_1020_4080) >> 56) as Mask
 }
 
+/// The lanes whose byte of `sizes`, below 128, is `size`.
+#[inline(always)]
+fn lanes_of<K: Kernel>(k: K, sizes: u64, size: u64) -> K::Bits {
+    // Bytes below 128 with 127 added have the highest bit if they are not zero.
+    let others = (sizes ^ ONES.wrapping_mul(size)).wrapping_add(ONES.wrapping_mul(0x7f));
+    k.spread(highest_bits(!others) & K::ALL)
+}
+
 /// In each lane the multiple that its own digit from -8 to 8 asks for, a byte of `digits`: every
 /// entry of the table is read, and the masks come of sums and shifts of all digits at once.
 #[inline(always)]
@@ -311,12 +320,16 @@ pub(crate) fn look_up_each<K: Kernel>(k: K, table: &Table<K>, digits: u64) -> Ca
     let signs = digits >> 7 & ONES;
     // Below zero a digit's bits turned, and one more.
     let sizes = (digits ^ signs.wrapping_mul(0xff)).wrapping_add(signs);
-    let mut found = Cached::identity(k);
+    let nought = k.nought();
+    let none = Cached {
+        plus: nought,
+        minus: nought,
+        z2: nought,
+        t2d: nought,
+    };
+    let mut found = none.merged(k, &Cached::identity(k), &lanes_of(k, sizes, 0));
     for (entry, size) in table.iter().zip(1..) {
-        // Bytes below 128 with 127 added have the highest bit if they are not zero.
-        let others = (sizes ^ ONES.wrapping_mul(size)).wrapping_add(ONES.wrapping_mul(0x7f));
-        let lanes = black_box(highest_bits(!others) & K::ALL);
-        found = Cached::select(k, lanes, entry, &found);
+        found = found.merged(k, entry, &lanes_of(k, sizes, size));
     }
     found.negate_where(k, black_box(highest_bits(digits) & K::ALL))
 }

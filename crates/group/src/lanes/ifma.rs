@@ -31,10 +31,11 @@
 
 use std::arch::x86_64::{
     __m512i, _mm512_add_epi64, _mm512_and_si512, _mm512_madd52hi_epu64, _mm512_madd52lo_epu64,
-    _mm512_mask_blend_epi64, _mm512_mullo_epi64, _mm512_or_si512, _mm512_set_epi64,
-    _mm512_set1_epi64, _mm512_srli_epi64, _mm512_sub_epi64, _mm512_ternarylogic_epi64,
-    _mm512_test_epi64_mask, _mm512_testn_epi64_mask,
+    _mm512_mask_blend_epi64, _mm512_movm_epi64, _mm512_mullo_epi64, _mm512_or_si512,
+    _mm512_set_epi64, _mm512_set1_epi64, _mm512_srli_epi64, _mm512_sub_epi64,
+    _mm512_ternarylogic_epi64, _mm512_test_epi64_mask, _mm512_testn_epi64_mask,
 };
+use std::hint::black_box;
 
 use super::{Kernel, MAX_LANES, Mask, Words, Work};
 
@@ -157,6 +158,7 @@ impl Kernel for Ifma {
     const LONG: bool = false;
     type Field = Field;
     type Wide = Wide;
+    type Bits = Limb;
 
     #[inline(always)]
     fn enter<W: Work<Self>>(self, work: W) -> W::Out {
@@ -340,10 +342,22 @@ impl Kernel for Ifma {
 
     #[inline(always)]
     fn merge(self, into: &Field, from: &Field, bits: u64) -> Field {
-        let bits = self.all(bits);
+        self.merge_lanes(into, from, &self.all(bits))
+    }
+
+    #[inline(always)]
+    fn spread(self, mask: Mask) -> Limb {
+        // SAFETY: as for the other instructions.
+        let bits = unsafe { _mm512_movm_epi64(mask) };
+        // A load under a mask may leave memory alone where the mask is empty: none is to be made.
+        black_box(bits)
+    }
+
+    #[inline(always)]
+    fn merge_lanes(self, into: &Field, from: &Field, bits: &Limb) -> Field {
         let mut r = into.0;
         for k in 0..5 {
-            r[k] = self.or_and(into.0[k], from.0[k], bits);
+            r[k] = self.or_and(into.0[k], from.0[k], *bits);
         }
         Field(r)
     }

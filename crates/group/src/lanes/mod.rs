@@ -66,6 +66,8 @@ pub(crate) trait Kernel: Copy {
     type Field: Copy;
     /// One unreduced product a lane.
     type Wide: Copy;
+    /// A word of all ones or zero a lane.
+    type Bits: Copy;
 
     /// The same element, below `2^255`, in each lane.
     fn constant(self, words: [u64; 4]) -> Self::Field;
@@ -99,6 +101,10 @@ pub(crate) trait Kernel: Copy {
     /// The limbs of `into`, and where `bits` are set also those of `from`, one over the other
     /// (or): a look-up in a table reads every entry. `bits` is all ones or zero.
     fn merge(self, into: &Self::Field, from: &Self::Field, bits: u64) -> Self::Field;
+    /// All ones in the lanes of the mask. The compiler does not know of it that it was a mask.
+    fn spread(self, mask: Mask) -> Self::Bits;
+    /// [`merge`](Self::merge) with each lane's own bits.
+    fn merge_lanes(self, into: &Self::Field, from: &Self::Field, bits: &Self::Bits) -> Self::Field;
     /// `-a` where `bits` (all ones or zero) are set, otherwise `a`; a factor for
     /// [`Kernel::wide_mul`], whose other factor is reduced, and for nothing else.
     fn negate_factor(self, a: &Self::Field, bits: u64) -> Self::Field;
