@@ -36,7 +36,7 @@ mod memory;
 mod read;
 mod record;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io;
 

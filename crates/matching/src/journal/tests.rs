@@ -11,13 +11,13 @@ use crate::{Mode, Seed};
 
 /// A journal's bytes; what is written fails from the `fails`-th byte on.
 #[derive(Clone, Default)]
-struct Bytes {
-    bytes: Vec<u8>,
+pub(crate) struct Bytes {
+    pub(crate) bytes: Vec<u8>,
     fails: Option<usize>,
     cut_fails: bool,
-    sync_fails: bool,
+    pub(crate) sync_fails: bool,
     /// What is on the disk.
-    synced: usize,
+    pub(crate) synced: usize,
 }
 
 impl JournalFile for Bytes {

@@ -2,6 +2,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
 use super::*;
+use crate::journal::tests::Bytes;
 use crate::terms::tests::terms;
 
 fn key(secret: u8, peer: &str) -> TheirsKey {
@@ -28,6 +29,23 @@ fn written(tags: &[Value], seed: u64) -> Vec<u8> {
     }
     writer.finish(&mut rng).unwrap();
     file
+}
+
+/// It takes the place of what was kept as soon as it is ended.
+#[test]
+fn a_file_that_is_ended_is_on_the_disk() {
+    let ended = |file: &mut Bytes| {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut writer = TheirsWriter::create(file, key(3, "mailer"), &run(), &mut rng).unwrap();
+        writer.push(&tag(1), &mut rng).unwrap();
+        writer.finish(&mut rng)
+    };
+    let mut file = Bytes::default();
+    ended(&mut file).unwrap();
+    assert_eq!(file.synced, file.bytes.len());
+    file.sync_fails = true;
+    let error = ended(&mut file).unwrap_err();
+    assert!(matches!(error, TheirsError::File(_)), "{error}");
 }
 
 fn read(file: Vec<u8>, key: TheirsKey) -> Result<Vec<Value>, TheirsError> {

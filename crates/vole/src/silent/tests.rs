@@ -257,6 +257,14 @@ fn runs_do_not_mix() {
     assert_eq!(error, PeerFault::Corrections);
 }
 
+/// What check 2 compares is of its run: one that is played again proves nothing.
+#[test]
+fn sums_are_compared_under_the_run() {
+    let sum = some_delta();
+    let digests = [CONTEXT, [3; 32]].map(|context| check_digest(&context, sum));
+    assert_ne!(digests[0], digests[1]);
+}
+
 /// A path that ends beside the block's places, where the tree has leaves and the vector has
 /// none, gives the receiver a vector without noise there, and not the sender's element.
 #[test]

@@ -154,6 +154,24 @@ fn nothing_is_to_be_had_before_the_end() {
     assert!(receiver.finish().is_err() && sender.finish().is_err());
 }
 
+/// Whoever has its values still owes the peer the last step.
+#[test]
+fn nothing_is_to_be_had_while_a_step_is_to_be_sent() {
+    let (mut receiver, mut sender) = pair(5);
+    let mut step = 0;
+    while step < 12 {
+        let Some(part) = sender.outgoing() else {
+            let part = receiver.outgoing().unwrap();
+            sender.incoming(&part).unwrap();
+            continue;
+        };
+        step = part.step;
+        receiver.incoming(&part).unwrap();
+    }
+    assert!(!receiver.is_finished());
+    assert!(receiver.finish().is_err());
+}
+
 /// A peer that plays an old run again, whichever side it is.
 #[test]
 fn a_run_played_again_is_refused() {
