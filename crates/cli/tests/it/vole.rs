@@ -214,6 +214,11 @@ fn own_matches_by_vole_are_told_and_runs_are_counted() {
             assert_eq!(matched, Some((250..260).contains(&number)), "{id}");
         }
     }
+    // Each set is sorted by itself: an id stands at another place on either side.
+    let [ours, theirs] = PARTIES.map(|party| crosswalk(&world, party));
+    assert_eq!((ours.len(), theirs.len()), (300, 10));
+    let mut rows = theirs.iter();
+    assert!(rows.all(|(id, pseudonym)| ours.lookup(id) == Some(pseudonym)));
     let again = match_run(&world, "shop", "data/shop.csv", &["--wait", "1"]);
     bad(
         &again,
