@@ -5,7 +5,7 @@
 //!
 //! | round | bytes                                                                            |
 //! |-------|----------------------------------------------------------------------------------|
-//! | 1     | commitments to the coefficients, 32 bytes each (`t`; in a refresh `t - 1`, as the constant is zero), then 64 bytes of proof that the constant is known |
+//! | 1     | commitments to the coefficients, 32 bytes each (`t`; in a refresh `t - 1`, as the constant is zero), then 64 bytes of proof that the constant is known, which in a refresh are there and checked by nobody: its constant is zero |
 //! | 2     | the value at the receiver's place, 32 bytes: secret                               |
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 mod dictionary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use incamera_group::{Point, Scalar};
 use incamera_keys::{PublicKey, SigningKey};
@@ -16,7 +16,7 @@ use rand_core::SeedableRng as _;
 use super::*;
 use crate::statement::{Agreed, KeyStatement};
 use crate::terms::tests::terms as commutative;
-use crate::{Method, Seed};
+use crate::{MatchInput, Method, Mode, Partition, RunKeys, Seed};
 
 const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
 
@@ -122,18 +122,29 @@ fn ids(count: u64) -> Vec<String> {
 
 fn session(terms: &Terms, size: u64, held: u64, seed: u8, statement: Arc<KeyStatement>) -> Session {
     let seed = Seed::from_bytes([seed; 32]);
-    let run = Run {
+    let keys = seed.run(&MatchInputDigest::from_bytes([3; 32]));
+    let shop = name("shop");
+    let run = run(terms, &shop, (size, held), &keys);
+    Session::new(&run, Sets::new(statement)).unwrap()
+}
+
+fn run<'a>(
+    terms: &'a Terms,
+    me: &'a PartyName,
+    (size, held): (u64, u64),
+    keys: &'a RunKeys,
+) -> Run<'a> {
+    Run {
         terms,
-        me: &name("shop"),
+        me,
         nonce: [5; 32],
         size,
         held,
-        keys: &seed.run(&MatchInputDigest::from_bytes([3; 32])),
+        keys,
         batch: 4,
         window: 3,
         backend: Backend::best(),
-    };
-    Session::new(&run, Sets::new(statement)).unwrap()
+    }
 }
 
 /// What one round of a session does without waiting: ids, jobs, questions.
@@ -432,33 +443,87 @@ fn a_run_goes_on_with_the_same_batches() {
     assert_ne!(of(&turn(&mut other, &all), 8), of(&rest, 8));
 }
 
-/// Two runs over the same ids show a provider nothing in common.
+/// Whether the points of two runs are related as they would be under numbers that are easily
+/// made of each other: `r' = k r + j` for `k` and `j` from -2 to 2.
+fn related(one: &[EncodedPoint], other: &[EncodedPoint], hashes: &[Point]) -> bool {
+    let other: BTreeSet<_> = other.iter().map(|point| *point.as_bytes()).collect();
+    let there = |point: &Point| other.contains(point.encode().as_bytes());
+    let sum = |points: [&Point; 2]| points.into_iter().cloned().sum::<Point>();
+    let small = |point: &Point| {
+        let both = [point.clone(), sum([point, point])];
+        let negative = both.each_ref().map(|point| point.multiply(&minus_one()));
+        [both, negative].concat()
+    };
+    let multiples = one.iter().flat_map(|point| small(&point.decode().unwrap()));
+    let shifts: Vec<Point> = hashes.iter().flat_map(small).collect();
+    let shifted = |point: &Point| shifts.iter().any(|shift| there(&sum([point, shift])));
+    let mut multiples = multiples.filter(|point| there(point) || shifted(point));
+    multiples.next().is_some()
+}
+
+fn minus_one() -> Scalar {
+    let [one, two] = [1_u64, 2].map(|number| Scalar::from_number(number.try_into().unwrap()));
+    one.subtract(&two).unwrap()
+}
+
+/// What a provider sees of a run of these ids, in order of bytes.
+fn seen(seed: u8, me: &str, ids_digest: u8, all: &[String]) -> Vec<EncodedPoint> {
+    let (mut providers, terms, me) = (honest(8), terms(), name(me));
+    let input = MatchInput {
+        terms: &terms,
+        rules: 1,
+        mode: Mode::Full,
+        partition: Partition::WHOLE,
+        me: &me,
+        peer: &name("alpha"),
+        ids: [ids_digest; 32],
+        crosswalk: [0; 32],
+    };
+    let keys = Seed::from_bytes([seed; 32]).run(&input.digest());
+    let run = run(&terms, &me, (all.len() as u64, 0), &keys);
+    let mut session = Session::new(&run, Sets::new(statement(8, 1))).unwrap();
+    let answer = |session: &mut Session, round, hello: &Hello, place, points: &MatchPoints| {
+        let answer = providers.answer(hello, place, points);
+        session.answered(round, place, answer).unwrap();
+    };
+    carry(&mut session, all, &terms, answer);
+    let seen: BTreeSet<_> = providers.seen.iter().map(|p| *p.as_bytes()).collect();
+    seen.into_iter().map(EncodedPoint::from_bytes).collect()
+}
+
+/// Two runs over the same ids show a provider nothing in common: of one party with other ids
+/// beside, or of two parties, even if one seed were both's.
 #[test]
 fn what_a_provider_sees_of_two_runs_has_nothing_in_common() {
-    let (all, terms) = (ids(12), terms());
-    let seen = |seed| {
-        let mut providers = honest(8);
-        let mut session = session(&terms, 12, 0, seed, statement(8, 1));
-        carry(
-            &mut session,
-            &all,
-            &terms,
-            |session, round, hello, place, points| {
-                let answer = providers.answer(hello, place, points);
-                session.answered(round, place, answer).unwrap();
-            },
-        );
-        providers.seen
+    let all = ids(6);
+    let hash = |id: &String| suite::hash_domain().hash(&input("email", id));
+    let hashes: Vec<Point> = all.iter().map(hash).collect();
+    let runs = [
+        (1, "shop", 3),
+        (1, "shop", 4),
+        (1, "mailer", 3),
+        (2, "shop", 3),
+    ];
+    let runs = runs.map(|(seed, me, digest)| seen(seed, me, digest, &all));
+    for (at, one) in runs.iter().enumerate() {
+        assert_eq!(one.len(), 6);
+        assert!(hashes.iter().all(|hash| !one.contains(&hash.encode())));
+        for other in &runs[at + 1..] {
+            assert!(!related(one, other, &hashes));
+        }
+    }
+    // The controls: the same run is the same points, and relations are found.
+    assert_eq!(runs[0], seen(1, "shop", 3, &all));
+    let r = scalar(9);
+    let one = Scalar::from_number(1_u64.try_into().unwrap());
+    let blinded = |by: &Scalar| -> Vec<_> {
+        let points = hashes.iter().map(|hash| hash.multiply(by).encode());
+        points.collect()
     };
-    let (one, other) = (seen(1), seen(2));
-    assert!(one.iter().all(|point| !other.contains(point)));
-    // The control: the same run is the same points.
-    assert_eq!(one, seen(1));
-    let hashes: Vec<_> = all
-        .iter()
-        .map(|id| suite::hash_domain().hash(id.as_bytes()).encode())
-        .collect();
-    assert!(hashes.iter().all(|hash| !one.contains(hash)));
+    for near in [r.add(&one), r.add(&r), r.subtract(&one)] {
+        assert!(related(&blinded(&r), &blinded(&near.unwrap()), &hashes));
+    }
+    assert!(!related(&blinded(&r), &blinded(&scalar(10)), &hashes));
 }
 
 #[test]

@@ -7,16 +7,21 @@
 //!
 //! | step | from → to     | message                                                    | size            |
 //! |------|---------------|------------------------------------------------------------|-----------------|
-//! | 1    | each → all    | commitments to a random polynomial of degree `t - 1`, a proof that its constant is known | `32 t + 64` B |
+//! | 1    | each → all    | commitments to a random polynomial of degree `t - 1`, a proof that its constant is known (in a refresh nobody looks at it) | `32 t + 64` B |
 //! | 2    | each → each   | the polynomial's value at the receiver's place: **secret**  | 32 B            |
 //! | 3    | each          | adds what it got: its share; and all shares' public keys    |                 |
 //! | 4    | each → all    | a signature over public keys and the digest of all step 1: made and checked elsewhere | |
 //!
-//! In a refresh the constants are zero: the shares change, the key does not. Holders may be
-//! left out, none can join, `t` stays. A share from before fits none from after if one of the
+//! In a refresh the constants are zero: the shares change, the key does not. None can join, `t`
+//! stays. Holders may be left out here; the agreement's providers are all holders, and within
+//! an epoch no other list of them counts, so that in use no refresh leaves anybody out. A share from before fits none from after if one of the
 //! holders that took part was honest and erases its old share: `t - 1` that were spies in the
 //! refresh, and kept their shares of before, have what they had. A refresh that changed no
-//! share at all, which `t - 1` that speak last can bring about, is refused.
+//! share at all, which `t - 1` that speak last can bring about, is refused. Those that speak
+//! last can choose other changes, with `t = 2` one holder alone the whole of it: no proof of
+//! knowledge is checked in a refresh, since constants are zero. The key is none the worse, and
+//! they learn nothing that they would not know as holders of `t - 1` shares; but a change that
+//! they tell others protects from nobody whom they tell.
 //!
 //! This module's packages are bytes that somebody else signs, and seals where they are secret.
 //! What a package belongs to stands in it, so that none of another ceremony, round or receiver

@@ -10,6 +10,8 @@ use crate::dleq::{Context, ProofError};
 use crate::server::Evaluator;
 use crate::suite::{Output, finalize, hash_domain};
 
+mod refreshed;
+
 const ID: CeremonyId = [7; 32];
 const TEXTS: [&str; 2] = ["pia@example.net", "zoe@example.net"];
 const CONTEXT: Context<'_> = Context {
