@@ -66,6 +66,9 @@ pub fn run(command: Command, printer: &Printer) -> Done {
             Provider::Keys(ProviderKeys::Refresh(arguments)) => {
                 providing::refresh(&arguments, printer)
             }
+            Provider::Keys(ProviderKeys::Finish(arguments)) => {
+                providing::finish(&arguments, printer)
+            }
             Provider::Status(arguments) => providing::status(&arguments, printer),
         },
         Command::Room(Room::Serve(arguments)) => serve::room(&arguments, printer),

@@ -6,7 +6,8 @@
 //! A statement without one signature is none.
 //!
 //! Within a matching epoch the key stays and the number of the statement grows: shares are
-//! refreshed, holders may be left out, nothing goes back.
+//! refreshed, nothing goes back. All providers that the agreement names hold shares: whom a
+//! refresh leaves out, a statement under that agreement cannot leave out.
 
 use std::collections::BTreeMap;
 
@@ -124,10 +125,10 @@ pub enum StatementError {
         /// The number found.
         found: u64,
     },
-    /// Two statements with one number, or a number more and another key.
+    /// Two keys within one matching epoch.
     #[error(
-        "two key statements contradict each other: the providers signed different keys, or \
-         different statements with the number {number}"
+        "two key statements contradict each other: the providers signed another key in the one \
+         with the number {number}"
     )]
     Contradiction {
         /// The number of the later one.
@@ -264,6 +265,14 @@ impl KeyStatement {
         }
     }
 
+    /// Which of two statements of one key is the newer one, wherever they are compared: that
+    /// with the higher number. Two ceremonies that began from the same shares end with the same
+    /// number, and all may have signed both: then the bytes of the statements decide.
+    #[must_use]
+    pub fn order(&self) -> (u64, Vec<u8>) {
+        (self.number, self.body())
+    }
+
     /// Whether this one may be used by somebody who knows `newest`.
     ///
     /// # Errors
@@ -273,13 +282,13 @@ impl KeyStatement {
         if (self.agreement_id, self.epoch) != (newest.agreement_id, newest.epoch) {
             return Err(StatementError::Other);
         }
-        let (found, number) = (self.number, self.number);
-        if found < newest.number {
-            let newest = newest.number;
-            return Err(StatementError::WentBack { newest, found });
-        }
-        if !self.is_of_key(newest) || (number == newest.number && self != newest) {
+        let number = self.number;
+        if number >= newest.number && !self.is_of_key(newest) {
             return Err(StatementError::Contradiction { number });
+        }
+        if self.order() < newest.order() {
+            let (newest, found) = (newest.number, number);
+            return Err(StatementError::WentBack { newest, found });
         }
         Ok(())
     }

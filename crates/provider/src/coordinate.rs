@@ -2,9 +2,11 @@
 //!
 //! It relays packages, and holds nothing that it could change unseen: see
 //! [`ceremony`](crate::ceremony). Whatever was left of an earlier ceremony is finished first:
-//! a statement that one provider has with all signatures is given to those that lack it.
+//! a statement that one provider has with all signatures is given to those that lack it. That
+//! needs no more than those who are there ([`finish_keys`]); a new ceremony needs all.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use incamera_agreement::{ActiveAgreement, Agreement};
 use incamera_keys::{SigningKey, peek_signed};
@@ -23,12 +25,16 @@ use incamera_net::tls::TlsOptions;
 use incamera_types::{Digest as _, PartyName};
 use incamera_wire::v1::{CeremonyPackage, ProviderKeysFile, Signed};
 use incamera_wire::{Format, encode};
+use tokio::time::timeout;
 use tonic::transport::Channel;
+use tonic::{Response, Status};
 
 use crate::admit::agreed;
 
 /// No package is larger.
 const MAX_PACKAGE_BYTES: usize = 16 << 10;
+/// The longest that a provider may take for one step, which takes it milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why there is no new key, or are no new shares.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +44,7 @@ pub enum CeremonyError {
     #[error("the agreement has no providers: its method of matching is another")]
     NoProviders,
     /// A provider's service is not there.
-    #[error("the service of `{provider}` was not reached: all providers take part")]
+    #[error("the service of `{provider}` was not reached")]
     Unreachable {
         /// Which.
         provider: PartyName,
@@ -46,6 +52,15 @@ pub enum CeremonyError {
         #[source]
         error: ConnectError,
     },
+    /// A provider's service does not answer.
+    #[error("`{provider}` did not answer within {} s", PATIENCE.as_secs())]
+    Silent {
+        /// Which.
+        provider: PartyName,
+    },
+    /// Nobody who was reached has a key statement that all have signed.
+    #[error("no provider has a key statement that all have signed: there is nothing to finish")]
+    NothingToFinish,
     /// A provider refuses, or found somebody at fault.
     #[error("`{provider}` ended the ceremony: {problem}")]
     Refused {
@@ -79,6 +94,15 @@ pub enum CeremonyError {
         /// The one that differs.
         provider: PartyName,
     },
+    /// A provider shows a statement that is not taken.
+    #[error("the key statement of `{provider}` does not hold")]
+    Shown {
+        /// Which.
+        provider: PartyName,
+        /// Why.
+        #[source]
+        error: StatementError,
+    },
     /// The statement is not taken.
     #[error("the key statement does not hold")]
     Statement(#[from] StatementError),
@@ -100,9 +124,11 @@ pub async fn make_keys(
     options: &TlsOptions,
 ) -> Result<KeyStatement, CeremonyError> {
     let mut all = Providers::connect(agreement.agreement(), me, service, options).await?;
-    match all.settle().await? {
+    let settled = all.settle().await;
+    all.are_all()?;
+    match settled {
         // A ceremony whose end was cut off: it is the key that was to be made.
-        Some((statement, true)) => Ok(statement),
+        Some(settled) if !settled.given.is_empty() => Ok(settled.statement),
         _ => all.hold(false).await,
     }
 }
@@ -118,8 +144,45 @@ pub async fn refresh_keys(
     options: &TlsOptions,
 ) -> Result<KeyStatement, CeremonyError> {
     let mut all = Providers::connect(agreement.agreement(), me, service, options).await?;
-    all.settle().await?;
+    all.settle().await;
+    all.are_all()?;
     all.hold(true).await
+}
+
+/// What [`finish_keys`] did.
+#[derive(Debug)]
+pub struct Finished {
+    /// The newest statement that a provider has with all signatures.
+    pub statement: KeyStatement,
+    /// Who lacked it, and has it now.
+    pub given: Vec<PartyName>,
+    /// Who was not reached, or does not keep to the ceremony.
+    pub left: Vec<CeremonyError>,
+}
+
+/// Gives the newest statement that a provider has with all signatures to those that lack it,
+/// with whoever is there.
+///
+/// # Errors
+/// [`CeremonyError`], where nobody has such a statement.
+pub async fn finish_keys(
+    agreement: &ActiveAgreement,
+    me: &PartyName,
+    service: &SigningKey,
+    options: &TlsOptions,
+) -> Result<Finished, CeremonyError> {
+    let mut all = Providers::connect(agreement.agreement(), me, service, options).await?;
+    let settled = all.settle().await;
+    let Some(Settled { statement, given }) = settled else {
+        all.are_all()?;
+        return Err(CeremonyError::NothingToFinish);
+    };
+    let left = all.faults;
+    Ok(Finished {
+        statement,
+        given,
+        left,
+    })
 }
 
 struct Provider {
@@ -127,12 +190,24 @@ struct Provider {
     client: ProviderClient<Channel>,
 }
 
-/// All providers, in order of name.
+/// What was left of an earlier ceremony.
+struct Settled {
+    statement: KeyStatement,
+    /// Who lacked it.
+    given: Vec<PartyName>,
+}
+
+/// A provider's statement, and the file of it.
+type Shown = (PartyName, KeyStatement, Vec<u8>);
+
+/// The providers that are there, in order of name.
 struct Providers {
     digest: Vec<u8>,
     agreed: Agreed,
     me: PartyName,
     all: Vec<Provider>,
+    /// Who is not there, or did not settle what was left.
+    faults: Vec<CeremonyError>,
     refresh: bool,
 }
 
@@ -144,61 +219,101 @@ impl Providers {
         options: &TlsOptions,
     ) -> Result<Self, CeremonyError> {
         let agreed = agreed(agreement).ok_or(CeremonyError::NoProviders)?;
-        let mut all = Vec::new();
+        let (mut all, mut faults) = (Vec::new(), Vec::new());
         for (name, key) in &agreed.providers {
             let party = agreement.parties.get(name);
             let url = party.ok_or(CeremonyError::NoProviders)?.url.to_string();
-            let channel = client::connect(&url, key, Some(service), options).await;
-            let channel = channel.map_err(|error| CeremonyError::Unreachable {
-                provider: name.clone(),
-                error,
-            })?;
-            all.push(Provider {
-                name: name.clone(),
-                client: client::provider(channel),
-            });
+            let name = name.clone();
+            match client::connect(&url, key, Some(service), options).await {
+                Ok(channel) => {
+                    let client = client::provider(channel);
+                    all.push(Provider { name, client });
+                }
+                Err(error) => faults.push(CeremonyError::Unreachable {
+                    provider: name,
+                    error,
+                }),
+            }
         }
         Ok(Self {
             digest: agreement.digest.as_bytes().to_vec(),
             agreed,
             me: me.clone(),
             all,
+            faults,
             refresh: false,
         })
     }
 
-    /// Gives the newest statement that anybody has to those that lack it; whether there were
-    /// any.
-    async fn settle(&mut self) -> Result<Option<(KeyStatement, bool)>, CeremonyError> {
-        let mut files = BTreeMap::new();
+    /// An error if somebody is not there, or did not settle what was left.
+    fn are_all(&mut self) -> Result<(), CeremonyError> {
+        match self.faults.is_empty() {
+            true => Ok(()),
+            false => Err(self.faults.remove(0)),
+        }
+    }
+
+    /// Gives the newest statement that anybody has to those that lack it. Whoever refuses, or
+    /// shows what does not hold, is noted, and keeps it from nobody else.
+    async fn settle(&mut self) -> Option<Settled> {
+        let shown = self.shown().await;
+        let alike = |one: &KeyStatement| shown.iter().filter(|(_, other, _)| other == one).count();
+        // Of first keys, which no order makes one, that which most have.
+        let rank = |(_, one, _): &&Shown| match one.number() {
+            1 => (1, alike(one), Vec::new()),
+            number => (number, 0, one.body()),
+        };
+        let (_, statement, file) = shown.iter().max_by_key(rank)?;
+        let have = |name: &PartyName| {
+            let mut shown = shown.iter();
+            shown.any(|(provider, one, _)| provider == name && one == statement)
+        };
+        let lack = (0..self.all.len()).filter(|at| !self.name(*at).is_some_and(have));
+        let lack: Vec<_> = lack.collect();
+        let given = self.give(&lack, file).await;
+        let statement = statement.clone();
+        Some(Settled { statement, given })
+    }
+
+    /// Each provider's statement, as far as it holds.
+    async fn shown(&mut self) -> Vec<Shown> {
+        let mut shown = Vec::new();
         for provider in &mut self.all {
             let request = KeysRequest {
                 agreement_digest: self.digest.clone(),
             };
-            let reply = provider.client.keys(request).await;
-            let reply = reply.map_err(|status| provider.refused(&status))?;
-            files.insert(provider.name.clone(), reply.into_inner().statement);
-        }
-        let mut newest: Option<(KeyStatement, Vec<u8>)> = None;
-        for file in files.values().filter(|file| !file.is_empty()) {
-            let statement = KeyStatement::open(file, &self.agreed)?;
-            let known = newest.as_ref().map_or(0, |(known, _)| known.number());
-            if statement.number() > known {
-                newest = Some((statement, file.clone()));
+            let reply = match provider.in_time(|client| client.keys(request)).await {
+                Ok(reply) => reply,
+                Err(error) => {
+                    self.faults.push(error);
+                    continue;
+                }
+            };
+            let (name, file) = (provider.name.clone(), reply.statement);
+            if file.is_empty() {
+                continue;
+            }
+            match KeyStatement::open(&file, &self.agreed) {
+                Ok(statement) => shown.push((name, statement, file)),
+                Err(error) => self.faults.push(CeremonyError::Shown {
+                    provider: name,
+                    error,
+                }),
             }
         }
-        let Some((statement, file)) = newest else {
-            return Ok(None);
-        };
-        let mut lacked = false;
-        for provider in 0..self.all.len() {
-            let name = self.all.get(provider).map(|provider| &provider.name);
-            if name.and_then(|name| files.get(name)) != Some(&file) {
-                lacked = true;
-                self.finish(provider, &file).await?;
+        shown
+    }
+
+    /// Gives a statement with all signatures to these; who has taken it. The others are noted.
+    async fn give(&mut self, to: &[usize], file: &[u8]) -> Vec<PartyName> {
+        let mut given = Vec::new();
+        for at in to {
+            match self.finish(*at, file).await {
+                Ok(()) => given.extend(self.name(*at).cloned()),
+                Err(error) => self.faults.push(error),
             }
         }
-        Ok(Some((statement, lacked)))
+        given
     }
 
     async fn hold(&mut self, refresh: bool) -> Result<KeyStatement, CeremonyError> {
@@ -220,9 +335,9 @@ impl Providers {
         }
         let file = self.signed_by_all(statements).await?;
         let statement = KeyStatement::open(&file, &self.agreed)?;
-        for provider in 0..self.all.len() {
-            self.finish(provider, &file).await?;
-        }
+        let all: Vec<_> = (0..self.all.len()).collect();
+        self.give(&all, &file).await;
+        self.are_all()?;
         Ok(statement)
     }
 
@@ -355,21 +470,32 @@ impl Providers {
             step: Some(step),
         };
         let provider = self.all.get_mut(at).ok_or(CeremonyError::NoProviders)?;
-        let reply = provider.client.ceremony(frame).await;
-        let reply = reply.map_err(|status| provider.refused(&status))?;
-        let other = || CeremonyError::OtherAnswer {
-            provider: provider.name.clone(),
-        };
-        let reply = reply.into_inner().reply.ok_or_else(other)?;
-        Ok((provider.name.clone(), reply))
+        let name = provider.name.clone();
+        let reply = provider.in_time(|client| client.ceremony(frame)).await?;
+        match reply.reply {
+            Some(reply) => Ok((name, reply)),
+            None => Err(CeremonyError::OtherAnswer { provider: name }),
+        }
     }
 }
 
 impl Provider {
-    fn refused(&self, status: &tonic::Status) -> CeremonyError {
-        CeremonyError::Refused {
-            provider: self.name.clone(),
-            problem: Box::new(Problem::from_status(status)),
+    /// The answer, if it comes.
+    async fn in_time<'a, T, F>(
+        &'a mut self,
+        ask: impl FnOnce(&'a mut ProviderClient<Channel>) -> F,
+    ) -> Result<T, CeremonyError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let provider = self.name.clone();
+        match timeout(PATIENCE, ask(&mut self.client)).await {
+            Ok(Ok(reply)) => Ok(reply.into_inner()),
+            Ok(Err(status)) => Err(CeremonyError::Refused {
+                provider,
+                problem: Box::new(Problem::from_status(&status)),
+            }),
+            Err(_) => Err(CeremonyError::Silent { provider }),
         }
     }
 }

@@ -14,7 +14,7 @@ use incamera_net::status::{Problem, ProblemKind, chain};
 use incamera_oprf::lagrange::{Place, Places};
 use incamera_oprf::server::Evaluator;
 use incamera_oprf::session::{self, Hello};
-use incamera_types::{BatchDigest, EvaluateSessionDigest, PartyName, Transcript};
+use incamera_types::{AgreementDigest, BatchDigest, EvaluateSessionDigest, PartyName, Transcript};
 use incamera_wire::FormatError;
 use incamera_wire::v1::{EvaluatedBatch, MatchPoints};
 use tokio::sync::mpsc;
@@ -36,9 +36,12 @@ const BATCH_LABEL: &str = "incamera-evaluate-batch/1";
 /// A session that is open.
 struct Session {
     state: Arc<State>,
+    agreement: AgreementDigest,
     run: Run,
     allowed: Allowance,
     statement: KeyStatement,
+    /// The file of it.
+    file: Vec<u8>,
     evaluator: Evaluator,
     digest: EvaluateSessionDigest,
     rate: u32,
@@ -147,17 +150,20 @@ impl Session {
         let session = Self {
             rate: admitted.providers.rate,
             evaluator: evaluator.map_err(Problem::internal)?,
+            agreement: hello.agreement_digest,
             digest: hello.session(),
             _place: place,
             state,
             run,
             allowed,
             statement,
+            file: kept.statement,
         };
         Ok((session, evaluated))
     }
 
-    /// Waits for its turn at the agreed rate, counts, evaluates.
+    /// Waits for its turn at the agreed rate, counts, evaluates. A session ends with its
+    /// agreement: by then a newer version may give the party less, or nothing.
     async fn batch(self: Arc<Self>, message: MatchPoints) -> Result<EvaluateFrame, Status> {
         let points = session::read_points(&message).map_err(unread)?;
         let count = u32::try_from(points.len()).unwrap_or(u32::MAX);
@@ -167,6 +173,7 @@ impl Session {
             .rates
             .take(asker, count, self.rate, Instant::now());
         sleep_until(turn).await;
+        self.state.agreements.active_aside(self.agreement).await?;
         let cores = self.state.cores.clone();
         let core = cores.acquire_owned().await.map_err(Problem::internal)?;
         let evaluated = blocking(move || {
@@ -185,13 +192,12 @@ impl Session {
             .number(first)
             .field(all)
             .finish();
-        let number = self.statement.number();
         let batch = (&digest, points.len() as u64);
         let counted = self
             .state
             .store
             .lock()
-            .count(&self.run, self.allowed, number, batch)?;
+            .count(&self.run, self.allowed, &self.file, batch)?;
         counted.map_err(|limit| met(limit, self.allowed))
     }
 

@@ -37,7 +37,7 @@ mod store;
 pub use admit::agreed;
 pub use book::{Booked, Due, LinkBook, LinkedId, TakenBack};
 pub use config::ProviderConfig;
-pub use coordinate::{CeremonyError, make_keys, refresh_keys};
+pub use coordinate::{CeremonyError, Finished, finish_keys, make_keys, refresh_keys};
 pub use sealed::ShareKey;
 pub use service::{Own, ServeError, serve};
 pub use store::{Counted, Held, Matter, Store, StoreError, StoredLinks};

@@ -23,9 +23,11 @@ pub enum ProviderKeys {
     Make(ProviderCeremony),
     /// Make new shares of the same key: the old ones are worth nothing from then on.
     Refresh(ProviderCeremony),
+    /// Finish what was left of `make` or `refresh`, with whoever is up.
+    Finish(ProviderCeremony),
 }
 
-/// Arguments of `provider keys make` and `refresh`.
+/// Arguments of `provider keys make`, `refresh` and `finish`.
 #[derive(Debug, Args)]
 pub struct ProviderCeremony {
     #[command(flatten)]

@@ -1,9 +1,10 @@
-//! `provider keys make`, `provider keys refresh`, `provider status`.
+//! `provider keys make`, `refresh`, `finish`, and `provider status`.
 
 use std::path::Path;
 
 use incamera_agreement::ActiveAgreement;
 use incamera_matching::statement::KeyStatement;
+use incamera_net::status::chain;
 use incamera_provider::{CeremonyError, Counted, Held, Store, StoredLinks};
 use incamera_types::PartyName;
 use serde_json::{Value, json};
@@ -50,6 +51,35 @@ pub fn refresh(arguments: &ProviderCeremony, printer: &Printer) -> Done {
     Ok(())
 }
 
+/// Gives what was left of a ceremony to those that lack it, with whoever is up.
+pub fn finish(arguments: &ProviderCeremony, printer: &Printer) -> Done {
+    let (folder, agreement) = opened(arguments)?;
+    let (me, service) = (folder.name().clone(), folder.service_key()?);
+    let options = options(&folder);
+    printer.note("asking whoever is up for the newest key statement");
+    let finished = block_on(async {
+        let finished = incamera_provider::finish_keys(&agreement, &me, &service, &options).await;
+        finished.map_err(|error| ended("nothing was finished", error))
+    })?;
+    for left in &finished.left {
+        printer.warn(chain(left));
+    }
+    let what = match finished.given.is_empty() {
+        true => "nobody who was reached lacks the newest key statement".to_owned(),
+        false => format!(
+            "those that lacked it have it now: {}",
+            names(&finished.given)
+        ),
+    };
+    tell(&what, &agreement, &finished.statement, printer);
+    Ok(())
+}
+
+fn names(names: &[PartyName]) -> String {
+    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
+
 fn opened(arguments: &ProviderCeremony) -> Result<(Folder, ActiveAgreement), Failure> {
     let folder = Folder::open(&arguments.party.party)?;
     let file = folder.agreement_file(arguments.under.agreement.as_deref())?;
@@ -83,6 +113,9 @@ fn ended(what: &str, error: CeremonyError) -> Failure {
         CeremonyError::Refused { provider, problem } => {
             problem_failure(what, &problem).why(format!("`{provider}` says so"))
         }
+        CeremonyError::NothingToFinish => Failure::failed(what)
+            .because(&CeremonyError::NothingToFinish)
+            .hint("make the key with `incamera provider keys make`"),
         error => Failure::failed(what)
             .because(&error)
             .hint("nothing was changed: run this again once the others have looked"),

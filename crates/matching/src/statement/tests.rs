@@ -300,16 +300,28 @@ fn statements_do_not_go_back_and_do_not_contradict() {
         Err(StatementError::WentBack { newest, found })
     );
     let contradiction = |number| Err(StatementError::Contradiction { number });
-    // Two with one number.
+    // Of two with one number the order of their bytes says which is the newer one.
     let other = first
         .refreshed(&agreed(), keys(7, 10, &[1, 2, 5]), ceremony(4))
         .unwrap();
-    assert_eq!(other.follows(&second), contradiction(2));
-    let other = KeyStatement {
+    let changed = KeyStatement {
         ceremony: ceremony(5),
         ..second.clone()
     };
-    assert_eq!(other.follows(&second), contradiction(2));
+    for other in [other, changed] {
+        let (older, newer) = match other.body() < second.body() {
+            true => (&other, &second),
+            false => (&second, &other),
+        };
+        assert_eq!(newer.follows(older), Ok(()));
+        let (newest, found) = (2, 2);
+        let refused = older.follows(newer);
+        assert_eq!(refused, Err(StatementError::WentBack { newest, found }));
+        assert_eq!(
+            (newer.follows(&first), newer.follows(newer)),
+            (Ok(()), Ok(()))
+        );
+    }
     // Another key, or another time, within an epoch.
     let refused = first.refreshed(&agreed(), keys(6, 9, &[1, 2, 5]), ceremony(4));
     assert_eq!(refused.map(drop), contradiction(2));

@@ -18,6 +18,15 @@
 //! What a step leaves is in memory alone, and a crash ends the ceremony, until the share is
 //! made. The share is durable beside the old one before this provider signs, and takes the
 //! old one's place, which is overwritten, only with the signatures of all.
+//!
+//! # What is signed may count
+//! Whoever relays may have all signatures and show them to some, later, or never. So a share
+//! that was signed for waits until a statement of its number or a higher one has all signatures
+//! here, whatever other ceremonies are held. "Higher" is one order for all
+//! ([`KeyStatement::order`]), of two with one number too. So of the highest statement that any
+//! provider goes by all others have the share, and take it when they are given the statement:
+//! nobody can part them for good. The exception are first keys, before there is anything to
+//! lose: two ceremonies make two keys, and whoever has one takes no other.
 
 mod envelopes;
 
@@ -48,6 +57,8 @@ use crate::store::{Kept, Matter};
 const ID_LABEL: &str = "incamera-ceremony-id/1";
 /// A package of a key with 16 shares of 16 takes less than a kilobyte, sealed two.
 const MAX_PACKAGE_BYTES: usize = 16 << 10;
+/// So many shares of a key wait at most: what is begun and never finished fills no disk.
+const MAX_WAITING: u64 = 1024;
 /// How far clocks of providers may be apart, in seconds.
 const CLOCKS_APART_S: u64 = 60 * 60;
 
@@ -144,6 +155,7 @@ impl Asked<'_> {
             (Some(base), false) => return Err(key_exists(base.number())),
             (None, true) => return Err(no_key()),
         };
+        self.may_wait()?;
         let valid_from = UnixTime(begin.valid_from);
         let apart = now().since(valid_from).max(valid_from.since(now()));
         if base.is_none() && apart > CLOCKS_APART_S {
@@ -175,6 +187,18 @@ impl Asked<'_> {
         }
         ceremonies.insert(self.matter, running);
         Ok(Reply::Nonce(nonce.to_vec()))
+    }
+
+    /// Whether there is room for one more share that waits.
+    fn may_wait(&self) -> Result<(), Problem> {
+        match self.state.store.lock().waiting(&self.matter)? < MAX_WAITING {
+            true => Ok(()),
+            false => Err(refused(
+                "too-many-waiting",
+                "so many ceremonies of this key were signed and not finished that no more shares are kept",
+            )
+            .hint("`incamera provider keys finish` ends what one of the providers has finished")),
+        }
     }
 
     /// One provider alone draws the key: no ceremony is needed.
@@ -358,10 +382,11 @@ impl Asked<'_> {
                 return Ok(finished);
             }
         }
-        let waiting = self.state.store.lock().waiting_share(&self.matter)?;
-        let waiting = waiting.filter(|kept| kept.statement == statement.body());
-        waiting.ok_or_else(not_waiting)?;
-        self.state.store.lock().take_over(&self.matter, file)?;
+        let mut store = self.state.store.lock();
+        if !store.take_over(&self.matter, &statement.body(), file)? {
+            return Err(not_waiting());
+        }
+        drop(store);
         failpoint("kept");
         ceremonies.remove(&self.matter);
         tracing::info!(number = statement.number(), "a new share counts");
@@ -448,7 +473,7 @@ fn key_exists(number: u64) -> Problem {
 }
 
 fn not_waiting() -> Problem {
-    let what = "no share waits here for that key statement: another ceremony was held since";
+    let what = "no share waits here for that key statement: this provider has not signed it, or its store is from before";
     Problem::new(ProblemKind::Conflict, "no-ceremony", what).hint("begin anew")
 }
 

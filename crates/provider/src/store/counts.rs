@@ -101,16 +101,16 @@ impl Store {
     }
 
     /// Counts a batch of `points`, unless it is one of the run's last: those are answered
-    /// again. `key` is the number of the key statement that the session goes by.
+    /// again. `key` is the file of the key statement that the session goes by.
     pub(crate) fn count(
         &mut self,
         run: &Run,
         allowed: Allowance,
-        key: u64,
+        key: &[u8],
         (digest, points): (&BatchDigest, u64),
     ) -> Result<Result<(), Limit>, StoreError> {
-        let current = self.share(&run.matter)?.map(|kept| kept.number);
-        if current != Some(key) {
+        let current = self.share(&run.matter)?.map(|kept| kept.statement);
+        if current.as_deref() != Some(key) {
             return Ok(Err(Limit::Refreshed));
         }
         let tx = self.begin()?;
@@ -269,7 +269,7 @@ mod tests {
             statement: Vec::new(),
         };
         store.keep_waiting(&run(0).matter, &kept).unwrap();
-        store.take_over(&run(0).matter, b"file").unwrap();
+        assert!(store.take_over(&run(0).matter, b"", b"file").unwrap());
         store
     }
 
@@ -288,7 +288,9 @@ mod tests {
         let digest = |at: u8| BatchDigest::from_bytes([at; 32]);
         let count = |store: &mut Store, nonce, allowed, at| {
             let digest = digest(at);
-            store.count(&run(nonce), allowed, 1, (&digest, 30)).unwrap()
+            store
+                .count(&run(nonce), allowed, b"file", (&digest, 30))
+                .unwrap()
         };
         assert_eq!(count(&mut store, 1, WIDE, 1), Ok(()));
         assert_eq!(count(&mut store, 2, narrow, 2), Err(Limit::Evaluations));

@@ -31,9 +31,13 @@ pub(crate) use self::shares::Kept;
 const APPLICATION_ID: i64 = 0x4943_5072;
 const SCHEMA: &str = include_str!("schema.sql");
 /// The version of its tables.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 /// What makes tables of an earlier version those of the next, from version 1 on.
-const MIGRATIONS: [&str; 2] = [include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the store cannot be used. Nothing was changed.

@@ -12,8 +12,9 @@ CREATE TABLE versions (
     digest       BLOB NOT NULL
 ) STRICT;
 
--- The share that counts, and beside it one whose key statement not all have signed yet
--- (`waits`). `statement` is the file of the first, the body of the second.
+-- The share that counts, and beside it those that were signed for and whose key statement not
+-- all have signed yet, as far as is known here (`waits`). `statement` is the file of the first,
+-- the body of the others.
 CREATE TABLE shares (
     agreement_id BLOB NOT NULL,
     epoch        INTEGER NOT NULL,
@@ -21,9 +22,9 @@ CREATE TABLE shares (
     number       INTEGER NOT NULL,
     place        INTEGER NOT NULL,
     sealed       BLOB NOT NULL,
-    statement    BLOB NOT NULL,
-    PRIMARY KEY (agreement_id, epoch, waits)
+    statement    BLOB NOT NULL
 ) STRICT;
+CREATE UNIQUE INDEX shares_that_count ON shares (agreement_id, epoch) WHERE waits = 0;
 
 -- The runs that a party was counted for, and of each how many points.
 CREATE TABLE sessions (

@@ -1,4 +1,4 @@
-//! Shares of keys: the one that counts, and one that waits until all have signed.
+//! Shares of keys: the one that counts, and those that wait for the signatures of all.
 
 use incamera_oprf::lagrange::Place;
 use incamera_types::{AgreementId, Digest as _, MatchingEpoch, UnixTime};
@@ -37,21 +37,12 @@ pub struct Held {
 impl Store {
     /// The share that counts.
     pub(crate) fn share(&self, matter: &Matter) -> Result<Option<Kept>, StoreError> {
-        self.kept(matter, false)
-    }
-
-    /// The share whose statement not all have signed.
-    pub(crate) fn waiting_share(&self, matter: &Matter) -> Result<Option<Kept>, StoreError> {
-        self.kept(matter, true)
-    }
-
-    fn kept(&self, matter: &Matter, waits: bool) -> Result<Option<Kept>, StoreError> {
         let mut select = self.connection.prepare_cached(
             "SELECT number, place, sealed, statement FROM shares
-             WHERE agreement_id = ?1 AND epoch = ?2 AND waits = ?3",
+             WHERE agreement_id = ?1 AND epoch = ?2 AND waits = 0",
         )?;
         let (id, epoch) = (matter.agreement_id.as_bytes(), matter.epoch.0);
-        let kept = select.query_row(params![id, epoch, waits], |row| {
+        let kept = select.query_row(params![id, epoch], |row| {
             Ok(Kept {
                 number: number(row, 0)?,
                 place: row.get(1)?,
@@ -62,12 +53,20 @@ impl Store {
         Ok(kept.optional()?)
     }
 
-    /// Keeps a share beside the one that counts; one that waited before is overwritten.
+    /// How many shares wait.
+    pub(crate) fn waiting(&self, matter: &Matter) -> Result<u64, StoreError> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT count(*) FROM shares WHERE agreement_id = ?1 AND epoch = ?2 AND waits = 1",
+        )?;
+        let (id, epoch) = (matter.agreement_id.as_bytes(), matter.epoch.0);
+        Ok(select.query_row(params![id, epoch], |row| number(row, 0))?)
+    }
+
+    /// Keeps a share beside the one that counts, and beside others that wait.
     pub(crate) fn keep_waiting(&mut self, matter: &Matter, kept: &Kept) -> Result<(), StoreError> {
         let tx = self.begin()?;
         tx.execute(
-            "INSERT OR REPLACE INTO shares
-             (agreement_id, epoch, waits, number, place, sealed, statement)
+            "INSERT INTO shares (agreement_id, epoch, waits, number, place, sealed, statement)
              VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6)",
             params![
                 matter.agreement_id.as_bytes(),
@@ -82,22 +81,39 @@ impl Store {
         Ok(())
     }
 
-    /// The share that waits becomes the one that counts, under the statement that all have
-    /// signed; the one before is overwritten.
-    pub(crate) fn take_over(&mut self, matter: &Matter, file: &[u8]) -> Result<(), StoreError> {
+    /// The share that waits for the statement with this `body` becomes the one that counts,
+    /// under its `file`, which all have signed; false if none waits for it. The one before is
+    /// overwritten, and with it those that wait for statements before this one in
+    /// [`order`](incamera_matching::statement::KeyStatement::order), or for another first key.
+    /// A later one may have been signed by all, and others may go by it: its share is kept.
+    pub(crate) fn take_over(
+        &mut self,
+        matter: &Matter,
+        body: &[u8],
+        file: &[u8],
+    ) -> Result<bool, StoreError> {
         let (id, epoch) = (matter.agreement_id.as_bytes(), matter.epoch.0);
+        let is_first = self.share(matter)?.is_none();
         let tx = self.begin()?;
+        let waiting = "SELECT rowid, number FROM shares
+             WHERE agreement_id = ?1 AND epoch = ?2 AND waits = 1 AND statement = ?3";
+        let waiting = tx.query_row(waiting, params![id, epoch, body], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        });
+        let Some((row, number)) = waiting.optional()? else {
+            return Ok(false);
+        };
         tx.execute(
-            "DELETE FROM shares WHERE agreement_id = ?1 AND epoch = ?2 AND waits = 0",
-            params![id, epoch],
+            "DELETE FROM shares WHERE agreement_id = ?1 AND epoch = ?2 AND rowid <> ?3
+             AND (waits = 0 OR ?4 OR (number, statement) <= (?5, ?6))",
+            params![id, epoch, row, is_first, number, body],
         )?;
         tx.execute(
-            "UPDATE shares SET waits = 0, statement = ?3
-             WHERE agreement_id = ?1 AND epoch = ?2 AND waits = 1",
-            params![id, epoch, file],
+            "UPDATE shares SET waits = 0, statement = ?2 WHERE rowid = ?1",
+            params![row, file],
         )?;
         tx.commit()?;
-        Ok(())
+        Ok(true)
     }
 
     /// The keys that this provider has shares of, for its own people.

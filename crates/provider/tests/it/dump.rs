@@ -13,7 +13,7 @@ use crate::world::{Terms, World, share_key};
 const IDS: [&str; 3] = ["pia@example.net", "zoe@example.net", "ann@example.net"];
 
 /// Every byte of the files beside the store.
-fn dump(store: &Path) -> Vec<u8> {
+pub fn dump(store: &Path) -> Vec<u8> {
     let folder = store.parent().unwrap();
     let files = std::fs::read_dir(folder)
         .unwrap()
@@ -29,7 +29,7 @@ fn dump(store: &Path) -> Vec<u8> {
         .collect()
 }
 
-fn holds(dump: &[u8], what: &[u8]) -> bool {
+pub fn holds(dump: &[u8], what: &[u8]) -> bool {
     dump.windows(what.len()).any(|window| window == what)
 }
 

@@ -14,4 +14,5 @@ mod liars;
 mod limits;
 mod links;
 mod refusals;
+mod unfinished;
 mod world;

@@ -136,6 +136,23 @@ async fn a_session_of_another_matter_is_refused() {
     }
 }
 
+/// A newer version that all have signed may give a party less: what it opened under the one
+/// before ends.
+#[tokio::test]
+async fn a_session_ends_with_the_version_that_it_was_opened_under() {
+    let world = World::with_key(Terms::default()).await;
+    let mut client = world.client("alpha", "shop").await;
+    let mut session = Session::open(&mut client, &hello(&world, &SET, 1))
+        .await
+        .unwrap();
+    session.ask(0, &points(&["pia"])).await.unwrap();
+    let digest = world.agreement().agreement().digest;
+    let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
+    world.sign("b.toml", &world.text.replacen("version = 1", &head, 1));
+    let ended = session.ask(1, &points(&["zoe"])).await.unwrap_err();
+    assert_eq!(ended.code(), "agreement-superseded");
+}
+
 #[tokio::test]
 async fn without_a_key_nothing_is_evaluated() {
     let world = World::new(Terms::default()).await;
@@ -171,6 +188,7 @@ async fn a_key_whose_time_is_over_evaluates_nothing() {
         }
     }
     // The session was opened when the key was good.
+    set_statement(&world, &good);
     session.ask(0, &points(&["pia@example.net"])).await.unwrap();
     // One that is open when the time ends is at its end.
     set_statement(&world, &moved_back(&world, &good, 90 * day - 4));

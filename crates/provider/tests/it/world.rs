@@ -151,19 +151,24 @@ impl World {
             running: BTreeMap::new(),
             _folder: folder,
         };
-        for holder in world.parties.values() {
-            let path = holder.folder.join("agreements/a.toml");
-            std::fs::write(&path, &world.text).unwrap();
-            for (name, keys) in &world.parties {
-                let signature = sign(world.text.as_bytes(), &keys.signs).unwrap().to_armor();
-                let file = files::signature_path(&path, &name.parse().unwrap());
-                std::fs::write(file, signature).unwrap();
-            }
-        }
+        world.sign("a.toml", &world.text);
         for name in world.terms.providers {
             world.start(name).await;
         }
         world
+    }
+
+    /// An agreement that all have signed and put into their folders.
+    pub fn sign(&self, file: &str, text: &str) {
+        for holder in self.parties.values() {
+            let path = holder.folder.join("agreements").join(file);
+            std::fs::write(&path, text).unwrap();
+            for (name, keys) in &self.parties {
+                let signature = sign(text.as_bytes(), &keys.signs).unwrap().to_armor();
+                let file = files::signature_path(&path, &name.parse().unwrap());
+                std::fs::write(file, signature).unwrap();
+            }
+        }
     }
 
     /// As [`World::new`], with a key.
@@ -243,10 +248,26 @@ impl World {
     pub async fn refresh(
         &self,
     ) -> Result<incamera_matching::statement::KeyStatement, incamera_provider::CeremonyError> {
-        let me: PartyName = self.terms.providers[0].parse().unwrap();
-        let service = &self.parties[me.as_str()].service;
+        self.refresh_by(self.terms.providers[0]).await
+    }
+
+    pub async fn refresh_by(
+        &self,
+        by: &str,
+    ) -> Result<incamera_matching::statement::KeyStatement, incamera_provider::CeremonyError> {
+        let (me, service) = (by.parse().unwrap(), &self.parties[by].service);
         let options = TlsOptions::default();
         incamera_provider::refresh_keys(&self.agreement(), &me, service, &options).await
+    }
+
+    /// What was left of a ceremony, finished by one provider with whoever is there.
+    pub async fn finish_by(
+        &self,
+        by: &str,
+    ) -> Result<incamera_provider::Finished, incamera_provider::CeremonyError> {
+        let (me, service) = (by.parse().unwrap(), &self.parties[by].service);
+        let options = TlsOptions::default();
+        incamera_provider::finish_keys(&self.agreement(), &me, service, &options).await
     }
 
     /// A connection to a provider with the service key of a party.
