@@ -79,6 +79,8 @@ fn runs_for_links_are_counted_and_told() {
     }
     refused(&world.put("shop", &pairs()), 3, "2 were made");
     assert_eq!(counted("cookie"), 1);
+    assert_eq!(done(world.looked_up(0..50)).number("/used/runs"), 2);
+    refused(&world.looked_up(0..50), 3, "2 were made");
 
     let gone = "cookie\ncookie-3\ncookie-3\nnever-seen\n";
     let (shop, gone) = (world.path("shop"), world.file("gone.csv", gone));
