@@ -6,6 +6,23 @@ use incamera_testkit::relay::Line;
 
 use super::*;
 
+/// What the shop's `status` says of links that providers are still to be told.
+fn links_due(world: &World) -> serde_json::Value {
+    let shop = world.path("shop");
+    let config = fs::read_to_string(format!("{shop}/party.toml")).unwrap();
+    let listen = config.lines().find_map(|line| {
+        let address = line.strip_prefix("listen = \"")?;
+        address.trim_end_matches('"').parse().ok()
+    });
+    let (log, words) = (world.path("shop.log"), ["party", "serve", "--party", &shop]);
+    let stage = &world.stage;
+    let started = stage.start("shop", &words, &[], log.as_ref(), listen.unwrap());
+    started.unwrap();
+    let status = done(world.told(&["status", "--party", &shop]));
+    stage.stop("shop");
+    status.document["agreements"][0]["links_due"].clone()
+}
+
 /// A provider that was down may still have what an id led to before: `put` ends by its name until
 /// it was told.
 #[test]
@@ -24,6 +41,8 @@ fn a_put_is_not_done_while_a_provider_has_what_stood_before() {
     all[5] = pair(5, 50);
     let words = "still has what stood in their place";
     refused(&world.put("shop", &all), 1, words);
+    let due = links_due(&world);
+    assert_eq!(due, json!([{ "provider": "gamma", "behind": true }]));
     refused(&world.put("shop", &[pair(47, 47)]), 1, "`gamma`");
     world.start("gamma");
     let shop = world.path("shop");
