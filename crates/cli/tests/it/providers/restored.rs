@@ -76,3 +76,31 @@ fn a_share_from_before_a_refresh_is_of_no_use() {
     );
     assert_eq!(world.numbers(), [Some(1), Some(2), Some(2)]);
 }
+
+/// Beta is killed when the end of a refresh reaches it, and alpha, which asked, is lost for good.
+/// Gamma has the end, and it is handed on without alpha.
+#[test]
+fn a_refresh_is_finished_without_a_provider_that_is_lost() {
+    let world = Providers::agreed();
+    PROVIDERS.iter().for_each(|name| world.start(name));
+    assert_eq!(world.keys("make", "alpha").code, 0);
+    world.stage.stop("beta");
+    world.start_with("beta", &[("INCAMERA_FAILPOINT", "finish")]);
+    assert_eq!(world.keys("refresh", "alpha").code, 1);
+    assert_eq!(world.numbers(), [Some(2), Some(1), Some(2)]);
+    until("beta is gone", || !world.stage.runs("beta"));
+    world.start("beta");
+    world.stage.stop("alpha");
+    let refreshed = world.keys("refresh", "beta");
+    assert_eq!(refreshed.code, 1, "{}", refreshed.failure());
+    assert!(refreshed.failure().contains("`alpha` was not reached"));
+    assert_eq!(world.numbers(), [Some(2); 3]);
+    let finished = world.keys("finish", "beta");
+    assert_eq!(finished.code, 0, "{}", finished.failure());
+    assert_eq!(finished.number("/number"), 2);
+    assert!(finished.errors.contains("`alpha` was not reached"));
+    let data = world.ids("some", 0..20);
+    let matched = world.matched(&data, &[]);
+    assert_eq!(matched.code, 0, "{}", matched.failure());
+    assert_eq!(matched.number("/key_statement"), 2);
+}
