@@ -67,6 +67,12 @@ impl HashDomain {
         Point(RistrettoPoint::from_uniform_bytes(&self.expand(text)))
     }
 
+    /// What tells this domain from others.
+    #[cfg(feature = "remember")]
+    pub(crate) fn tag(&self) -> &[u8] {
+        &self.tag
+    }
+
     /// `expand_message_xmd` of RFC 9380 with SHA-512 and an output of 64 bytes, one block.
     pub(crate) fn expand(&self, text: &[u8]) -> [u8; 64] {
         let first = self

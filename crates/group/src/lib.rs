@@ -21,8 +21,11 @@ mod hash;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 mod point;
+#[cfg(feature = "remember")]
+mod remembered;
 mod scalar;
 
+#[cfg(not(feature = "remember"))]
 pub use backend::Backend;
 #[doc(hidden)]
 pub use backend::Part;
@@ -33,4 +36,6 @@ pub use batch::{
 pub use gf128::{Gf128, add_polynomial, add_products, mul_add, power_sum};
 pub use hash::{HashDomain, HashError, hash_to_group};
 pub use point::{EncodedPoint, Point, PointError, PointFault};
+#[cfg(feature = "remember")]
+pub use remembered::Backend;
 pub use scalar::{Scalar, ScalarError};

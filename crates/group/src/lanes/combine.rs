@@ -101,12 +101,15 @@ impl<K: Kernel> Work<K> for Join<'_, K> {
 
     #[inline(always)]
     fn run(self, k: K) -> Extended<K> {
-        let downwards = self.0.iter().rev();
-        downwards.fold(Extended::identity(k), |mut sum, place| {
+        // A closure would be no part of the function that may use the instructions: each of them
+        // would be called.
+        let mut sum = Extended::identity(k);
+        for place in self.0.iter().rev() {
             for _ in 0..4 {
                 sum = sum.add(k, &sum).extended(k);
             }
-            sum.add(k, place).extended(k)
-        })
+            sum = sum.add(k, place).extended(k);
+        }
+        sum
     }
 }
