@@ -118,6 +118,8 @@ impl AgeFile {
                 passphrase,
                 work_factor,
             } => {
+                // First, as the identity takes its time: it measures how fast this machine is.
+                for_a_passphrase(sealed)?;
                 let mut identity = age::scrypt::Identity::new(age_passphrase(passphrase));
                 identity.set_max_work_factor(MAX_WORK_FACTOR);
                 let opened = age::decrypt(&identity, sealed);
@@ -245,6 +247,14 @@ impl Backend for AgeFile {
 
 fn whole(kept: &KeptKey) -> Result<PurposeKey, BackendError> {
     PurposeKey::from_slice(kept.expose()).ok_or(BackendError::Damaged)
+}
+
+/// Refuses what is no age file, or was locked in another way.
+fn for_a_passphrase(sealed: &[u8]) -> Result<(), BackendError> {
+    let header = age::Decryptor::new_buffered(sealed)
+        .map_err(|error| age_error(&error, BackendError::WrongPassphrase))?;
+    let locked_so = header.is_scrypt();
+    locked_so.then_some(()).ok_or(BackendError::WrongPassphrase)
 }
 
 /// The work factor in the header of an age file for a passphrase: `-> scrypt SALT FACTOR`.
