@@ -56,10 +56,12 @@ use zeroize::Zeroizing;
 use crate::terms::hmac;
 
 mod lookups;
+mod pairs;
 #[cfg(test)]
 mod tests;
 
 pub use lookups::{Lookups, Passed};
+pub use pairs::{Gathering, Pairs, Row, RowFault, Said, Tally, led_to_ids, looked_up_ids};
 
 /// What a link is stored under.
 const LABEL: &str = "incamera-link-label/1";

@@ -1,10 +1,10 @@
 //! Pairs of ids out of files, with what their people agreed to and until when they count.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use incamera_agreement::IdLink;
-use incamera_matching::ids::{Counts, Leaves, Normaliser};
+use incamera_matching::ids::Leaves;
+use incamera_matching::links::{self, Gathering, Pairs, Row, RowFault, Tally};
 use incamera_seal::{Named, RowPlace, Source, named, read_columns};
 use incamera_types::{Date, IdKind, IdWriting};
 
@@ -19,54 +19,22 @@ use crate::clock::today;
 use crate::failure::{Done, Failure};
 use crate::words::counted;
 
-/// What is said of a pair: of several rows, what all of them say.
-#[derive(Clone, Copy, Debug)]
-pub struct Said {
-    /// The leaves agreed to.
-    pub agreed: u64,
-    /// The day it was learnt of.
-    pub recorded: Date,
-    /// The last day it counts.
-    pub expires: Date,
-}
-
-/// Pairs by their first id.
-pub type Pairs = BTreeMap<String, BTreeMap<String, Said>>;
-
-/// What became of rows and pairs.
-#[derive(Debug, Default)]
-pub struct Tally {
-    pub rows: u64,
-    /// Of the ids that are looked up.
-    pub from: Counts,
-    /// Of those that they lead to.
-    pub to: Counts,
-    pub duplicates: u64,
-    pub without_consent: u64,
-    /// Pairs whose people agreed to some of the purposes: they do not match by them.
-    pub in_part: u64,
-    pub over: u64,
-    pub invalid: FirstFew,
-}
-
 /// What was read.
 pub struct Read {
     pub pairs: Pairs,
     pub tally: Tally,
+    /// Rows with an id that is none.
+    pub invalid: FirstFew,
     pub consent: Option<String>,
     pub leaves: Leaves,
 }
 
 struct Taking<'a> {
     arguments: &'a LinksPut,
-    from: Normaliser,
-    to: Normaliser,
+    gathering: Gathering,
     asking: Asking,
-    /// The last day of any pair, and today.
-    until: Date,
-    today: Date,
-    pairs: Pairs,
-    tally: Tally,
+    invalid: FirstFew,
+    /// Rows with a day that is none.
     unread: FirstFew,
 }
 
@@ -88,15 +56,15 @@ pub fn read(
     };
     let of = |kind: &IdKind, form| normaliser(kind, &writing(kind, form));
     let consent = consents(desk, arguments)?;
+    let (from, to) = (
+        of(&link.from, arguments.from_form)?,
+        of(&link.to, arguments.to_form)?,
+    );
     let mut taking = Taking {
         arguments,
-        from: of(&link.from, arguments.from_form)?,
-        to: of(&link.to, arguments.to_form)?,
+        gathering: Gathering::new(from, to, today(), until),
         asking: Asking::by(desk.terms(), consent.clone())?,
-        until,
-        today: today(),
-        pairs: Pairs::new(),
-        tally: Tally::default(),
+        invalid: FirstFew::default(),
         unread: FirstFew::default(),
     };
     let bar = desk.printer.progress("reading pairs", None);
@@ -108,14 +76,14 @@ pub fn read(
     taking.asking.all_understood(&arguments.data)?;
     taking.all_days_read()?;
     let leaves = Asking::leaves_of(desk.terms())?;
-    let mut read = Read {
-        pairs: taking.pairs,
-        tally: taking.tally,
+    let (pairs, tally) = taking.gathering.finish(&leaves);
+    Ok(Read {
+        pairs,
+        tally,
+        invalid: taking.invalid,
         consent,
         leaves,
-    };
-    read.leave_out(taking.today, desk);
-    Ok(read)
+    })
 }
 
 /// The column of consents, unless everybody agreed.
@@ -169,45 +137,22 @@ impl Taking<'_> {
     }
 
     fn row(&mut self, at: RowPlace<'_>, [from, to, agreed, recorded, expires]: [&str; 5]) {
-        self.tally.rows += 1;
-        let (mut one, mut other) = (String::new(), String::new());
-        let from = self.from.normalise(from, &mut one);
-        let to = self.to.normalise(to, &mut other);
-        self.tally.from.row(&from);
-        self.tally.to.row(&to);
-        let (Ok(from), Ok(to)) = (from, to) else {
-            self.tally.invalid.note(at);
-            return;
+        let row = Row {
+            from,
+            to,
+            recorded: self.arguments.recorded.as_ref().map(|_| recorded),
+            expires: self.arguments.expires.as_ref().map(|_| expires),
         };
-        let agreed = match self.asking.column.is_some() {
-            true => self.asking.agreed(agreed, at),
+        let asking = &mut self.asking;
+        let agreed = || match asking.column.is_some() {
+            true => asking.agreed(agreed, at),
             false => Leaves::EVERYTHING,
         };
-        let recorded = day(self.arguments.recorded.is_some(), recorded, self.today);
-        let expires = day(self.arguments.expires.is_some(), expires, self.until);
-        let days = recorded.zip(expires);
-        let Some((recorded, expires)) = days.filter(|(recorded, _)| *recorded <= self.today) else {
-            self.unread.note(at);
-            return;
-        };
-        let said = Said {
-            agreed,
-            recorded,
-            expires: expires.min(self.until),
-        };
-        self.take(from, to, said);
-    }
-
-    fn take(&mut self, from: &str, to: &str, said: Said) {
-        let of = self.pairs.entry(from.to_owned()).or_default();
-        if let Some(before) = of.get_mut(to) {
-            self.tally.duplicates += 1;
-            before.agreed &= said.agreed;
-            before.expires = before.expires.min(said.expires);
-            before.recorded = before.recorded.max(said.recorded);
-            return;
+        match self.gathering.row(row, agreed) {
+            Ok(()) => {}
+            Err(RowFault::Id) => self.invalid.note(at),
+            Err(RowFault::Day) => self.unread.note(at),
         }
-        of.insert(to.to_owned(), said);
     }
 
     fn all_days_read(&self) -> Done {
@@ -226,14 +171,6 @@ impl Taking<'_> {
     }
 }
 
-/// A day where a column has one; what counts otherwise where it is empty.
-fn day(named: bool, text: &str, otherwise: Date) -> Option<Date> {
-    match (named, text.trim()) {
-        (false, _) | (true, "") => Some(otherwise),
-        (true, text) => text.parse().ok(),
-    }
-}
-
 fn everywhere(path: &Path, source: &Source, column: &str) -> Done {
     let found = named(source, column).map_err(|error| source_failure(path, &error))?;
     match found {
@@ -248,31 +185,13 @@ fn everywhere(path: &Path, source: &Source, column: &str) -> Done {
 }
 
 impl Read {
-    /// Leaves out who agreed to nothing and what is over; counts who agreed to a part.
-    fn leave_out(&mut self, today: Date, desk: &Desk<'_>) {
-        let all = desk.terms().leaf_purposes().len();
-        let (tally, leaves) = (&mut self.tally, &self.leaves);
-        for of in self.pairs.values_mut() {
-            of.retain(|_, said| {
-                let agreed = leaves.class(said.agreed).len();
-                tally.without_consent += u64::from(agreed == 0);
-                tally.over += u64::from(agreed > 0 && said.expires < today);
-                let stays = agreed > 0 && said.expires >= today;
-                tally.in_part += u64::from(stays && agreed < all);
-                stays
-            });
-        }
-    }
-
     /// Ids with a link.
     pub fn looked_up_ids(&self) -> Vec<String> {
-        let linked = self.pairs.iter().filter(|(_, to)| !to.is_empty());
-        linked.map(|(from, _)| from.clone()).collect()
+        links::looked_up_ids(&self.pairs)
     }
 
     /// Ids that links lead to.
     pub fn led_to_ids(&self) -> Vec<String> {
-        let all: BTreeSet<_> = self.pairs.values().flat_map(BTreeMap::keys).collect();
-        all.into_iter().cloned().collect()
+        links::led_to_ids(&self.pairs)
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use incamera_agreement::{Agreement, IdLink};
 use incamera_group::Backend;
-use incamera_matching::links::{Edge, Entry, LinkTerms, MAX_EDGES, upload};
+use incamera_matching::links::{Edge, Entry, LinkTerms, MAX_EDGES, Said, upload};
 use incamera_oprf::suite::Output;
 use incamera_provider::LinkedId;
 use incamera_types::{Date, IdKind, Pseudonym};
@@ -17,7 +17,7 @@ use super::super::counted_runs::Counted;
 use super::super::provided::{Asker, Found, LeftOut, day_of, find_keys, whole};
 use super::super::report::{Pace, fields};
 use super::super::used::Used;
-use super::pairs::{Read, Said, read};
+use super::pairs::{Read, read};
 use super::readers::Readers;
 use super::tell::Told;
 use super::{Desk, NOT_KEPT, links_of, needed, opened, tell};
@@ -320,7 +320,7 @@ impl Report<'_> {
             link.to,
             self.start.elapsed().as_secs_f64(),
             tally.rows,
-            tally.invalid.count,
+            self.read.invalid.count,
             link.from,
             tally.from.empty,
             link.to,
@@ -336,8 +336,8 @@ impl Report<'_> {
                 text += &format!(", {what} {count}");
             }
         }
-        if tally.invalid.count > 0 {
-            let places = tally.invalid.words(&self.arguments.data);
+        if self.read.invalid.count > 0 {
+            let places = self.read.invalid.words(&self.arguments.data);
             text += &format!("\n  not valid: {places}");
         }
         for (what, count) in [
@@ -391,7 +391,7 @@ impl Report<'_> {
             "from": self.link.from, "to": self.link.to, "rows": tally.rows,
             "from_empty": tally.from.empty, "from_invalid": tally.from.invalid,
             "to_empty": tally.to.empty, "to_invalid": tally.to.invalid,
-            "invalid": tally.invalid.count, "duplicates": tally.duplicates,
+            "invalid": self.read.invalid.count, "duplicates": tally.duplicates,
             "consent_column": self.read.consent,
             "everyone_consented": self.arguments.everyone_consented,
             "without_consent": tally.without_consent, "over": tally.over,
