@@ -24,6 +24,7 @@ mod files;
 mod ids;
 mod links;
 mod messages;
+mod pairs;
 mod parts;
 mod provided;
 mod providers;
@@ -45,6 +46,7 @@ pub use files::{key_metadata, local, part, ring, source, wrap};
 pub use ids::ids;
 pub use links::{link, lookups};
 pub use messages::{certificate, evidence, messages, proof, signed};
+pub use pairs::pairs;
 pub use provided::provided;
 pub use providers::{ceremony_package, evaluation, key_statement, signed_statement};
 #[cfg(feature = "engine")]
@@ -91,6 +93,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("match_theirs", match_theirs),
     ("messages", messages),
     ("note", note),
+    ("pairs", pairs),
     #[cfg(feature = "engine")]
     ("parameters", parameters),
     ("part", part),

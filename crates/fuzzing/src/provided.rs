@@ -1,15 +1,17 @@
 //! A run through providers that answer what they like, or are gone.
 
-use std::sync::{Arc, LazyLock};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use incamera_group::Backend;
 use incamera_matching::exchange::Block;
 use incamera_matching::provided::{Asked, ProvidedError, Run, Session, Sets};
+use incamera_matching::statement::KeyStatement;
 use incamera_matching::{MatchInput, Method, Mode, Partition, Reveals, RunKeys, Seed, Terms};
 use incamera_oprf::lagrange::{Place, Places};
 use incamera_oprf::server::Evaluator;
 use incamera_oprf::session::{context, read_points, write_points, write_proof};
-use incamera_types::PartyName;
+use incamera_types::{Digest as _, PartyName};
 use incamera_wire::v1::{EvaluatedBatch, MatchPoints};
 use incamera_wire::{decode, encode};
 
@@ -47,6 +49,8 @@ fn given() -> Given {
 }
 
 static GIVEN: LazyLock<Given> = LazyLock::new(given);
+static STATEMENT: LazyLock<Arc<KeyStatement>> = LazyLock::new(|| Arc::new(honest_statement()));
+
 /// A session before anything was asked.
 fn session() -> Session {
     let run = Run {
@@ -60,11 +64,24 @@ fn session() -> Session {
         window: 2,
         backend: Backend::best(),
     };
-    Session::new(&run, Sets::new(Arc::new(honest_statement()))).unwrap()
+    Session::new(&run, Sets::new(STATEMENT.clone())).unwrap()
 }
 
-/// What the honest provider at `place` answers.
+/// What an honest provider was asked: in which session, at which place, which points.
+type Question = ([u8; 32], Place, Vec<u8>);
+
+/// What the honest provider at `place` answers: worked out once, as it is the same in every run.
 fn honest(asked: &Asked, place: Place, points: &MatchPoints) -> EvaluatedBatch {
+    static ANSWERS: Mutex<Option<HashMap<Question, EvaluatedBatch>>> = Mutex::new(None);
+    let session = *asked.hello().session().as_bytes();
+    let mut answers = ANSWERS.lock().unwrap();
+    let answers = answers.get_or_insert_default();
+    let answer = answers.entry((session, place, encode(points)));
+    let answer = answer.or_insert_with(|| evaluated(asked, place, points));
+    answer.clone()
+}
+
+fn evaluated(asked: &Asked, place: Place, points: &MatchPoints) -> EvaluatedBatch {
     let members: Vec<Place> = asked.members().map(|(place, _)| place).collect();
     let set = Places::new(members).unwrap();
     let evaluator = Evaluator::new(Backend::best(), &share(place.get()), &set).unwrap();

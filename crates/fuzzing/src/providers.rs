@@ -119,6 +119,32 @@ pub(crate) fn instead(honest: &[u8], how: u8, rest: &[u8]) -> Vec<u8> {
     }
 }
 
+/// Without a key before it, or in its place.
+fn begun(number: u16, refreshes: bool) -> Ceremony {
+    match refreshes {
+        true => ceremony(number, Some((share(number), &MADE[0]))),
+        false => ceremony(number, None),
+    }
+}
+
+/// What honest holders send in a ceremony, to all and to each.
+struct Honest {
+    firsts: Vec<(u16, Package)>,
+    seconds: Vec<(u16, Package)>,
+}
+
+fn honest(refreshes: bool) -> &'static Honest {
+    static BOTH: LazyLock<[Honest; 2]> = LazyLock::new(|| {
+        [false, true].map(|refreshes| {
+            let (started, packages) = firsts(|number| begun(number, refreshes));
+            let firsts = numbered(packages);
+            let seconds = seconds(started, &firsts).1;
+            Honest { firsts, seconds }
+        })
+    });
+    &BOTH[usize::from(refreshes)]
+}
+
 /// A ceremony in which the second holder sends what it likes to the first. What comes out is
 /// one key, whose shares fit; the honest bytes alone give the honest one.
 pub fn ceremony_package(data: &[u8]) {
@@ -126,30 +152,23 @@ pub fn ceremony_package(data: &[u8]) {
         return;
     };
     let refreshes = how & 4 != 0;
-    let one = |number| match refreshes {
-        true => ceremony(number, Some((share(number), &MADE[0]))),
-        false => ceremony(number, None),
-    };
-    let (firsts, packages) = firsts(one);
-    let mut packages = numbered(packages);
-    let mut sent = to(1, &packages);
+    let honest = honest(refreshes);
+    let (first, _) = First::start(begun(1, refreshes), &mut rng(1)).unwrap();
+    let mut sent = to(1, &honest.firsts);
     if how & 2 == 0 {
         sent[0].1 = instead(&sent[0].1, *how, rest);
-        let first = firsts.into_iter().next().unwrap();
         if first.receive(&sent).is_ok() {
             reached("first");
         }
         return;
     }
-    let (seconds, values) = seconds(firsts, &packages);
-    packages = values;
-    let mut sent = to(1, &packages);
-    let honest = sent[0].1.clone();
-    sent[0].1 = instead(&honest, *how, rest);
-    let second = seconds.into_iter().next().unwrap();
+    let (second, _) = first.receive(&sent).unwrap();
+    let mut sent = to(1, &honest.seconds);
+    let value = sent[0].1.clone();
+    sent[0].1 = instead(&value, *how, rest);
     if let Ok(made) = second.receive(&sent) {
         // The commitments leave one value, and one way to write it.
-        assert!(sent[0].1 == honest);
+        assert!(sent[0].1 == value);
         assert!(!refreshes || made.public().key() == MADE[0].public().key());
         reached(if refreshes { "refreshed" } else { "made" });
     }
@@ -196,24 +215,25 @@ fn signed_by_all(body: &[u8]) -> Option<Vec<u8>> {
     }))
 }
 
+static AGREED: LazyLock<(Agreed, KeyStatement)> = LazyLock::new(|| (agreed(), honest_statement()));
+
 /// A key statement as it came, and one of any content that all providers signed.
 pub fn key_statement(data: &[u8]) {
-    let agreed = agreed();
-    let honest = honest_statement();
-    if let Ok(statement) = KeyStatement::open(data, &agreed) {
+    let (agreed, honest) = &*AGREED;
+    if let Ok(statement) = KeyStatement::open(data, agreed) {
         // All signed it, and they signed nothing else.
-        assert!(statement == honest);
+        assert!(statement == *honest);
         reached("file");
     }
     let Some(file) = signed_by_all(data) else {
         return;
     };
-    if let Ok(statement) = KeyStatement::open(&file, &agreed) {
+    if let Ok(statement) = KeyStatement::open(&file, agreed) {
         assert_eq!(statement.keys().threshold(), 2);
         assert_eq!(statement.keys().shares().len(), statement.holders().len());
         assert!(statement.follows(&statement).is_ok());
         let _ = statement.check_time(UnixTime(1_800_000_000));
-        let _ = statement.follows(&honest);
+        let _ = statement.follows(honest);
         reached("body");
     }
 }
@@ -240,6 +260,32 @@ fn context() -> Context<'static> {
     }
 }
 
+/// A party and a provider, up to what the provider answers.
+struct Asked {
+    quorum: Quorum,
+    holder: Evaluator,
+    blinded: Vec<EncodedPoint>,
+    honest: Answer,
+}
+
+static ASKED: LazyLock<Asked> = LazyLock::new(|| {
+    let backend = Backend::best();
+    let set = Places::new([1, 2].map(place)).unwrap();
+    let quorum = Quorum::new(backend, MADE[0].public(), &set).unwrap();
+    let mut seven = [0; 32];
+    seven[0] = 7;
+    let blind = Scalar::from_canonical_bytes(seven).unwrap();
+    let blinded = Blinding::new(backend, blind).blind(&IDS);
+    let holder = Evaluator::new(backend, &share(1), &set).unwrap();
+    let honest = holder.evaluate(context(), &blinded, &mut rng(4)).unwrap();
+    Asked {
+        quorum,
+        holder,
+        blinded,
+        honest,
+    }
+});
+
 /// What a provider answers to three blinded ids: a proof and points, after one byte that says
 /// whether they stand in the place of the honest ones or change them. Only the honest points
 /// have a proof.
@@ -247,18 +293,12 @@ pub fn evaluation(data: &[u8]) {
     let Some((how, rest)) = data.split_first() else {
         return;
     };
-    let backend = Backend::best();
-    let set = Places::new([1, 2].map(place)).unwrap();
-    let quorum = Quorum::new(backend, MADE[0].public(), &set).unwrap();
-    let blind = Scalar::from_canonical_bytes({
-        let mut seven = [0; 32];
-        seven[0] = 7;
-        seven
-    });
-    let blinding = Blinding::new(backend, blind.unwrap());
-    let blinded = blinding.blind(&IDS);
-    let holder = Evaluator::new(backend, &share(1), &set).unwrap();
-    let honest = holder.evaluate(context(), &blinded, &mut rng(4)).unwrap();
+    let Asked {
+        quorum,
+        holder,
+        blinded,
+        honest,
+    } = &*ASKED;
     let mut bytes = honest.proof.as_bytes().to_vec();
     bytes.extend(EncodedPoint::join(&honest.points));
     let bytes = instead(&bytes, *how, rest);
@@ -272,7 +312,7 @@ pub fn evaluation(data: &[u8]) {
         points: points.clone(),
         proof: Proof::from_bytes(*proof),
     };
-    let answered = quorum.check(place(1), context(), &blinded, answer);
+    let answered = quorum.check(place(1), context(), blinded, answer);
     assert!(answered.is_err() || points == honest.points);
     if answered.is_ok() {
         reached("checked");

@@ -1,6 +1,8 @@
 //! The messages of a release. Bodies are taken as they are, and once more as if their honest
 //! signer had signed them.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use incamera_keys::hpke::RoomPublicKey;
@@ -107,7 +109,7 @@ pub fn reservation(data: &[u8]) {
         return;
     };
     let active = world::agreement().at(NOW).unwrap();
-    let request = verify_request(&world::request(), &active, NOW).unwrap();
+    let request = verify_request(world::request(), &active, NOW).unwrap();
     let keys = world::receipt().evidence[0].keys.clone().unwrap();
     let room_key = RoomPublicKey::from_bytes(&keys.hpke_key).unwrap().digest();
     let all = ["mailer", "shop"].map(|owner| signed(Format::Reservation, &reservation, owner));
@@ -123,23 +125,27 @@ pub fn reservation(data: &[u8]) {
     }
 }
 
-/// A sealed answer as it is, and any bytes as what an honest room sealed to the shop.
-pub fn sealed_answer(data: &[u8]) {
-    let known = world::release();
-    let report = verify_release(&known, world::agreement()).unwrap();
-    let address = Address {
+/// Where the known answer for the shop belongs.
+static ADDRESS: LazyLock<Address> = LazyLock::new(|| {
+    let report = verify_release(world::release(), world::agreement()).unwrap();
+    Address {
         agreement: report.agreement,
         request: report.request_digest,
         receiver: Receiver::Party("shop".parse().unwrap()),
-    };
+    }
+});
+
+/// A sealed answer as it is, and any bytes as what an honest room sealed to the shop.
+pub fn sealed_answer(data: &[u8]) {
+    let (known, address) = (world::release(), &*ADDRESS);
     let key = world::receive_key();
     if let Some(sealed) = read::<SealedAnswer>(data) {
         let claimed = Address::claimed(&sealed);
-        if claimed.as_ref() == Ok(&address) {
+        if claimed.as_ref() == Ok(address) {
             reached("address");
         }
         // Nobody can seal what the mutations hold but the golden file's own maker.
-        if let Ok((release, _)) = open_answer(&sealed, &key, &address, world::agreement()) {
+        if let Ok((release, _)) = open_answer(&sealed, key, address, world::agreement()) {
             assert_eq!(
                 (claimed.unwrap(), release),
                 (address.clone(), known.clone())
@@ -164,7 +170,7 @@ pub fn sealed_answer(data: &[u8]) {
         encapped_key: inside.encapped_key,
         ciphertext: inside.ciphertext,
     };
-    if let Ok((release, _)) = open_answer(&sealed, &key, &address, world::agreement()) {
+    if let Ok((release, _)) = open_answer(&sealed, key, address, world::agreement()) {
         assert_eq!(
             (&release.answer, &release.salt),
             (&known.answer, &known.salt)
@@ -191,7 +197,7 @@ pub fn grant(data: &[u8]) {
     for (at, owner) in ["mailer", "shop"].iter().enumerate() {
         let mut receipt = world::receipt();
         receipt.grants[at] = signed(Format::Grant, &grant, owner);
-        if verify(&receipt, &file).is_ok() {
+        if verify(&receipt, file).is_ok() {
             assert_eq!(grant.owner, *owner);
             reached(owner);
         }
@@ -212,7 +218,7 @@ pub fn release(data: &[u8]) {
         }
     }
     if let Some(receipt) = read::<Receipt>(data)
-        && verify(&receipt, &known).is_ok()
+        && verify(&receipt, known).is_ok()
     {
         reached("receipt");
     }

@@ -88,28 +88,36 @@ fn read<M: Message + Default>(bytes: &[u8]) -> M {
 }
 
 /// The analyst's request.
-pub(crate) fn request() -> Signed {
-    read(release!("request-1"))
+pub(crate) fn request() -> &'static Signed {
+    static REQUEST: LazyLock<Signed> = LazyLock::new(|| read(release!("request-1")));
+    &REQUEST
 }
 
 /// The analyst's token.
-pub(crate) fn token() -> Token {
-    let text = std::str::from_utf8(release!("query-token-1")).unwrap();
-    Token::from_text(text).unwrap()
+pub(crate) fn token() -> &'static Token {
+    static TOKEN: LazyLock<Token> = LazyLock::new(|| {
+        let text = std::str::from_utf8(release!("query-token-1")).unwrap();
+        Token::from_text(text).unwrap()
+    });
+    &TOKEN
 }
 
 /// The answer with its receipt.
-pub(crate) fn release() -> ReleaseFile {
-    read(release!("release-1"))
+pub(crate) fn release() -> &'static ReleaseFile {
+    static RELEASE: LazyLock<ReleaseFile> = LazyLock::new(|| read(release!("release-1")));
+    &RELEASE
 }
 
 /// The key that answers for the shop are sealed to.
-pub(crate) fn receive_key() -> ReceiveKey {
-    let text = include_str!("../../keys/tests/golden/receive_key-1");
-    ReceiveKey::from_text(text).unwrap()
+pub(crate) fn receive_key() -> &'static ReceiveKey {
+    static KEY: LazyLock<ReceiveKey> = LazyLock::new(|| {
+        let text = include_str!("../../keys/tests/golden/receive_key-1");
+        ReceiveKey::from_text(text).unwrap()
+    });
+    &KEY
 }
 
 /// The body of the receipt.
 pub(crate) fn receipt() -> Receipt {
-    read(&release().receipt.unwrap().body)
+    read(&release().receipt.as_ref().unwrap().body)
 }

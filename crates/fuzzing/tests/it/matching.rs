@@ -1,4 +1,4 @@
-//! Seeds of matching: exchanges, files of runs, providers, links, ids.
+//! Seeds of matching: exchanges, files of runs, providers, links and their files, ids.
 
 use crate::seeds::{keep, of, read};
 
@@ -9,6 +9,7 @@ pub fn write() {
     providers();
     links();
     ids();
+    pairs();
 }
 
 /// The beginning of a run, the same with a changed byte, and a part of somebody's own. A whole
@@ -245,6 +246,22 @@ fn ids() {
         "base64",
         [&[8, 8][..], base64.as_bytes(), b",ads\n"].concat(),
     );
+}
+
+/// Which columns there are, and a file.
+fn pairs() {
+    let file = "from,to,consent,recorded,expires\n\
+        ana@mail.example,c-1,ads;measurement,2027-01-02,2027-03-01\n\
+        ana@mail.example,c-1,ads,,\n\
+        ana@mail.example,c-2,,,\n\
+        bo@mail.example,c-3,measurement,2026-12-31,2027-01-01\n\
+        cy@mail.example,c-4,ads,2027-02-01,\n\
+        dee@mail.example,c-5,ads,soon,later\n\
+        no,c-6,ads,,\n";
+    keep("pairs", "whole", [b"\x07", file.as_bytes()].concat());
+    keep("pairs", "ids-alone", [b"\x00", file.as_bytes()].concat());
+    let rows = b"ana@mail.example,bo@mail.example,ads,2027-01-31,2027-01-31\nbo@mail.example,ana@mail.example,,,\n";
+    keep("pairs", "rows", [b"\x1f", &rows[..]].concat());
 }
 
 /// What a provider is asked: a byte that says which frame, and the frame.

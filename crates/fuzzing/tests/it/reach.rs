@@ -91,6 +91,17 @@ const PLACES: &[(&str, &[&str])] = &[
         ],
     ),
     ("note", &["checkpoint", "note"]),
+    (
+        "pairs",
+        &[
+            "in part",
+            "linked",
+            "no day",
+            "over",
+            "said again",
+            "without consent",
+        ],
+    ),
     ("parameters", &["all types", "lift"]),
     ("part", &["public", "sealed"]),
     ("proof", &["consistency", "inclusion"]),

@@ -79,6 +79,7 @@ targets! {
     match_theirs: 300,
     messages: 1_000,
     note: 2_000,
+    pairs: 1_000,
     parameters: 1_000,
     part: 1_000,
     proof: 300,
