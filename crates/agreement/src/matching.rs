@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use incamera_types::{IdKind, IdRules, IdWriting, MatchingEpoch};
+use incamera_types::{IdKind, IdRules, IdSort, IdWriting, MatchingEpoch};
 
 use crate::providers::Providers;
 
@@ -50,6 +50,25 @@ impl Matching {
             hashed: self.hashed.contains(kind),
             ..IdWriting::default()
         }
+    }
+
+    /// In words, how ids of each kind are written alike before they are matched: `email in lower
+    /// case`.
+    pub fn written(&self) -> impl Iterator<Item = String> {
+        self.ids
+            .iter()
+            .map(|kind| format!("{kind} {}", rule_words(self.rules, kind.sort())))
+    }
+}
+
+/// What rules do with ids of a sort.
+fn rule_words(rules: IdRules, sort: IdSort) -> &'static str {
+    match (rules, sort) {
+        (IdRules::First, IdSort::Email) => "in lower case",
+        (_, IdSort::Email) => "in lower case, and at gmail.com without dots and tags",
+        (IdRules::First, IdSort::Phone) => "with the country's code, without signs between digits",
+        (_, IdSort::Phone) => "with the country's code, in digits alone",
+        _ => "as it stands, upper and lower case apart: no rules hold for a kind of this name",
     }
 }
 

@@ -62,7 +62,7 @@ impl std::error::Error for SignaturesError {}
 
 /// The agreement is over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the agreement expired at the end of {day} (UTC): sign a new version with a later date")]
+#[error("the agreement expired at the end of {day} (UTC)")]
 #[non_exhaustive]
 pub struct Expired {
     /// The last day on which it held.

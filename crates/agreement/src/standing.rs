@@ -1,7 +1,7 @@
 //! How an agreement stands on a day: who has signed, whether it is over, what its budgets still
 //! allow.
 
-use incamera_types::{Date, Epsilon, PartyName, PrivacyLoss, UnixTime};
+use incamera_types::{Date, Epsilon, IdKind, IdSort, PartyName, PrivacyLoss, UnixTime};
 
 use crate::explain::shifts;
 use crate::model::{Agreement, Ceiling, Query};
@@ -53,7 +53,8 @@ pub fn left(
 }
 
 /// What makes an agreement useless as it stands, in words: it is over, or a data set's days are,
-/// or a budget has room for no run of a query.
+/// or a budget has room for no run of a query, or ids of a kind may meet none because no rules
+/// hold for a kind of that name.
 #[must_use]
 pub fn concerns(agreement: &Agreement, now: Option<UnixTime>) -> Vec<String> {
     let over = now.is_some_and(|now| agreement.expires.end() < now);
@@ -63,7 +64,24 @@ pub fn concerns(agreement: &Agreement, now: Option<UnixTime>) -> Vec<String> {
         queries.filter_map(move |query| no_run(agreement, owner, ceiling, query))
     });
     let ended = now.into_iter().flat_map(|now| ended(agreement, now));
-    over.into_iter().chain(ended).chain(budgets).collect()
+    let ids = agreement.matching.ids.iter().filter_map(no_rules);
+    let standing = over.into_iter().chain(ended);
+    standing.chain(budgets).chain(ids).collect()
+}
+
+/// A kind that is plain, though its name suggests otherwise.
+fn no_rules(kind: &IdKind) -> Option<String> {
+    let (what, name, apart) = match kind.looks_like()? {
+        IdSort::Email => (
+            "e-mail addresses",
+            "email",
+            "`Ana@x.example` and `ana@x.example`",
+        ),
+        _ => ("phone numbers", "phone", "`030 1234567` and `+49301234567`"),
+    };
+    Some(format!(
+        "NO RULES HOLD for ids of kind `{kind}`, which are matched as they stand, so that {apart} are two people: if they are {what}, name the kind `{name}`"
+    ))
 }
 
 fn expired(day: Date) -> String {

@@ -350,7 +350,7 @@ const ROOM: &str = r#"# Where queries run, and which code may open the data: one
 const MATCHING: &str = r#"# How ids become pseudonyms: neither party learns who else is in the other's list.
 [matching]
 method = "commutative"
-ids = ["@IDS"]              # email, phone, or plain
+ids = ["@IDS"]              # email and phone have rules; any other name: plain, as it stands
 rules = 2                   # how ids are written before they are matched: the trade's published rules
 reveals = "nothing"
 max_ids = 500_000           # in one run
@@ -366,7 +366,7 @@ providers = [@PROVIDERS]    # bring no data and ask nothing
 threshold = @THRESHOLD               # so many evaluate together; so many together know the key
 key_days = 90               # how long the key is valid, and the pseudonyms made with it
 rate = 20_000               # ids a second that a provider evaluates for a party
-ids = ["@IDS"]              # email, phone, or plain
+ids = ["@IDS"]              # email and phone have rules; any other name: plain, as it stands
 rules = 2                   # how ids are written before they are matched: the trade's published rules
 reveals = "nothing"
 max_ids = 500_000           # of a party, in one run
@@ -470,7 +470,7 @@ const PROPOSALS: &str = r#"
 const MATCHING_ALONE: &str = r#"# One owner of data: pseudonyms are made with its own key. Between two owners: method = "commutative".
 [matching]
 method = "none"
-ids = ["@IDS"]              # email, phone, or plain
+ids = ["@IDS"]              # email and phone have rules; any other name: plain, as it stands
 rules = 2                   # how ids are written: the trade's published rules
 partitions = 4              # slices that sealed data are cut into
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::IdKind;
+
 /// A word or number about ids that this version does not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -105,6 +107,53 @@ impl fmt::Display for IdForm {
     }
 }
 
+/// What ids of a kind are to this program, which is what the kind's name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IdSort {
+    /// Of the kind `email`.
+    Email,
+    /// Of the kind `phone`.
+    Phone,
+    /// Of every other kind: no rules, each id is taken as it stands.
+    Plain,
+}
+
+/// Parts of names by which people call addresses or numbers, and what those are.
+const LOOK_ALIKES: [(&str, IdSort); 5] = [
+    ("mail", IdSort::Email),
+    ("phone", IdSort::Phone),
+    ("telefon", IdSort::Phone),
+    ("mobile", IdSort::Phone),
+    ("msisdn", IdSort::Phone),
+];
+
+impl IdKind {
+    /// By which rules ids of the kind are written.
+    #[must_use]
+    pub fn sort(&self) -> IdSort {
+        match self.as_str() {
+            "email" => IdSort::Email,
+            "phone" => IdSort::Phone,
+            _ => IdSort::Plain,
+        }
+    }
+
+    /// What a plain kind's name suggests that its ids are: `e-mail` or `phone_number` get no
+    /// rules, though whoever named them so may count on some. None for any other name.
+    #[must_use]
+    pub fn looks_like(&self) -> Option<IdSort> {
+        if self.sort() != IdSort::Plain {
+            return None;
+        }
+        let name = self.as_str();
+        let mut words = name.split(['-', '_']);
+        let found = LOOK_ALIKES.iter().find(|(part, _)| name.contains(part));
+        let tel = words.any(|word| word == "tel").then_some(IdSort::Phone);
+        found.map(|(_, sort)| *sort).or(tel)
+    }
+}
+
 /// The country or territory that a phone number without a country's code is of: two letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RegionCode([u8; 2]);
@@ -167,6 +216,25 @@ mod tests {
             assert_eq!(form.to_string().parse(), Ok(form));
         }
         assert_eq!("md5".parse::<IdForm>(), Err(IdWritingError::Form));
+    }
+
+    #[test]
+    fn two_names_have_rules_and_some_look_as_if() {
+        let of = |name: &str| {
+            let kind: IdKind = name.parse().unwrap();
+            (kind.sort(), kind.looks_like())
+        };
+        assert_eq!(of("email"), (IdSort::Email, None));
+        assert_eq!(of("phone"), (IdSort::Phone, None));
+        for name in ["e-mail", "emails", "mail", "email_sha256"] {
+            assert_eq!(of(name), (IdSort::Plain, Some(IdSort::Email)), "{name}");
+        }
+        for name in ["telephone", "phone_number", "tel", "tel-no", "mobile"] {
+            assert_eq!(of(name), (IdSort::Plain, Some(IdSort::Phone)), "{name}");
+        }
+        for name in ["customer_no", "hotel", "cookie", "plain"] {
+            assert_eq!(of(name), (IdSort::Plain, None), "{name}");
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub use digest::{
     SeedCommitment, TokenDigest, Transcript,
 };
 pub use highest::Highest;
-pub use ids::{IdForm, IdRules, IdWriting, IdWritingError, RegionCode};
+pub use ids::{IdForm, IdRules, IdSort, IdWriting, IdWritingError, RegionCode};
 pub use names::{
     AnalystName, AnalystRef, ColumnName, DatasetName, IdKind, NameError, ParamName, PartyName,
     PurposeName, QueryName,

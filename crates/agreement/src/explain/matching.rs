@@ -1,7 +1,7 @@
 //! How people are matched and linked, in words.
 
 use incamera_dp::interval::thousands;
-use incamera_types::{IdKind, IdRules, and};
+use incamera_types::{IdKind, and};
 
 use super::providers;
 use crate::model::{Agreement, Linking, Matching, MatchingMethod, Reveals, Security};
@@ -33,9 +33,12 @@ pub(super) fn layer(page: &mut Page, agreement: &Agreement) {
             thousands(matching.match_partitions)
         ));
     }
-    if matching.rules == IdRules::Published {
-        page.sub_point("ids are written alike before that, by rules 2: e-mail in lower case, and at gmail.com without dots and tags; phone numbers with the country's code, in digits alone; all else as it is");
-    }
+    let written: Vec<_> = matching.written().collect();
+    page.sub_point(format_args!(
+        "ids are written alike before that, by rules {}: {}",
+        matching.rules,
+        written.join("; ")
+    ));
     if !matching.hashed.is_empty() {
         page.sub_point(format_args!(
             "the SHA-256 stands for an id of kind {}, so that a party may bring hashes that it was given; whoever can guess ids can undo such a hash, so it is kept and blinded like an id",

@@ -11,6 +11,7 @@
 mod drift;
 mod files;
 mod golden;
+mod kinds;
 mod mutations;
 mod proposals;
 mod signatures;

@@ -13,7 +13,7 @@ use incamera_types::{Date, Digest, Measurement, PartyName};
 use crate::{HOUSE, LIFT, parse};
 
 /// The text with each run of white space made one space.
-fn flat(text: &str) -> String {
+pub fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -42,11 +42,21 @@ pub fn check(arguments: &AgreementFile, printer: &Printer) -> Done {
     for warning in &warnings {
         printer.warn(warning);
     }
+    let matching = &agreement.matching;
+    let written: Vec<_> = matching.written().collect();
+    let proved = match proven.is_empty() {
+        true => "it has no query yet".to_owned(),
+        false => format!(
+            "each query reads just what it declares: {}",
+            proven.join(", ")
+        ),
+    };
     let text = format!(
-        "`{}` version {} is well formed; each query reads just what it declares: {}\n  digest {}",
+        "`{}` version {} is well formed; {proved}\n  ids are written by rules {}: {}\n  digest {}",
         agreement.name,
         agreement.version,
-        proven.join(", "),
+        matching.rules,
+        written.join("; "),
         agreement.digest
     );
     let unsealed = agreement.unsealed_receivers();
@@ -62,6 +72,7 @@ pub fn check(arguments: &AgreementFile, printer: &Printer) -> Done {
     let document = json!({
         "name": agreement.name, "version": agreement.version, "digest": agreement.digest,
         "id": agreement.id, "queries": proven, "warnings": warnings,
+        "ids": matching.ids, "ids_written": written,
         "unsealed_receivers": unsealed,
     });
     printer.result(text, "incamera-agreement-checked/1", &document);

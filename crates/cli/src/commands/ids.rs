@@ -1,7 +1,7 @@
 //! Ids as the agreement has them written.
 
 use incamera_matching::ids::{Normaliser, WritingError};
-use incamera_types::{IdForm, IdKind, IdWriting};
+use incamera_types::{IdForm, IdKind, IdSort, IdWriting};
 
 use crate::failure::Failure;
 
@@ -29,6 +29,9 @@ fn mend(kind: &IdKind, writing: &IdWriting, error: &WritingError) -> String {
         WritingError::Region { .. } => {
             "name a country by its two letters, such as `DE` or `US`".to_owned()
         }
+        WritingError::RegionOfNothing if kind.looks_like() == Some(IdSort::Phone) => format!(
+            "leave `--region` out: no rules for phone numbers hold for a kind `{kind}`, only for one that the agreement calls `phone`"
+        ),
         WritingError::RegionOfNothing => "leave `--region` out".to_owned(),
         _ => "nothing was done".to_owned(),
     }
@@ -41,7 +44,7 @@ pub fn form_words(writing: &IdWriting) -> String {
         _ => "as people write them",
     };
     match writing.region {
-        Some(region) => format!("{form}, numbers without a country's code of {region}"),
+        Some(region) => format!("{form}, those without a country's code as numbers of {region}"),
         None => form.to_owned(),
     }
 }

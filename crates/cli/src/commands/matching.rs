@@ -50,7 +50,7 @@ use incamera_matching::journal::{Changed, JournalKey, Record};
 use incamera_matching::sort::Memory;
 use incamera_matching::{Method, Mode, Partition, Seed, Terms};
 use incamera_seal::{CrosswalkScope, Source};
-use incamera_types::{IdForm, IdKind, IdRules, IdWriting, PartyName};
+use incamera_types::{IdForm, IdKind, IdRules, IdSort, IdWriting, PartyName};
 use incamera_wire::v1::MatchMessage;
 use indicatif::ProgressBar;
 
@@ -285,7 +285,11 @@ pub fn remove_expired(folder: &Folder) -> Result<u32, Failure> {
     let removed = folder
         .matchings()
         .and_then(|slots| files::remove_expired(&slots));
-    removed.or_fail("what interrupted matchings left was not removed")
+    let removed = removed.or_fail("what interrupted matchings left was not removed");
+    removed.map_err(|failure| {
+        failure
+            .or_hint("see that `matching` in the party's folder can be written, and run it again")
+    })
 }
 
 /// Everything for a run that owes nothing to the one in the journal.
@@ -479,7 +483,7 @@ impl Work<'_> {
     fn numbering(&self) -> &'static str {
         let writing = self.writing();
         let read = writing.rules > IdRules::First && writing.form == IdForm::Raw;
-        let plans = read && self.kind_of_ids().as_str() == "phone";
+        let plans = read && self.kind_of_ids().sort() == IdSort::Phone;
         if plans { NUMBERING } else { "" }
     }
 

@@ -38,7 +38,7 @@ mod plain;
 
 use std::fmt;
 
-use incamera_types::{IdForm, IdKind, IdRules, IdWriting, RegionCode};
+use incamera_types::{IdForm, IdKind, IdRules, IdSort, IdWriting, RegionCode};
 
 pub use counts::Counts;
 pub use leaves::{Leaves, TooManyLeaves};
@@ -120,7 +120,7 @@ impl Normaliser {
             region,
         } = *writing;
         let raw = form == IdForm::Raw;
-        let phones = raw && kind.as_str() == "phone";
+        let phones = raw && kind.sort() == IdSort::Phone;
         if rules == IdRules::First && (hashed || !raw || region.is_some()) {
             return Err(WritingError::FirstRules);
         }
@@ -130,12 +130,12 @@ impl Normaliser {
         if region.is_some() && !phones {
             return Err(WritingError::RegionOfNothing);
         }
-        let rule = match (rules, kind.as_str()) {
+        let rule = match (rules, kind.sort()) {
             _ if !raw => Rule::Hash,
-            (IdRules::First, "email") => Rule::LowerEmail,
-            (IdRules::First, "phone") => Rule::LightPhone,
-            (_, "email") => Rule::Email,
-            (_, "phone") => Rule::Phone(Box::new(Phones::new(region)?)),
+            (IdRules::First, IdSort::Email) => Rule::LowerEmail,
+            (IdRules::First, IdSort::Phone) => Rule::LightPhone,
+            (_, IdSort::Email) => Rule::Email,
+            (_, IdSort::Phone) => Rule::Phone(Box::new(Phones::new(region)?)),
             _ => Rule::Plain,
         };
         Ok(Self {
