@@ -12,9 +12,9 @@ use incamera_seal::{Hints, Proposal, ProposeError, Source, propose};
 use incamera_types::{Date, IdKind, Measurement, PurposeSet};
 use serde_json::json;
 
-use super::seal::mend_address;
+use super::seal::mend_source;
 use crate::args::{AgreementNew, Template};
-use crate::clock::now;
+use crate::clock::{now, today};
 use crate::failure::{Context, Done, Exit, Failure};
 use crate::printer::Printer;
 
@@ -28,6 +28,12 @@ const BLANK: &str = "\"FILL IN";
 pub fn run(arguments: &AgreementNew, printer: &Printer) -> Done {
     if let Some(out) = &arguments.out {
         free(out)?;
+    }
+    if arguments.expires.is_some_and(|day| day < today()) {
+        return Err(
+            Failure::usage("the agreement would be over before it begins")
+                .hint("name a later day with `--expires`, or leave it out"),
+        );
     }
     let text = text(arguments, printer)?;
     let Some(out) = &arguments.out else {
@@ -150,7 +156,7 @@ fn proposals(
         bar.finish_and_clear();
         let proposal = proposal.map_err(|error| {
             let object = match &error {
-                ProposeError::Source(error) => mend_address(error),
+                ProposeError::Source(error) => mend_source(error),
                 _ => None,
             };
             Failure::failed(format!("nothing is proposed from `{}`", shown.display()))

@@ -12,7 +12,7 @@ use super::asked::Asked;
 use super::block_on;
 use super::data::own_dataset;
 use super::home::{Home, Reading};
-use super::seal::{mend_address, not_done, show_step};
+use super::seal::{mend_source, not_done, show_step};
 use super::whose::Whose;
 use crate::agreement_error;
 use crate::args::DataClipped;
@@ -86,7 +86,7 @@ fn read(
     bar.finish_and_clear();
     rows.map_err(|error| {
         let object = match &error {
-            SealError::Source(error) => mend_address(error),
+            SealError::Source(error) => mend_source(error),
             _ => None,
         };
         Failure::failed(what).because(&error).hint(

@@ -1,5 +1,6 @@
 //! `data seal`.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use incamera_net::disk_full;
@@ -331,21 +332,42 @@ pub fn not_done(path: &Path, done: &str) -> String {
 /// The owner's file, by its ending.
 fn source(path: &Path, what: &str) -> Result<Source, Failure> {
     Source::of(path).map_err(|error| {
-        let hint = mend_address(&error).unwrap_or(
-            "give a file that ends in .csv or .parquet, a folder of such, or the address of such objects",
-        );
+        let hint = mend_source(&error).unwrap_or("run the command again once that is mended");
         Failure::failed(what).because(&error).hint(hint)
     })
 }
 
-/// What to do about an object that does not read.
-pub fn mend_address(error: &SourceError) -> Option<&'static str> {
-    let why = match error {
-        SourceError::Object { why, .. } => why,
-        SourceError::InFile { error, .. } => return mend_address(error),
-        _ => return None,
-    };
-    Some(match why {
+/// What to do about a file or an object that does not read; none where its rows must be mended.
+pub fn mend_source(error: &SourceError) -> Option<&'static str> {
+    match error {
+        SourceError::Object { why, .. } => Some(mend_object(why)),
+        SourceError::InFile { error, .. } => mend_source(error),
+        SourceError::Io { source, .. } => match source.kind() {
+            ErrorKind::NotFound => Some(
+                "nothing was read: see that the path is right, and that what a link leads to is there",
+            ),
+            ErrorKind::PermissionDenied => {
+                Some("nothing was read: give this user the right to read it")
+            }
+            _ => None,
+        },
+        SourceError::Ending { .. }
+        | SourceError::EmptyFolder { .. }
+        | SourceError::MixedFolder { .. } => Some(
+            "nothing was read: give a file that ends in .csv or .parquet, a folder of such, or the address of such objects; unpack what is compressed",
+        ),
+        SourceError::NotCsv { .. } => {
+            Some("nothing was read: write it as CSV in UTF-8 with commas, or as Parquet")
+        }
+        SourceError::NotText { .. } => {
+            Some("nothing was read: cast the column to text where the file is written")
+        }
+        _ => None,
+    }
+}
+
+fn mend_object(why: &ObjectError) -> &'static str {
+    match why {
         ObjectError::Denied | ObjectError::Unauthenticated | ObjectError::Settings { .. } => {
             "nothing was read: give credentials that may read and list there in the environment, such as `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_REGION`"
         }
@@ -354,13 +376,13 @@ pub fn mend_address(error: &SourceError) -> Option<&'static str> {
         }
         ObjectError::Changed => "nothing was kept of it: run the command again once it is whole",
         _ => "nothing was kept of it: run the command again once that is mended",
-    })
+    }
 }
 
 /// What to do about a file that was refused.
 pub fn mend_and_seal(error: &SealError) -> &'static str {
     match error {
-        SealError::Source(SourceError::MissingColumns { .. }) => {
+        SealError::Source(SourceError::MissingColumns { .. } | SourceError::OtherCase { .. }) => {
             "nothing was sealed: mend the file, or name the column with raw ids with `--id-column`"
         }
         SealError::Source(SourceError::WiderThanTagged { .. }) => {
@@ -372,7 +394,7 @@ pub fn mend_and_seal(error: &SealError) -> &'static str {
         SealError::NotAdded { .. } => {
             "nothing was sealed: seal all rows again, those that are sealed and the new ones, without `--append`"
         }
-        SealError::Source(error) => mend_address(error)
+        SealError::Source(error) => mend_source(error)
             .unwrap_or("nothing was sealed: mend the file, or the agreement, and seal again"),
         full if disk_full(full) => {
             "nothing was sealed, and what was sealed before is as it was: make room on the disk and seal again"

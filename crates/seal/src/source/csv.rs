@@ -39,13 +39,26 @@ pub(super) struct Layout {
 
 /// How files of another kind begin that are sometimes given the ending `.csv`, and what they are.
 /// None of these is how a line of names begins.
-const OTHER_KINDS: [(&[u8], &str); 5] = [
+const OTHER_KINDS: [(&[u8], &str); 11] = [
     (b"\x1f\x8b", "compressed by gzip"),
+    (b"\x1f\x9d", "compressed by compress"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd"),
+    (b"\xfd7zXZ\0", "compressed by xz"),
+    (b"\x04\x22\x4d\x18", "compressed by lz4"),
+    (b"7z\xbc\xaf\x27\x1c", "compressed by 7-Zip"),
     (b"PK\x03\x04", "a zip file, such as spreadsheets are"),
+    (
+        b"\xd0\xcf\x11\xe0",
+        "a spreadsheet, or another file of an office program",
+    ),
+    (b"Obj\x01", "an Avro file"),
     (b"\xff\xfe", "text in UTF-16"),
     (b"\xfe\xff", "text in UTF-16"),
 ];
+/// What bzip2 writes behind `BZh` and a digit; a name could begin with those.
+const BZIP2: &[u8] = b"1AY&SY";
+/// Bytes at the beginning of a file that say what it is.
+const START_BYTES: u64 = 10;
 /// How Parquet files begin and end, encrypted ones too. A line of names could begin so.
 const PARQUET_MAGIC: [&[u8]; 2] = [b"PAR1", b"PARE"];
 
@@ -59,11 +72,7 @@ pub(crate) fn open_text(file: &SourceFile) -> Result<Bytewise, SourceError> {
         .filter(|magic| start.starts_with(magic));
     let found = match magics.find(ends_so) {
         Some(_) => Some("a Parquet file: name it `.parquet`"),
-        None => {
-            let mut kinds = OTHER_KINDS.iter();
-            let kind = kinds.find(|(magic, _)| start.starts_with(magic));
-            kind.map(|(_, kind)| *kind)
-        }
+        None => other_kind(&start),
     };
     match found {
         None => Ok(input.through()),
@@ -74,11 +83,26 @@ pub(crate) fn open_text(file: &SourceFile) -> Result<Bytewise, SourceError> {
     }
 }
 
+/// What a file is that begins so, if that is no text of this kind.
+fn other_kind(start: &[u8]) -> Option<&'static str> {
+    let mut kinds = OTHER_KINDS.iter();
+    let kind = kinds.find(|(magic, _)| start.starts_with(magic));
+    match (kind, start) {
+        (Some((_, kind)), _) => Some(kind),
+        (None, [b'B', b'Z', b'h', b'1'..=b'9', rest @ ..]) if rest == BZIP2 => {
+            Some("compressed by bzip2")
+        }
+        // Two letters, of which every other byte is nothing.
+        (None, [0, a, 0, b, ..] | [a, 0, b, 0, ..]) if *a != 0 && *b != 0 => Some("text in UTF-16"),
+        _ => None,
+    }
+}
+
 /// The first bytes of a file; none if it does not read, which is found out anyhow.
 fn start(input: &Input) -> Vec<u8> {
     let mut start = Vec::new();
     if let Ok(bytes) = input.get_read(0) {
-        let _ = bytes.take(4).read_to_end(&mut start);
+        let _ = bytes.take(START_BYTES).read_to_end(&mut start);
     }
     start
 }
@@ -116,9 +140,53 @@ impl CsvFile {
         &self,
         wanted: &[&str],
     ) -> Result<(Arc<Layout>, Vec<String>), SourceError> {
-        let (at, ignored) = places(&self.path, wanted, &self.names)?;
+        let places = places(&self.path, wanted, &self.names);
+        let (at, ignored) = places.map_err(|error| separated(error, &self.names))?;
         let width = self.names.len();
         Ok((Arc::new(Layout { at, width }), ignored))
+    }
+}
+
+/// What other programs write between fields, and what to call it.
+const SEPARATORS: [(char, &str); 3] = [
+    (
+        ';',
+        "text whose fields are separated by `;`: save it with commas",
+    ),
+    (
+        '\t',
+        "text whose fields are separated by tabs: save it with commas",
+    ),
+    (
+        '|',
+        "text whose fields are separated by `|`: save it with commas",
+    ),
+];
+
+/// Columns that are missing because the line of names has another sign between them, more often
+/// than a comma.
+fn separated(error: SourceError, names: &[String]) -> SourceError {
+    let SourceError::MissingColumns {
+        path,
+        names: missing,
+    } = error
+    else {
+        return error;
+    };
+    let commas = names.len().saturating_sub(1);
+    let signs = |sign: char| {
+        names
+            .iter()
+            .map(|name| name.matches(sign).count())
+            .sum::<usize>()
+    };
+    let mut found = SEPARATORS.iter().filter(|(sign, _)| signs(*sign) > commas);
+    match found.next() {
+        Some((_, found)) => SourceError::NotCsv { path, found },
+        None => SourceError::MissingColumns {
+            path,
+            names: missing,
+        },
     }
 }
 

@@ -76,6 +76,14 @@ pub enum SourceError {
         /// The columns.
         names: Vec<String>,
     },
+    /// Columns that the file names with other upper and lower case alone.
+    #[error("`{}` has no column {}: it is there with other upper and lower case, which counts", path.display(), list(names))]
+    OtherCase {
+        /// The file.
+        path: PathBuf,
+        /// The columns, as they must be named.
+        names: Vec<String>,
+    },
     /// One name twice.
     #[error("`{}` has two columns `{name}`", path.display())]
     DuplicateColumn {
@@ -113,6 +121,16 @@ pub enum SourceError {
         found: String,
         /// The type in the agreement.
         expected: ColumnType,
+    },
+    /// A column of neither text nor whole numbers, where ids or consents are read.
+    #[error(
+        "column `{column}` is {found} in the file, and ids and consents are text or whole numbers"
+    )]
+    NotText {
+        /// The column.
+        column: String,
+        /// The type in the file.
+        found: String,
     },
     /// A column of moments without offset from UTC.
     #[error(

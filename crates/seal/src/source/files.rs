@@ -84,15 +84,16 @@ impl Eq for SourceFile {}
 
 impl Source {
     /// The files at `path`: one that ends in `.csv` or `.parquet`, or a folder of such. A folder's
-    /// hidden files and its folders do not count. `file:///...` is a path too.
+    /// hidden files, its folders and the marks that other programs leave there (`_SUCCESS`) do not
+    /// count. `file:///...` is a path too.
     ///
     /// `s3://`, `gs://`, `az://` and `abfss://` are addresses of an object, or of all objects below
     /// a name, also in what looks like folders there; `https://` of one file. What is at the
     /// address is asked for now.
     ///
     /// # Errors
-    /// [`SourceError`]: an ending that is neither, a folder of both or of none, an address of
-    /// another kind, a store that does not give it.
+    /// [`SourceError`]: an ending that is neither, a folder of both or of none, a file of a folder
+    /// that cannot be looked at, an address of another kind, a store that does not give it.
     pub fn of(path: &Path) -> Result<Self, SourceError> {
         match place(path)? {
             Place::Objects(text) => {
@@ -100,7 +101,7 @@ impl Source {
                 let shown = PathBuf::from(masked(text));
                 Self::of_files(shown, objects.map(SourceFile::from).collect())
             }
-            Place::File(path) if path.is_dir() => {
+            Place::File(path) if is_folder(&path)? => {
                 let files = files_in(&path)?.into_iter();
                 Self::of_files(path, files.map(SourceFile::local).collect())
             }
@@ -184,6 +185,7 @@ impl Source {
                 | SourceError::Encrypted { .. }
                 | SourceError::Empty { .. }
                 | SourceError::MissingColumns { .. }
+                | SourceError::OtherCase { .. }
                 | SourceError::DuplicateColumn { .. }
                 | SourceError::OtherColumns { .. }
         );
@@ -206,22 +208,49 @@ fn kind(path: &Path) -> Result<Kind, SourceError> {
     }
 }
 
-/// The files of a folder, in order of name.
-fn files_in(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
-    let io = |source| SourceError::Io {
+/// Whether it is a folder. What cannot be looked at is none if its name ends like a file's: then
+/// opening it says why.
+fn is_folder(path: &Path) -> Result<bool, SourceError> {
+    match std::fs::metadata(path) {
+        Ok(found) => Ok(found.is_dir()),
+        Err(_) if path.extension().is_some() => Ok(false),
+        Err(error) => Err(unlooked(path, error)),
+    }
+}
+
+fn unlooked(path: &Path, source: std::io::Error) -> SourceError {
+    SourceError::Io {
         path: path.into(),
         source,
-    };
+    }
+}
+
+/// The files of a folder, in order of name. None is passed over because it cannot be looked at:
+/// a link whose disk is away has rows too.
+fn files_in(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
+    let io = |source| unlooked(path, source);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if !hidden && entry.path().is_file() {
-            files.push(entry.path());
+        let file = entry.map_err(io)?.path();
+        if !is_aside(&file) && !is_folder_there(&file)? {
+            files.push(file);
         }
     }
     files.sort();
     Ok(files)
+}
+
+/// Behind a link, too.
+fn is_folder_there(file: &Path) -> Result<bool, SourceError> {
+    let found = std::fs::metadata(file).map_err(|source| unlooked(file, source))?;
+    Ok(found.is_dir())
+}
+
+/// Hidden, or a mark of a program that wrote the folder: `_SUCCESS`, `_metadata`. A name that
+/// begins so and ends like one of rows is one of rows.
+fn is_aside(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().as_encoded_bytes();
+    name.starts_with(b".") || (name.starts_with(b"_") && kind(file).is_err())
 }
 
 /// What a path is.
@@ -303,6 +332,45 @@ mod tests {
             of(&["a.csv", "notes.txt"]),
             SourceError::Ending { .. }
         ));
+    }
+
+    #[test]
+    fn marks_of_other_programs_are_no_files_of_a_folder() {
+        let folder = folder(&["_SUCCESS", "_metadata", "_b.csv", "a.csv"]);
+        let source = Source::of(folder.path()).unwrap();
+        assert_eq!(source.files().len(), 2);
+    }
+
+    /// What is skipped is not forgotten and not matched, and nobody hears of it.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_of_a_folder_that_cannot_be_looked_at_is_named() {
+        let folder = folder(&["a.csv"]);
+        let link = folder.path().join("b.csv");
+        let aim = |at: &Path| {
+            let _ = std::fs::remove_file(&link);
+            std::os::unix::fs::symlink(at, &link).unwrap();
+            Source::of(folder.path())
+        };
+        assert_eq!(aim(&folder.path().join("a.csv")).unwrap().files().len(), 2);
+        let inner = tempfile::tempdir().unwrap();
+        assert_eq!(aim(inner.path()).unwrap().files().len(), 1);
+        // A link to nothing, to itself, and to what is below a file.
+        for wrong in ["gone.csv", "b.csv", "a.csv/below"] {
+            let error = aim(&folder.path().join(wrong)).unwrap_err();
+            assert!(
+                matches!(&error, SourceError::Io { path, .. } if *path == link),
+                "{wrong}: {error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_so() {
+        let folder = folder(&[]);
+        let of = |name: &str| Source::of(&folder.path().join(name)).unwrap_err();
+        assert!(matches!(of("gone"), SourceError::Io { .. }));
+        assert!(matches!(of("gone.txt"), SourceError::Ending { .. }));
     }
 
     #[test]

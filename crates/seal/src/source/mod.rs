@@ -373,11 +373,21 @@ fn places(
         }
     }
     if !missing.is_empty() {
-        return Err(SourceError::MissingColumns {
-            path: path.into(),
-            names: missing,
-        });
+        return Err(not_there(path, missing, found));
     }
     let unwanted = found.iter().filter(|name| !wanted.contains(&name.as_str()));
     Ok((places, unwanted.cloned().collect()))
+}
+
+/// What is missing, or there under names that differ in upper and lower case alone.
+fn not_there(path: &Path, missing: Vec<String>, found: &[String]) -> SourceError {
+    let path = path.into();
+    let lower = |name: &String| name.to_lowercase();
+    let found: Vec<String> = found.iter().map(lower).collect();
+    let (names, gone): (Vec<_>, Vec<_>) =
+        (missing.into_iter()).partition(|name| found.contains(&lower(name)));
+    match gone.is_empty() {
+        true => SourceError::OtherCase { path, names },
+        false => SourceError::MissingColumns { path, names: gone },
+    }
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 use arrow::array::{Array as _, AsArray as _, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use incamera_types::ColumnType;
 
 use super::files::{Kind, SourceFile};
 use super::parquet::ParquetFile;
@@ -106,10 +105,9 @@ fn read_parquet<const N: usize>(
                     cast(array, &DataType::Utf8)
                 }
                 found => {
-                    return Err(SourceError::Type {
+                    return Err(SourceError::NotText {
                         column: (*name).to_owned(),
                         found: found.to_string(),
-                        expected: ColumnType::Text,
                     });
                 }
             };

@@ -318,6 +318,15 @@ fn another_kind_of_file_that_is_named_csv_is_told_what_it_is() {
         (b"\x1f\x8b\x08\0", "compressed by gzip"),
         (b"PK\x03\x04\0\0", "a zip file"),
         (&utf16, "UTF-16"),
+        (&utf16[2..], "UTF-16"),
+        (b"\0e\0m\0a\0i\0l", "UTF-16"),
+        (b"BZh91AY&SY\x01\x02", "compressed by bzip2"),
+        (b"\xfd7zXZ\0\0\x04", "compressed by xz"),
+        (b"\x04\x22\x4d\x18\x60", "compressed by lz4"),
+        (b"\x1f\x9d\x90e", "compressed by compress"),
+        (b"7z\xbc\xaf\x27\x1c\0\x04", "compressed by 7-Zip"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "a spreadsheet"),
+        (b"Obj\x01\x02\x16", "an Avro file"),
     ] {
         let path = world.file("wrong.csv", bytes);
         let error = refused(&mut world, &purchases(), &path);
@@ -327,13 +336,59 @@ fn another_kind_of_file_that_is_named_csv_is_told_what_it_is() {
         assert!(error.to_string().contains(says), "{error}");
     }
     // Names of columns may begin so.
-    let csv = world.file("right.csv", "PAR1,email\n1,a@x\n");
-    let mut ids = Vec::new();
-    read_texts(&Source::of(&csv).unwrap(), "email", &mut |id| {
-        ids.push(id.to_owned())
-    })
-    .unwrap();
-    assert_eq!(ids, ["a@x"]);
+    for first in ["PAR1", "BZh9", "7z"] {
+        let csv = world.file("right.csv", format!("{first},email\n1,a@x\n"));
+        let mut ids = Vec::new();
+        read_texts(&Source::of(&csv).unwrap(), "email", &mut |id| {
+            ids.push(id.to_owned())
+        })
+        .unwrap();
+        assert_eq!(ids, ["a@x"]);
+    }
+}
+
+/// What spreadsheets of other countries save is told for what it is; nothing of the first line
+/// is repeated, which may be one of rows.
+#[test]
+fn other_separators_and_other_case_are_told() {
+    let world = World::sealed();
+    let of = |text: &str| {
+        let path = world.file("other.csv", text);
+        let source = Source::of(&path).unwrap();
+        let error = read_texts(&source, "email", &mut |_| ()).unwrap_err();
+        let said = error.to_string();
+        assert!(!said.contains("secret7731"), "{said}");
+        (error, said)
+    };
+    for (text, says) in [
+        ("email;secret7731\na@x;1\n", "separated by `;`"),
+        ("secret7731;a@x;1,5\n", "separated by `;`"),
+        ("email\tsecret7731\na@x\t1\n", "separated by tabs"),
+        ("email|secret7731\na@x|1\n", "separated by `|`"),
+    ] {
+        let (error, said) = of(text);
+        assert!(matches!(error, SourceError::NotCsv { .. }), "{error:?}");
+        assert!(said.contains(says), "{said}");
+    }
+    for text in ["secret7731,Email\n1,a@x\n", "EMAIL\na@x\n"] {
+        let (error, said) = of(text);
+        assert!(matches!(error, SourceError::OtherCase { .. }), "{error:?}");
+        assert!(
+            said.contains("no column `email`") && said.contains("case"),
+            "{said}"
+        );
+    }
+    for text in ["mail,secret7731\na@x,1\n", "mail,a;b\n", "mail\n"] {
+        let (error, _) = of(text);
+        assert!(
+            matches!(error, SourceError::MissingColumns { .. }),
+            "{error:?}"
+        );
+    }
+    // A sign in a name is no matter where the columns are there.
+    let path = world.file("names.csv", "a;b,email\n1,a@x\n");
+    let rows = read_texts(&Source::of(&path).unwrap(), "email", &mut |_| ());
+    assert_eq!(rows.unwrap(), 1);
 }
 
 /// A branch has other leaves from one version to the next, and a leaf can become a branch: what

@@ -265,7 +265,7 @@ fn ids_alone_read_as_texts() {
         read("email").unwrap(),
         (2, vec!["a@x".to_owned(), "b@x".to_owned()])
     );
-    assert!(matches!(read("f"), Err(SourceError::Type { .. })));
+    assert!(matches!(read("f"), Err(SourceError::NotText { .. })));
     assert!(matches!(
         read("phone"),
         Err(SourceError::MissingColumns { .. })

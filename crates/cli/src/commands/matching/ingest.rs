@@ -9,11 +9,11 @@ use incamera_matching::intake::{Choice, Intake, Ordered};
 use incamera_matching::sort::SortError;
 use incamera_matching::{MatchInput, Method, Mode, Part, Reveals, Seed};
 use incamera_seal::{Named, RowPlace, Source, SourceError, named, read_columns};
-use incamera_types::MatchInputDigest;
+use incamera_types::{IdForm, MatchInputDigest};
 use indicatif::ProgressBar;
 
 use super::super::ids::{form_words, normaliser};
-use super::super::seal::mend_address;
+use super::super::seal::mend_source;
 use super::Work;
 use super::consented::Asking;
 use super::counted::Rows;
@@ -28,6 +28,9 @@ pub struct Input {
     pub ordered: Ordered<FileStore>,
     pub rows: Rows,
     pub digest: MatchInputDigest,
+    /// What to tell where earlier runs read ids in another way, once it is known that this one
+    /// does read them.
+    otherwise: Option<String>,
 }
 
 impl Input {
@@ -41,7 +44,7 @@ impl Input {
             _ => Intake::new(&order, &known, &store, memory, &mut rng),
         };
         // Before the rows: whoever is forgotten from here on may still stand in them.
-        earlier(work, &mut intake)?;
+        let otherwise = earlier(work, &mut intake)?;
         let rows = rows(work, &mut intake)?;
         let choice = Choice {
             mode: work.mode(),
@@ -66,6 +69,7 @@ impl Input {
             ordered,
             rows,
             digest,
+            otherwise,
         })
     }
 
@@ -109,11 +113,7 @@ impl Input {
                 (0, _) => ("the data have no rows".to_owned(), NO_ROWS),
                 (rows, 0) => (
                     format!("of {rows} rows none has a valid `{kind}` in the column `{column}`"),
-                    match (encoded, work.numbering()) {
-                        (true, _) => ENCODED,
-                        (false, "") => ANOTHER_COLUMN,
-                        (false, _) => ANOTHER_REGION,
-                    },
+                    no_valid(work, encoded),
                 ),
                 (_, valid) => (
                     format!(
@@ -125,6 +125,9 @@ impl Input {
             return Err(Failure::failed("there is nothing to match")
                 .why(why)
                 .hint(hint));
+        }
+        if let Some(otherwise) = &self.otherwise {
+            printer.warn(otherwise);
         }
         if encoded {
             printer.warn(format!(
@@ -142,6 +145,20 @@ impl Input {
     }
 }
 
+/// What may be the reason that no id is one of its kind.
+fn no_valid(work: &Work<'_>, encoded: bool) -> &'static str {
+    let writing = work.writing();
+    match (encoded, writing.form, work.numbering()) {
+        (true, ..) => ENCODED,
+        (_, IdForm::Sha256, _) => NO_HASHES,
+        _ if writing.hashed => PERHAPS_HASHES,
+        (.., "") => ANOTHER_COLUMN,
+        _ => ANOTHER_REGION,
+    }
+}
+
+const NO_HASHES: &str = "nothing was sent, and no run is used up: leave `--form` out if the column has ids as people write them, or name the column that has their SHA-256 with `--column`";
+const PERHAPS_HASHES: &str = "nothing was sent, and no run is used up: say `--form sha256` if the column has hashes; or name the column that holds the ids with `--column`, and the kind with `--id`";
 const ANOTHER_COLUMN: &str = "nothing was sent, and no run is used up: name the column that holds the ids with `--column`, and the kind with `--id`";
 const ANOTHER_REGION: &str = "nothing was sent, and no run is used up: numbers without a country code are read by the country that `--region` names, such as `--region DE`; or name the column that holds the numbers with `--column`, and the kind with `--id`";
 const NO_ROWS: &str = "nothing was sent, and no run is used up: see that the file is whole; a run needs at least one row";
@@ -149,24 +166,24 @@ const ENCODED_WORDS: &str =
     "encode the 32 bytes of the hash, not its 64 digits, or give the digits as they are";
 const ENCODED: &str = "nothing was sent, and no run is used up: the ids are base64 of a hash's digits; encode the 32 bytes of the hash, or give the digits as they are";
 
-/// The ids that have pseudonyms already.
-fn earlier(work: &Work<'_>, intake: &mut Intake<FileStore>) -> Done {
+/// The ids that have pseudonyms already; says so if earlier runs read ids in another way.
+fn earlier(work: &Work<'_>, intake: &mut Intake<FileStore>) -> Result<Option<String>, Failure> {
     let Some(mut earlier) = Earlier::open(work)? else {
-        return Ok(());
+        return Ok(None);
     };
     let (before, now) = (earlier.writing(), work.writing());
-    if before != now {
-        work.printer.warn(format!(
+    let otherwise = (before != now).then(|| {
+        format!(
             "earlier runs read ids {}, this one {}: from now on `data seal` reads files as this run does",
             form_words(&before),
             form_words(&now)
-        ));
-    }
+        )
+    });
     let mut row = Row::default();
     while earlier.fill(&mut row)? {
         intake.known(&row.id).map_err(|error| unsorted(&error))?;
     }
-    Ok(())
+    Ok(otherwise)
 }
 
 /// Rows on their way into the intake.
@@ -284,7 +301,7 @@ pub fn unread(path: &Path, error: &SourceError, flag: &dyn Fn(&str) -> &'static 
         Source::shown(path).display()
     );
     let hint = match error {
-        SourceError::MissingColumns { names, .. } => {
+        SourceError::MissingColumns { names, .. } | SourceError::OtherCase { names, .. } => {
             let flags: BTreeSet<_> = names.iter().map(|name| flag(name)).collect();
             let flags: Vec<_> = flags.iter().map(|flag| format!("`{flag}`")).collect();
             format!(
@@ -292,7 +309,7 @@ pub fn unread(path: &Path, error: &SourceError, flag: &dyn Fn(&str) -> &'static 
                 flags.join(" and ")
             )
         }
-        _ => mend_address(error)
+        _ => mend_source(error)
             .unwrap_or("nothing was sent: mend the file and run it again")
             .to_owned(),
     };

@@ -1,7 +1,7 @@
 //! The people whom an owner names by their ids.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use incamera_matching::ids::collect;
 use incamera_seal::{Source, SourceError, keep_rows, read_texts};
@@ -11,7 +11,7 @@ use super::Work;
 use crate::args::People;
 use crate::commands::ids;
 use crate::commands::matching::{self, MissingPart};
-use crate::commands::seal::mend_address;
+use crate::commands::seal::mend_source;
 use crate::commands::whose::own;
 use crate::failure::{Context, Done, Failure};
 use crate::folder::Folder;
@@ -268,27 +268,30 @@ fn texts(people: &People, kind: &IdKind) -> Result<Vec<String>, Failure> {
             let text = text.map_err(|failure| failure.hint(NO_FILE))?;
             return Ok(text.lines().map(str::to_owned).collect());
         }
-        Err(error) => return Err(unread(what, column, &error)),
+        Err(error) => return Err(unread(what, path, column, &error)),
     };
     let mut texts = Vec::new();
     let read = read_texts(&source, column, &mut |text| texts.push(text.to_owned()));
-    read.map_err(|error| unread(what, column, &error))?;
+    read.map_err(|error| unread(what, path, column, &error))?;
     Ok(texts)
 }
 
-fn unread(what: String, column: &str, error: &SourceError) -> Failure {
+fn unread(what: String, ids: &Path, column: &str, error: &SourceError) -> Failure {
     let failed = Failure::failed(what);
     if let SourceError::MissingColumns { .. } = error {
         return failed
             .why(format!("its first line (or the table's schema) names no column `{column}`"))
             .hint("nothing was done: name the column that has the ids with `--column`, and their kind with `--id`; a file of another ending than .csv and .parquet has one id a line");
     }
-    let hint = mend_address(error).unwrap_or(match error {
-        SourceError::Io { .. }
-        | SourceError::EmptyFolder { .. }
-        | SourceError::MixedFolder { .. } => NO_FILE,
-        _ => "nothing was done: mend the file, and run the command again",
-    });
+    let hint = match error {
+        SourceError::EmptyFolder { .. } | SourceError::MixedFolder { .. } => NO_FILE,
+        SourceError::Io { path, .. } if path == ids => NO_FILE,
+        SourceError::OtherCase { .. } => {
+            "nothing was done: name the column with `--column` just as the file does"
+        }
+        _ => mend_source(error)
+            .unwrap_or("nothing was done: mend the file, and run the command again"),
+    };
     failed.because(error).hint(hint)
 }
 

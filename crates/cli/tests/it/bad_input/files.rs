@@ -17,6 +17,10 @@ pub const CASES: &[Case] = &[
     ("the search for leaks finds leaks", leaks_are_found),
     ("a file that cannot be read", unreadable_file),
     ("a missing column", missing_column),
+    (
+        "a file of a folder that is away",
+        file_of_a_folder_that_is_away,
+    ),
     ("a value that does not fit", value_that_does_not_fit),
     (
         "a Parquet file that does not fit",
@@ -145,6 +149,41 @@ fn missing_column(world: &World) {
         &["has no column `email`", "name the column with `--column`"],
     );
     unspoken(world, &outcome, b"secret.person");
+    for (text, says) in [
+        (
+            "email;spend\nsecret.person@mail.example;7,5\n",
+            ["separated by `;`", "with commas"],
+        ),
+        (
+            "Email\nsecret.person@mail.example\n",
+            ["upper and lower case", "as the file has it"],
+        ),
+    ] {
+        let file = bad_file(world, "other-email.csv", text.as_bytes());
+        let outcome = match_shop(world, &file);
+        refused(&outcome, 1, &says);
+        unspoken(world, &outcome, b"secret.person");
+    }
+}
+
+/// A link whose disk is away has rows too: none is matched, and none forgotten, without them.
+fn file_of_a_folder_that_is_away(world: &World) {
+    let folder = world.path("data/away");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(format!("{folder}/a.csv"), "email\np1@mail.example\n").unwrap();
+    std::os::unix::fs::symlink("/nowhere/b.csv", format!("{folder}/b.csv")).unwrap();
+    let says = ["away/b.csv", "what a link leads to is there"];
+    refused(&match_shop(world, &folder), 1, &says);
+    let forget = [
+        "data",
+        "forget",
+        "--party",
+        &world.path("shop"),
+        "--ids",
+        &folder,
+        "--yes",
+    ];
+    refused(&run(world, &forget), 1, &says);
 }
 
 fn value_that_does_not_fit(world: &World) {
