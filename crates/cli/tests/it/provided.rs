@@ -414,6 +414,14 @@ fn three_owners_match_through_two_of_three_providers() {
         serde_json::json!(["beta"])
     );
     assert!(one.errors.contains("`beta`"), "{}", one.errors);
+    // Who got its points, and who could have.
+    let named = |outcome: &Outcome, field| outcome.document[field].clone();
+    let all = serde_json::json!(["alpha", "beta", "gamma"]);
+    assert_eq!(
+        named(&one, "providers"),
+        serde_json::json!(["alpha", "gamma"])
+    );
+    assert_eq!(named(&one, "key_holders"), all);
     assert_eq!(one.number("/key_statement"), 1);
     has_figures(&one.document, "provider", false);
     assert_eq!(
@@ -430,6 +438,10 @@ fn three_owners_match_through_two_of_three_providers() {
     let two = world.matched("press", &files[1], &[]);
     assert_eq!(two.code, 0, "{}", two.failure());
     assert_eq!(two.document["providers_left_out"], serde_json::json!([]));
+    assert_eq!(
+        named(&two, "providers"),
+        serde_json::json!(["alpha", "beta"])
+    );
     // Refreshed between two runs: other shares, the same pseudonyms.
     world.refresh();
     let three = world.matched("shop", &files[2], &[]);

@@ -219,7 +219,7 @@ pub struct Done(Outcome);
 
 enum Outcome {
     Blinded(Batch),
-    Finished(u64, Vec<Output>),
+    Finished(u64, Vec<Output>, Arc<Asked>),
     Provider(u64, Place, Fault),
     Failed(ProvidedError),
 }
@@ -235,7 +235,7 @@ impl Job {
                 Err(error) => Outcome::Failed(error),
             },
             What::Finish(batch, asked, answers) => match client.finish(&batch, &asked, answers) {
-                Ok(outputs) => Outcome::Finished(batch.first, outputs),
+                Ok(outputs) => Outcome::Finished(batch.first, outputs, asked),
                 Err(Failed::Provider(place, fault)) => Outcome::Provider(asked.round, place, fault),
                 Err(Failed::Run(error)) => Outcome::Failed(error),
             },

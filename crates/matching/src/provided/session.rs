@@ -65,6 +65,8 @@ pub struct Session {
     /// What each provider was asked in this round and has not answered, in order.
     due: BTreeMap<Place, VecDeque<u64>>,
     jobs: VecDeque<What>,
+    /// Whose answers outputs were made of.
+    evaluated_by: BTreeSet<PartyName>,
 }
 
 impl Session {
@@ -97,6 +99,7 @@ impl Session {
             under_way: BTreeMap::new(),
             due: BTreeMap::new(),
             jobs: VecDeque::new(),
+            evaluated_by: BTreeSet::new(),
         })
     }
 
@@ -109,6 +112,12 @@ impl Session {
     /// Who is asked no more, and why.
     pub fn left_out(&self) -> impl Iterator<Item = (&PartyName, &str)> {
         self.sets.left_out()
+    }
+
+    /// Whose answers were taken, one left out since included: not those of a run that this one
+    /// goes on with.
+    pub fn evaluated_by(&self) -> impl Iterator<Item = &PartyName> {
+        self.evaluated_by.iter()
     }
 
     /// Ids that are due; none while enough is under way.
@@ -152,7 +161,9 @@ impl Session {
                 Ok(())
             }
             // Right, whoever is asked by now.
-            Outcome::Finished(first, outputs) => {
+            Outcome::Finished(first, outputs, by) => {
+                let names = by.members().map(|(_, name)| name.clone());
+                self.evaluated_by.extend(names);
                 if let Some(under_way) = self.under_way.get_mut(&first) {
                     under_way.finished = Some(outputs);
                 }

@@ -292,6 +292,9 @@ fn a_provider_that_answers_wrongly_is_named_and_replaced() {
         [name("alpha"), name("gamma")]
     );
     assert_eq!(session.asked().hello().nonce, [5; 32]);
+    // Two of beta's batches were right.
+    let by: Vec<_> = session.evaluated_by().collect();
+    assert_eq!(by, [&name("alpha"), &name("beta"), &name("gamma")]);
     // What alpha was asked twice it was asked in the same words: it counts as one.
     let of_alpha = providers.asked.iter().filter(|(place, _)| place.get() == 1);
     let mut firsts: BTreeMap<u64, Vec<u8>> = BTreeMap::new();

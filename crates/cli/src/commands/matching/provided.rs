@@ -30,7 +30,7 @@ use incamera_matching::intake::Ids;
 use incamera_matching::journal::{Places, Record};
 use incamera_matching::provided::Run;
 use incamera_oprf::suite::Output;
-use incamera_types::Date;
+use incamera_types::{Date, and};
 use serde_json::json;
 
 use super::super::block_on;
@@ -240,7 +240,7 @@ fn write_rows(
 /// What a run came to, beside what all methods tell.
 fn told(found: &Found, kept: &Kept, resumed_from: u64, evaluated: Evaluated) -> Told {
     let statement = &found.statement;
-    let names: Vec<_> = statement.holders().values().collect();
+    let holders: Vec<_> = statement.holders().values().collect();
     let left_out: Vec<_> = evaluated.left_out.iter().map(|(name, _)| name).collect();
     let until = day_of(statement.valid_until());
     let threshold = statement.keys().threshold();
@@ -251,9 +251,16 @@ fn told(found: &Found, kept: &Kept, resumed_from: u64, evaluated: Evaluated) -> 
     ));
     Told {
         with: String::new(),
-        by: format!(", by {threshold} of {} providers together", names.len()),
+        by: match evaluated.by.is_empty() {
+            true => String::new(), // All ids had theirs before this start.
+            false => format!(
+                ", by {} together, {threshold} of {} providers at a time",
+                and(&evaluated.by),
+                holders.len()
+            ),
+        },
         fields: fields(json!({
-            "peer": null, "providers": names, "threshold": threshold,
+            "peer": null, "providers": evaluated.by, "key_holders": holders, "threshold": threshold,
             "providers_left_out": left_out, "nothing_new": false, "key_statement": statement.number(),
             "valid_until": until.to_string(), "run": kept.header.run.to_string(),
         })),

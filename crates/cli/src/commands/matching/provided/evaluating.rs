@@ -30,6 +30,8 @@ pub const BATCH_IDS: u64 = 4096;
 /// What it took to have ids evaluated.
 #[derive(Default)]
 pub struct Evaluated {
+    /// Providers whose answers were taken.
+    pub by: Vec<String>,
     /// Providers that were not asked, or no more, and why.
     pub left_out: Vec<(String, String)>,
     /// Bytes of messages, without TLS.
@@ -103,9 +105,11 @@ pub fn evaluate(
     let carried = block_on(conductor.carry());
     bar.finish_and_clear();
     carried?;
+    let by = conductor.session.evaluated_by().map(ToString::to_string);
     let left_out = conductor.session.left_out();
     let left_out = left_out.map(|(name, why)| (name.to_string(), why.to_owned()));
     Ok(Evaluated {
+        by: by.collect(),
         left_out: left_out.collect(),
         sent: conductor.ports.sent(),
         received: conductor.received,

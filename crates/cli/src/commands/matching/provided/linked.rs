@@ -289,9 +289,10 @@ impl Came {
     fn fields(&self, work: &Work<'_>) -> Map<String, Value> {
         let (statement, passed) = (&self.found.statement, self.looked.passed);
         let left_out: Vec<_> = self.left_out().into_keys().collect();
-        let names: Vec<_> = statement.holders().values().collect();
+        let holders: Vec<_> = statement.holders().values().collect();
         fields(json!({
-            "peer": null, "providers": names, "threshold": statement.keys().threshold(),
+            "peer": null, "providers": self.evaluated.by, "key_holders": holders,
+            "threshold": statement.keys().threshold(),
             "providers_left_out": left_out, "key_statement": statement.number(),
             "valid_until": day_of(statement.valid_until()).to_string(),
             "first_over": self.first_over.map(|day| day.to_string()),
