@@ -13,7 +13,7 @@ use incamera_types::{ColumnType, DatasetSpec, IdKind, IdWriting, MatchRunDigest}
 
 use super::Work;
 use super::agreed::terms;
-use crate::failure::{Context, Done, Failure};
+use crate::failure::{Done, Failure};
 use crate::folder::{Folder, partitions};
 
 const NOT_WRITTEN: &str = "the crosswalk was not written";
@@ -303,6 +303,13 @@ fn not_read(path: &Path, error: &LocalFileError) -> Failure {
 /// The crosswalk that takes the place of the one before, once it is whole.
 pub(super) struct NewCrosswalk(CrosswalkWriter);
 
+/// What to do about a crosswalk that cannot be written.
+fn unwritten(error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::failed(NOT_WRITTEN)
+        .because(error)
+        .or_hint("see that the party's folder can be written, and run it again")
+}
+
 impl NewCrosswalk {
     /// `run` is named where each run makes other pseudonyms.
     pub(super) fn create(work: &Work<'_>, run: Option<MatchRunDigest>) -> Result<Self, Failure> {
@@ -314,7 +321,7 @@ impl NewCrosswalk {
             run,
         };
         let writer = CrosswalkWriter::create(&work.crosswalk_path(), &work.scope(), columns);
-        writer.or_fail(NOT_WRITTEN).map(Self)
+        writer.map_err(|error| unwritten(&error)).map(Self)
     }
 
     pub(super) fn push(&mut self, row: &Row) -> Result<(), Failure> {
@@ -324,13 +331,13 @@ impl NewCrosswalk {
             valid_until: row.valid_until,
             matched: row.matched,
         });
-        pushed.or_fail(NOT_WRITTEN)
+        pushed.map_err(|error| unwritten(&error))
     }
 
     /// Durable when this returns. `before` is told SHA-256 of the file before it takes its place.
     pub(super) fn finish(self, before: &mut dyn FnMut([u8; 32]) -> Done) -> Done {
-        let whole = self.0.whole().or_fail(NOT_WRITTEN)?;
-        before(whole.digest().or_fail(NOT_WRITTEN)?)?;
-        whole.put().or_fail(NOT_WRITTEN)
+        let whole = self.0.whole().map_err(|error| unwritten(&error))?;
+        before(whole.digest().map_err(|error| unwritten(&error))?)?;
+        whole.put().map_err(|error| unwritten(&error))
     }
 }

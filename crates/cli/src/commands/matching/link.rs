@@ -100,6 +100,13 @@ impl Meeting<'_> {
         self.meet_once(end).await
     }
 
+    /// What the other party has to run to come to this place: one of another kind, or of another
+    /// part, waits elsewhere.
+    fn theirs(&self) -> String {
+        let kinds = &self.agreement.agreement().matching.ids;
+        command(kinds, self.kind, self.partition)
+    }
+
     /// The same after a link was lost: dials again and again until patience ends.
     pub async fn meet_again(&self) -> Result<Link, Broken> {
         let end = Instant::now() + self.patience;
@@ -139,19 +146,11 @@ impl Meeting<'_> {
     }
 
     async fn wait(&self, frames: &mut Streaming<MeetingFrame>, end: Instant) -> Result<(), Broken> {
-        let peer = self.peer;
+        let (peer, theirs) = (self.peer, self.theirs());
         self.bar
-            .set_message(format!("waiting for `{peer}` to run `match run`"));
+            .set_message(format!("waiting for `{peer}` to run `{theirs}`"));
         let first = timeout_at(end, frames.message()).await;
-        let first =
-            first.map_err(|_| {
-                Broken::Lost(Failure::failed(format!("`{peer}` did not come to match"))
-                .why(format!(
-                    "it did not run `match run` within {} s",
-                    self.patience.as_secs()
-                ))
-                .hint("agree on a time, and run it on both sides; `--wait SECONDS` waits longer"))
-            })?;
+        let first = first.map_err(|_| Broken::Lost(self.nobody_came(&theirs)))?;
         let first = first.map_err(|status| refused(&status))?;
         match first.and_then(|frame| frame.frame) {
             Some(Frame::Ready(_)) => Ok(()),
@@ -159,6 +158,31 @@ impl Meeting<'_> {
                 .why("this party's place was taken, or given up, before the other one came: another `match run` of this party may be waiting")
                 .hint("let one `incamera match run` wait, and end the others; no run is used up"))),
         }
+    }
+}
+
+/// What matches this part of the ids of a kind, where there are these.
+fn command(kinds: &[IdKind], kind: &IdKind, partition: Partition) -> String {
+    let mut command = "match run".to_owned();
+    if kinds.len() > 1 {
+        command += &format!(" --id {kind}");
+    }
+    if partition != Partition::WHOLE {
+        command += &format!(" --partition {partition}");
+    }
+    command
+}
+
+impl Meeting<'_> {
+    fn nobody_came(&self, theirs: &str) -> Failure {
+        Failure::failed(format!("`{}` did not come to match", self.peer))
+            .why(format!(
+                "it did not run `{theirs}` within {} s",
+                self.patience.as_secs()
+            ))
+            .hint(format!(
+                "agree on a time, and run `{theirs}` on both sides; `--wait SECONDS` waits longer"
+            ))
     }
 }
 
@@ -258,5 +282,22 @@ fn may_come_back(status: &Status, failure: Failure) -> Broken {
     match problem.kind() {
         ProblemKind::Refused | ProblemKind::Invalid => Broken::Ended(failure),
         _ => Broken::Lost(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two sides of another kind or part wait for each other in vain: each is told for what.
+    #[test]
+    fn what_is_waited_for_names_kind_and_part() {
+        let kinds = ["email", "phone"].map(|kind| kind.parse::<IdKind>().unwrap());
+        let of = |kinds: &[IdKind], part| command(kinds, &kinds[kinds.len() - 1], part);
+        let part = Partition::new(2, 4).unwrap();
+        assert_eq!(of(&kinds[..1], Partition::WHOLE), "match run");
+        assert_eq!(of(&kinds, Partition::WHOLE), "match run --id phone");
+        assert_eq!(of(&kinds, part), "match run --id phone --partition 2/4");
+        assert_eq!(of(&kinds[..1], part), "match run --partition 2/4");
     }
 }

@@ -16,8 +16,19 @@ pub struct Used {
     max_runs: u32,
     ids: u64,
     ids_allowed: u64,
-    /// Between two parties: a run with all ids begins the count of ids anew.
-    since_all: bool,
+    /// Which ids count.
+    counted: Counted,
+}
+
+/// Which ids a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counted {
+    /// Those of all runs.
+    OfAll,
+    /// Those since the last run with all ids.
+    SinceAll,
+    /// Those of the last run alone: every run is with all ids.
+    OfTheLast,
 }
 
 impl Used {
@@ -46,7 +57,11 @@ impl Used {
             // A run mixes in a few ids of earlier ones, which the limit does not count.
             ids: ids.min(most),
             ids_allowed: most,
-            since_all: method != Method::Provider,
+            counted: match method {
+                Method::Provider => Counted::OfAll,
+                Method::Vole => Counted::OfTheLast,
+                _ => Counted::SinceAll,
+            },
         }
     }
 
@@ -57,13 +72,16 @@ impl Used {
             max_runs,
             ids,
             ids_allowed,
-            since_all,
+            counted,
         } = self;
-        match since_all {
-            true => format!(
+        match counted {
+            Counted::OfTheLast => format!(
+                "{runs} of {max_runs} runs are used in this matching epoch; the last had {ids} ids, and each may have {ids_allowed} evaluated (`agreement show` says how many ids that is)"
+            ),
+            Counted::SinceAll => format!(
                 "{runs} of {max_runs} runs are used in this matching epoch, and {ids} of {ids_allowed} ids since the last run with all ids"
             ),
-            false => format!(
+            Counted::OfAll => format!(
                 "{runs} of {max_runs} runs and {ids} of {ids_allowed} ids are used in this matching epoch"
             ),
         }
