@@ -25,6 +25,7 @@ mod ids;
 mod links;
 mod messages;
 mod pairs;
+mod part_file;
 mod parts;
 mod provided;
 mod providers;
@@ -47,6 +48,7 @@ pub use ids::ids;
 pub use links::{link, lookups};
 pub use messages::{certificate, evidence, messages, proof, signed};
 pub use pairs::pairs;
+pub use part_file::match_part;
 pub use provided::provided;
 pub use providers::{ceremony_package, evaluation, key_statement, signed_statement};
 #[cfg(feature = "engine")]
@@ -89,6 +91,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("lookups", lookups),
     ("match_history", match_history),
     ("match_journal", match_journal),
+    ("match_part", match_part),
     ("match_spill", match_spill),
     ("match_theirs", match_theirs),
     ("messages", messages),

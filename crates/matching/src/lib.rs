@@ -15,6 +15,7 @@
 //! | [`journal`]    | what a killed run goes on with, and the history of counted runs   |
 //! | [`check`]      | repeats and matches among what was made of both sets              |
 //! | [`finish`]     | pseudonyms beside ids, in order, with those of earlier runs       |
+//! | [`part_file`]  | the rows of one part of the ids, ready to be matched               |
 //! | `marks`        | where a long file is entered: some places, at constant memory     |
 //! | [`theirs`]     | what is kept of the peer's rows, for ids that are appended later  |
 //! | [`sort`]       | sorting of more records than memory holds                         |
@@ -36,10 +37,12 @@ pub mod intake;
 pub mod journal;
 pub mod links;
 mod marks;
+pub mod part_file;
 mod partition;
 pub mod plan;
 pub mod provided;
 pub mod run_keys;
+mod sealed;
 pub mod sort;
 pub mod statement;
 mod terms;
@@ -48,7 +51,7 @@ pub mod vole;
 
 pub use error::{Incompatible, MatchError, Misbehaviour, Misuse};
 pub use exchange::Exchange;
-pub use partition::{Part, Partition, PartitionError};
+pub use partition::{Part, Partition, PartitionError, Parts};
 pub use run_keys::{Fingerprints, MatchInput, RunKeys, Seed};
 pub use terms::{
     KNOWN_IDS, MatchingSecret, Method, Mode, Pseudonyms, Reveals, Terms, TermsError, Value,

@@ -81,33 +81,52 @@ impl FromStr for Partition {
 #[error("a part is its number, from 0, and how many there are, as in 7/256")]
 pub struct PartitionError;
 
-/// Which ids belong to a part: those whose HMAC-SHA256 under what both sides know begins with
-/// its number, scaled.
-pub struct Part {
+/// Which part an id is in: HMAC-SHA256 of it under what both sides know, of which the first bytes
+/// are scaled to the number of parts.
+pub struct Parts {
     keyed: Hmac<Sha256>,
-    partition: Partition,
+    of: u32,
+}
+
+impl Parts {
+    pub(crate) fn new(key: &[u8], of: u32) -> Self {
+        Self {
+            keyed: hmac(key),
+            of,
+        }
+    }
+
+    /// The number of the part, from 0, that an id, normalised, is in.
+    #[must_use]
+    pub fn number(&self, id: &str) -> u32 {
+        let mac = self.keyed.clone().chain_update(id).finalize().into_bytes();
+        let first = mac
+            .first_chunk()
+            .map_or(0, |first| u64::from_be_bytes(*first));
+        let scaled = (u128::from(first) * u128::from(self.of)) >> 64;
+        // INVARIANT: a fraction of `of`, which is a u32.
+        u32::try_from(scaled).unwrap_or_default()
+    }
+}
+
+/// Which ids belong to one part.
+pub struct Part {
+    parts: Parts,
+    number: u32,
 }
 
 impl Part {
-    pub(crate) fn new(key: &[u8], partition: Partition) -> Self {
+    pub(crate) fn new(parts: Parts, partition: Partition) -> Self {
         Self {
-            keyed: hmac(key),
-            partition,
+            parts,
+            number: partition.number,
         }
     }
 
     /// Whether an id, normalised, belongs to it.
     #[must_use]
     pub fn has(&self, id: &str) -> bool {
-        if self.partition.is_whole() {
-            return true;
-        }
-        let mac = self.keyed.clone().chain_update(id).finalize().into_bytes();
-        let first = mac
-            .first_chunk()
-            .map_or(0, |first| u64::from_be_bytes(*first));
-        let number = (u128::from(first) * u128::from(self.partition.of)) >> 64;
-        number == u128::from(self.partition.number)
+        self.parts.of == 1 || self.parts.number(id) == self.number
     }
 }
 
@@ -157,6 +176,7 @@ mod tests {
                 let id = format!("q{id}@mail.example");
                 let found: Vec<usize> = (0..parts.len()).filter(|at| parts[*at].has(&id)).collect();
                 assert_eq!(found.len(), 1);
+                assert_eq!(terms().parts(of).number(&id) as usize, found[0]);
                 sizes[found[0]] += 1;
             }
             let fair = 3_000 / of;

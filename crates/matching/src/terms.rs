@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::Misuse;
-use crate::partition::{LABEL as PART_LABEL, Part, Partition};
+use crate::partition::{LABEL as PART_LABEL, Part, Partition, Parts};
 
 /// Earlier ids that a run mixes in, to see that they keep their pseudonyms.
 pub const KNOWN_IDS: usize = 64;
@@ -156,9 +156,15 @@ impl Terms {
         prefixed(&fields)
     }
 
-    /// Which ids belong to a part. Both sides sort theirs alike, so the key is no secret.
+    /// Which ids belong to a part.
     #[must_use]
     pub fn part(&self, partition: Partition) -> Part {
+        Part::new(self.parts(partition.of()), partition)
+    }
+
+    /// Which of so many parts an id is in. Both sides sort theirs alike, so the key is no secret.
+    #[must_use]
+    pub fn parts(&self, of: u32) -> Parts {
         let epoch = self.epoch.0.to_be_bytes();
         let key = prefixed(&[
             PART_LABEL.as_bytes(),
@@ -166,7 +172,7 @@ impl Terms {
             &epoch,
             self.id_kind.as_str().as_bytes(),
         ]);
-        Part::new(&key, partition)
+        Parts::new(&key, of)
     }
 
     /// What makes pseudonyms under these terms.

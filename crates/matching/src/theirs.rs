@@ -2,9 +2,7 @@
 //! which are appended later meet them without being matched again.
 //!
 //! # Format `incamera-match-theirs/1`
-//! A line with the name, then records `len (4) | sealed (len)`. `sealed` is AES-256-GCM under
-//! the key of [`TheirsKey`] with a nonce drawn for each record; associated data: the line,
-//! SHA-256 of the sealed first record (zeros for that one), the record's number from 0.
+//! A file of sealed records (`sealed`) under the key of [`TheirsKey`]:
 //!
 //! | record | holds                                                                        |
 //! |--------|------------------------------------------------------------------------------|
@@ -21,22 +19,21 @@
 
 use std::io;
 
-use incamera_keys::{MatchingKey, Secret32, aead};
+use incamera_keys::{MatchingKey, Secret32};
 use incamera_types::{Digest as _, MatchRunDigest, PartyName};
 use rand_core::CryptoRng;
-use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 use crate::journal::{JournalFile, slot_key};
+use crate::sealed::{SealedError, SealedReader, SealedWriter};
 use crate::{Terms, Value};
 
 /// Name and version.
 pub const THEIRS_NAME: &str = "incamera-match-theirs/1";
-/// The line that a file begins with.
-const NAME_LINE: &[u8] = b"incamera-match-theirs/1\n";
 /// Tags of a record.
 const RECORD_VALUES: usize = 4096;
-/// The most bytes of a sealed record.
-const MAX_SEALED_BYTES: usize = 1 + RECORD_VALUES * size_of::<Value>() + aead::OVERHEAD_BYTES;
+/// The most bytes of a record.
+const MAX_RECORD_BYTES: usize = 1 + RECORD_VALUES * size_of::<Value>();
 
 const FIRST: u8 = 1;
 const VALUES: u8 = 2;
@@ -62,6 +59,16 @@ pub enum TheirsError {
     },
 }
 
+impl From<SealedError> for TheirsError {
+    fn from(error: SealedError) -> Self {
+        match error {
+            SealedError::File(error) => Self::File(error),
+            SealedError::Unknown => Self::Unknown,
+            SealedError::Damaged(record) => Self::Damaged { record },
+        }
+    }
+}
+
 /// What the file of one slot with one peer is sealed under: made of the matching secret.
 pub struct TheirsKey(Secret32);
 
@@ -79,32 +86,9 @@ impl AsRef<Secret32> for TheirsKey {
     }
 }
 
-/// Where a record stands: what its associated data are made of.
-#[derive(Default)]
-struct At {
-    /// SHA-256 of the sealed first record; zeros before it.
-    first: [u8; 32],
-    number: u64,
-}
-
-impl At {
-    fn associated(&self) -> Vec<u8> {
-        [NAME_LINE, &self.first, &self.number.to_be_bytes()].concat()
-    }
-
-    fn next(&mut self, sealed: &[u8]) {
-        if self.number == 0 {
-            self.first = Sha256::digest(sealed).into();
-        }
-        self.number += 1;
-    }
-}
-
 /// Writes a file.
 pub struct TheirsWriter<F> {
-    file: F,
-    key: TheirsKey,
-    at: At,
+    file: SealedWriter<F>,
     /// The record at hand.
     record: Vec<u8>,
     count: u64,
@@ -116,17 +100,13 @@ impl<F: JournalFile> TheirsWriter<F> {
     /// # Errors
     /// [`TheirsError::File`].
     pub fn create(
-        mut file: F,
+        file: F,
         key: TheirsKey,
         run: &MatchRunDigest,
         rng: &mut impl CryptoRng,
     ) -> Result<Self, TheirsError> {
-        file.cut(0)?;
-        file.append(NAME_LINE)?;
         let mut writer = Self {
-            file,
-            key,
-            at: At::default(),
+            file: SealedWriter::create(file, key.0, THEIRS_NAME)?,
             record: [&[FIRST], run.as_bytes().as_slice()].concat(),
             count: 0,
         };
@@ -166,11 +146,7 @@ impl<F: JournalFile> TheirsWriter<F> {
 
     /// Seals the record at hand.
     fn put(&mut self, rng: &mut impl CryptoRng) -> Result<(), TheirsError> {
-        let sealed = aead::seal(&self.key, &self.at.associated(), &self.record, rng);
-        let length = u32::try_from(sealed.len()).unwrap_or(u32::MAX);
-        let framed = [&length.to_be_bytes()[..], &sealed].concat();
-        self.file.append(&framed)?;
-        self.at.next(&sealed);
+        self.file.put(&self.record, rng)?;
         self.record.clear();
         Ok(())
     }
@@ -178,14 +154,10 @@ impl<F: JournalFile> TheirsWriter<F> {
 
 /// Reads a file, tag by tag.
 pub struct TheirsReader<F> {
-    file: F,
-    key: TheirsKey,
+    file: SealedReader<F>,
     run: MatchRunDigest,
-    at: At,
-    /// Where the next record begins.
-    offset: u64,
     /// The record at hand, and where its next tag begins.
-    record: Vec<u8>,
+    record: Zeroizing<Vec<u8>>,
     next: usize,
     before: Option<Value>,
     count: u64,
@@ -198,32 +170,20 @@ impl<F: JournalFile> TheirsReader<F> {
     /// # Errors
     /// [`TheirsError`].
     pub fn open(file: F, key: TheirsKey) -> Result<Self, TheirsError> {
-        let mut reader = Self {
+        let mut file = SealedReader::open(file, key.0, THEIRS_NAME, MAX_RECORD_BYTES)?;
+        let first = file.record()?;
+        let run = first.strip_prefix(&[FIRST]);
+        let run = run.and_then(|run| <[u8; 32]>::try_from(run).ok());
+        let run = run.ok_or(TheirsError::Damaged { record: 0 })?;
+        Ok(Self {
             file,
-            key,
-            run: MatchRunDigest::from_bytes([0; 32]),
-            at: At::default(),
-            offset: NAME_LINE.len() as u64,
-            record: Vec::new(),
+            run: MatchRunDigest::from_bytes(run),
+            record: Zeroizing::default(),
             next: 0,
             before: None,
             count: 0,
             ended: false,
-        };
-        let mut line = vec![0; NAME_LINE.len()];
-        if reader.file.bytes()? < reader.offset {
-            return Err(TheirsError::Unknown);
-        }
-        reader.file.read(0, &mut line)?;
-        if line != NAME_LINE {
-            return Err(TheirsError::Unknown);
-        }
-        let first = reader.opened()?;
-        let run = first.strip_prefix(&[FIRST]);
-        let run = run.and_then(|run| <[u8; 32]>::try_from(run).ok());
-        let run = run.ok_or(TheirsError::Damaged { record: 0 })?;
-        reader.run = MatchRunDigest::from_bytes(run);
-        Ok(reader)
+        })
     }
 
     /// The newest run that is in it.
@@ -256,10 +216,10 @@ impl<F: JournalFile> TheirsReader<F> {
 
     /// Goes on to the next record.
     fn record(&mut self) -> Result<(), TheirsError> {
-        self.record = self.opened()?;
+        self.record = self.file.record()?;
         self.next = 1;
         let (kind, rest) = self.record.split_first().ok_or(self.damaged())?;
-        let ends = self.offset == self.file.bytes()?;
+        let ends = self.file.is_at_end()?;
         match *kind {
             VALUES if rest.len().is_multiple_of(size_of::<Value>()) && !rest.is_empty() => Ok(()),
             LAST if ends && rest == self.count.to_be_bytes() => {
@@ -270,35 +230,10 @@ impl<F: JournalFile> TheirsReader<F> {
         }
     }
 
-    fn opened(&mut self) -> Result<Vec<u8>, TheirsError> {
-        let damaged = TheirsError::Damaged {
-            record: self.at.number,
-        };
-        let left = self.file.bytes()?.saturating_sub(self.offset);
-        let mut length = [0; 4];
-        if left < length.len() as u64 {
-            return Err(damaged);
-        }
-        self.file.read(self.offset, &mut length)?;
-        let bytes = u32::from_be_bytes(length) as usize;
-        let whole = (length.len() + bytes) as u64;
-        if bytes > MAX_SEALED_BYTES || whole > left {
-            return Err(damaged);
-        }
-        let mut sealed = vec![0; bytes];
-        self.file
-            .read(self.offset + length.len() as u64, &mut sealed)?;
-        let plain = aead::open(&self.key, &self.at.associated(), &sealed);
-        let plain = plain.map_err(|_| damaged)?;
-        self.at.next(&sealed);
-        self.offset += whole;
-        Ok(plain.to_vec())
-    }
-
-    /// The record at hand, which is the one before the next.
+    /// The record at hand.
     fn damaged(&self) -> TheirsError {
         TheirsError::Damaged {
-            record: self.at.number.saturating_sub(1),
+            record: self.file.last(),
         }
     }
 }

@@ -114,6 +114,7 @@ fn resumed() {
     let gap = gap.map(after_length).concat();
     keep("match_journal", "gap", [&[1][..], &gap].concat());
     theirs();
+    part_file();
     let history = incamera_fuzzing::honest_history();
     let at = history.find("\"own\":4").unwrap() + 6;
     let [above, below] = u16::try_from(at).unwrap().to_be_bytes();
@@ -155,6 +156,43 @@ fn theirs() {
     }
     let none = [&[1, 0, 33, 1][..], &[9; 32]].concat();
     keep("match_theirs", "no-end", none);
+}
+
+/// The file of a part: whole, with a byte changed, cut, and any records.
+fn part_file() {
+    keep("match_part", "whole", [0]);
+    keep("match_part", "many", [2]);
+    keep("match_part", "byte", [0, 0, 0, 40, 1, 0]);
+    keep("match_part", "later-record", [2, 0, 3, 232, 1, 0]);
+    keep("match_part", "cut", [0, 1, 1, 120, 0]);
+    let digest = "04".repeat(32);
+    let head = format!(
+        r#"{{"agreement":"{digest}","partition":{{"number":1,"of":3}},"rules":2,"hashed":true,"form":"raw","region":"DE","column":"email","everyone_consented":true}}"#
+    );
+    let first = |head: &str| [b"\x01", head.as_bytes()].concat();
+    let row = [&[2][..], &[0; 7], &[3, 2], b"ab"].concat();
+    let last = |here: u64, rows: u64| {
+        let totals = format!(
+            r#"{{"here":{here},"counts":{{"rows":{rows},"empty":0,"invalid":1,"encoded_digits":0}},"invalid_first":[{{"file":"a.csv","line":2,"row":null}}],"consent":null,"unasked":3}}"#
+        );
+        [b"\x03", totals.as_bytes()].concat()
+    };
+    let no_part = head.replace(r#""number":1"#, r#""number":3"#);
+    let no_rules = head.replace(r#""rules":2"#, r#""rules":3"#);
+    for (name, records) in [
+        ("records", vec![first(&head), row.clone(), last(1, 3)]),
+        ("another-count", vec![first(&head), row.clone(), last(2, 9)]),
+        (
+            "more-than-valid",
+            vec![first(&head), row.clone(), last(1, 1)],
+        ),
+        ("no-end", vec![first(&head), row]),
+        ("no-part", vec![first(&no_part), last(0, 3)]),
+        ("no-rules", vec![first(&no_rules), last(0, 3)]),
+    ] {
+        let records: Vec<Vec<u8>> = records.into_iter().map(after_length).collect();
+        keep("match_part", name, [&[1][..], &records.concat()].concat());
+    }
 }
 
 /// Two bytes of length, and the bytes.

@@ -65,6 +65,7 @@ const PLACES: &[(&str, &[&str])] = &[
     ("lookups", &["all found"]),
     ("match_history", &["bound", "whole"]),
     ("match_journal", &["sealed", "whole"]),
+    ("match_part", &["sealed", "whole"]),
     ("match_spill", &["the end"]),
     ("match_theirs", &["sealed", "whole"]),
     (

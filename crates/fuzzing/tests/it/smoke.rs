@@ -75,6 +75,7 @@ targets! {
     lookups: 1_000,
     match_history: 1_000,
     match_journal: 1_000,
+    match_part: 300,
     match_spill: 1_000,
     match_theirs: 300,
     messages: 1_000,

@@ -1,9 +1,11 @@
 //! What the rows of a party's files held.
 
+use serde::{Deserialize, Serialize};
+
 use super::IdFault;
 
 /// How many rows were read, and how many of them gave no id. Shown to their owner alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Rows read.
     pub rows: u64,
@@ -32,6 +34,12 @@ impl Counts {
     /// Rows that gave an id.
     #[must_use]
     pub fn valid(&self) -> u64 {
-        self.rows - self.empty - self.invalid
+        self.checked_valid().unwrap_or_default()
+    }
+
+    /// The same of counts that were read; none where they cannot be.
+    pub(crate) fn checked_valid(&self) -> Option<u64> {
+        let without = self.empty.checked_add(self.invalid)?;
+        self.rows.checked_sub(without)
     }
 }

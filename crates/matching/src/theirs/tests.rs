@@ -94,7 +94,7 @@ fn nothing_else_is_believed() {
     }
     // The first record of one file before the others of another, of the same length.
     let other = written(&tags, 2);
-    let first = NAME_LINE.len() + 4 + 33 + aead::OVERHEAD_BYTES;
+    let first = THEIRS_NAME.len() + 1 + 4 + 33 + incamera_keys::aead::OVERHEAD_BYTES;
     let mixed = [&other[..first], &file[first..]].concat();
     let error = read(mixed, key(3, "mailer")).unwrap_err();
     assert!(
@@ -114,7 +114,7 @@ fn tags_that_are_not_in_order_are_refused() {
 #[test]
 fn newer_files_are_named() {
     let mut file = written(&[tag(1)], 1);
-    let at = NAME_LINE.len() - 2;
+    let at = THEIRS_NAME.len() - 1;
     file[at] = b'2';
     let error = read(file, key(3, "mailer")).unwrap_err();
     assert!(error.to_string().contains("newer version"), "{error}");
