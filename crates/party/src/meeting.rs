@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use incamera_agreement::Agreement;
+use incamera_keys::PublicKey;
 use incamera_net::agreements::Agreements;
 use incamera_net::server::caller;
 use incamera_net::services::meeting_server::Meeting as MeetingService;
@@ -27,6 +29,8 @@ type Replies = mpsc::Sender<Result<MeetingFrame, Status>>;
 /// One side of a pair.
 struct Half {
     party: PartyName,
+    /// By this half's version of the agreement.
+    owners: Owners,
     frames: Streaming<MeetingFrame>,
     replies: Replies,
 }
@@ -49,16 +53,22 @@ impl Meeting {
     async fn admit(
         &self,
         hello: &MeetingHello,
-        key: Option<incamera_keys::PublicKey>,
-    ) -> Result<(Key, PartyName), Status> {
+        key: Option<&PublicKey>,
+    ) -> Result<(Key, Owners), Status> {
         let digest = AgreementDigest::from_slice(&hello.agreement_digest)
             .map_err(|_| malformed("agreement digest"))?;
         let kind: IdKind = hello.id_kind.parse().map_err(|_| malformed("id kind"))?;
         let name: PartyName = hello.party.parse().map_err(|_| malformed("party"))?;
-        let signed = self.agreements.active_aside(digest).await?;
-        let party = signed.agreement().parties.get(&name);
-        let owns = signed.agreement().owners().contains(&name);
-        if !owns || party.map(|party| &party.service) != key.as_ref() {
+        let signed = match self.agreements.active_aside(digest).await {
+            Ok(signed) => signed,
+            Err(refused) => {
+                self.tell_of_another_version(hello, &name, key);
+                return Err(refused);
+            }
+        };
+        let owners = owners(signed.agreement());
+        let known = owners.get(&name);
+        if known.is_none() || known != key {
             return Err(Problem::new(
                 ProblemKind::Refused,
                 "not-the-party",
@@ -82,7 +92,27 @@ impl Meeting {
             .hint("match the parts that this version of the agreement names")
             .into());
         }
-        Ok(((digest, kind, hello.partition), name))
+        Ok(((digest, kind, hello.partition), owners))
+    }
+
+    /// A party came under a version that does not count here. Who waits for it under another one
+    /// would wait in vain: both hear why. Only the party itself, by its service key, ends that.
+    fn tell_of_another_version(
+        &self,
+        hello: &MeetingHello,
+        name: &PartyName,
+        key: Option<&PublicKey>,
+    ) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_waited_for = |of: &Key, half: &Half| {
+            let same = of.1.as_str() == hello.id_kind && of.2 == hello.partition;
+            let known = half.owners.get(name);
+            same && half.party != *name && known.is_some() && known == key
+        };
+        for (_, half) in waiting.extract_if(|of, half| is_waited_for(of, half)) {
+            tracing::info!(party = %half.party, %name, "the other party came with another version");
+            let _ = half.replies.try_send(Err(another_version(name)));
+        }
     }
 
     /// The half that waits for this one, or this one is put to wait.
@@ -99,6 +129,28 @@ impl Meeting {
             }
         }
     }
+}
+
+type Owners = HashMap<PartyName, PublicKey>;
+
+/// The owners of data, and what they are known by.
+fn owners(agreement: &Agreement) -> Owners {
+    let owners = agreement.owners().into_iter();
+    let known = owners.filter_map(|name| {
+        let party = agreement.parties.get(name)?;
+        Some((name.clone(), party.service))
+    });
+    known.collect()
+}
+
+fn another_version(name: &PartyName) -> Status {
+    Problem::new(
+        ProblemKind::Refused,
+        "another-version",
+        format!("`{name}` came to match under another version of the agreement"),
+    )
+    .hint("both sides need the newest version, with the .sig files of all, in their folders `agreements`; then run `match run` again on both: no run is used up")
+    .into()
 }
 
 fn malformed(field: &str) -> Problem {
@@ -123,14 +175,16 @@ impl MeetingService for Meeting {
         let Some(Frame::Hello(hello)) = first else {
             return Err(malformed("hello").into());
         };
-        let (key, party) = self.admit(&hello, key).await?;
+        let (key, owners) = self.admit(&hello, key.as_ref()).await?;
+        let party = hello.party.parse().map_err(|_| malformed("party"))?;
         let (replies, receiver) = mpsc::channel(FRAMES_UNDER_WAY);
-        tracing::info!(%party, kind = %key.1, "joined the meeting point");
         let half = Half {
             party,
+            owners,
             frames,
             replies,
         };
+        tracing::info!(party = %half.party, kind = %key.1, "joined the meeting point");
         if let Some((one, two)) = self.pair(key, half) {
             tokio::spawn(relay(one, two));
         }
@@ -181,9 +235,7 @@ fn peer_left() -> Status {
 
 #[cfg(test)]
 mod tests {
-    use incamera_agreement::{
-        AdMeasurement, Agreement, PartyInputs, files, sign, template_ad_measurement,
-    };
+    use incamera_agreement::{AdMeasurement, PartyInputs, files, sign, template_ad_measurement};
     use incamera_attest::TeeKind;
     use std::path::Path;
     use std::time::Duration;
@@ -280,7 +332,7 @@ mod tests {
                 partitions,
             };
             let key = Some(all[0][1].public());
-            let done = meeting.admit(&hello, key).await;
+            let done = meeting.admit(&hello, key.as_ref()).await;
             assert_eq!(done.is_ok(), admitted, "{partition}/{partitions}");
         }
     }
@@ -347,7 +399,8 @@ mod tests {
             party: name.into(),
             ..MeetingHello::default()
         };
-        let admitted = meeting.admit(&hello, keys.map(|keys| keys[1].public()));
-        Ok(admitted.await?.1.to_string())
+        let key = keys.map(|keys| keys[1].public());
+        meeting.admit(&hello, key.as_ref()).await?;
+        Ok(name.to_owned())
     }
 }
