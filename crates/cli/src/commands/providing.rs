@@ -1,16 +1,18 @@
 //! `provider keys make`, `refresh`, `finish`, and `provider status`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use incamera_agreement::ActiveAgreement;
+use incamera_dp::interval::thousands;
 use incamera_matching::statement::KeyStatement;
 use incamera_net::status::chain;
 use incamera_provider::{CeremonyError, Counted, Held, Store, StoredLinks};
-use incamera_types::PartyName;
+use incamera_types::{AgreementId, PartyName};
 use serde_json::{Value, json};
 
 use super::block_on;
-use super::room_client::{connect_failure, options, own_agreement, problem_failure};
+use super::room_client::{agreements, connect_failure, options, own_agreement, problem_failure};
 use crate::args::{PartyFolder, ProviderCeremony};
 use crate::clock::now;
 use crate::failure::{Context, Done, Exit, Failure};
@@ -158,10 +160,11 @@ pub fn status(arguments: &PartyFolder, printer: &Printer) -> Done {
         false => (Vec::new(), Vec::new(), Vec::new()),
     };
     all_open(&folder, &config.store, &held)?;
+    let limits = Limits::of(&folder, &parties)?;
     let document = json!({
         "provider": folder.name(),
         "keys": held.iter().map(key_document).collect::<Vec<_>>(),
-        "counted": parties.iter().map(counted_document).collect::<Vec<_>>(),
+        "counted": parties.iter().map(|of| counted_document(of, limits.get(of))).collect::<Vec<_>>(),
         "links": links.iter().map(links_document).collect::<Vec<_>>(),
     });
     let mut lines = vec![format!("`{}`, a provider", folder.name())];
@@ -169,7 +172,7 @@ pub fn status(arguments: &PartyFolder, printer: &Printer) -> Done {
         lines.push("  no key yet: `incamera provider keys make`".to_owned());
     }
     lines.extend(held.iter().map(key_line));
-    lines.extend(parties.iter().map(counted_line));
+    lines.extend(parties.iter().map(|of| counted_line(of, limits.get(of))));
     lines.extend(links.iter().map(|one| {
         let entries = counted(one.entries, "link", "links");
         format!("  {}  {entries}", one.source)
@@ -232,12 +235,68 @@ fn key_line(key: &Held) -> String {
     )
 }
 
-fn counted_line(of: &Counted) -> String {
-    let (runs, ids) = (
-        counted(of.runs, "run", "runs"),
-        counted(of.evaluated, "id", "ids"),
-    );
-    format!("  {}, {}: {runs}, {ids} evaluated", of.party, of.kind)
+/// What the newest version of an agreement allows a party, of one kind of id.
+#[derive(Clone, Copy)]
+struct Limit {
+    max_ids: u64,
+    max_runs: u32,
+    /// Ids a second.
+    rate: u32,
+}
+
+/// The limits of agreements whose files are in the folder.
+struct Limits(BTreeMap<AgreementId, Limit>);
+
+impl Limits {
+    fn of(folder: &Folder, parties: &[Counted]) -> Result<Self, Failure> {
+        let known = agreements(folder)?;
+        let mut limits = BTreeMap::new();
+        for of in parties {
+            let id = of.matter.agreement_id;
+            let newest = known.newest(&id).or_fail(NOT_READ)?;
+            let limit = newest.and_then(|signed| {
+                let matching = &signed.agreement().matching;
+                Some(Limit {
+                    max_ids: matching.max_ids,
+                    max_runs: matching.max_runs,
+                    rate: matching.providers.as_ref()?.rate,
+                })
+            });
+            limits.extend(limit.map(|limit| (id, limit)));
+        }
+        Ok(Self(limits))
+    }
+
+    fn get(&self, of: &Counted) -> Option<Limit> {
+        self.0.get(&of.matter.agreement_id).copied()
+    }
+}
+
+impl Limit {
+    /// Ids that a party may have evaluated in an epoch.
+    fn ids_allowed(self) -> u64 {
+        self.max_ids.saturating_mul(self.max_runs.into())
+    }
+}
+
+fn counted_line(of: &Counted, limit: Option<Limit>) -> String {
+    let who = format!("  {}, {}", of.party, of.kind);
+    let Some(limit) = limit else {
+        let (runs, ids) = (
+            counted(of.runs, "run", "runs"),
+            counted(of.evaluated, "id", "ids"),
+        );
+        return format!("{who}: {runs}, {ids} evaluated (its agreement is not in this folder)");
+    };
+    format!(
+        "{who}: {} of {} runs, {} of {} ids evaluated; at most {} ids a run, {} a second",
+        thousands(of.runs),
+        thousands(limit.max_runs),
+        thousands(of.evaluated),
+        thousands(limit.ids_allowed()),
+        thousands(limit.max_ids),
+        thousands(limit.rate)
+    )
 }
 
 fn key_document(key: &Held) -> Value {
@@ -251,7 +310,7 @@ fn key_document(key: &Held) -> Value {
     })
 }
 
-fn counted_document(of: &Counted) -> Value {
+fn counted_document(of: &Counted, limit: Option<Limit>) -> Value {
     json!({
         "agreement_id": of.matter.agreement_id,
         "epoch": of.matter.epoch,
@@ -259,6 +318,10 @@ fn counted_document(of: &Counted) -> Value {
         "id_kind": of.kind,
         "runs": of.runs,
         "evaluated": of.evaluated,
+        "max_runs": limit.map(|limit| limit.max_runs),
+        "max_ids": limit.map(|limit| limit.max_ids),
+        "ids_allowed": limit.map(Limit::ids_allowed),
+        "rate": limit.map(|limit| limit.rate),
     })
 }
 

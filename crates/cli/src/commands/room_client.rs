@@ -57,13 +57,7 @@ pub fn own_agreement(folder: &Folder, path: &Path) -> Result<SignedAgreement, Fa
                 .hint("name another with `--agreement FILE`"),
         );
     }
-    let service = folder.service_key()?.public();
-    let known = Agreements::new(
-        folder.agreements(),
-        me.clone(),
-        folder.config.signs,
-        service,
-    );
+    let known = agreements(folder)?;
     known.admit(terms).map_err(|error| {
         let what = format!("the agreement `{}` does not count for `{me}`", path.display());
         Failure::new(Exit::Refused, what)
@@ -75,6 +69,13 @@ pub fn own_agreement(folder: &Folder, path: &Path) -> Result<SignedAgreement, Fa
     })?;
     newest(&known, terms, path)?;
     Ok(signed)
+}
+
+/// The versions that count for the party of this folder.
+pub fn agreements(folder: &Folder) -> Result<Agreements, Failure> {
+    let service = folder.service_key()?.public();
+    let (me, signs) = (folder.name().clone(), folder.config.signs);
+    Ok(Agreements::new(folder.agreements(), me, signs, service))
 }
 
 /// No newer version that counts: what is sealed or pushed under an older one obeys terms, of

@@ -117,9 +117,14 @@ impl Providers {
         self.stage.command(&[&words[..], more].concat()).unwrap()
     }
 
-    /// Runs and ids that a provider counted, of the shop.
+    /// Runs and ids that a provider counted, of the shop; it says the limits beside them.
     fn counted(&self, name: &str) -> (u64, u64) {
         let status = self.status(name);
+        if let Some(counted) = status["counted"].get(0) {
+            let limits = ["max_runs", "max_ids", "ids_allowed", "rate"];
+            let limits = limits.map(|field| counted[field].as_u64().unwrap());
+            assert_eq!(limits, [3, 1_000, 3_000, 20_000]);
+        }
         let of = |field: &str| status["counted"][0][field].as_u64().unwrap_or(0);
         (of("runs"), of("evaluated"))
     }
