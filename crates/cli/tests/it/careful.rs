@@ -53,12 +53,7 @@ fn only_what_is_in_force_is_said_to_be() {
     world.agree("over", |text| {
         text.replacen(&day_of(&text), "expires = 2026-01-31", 1)
     });
-    let digest = run(&world, &["agreement", "check", &first]).text("/digest");
-    world.agree("second", |text| {
-        let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
-        let text = text.replacen("\"second\"", &format!("\"{AGREEMENT}\""), 1);
-        text.replacen("version = 1", &head, 1)
-    });
+    world.second_at_parties(|text| text);
     let (words, document) = status();
     for line in [
         "agreement over version 1: EXPIRED",
@@ -123,16 +118,8 @@ fn only_what_is_in_force_is_said_to_be() {
 #[test]
 fn a_party_is_shown_once_and_served_once() {
     let world = World::ready();
-    let (shop, first) = (
-        world.path("shop"),
-        world.path(&format!("shop/agreements/{AGREEMENT}.toml")),
-    );
-    let digest = run(&world, &["agreement", "check", &first]).text("/digest");
-    world.agree("second", |text| {
-        let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
-        let text = text.replacen("\"second\"", &format!("\"{AGREEMENT}\""), 1);
-        text.replacen("version = 1", &head, 1)
-    });
+    let shop = world.path("shop");
+    world.second_at_parties(|text| text);
     let words = said(&["status", "--party", &shop]);
     assert_eq!(words.matches("data set customers").count(), 1, "{words}");
     let document = world.done(&["status", "--party", &shop]);
@@ -173,12 +160,7 @@ fn i3_a_replaced_version_seals_nothing() {
         )
     };
     assert_eq!(seal(&copy).code, 0);
-    let digest = run(&world, &["agreement", "check", &first]).text("/digest");
-    world.agree("second", |text| {
-        let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
-        let text = text.replacen("\"second\"", &format!("\"{AGREEMENT}\""), 1);
-        text.replacen("version = 1", &head, 1)
-    });
+    world.second_at_parties(|text| text);
     let says = [
         "not in force",
         "version 2",

@@ -235,7 +235,6 @@ out([t(folder), error(lambda: t(old))])
 /// A new version of the agreement: purchases have a column more.
 fn with_a_column_more(world: &World) {
     let first = world.path(&format!("shop/agreements/{AGREEMENT}.toml"));
-    let digest = world.done(&["agreement", "check", &first]).text("/digest");
     let category = |text: &str| {
         text.lines()
             .find(|line| line.starts_with("category"))
@@ -243,17 +242,14 @@ fn with_a_column_more(world: &World) {
             .to_owned()
     };
     let before = category(&std::fs::read_to_string(&first).unwrap());
-    world.agree("second", |text| {
-        let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
+    world.second_at_parties(|text| {
         let amount = text
             .lines()
             .find(|line| line.starts_with("amount"))
             .unwrap()
             .to_owned();
         let more = "branch = { type = \"int\", purposes = [\"measurement\"] }";
-        text.replacen("\"second\"", &format!("\"{AGREEMENT}\""), 1)
-            .replacen("version = 1", &head, 1)
-            .replacen(&amount, &format!("{amount}\n{before}\n{more}"), 1)
+        text.replacen(&amount, &format!("{amount}\n{before}\n{more}"), 1)
     });
 }
 

@@ -210,9 +210,17 @@ impl World {
         }
     }
 
-    /// Version 2 of the agreement, changed by `edit`, in the place of version 1: its file is
-    /// called `second`.
+    /// Version 2 of the agreement, changed by `edit`, in the place of version 1, of the room too:
+    /// its file is called `second`.
     pub fn second(&self, edit: impl FnOnce(String) -> String) {
+        self.second_at_parties(edit);
+        self.stage.stop("room");
+        self.write_room("second");
+        self.start_room();
+    }
+
+    /// The same, of which the room knows nothing.
+    pub fn second_at_parties(&self, edit: impl FnOnce(String) -> String) {
         let first = self.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
         let digest = self.done(&["agreement", "check", &first]).text("/digest");
         self.agree("second", |text| {
@@ -220,9 +228,6 @@ impl World {
             let text = text.replacen("\"second\"", &format!("\"{AGREEMENT}\""), 1);
             edit(text.replacen("version = 1", &head, 1))
         });
-        self.stage.stop("room");
-        self.write_room("second");
-        self.start_room();
     }
 
     pub fn write_room(&self, agreement: &str) {

@@ -491,15 +491,7 @@ fn i4_a_superseded_or_unsigned_agreement_grants_nothing() {
         "names another version of data set",
     );
 
-    let first = analyst.agreement.digest;
-    world.agree("second", |text| {
-        let text = text.replacen("name = \"second\"", &format!("name = \"{AGREEMENT}\""), 1);
-        text.replacen(
-            "version = 1",
-            &format!("version = 2\nid = \"{first}\"\nfollows = \"{first}\""),
-            1,
-        )
-    });
+    world.second_at_parties(|text| text);
     refused(
         ask(),
         ProblemKind::Refused,
