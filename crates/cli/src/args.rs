@@ -30,7 +30,7 @@ pub use asking::{QueryCheck, QueryExplain, QueryReceive, QueryRun, QueryTemplate
 pub use exports::Exports;
 
 pub use links::{LinksPut, LinksRemove, LinksSend, MatchLinks};
-pub use matching::{Instructions, MatchRun, WrittenForm};
+pub use matching::{AskedConsents, Instructions, MatchRun, MatchSplit, WrittenForm};
 
 pub use planning::MatchPlan;
 
@@ -435,6 +435,8 @@ pub struct RoomServe {
 pub enum Match {
     /// Match with the other party, which runs the same command.
     Run(MatchRun),
+    /// Read very many ids once, into a file for each part that they are matched in.
+    Split(MatchSplit),
     /// What matching takes, by each method: time, memory, bytes.
     Plan(MatchPlan),
     /// Links between ids of two kinds, which providers keep and cannot read.

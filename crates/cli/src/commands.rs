@@ -82,6 +82,7 @@ pub fn run(command: Command, printer: &Printer) -> Done {
             Ring::Serve(arguments) => ring_serve::run(&arguments, printer),
         },
         Command::Match(Match::Run(arguments)) => matching::run(&arguments, printer),
+        Command::Match(Match::Split(arguments)) => matching::split::run(&arguments, printer),
         Command::Match(Match::Links(verb)) => matching::links::run(&verb, printer),
         Command::Match(Match::Plan(arguments)) => match_plan::run(&arguments, printer),
         Command::Data(verb) => match verb {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use incamera_matching::Partition;
-use incamera_types::{IdForm, IdKind, PartyName, RegionCode};
+use incamera_types::{IdForm, IdKind, IdWriting, PartyName, RegionCode};
 
 use super::{PartyFolder, UnderAgreement};
 
@@ -18,8 +18,14 @@ pub struct MatchRun {
     pub under: UnderAgreement,
     /// A CSV or Parquet file with this party's ids, or a folder of such; name several to match
     /// all their ids.
-    #[arg(long, required = true, value_name = "FILE|DIR")]
+    #[arg(long, required_unless_present = "split", value_name = "FILE|DIR")]
     pub data: Vec<PathBuf>,
+    /// The folder that `match split` made of the data, in their place: how ids are written, and
+    /// who agreed, was said there.
+    #[arg(long, value_name = "DIR", conflicts_with_all = [
+        "data", "via", "column", "form", "region", "consent", "everyone_consented",
+    ])]
+    pub split: Option<PathBuf>,
     /// The kind of id; the agreement's only one where not named.
     #[arg(long)]
     pub id: Option<IdKind>,
@@ -27,23 +33,10 @@ pub struct MatchRun {
     /// links between kinds lead to.
     #[arg(long, value_name = "KIND", conflicts_with = "append")]
     pub via: Option<IdKind>,
-    /// The column that holds the ids, where it is not named like their kind.
-    #[arg(long, value_name = "COLUMN")]
-    pub column: Option<String>,
-    /// How the ids are written: as people write them, or as their SHA-256, where the agreement
-    /// matches hashes of the kind.
-    #[arg(long, value_enum, default_value_t = WrittenForm::PlainText)]
-    pub form: WrittenForm,
-    /// The country that phone numbers without a country's code are of, such as `DE`.
-    #[arg(long, value_name = "COUNTRY")]
-    pub region: Option<RegionCode>,
-    /// The column that says what a row's person agreed to; the one of the agreement's data set
-    /// where not named.
-    #[arg(long, value_name = "COLUMN")]
-    pub consent: Option<String>,
-    /// Everybody in the data agreed to the agreement's purposes, though no column says so.
-    #[arg(long, conflicts_with = "consent")]
-    pub everyone_consented: bool,
+    #[command(flatten)]
+    pub ids: WrittenIds,
+    #[command(flatten)]
+    pub asked: AskedConsents,
     /// Match only ids that no earlier run had, and add them to the crosswalk.
     #[arg(long)]
     pub append: bool,
@@ -81,6 +74,71 @@ pub struct MatchRun {
     /// Memory for sorting, in KiB.
     #[arg(long, hide = true, default_value_t = 16_384)]
     pub arena: usize,
+}
+
+/// Arguments of `match split`.
+#[derive(Debug, Args)]
+pub struct MatchSplit {
+    #[command(flatten)]
+    pub party: PartyFolder,
+    #[command(flatten)]
+    pub under: UnderAgreement,
+    /// A CSV or Parquet file with this party's ids, or a folder of such; several may be named.
+    #[arg(long, required = true, value_name = "FILE|DIR")]
+    pub data: Vec<PathBuf>,
+    /// A folder that is not there yet, for a file for each part of the ids.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The kind of id; the agreement's only one where not named.
+    #[arg(long)]
+    pub id: Option<IdKind>,
+    #[command(flatten)]
+    pub ids: WrittenIds,
+    #[command(flatten)]
+    pub asked: AskedConsents,
+}
+
+/// How the ids stand in the data.
+#[derive(Debug, Args)]
+pub struct WrittenIds {
+    /// The column that holds the ids, where it is not named like their kind.
+    #[arg(long, value_name = "COLUMN")]
+    pub column: Option<String>,
+    /// How the ids are written: as people write them, or as their SHA-256, where the agreement
+    /// matches hashes of the kind.
+    #[arg(long, value_enum, default_value_t = WrittenForm::PlainText)]
+    pub form: WrittenForm,
+    /// The country that phone numbers without a country's code are of, such as `DE`.
+    #[arg(long, value_name = "COUNTRY")]
+    pub region: Option<RegionCode>,
+}
+
+impl WrittenIds {
+    /// The column of ids of this kind.
+    pub fn column<'a>(&'a self, kind: &'a IdKind) -> &'a str {
+        self.column.as_deref().unwrap_or(kind.as_str())
+    }
+
+    /// How the party has them, and what the agreement has them brought to.
+    pub fn writing(&self, agreed: IdWriting) -> IdWriting {
+        IdWriting {
+            form: self.form.into(),
+            region: self.region,
+            ..agreed
+        }
+    }
+}
+
+/// Where it stands who agreed.
+#[derive(Debug, Args)]
+pub struct AskedConsents {
+    /// The column that says what a row's person agreed to; the one of the agreement's data set
+    /// where not named.
+    #[arg(long, value_name = "COLUMN")]
+    pub consent: Option<String>,
+    /// Everybody in the data agreed to the agreement's purposes, though no column says so.
+    #[arg(long, conflicts_with = "consent")]
+    pub everyone_consented: bool,
 }
 
 /// How a party has its ids.

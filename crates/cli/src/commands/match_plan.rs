@@ -80,7 +80,7 @@ fn text(situation: &Situation, plan: &Plan, arithmetic: bool) -> String {
             split.part_cpu_s
         );
         text += &format!(
-            "  in the agreement: match_partitions = {}\n  on both sides, once for each N from 0 to {}: {}\n",
+            "  in the agreement: match_partitions = {}\n  on each side, once: {SPLIT_COMMAND}\n  on both sides, once for each N from 0 to {}: {}\n",
             split.parts,
             split.parts - 1,
             command(split.parts)
@@ -90,7 +90,8 @@ fn text(situation: &Situation, plan: &Plan, arithmetic: bool) -> String {
     if arithmetic {
         for line in &plan.lines {
             text += &format!("\n{}\n", line.method);
-            text.extend(line.arithmetic.iter().map(|step| format!("  {step}\n")));
+            let steps = line.arithmetic.iter();
+            text.extend(steps.map(|step| format!("  {}\n", grouped(step))));
         }
         text += "\nconstants\n";
         text.extend(plan.constants.iter().map(constant));
@@ -120,15 +121,19 @@ fn origins(lines: &[Line]) -> String {
 /// What finding the rows of parts costs.
 fn reading(split: &Split) -> String {
     format!(
-        "  beside it, {:.0} CPU s of both sides a part to look through all rows for the part's own ({} for all parts together) if each `match run` is given files of all rows; a side that splits its files once, by the hash of docs/matching.md, and gives each run its part's file, pays that once\n",
-        split.part_reading_cpu_s,
+        "  beside it, {} CPU s of both sides to split all rows once; without that, {} a part to look through all rows for the part's own, if each `match run` is given files of all rows ({} for all parts together)\n",
+        thousands(format!("{:.0}", split.splitting_cpu_s)),
+        thousands(format!("{:.0}", split.part_reading_cpu_s)),
         seconds(split.all_reading_cpu_s)
     )
 }
 
+/// How all rows are split.
+const SPLIT_COMMAND: &str = "incamera match split --data FILE --out DIR";
+
 /// How one part is matched.
 fn command(parts: u64) -> String {
-    format!("incamera match run --data FILE --partition N/{parts}")
+    format!("incamera match run --split DIR --partition N/{parts}")
 }
 
 fn constant(constant: &Constant) -> String {
@@ -139,7 +144,27 @@ fn constant(constant: &Constant) -> String {
         measured,
     } = constant;
     let from = if *measured { "measured" } else { "computed" };
-    format!("  {name}: {value} {unit}, {from}\n")
+    grouped(&format!("  {name}: {value} {unit}, {from}\n"))
+}
+
+/// The same with the digits of large numbers in groups, as everywhere; none behind a point.
+fn grouped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(start);
+        let end = from
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(from.len());
+        let (digits, behind) = from.split_at(end);
+        out += before;
+        match before.ends_with('.') {
+            true => out += digits,
+            false => out += &thousands(digits),
+        }
+        rest = behind;
+    }
+    out + rest
 }
 
 fn row(line: &Line) -> String {
@@ -197,6 +222,7 @@ fn document(situation: &Situation, plan: &Plan) -> Value {
             "part_cpu_seconds": split.part_cpu_s,
             "part_reading_cpu_seconds": split.part_reading_cpu_s,
             "all_reading_cpu_seconds": split.all_reading_cpu_s,
+            "splitting_cpu_seconds": split.splitting_cpu_s, "split_command": SPLIT_COMMAND,
             "command": command(split.parts),
         })
     });

@@ -4,7 +4,7 @@
 //! |----------|--------------|-------------------------------------------------------------|
 //! | terms    | `agreed`     | what the agreement says, and what it does not allow         |
 //! | ring     | `ring`       | the key ring, once: secret, count of runs, keys of sources  |
-//! | intake   | `ingest`     | ids out of files and the crosswalk, distinct, in their order; `consented` asks what people agreed to, `counted` counts |
+//! | intake   | `ingest`     | ids out of files (`reading`, or `parted` after `split`) and the crosswalk, distinct, in their order; `consented` asks what people agreed to, `counted` counts |
 //! | exchange | `drive`      | with the peer, over `link`; `workers` multiply, `keep` writes the journal |
 //! | end      | `output`     | both sides checked, the crosswalk written                   |
 //!
@@ -29,9 +29,12 @@ mod link;
 pub mod links;
 mod output;
 mod pair;
+mod parted;
 mod provided;
+mod reading;
 mod report;
 mod ring;
+pub mod split;
 mod theirs;
 mod used;
 mod vole;
@@ -45,12 +48,12 @@ use incamera_group::Backend;
 use incamera_keys::MatchingKey;
 use incamera_matching::exchange::Alike;
 use incamera_matching::finish::Finished;
-use incamera_matching::ids::NUMBERING;
 use incamera_matching::journal::{Changed, JournalKey, Record};
+use incamera_matching::part_file::PartKey;
 use incamera_matching::sort::Memory;
 use incamera_matching::{Method, Mode, Partition, Seed, Terms};
 use incamera_seal::{CrosswalkScope, Source};
-use incamera_types::{IdForm, IdKind, IdRules, IdSort, IdWriting, PartyName};
+use incamera_types::{IdKind, IdWriting, PartyName};
 use incamera_wire::v1::MatchMessage;
 use indicatif::ProgressBar;
 
@@ -67,6 +70,8 @@ use ingest::Input;
 use keep::{Kept, Stage, interrupted};
 use link::{Broken, Link, Meeting};
 use pair::{Pair, Talked};
+use parted::Parted;
+use reading::Reading;
 
 pub use kept::{MissingPart, crosswalk, crosswalk_there, is_of_another_run, kind_with_ids};
 pub use links::{LinksDue, links_due};
@@ -91,6 +96,8 @@ pub struct Work<'a> {
     slot: SlotFolder,
     secret: MatchingKey,
     sources: Vec<Source>,
+    /// Where rows come from in the place of sources.
+    split: Option<Parted>,
 }
 
 /// Matches with the other party.
@@ -100,7 +107,7 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
     let file = folder.agreement_file(arguments.under.agreement.as_deref())?;
     let signed = room_client::own_agreement(&folder, &file)?;
     let agreement = signed.agreement();
-    let kind = id_kind(arguments, agreement)?;
+    let kind = id_kind(arguments.id.as_ref(), agreement)?;
     let peer = match agreement.matching.method {
         MatchingMethod::None => folder.name().clone(),
         MatchingMethod::Provider => owner(agreement, folder.name())?,
@@ -114,7 +121,11 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
     let of = |partition| folder.matching(&agreement.id, &kind, &peer, terms.epoch, partition);
     let slot = SlotFolder::take(of(Partition::WHOLE), of(partition))?;
     let runs = (partition, agreement.matching.max_runs);
-    let opened = ring::open(arguments, &folder, &terms, runs, &slot, printer)?;
+    let opened = ring::open(&arguments.data, &folder, &terms, runs, &slot, printer)?;
+    let split = arguments.split.as_deref().map(|split| {
+        let key = PartKey::of(&opened.secret, &terms, &peer);
+        Parted::open(split, key, partition, agreement)
+    });
     let work = Work {
         arguments,
         folder: &folder,
@@ -126,6 +137,7 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
         slot,
         secret: opened.secret,
         sources: opened.sources,
+        split: split.transpose()?,
     };
     let mut counting = opened.counting;
     kept::adds_to_its_epoch(&work)?;
@@ -443,8 +455,32 @@ impl Work<'_> {
     }
 
     fn column(&self) -> &str {
-        let named = self.arguments.column.as_deref();
-        named.unwrap_or(self.kind_of_ids().as_str())
+        match &self.split {
+            Some(split) => split.column(),
+            None => self.arguments.ids.column(self.kind_of_ids()),
+        }
+    }
+
+    /// Whether it was said that all agreed.
+    fn everyone_consented(&self) -> bool {
+        match &self.split {
+            Some(split) => split.everyone_consented(),
+            None => self.arguments.asked.everyone_consented,
+        }
+    }
+
+    fn reading(&self) -> Reading<'_> {
+        Reading {
+            agreement: self.agreement.agreement(),
+            me: self.folder.name(),
+            printer: self.printer,
+            kind: self.kind_of_ids(),
+            column: self.column(),
+            writing: self.writing(),
+            asked: &self.arguments.asked,
+            data: &self.arguments.data,
+            sources: &self.sources,
+        }
     }
 
     fn memory(&self) -> Memory {
@@ -465,10 +501,12 @@ impl Work<'_> {
     /// How this party has its ids, and what they are brought to.
     fn writing(&self) -> IdWriting {
         let matching = &self.agreement.agreement().matching;
-        IdWriting {
-            form: self.arguments.form.into(),
-            region: self.arguments.region,
-            ..matching.id_writing(self.kind_of_ids())
+        match &self.split {
+            Some(split) => split.writing(),
+            None => self
+                .arguments
+                .ids
+                .writing(matching.id_writing(self.kind_of_ids())),
         }
     }
 
@@ -481,10 +519,7 @@ impl Work<'_> {
 
     /// The numbering plans that ids are read by, if they are.
     fn numbering(&self) -> &'static str {
-        let writing = self.writing();
-        let read = writing.rules > IdRules::First && writing.form == IdForm::Raw;
-        let plans = read && self.kind_of_ids().sort() == IdSort::Phone;
-        if plans { NUMBERING } else { "" }
+        reading::numbering(self.kind_of_ids(), &self.writing())
     }
 
     /// Other plans know other numbers: a few ids may not meet.

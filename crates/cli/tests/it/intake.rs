@@ -369,7 +369,7 @@ fn forms_and_countries_that_do_not_fit_are_refused() {
             &hashing,
             &digits,
             &["--form", "sha256"],
-            "none has a valid",
+            "has no valid `email`",
             "32 bytes",
         ),
     ] {

@@ -38,6 +38,7 @@ mod receiving;
 mod rewriting;
 mod ring_serve;
 mod rings;
+mod split;
 mod templates;
 mod told;
 mod two_kinds;

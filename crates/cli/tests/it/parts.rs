@@ -9,20 +9,20 @@ use incamera_testkit::stage::Outcome;
 use incamera_types::Pseudonym;
 
 use crate::invariants::support::only_entry;
-use crate::world::{AGREEMENT, Data, World};
+use crate::world::{Data, World};
 
-const PARTS: u32 = 3;
+pub const PARTS: u32 = 3;
 
-type Rows = BTreeMap<String, Pseudonym>;
+pub type Rows = BTreeMap<String, Pseudonym>;
 
-fn rows(path: &Path) -> Rows {
+pub fn rows(path: &Path) -> Rows {
     let crosswalk = Crosswalk::read(path).unwrap();
     let rows = crosswalk.iter();
     rows.map(|(id, pseudonym)| (id.to_owned(), pseudonym))
         .collect()
 }
 
-fn part_paths(world: &World, party: &str) -> Vec<PathBuf> {
+pub fn part_paths(world: &World, party: &str) -> Vec<PathBuf> {
     let folder = fs::read_dir(world.path(&format!("{party}/crosswalks"))).unwrap();
     let paths = folder.map(|entry| entry.unwrap().path());
     let ending = format!("of{PARTS}.parquet");
@@ -34,7 +34,7 @@ fn part_paths(world: &World, party: &str) -> Vec<PathBuf> {
 }
 
 /// A command of one party under the version that has parts.
-fn under_second(world: &World, party: &str, arguments: &[&str]) -> Outcome {
+pub fn under_second(world: &World, party: &str, arguments: &[&str]) -> Outcome {
     let folder = world.path(party);
     let file = world.path(&format!("{party}/agreements/second.toml"));
     let more = ["--party", &folder, "--agreement", &file];
@@ -51,7 +51,7 @@ fn run(world: &World, party: &str, more: &[&str]) -> Outcome {
 }
 
 #[track_caller]
-fn good(outcome: Outcome) -> Outcome {
+pub fn good(outcome: Outcome) -> Outcome {
     assert_eq!(outcome.code, 0, "{}", outcome.errors);
     outcome
 }
@@ -68,7 +68,7 @@ fn match_part(world: &World, number: u32) -> [Outcome; 2] {
 }
 
 /// Matched in one run under version 1; version 2 has ids matched in parts.
-fn with_parts() -> (World, [Rows; 2]) {
+pub fn with_parts() -> (World, [Rows; 2]) {
     let world = World::agreed();
     world.write_data(&Data::small());
     world.start_party("shop", &[]);
@@ -81,12 +81,7 @@ fn with_parts() -> (World, [Rows; 2]) {
         fs::rename(path, world.path(&format!("{party}-whole"))).unwrap();
         whole
     });
-    let first = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
-    let digest = world.done(&["agreement", "check", &first]).text("/digest");
-    world.agree("second", |text| {
-        let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
-        let text = text.replacen("\"second\"", &format!("\"{AGREEMENT}\""), 1);
-        let text = text.replacen("version = 1", &head, 1);
+    world.second_at_parties(|text| {
         text.replacen(
             "max_runs = 12",
             &format!("max_runs = 12\nmatch_partitions = {PARTS}"),

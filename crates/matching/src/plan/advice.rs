@@ -35,7 +35,10 @@ pub(super) fn advice(situation: &Situation, lines: &[Line]) -> Vec<String> {
         );
     }
     if situation.own == 0 || situation.peer == 0 {
-        advice.push("a side without ids has nothing to learn, and answers the other".to_owned());
+        advice.push(
+            "a side without ids has nothing to match: its `match run` says so and asks nobody"
+                .to_owned(),
+        );
     }
     advice
 }

@@ -100,5 +100,7 @@ pub(super) const PART_IDS: u64 = 1 << 22;
 pub(super) const PART_HASH_US: f64 = 0.24;
 /// And read out of its file before. Computed.
 pub(super) const PART_READ_US: f64 = 0.3;
+/// And sealed and written into the file of its part, where all rows are split once. Computed.
+pub(super) const PART_WRITE_US: f64 = 0.1;
 /// Sets up to here are matched in one run on one machine.
 pub(super) const WHOLE_IDS: u64 = 1 << 24;

@@ -18,10 +18,10 @@ pub use origin::{Constant, MEASURED_ON};
 
 use constants::{
     DISK_FACTOR, FRAMING, ID_BYTES, INTAKE_US, MEMORY_MIB, OTHER_NOTHING_US, OTHER_OWN_US,
-    PART_HASH_US, PART_IDS, PART_READ_US, POINT_BYTES, PROVIDER_CHECK_US, PROVIDER_FINISH_US,
-    PROVIDER_RATE, PROVIDER_US, PointCosts, RECORD_BYTES, TAG_BYTES, VOLE_ID_BYTES,
-    VOLE_NOTHING_BYTES, VOLE_NOTHING_US, VOLE_OWN_BYTES, VOLE_OWN_US, VOLE_START_BYTES,
-    VOLE_START_S, WHOLE_IDS, WINDOW_POINTS,
+    PART_HASH_US, PART_IDS, PART_READ_US, PART_WRITE_US, POINT_BYTES, PROVIDER_CHECK_US,
+    PROVIDER_FINISH_US, PROVIDER_RATE, PROVIDER_US, PointCosts, RECORD_BYTES, TAG_BYTES,
+    VOLE_ID_BYTES, VOLE_NOTHING_BYTES, VOLE_NOTHING_US, VOLE_OWN_BYTES, VOLE_OWN_US,
+    VOLE_START_BYTES, VOLE_START_S, WHOLE_IDS, WINDOW_POINTS,
 };
 
 /// A method that the agreement's `[matching]` may name between parties.
@@ -205,6 +205,8 @@ pub struct Split {
     pub part_reading_cpu_s: f64,
     /// The same for all parts, where each reads files of all rows.
     pub all_reading_cpu_s: f64,
+    /// CPU seconds of both sides to read all rows once, into a file for each part.
+    pub splitting_cpu_s: f64,
 }
 
 /// Why a method does not fit.
@@ -481,8 +483,8 @@ fn split(situation: &Situation) -> Option<Split> {
     let share = 1.0 / count(parts);
     let ids = count(larger) * share;
     let line = commutative(situation);
-    let reading =
-        (count(situation.own) + count(situation.peer)) * (PART_READ_US + PART_HASH_US) / 1e6;
+    let rows = count(situation.own) + count(situation.peer);
+    let reading = rows * (PART_READ_US + PART_HASH_US) / 1e6;
     Some(Split {
         parts,
         ids,
@@ -490,6 +492,7 @@ fn split(situation: &Situation) -> Option<Split> {
         part_cpu_s: (line.own_cpu_s + line.peer_cpu_s) * share,
         part_reading_cpu_s: reading,
         all_reading_cpu_s: reading * count(parts),
+        splitting_cpu_s: reading + rows * PART_WRITE_US / 1e6,
     })
 }
 

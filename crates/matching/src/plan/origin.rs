@@ -3,9 +3,9 @@
 use super::Situation;
 use super::constants::{
     DISK_FACTOR, FRAMING, ID_BYTES, INTAKE_US, MEMORY_MIB, OTHER_NOTHING_US, OTHER_OWN_US,
-    PART_HASH_US, PART_READ_US, PROVIDER_CHECK_US, PROVIDER_FINISH_US, PROVIDER_RATE, PROVIDER_US,
-    PointCosts, RECORD_BYTES, VOLE_ID_BYTES, VOLE_NOTHING_BYTES, VOLE_NOTHING_US, VOLE_OWN_BYTES,
-    VOLE_OWN_US, VOLE_START_BYTES, VOLE_START_S,
+    PART_HASH_US, PART_READ_US, PART_WRITE_US, PROVIDER_CHECK_US, PROVIDER_FINISH_US,
+    PROVIDER_RATE, PROVIDER_US, PointCosts, RECORD_BYTES, VOLE_ID_BYTES, VOLE_NOTHING_BYTES,
+    VOLE_NOTHING_US, VOLE_OWN_BYTES, VOLE_OWN_US, VOLE_START_BYTES, VOLE_START_S,
 };
 use crate::Reveals;
 
@@ -63,6 +63,7 @@ pub(super) fn constants(situation: &Situation) -> Vec<Constant> {
         computed("of it, before the first point leaves", INTAKE_US, "us"),
         computed("read a row", PART_READ_US, "us"),
         measured("find out its part", PART_HASH_US, "us"),
+        computed("write it into its part's file", PART_WRITE_US, "us"),
         computed("framing of messages", FRAMING, "times"),
         measured("memory of commutative", MEMORY_MIB, "MiB"),
         computed("an id in a file", ID_BYTES, "bytes"),

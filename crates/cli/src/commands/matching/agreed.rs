@@ -8,10 +8,10 @@ use crate::args::MatchRun;
 use crate::failure::{Done, Failure};
 
 /// Which kind of id is matched.
-pub fn id_kind(arguments: &MatchRun, agreement: &Agreement) -> Result<IdKind, Failure> {
+pub fn id_kind(named: Option<&IdKind>, agreement: &Agreement) -> Result<IdKind, Failure> {
     let kinds = &agreement.matching.ids;
     let listed: Vec<String> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
-    let chosen = match (&arguments.id, kinds.as_slice()) {
+    let chosen = match (named, kinds.as_slice()) {
         (Some(named), _) => kinds.iter().find(|kind| *kind == named),
         (None, [only]) => Some(only),
         (None, _) => None,

@@ -9,9 +9,9 @@ use incamera_matching::ids::Leaves;
 use incamera_seal::{Named, RowPlace, Source, consents_in, named};
 use incamera_types::{IdRules, PartyName, PurposeName, PurposeSet};
 
-use super::Work;
 use super::counted::FirstFew;
-use super::ingest::source_failure;
+use super::reading::{Reading, source_failure};
+use crate::args::AskedConsents;
 use crate::failure::{Context, Done, Failure};
 use crate::words::counted;
 
@@ -34,14 +34,17 @@ pub struct Asking {
 impl Asking {
     /// As the arguments say, and the agreement where they say nothing: an owner with a data set
     /// of consents is asked for them.
-    pub fn of(work: &Work<'_>) -> Result<Self, Failure> {
-        let agreement = work.agreement.agreement();
-        let column = match (&work.arguments.consent, work.arguments.everyone_consented) {
+    pub fn of(reading: &Reading<'_>) -> Result<Self, Failure> {
+        let AskedConsents {
+            consent,
+            everyone_consented,
+        } = reading.asked;
+        let column = match (consent, everyone_consented) {
             (_, true) => None,
             (Some(named), false) => Some(named.clone()),
-            (None, false) => declared(agreement, work.folder.name()),
+            (None, false) => declared(reading.agreement, reading.me),
         };
-        Self::by(agreement, column)
+        Self::by(reading.agreement, column)
     }
 
     /// By this column; none: nobody is asked.
@@ -69,7 +72,7 @@ impl Asking {
     /// The column to read of this source; none where nobody in it is asked.
     pub fn column_in(
         &self,
-        work: &Work<'_>,
+        reading: &Reading<'_>,
         path: &std::path::Path,
         source: &Source,
     ) -> Result<Option<&str>, Failure> {
@@ -81,10 +84,10 @@ impl Asking {
             return Ok(Some(column));
         }
         let shown = Source::shown(path).display().to_string();
-        let said = work.arguments.consent.is_some();
-        let rules = work.writing().rules;
+        let said = reading.asked.consent.is_some();
+        let rules = reading.writing.rules;
         if found == Named::Nowhere && rules == IdRules::First && !said {
-            work.printer.warn(format!(
+            reading.printer.warn(format!(
                 "`{shown}` has no column `{column}`, in which your data set says what people agreed to: all of its ids are matched (`--everyone-consented` says that this is meant)"
             ));
             return Ok(None);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use incamera_matching::Mode;
 use incamera_matching::ids::Counts;
+use incamera_matching::part_file::InvalidAt;
 use incamera_seal::{Place, RowPlace};
 use serde_json::{Map, Value, json};
 
@@ -49,7 +50,35 @@ impl FirstFew {
         places.join(", ") + more
     }
 
-    fn document(&self) -> Vec<Value> {
+    /// As a part's file keeps them.
+    pub fn kept(&self) -> Vec<InvalidAt> {
+        let place = |(file, place): &(PathBuf, Place)| InvalidAt {
+            file: file.clone(),
+            line: match place {
+                Place::Line(line) => Some(*line),
+                _ => None,
+            },
+            row: match place {
+                Place::Row(row) => Some(*row),
+                _ => None,
+            },
+        };
+        self.first.iter().map(place).collect()
+    }
+
+    /// So many rows, of which a part's file kept the first places.
+    pub fn of(count: u64, kept: Vec<InvalidAt>) -> Self {
+        let place = |at: InvalidAt| {
+            let place = at.line.map(Place::Line).or(at.row.map(Place::Row))?;
+            Some((at.file, place))
+        };
+        Self {
+            count,
+            first: kept.into_iter().filter_map(place).take(FEW).collect(),
+        }
+    }
+
+    pub fn document(&self) -> Vec<Value> {
         let place = |(file, place): &(PathBuf, Place)| {
             let (Place::Line(number) | Place::Row(number)) = place else {
                 return json!({ "file": file });
@@ -84,7 +113,7 @@ pub struct Rows {
 
 impl Rows {
     /// What people are told where not everybody's consent was looked at.
-    fn unasked_words(&self, as_said: bool) -> Option<String> {
+    pub fn unasked_words(&self, as_said: bool) -> Option<String> {
         match (self.unasked, as_said) {
             (0, _) => None,
             (_, true) => Some(
@@ -136,7 +165,7 @@ impl Input {
             let places = self.rows.invalid.words(&work.arguments.data);
             let _ = write!(text, "\n  invalid: {places}");
         }
-        if let Some(line) = self.rows.unasked_words(work.arguments.everyone_consented) {
+        if let Some(line) = self.rows.unasked_words(work.everyone_consented()) {
             let _ = write!(text, "\n  {line}");
         }
         text
@@ -162,7 +191,7 @@ impl Input {
             "rows": rows, "empty": empty, "invalid": invalid,
             "invalid_first": self.rows.invalid.document(),
             "consent_column": self.rows.consent,
-            "everyone_consented": work.arguments.everyone_consented,
+            "everyone_consented": work.everyone_consented(),
             "rows_not_asked_for_consent": self.rows.unasked,
             "without_consent": taken.without_consent,
             "duplicates": taken.duplicates, "distinct": taken.distinct, "known": taken.known,

@@ -110,6 +110,7 @@ impl Pair<'_> {
         let (work, talked, peer) = (self.work, &self.talked, &self.work.peer);
         let mixed_in = match self.mixed_in_at_most() {
             0 => String::new(),
+            1 => ", maybe from its earlier runs".to_owned(),
             some => format!(", up to {some} of them from its earlier runs"),
         };
         let ids = counted(talked.peer_ids, "id", "ids");

@@ -200,13 +200,13 @@ pub fn fields(document: Value) -> Map<String, Value> {
 }
 
 /// What this process has used.
-struct Usage {
-    cpu_seconds: Option<f64>,
-    peak_mib: Option<f64>,
+pub struct Usage {
+    pub cpu_seconds: Option<f64>,
+    pub peak_mib: Option<f64>,
 }
 
 impl Usage {
-    fn now() -> Self {
+    pub fn now() -> Self {
         Self {
             cpu_seconds: cpu_seconds(),
             peak_mib: peak_mib(),

@@ -11,8 +11,7 @@ use incamera_types::AgreementId;
 use super::super::seal::ENCRYPTED;
 use super::counting::Counting;
 use super::files::SlotFolder;
-use super::ingest::source_failure;
-use crate::args::MatchRun;
+use super::reading::source_failure;
 use crate::failure::{Context, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
@@ -28,7 +27,7 @@ pub struct Opened {
 
 /// Opens the ring, and closes it: what is in it goes before the ids come.
 pub fn open(
-    arguments: &MatchRun,
+    data: &[PathBuf],
     folder: &Folder,
     terms: &Terms,
     (partition, max_runs): (Partition, u32),
@@ -36,7 +35,7 @@ pub fn open(
     printer: &Printer,
 ) -> Result<Opened, Failure> {
     let mut ring = folder.ring()?;
-    let sources = sources(&arguments.data, &ring, &terms.agreement_id)?;
+    let sources = sources(data, &ring, &terms.agreement_id)?;
     let counted = (partition, max_runs);
     let (secret, counting) = counting(&mut ring, terms, counted, slot_folder, printer)?;
     Ok(Opened {
@@ -54,13 +53,7 @@ pub fn counting(
     slot_folder: &SlotFolder,
     printer: &Printer,
 ) -> Result<(MatchingKey, Counting), Failure> {
-    let slot = MatchingSlot {
-        agreement_id: terms.agreement_id,
-        epoch: terms.epoch,
-        id_kind: terms.id_kind.clone(),
-        method: terms.method.to_string(),
-        reveals: terms.reveals.to_string(),
-    };
+    let slot = slot(terms);
     let lasts = terms.method != Method::Vole;
     let (key, known) = if lasts {
         let secret = ring.matching_secret_or_new(&slot, &mut rand::rng());
@@ -78,6 +71,29 @@ pub fn counting(
         counted.or_fail("the runs were not counted")?;
     }
     Ok((key, counting))
+}
+
+/// The slot's lasting secret, and where the ids come from, for what counts no run.
+pub fn secret_alone(
+    data: &[PathBuf],
+    folder: &Folder,
+    terms: &Terms,
+) -> Result<(MatchingKey, Vec<Source>), Failure> {
+    let mut ring = folder.ring()?;
+    let sources = sources(data, &ring, &terms.agreement_id)?;
+    let secret = ring.matching_secret_or_new(&slot(terms), &mut rand::rng());
+    let (key, _) = copied(secret.or_fail("the matching secret was not kept")?);
+    Ok((key, sources))
+}
+
+fn slot(terms: &Terms) -> MatchingSlot {
+    MatchingSlot {
+        agreement_id: terms.agreement_id,
+        epoch: terms.epoch,
+        id_kind: terms.id_kind.clone(),
+        method: terms.method.to_string(),
+        reveals: terms.reveals.to_string(),
+    }
 }
 
 /// The secret and its runs.

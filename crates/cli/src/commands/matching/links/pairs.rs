@@ -11,7 +11,7 @@ use incamera_types::{Date, IdKind, IdWriting};
 use super::super::super::ids::normaliser;
 use super::super::consented::{Asking, declared};
 use super::super::counted::FirstFew;
-use super::super::ingest::{source_failure, unread};
+use super::super::reading::{source_failure, unread};
 use super::super::ring;
 use super::Desk;
 use crate::args::{LinksPut, WrittenForm};

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::super::ids::normaliser;
 use super::super::counted::FirstFew;
-use super::super::ingest::unread;
+use super::super::reading::source_failure;
 use super::super::report::{Pace, fields};
 use super::super::ring;
 use super::readers::Readers;
@@ -92,7 +92,7 @@ impl Named {
                     named.duplicates += u64::from(!named.ids.insert(id.to_owned()));
                 }
             });
-            read.map_err(|error| unread(path, &error, &|_| "--column"))?;
+            read.map_err(|error| source_failure(path, &error))?;
         }
         match named.ids.is_empty() {
             false => Ok(named),
