@@ -65,7 +65,7 @@ fn sides_of_two_versions_do_not_match() {
     }
     let newer = world.path("shop/agreements/second.toml");
     let older = world.path(&format!("mailer/agreements/{AGREEMENT}.toml"));
-    let shop = Running::start(&world, "shop", &["--agreement", &newer, "--wait", "600"]);
+    let shop = Running::start(&world, "shop", &["--agreement", &newer, "--wait", "60"]);
     until("waiting", || {
         let log = fs::read_to_string(world.path("shop.log"));
         log.unwrap_or_default().contains("joined the meeting point")
