@@ -30,7 +30,7 @@ pub use asking::{QueryCheck, QueryExplain, QueryReceive, QueryRun, QueryTemplate
 pub use exports::Exports;
 
 pub use links::{LinksPut, LinksRemove, LinksSend, MatchLinks};
-pub use matching::{AskedConsents, Instructions, MatchRun, MatchSplit, WrittenForm};
+pub use matching::{AskedConsents, Instructions, MatchRun, MatchSplit, WrittenForm, WrittenIds};
 
 pub use planning::MatchPlan;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use incamera_types::{Date, IdKind, RegionCode};
 
-use super::{PartyFolder, UnderAgreement, WrittenForm};
+use super::{PartyFolder, UnderAgreement, WrittenForm, WrittenIds};
 
 /// Verbs of `match links`.
 #[derive(Debug, Subcommand)]
@@ -85,15 +85,8 @@ pub struct LinksRemove {
     /// The kind of id.
     #[arg(long, value_name = "KIND")]
     pub id: IdKind,
-    /// The column that holds it, where it is not named like the kind.
-    #[arg(long, value_name = "COLUMN")]
-    pub column: Option<String>,
-    /// How the ids are written.
-    #[arg(long, value_enum, default_value_t = WrittenForm::PlainText)]
-    pub form: WrittenForm,
-    /// The country that phone numbers without a country's code are of, such as `DE`.
-    #[arg(long, value_name = "COUNTRY")]
-    pub region: Option<RegionCode>,
+    #[command(flatten)]
+    pub ids: WrittenIds,
 }
 
 /// Arguments of `match links send`.

@@ -7,7 +7,6 @@ use incamera_agreement::SignedAgreement;
 use incamera_matching::ids::Counts;
 use incamera_provider::TakenBack;
 use incamera_seal::read_columns;
-use incamera_types::IdWriting;
 use serde_json::{Map, Value, json};
 
 use super::super::super::ids::normaliser;
@@ -70,14 +69,9 @@ impl Named {
         agreement: &SignedAgreement,
     ) -> Result<Self, Failure> {
         let terms = agreement.agreement();
-        let writing = IdWriting {
-            form: arguments.form.into(),
-            region: arguments.region,
-            ..terms.matching.id_writing(&arguments.id)
-        };
-        let normaliser = normaliser(&arguments.id, &writing)?;
-        let column = arguments.column.as_deref();
-        let column = column.unwrap_or(arguments.id.as_str());
+        let (kind, ids) = (&arguments.id, &arguments.ids);
+        let writing = ids.writing(terms.matching.id_writing(kind));
+        let (normaliser, column) = (normaliser(kind, &writing)?, ids.column(kind));
         let (mut named, mut id) = (Self::default(), String::new());
         let sources = ring::sources(&arguments.data, &folder.ring()?, &terms.id)?;
         for (path, source) in arguments.data.iter().zip(&sources) {
