@@ -1,7 +1,7 @@
 //! Which method, and why.
 
 use super::constants::{PART_IDS, PROVIDER_RATE};
-use super::{Line, PlannedMethod, Situation};
+use super::{Line, PlannedMethod, Situation, has_parts, wants_parts};
 use crate::Reveals;
 
 /// From here on VOLE's start no longer weighs.
@@ -32,6 +32,11 @@ pub(super) fn advice(situation: &Situation, lines: &[Line]) -> Vec<String> {
     if situation.parties > 2 && situation.reveals == Reveals::OwnMatches {
         advice.push(
             "more than two parties match through providers, which reveal nothing: write reveals = \"nothing\"".to_owned(),
+        );
+    }
+    if wants_parts(situation) && !has_parts(situation) {
+        advice.push(
+            "one run has to do: ids are matched part by part between two parties, with reveals = \"nothing\" alone".to_owned(),
         );
     }
     if situation.own == 0 || situation.peer == 0 {

@@ -309,8 +309,15 @@ struct Needs {
 }
 
 impl Situation {
-    fn side_cores(&self) -> f64 {
-        f64::from(self.cores.max(1)) * f64::from(self.machines.max(1))
+    /// Machines of a side that are at work at once: ids are matched part by part by
+    /// [`PlannedMethod::Commutative`] alone.
+    fn machines(&self, method: PlannedMethod) -> f64 {
+        let many = method == PlannedMethod::Commutative && has_parts(self);
+        f64::from(if many { self.machines.max(1) } else { 1 })
+    }
+
+    fn side_cores(&self, method: PlannedMethod) -> f64 {
+        f64::from(self.cores.max(1)) * self.machines(method)
     }
 
     fn larger(&self) -> u64 {
@@ -318,14 +325,14 @@ impl Situation {
     }
 
     /// The seconds, and what they hang on: the slowest of all, behind reading the ids.
-    fn slowest(&self, needs: &Needs, more: &[(f64, Bound)]) -> (f64, Bound) {
+    fn slowest(&self, method: PlannedMethod, needs: &Needs, more: &[(f64, Bound)]) -> (f64, Bound) {
+        let (machines, cores) = (self.machines(method), self.side_cores(method));
         let link = count(self.link_bits_per_s.max(1));
         let direction = needs.sent.max(needs.received);
-        let chunks =
-            (count(self.larger()) / f64::from(self.machines.max(1)) / WINDOW_POINTS).ceil();
+        let chunks = (count(self.larger()) / machines / WINDOW_POINTS).ceil();
         let all = [
-            (needs.own_cpu_s / self.side_cores(), Bound::OwnCores),
-            (needs.peer_cpu_s / self.side_cores(), Bound::PeerCores),
+            (needs.own_cpu_s / cores, Bound::OwnCores),
+            (needs.peer_cpu_s / cores, Bound::PeerCores),
             (8.0 * direction / link, Bound::Link),
             (f64::from(self.rtt_ms) / 1e3 * chunks, Bound::RoundTrips),
         ];
@@ -333,12 +340,12 @@ impl Situation {
         let (seconds, bound) = all.fold((0.0, Bound::OwnCores), |most, one| {
             if one.0 > most.0 { *one } else { most }
         });
-        let intake = count(self.own) * INTAKE_US / 1e6 / f64::from(self.machines.max(1));
+        let intake = count(self.own) * INTAKE_US / 1e6 / machines;
         (seconds + intake, bound)
     }
 
     fn line(&self, method: PlannedMethod, needs: Needs, more: &[(f64, Bound)]) -> Line {
-        let (seconds, bound) = self.slowest(&needs, more);
+        let (seconds, bound) = self.slowest(method, &needs, more);
         Line {
             method,
             reveals: self.reveals,
@@ -448,7 +455,8 @@ fn provider(situation: &Situation) -> Line {
         received: FRAMING * POINT_BYTES * asked * own,
     };
     let slower = count(situation.larger());
-    let evaluating = (own + peer) * PROVIDER_US / 1e6 / situation.side_cores();
+    let evaluating =
+        (own + peer) * PROVIDER_US / 1e6 / situation.side_cores(PlannedMethod::Provider);
     let more = [
         (slower / PROVIDER_RATE, Bound::Rate),
         (evaluating, Bound::PeerCores),
@@ -472,10 +480,10 @@ fn provider(situation: &Situation) -> Line {
 /// By the first bits of a keyed hash of the ids: as many parts as keep one at a size that was
 /// tried, and no fewer than there are machines.
 fn split(situation: &Situation) -> Option<Split> {
-    let larger = situation.larger();
-    if situation.machines <= 1 && larger <= WHOLE_IDS {
+    if !wants_parts(situation) || !has_parts(situation) {
         return None;
     }
+    let larger = situation.larger();
     let parts = larger
         .div_ceil(PART_IDS)
         .max(u64::from(situation.machines))
@@ -494,6 +502,16 @@ fn split(situation: &Situation) -> Option<Split> {
         all_reading_cpu_s: reading * count(parts),
         splitting_cpu_s: reading + rows * PART_WRITE_US / 1e6,
     })
+}
+
+/// Whether one run on one machine is too little.
+fn wants_parts(situation: &Situation) -> bool {
+    situation.machines > 1 || situation.larger() > WHOLE_IDS
+}
+
+/// Whether an agreement for this may say that ids are matched part by part.
+fn has_parts(situation: &Situation) -> bool {
+    situation.parties == 2 && situation.reveals == Reveals::Nothing
 }
 
 #[cfg(test)]

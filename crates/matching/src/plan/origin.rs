@@ -11,7 +11,7 @@ use crate::Reveals;
 
 /// When and on what the measured ones were measured.
 pub const MEASURED_ON: &str =
-    "November 2026, 2 cores of a shared x86-64 machine with AVX-512 (docs/benchmarks.md)";
+    "November 2026, 2 cores of a shared x86-64 machine with AVX-512 (A in docs/benchmarks.md)";
 
 /// A number that a plan is computed from.
 #[derive(Clone, Copy, Debug, PartialEq)]
