@@ -37,6 +37,10 @@ pub struct MatchRun {
     pub ids: WrittenIds,
     #[command(flatten)]
     pub asked: AskedConsents,
+    /// Match although nobody is left of the data: the other party's ids are answered, and the
+    /// crosswalk gets no rows.
+    #[arg(long, conflicts_with = "append")]
+    pub allow_empty: bool,
     /// Match only ids that no earlier run had, and add them to the crosswalk.
     #[arg(long)]
     pub append: bool,

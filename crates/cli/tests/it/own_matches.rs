@@ -151,6 +151,37 @@ fn sets_may_be_empty_where_ids_are_appended() {
     );
 }
 
+/// An empty set is matched where it is meant: the other side is answered, and the crosswalk gets
+/// no rows.
+#[test]
+fn a_set_that_is_empty_on_purpose_is_matched() {
+    let world = few();
+    fs::write(world.path("data/shop.csv"), "email\n").unwrap();
+    let [shop, mailer] = both(&world, &["--allow-empty"], &[]);
+    assert_eq!(
+        (number(&shop, "/matches"), number(&mailer, "/matches")),
+        (0, 0)
+    );
+    assert_eq!(
+        (number(&shop, "/peer_ids"), number(&mailer, "/peer_ids")),
+        (400, 0)
+    );
+    assert!(told(&world, "shop").is_empty());
+    assert_eq!(told(&world, "mailer").len(), 400);
+    assert_eq!(number(&shop, "/used/runs"), 1);
+    let world = few();
+    fs::write(world.path("data/shop.csv"), "email\n").unwrap();
+    fs::write(world.path("data/mailer.csv"), "email\n").unwrap();
+    let empty = both(&world, &["--allow-empty"], &["--allow-empty"]);
+    assert!(
+        empty
+            .iter()
+            .all(|said| number(said, "/crosswalk_rows") == 0),
+        "{empty:#?}"
+    );
+    assert!(PARTIES.iter().all(|party| told(&world, party).is_empty()));
+}
+
 /// What each side has and has sent, and a run of both after which each side's crosswalk says what
 /// a join of the two finds.
 struct Model {

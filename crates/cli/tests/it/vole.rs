@@ -227,6 +227,34 @@ fn own_matches_by_vole_are_told_and_runs_are_counted() {
     );
 }
 
+/// A side may be empty where it is meant.
+#[test]
+fn a_set_that_is_empty_on_purpose_is_matched_by_vole() {
+    let world = vole();
+    write_ids(&world, "shop", 0..0);
+    write_ids(&world, "mailer", 0..40);
+    world.start_party("shop", &[]);
+    world.start_party("mailer", &[]);
+    let [shop, mailer] = std::thread::scope(|scope| {
+        let run = |party, more| {
+            let data = format!("data/{party}.csv");
+            let world = &world;
+            scope.spawn(move || match_run(world, party, &data, more))
+        };
+        [run("shop", &["--allow-empty"][..]), run("mailer", &[])].map(|side| side.join().unwrap())
+    });
+    assert_eq!(
+        (shop.code, mailer.code),
+        (0, 0),
+        "{} {}",
+        shop.failure(),
+        mailer.failure()
+    );
+    assert_eq!(shop.number("/peer_ids"), 40);
+    let rows = [&shop, &mailer].map(|side| side.number("/crosswalk_rows"));
+    assert_eq!(rows, [0, 40]);
+}
+
 #[test]
 fn what_vole_does_not_match_is_refused_before_anybody_is_met() {
     let world = World::agreed_as(|text| {

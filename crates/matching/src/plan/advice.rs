@@ -41,7 +41,7 @@ pub(super) fn advice(situation: &Situation, lines: &[Line]) -> Vec<String> {
     }
     if situation.own == 0 || situation.peer == 0 {
         advice.push(
-            "a side without ids has nothing to match: its `match run` says so and asks nobody"
+            "a side without ids has nothing to match: it only answers the other, and its `match run` wants `--allow-empty`"
                 .to_owned(),
         );
     }

@@ -93,12 +93,13 @@ impl Input {
             .hint(hint))
     }
 
-    /// Before anybody is dialled: a run without ids would use one up for nothing.
+    /// Before anybody is dialled: a run without ids uses one up, and is more often a mistake than
+    /// meant.
     pub fn enough_valid(&self, work: &Work<'_>, printer: &Printer) -> Done {
         let (kind, column) = (work.kind_of_ids(), work.column());
         // A part may have none of them: the peer's are answered.
         let none = self.ordered.taken.distinct == 0 && self.rows.elsewhere == 0;
-        if none && work.mode() == Mode::Full {
+        if none && work.mode() == Mode::Full && !work.arguments.allow_empty {
             return Err(self.rows.nobody(kind, column, &work.writing()));
         }
         if let Some(otherwise) = &self.otherwise {

@@ -155,7 +155,7 @@ impl Rows {
                     "nobody of the {} with a valid `{kind}` agreed to a purpose of the agreement",
                     counted(valid, "row", "rows")
                 ),
-                "nothing was sent, and no run is used up: name the column that says what people agreed to with `--consent`",
+                "nothing was sent, and no run is used up: name the column that says what people agreed to with `--consent`; `match run --allow-empty` matches nobody",
             ),
         };
         Failure::failed("there is nothing to match")
@@ -204,7 +204,7 @@ const NO_HASHES: &str = "nothing was sent, and no run is used up: leave `--form`
 const PERHAPS_HASHES: &str = "nothing was sent, and no run is used up: say `--form sha256` if the column has hashes; or name the column that holds the ids with `--column`, and the kind with `--id`";
 const ANOTHER_COLUMN: &str = "nothing was sent, and no run is used up: name the column that holds the ids with `--column`, and the kind with `--id`";
 const ANOTHER_REGION: &str = "nothing was sent, and no run is used up: numbers without a country code are read by the country that `--region` names, such as `--region DE`; or name the column that holds the numbers with `--column`, and the kind with `--id`";
-const NO_ROWS: &str = "nothing was sent, and no run is used up: see that the file is whole; a run needs at least one row";
+const NO_ROWS: &str = "nothing was sent, and no run is used up: see that the file is whole; `match run --allow-empty` matches without a row";
 const ENCODED_WORDS: &str =
     "encode the 32 bytes of the hash, not its 64 digits, or give the digits as they are";
 const ENCODED: &str = "nothing was sent, and no run is used up: the ids are base64 of a hash's digits; encode the 32 bytes of the hash, or give the digits as they are";

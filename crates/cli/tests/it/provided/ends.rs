@@ -47,6 +47,23 @@ fn a_run_that_is_killed_behind_its_crosswalk_was_one_run() {
     panic!("never killed between the two");
 }
 
+/// An empty set is refused, unless it is meant: then nobody is asked, and the crosswalk has no
+/// rows.
+#[test]
+fn a_set_that_is_empty_on_purpose_asks_nobody() {
+    let world = World::ready("max_ids = 100\nkey_days = 90");
+    let data = world.ids("none", 0..0);
+    let refused = world.matched("shop", &data, &[]);
+    assert_eq!(refused.code, 1, "{}", refused.failure());
+    assert_eq!(world.crosswalks("shop"), 0);
+    let empty = world.matched("shop", &data, &["--allow-empty"]);
+    assert_eq!(empty.code, 0, "{}", empty.failure());
+    assert_eq!(empty.number("/crosswalk_rows"), 0);
+    assert_eq!(empty.number("/used/runs"), 0);
+    assert_eq!(world.counted("alpha", "shop"), (0, 0));
+    assert_eq!(world.crosswalks("shop"), 1);
+}
+
 /// Nothing is new: nobody is asked, and nobody counts a run. What is new is counted alike by all.
 #[test]
 fn an_append_of_nothing_asks_nobody() {
