@@ -352,6 +352,7 @@ pub fn mend_source(error: &SourceError) -> Option<&'static str> {
             _ => None,
         },
         SourceError::Ending { .. }
+        | SourceError::Address { .. }
         | SourceError::EmptyFolder { .. }
         | SourceError::MixedFolder { .. } => Some(
             "nothing was read: give a file that ends in .csv or .parquet, a folder of such, or the address of such objects; unpack what is compressed",

@@ -236,7 +236,10 @@ fn consents_that_nobody_understands_are_refused() {
 #[test]
 fn files_without_rows_are_told_apart_from_other_columns() {
     let house = House::agreed_as(|text| text);
-    for (rows, says) in [("", "ids.csv` is empty"), ("email\n", "`match run --allow-empty`")] {
+    for (rows, says) in [
+        ("", "ids.csv` is empty"),
+        ("email\n", "`match run --allow-empty`"),
+    ] {
         let told = refused(&house, rows, &[]).to_string();
         assert!(told.contains(says) && !told.contains("--column"), "{told}");
     }
