@@ -30,6 +30,7 @@ mod consents;
 mod count;
 mod crosswalk;
 mod crosswalk_stream;
+mod ends;
 mod few;
 mod folder;
 mod guard;

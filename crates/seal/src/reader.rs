@@ -27,6 +27,7 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::ChunkReader;
 
 use crate::bounds::Bounds;
+use crate::ends::Ending;
 use crate::guard::{Damaged, guarded};
 use crate::labels::part_aad;
 use crate::local;
@@ -355,7 +356,7 @@ impl Opening<'_> {
         options: ArrowReaderOptions,
         sealed: bool,
     ) -> Option<PartReader> {
-        guarded(|| self.reader(file, options, sealed).ok_or(())).ok()
+        guarded(|| self.reader(Ending(file), options, sealed).ok_or(())).ok()
     }
 
     fn reader(

@@ -16,6 +16,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
+use crate::ends::Ending;
 use crate::guard::{Damaged, guarded};
 use crate::local::{self, LocalFileError, io_error};
 
@@ -155,11 +156,12 @@ impl Metadata {
 pub(crate) fn open(
     path: &Path,
     formats: &'static [&'static str],
-) -> Result<(Metadata, ParquetRecordBatchReaderBuilder<File>), LocalFileError> {
+) -> Result<(Metadata, ParquetRecordBatchReaderBuilder<Ending<File>>), LocalFileError> {
     let newest = formats.last().copied().unwrap_or_default();
     let damaged = |_: Damaged| form(path, newest, "it is not a readable Parquet file");
     let file = File::open(path).map_err(io_error("read", path))?;
-    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(damaged)?;
+    let builder =
+        guarded(|| ParquetRecordBatchReaderBuilder::try_new(Ending(file))).map_err(damaged)?;
     let pairs = builder.metadata().file_metadata().key_value_metadata();
     let mut metadata = Metadata {
         path: path.into(),

@@ -24,6 +24,7 @@ use incamera_types::{ColumnType, DatasetName, Decimal, IdKind, PurposeSet};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use crate::ends::Ending;
 use crate::guard::guarded;
 use crate::source::{Refused, SourceFile, open_text, unreadable};
 use crate::{CellError, Place, Source, SourceError};
@@ -281,7 +282,7 @@ fn parquet_columns<'h>(
     let input = before.file.open()?;
     let watch = input.watch();
     let damaged = || watch.error(path, SourceError::NotParquet { path: path.into() });
-    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(input));
+    let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(Ending(input)));
     let builder = builder.map_err(|_| damaged())?;
     let fields = builder.schema().fields();
     let names = fields.iter().map(|field| field.name().clone()).collect();

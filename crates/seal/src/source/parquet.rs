@@ -32,6 +32,7 @@ use super::files::SourceFile;
 use super::input::{Input, Watch};
 use super::rows::{Columns, Field, Rows};
 use super::{Place, Reading, SourceError, places};
+use crate::ends::Ending;
 use crate::guard::guarded;
 use crate::keytools::{SourceKeyError, SourceKeys, has_locked_columns};
 use crate::writer::ENCRYPTED_MAGIC;
@@ -44,7 +45,7 @@ pub(crate) const PURPOSES_KEY: &str = "incamera.purposes";
 /// A Parquet file whose schema was read.
 pub(super) struct ParquetFile {
     path: PathBuf,
-    builder: ParquetRecordBatchReaderBuilder<Input>,
+    builder: ParquetRecordBatchReaderBuilder<Ending<Input>>,
     watch: Watch,
     /// The columns' names.
     pub(super) names: Vec<String>,
@@ -80,7 +81,7 @@ impl ParquetFile {
         let builder = guarded(|| {
             let options =
                 keys.map_or_else(|| Ok(ArrowReaderOptions::new()), SourceKeys::options)?;
-            ParquetRecordBatchReaderBuilder::try_new_with_options(input, options)
+            ParquetRecordBatchReaderBuilder::try_new_with_options(Ending(input), options)
         });
         let builder = builder.map_err(|_| watch.error(path, damaged(path)))?;
         if keys.is_none() && has_locked_columns(builder.metadata()) {
