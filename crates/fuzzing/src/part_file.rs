@@ -12,7 +12,7 @@ use incamera_types::{AgreementDigest, Digest as _, IdWriting};
 
 use crate::exchange::terms;
 use crate::reach::reached;
-use crate::resumed::{changed, rng, sealed_records, secret};
+use crate::resumed::{asked_for, rng, secret};
 
 type Rows = Vec<(String, u64)>;
 
@@ -78,17 +78,7 @@ pub fn match_part(data: &[u8]) {
     let Some((how, rest)) = data.split_first() else {
         return;
     };
-    let honest = (how & 1 == 0).then(|| usize::from(how >> 1 & 1));
-    let bytes = match honest {
-        Some(which) => changed(WHOLE[which].clone(), rest),
-        None => sealed_records(
-            &key(),
-            &[PART_NAME.as_bytes(), b"\n"].concat(),
-            &[],
-            rest,
-            false,
-        ),
-    };
+    let (honest, bytes) = asked_for(*how, rest, &WHOLE, PART_NAME, &key());
     let Ok(mut reader) = PartReader::open(bytes.clone(), &key()) else {
         return;
     };

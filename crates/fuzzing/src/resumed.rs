@@ -112,6 +112,24 @@ pub(crate) fn sealed_records(
     file
 }
 
+/// What an input asks for by its first byte: one of two whole files, changed or cut (an even
+/// one), with which it is; or a file that begins with `name`, of any records that are sealed for
+/// their places under `key`.
+pub(crate) fn asked_for(
+    how: u8,
+    rest: &[u8],
+    whole: &[Vec<u8>; 2],
+    name: &str,
+    key: &impl AsRef<Secret32>,
+) -> (Option<usize>, Vec<u8>) {
+    if how & 1 == 1 {
+        let line = [name.as_bytes(), b"\n"].concat();
+        return (None, sealed_records(key, &line, &[], rest, false));
+    }
+    let which = usize::from(how >> 1 & 1);
+    (Some(which), changed(whole[which].clone(), rest))
+}
+
 /// A journal of these records. When the run expires, which a header ends with, stands in clear
 /// before them.
 fn sealed(data: &[u8]) -> Vec<u8> {

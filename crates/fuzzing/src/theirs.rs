@@ -10,7 +10,7 @@ use incamera_types::{Digest as _, MatchRunDigest};
 use crate::exchange::terms;
 use crate::parts::take;
 use crate::reach::reached;
-use crate::resumed::{changed, rng, sealed_records, secret};
+use crate::resumed::{asked_for, rng, secret};
 
 /// Tags of an honest file: of few, and of more than one record holds.
 const TAGS: [u64; 2] = [3, 4099];
@@ -61,17 +61,7 @@ pub fn match_theirs(data: &[u8]) {
     let Some((how, mut rest)) = data.split_first() else {
         return;
     };
-    let honest = (how & 1 == 0).then(|| usize::from(how >> 1 & 1));
-    let bytes = match honest {
-        Some(which) => changed(WHOLE[which].clone(), rest),
-        None => sealed_records(
-            &key(),
-            &[THEIRS_NAME.as_bytes(), b"\n"].concat(),
-            &[],
-            rest,
-            false,
-        ),
-    };
+    let (honest, bytes) = asked_for(*how, rest, &WHOLE, THEIRS_NAME, &key());
     let Ok(mut reader) = TheirsReader::open(bytes.clone(), key()) else {
         return;
     };

@@ -4,6 +4,7 @@
 use incamera_release::{OpenFault, Refusal, RefusalKind};
 use incamera_types::{Date, PrivacyLoss, UnixTime};
 
+use crate::reserve::costs_nothing;
 use crate::world::{NOW, PURCHASES, World, name};
 
 /// The shop's purchases are sealed until this day, the rest without one.
@@ -27,19 +28,17 @@ fn over(refusal: &Refusal) {
     }
 }
 
-/// Today is 2027-01-15.
-#[test]
-fn i4_past_its_last_day_an_owner_releases_no_key() {
+/// With a last day of the shop's purchases the shop refuses from the next day on, which is today,
+/// and that costs nobody.
+pub fn refused_past_the_day(until: impl Fn(&str) -> World, over: impl Fn(&Refusal)) {
     for (day, counts) in [("2027-01-14", false), ("2027-01-15", true)] {
-        let mut world = lasting(day);
+        let mut world = until(day);
         let mut session = world.session();
         match (world.reserve(&mut session, "shop"), counts) {
             (Ok(()), true) => {}
             (Err(refusal), false) => {
                 over(&refusal);
-                let ledger = &world.owners["shop"].ledger;
-                assert_eq!(ledger.held().unwrap(), PrivacyLoss::default());
-                assert_eq!(world.spent("shop"), PrivacyLoss::default());
+                costs_nothing(&world);
             }
             (other, _) => panic!("{day}: {other:?}"),
         }
@@ -48,9 +47,9 @@ fn i4_past_its_last_day_an_owner_releases_no_key() {
     }
 }
 
-#[test]
-fn i4_a_day_that_ends_between_the_rounds_releases_no_key() {
-    let mut world = lasting("2027-01-14");
+/// The same where the day ends between reserving and committing.
+pub fn refused_between_the_rounds(until: impl Fn(&str) -> World, over: impl Fn(&Refusal)) {
+    let mut world = until("2027-01-14");
     let mut session = world.session();
     let evidence = world.evidence(&session, "shop");
     let day_before = UnixTime(NOW.0 - 86_400);
@@ -62,6 +61,16 @@ fn i4_a_day_that_ends_between_the_rounds_releases_no_key() {
     world.reserve(&mut session, "mailer").unwrap();
     over(&world.commit(&session, "shop").unwrap_err());
     assert_eq!(world.spent("shop"), PrivacyLoss::default());
+}
+
+#[test]
+fn i4_past_its_last_day_an_owner_releases_no_key() {
+    refused_past_the_day(lasting, over);
+}
+
+#[test]
+fn i4_a_day_that_ends_between_the_rounds_releases_no_key() {
+    refused_between_the_rounds(lasting, over);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use incamera_seal::{Consents, KeyRing, NoKey};
 use incamera_types::{AgreementDigest, Digest as _, Params, PrivacyLoss, RequestDigest};
 use incamera_wire::v1::BoundEvidence;
 
+use crate::lasting::{refused_between_the_rounds, refused_past_the_day};
 use crate::world::{
     CUSTOMERS, MAILING, NOW, PURCHASES, Session, TEMPLATE, World, measurement, name, pseudonym,
     signed,
@@ -18,7 +19,7 @@ fn refused(result: Result<impl std::fmt::Debug, Refusal>) -> Refusal {
 }
 
 /// A refusal at the shop, after which nothing is held, charged or logged.
-fn costs_nothing(world: &World) {
+pub fn costs_nothing(world: &World) {
     let ledger = &world.owners["shop"].ledger;
     assert_eq!(ledger.held().unwrap(), PrivacyLoss::default());
     assert_eq!(ledger.spent_in_all().unwrap(), PrivacyLoss::default());
@@ -495,36 +496,11 @@ fn over(refusal: &Refusal) {
 /// Nothing has expired, the data sets included: the test's day is 2027-01-15.
 #[test]
 fn i4_a_data_set_past_its_last_day_releases_no_key() {
-    for (day, kept) in [("2027-01-14", false), ("2027-01-15", true)] {
-        let mut world = kept_until(day);
-        let mut session = world.session();
-        match (world.reserve(&mut session, "shop"), kept) {
-            (Ok(()), true) => {}
-            (Err(refusal), false) => {
-                over(&refusal);
-                costs_nothing(&world);
-            }
-            (other, _) => panic!("{day}: {other:?}"),
-        }
-        // Whom the data do not belong to has nothing to refuse.
-        world.reserve(&mut session, "mailer").unwrap();
-    }
+    refused_past_the_day(kept_until, over);
 }
 
 /// A day that ends between the rounds counts.
 #[test]
 fn i4_a_last_day_that_ends_between_the_rounds_releases_no_key() {
-    let mut world = kept_until("2027-01-14");
-    let mut session = world.session();
-    let evidence = world.evidence(&session, "shop");
-    let day_before = incamera_types::UnixTime(NOW.0 - 86_400);
-    let reserved = world
-        .reserve_at(&session, "shop", &evidence, day_before)
-        .unwrap();
-    session.reservations.push(reserved.reservation().clone());
-    session.reserved.insert(name("shop"), reserved);
-    world.reserve(&mut session, "mailer").unwrap();
-    over(&refused(world.commit(&session, "shop")));
-    let ledger = &world.owners["shop"].ledger;
-    assert_eq!(ledger.spent_in_all().unwrap(), PrivacyLoss::default());
+    refused_between_the_rounds(kept_until, over);
 }
