@@ -2,6 +2,7 @@
 
 mod ci;
 mod codegen;
+mod decisions;
 mod keys_page;
 mod tidy;
 

@@ -3,15 +3,15 @@
 //! Arrows between crates point strictly down; files, tests too, stay under 600 lines; features
 //! of dependencies are named in the root manifest alone; `unsafe` stands in `group` alone; each
 //! invariant has a test that bears its number; each format's name and version stands in
-//! docs/formats.md; each line of docs/keys.md has tests, and they are there; no unfinished marks
-//! and no placeholders.
+//! docs/formats.md; each line of docs/keys.md has tests, and they are there; each decision
+//! stands in their index; no unfinished marks and no placeholders.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::keys_page;
+use crate::{decisions, keys_page};
 
 /// The floors of design section 5, lowest first.
 const FLOORS: &[&[&str]] = &[
@@ -45,6 +45,7 @@ pub fn run(root: &Path) -> Result<()> {
     invariants(&sources, &mut wrong)?;
     formats(root, &sources, &mut wrong)?;
     keys_page::check(root, &sources, &mut wrong)?;
+    decisions::check(root, &mut wrong)?;
     documents(root, &mut wrong);
     for path in files(root, ".md")? {
         let text = std::fs::read_to_string(&path)?;
