@@ -75,6 +75,7 @@ use reading::Reading;
 
 pub use kept::{MissingPart, crosswalk, crosswalk_there, is_of_another_run, kind_with_ids};
 pub use links::{LinksDue, links_due};
+pub use report::fields;
 pub use used::{Used, used_under};
 
 /// How long a peer may take to come for its last answers once the crosswalk is written. One that

@@ -12,6 +12,7 @@ use incamera_types::{AgreementId, PartyName};
 use serde_json::{Value, json};
 
 use super::block_on;
+use super::matching::fields;
 use super::room_client::{agreements, connect_failure, options, own_agreement, problem_failure};
 use crate::args::{PartyFolder, ProviderCeremony};
 use crate::clock::now;
@@ -30,7 +31,7 @@ pub fn make(arguments: &ProviderCeremony, printer: &Printer) -> Done {
         let made = incamera_provider::make_keys(&agreement, &me, &service, &options).await;
         made.map_err(|error| ended("the key was not made", error))
     })?;
-    tell("the key is made", &agreement, &made, printer);
+    tell("the key is made", &agreement, &made, json!({}), printer);
     Ok(())
 }
 
@@ -48,6 +49,7 @@ pub fn refresh(arguments: &ProviderCeremony, printer: &Printer) -> Done {
         "the shares are new, the key is the same",
         &agreement,
         &made,
+        json!({}),
         printer,
     );
     Ok(())
@@ -63,8 +65,9 @@ pub fn finish(arguments: &ProviderCeremony, printer: &Printer) -> Done {
         let finished = incamera_provider::finish_keys(&agreement, &me, &service, &options).await;
         finished.map_err(|error| ended("nothing was finished", error))
     })?;
-    for left in &finished.left {
-        printer.warn(chain(left));
+    let left: Vec<String> = finished.left.iter().map(|left| chain(left)).collect();
+    for left in &left {
+        printer.warn(left);
     }
     let what = match finished.given.is_empty() {
         true => "nobody who was reached lacks the newest key statement".to_owned(),
@@ -73,7 +76,8 @@ pub fn finish(arguments: &ProviderCeremony, printer: &Printer) -> Done {
             names(&finished.given)
         ),
     };
-    tell(&what, &agreement, &finished.statement, printer);
+    let told = json!({ "given": finished.given, "left_out": left });
+    tell(&what, &agreement, &finished.statement, told, printer);
     Ok(())
 }
 
@@ -124,15 +128,17 @@ fn ended(what: &str, error: CeremonyError) -> Failure {
     }
 }
 
+/// Tells of a key, and `more` of what was done beside its fields.
 fn tell(
     what: &str,
     agreement: &incamera_agreement::Agreement,
     made: &KeyStatement,
+    more: Value,
     printer: &Printer,
 ) {
     let holders: Vec<_> = made.holders().values().map(ToString::to_string).collect();
     let threshold = made.keys().threshold();
-    let document = json!({
+    let mut document = fields(json!({
         "agreement": agreement.name,
         "agreement_id": agreement.id,
         "epoch": agreement.matching.epoch,
@@ -140,7 +146,8 @@ fn tell(
         "threshold": threshold,
         "providers": holders,
         "valid_until": made.valid_until().to_string(),
-    });
+    }));
+    document.extend(fields(more));
     let text = format!(
         "{what}\n  statement    number {}, signed by {}\n  together     {threshold} of {}\n  valid until  {}",
         made.number(),

@@ -7,8 +7,8 @@ use incamera_net::disk_full;
 use incamera_party::Sealing;
 use incamera_seal::{
     Change, Consents, Inherited, KeyRing, ObjectError, Outline, Removal, Said, SealError, SealJob,
-    SealLimits, SealReport, SignedManifest, Source, SourceError, Step, destroy_superseded,
-    seal_dataset_keeping,
+    SealLimits, SealReport, SignedManifest, Source, SourceError, SourceKeyError, Step,
+    destroy_superseded, seal_dataset_keeping,
 };
 use incamera_types::limits::{PEOPLE_FACTOR, PEOPLE_SLACK};
 use incamera_types::{ColumnName, DatasetName, IdKind};
@@ -342,6 +342,7 @@ pub fn mend_source(error: &SourceError) -> Option<&'static str> {
     match error {
         SourceError::Object { why, .. } => Some(mend_object(why)),
         SourceError::InFile { error, .. } => mend_source(error),
+        SourceError::Encrypted { why, .. } => Some(mend_encrypted(why)),
         SourceError::Io { source, .. } => match source.kind() {
             ErrorKind::NotFound => Some(
                 "nothing was read: see that the path is right, and that what a link leads to is there",
@@ -364,6 +365,21 @@ pub fn mend_source(error: &SourceError) -> Option<&'static str> {
             Some("nothing was read: cast the column to text where the file is written")
         }
         _ => None,
+    }
+}
+
+fn mend_encrypted(why: &SourceKeyError) -> &'static str {
+    match why {
+        SourceKeyError::Sealed => "nothing was read: give the file that it was sealed from",
+        SourceKeyError::OtherDataset { .. } => {
+            "nothing was read: give it to the command for the data set that it was written for, or write it anew"
+        }
+        SourceKeyError::Damaged => {
+            "nothing was read: take a whole copy, or write it anew without an AAD prefix"
+        }
+        _ => {
+            "nothing was read: decrypt it with what encrypted it, or have it written for this key ring (docs/pyarrow.md)"
+        }
     }
 }
 
@@ -538,5 +554,16 @@ mod tests {
         assert!(beyond(1_176, 100));
         assert!(!beyond(1_700_000, 1_000_000));
         assert!(beyond(1_800_000, 1_000_000));
+    }
+    /// A whole file that somebody else encrypted needs no mending.
+    #[test]
+    fn an_encrypted_file_is_not_to_be_mended() {
+        let hint = |why| {
+            let path = "people.parquet".into();
+            mend_source(&SourceError::Encrypted { path, why }).unwrap()
+        };
+        assert!(hint(SourceKeyError::Foreign).contains("decrypt it with what encrypted it"));
+        assert!(hint(SourceKeyError::Sealed).contains("that it was sealed from"));
+        assert!(hint(SourceKeyError::Damaged).contains("take a whole copy"));
     }
 }

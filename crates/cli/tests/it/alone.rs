@@ -160,18 +160,24 @@ pub fn has_figures(told: &Value, method: &str, reveals_matches: bool) {
     assert_eq!(told["matches"].is_u64(), reveals_matches, "{told:#}");
 }
 
-/// The page on formats names every field.
+/// The page on formats names every field of a document, in the row of its format.
 #[track_caller]
-fn has_documented_fields(told: &Value) {
+pub fn has_documented_fields(told: &Value) {
+    names_fields(told["format"].as_str().unwrap(), told);
+}
+
+/// The same of an object in such a document.
+#[track_caller]
+pub fn names_fields(format: &str, told: &Value) {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/formats.md");
     let page = fs::read_to_string(page).unwrap();
     let mut rows = page.lines();
-    let row = rows.find(|line| line.starts_with("| `incamera-matched/2` |"));
+    let row = rows.find(|line| line.starts_with(&format!("| `{format}` |")));
     let row = row.unwrap();
     let fields = told.as_object().unwrap().keys();
     let of_every_document = ["format", "simulated"];
     for name in fields.filter(|name| !of_every_document.contains(&name.as_str())) {
-        assert!(row.contains(&format!("`{name}`")), "`{name}`");
+        assert!(row.contains(&format!("`{name}`")), "`{name}` of {format}");
     }
 }
 

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use incamera_testkit::stage::Outcome;
 use serde_json::Value;
 
+use crate::alone::{has_documented_fields, names_fields};
 use crate::invariants::support::Holdings;
 use crate::rewriting::rows;
 use crate::ring_serve::sealed_folder;
@@ -51,7 +52,12 @@ fn typed(arguments: &[&str]) -> (i32, String, String) {
 fn status(world: &World, dataset: &str) -> (Value, String) {
     let shop = world.path("shop");
     let document = world.done(&["status", "--party", &shop]).document;
-    let sets = document["agreements"][0]["data"].as_array().unwrap();
+    let agreement = &document["agreements"][0];
+    let sets = agreement["data"].as_array().unwrap();
+    has_documented_fields(&document);
+    for object in sets.iter().chain([agreement]) {
+        names_fields("incamera-status/1", object);
+    }
     let set = sets.iter().find(|set| set["dataset"] == dataset).cloned();
     let (_, text, _) = typed(&["status", "--party", &shop]);
     let line = text

@@ -1,6 +1,7 @@
 //! A provider's folder that was lost, or came back out of a backup.
 
 use super::*;
+use crate::alone::has_documented_fields;
 
 /// The ring of another folder does not open the share, and `provider status` says so.
 #[test]
@@ -99,6 +100,10 @@ fn a_refresh_is_finished_without_a_provider_that_is_lost() {
     assert_eq!(finished.code, 0, "{}", finished.failure());
     assert_eq!(finished.number("/number"), 2);
     assert!(finished.errors.contains("`alpha` was not reached"));
+    assert!(finished.document["given"].as_array().unwrap().is_empty());
+    let left = finished.document["left_out"].as_array().unwrap();
+    assert!(left.len() == 1 && finished.text("/left_out/0").contains("`alpha`"));
+    has_documented_fields(&finished.document);
     let data = world.ids("some", 0..20);
     let matched = world.matched(&data, &[]);
     assert_eq!(matched.code, 0, "{}", matched.failure());
