@@ -11,6 +11,7 @@ mod endpoint;
 mod export;
 mod failure;
 mod folder;
+mod interrupt;
 mod kept;
 mod newer;
 mod printer;

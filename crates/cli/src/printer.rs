@@ -117,59 +117,107 @@ impl Printer {
             return bar;
         }
         let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-        let form = match total {
-            Some(_) => "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}",
-            None => "{msg} {spinner} {human_pos} {elapsed}",
-        };
-        if let Ok(style) = ProgressStyle::with_template(form) {
-            bar.set_style(style);
-        }
+        shape(&bar, if total.is_some() { COUNTED } else { UNBOUNDED });
         bar.set_message(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
         bar
     }
 }
 
-/// How often a log hears of long work.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+/// How a bar looks on a terminal.
+const COUNTED: &str = "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}";
+const UNBOUNDED: &str = "{msg} {spinner} {human_pos} {elapsed}";
+const WAITING: &str = "{msg} {spinner} {elapsed}";
 
-/// How fast it goes, and how long the rest will take at that rate.
-fn left(done: u64, total: u64, seconds: u64) -> String {
-    let rate = done / seconds.max(1);
+fn shape(bar: &ProgressBar, form: &str) {
+    if let Ok(style) = ProgressStyle::with_template(form) {
+        bar.set_style(style);
+    }
+}
+
+/// From here on somebody is waited for: nothing is done meanwhile, at no rate.
+pub fn waits(bar: &ProgressBar, what: String) {
+    shape(bar, WAITING);
+    bar.set_length(0);
+    bar.reset();
+    bar.set_message(what);
+}
+
+/// From here on there is work again; time that was waited does not count into its rate.
+pub fn works(bar: &ProgressBar, what: &'static str) {
+    shape(bar, COUNTED);
+    bar.reset_elapsed();
+    bar.reset_eta();
+    bar.set_message(what);
+}
+
+/// How often what is under way is looked at, and how many looks later a log hears of it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const TELL_EVERY: u32 = 10;
+
+/// How fast it goes, what was there `before` left out, and how long the rest takes at that rate.
+fn left(before: u64, done: u64, total: u64, seconds: u64) -> String {
+    let rate = done.saturating_sub(before) / seconds.max(1);
     match total.saturating_sub(done).checked_div(rate) {
         Some(left) if done < total => format!(", {rate} a second, {left} s left"),
         _ => String::new(),
     }
 }
 
-/// What is under way, as the bar's message says by now, and how far it is.
-fn told(bar: &ProgressBar) -> String {
-    let far = (bar.position(), bar.length().unwrap_or_default());
-    told_after(&bar.message(), far, bar.elapsed().as_secs())
+/// What is under way, and what of it was done before it was.
+#[derive(Debug, Default)]
+struct UnderWay {
+    what: String,
+    before: u64,
 }
 
-/// The same, `far` being what is done and what is to be done.
-fn told_after(what: &str, far: (u64, u64), seconds: u64) -> String {
-    match far {
-        (0, _) => format!("{what}: {seconds} s"),
-        (done, 0) => format!("{what}: {done} in {seconds} s"),
-        (done, total) => format!(
-            "{what}: {done} of {total} in {seconds} s{}",
-            left(done, total, seconds)
-        ),
+impl UnderWay {
+    fn of(bar: &ProgressBar) -> Self {
+        Self {
+            what: bar.message(),
+            before: bar.position(),
+        }
+    }
+
+    /// As the bar's message says by now.
+    fn look(&mut self, bar: &ProgressBar) {
+        if self.what != bar.message() {
+            *self = Self::of(bar);
+        }
+    }
+
+    fn told(&self, bar: &ProgressBar) -> String {
+        let far = (bar.position(), bar.length().unwrap_or_default());
+        self.told_after(far, bar.elapsed().as_secs())
+    }
+
+    /// The same, `far` being what is done and what is to be done.
+    fn told_after(&self, far: (u64, u64), seconds: u64) -> String {
+        let what = &self.what;
+        match far {
+            (0, _) => format!("{what}: {seconds} s"),
+            (done, 0) => format!("{what}: {done} in {seconds} s"),
+            (done, total) => format!(
+                "{what}: {done} of {total} in {seconds} s{}",
+                left(self.before, done, total, seconds)
+            ),
+        }
     }
 }
 
 /// Writes a line every now and then until the bar is finished or dropped.
 fn tell_now_and_then(bar: &ProgressBar) {
-    let bar = bar.downgrade();
+    let (mut way, bar) = (UnderWay::of(bar), bar.downgrade());
     std::thread::spawn(move || {
-        loop {
-            std::thread::sleep(TELL_EVERY);
+        for look in 1_u32.. {
+            std::thread::sleep(LOOK_EVERY);
             let Some(bar) = bar.upgrade().filter(|bar| !bar.is_finished()) else {
                 return;
             };
-            let _ = writeln!(std::io::stderr().lock(), "{}", visible(&told(&bar)));
+            way.look(&bar);
+            if look.is_multiple_of(TELL_EVERY) {
+                let _ = writeln!(std::io::stderr().lock(), "{}", visible(&way.told(&bar)));
+            }
         }
     });
 }
@@ -178,27 +226,52 @@ fn tell_now_and_then(bar: &ProgressBar) {
 mod tests {
     use super::*;
 
-    /// A log hears what is waited for, and not only what the whole is.
+    fn told_after(what: &str, far: (u64, u64), seconds: u64) -> String {
+        let (what, before) = (what.to_owned(), 0);
+        UnderWay { what, before }.told_after(far, seconds)
+    }
+
     #[test]
     fn progress_says_what_is_under_way() {
-        let bar = ProgressBar::hidden();
-        bar.set_message("matching");
-        assert!(told(&bar).starts_with("matching: "));
-        bar.set_message("waiting for `shop` to run `match run`");
-        assert!(told(&bar).starts_with("waiting for `shop` to run `match run`: "));
-        bar.set_length(20);
-        bar.set_position(7);
-        assert!(told(&bar).starts_with("waiting for `shop` to run `match run`: 7 of 20 in "));
         assert_eq!(told_after("matching", (0, 20), 5), "matching: 5 s");
         assert_eq!(told_after("matching", (7, 0), 5), "matching: 7 in 5 s");
         let half = told_after("matching", (50, 100), 10);
         assert_eq!(half, "matching: 50 of 100 in 10 s, 5 a second, 10 s left");
     }
 
+    /// A log hears what is waited for, and not only what the whole is; nobody is told a rate of
+    /// work that does not go on, or of what an earlier start did.
+    #[test]
+    fn a_wait_has_no_rate_and_work_before_it_does_not_count() {
+        let bar = ProgressBar::hidden();
+        bar.set_message("matching");
+        let mut way = UnderWay::of(&bar);
+        assert!(way.told(&bar).starts_with("matching: "));
+        bar.set_length(100);
+        bar.set_position(60);
+        waits(&bar, "waiting for `shop`".to_owned());
+        way.look(&bar);
+        let waiting = way.told(&bar);
+        assert!(waiting.starts_with("waiting for `shop`: "), "{waiting}");
+        assert!(!waiting.contains("60"), "{waiting}");
+        works(&bar, "matching ids");
+        bar.set_length(100);
+        bar.set_position(60);
+        way.look(&bar);
+        let first = way.told_after((60, 100), 1);
+        assert_eq!(first, "matching ids: 60 of 100 in 1 s");
+        let later = way.told_after((80, 100), 10);
+        assert_eq!(
+            later,
+            "matching ids: 80 of 100 in 10 s, 2 a second, 10 s left"
+        );
+    }
+
     #[test]
     fn time_left_is_what_the_rate_so_far_gives() {
-        assert_eq!(left(30, 120, 10), ", 3 a second, 30 s left");
-        assert_eq!(left(3, 120, 10), "");
-        assert_eq!(left(120, 120, 10), "");
+        assert_eq!(left(0, 30, 120, 10), ", 3 a second, 30 s left");
+        assert_eq!(left(20, 50, 110, 10), ", 3 a second, 20 s left");
+        assert_eq!(left(0, 3, 120, 10), "");
+        assert_eq!(left(0, 120, 120, 10), "");
     }
 }

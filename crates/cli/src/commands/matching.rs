@@ -61,6 +61,7 @@ use super::{block_on, room_client};
 use crate::args::{Instructions, MatchRun};
 use crate::failure::{Context, Done, Failure};
 use crate::folder::Folder;
+use crate::interrupt;
 use crate::printer::Printer;
 use agreed::{id_kind, owner, partition, peer, terms};
 use counting::Counting;
@@ -116,6 +117,7 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
     };
     let terms = terms(agreement, &kind)?;
     agreed::allowed(arguments, &terms)?;
+    interrupt::say(*printer, interrupted_words(arguments, terms.method));
     agreed::without(arguments, agreement)?;
     remove_expired(&folder)?;
     let partition = partition(arguments, agreement)?;
@@ -166,6 +168,19 @@ pub fn run(arguments: &MatchRun, printer: &Printer) -> Done {
     }
     .show();
     Ok(())
+}
+
+/// What whoever ends a run has to know.
+fn interrupted_words(arguments: &MatchRun, method: Method) -> &'static str {
+    match (method, &arguments.via) {
+        (Method::None, _) => "interrupted: start it again",
+        (Method::Vole, _) | (_, Some(_)) => {
+            "interrupted: started again, it begins anew; a run that was under way is counted"
+        }
+        _ => {
+            "interrupted: started again, it goes on where it was; a run that was under way is counted once"
+        }
+    }
 }
 
 /// From the ids to the crosswalk; no rows where the peer only came for its answers of the run

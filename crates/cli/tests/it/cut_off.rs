@@ -2,6 +2,7 @@
 
 mod attempts;
 mod cramped;
+mod ctrl_c;
 pub mod endings;
 mod folder;
 mod lines;

@@ -29,7 +29,10 @@ use super::pair::Talked;
 use super::theirs::must_be_there;
 use super::workers::Workers;
 use crate::failure::{Context, Failure};
+use crate::printer::works;
 
+/// What stands beside the count of ids: both sides' stand in it.
+pub const MATCHING: &str = "matching ids of both sides";
 /// Points of a chunk.
 const CHUNK_POINTS: usize = 4096;
 /// What to do about a run that broke off.
@@ -282,7 +285,7 @@ impl<'a> Conductor<'a> {
         let Some(agreed) = self.exchange.agreed().filter(|_| !self.begun).cloned() else {
             return Ok(());
         };
-        self.bar.set_message("matching");
+        works(self.bar, MATCHING);
         self.counting.allow(&agreed)?;
         must_be_there(self.work, self.counting, &agreed)?;
         if let Some(seed) = self.seed.take() {
@@ -401,7 +404,11 @@ impl<'a> Conductor<'a> {
         }
     }
 
+    /// Before it begins the peer is waited for.
     fn show(&self) {
+        if !self.begun {
+            return;
+        }
         let Progress {
             own,
             own_total,

@@ -22,6 +22,7 @@ use super::super::room_client::{self, status_failure};
 use super::Work;
 use crate::failure::{Context as _, Failure};
 use crate::folder::Folder;
+use crate::printer::waits;
 
 /// Messages to the peer under way.
 const MESSAGES_UNDER_WAY: usize = 4;
@@ -147,8 +148,7 @@ impl Meeting<'_> {
 
     async fn wait(&self, frames: &mut Streaming<MeetingFrame>, end: Instant) -> Result<(), Broken> {
         let (peer, theirs) = (self.peer, self.theirs());
-        self.bar
-            .set_message(format!("waiting for `{peer}` to run `{theirs}`"));
+        waits(self.bar, format!("waiting for `{peer}` to run `{theirs}`"));
         let first = timeout_at(end, frames.message()).await;
         let first = first.map_err(|_| Broken::Lost(self.nobody_came(&theirs)))?;
         let first = first.map_err(|status| refused(&status))?;

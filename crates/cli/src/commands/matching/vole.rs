@@ -13,7 +13,7 @@ use tokio::time::{Instant as At, sleep_until};
 use zeroize::Zeroizing;
 
 use super::counting::Counting;
-use super::drive::match_failure;
+use super::drive::{MATCHING, match_failure};
 use super::ingest::{Input, unsorted};
 use super::link::{Broken, Link, Meeting, Messages, SILENCE_LIMIT, next_message};
 use super::pair::{Pair, Talked};
@@ -21,6 +21,7 @@ use super::{Work, output};
 use crate::args::MatchRun;
 use crate::commands::block_on;
 use crate::failure::{Context, Done, Failure};
+use crate::printer::works;
 
 /// What to do about a run that broke off.
 const ANEW: &str = "nothing was written; run `match run` again on both sides: by method `vole` that is a new run, and counts as one";
@@ -151,7 +152,7 @@ impl<'a> Driver<'a> {
             numbering: work.numbering().to_owned(),
         };
         let run = VoleRun::new(setup, &mut rand::rng());
-        bar.set_message("matching");
+        works(bar, MATCHING);
         Ok(Self {
             work,
             input,

@@ -88,7 +88,9 @@ pub fn evaluate(
         sets.leave_out(name, why.clone());
     }
     let session = Session::new(run, sets).map_err(|error| failed(&error))?;
-    let bar = asker.printer.progress("asking providers", Some(run.size));
+    let bar = asker
+        .printer
+        .progress("asking providers about ids", Some(run.size));
     let (told, events) = unbounded_channel();
     let mut conductor = Conductor {
         ports: Ports::new(asker, told.clone()),
