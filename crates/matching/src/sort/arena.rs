@@ -20,6 +20,9 @@ struct Entry {
 }
 
 /// Records one behind the other.
+///
+/// Room for the most of either is taken with the first record, of which nothing is resident before
+/// it is written: memory that grew by copies would leave holes of half its size behind.
 pub(super) struct Arena {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
@@ -84,6 +87,7 @@ impl Arena {
         let start = u32::try_from(self.bytes.len()).map_err(|_| SortError::TooLong)?;
         let bytes = u32::try_from(record.len()).map_err(|_| SortError::TooLong)?;
         let prefix = prefix_at(O::key(record), 0);
+        self.take_room();
         self.bytes.extend_from_slice(record);
         self.entries.push(Entry {
             prefix,
@@ -91,6 +95,13 @@ impl Arena {
             bytes,
         });
         Ok(())
+    }
+
+    fn take_room(&mut self) {
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve_exact(self.most);
+            self.entries.reserve_exact(self.most / ENTRY_BYTES);
+        }
     }
 
     fn record(&self, entry: &Entry) -> &[u8] {
@@ -153,5 +164,34 @@ impl Take for SortedArena {
         into.extend_from_slice(self.arena.record(entry));
         self.next += 1;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Whole;
+
+    impl Order for Whole {
+        fn key(record: &[u8]) -> (&[u8], &[u8]) {
+            (record, &[])
+        }
+    }
+
+    #[test]
+    fn memory_is_taken_once() {
+        let mut arena = Arena::new(1 << 16);
+        assert_eq!(arena.bytes.capacity() + arena.entries.capacity(), 0);
+        arena.push::<Whole>(&[7; 40]).unwrap();
+        let first = (arena.bytes.as_ptr(), arena.entries.as_ptr());
+        while arena.has_room(1) {
+            arena.push::<Whole>(&[7]).unwrap();
+        }
+        let mut arena = arena.sorted::<Whole>().emptied();
+        while arena.has_room(40) {
+            arena.push::<Whole>(&[7; 40]).unwrap();
+        }
+        assert!(first == (arena.bytes.as_ptr(), arena.entries.as_ptr()));
     }
 }
