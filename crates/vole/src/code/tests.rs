@@ -9,6 +9,8 @@ use rand_core::{Rng as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
 
 const CONTEXT: [u8; 32] = [6; 32];
+/// Codes of other runs.
+const CONTEXTS: [[u8; 32]; 3] = [CONTEXT, [61; 32], [200; 32]];
 
 fn random(length: usize, seed: u64) -> Vec<Gf128> {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
@@ -20,15 +22,24 @@ fn encoded(alpha: Gf128, vector: &[Gf128]) -> Vec<Gf128> {
 }
 
 fn encoded_with(alpha: Gf128, vector: &[Gf128], weights: impl FnMut(&mut [Gf128])) -> Vec<Gf128> {
+    encoded_of(&CONTEXT, alpha, vector, weights)
+}
+
+fn encoded_of(
+    context: &[u8; 32],
+    alpha: Gf128,
+    vector: &[Gf128],
+    weights: impl FnMut(&mut [Gf128]),
+) -> Vec<Gf128> {
     let mut lanes: Vec<_> = vector.iter().map(|element| [*element]).collect();
-    encode_with(alpha, &CONTEXT, &mut lanes, weights);
+    encode_with(alpha, context, &mut lanes, weights);
     lanes.as_flattened()[..vector.len() / 2].to_vec()
 }
 
 /// Bytes of a stream, from its beginning.
-fn bytes(number: u8, count: usize) -> Vec<u8> {
+fn bytes(context: &[u8; 32], number: u8, count: usize) -> Vec<u8> {
     let mut blocks = vec![[0; 16]; count.div_ceil(16)];
-    Prg::public(LABEL, &CONTEXT, number).fill(&mut blocks);
+    Prg::public(LABEL, context, number).fill(&mut blocks);
     blocks.into_flattened()
 }
 
@@ -37,7 +48,7 @@ fn by_definition(vector: &[Gf128]) -> Vec<Gf128> {
     let m = vector.len() / 2;
     let mut z = vector[m..].to_vec();
     for pass in [0, 1] {
-        let taps = bytes(pass, 3 * m);
+        let taps = bytes(&CONTEXT, pass, 3 * m);
         for j in 0..m {
             let mut sum = z[j];
             if j >= 25 {
@@ -53,7 +64,7 @@ fn by_definition(vector: &[Gf128]) -> Vec<Gf128> {
             z[j] = sum;
         }
     }
-    let (places, rho) = (places(m), bytes(3, 16 * m));
+    let (places, rho) = (places(&CONTEXT, m), bytes(&CONTEXT, 3, 16 * m));
     let rho = |i: usize| Gf128::from_bytes(rho[16 * i..][..16].try_into().unwrap());
     let sum = |places: &[usize]| places.iter().fold(Gf128::ZERO, |sum, at| sum + z[*at]);
     let out = places.iter().enumerate();
@@ -62,8 +73,8 @@ fn by_definition(vector: &[Gf128]) -> Vec<Gf128> {
 }
 
 /// The places of the input that each output takes in.
-fn places(m: usize) -> Vec<[usize; 21]> {
-    let words = bytes(2, 84 * m);
+fn places(context: &[u8; 32], m: usize) -> Vec<[usize; 21]> {
+    let words = bytes(context, 2, 84 * m);
     let place = |i: usize, r: usize| {
         let word = u32::from_le_bytes(words[84 * i + 4 * r..][..4].try_into().unwrap()) as usize;
         let (first, end) = match r {

@@ -280,8 +280,15 @@ fn i2_a_dictionary_finds_no_pseudonym_of_the_others_rows() {
     // It does know those of the ids in common, as it must.
     assert!(common.iter().all(|row| guesses.contains(row)));
 
-    // Nothing that went across is one of their values or pseudonyms, or has one in it.
+    // Nothing that went across is one of their values or pseudonyms or half of an id's hash, or has
+    // one in it.
+    let hashes = [&first, &second].map(|played| hashed(&played.run.domain, 0..1_000));
+    let halves = hashes.iter().flatten();
+    let halves: Vec<_> = halves
+        .flat_map(|hash| [hash.row.to_bytes(), hash.value.to_bytes()])
+        .collect();
     let secret = values.flat_map(|(f, s)| [f.secret(), s.secret()]);
+    let secret = secret.chain(halves.iter().map(<[_; 16]>::as_slice));
     let secret: HashSet<_> = secret.chain(rows.iter().map(<[_; 16]>::as_slice)).collect();
     let parts = first.parts.iter().chain(&second.parts);
     let mut windows = parts.flat_map(|part| part.content.windows(16));
