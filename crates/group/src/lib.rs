@@ -23,6 +23,10 @@ mod lanes;
 mod point;
 #[cfg(feature = "remember")]
 mod remembered;
+#[cfg(all(feature = "remember", not(debug_assertions)))]
+compile_error!(
+    "feature `remember` holds secrets and tells by its time: it is for the fuzzer of `fuzz/` alone"
+);
 mod scalar;
 
 #[cfg(not(feature = "remember"))]

@@ -2,7 +2,7 @@
 //! one message, and nearly all their points are those of the run before.
 //!
 //! What is remembered holds secrets, and how long a batch takes says whether it was worked on
-//! before. Feature `remember`, which no other build has.
+//! before. Feature `remember`, which no other build has: without debug assertions none compiles.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -68,4 +68,5 @@ pub(super) fn links(page: &mut Page, agreement: &Agreement) {
     ));
     page.sub_point("of links, every provider sees that entries exist, whose they are, for which purpose, until which week, and what came or went together; and which entries are asked for, by whom, when, and again. It sees neither ids nor which entries are of one id");
     page.sub_point("nobody checks whether a link is true: a party that tells false ones can make others take two people for one, or leave people out; and whoever brings an id that it only guesses gets the pseudonym that its links lead to");
+    page.sub_point("who looks links up learns of each id that it brings, exactly and without noise: whether another owner linked it, which one, since when and until when; and which of its own ids lead to one person");
 }
