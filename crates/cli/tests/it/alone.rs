@@ -199,6 +199,28 @@ fn people_are_told_the_same_figures() {
     }
 }
 
+/// Rows with a word for nobody are one person: that is warned of, without saying which word.
+#[test]
+fn one_id_in_very_many_rows_is_warned_of() {
+    let house = House::new();
+    let people: String = (0..3_000).map(|n| format!("p{n}@x.example\n")).collect();
+    let nobody = "none@none.example\n".repeat(300);
+    let said = |ids: &str| stderr(&house.matches(ids, &[]));
+    let words = "stands in more than a fiftieth of all rows";
+    let warned = said(&format!("email\n{people}{nobody}"));
+    assert!(warned.contains(words), "{warned}");
+    assert!(
+        !warned.contains("none@") && !warned.contains("300"),
+        "{warned}"
+    );
+    let plain = said(&format!("email\n{people}\n\n"));
+    assert!(!plain.contains(words), "{plain}");
+    assert_eq!(
+        house.matched(&format!("email\n{people}\n\n"), &[])["empty"],
+        2
+    );
+}
+
 #[test]
 fn a_party_alone_has_pseudonyms_that_stay() {
     let house = House::new();

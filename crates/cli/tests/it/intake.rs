@@ -255,7 +255,7 @@ fn rows_that_are_no_ids_are_told_by_where_they_stand() {
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
         counts(&told, &["rows", "invalid", "empty"]),
-        [11, 9, 1],
+        [12, 9, 2],
         "{told}"
     );
     let lines: Vec<u64> = told["invalid_first"]

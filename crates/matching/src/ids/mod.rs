@@ -33,6 +33,7 @@ mod counts;
 mod email;
 mod hashed;
 mod leaves;
+mod often;
 mod phone;
 mod plain;
 
@@ -42,6 +43,7 @@ use incamera_types::{IdForm, IdKind, IdRules, IdSort, IdWriting, RegionCode};
 
 pub use counts::Counts;
 pub use leaves::{Leaves, TooManyLeaves};
+pub use often::Often;
 pub use phone::NUMBERING;
 use phone::Phones;
 

@@ -1,6 +1,7 @@
 //! Rows of a CSV file.
 
 use std::io::Read as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -263,6 +264,27 @@ pub(super) fn read_block(
     Ok(())
 }
 
+/// The empty lines in front of what `reader` reads next, which it passes over. In a file of one
+/// column they are rows without a value.
+fn empty_lines(
+    path: &Path,
+    block: &Block,
+    reader: &mut Reader<&[u8]>,
+) -> Result<Range<u64>, SourceError> {
+    if block.first {
+        reader.byte_headers().map_err(|_| malformed(path))?;
+    }
+    let start = reader.position();
+    let from = usize::try_from(start.byte()).unwrap_or(usize::MAX);
+    let (before, rest) = block.bytes.split_at_checked(from).unwrap_or_default();
+    let ends = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    let ends = ends.filter(|byte| **byte == b'\n').count() as u64;
+    // Of an end of two bytes the reader may have left the second.
+    let cut = before.ends_with(b"\r") && rest.starts_with(b"\n");
+    let first = block.line + start.line() - 1;
+    Ok(first + u64::from(cut)..first + ends)
+}
+
 /// Hands the fields of some columns to `each`, row by row. Gives the number of rows.
 pub(super) fn each_row<const N: usize>(
     file: &SourceFile,
@@ -275,7 +297,17 @@ pub(super) fn each_row<const N: usize>(
     let (mut refused, mut rows) = (Refused::default(), 0);
     while let Some(block) = file.next()? {
         let (mut reader, mut record) = (records(&block), ByteRecord::new());
-        while let Some(place) = next(path, &block, &layout, &mut reader, &mut record)? {
+        loop {
+            if layout.width == 1 {
+                for line in empty_lines(path, &block, &mut reader)? {
+                    let place = Place::Line(line);
+                    each(RowPlace { file: path, place }, [""; N]);
+                    rows += 1;
+                }
+            }
+            let Some(place) = next(path, &block, &layout, &mut reader, &mut record)? else {
+                break;
+            };
             let (mut fields, mut whole) = ([""; N], true);
             for (number, (field, at)) in fields.iter_mut().zip(&layout.at).enumerate() {
                 match std::str::from_utf8(record.get(*at).unwrap_or_default()) {

@@ -164,6 +164,33 @@ mod tests {
         assert!(matches!(error, SourceError::MissingColumns { .. }));
     }
 
+    /// To the reader of CSV they are nothing; in a file of one column somebody has no id there.
+    #[test]
+    fn empty_lines_of_a_file_of_one_column_are_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        let rows = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let source = Source::of(&path).unwrap();
+            let mut seen = Vec::new();
+            let read = read_columns(&source, ["id"], &mut |at, [id]| {
+                seen.push(format!("{}: {id}", at.place));
+            });
+            assert_eq!(read.unwrap(), seen.len() as u64);
+            seen
+        };
+        let wanted = ["line 2: a", "line 3: ", "line 4: ", "line 5: b", "line 6: "];
+        for text in ["id\na\n\n\nb\n\n", "id\r\na\r\n\r\n\r\nb\r\n\r\n"] {
+            assert_eq!(rows(text), wanted, "{text:?}");
+        }
+        assert_eq!(rows("\n\nid\n\n\"\n\n\"\n"), ["line 4: ", "line 5: \n\n"]);
+        assert_eq!(rows("id\na"), ["line 2: a"]);
+        assert_eq!(rows("id\r\na\r\n"), ["line 2: a"]);
+        assert_eq!(rows("id,x\n\na,1\n\n"), ["line 3: a"]);
+        let (a, b) = ("a\n".repeat(400_000), "\n".repeat(500_000));
+        assert_eq!(rows(&format!("id\n{a}{b}{a}")).len(), 1_300_000);
+    }
+
     #[test]
     fn rows_are_told_by_where_they_stand() {
         let folder = tempfile::tempdir().unwrap();

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use incamera_matching::Mode;
-use incamera_matching::ids::Counts;
+use incamera_matching::ids::{Counts, Often};
 use incamera_matching::part_file::InvalidAt;
 use incamera_seal::{Place, RowPlace};
 use serde_json::{Map, Value, json};
@@ -103,6 +103,8 @@ fn name(file: &Path) -> String {
 pub struct Rows {
     pub counts: Counts,
     pub invalid: FirstFew,
+    /// Whether one id stands in very many of them.
+    pub often: Often,
     /// Of other parts.
     pub elsewhere: u64,
     /// The column that consents were read from, where some file has it.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use incamera_agreement::Agreement;
 use incamera_matching::Partition;
+use incamera_matching::ids::Often;
 use incamera_matching::journal::JournalFile;
 use incamera_matching::part_file::{PartError, PartHead, PartKey, PartReader};
 use incamera_types::IdWriting;
@@ -110,6 +111,8 @@ impl Parted {
         let totals = reader.totals().cloned().unwrap_or_default();
         Ok(Rows {
             counts: totals.counts,
+            // Told when they were split.
+            often: Often::default(),
             invalid: FirstFew::of(totals.counts.invalid, totals.invalid_first),
             elsewhere: totals.counts.valid() - totals.here,
             consent: totals.consent,

@@ -120,6 +120,9 @@ impl Taking<'_> {
         let normalised = self.normaliser.normalise(id, &mut self.id);
         self.rows.counts.row(&normalised);
         self.rows.unasked += u64::from(consent.is_none());
+        if let Ok(id) = &normalised {
+            self.rows.often.row(id);
+        }
         match normalised {
             Ok(id) if !self.taker.wants(id) => self.rows.elsewhere += 1,
             Ok(id) => {
@@ -170,6 +173,11 @@ impl Rows {
             printer.warn(format!(
                 "not matched, since they are base64 of a hash's digits: {} of the column `{column}`; {ENCODED_WORDS}",
                 counted(counts.encoded_digits, "row", "rows")
+            ));
+        }
+        if self.often.is_there() {
+            printer.warn(format!(
+                "one id of the column `{column}` stands in more than a fiftieth of all rows: if it is a word for nobody, such as NULL, N/A or 0, leave these fields empty; such rows count as one person, and match the other party's"
             ));
         }
         if counts.empty + counts.invalid > counts.rows / 2 {
