@@ -37,8 +37,8 @@ pub fn invalid(
     let text = String::from_utf8_lossy(text);
     let mut failure = Failure::failed(format!("`{}` is not a valid {what}", path.display()));
     for problem in error.problems().take(MAX_SHOWN) {
-        failure = failure.why(match problem == error.first() {
-            // What to do about the first one is the hint.
+        failure = failure.why(match problem.help == error.first().help {
+            // What to do about the first one is the hint, which is said once.
             true => format!("{}: {}", problem.place(), problem.what),
             false => problem.to_string(),
         });
@@ -71,4 +71,22 @@ fn drawn(path: &Path, text: &str, labels: Vec<LabeledSpan>) -> String {
         .with_links(false)
         .render_report(&mut picture, report.as_ref());
     drawn.map(|()| picture).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What to do is said once, however many places want it.
+    #[test]
+    fn one_hint_is_said_once() {
+        let text = b"[agreement\nname = \n";
+        let error = Agreement::parse(text).unwrap_err();
+        let help = error.first().help.clone();
+        assert!(error.problems().filter(|one| one.help == help).count() > 1);
+        let failure = invalid(Path::new("a.toml"), text, "agreement", "[", &error);
+        assert_eq!(failure.hint.as_ref(), Some(&help));
+        let again = failure.causes.iter().filter(|why| why.contains(&help));
+        assert_eq!(again.count(), 0, "{:?}", failure.causes);
+    }
 }

@@ -14,20 +14,24 @@ pub const MAX_NAME_BYTES: usize = 63;
 #[non_exhaustive]
 pub enum NameError {
     /// The text is empty.
-    #[error("a {kind} name is empty")]
+    #[error("{} {kind} name is empty", article(kind))]
     Empty {
         /// What the name would have named.
         kind: &'static str,
     },
     /// The text is longer than 63 bytes.
-    #[error("a {kind} name is longer than {MAX_NAME_BYTES} characters")]
+    #[error(
+        "{} {kind} name is longer than {MAX_NAME_BYTES} characters",
+        article(kind)
+    )]
     TooLong {
         /// What the name would have named.
         kind: &'static str,
     },
     /// A character outside the allowed set.
     #[error(
-        "a {kind} name has lower-case letters, digits, `-` and `_` and starts with a letter, not `{found}`"
+        "{} {kind} name has lower-case letters, digits, `-` and `_` and starts with a letter, not `{found}`",
+        article(kind)
     )]
     Character {
         /// What the name would have named.
@@ -38,6 +42,13 @@ pub enum NameError {
     /// An analyst reference without its party.
     #[error("an analyst is named `party/analyst`")]
     NoParty,
+}
+
+fn article(kind: &str) -> &'static str {
+    match kind.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        true => "an",
+        false => "a",
+    }
 }
 
 fn check(kind: &'static str, text: &str) -> Result<(), NameError> {
@@ -186,6 +197,17 @@ mod tests {
         ] {
             assert!(bad.parse::<PartyName>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn errors_are_in_plain_english() {
+        let said = "".parse::<IdKind>().unwrap_err().to_string();
+        assert_eq!(said, "an id kind name is empty");
+        let said = "Shop".parse::<PartyName>().unwrap_err().to_string();
+        assert!(
+            said.starts_with("a party name has lower-case letters"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use incamera_types::{
 };
 
 use super::purposes::{leaf_or_branch, leaves, one_line};
-use super::{Known, link, listed};
+use super::{Known, kinds_known, link, listed};
 use crate::reader::{Item, Named, Table};
 
 /// All data sets by name; `None` for one that could not be read.
@@ -366,7 +366,7 @@ fn other(table: &Table<'_>, spec: &mut ColumnSpec) {
 /// The kind of id that a pseudonym column is made from: the first one unless it says.
 fn id_kind(table: &Table<'_>, spec: &mut ColumnSpec, known: &Known<'_>) {
     let said = field(table, "id", spec.ty == ColumnType::Pseudonym, |item| {
-        let help = format!("kinds of id are {}", listed(&known.ids));
+        let help = kinds_known(&known.ids);
         let kind: IdKind = item.parsed(&help)?;
         if !known.ids.contains(&kind) {
             item.problem(format_args!("[matching] has no kind of id `{kind}`"), help);

@@ -223,6 +223,14 @@ fn listed<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
     }
 }
 
+/// The kinds of id that [matching] has, for whoever named another one.
+fn kinds_known<T: std::fmt::Display>(ids: &[T]) -> String {
+    match ids {
+        [] => "name a kind in `ids` of [matching] first".to_owned(),
+        _ => format!("kinds of id are {}", listed(ids)),
+    }
+}
+
 /// Collects a map of optional values; `None` if one is missing.
 fn whole<K: Ord, V>(map: BTreeMap<K, Option<V>>) -> Option<BTreeMap<K, V>> {
     map.into_iter()

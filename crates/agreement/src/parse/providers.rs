@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use incamera_types::{IdKind, PartyName};
 
-use super::{Known, listed};
+use super::{Known, kinds_known, listed};
 use crate::model::{Analysts, Matching, MatchingMethod, Reveals};
 use crate::providers::{IdLink, Providers};
 use crate::reader::{Item, Table};
@@ -159,10 +159,7 @@ fn links_of(item: &Item<'_>, ids: Option<&[IdKind]>) -> Option<Vec<IdLink>> {
 fn kind_of(item: &Item<'_>, ids: &[IdKind]) -> Option<IdKind> {
     let kind: IdKind = item.parsed("name one of the kinds in `ids`")?;
     if !ids.contains(&kind) {
-        item.problem(
-            format_args!("`{kind}` is none of `ids`"),
-            format_args!("kinds of id are {}", listed(ids)),
-        );
+        item.problem(format_args!("`{kind}` is none of `ids`"), kinds_known(ids));
         return None;
     }
     Some(kind)

@@ -7,7 +7,7 @@ use incamera_types::{
     Budget, Delta, Epsilon, IdKind, IdRules, IdWritingError, MatchingEpoch, PartyName,
 };
 
-use super::{Known, link, listed, providers, vole};
+use super::{Known, kinds_known, link, listed, providers, vole};
 use crate::Problem;
 use crate::model::{Ceiling, Matching, MatchingMethod, Query, Reveals, Terms};
 use crate::reader::{Item, Named, Table};
@@ -242,10 +242,7 @@ fn hashed(
     for item in item.list_of_some(KIND)? {
         let kind: IdKind = item.parsed(NAME_A_KIND)?;
         if !ids.contains(&kind) {
-            item.problem(
-                format_args!("`{kind}` is none of `ids`"),
-                format_args!("kinds of id are {}", listed(ids)),
-            );
+            item.problem(format_args!("`{kind}` is none of `ids`"), kinds_known(ids));
             return None;
         }
         if !kinds.insert(kind) {
