@@ -80,7 +80,7 @@ mod tests {
     /// What to do is said once, however many places want it.
     #[test]
     fn one_hint_is_said_once() {
-        let text = b"[agreement\nname = \n";
+        let text = b"name = \nversion = \nexpires = \n";
         let error = Agreement::parse(text).unwrap_err();
         let help = error.first().help.clone();
         assert!(error.problems().filter(|one| one.help == help).count() > 1);
