@@ -52,6 +52,13 @@ impl Providers {
             .unwrap_or(u64::MAX)
     }
 
+    /// How many of all providers must have a link alike for it to count: as many as the threshold,
+    /// and more than half, so that of two things under one label one counts at most (decision 0107).
+    #[must_use]
+    pub fn alike(&self) -> usize {
+        usize::from(self.threshold).max(self.names.len() / 2 + 1)
+    }
+
     /// What the key hangs on: with others of these it is another key, of another epoch.
     pub(crate) fn key_terms(&self) -> (BTreeSet<&PartyName>, u16, u32) {
         (self.names.iter().collect(), self.threshold, self.key_days)
@@ -65,5 +72,37 @@ impl Terms {
         let names = self.matching.providers.iter().flat_map(|p| &p.names);
         let keys = names.filter_map(|name| Some((name.clone(), *self.service_key(name)?)));
         keys.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of two things under one label one counts at most, whatever the threshold.
+    #[test]
+    fn more_than_half_of_the_providers_have_a_link_alike() {
+        let all = [
+            (1, 1, 1),
+            (2, 2, 2),
+            (2, 3, 2),
+            (2, 4, 3),
+            (3, 5, 3),
+            (2, 5, 3),
+            (4, 4, 4),
+            (2, 16, 9),
+        ];
+        for (threshold, count, wanted) in all {
+            let names = (0..count).map(|n| format!("p{n}").parse().unwrap());
+            let providers = Providers {
+                names: names.collect(),
+                threshold,
+                key_days: 90,
+                rate: 1,
+                links: Vec::new(),
+            };
+            assert_eq!(providers.alike(), wanted, "{threshold} of {count}");
+            assert!(2 * wanted > count && wanted >= usize::from(threshold));
+        }
     }
 }

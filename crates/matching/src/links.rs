@@ -180,13 +180,6 @@ pub enum LinkError {
     },
 }
 
-/// How many of all `providers` must have an entry alike for it to count: as many as the threshold,
-/// and more than half, so that of two things under one label one counts at most.
-#[must_use]
-pub fn needed(threshold: usize, providers: usize) -> usize {
-    threshold.max(providers / 2 + 1)
-}
-
 impl LinkTerms {
     /// Step 1: what the `number`th edge (from 0) of an id is stored under.
     #[must_use]

@@ -14,7 +14,7 @@ use incamera_net::server::caller;
 use incamera_net::services::meeting_server::Meeting as MeetingService;
 use incamera_net::services::{MeetingFrame, MeetingHello, MeetingReady, meeting_frame::Frame};
 use incamera_net::status::{Problem, ProblemKind};
-use incamera_types::{AgreementDigest, Digest, IdKind, PartyName};
+use incamera_types::{AgreementDigest, AgreementId, Digest, IdKind, PartyName};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -29,6 +29,7 @@ type Replies = mpsc::Sender<Result<MeetingFrame, Status>>;
 /// One side of a pair.
 struct Half {
     party: PartyName,
+    agreement: AgreementId,
     /// By this half's version of the agreement.
     owners: Owners,
     frames: Streaming<MeetingFrame>,
@@ -54,7 +55,7 @@ impl Meeting {
         &self,
         hello: &MeetingHello,
         key: Option<&PublicKey>,
-    ) -> Result<(Key, Owners), Status> {
+    ) -> Result<(Key, AgreementId, Owners), Status> {
         let digest = AgreementDigest::from_slice(&hello.agreement_digest)
             .map_err(|_| malformed("agreement digest"))?;
         let kind: IdKind = hello.id_kind.parse().map_err(|_| malformed("id kind"))?;
@@ -92,7 +93,8 @@ impl Meeting {
             .hint("match the parts that this version of the agreement names")
             .into());
         }
-        Ok(((digest, kind, hello.partition), owners))
+        let id = signed.agreement().id;
+        Ok(((digest, kind, hello.partition), id, owners))
     }
 
     /// A party came under a version that does not count here. Who waits for it under another one
@@ -105,7 +107,7 @@ impl Meeting {
     ) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let is_waited_for = |of: &Key, half: &Half| {
-            let same = of.1.as_str() == hello.id_kind && of.2 == hello.partition;
+            let same = is_same_matching(of, &half.agreement, hello);
             let known = half.owners.get(name);
             same && half.party != *name && known.is_some() && known == key
         };
@@ -129,6 +131,13 @@ impl Meeting {
             }
         }
     }
+}
+
+/// Whether a greeting is of a matching but for the version of its agreement.
+fn is_same_matching((_, kind, part): &Key, agreement: &AgreementId, hello: &MeetingHello) -> bool {
+    agreement.as_bytes() == hello.agreement_id.as_slice()
+        && kind.as_str() == hello.id_kind
+        && *part == hello.partition
 }
 
 type Owners = HashMap<PartyName, PublicKey>;
@@ -175,11 +184,12 @@ impl MeetingService for Meeting {
         let Some(Frame::Hello(hello)) = first else {
             return Err(malformed("hello").into());
         };
-        let (key, owners) = self.admit(&hello, key.as_ref()).await?;
+        let (key, agreement, owners) = self.admit(&hello, key.as_ref()).await?;
         let party = hello.party.parse().map_err(|_| malformed("party"))?;
         let (replies, receiver) = mpsc::channel(FRAMES_UNDER_WAY);
         let half = Half {
             party,
+            agreement,
             owners,
             frames,
             replies,
@@ -330,10 +340,41 @@ mod tests {
                 party: "shop".into(),
                 partition,
                 partitions,
+                ..MeetingHello::default()
             };
             let key = Some(all[0][1].public());
             let done = meeting.admit(&hello, key.as_ref()).await;
             assert_eq!(done.is_ok(), admitted, "{partition}/{partitions}");
+        }
+    }
+
+    /// Who comes under a version of another agreement ends nobody's wait.
+    #[test]
+    fn a_wait_ends_for_versions_of_its_own_agreement_alone() {
+        let agreement = AgreementId::from_bytes([1; 32]);
+        let key = (
+            AgreementDigest::from_bytes([2; 32]),
+            "email".parse().unwrap(),
+            3,
+        );
+        let hello = MeetingHello {
+            agreement_digest: vec![9; 32],
+            agreement_id: vec![1; 32],
+            id_kind: "email".into(),
+            partition: 3,
+            ..MeetingHello::default()
+        };
+        assert!(is_same_matching(&key, &agreement, &hello));
+        let others: [fn(&mut MeetingHello); 4] = [
+            |hello| hello.agreement_id = vec![7; 32],
+            |hello| hello.agreement_id.clear(),
+            |hello| hello.id_kind = "phone".into(),
+            |hello| hello.partition = 2,
+        ];
+        for change in others {
+            let mut hello = hello.clone();
+            change(&mut hello);
+            assert!(!is_same_matching(&key, &agreement, &hello), "{hello:?}");
         }
     }
 

@@ -61,7 +61,7 @@ pub(super) fn links(page: &mut Page, agreement: &Agreement) {
     page.sub_point(format_args!(
         "a link counts only if its person agreed to every purpose of this agreement ({}), it is not over, and {} say so alike; who leads to several is left out",
         and(purposes.iter()),
-        match providers.threshold {
+        match providers.alike() {
             1 => "the provider".to_owned(),
             some => format!("{some} providers"),
         }

@@ -528,6 +528,9 @@ fn providers_are_told_with_what_they_can_do_together() {
     assert!(page.contains("this one provider knows the key"), "{page}");
     assert!(!page.contains("counts for itself"), "{page}");
     assert!(page.contains("and the provider say so alike"), "{page}");
+    let four = PROVIDERS.replace("\"gamma\"]", "\"gamma\", \"delta\"]");
+    let page = told(&four);
+    assert!(page.contains("and 3 providers say so alike"), "{page}");
     let without = PROVIDERS.replace("links = [{ from = \"cookie\", to = \"email\" }]\n", "");
     let page = told(&without);
     assert!(!page.contains("links from"), "{page}");

@@ -137,6 +137,9 @@ pub struct MeetingHello {
     /// of how many; 0, from earlier programs: of one
     #[prost(uint32, tag = "5")]
     pub partitions: u32,
+    /// the agreement that this is a version of; none from earlier programs
+    #[prost(bytes = "vec", tag = "6")]
+    pub agreement_id: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MeetingReady {}

@@ -134,6 +134,7 @@ impl Meeting<'_> {
             id_kind: self.kind.to_string(),
             partition: self.partition.number(),
             partitions: self.partition.of(),
+            agreement_id: self.agreement.agreement().id.as_bytes().to_vec(),
         };
         let hello = MeetingFrame {
             frame: Some(Frame::Hello(hello)),

@@ -24,8 +24,7 @@ mod tell;
 use std::collections::BTreeSet;
 use std::fs::File;
 
-use incamera_agreement::{Agreement, IdLink, SignedAgreement};
-use incamera_matching::links;
+use incamera_agreement::{Agreement, IdLink, Providers, SignedAgreement};
 use incamera_provider::{LinkBook, Matter, TakenBack};
 use incamera_types::{IdKind, PartyName, PurposeSet};
 use serde_json::json;
@@ -140,9 +139,7 @@ pub fn links_of(agreement: &Agreement) -> &[IdLink] {
 /// How many providers must have an entry alike for it to count.
 pub fn needed(agreement: &Agreement) -> usize {
     let providers = agreement.matching.providers.as_ref();
-    providers.map_or(usize::MAX, |of| {
-        links::needed(of.threshold.into(), of.names.len())
-    })
+    providers.map_or(usize::MAX, Providers::alike)
 }
 
 /// Tells what could not be told before.

@@ -77,6 +77,7 @@ impl Mailer {
             id_kind: setup.terms.id_kind.to_string(),
             partition: 0,
             partitions: 1,
+            agreement_id: agreement.id.as_bytes().to_vec(),
         });
         sender.send(frame(hello)).await.unwrap();
         let mut client = client::meeting(channel.await.unwrap());
