@@ -67,7 +67,7 @@ purposes, and hand it to a clean room that proves what code it runs. Only approv
 aggregates come out.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by policy, 4 attestation not
-verified, 5 budget exhausted.
+verified, 5 budget exhausted, 130 `match run` ended by Ctrl-C.
 
 See it all at work:  incamera demo";
 

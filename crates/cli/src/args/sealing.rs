@@ -15,7 +15,7 @@ pub struct OwnFile {
     #[arg(long, value_name = "FILE|DIR")]
     pub data: PathBuf,
     /// The column with raw ids, where it is not named like their kind (`email`).
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long = "column", alias = "id-column", value_name = "COLUMN")]
     pub id_column: Option<String>,
 }
 
@@ -50,4 +50,25 @@ pub struct DataSeal {
     /// Let this purpose, which was revoked, open the data set again.
     #[arg(long, value_name = "PURPOSE")]
     pub restore: Vec<PurposeName>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use crate::args::{Arguments, Command, Data};
+
+    /// Scripts may have the older spelling.
+    #[test]
+    fn the_column_of_ids_has_two_spellings() {
+        for flag in ["--column", "--id-column"] {
+            let words = ["incamera", "data", "seal", "people", "--party", "shop"];
+            let words = [&words[..], &["--data", "a.csv", flag, "mail"]].concat();
+            let parsed = Arguments::try_parse_from(words).unwrap();
+            let Command::Data(Data::Seal(seal)) = parsed.command else {
+                panic!("{flag}: another command");
+            };
+            assert_eq!(seal.file.id_column.as_deref(), Some("mail"), "{flag}");
+        }
+    }
 }

@@ -90,7 +90,7 @@ fn read(
             _ => None,
         };
         Failure::failed(what).because(&error).hint(
-            object.unwrap_or("mend the file, or name the column with raw ids with `--id-column`"),
+            object.unwrap_or("mend the file, or name the column with raw ids with `--column`"),
         )
     })
 }

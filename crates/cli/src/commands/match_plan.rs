@@ -73,7 +73,7 @@ fn text(situation: &Situation, plan: &Plan, arithmetic: bool) -> String {
     );
     if let Some(split) = &plan.split {
         text += &format!(
-            "\nsplit by a hash of the ids: {} parts of {} ids (+- {}) each, {:.1} CPU s of both sides a part; the parts' sizes are seen by the other side\n",
+            "\nsplit by a hash of the ids: {} parts of {} ids (+- {}) each, {:.1} CPU s of both sides a part; the other party sees the parts' sizes\n",
             split.parts,
             thousands(format!("{:.0}", split.ids)),
             thousands(format!("{:.0}", split.deviation)),

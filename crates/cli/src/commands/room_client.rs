@@ -293,7 +293,7 @@ pub fn connect_failure(what: &str, error: &ConnectError) -> Failure {
     let failure = Failure::failed(what).because(error);
     match error {
         ConnectError::OtherKey { .. } => failure.exit(Exit::Refused).hint(
-            "ask the other side, on another way, which key it uses: a new key needs a new version of the agreement",
+            "ask whoever runs it, on another way, which key it uses: a new key needs a new version of the agreement",
         ),
         ConnectError::Handshake { .. } => failure.hint(
             "compare address and port with the agreement's `url`: something else answers there",

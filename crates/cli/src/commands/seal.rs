@@ -400,7 +400,7 @@ fn mend_object(why: &ObjectError) -> &'static str {
 pub fn mend_and_seal(error: &SealError) -> &'static str {
     match error {
         SealError::Source(SourceError::MissingColumns { .. } | SourceError::OtherCase { .. }) => {
-            "nothing was sealed: mend the file, or name the column with raw ids with `--id-column`"
+            "nothing was sealed: mend the file, or name the column with raw ids with `--column`"
         }
         SealError::Source(SourceError::WiderThanTagged { .. }) => {
             "nothing was sealed: take the purposes out of the agreement's column in a new version, or have the data collected for them; a tag says what was promised to people, and is not changed here"

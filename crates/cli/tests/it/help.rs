@@ -134,6 +134,7 @@ fn help_of_the_program_lists_the_exit_codes() {
         "3 refused by policy",
         "4 attestation",
         "5 budget",
+        "130 `match run`",
     ] {
         let flat = help.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(flat.contains(code), "`{code}` is not in:\n{help}");

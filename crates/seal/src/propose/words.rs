@@ -26,7 +26,7 @@ impl Proposal {
         let alone = !self.columns.iter().any(|column| stored(column).is_some());
         if self.id_kind().is_none() {
             text.push_str(&format!(
-                "# No column looks like an identifier of people: name the one that is (`data seal --id-column`);\n# or, if the data are about no person, take this line out and write public = true above.\n{PERSON} = {{ type = \"{BLANK}: pseudonym, if a column says who a row is about\" }}\n"
+                "# No column looks like an identifier of people: name the one that is (`data seal --column`);\n# or, if the data are about no person, take this line out and write public = true above.\n{PERSON} = {{ type = \"{BLANK}: pseudonym, if a column says who a row is about\" }}\n"
             ));
         }
         for column in &self.columns {
@@ -96,7 +96,7 @@ impl ProposedColumn {
         let option = match kind.is_some_and(|kind| kind.as_str() == self.name) {
             true => String::new(),
             false => format!(
-                "# Sealed with `--id-column {0}`, matched with `--column {0}`.\n",
+                "# Matched and sealed with `--column {0}`.\n",
                 argument(&self.name)
             ),
         };

@@ -237,9 +237,7 @@ fn names_that_are_values_are_refused_and_others_harm_nothing() {
     );
     let named = of("E-mail of,n\na@x.example,1\n").section("shop", None);
     assert!(
-        named.contains(
-            "Sealed with `--id-column 'E-mail of'`, matched with `--column 'E-mail of'`."
-        ),
+        named.contains("Matched and sealed with `--column 'E-mail of'`."),
         "{named}"
     );
     let ragged = csv(folder.path(), "b.csv", "email,a\na@x.example\n");
