@@ -76,7 +76,7 @@ async fn open(
     let asker = (admitted.agreed.agreement_id, party);
     let place = state.sessions.take(&asker).ok_or_else(busy)?;
     let (store, matter) = (state.store.clone(), admitted.matter());
-    blocking(move || Ok(store.lock().drop_earlier_links(&matter)?)).await?;
+    blocking(move || Ok(store.lock().drop_earlier(&matter)?)).await?;
     Ok(Transfer {
         asker,
         purposes: admitted.agreement.agreement().leaf_purposes(),

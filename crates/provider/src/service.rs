@@ -5,7 +5,8 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use futures::{FutureExt as _, Stream};
 use incamera_group::Backend;
@@ -22,6 +23,7 @@ use incamera_net::tls::{self, TlsError, TlsOptions};
 use incamera_types::{AgreementId, Date, PartyName};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -32,6 +34,9 @@ use crate::limits::{Places, Rates};
 use crate::sealed::ShareKey;
 use crate::store::{Matter, Shared, Store, StoreError};
 use crate::{evaluate, links};
+
+/// How often what is over is dropped.
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// Why a provider's service does not run.
 #[derive(Debug, thiserror::Error)]
@@ -122,9 +127,10 @@ impl State {
         admit(&self.agreements, &self.name, digest, key).await
     }
 
-    /// Drops links whose last day or whose epoch is over.
-    fn drop_links_over(&self) -> Result<(), StoreError> {
+    /// Drops links and shares whose last day or whose epoch is over.
+    fn drop_over(&self) -> Result<(), StoreError> {
         self.store.lock().drop_stale_links(today())?;
+        self.store.lock().erase_over(now())?;
         for (agreement, _) in self.agreements.all() {
             // Whoever has not signed yet may never do so: the version that is in force counts.
             let newest = self.agreements.newest(&agreement.id);
@@ -135,7 +141,7 @@ impl State {
                     agreement_id,
                     epoch,
                 };
-                self.store.lock().drop_earlier_links(&matter)?;
+                self.store.lock().drop_earlier(&matter)?;
             }
         }
         Ok(())
@@ -173,7 +179,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let state = Arc::new(State::open(&config, own)?);
-    state.drop_links_over()?;
+    state.drop_over()?;
     let tls = tls::server_config(&state.service, &state.hosts(&config), options)?;
     let listener = TcpListener::bind(config.listen).await?;
     let health = match config.health {
@@ -181,10 +187,11 @@ pub async fn serve(
         None => None,
     };
     let name = state.name.clone();
-    let routes = Routes::new(server::provider(Handlers(state)));
+    let routes = Routes::new(server::provider(Handlers(state.clone())));
     tracing::info!(provider = %name, listen = %config.listen, "the provider's service is up");
     ready();
     let shutdown = shutdown.shared();
+    tokio::spawn(keep_dropping(Arc::downgrade(&state), HOUR));
     let serving = server::serve(listener, tls, routes, shutdown.clone());
     let Some(health) = health else {
         return Ok(serving.await?);
@@ -196,6 +203,21 @@ pub async fn serve(
     );
     served?;
     Ok(answered?)
+}
+
+/// Drops what is over now and then, as long as the service runs.
+async fn keep_dropping(state: Weak<State>, every: Duration) {
+    loop {
+        sleep(every).await;
+        let Some(state) = state.upgrade() else {
+            return;
+        };
+        let dropped = blocking(move || Ok(state.drop_over()?)).await;
+        if let Err(status) = dropped {
+            let problem = Problem::from_status(&status);
+            tracing::warn!(%problem, "what is over was not dropped");
+        }
+    }
 }
 
 struct Handlers(Arc<State>);
@@ -279,4 +301,61 @@ pub(crate) fn busy() -> Problem {
         "this party has as many sessions open here as it may have at once",
     )
     .hint("let one of them end, and ask again")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use incamera_keys::Secret32;
+    use incamera_types::Digest as _;
+
+    use super::*;
+    use crate::store::Kept;
+
+    fn state(folder: &std::path::Path) -> Arc<State> {
+        let path = folder.join("provider.toml");
+        let text = "format = \"incamera-provider/1\"\nlisten = \"127.0.0.1:1\"\n";
+        std::fs::write(&path, text).unwrap();
+        let signs = SigningKey::generate(&mut rand::rng());
+        let own = Own {
+            name: "alpha".parse().unwrap(),
+            signs: signs.public(),
+            service: signs,
+            receive: None,
+            agreements: folder.to_owned(),
+            shares: ShareKey::new(Secret32::from_bytes([1; 32])),
+        };
+        Arc::new(State::open(&ProviderConfig::load(&path).unwrap(), own).unwrap())
+    }
+
+    /// A service runs for longer than a key.
+    #[tokio::test]
+    async fn what_is_over_is_dropped_while_the_service_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = state(folder.path());
+        let matter = Matter {
+            agreement_id: AgreementId::from_bytes([1; 32]),
+            epoch: incamera_types::MatchingEpoch(1),
+        };
+        let keys = incamera_wire::v1::ProviderKeys {
+            valid_until: now().0.strict_sub(1),
+            ..Default::default()
+        };
+        let kept = Kept {
+            number: 1,
+            place: 1,
+            sealed: vec![1; 60],
+            statement: incamera_wire::encode(&keys),
+        };
+        state.store.lock().keep_waiting(&matter, &kept).unwrap();
+        let dropping = tokio::spawn(keep_dropping(
+            Arc::downgrade(&state),
+            Duration::from_millis(5),
+        ));
+        while state.store.lock().waiting(&matter).unwrap() > 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        drop(state);
+        dropping.await.unwrap();
+    }
 }

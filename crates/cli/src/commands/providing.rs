@@ -198,7 +198,7 @@ fn all_open(folder: &Folder, store: &Path, held: &[Held]) -> Done {
     let key = folder.share_key()?;
     let store = Store::look_at(store).or_fail(NOT_READ)?;
     let mut shut = Vec::new();
-    for one in held {
+    for one in held.iter().filter(|one| !one.erased) {
         if !store.opens(one, &key).or_fail(NOT_READ)? {
             shut.push(key_line(one));
         }
@@ -232,13 +232,17 @@ fn key_line(key: &Held) -> String {
         .take(16)
         .collect();
     format!(
-        "  key of agreement {id}, epoch {}: statement {}, {} of {} together ({}), valid until {}",
+        "  key of agreement {id}, epoch {}: statement {}, {} of {} together ({}), valid until {}{}",
         key.matter.epoch,
         key.number,
         key.threshold,
         key.providers.len(),
         key.providers.join(", "),
         key.valid_until,
+        match key.erased {
+            true => ": over, and its share is erased",
+            false => "",
+        }
     )
 }
 
@@ -314,6 +318,7 @@ fn key_document(key: &Held) -> Value {
         "threshold": key.threshold,
         "providers": key.providers,
         "valid_until": key.valid_until.to_string(),
+        "erased": key.erased,
     })
 }
 

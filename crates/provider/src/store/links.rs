@@ -126,12 +126,13 @@ impl Store {
         Ok(dropped)
     }
 
-    /// Drops links of epochs before this one: their key evaluates nothing any more, so nobody can
-    /// look them up.
-    pub(crate) fn drop_earlier_links(&mut self, matter: &Matter) -> Result<(), StoreError> {
+    /// Drops links and shares of epochs before this one: their key evaluates nothing any more, so
+    /// nobody can look the links up, and no refresh reaches the shares, which as many copies of
+    /// stores as the threshold would give the key away by.
+    pub(crate) fn drop_earlier(&mut self, matter: &Matter) -> Result<(), StoreError> {
         let of = params![matter.agreement_id.as_bytes(), matter.epoch.0];
         let tx = self.begin()?;
-        for table in ["links", "link_counts"] {
+        for table in ["links", "link_counts", "shares"] {
             let sql = format!("DELETE FROM {table} WHERE agreement_id = ?1 AND epoch < ?2");
             tx.execute(&sql, of)?;
         }

@@ -32,6 +32,8 @@ pub struct Held {
     pub providers: Vec<String>,
     /// The last second at which it is valid.
     pub valid_until: UnixTime,
+    /// Whether the share is gone, because the key is over.
+    pub erased: bool,
 }
 
 impl Store {
@@ -122,7 +124,7 @@ impl Store {
     /// [`StoreError::Database`].
     pub fn held(&self) -> Result<Vec<Held>, StoreError> {
         let mut select = self.connection.prepare_cached(
-            "SELECT agreement_id, epoch, statement FROM shares WHERE waits = 0
+            "SELECT agreement_id, epoch, statement, sealed = x'' FROM shares WHERE waits = 0
              ORDER BY agreement_id, epoch",
         )?;
         let rows = select.query_map([], |row| {
@@ -130,12 +132,42 @@ impl Store {
                 agreement_id: AgreementId::from_bytes(row.get(0)?),
                 epoch: MatchingEpoch(row.get(1)?),
             };
-            let file: Vec<u8> = row.get(2)?;
-            Ok((matter, file))
+            let (file, erased): (Vec<u8>, bool) = (row.get(2)?, row.get(3)?);
+            Ok((matter, file, erased))
         })?;
         let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
-        let held = rows.iter().map(|(matter, file)| Held::read(*matter, file));
+        let held = rows.iter();
+        let held = held.map(|(matter, file, erased)| Held::read(*matter, file, *erased));
         held.collect::<Option<_>>().ok_or(StoreError::NotAStore)
+    }
+
+    /// Erases the shares of keys that are over: nothing is evaluated with them any more, and who
+    /// copied the stores of as many providers as the threshold, whenever, would have the key. The
+    /// statement of a share that counts stays: it says why nothing is evaluated, and that no other
+    /// key is made in this epoch.
+    pub(crate) fn erase_over(&mut self, now: UnixTime) -> Result<(), StoreError> {
+        let tx = self.begin()?;
+        let mut select = tx.prepare("SELECT rowid, waits, statement FROM shares")?;
+        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let rows: Vec<(i64, bool, Vec<u8>)> = rows.collect::<Result<_, _>>()?;
+        drop(select);
+        for (row, waits, statement) in rows {
+            let body = match waits {
+                true => keys(&statement),
+                false => keys_of_file(&statement),
+            };
+            // What does not say until when it is valid does not open anyway.
+            if body.is_none_or(|keys| keys.valid_until >= now.0) {
+                continue;
+            }
+            let erase = match waits {
+                true => "DELETE FROM shares WHERE rowid = ?1",
+                false => "UPDATE shares SET sealed = x'' WHERE rowid = ?1",
+            };
+            tx.execute(erase, [row])?;
+        }
+        tx.commit()?;
+        Ok(())
     }
 }
 
@@ -157,9 +189,8 @@ impl Store {
 
 impl Held {
     /// What stands in a statement, which was checked when it was kept.
-    fn read(matter: Matter, file: &[u8]) -> Option<Self> {
-        let file: ProviderKeysFile = incamera_wire::decode(file, file.len()).ok()?;
-        let keys: ProviderKeys = incamera_wire::decode(&file.body, file.body.len()).ok()?;
+    fn read(matter: Matter, file: &[u8], erased: bool) -> Option<Self> {
+        let keys = keys_of_file(file)?;
         let shares = keys.shares.into_iter();
         Some(Self {
             matter,
@@ -167,6 +198,17 @@ impl Held {
             threshold: keys.threshold,
             providers: shares.map(|share| share.provider).collect(),
             valid_until: UnixTime(keys.valid_until),
+            erased,
         })
     }
+}
+
+/// The body of a statement.
+fn keys(body: &[u8]) -> Option<ProviderKeys> {
+    incamera_wire::decode(body, body.len()).ok()
+}
+
+fn keys_of_file(file: &[u8]) -> Option<ProviderKeys> {
+    let file: ProviderKeysFile = incamera_wire::decode(file, file.len()).ok()?;
+    keys(&file.body)
 }

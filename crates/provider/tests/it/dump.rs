@@ -4,10 +4,13 @@ use std::path::Path;
 
 use incamera_keys::aead;
 use incamera_oprf::session::Hello;
+use incamera_provider::Store;
 use incamera_types::Digest as _;
-use rusqlite::Connection;
+use incamera_wire::v1::ProviderKeysFile;
+use rusqlite::{Connection, params};
 
 use crate::asking::{Session, blinding, evaluate, hello};
+use crate::refusals::{moved_back, set_statement};
 use crate::world::{Terms, World, share_key};
 
 const IDS: [&str; 3] = ["pia@example.net", "zoe@example.net", "ann@example.net"];
@@ -54,6 +57,13 @@ fn share(world: &World, provider: &str, number: u64) -> Vec<u8> {
     aead::open(&key, &bound, &sealed).unwrap().to_vec()
 }
 
+/// The only share, as it is kept.
+fn sealed(world: &World) -> Vec<u8> {
+    let store = Connection::open(world.store("alpha")).unwrap();
+    let one = store.query_row("SELECT sealed FROM shares", [], |row| row.get(0));
+    one.unwrap()
+}
+
 #[tokio::test]
 async fn no_id_no_point_and_no_share_lies_on_a_providers_disk() {
     let world = World::with_key(Terms::default()).await;
@@ -84,19 +94,73 @@ async fn no_id_no_point_and_no_share_lies_on_a_providers_disk() {
 #[tokio::test]
 async fn an_old_share_is_overwritten() {
     let world = World::with_key(Terms::default()).await;
-    let sealed = || -> Vec<u8> {
-        let store = Connection::open(world.store("alpha")).unwrap();
-        let one = store.query_row("SELECT sealed FROM shares", [], |row| row.get(0));
-        one.unwrap()
-    };
-    let (old, secret) = (sealed(), share(&world, "alpha", 1));
+    let (old, secret) = (sealed(&world), share(&world, "alpha", 1));
     assert!(holds(&dump(&world.store("alpha")), &old));
     world.refresh().await.unwrap();
-    let new = sealed();
+    let new = sealed(&world);
     assert_ne!(share(&world, "alpha", 2), secret);
     let dump = dump(&world.store("alpha"));
     assert!(holds(&dump, &new));
     assert!(!holds(&dump, &old));
+}
+
+/// Shares that are kept and never refreshed would give the key to whoever copies the stores of as
+/// many providers as the threshold, years apart.
+#[tokio::test]
+async fn shares_of_an_earlier_epoch_are_erased() {
+    let mut world = World::with_key(Terms::default()).await;
+    let (old, waiting) = (sealed(&world), [7; 60]);
+    let store = Connection::open(world.store("alpha")).unwrap();
+    let beside = "INSERT INTO shares SELECT agreement_id, epoch, 1, 2, place, ?1, ?2 FROM shares";
+    let file: ProviderKeysFile =
+        incamera_wire::decode(&world.statement("alpha").await, 1 << 20).unwrap();
+    let kept = store.execute(beside, params![waiting, file.body]);
+    assert_eq!(kept.unwrap(), 1);
+    let there = |world: &World| {
+        let dump = dump(&world.store("alpha"));
+        [&old, waiting.as_slice()].map(|sealed| holds(&dump, sealed))
+    };
+    world.restart("alpha").await;
+    assert_eq!(there(&world), [true, true], "the control");
+    let digest = world.agreement().agreement().digest;
+    let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
+    let next = world.text.replacen("version = 1", &head, 1);
+    let next = next.replacen("[matching]", "[matching]\nepoch = 2", 1);
+    world.sign("b.toml", &next);
+    world.restart("alpha").await;
+    assert_eq!(there(&world), [false, false]);
+    let store = Store::look_at(&world.store("alpha")).unwrap();
+    assert!(store.held().unwrap().is_empty());
+}
+
+/// The statement stays: without it a second key could be made in the epoch of the first.
+#[tokio::test]
+async fn a_share_of_a_key_that_is_over_is_erased() {
+    let mut world = World::with_key(Terms {
+        providers: &["alpha"],
+        threshold: 1,
+        ..Terms::default()
+    })
+    .await;
+    let good = world.statement("alpha").await;
+    let day = 24 * 60 * 60;
+    let old = sealed(&world);
+    for (passed, erased) in [(89, false), (91, true)] {
+        set_statement(&world, &moved_back(&world, &good, passed * day));
+        world.restart("alpha").await;
+        assert_eq!(holds(&dump(&world.store("alpha")), &old), !erased);
+        let store = Store::look_at(&world.store("alpha")).unwrap();
+        let held = store.held().unwrap();
+        assert_eq!(
+            held.iter().map(|one| one.erased).collect::<Vec<_>>(),
+            [erased]
+        );
+    }
+    let mut client = world.client("alpha", "shop").await;
+    let refused = Session::open(&mut client, &hello(&world, &["alpha"], 1)).await;
+    assert_eq!(refused.err().unwrap().code(), "key-expired");
+    let again = crate::ceremonies::refusal(world.make().await.unwrap_err());
+    assert_eq!(again.code(), "key-exists");
 }
 
 /// What one provider has opens under another's key ring, or as another's share, for nobody.

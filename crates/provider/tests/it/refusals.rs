@@ -213,7 +213,7 @@ async fn a_party_that_is_no_provider_serves_nobody() {
 }
 
 /// The statement as if it had been made so many seconds before.
-fn moved_back(world: &World, file: &[u8], seconds: i64) -> Vec<u8> {
+pub fn moved_back(world: &World, file: &[u8], seconds: i64) -> Vec<u8> {
     let mut file: ProviderKeysFile = incamera_wire::decode(file, 1 << 20).unwrap();
     let mut body: ProviderKeys = incamera_wire::decode(&file.body, 1 << 20).unwrap();
     body.valid_from = body.valid_from.strict_sub_signed(seconds);
@@ -233,7 +233,7 @@ fn moved_back(world: &World, file: &[u8], seconds: i64) -> Vec<u8> {
     file
 }
 
-fn set_statement(world: &World, file: &[u8]) {
+pub fn set_statement(world: &World, file: &[u8]) {
     let store = rusqlite::Connection::open(world.store("alpha")).unwrap();
     assert_eq!(
         store
