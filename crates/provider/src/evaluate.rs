@@ -166,12 +166,11 @@ impl Session {
     /// agreement: by then a newer version may give the party less, or nothing.
     async fn batch(self: Arc<Self>, message: MatchPoints) -> Result<EvaluateFrame, Status> {
         let points = session::read_points(&message).map_err(unread)?;
-        let count = u32::try_from(points.len()).unwrap_or(u32::MAX);
         let asker = (self.run.matter.agreement_id, self.run.party.clone());
         let turn = self
             .state
             .rates
-            .take(asker, count, self.rate, Instant::now());
+            .take(asker, points.len(), self.rate, Instant::now());
         sleep_until(turn).await;
         self.state.agreements.active_aside(self.agreement).await?;
         let cores = self.state.cores.clone();

@@ -10,6 +10,9 @@ use tokio::time::Instant;
 
 /// What may go through in one go when nothing did before.
 const BURST: Duration = Duration::from_secs(1);
+/// What the smallest message counts for: each costs a look at all agreements and a write that
+/// reaches the disk, about what so many points cost. Where fewer a second are agreed, a second.
+const LEAST: u32 = 64;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -28,8 +31,12 @@ impl<K: Eq + Hash> Rates<K> {
         }
     }
 
-    /// When `count` more may be done, at `rate` a second: now, or later.
-    pub(crate) fn take(&self, asker: K, count: u32, rate: u32, now: Instant) -> Instant {
+    /// When a message of `count` more may be done, at `rate` a second: now, or later. Small ones
+    /// count as [`LEAST`].
+    pub(crate) fn take(&self, asker: K, count: usize, rate: u32, now: Instant) -> Instant {
+        let count = u32::try_from(count)
+            .unwrap_or(u32::MAX)
+            .max(LEAST.min(rate));
         let mut all = lock(&self.done);
         let done = all.entry(asker).or_insert(now);
         let from = (*done).max(now);
@@ -102,6 +109,20 @@ mod tests {
         assert_eq!(waits("b", 0), 0);
         // Time that passed is not saved up beyond the burst.
         assert_eq!([waits("a", 100), waits("a", 100)], [0, 1]);
+    }
+
+    /// What a message costs here is more than its points.
+    #[test]
+    fn many_small_messages_wait_as_if_they_were_larger() {
+        let (rates, now) = (Rates::new(), Instant::now());
+        let mut last = now;
+        for _ in 0..20 {
+            last = rates.take("a", 1, LEAST, now);
+        }
+        // One second each, of which one may be drawn beforehand, and the last is not waited for.
+        assert_eq!(last.duration_since(now).as_secs(), 18);
+        let slow = |_| rates.take("b", 1, 2, now).duration_since(now).as_secs();
+        assert_eq!([0; 3].map(slow), [0, 0, 1]);
     }
 
     #[test]

@@ -37,11 +37,14 @@ struct Transfer {
 
 impl Transfer {
     /// Waits until so many more may be done for the party: what concerns links is served at the
-    /// agreed rate, together with what is evaluated.
-    async fn turn(&self, state: &State, count: usize) {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
+    /// agreed rate, together with what is evaluated. A transfer ends with its agreement, as a
+    /// session does: by then a newer version may give the party less, or nothing.
+    async fn turn(&self, state: &State, count: usize) -> Result<(), Status> {
         let (asker, rate) = (self.asker.clone(), self.admitted.providers.rate);
         sleep_until(state.rates.take(asker, count, rate, Instant::now())).await;
+        let digest = self.admitted.agreement.agreement().digest;
+        state.agreements.active_aside(digest).await?;
+        Ok(())
     }
 }
 
@@ -104,7 +107,7 @@ pub(crate) async fn put(
         if entries.entries.len() > MAX_LABELS {
             return Err(malformed("entries").into());
         }
-        transfer.turn(state, entries.entries.len()).await;
+        transfer.turn(state, entries.entries.len()).await?;
         let (state, transfer) = (state.clone(), transfer.clone());
         stored += blocking(move || transfer.store(&state, &entries)).await?;
     }
@@ -129,7 +132,7 @@ pub(crate) async fn get(
                 return Err(malformed("labels").into());
             };
             let labels = read_labels(&labels)?;
-            transfer.turn(&state, labels.len()).await;
+            transfer.turn(&state, labels.len()).await?;
             let entries = blocking(move || transfer.find(&state, &labels)).await?;
             let frame = Frame::Entries(LinkEntries { entries });
             Ok(Some((LinkFrame { frame: Some(frame) }, frames)))
@@ -151,7 +154,7 @@ pub(crate) async fn drop_some(
             return Err(malformed("labels").into());
         };
         let labels = read_labels(&message)?;
-        transfer.turn(state, labels.len()).await;
+        transfer.turn(state, labels.len()).await?;
         let (state, transfer) = (state.clone(), transfer.clone());
         dropped += blocking(move || {
             let (matter, source) = (transfer.admitted.matter(), &transfer.admitted.party);

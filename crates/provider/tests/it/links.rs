@@ -8,6 +8,8 @@ use incamera_net::services::{LinkEntries, LinkFrame, LinkHello, LinkLabels};
 use incamera_net::status::Problem;
 use incamera_provider::Store;
 use incamera_wire::v1::LinkEntry;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Status;
 
 use crate::world::{Terms, World};
@@ -30,6 +32,10 @@ fn measured(label: u8) -> LinkEntry {
     entry(label, "measurement", today() + 7)
 }
 
+fn framed(frame: Frame) -> LinkFrame {
+    LinkFrame { frame: Some(frame) }
+}
+
 fn frames(world: &World, party: &str, frames: Vec<Frame>) -> Vec<LinkFrame> {
     let hello = Frame::Hello(LinkHello {
         format: "incamera-links/1".into(),
@@ -38,7 +44,7 @@ fn frames(world: &World, party: &str, frames: Vec<Frame>) -> Vec<LinkFrame> {
         epoch: world.agreed().epoch.0,
     });
     let all = [hello].into_iter().chain(frames);
-    all.map(|frame| LinkFrame { frame: Some(frame) }).collect()
+    all.map(framed).collect()
 }
 
 fn said(status: Status) -> String {
@@ -318,6 +324,70 @@ async fn links_of_an_earlier_epoch_go() {
     age(3, "");
     world.restart("alpha").await;
     assert_eq!(left(), [2, 4]);
+}
+
+/// As sessions do: a newer version may leave out a purpose, or the party itself.
+#[tokio::test]
+async fn transfers_end_with_the_version_that_they_were_opened_under() {
+    let world = World::with_key(Terms::default()).await;
+    put(&world, "shop", vec![measured(1), measured(2)])
+        .await
+        .unwrap();
+    let (wants, asked) = mpsc::unbounded_channel();
+    for frame in frames(&world, "mailer", vec![labels(&[1])]) {
+        wants.send(frame).unwrap();
+    }
+    let mut mailer = world.client("alpha", "mailer").await;
+    let answers = mailer.get_links(UnboundedReceiverStream::new(asked)).await;
+    let mut answers = answers.unwrap().into_inner();
+    assert!(answers.message().await.unwrap().is_some());
+    let [mut shop, mut again] = [
+        world.client("alpha", "shop").await,
+        world.client("alpha", "shop").await,
+    ];
+    let opened = [
+        vec![Frame::Entries(LinkEntries {
+            entries: vec![measured(3)],
+        })],
+        vec![labels(&[1])],
+    ];
+    let [(tells, told), (drops, dropped)] = opened.map(|first| {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        for frame in frames(&world, "shop", first) {
+            sender.send(frame).unwrap();
+        }
+        (sender, UnboundedReceiverStream::new(receiver))
+    });
+    let telling = tokio::spawn(async move { shop.put_links(told).await });
+    let dropping = tokio::spawn(async move { again.drop_links(dropped).await });
+    let store = rusqlite::Connection::open(world.store("alpha")).unwrap();
+    let there = || -> Vec<u8> {
+        let mut rows = store
+            .prepare("SELECT label FROM links ORDER BY label")
+            .unwrap();
+        let rows = rows.query_map([], |row| row.get(0)).unwrap();
+        rows.map(|label: rusqlite::Result<Vec<u8>>| label.unwrap()[0])
+            .collect()
+    };
+    // Both are under way.
+    while there() != [2, 3] {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    world.next_version("");
+    let more = Frame::Entries(LinkEntries {
+        entries: vec![measured(4)],
+    });
+    let _ = (
+        wants.send(framed(labels(&[2]))),
+        tells.send(framed(more)),
+        drops.send(framed(labels(&[2]))),
+    );
+    drop((tells, drops));
+    let superseded = "agreement-superseded";
+    assert_eq!(said(answers.message().await.unwrap_err()), superseded);
+    assert_eq!(said(telling.await.unwrap().unwrap_err()), superseded);
+    assert_eq!(said(dropping.await.unwrap().unwrap_err()), superseded);
+    assert_eq!(there(), [2, 3]);
 }
 
 #[tokio::test]

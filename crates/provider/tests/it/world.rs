@@ -171,6 +171,15 @@ impl World {
         }
     }
 
+    /// Version 2 of the agreement, which says `more` of how is matched.
+    pub fn next_version(&self, more: &str) {
+        let digest = self.agreement().agreement().digest;
+        let head = format!("version = 2\nid = \"{digest}\"\nfollows = \"{digest}\"");
+        let text = self.text.replacen("version = 1", &head, 1);
+        let matching = format!("[matching]\n{more}");
+        self.sign("b.toml", &text.replacen("[matching]", &matching, 1));
+    }
+
     /// As [`World::new`], with a key.
     pub async fn with_key(terms: Terms) -> Self {
         let world = Self::new(terms).await;
