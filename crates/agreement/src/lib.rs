@@ -61,7 +61,7 @@ pub use query_template::{
     query_templates,
 };
 pub use signatures::{ActiveAgreement, Expired, NAMESPACE, SignaturesError, SignedAgreement, sign};
-pub use standing::{Spent, Standing, WHY_SO_MANY, concerns, left, runs, shown, shown_at};
+pub use standing::{Spent, Standing, WHY_SO_MANY, concerns, left, no_rules, runs, shown, shown_at};
 pub use succession::Succession;
 pub use template::{
     AdMeasurement, OwnData, PartyInputs, RoomInputs, owner_ad_measurement, owner_own_data,

@@ -69,8 +69,9 @@ pub fn concerns(agreement: &Agreement, now: Option<UnixTime>) -> Vec<String> {
     standing.chain(budgets).chain(ids).collect()
 }
 
-/// A kind that is plain, though its name suggests otherwise.
-fn no_rules(kind: &IdKind) -> Option<String> {
+/// What to say of a kind that is plain though its name suggests otherwise.
+#[must_use]
+pub fn no_rules(kind: &IdKind) -> Option<String> {
     let (what, name, apart) = match kind.looks_like()? {
         IdSort::Email => (
             "e-mail addresses",

@@ -221,6 +221,20 @@ fn one_id_in_very_many_rows_is_warned_of() {
     );
 }
 
+/// A kind that has no rules though its name suggests some is warned of where it is matched, too.
+#[test]
+fn a_kind_that_only_looks_like_email_is_warned_of() {
+    let warned = |kind: &str| {
+        let ids = format!("ids = [\"{kind}\"]");
+        let house = House::agreed_as(|text| text.replace("ids = [\"email\"]", &ids));
+        let output = house.matches(&format!("{kind}\na@b.example\n"), &[]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stderr(&output).contains("NO RULES HOLD for ids of kind")
+    };
+    assert!(warned("e-mail"));
+    assert!(!warned("email") && !warned("mapped"));
+}
+
 #[test]
 fn a_party_alone_has_pseudonyms_that_stay() {
     let house = House::new();

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use incamera_agreement::Agreement;
+use incamera_agreement::{Agreement, no_rules};
 use incamera_matching::ids::{IdFault, Leaves, NUMBERING, Normaliser};
 use incamera_seal::{Named, RowPlace, Source, SourceError, named, read_columns};
 use incamera_types::{IdForm, IdKind, IdRules, IdSort, IdWriting, PartyName};
@@ -169,6 +169,9 @@ impl Rows {
     /// Says what looks like a mistake.
     pub fn warn(&self, kind: &IdKind, column: &str, printer: &Printer) {
         let counts = &self.counts;
+        if let Some(warning) = no_rules(kind) {
+            printer.warn(warning);
+        }
         if counts.encoded_digits > 0 {
             printer.warn(format!(
                 "not matched, since they are base64 of a hash's digits: {} of the column `{column}`; {ENCODED_WORDS}",
