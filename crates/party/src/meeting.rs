@@ -194,7 +194,7 @@ impl MeetingService for Meeting {
             frames,
             replies,
         };
-        tracing::info!(party = %half.party, kind = %key.1, "joined the meeting point");
+        tracing::info!(party = %half.party, id_kind = %key.1, "joined the meeting point");
         if let Some((one, two)) = self.pair(key, half) {
             tokio::spawn(relay(one, two));
         }

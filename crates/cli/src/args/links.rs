@@ -44,10 +44,10 @@ pub struct LinksPut {
     #[arg(long, value_name = "COLUMN")]
     pub to_column: Option<String>,
     /// How the first are written, as with `match run --form`.
-    #[arg(long, value_enum, default_value_t = WrittenForm::PlainText)]
+    #[arg(long, value_enum, default_value_t = WrittenForm::Raw)]
     pub from_form: WrittenForm,
     /// How the second are written.
-    #[arg(long, value_enum, default_value_t = WrittenForm::PlainText)]
+    #[arg(long, value_enum, default_value_t = WrittenForm::Raw)]
     pub to_form: WrittenForm,
     /// The country that phone numbers without a country's code are of, such as `DE`.
     #[arg(long, value_name = "COUNTRY")]

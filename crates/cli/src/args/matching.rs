@@ -110,7 +110,7 @@ pub struct WrittenIds {
     pub column: Option<String>,
     /// How the ids are written: as people write them, or as their SHA-256, where the agreement
     /// matches hashes of the kind.
-    #[arg(long, value_enum, default_value_t = WrittenForm::PlainText)]
+    #[arg(long, value_enum, default_value_t = WrittenForm::Raw)]
     pub form: WrittenForm,
     /// The country that phone numbers without a country's code are of, such as `DE`.
     #[arg(long, value_name = "COUNTRY")]
@@ -148,7 +148,9 @@ pub struct AskedConsents {
 /// How a party has its ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum WrittenForm {
-    PlainText,
+    // The word of files and JSON; `plain-text` is what earlier programs called it.
+    #[value(alias = "plain-text")]
+    Raw,
     // Of the normalised id, in hexadecimal or base64.
     Sha256,
 }
@@ -156,7 +158,7 @@ pub enum WrittenForm {
 impl From<WrittenForm> for IdForm {
     fn from(form: WrittenForm) -> Self {
         match form {
-            WrittenForm::PlainText => Self::Raw,
+            WrittenForm::Raw => Self::Raw,
             WrittenForm::Sha256 => Self::Sha256,
         }
     }
@@ -177,5 +179,29 @@ impl MatchRun {
     /// How long to wait for the other party.
     pub fn patience(&self) -> Duration {
         Duration::from_secs(self.wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum as _;
+
+    use super::*;
+
+    /// The word of a flag is the one that files have; scripts may have the older one.
+    #[test]
+    fn forms_have_the_words_of_files() {
+        for (word, form) in [
+            ("raw", IdForm::Raw),
+            ("plain-text", IdForm::Raw),
+            ("sha256", IdForm::Sha256),
+        ] {
+            let read = WrittenForm::from_str(word, false).map(IdForm::from);
+            assert_eq!(read, Ok(form), "{word}");
+        }
+        for form in WrittenForm::value_variants() {
+            let shown = form.to_possible_value().unwrap();
+            assert_eq!(shown.get_name(), IdForm::from(*form).as_str());
+        }
     }
 }

@@ -46,9 +46,8 @@ pub fn read(
     until: Date,
 ) -> Result<Read, Failure> {
     let matching = &desk.terms().matching;
-    let phones = |kind: &IdKind, form: WrittenForm| {
-        kind.as_str() == "phone" && form == WrittenForm::PlainText
-    };
+    let phones =
+        |kind: &IdKind, form: WrittenForm| kind.as_str() == "phone" && form == WrittenForm::Raw;
     let writing = |kind: &IdKind, form: WrittenForm| IdWriting {
         form: form.into(),
         region: arguments.region.filter(|_| phones(kind, form)),
