@@ -10,7 +10,7 @@
 //! | 1    | source   | for each purpose `p` that the person agreed to and each of its edges `j` of `x` under `p`: `label = H(agreement, epoch, both kinds, p, source, j, F(x))` |
 //! | 2    | source   | value: pseudonym of `z`, day of recording and last day, under a key made of `F(x)` and label; uploads all, with entries of nothing until each purpose and week has a multiple of [`PADDED_TO`], in order of label |
 //! | 3    | reader   | asks in rounds ([`Lookups`]): `j = 0` of all its ids for all sources and purposes, shuffled, then `j = 1` where there was one, and so on; what counts longest has the lowest number |
-//! | 4    | reader   | asks all providers, opens what as many of them as are [`needed`] have alike; one pseudonym that is not over and stands under all purposes of the agreement is a link, several are ambiguous |
+//! | 4    | reader   | asks all providers, opens what as many of them as are needed have alike; one pseudonym that is not over and stands under all purposes of the agreement is a link, several are ambiguous |
 //!
 //! An edge has no entry under a purpose that its person did not agree to (invariant I3): what
 //! is not there, no bug in a check can give away. Purpose, source and the week of the last day
@@ -31,7 +31,7 @@
 //!
 //! An entry is known by agreement, epoch, label and source: what another owner stores under a
 //! label that it can compute stands beside the source's own, and is passed over, like what does
-//! not open. Of `n` providers, of whom `k` ([`needed`]) must have an entry alike, `n - k + 1` must
+//! not open. Of `n` providers, of whom `k` (the threshold, and more than half) must have an entry alike, `n - k + 1` must
 //! withhold it to hide it (with `j = 0` all of an id's, with a later number one that makes an id
 //! ambiguous). Once its source has told all of them that it took it away, `k` must keep it to bring
 //! it back; until then those count as well that were not told.
