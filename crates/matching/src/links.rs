@@ -270,7 +270,8 @@ impl LinkTerms {
     }
 }
 
-/// Step 2: what is uploaded stands in order of label, so that its order says nothing, and under
+/// Step 2: what is uploaded stands in order of label, so that its order says nothing (it goes out
+/// in that order, whatever an id had before), and under
 /// each of the `purposes` in each week there are as many entries more, which nobody finds or
 /// opens, as make a multiple of [`PADDED_TO`].
 #[must_use]

@@ -35,7 +35,7 @@ mod service;
 mod store;
 
 pub use admit::agreed;
-pub use book::{Booked, Due, LinkBook, LinkedId, TakenBack};
+pub use book::{Booked, LinkBook, LinkedId, TakenBack};
 pub use config::ProviderConfig;
 pub use coordinate::{CeremonyError, Finished, finish_keys, make_keys, refresh_keys};
 pub use sealed::ShareKey;

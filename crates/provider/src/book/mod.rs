@@ -61,15 +61,6 @@ impl LinkedId {
     }
 }
 
-/// What a provider is still to be told.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Due {
-    /// To drop.
-    pub drop: Vec<LinkLabel>,
-    /// To store.
-    pub put: Vec<Entry>,
-}
-
 /// What was taken out of the book.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TakenBack {
@@ -226,21 +217,23 @@ impl LinkBook {
         Ok(back)
     }
 
-    /// What a provider is still to be told, as much as `most`.
+    /// What a provider is still to drop, as much as `most`. All of it goes before anything that is
+    /// to be stored.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub fn due(
+    pub fn drops(
         &self,
         matter: &Matter,
-        (source, provider): (&PartyName, &PartyName),
+        provider: &PartyName,
         most: usize,
-    ) -> Result<Due, StoreError> {
+    ) -> Result<Vec<LinkLabel>, StoreError> {
         let mut select = self.0.prepare_cached(
-            "SELECT due.label, purpose, expires, value FROM due
-             LEFT JOIN entries USING (agreement_id, epoch, label)
-             WHERE due.agreement_id = ?1 AND due.epoch = ?2 AND provider = ?3
-             ORDER BY gone DESC, due.label LIMIT ?4",
+            "SELECT label FROM due
+             WHERE agreement_id = ?1 AND epoch = ?2 AND provider = ?3 AND gone = 1
+             AND NOT EXISTS (SELECT 1 FROM entries WHERE entries.agreement_id = due.agreement_id
+                 AND entries.epoch = due.epoch AND entries.label = due.label)
+             ORDER BY label LIMIT ?4",
         )?;
         let of = params![
             matter.agreement_id.as_bytes(),
@@ -248,22 +241,43 @@ impl LinkBook {
             provider.as_str(),
             i64::try_from(most).unwrap_or(i64::MAX)
         ];
-        let mut rows = select.query(of)?;
-        let mut due = Due::default();
-        while let Some(row) = rows.next()? {
-            let label = LinkLabel::from_bytes(row.get(0)?);
-            match row.get::<_, Option<Vec<u8>>>(3)? {
-                None => due.drop.push(label),
-                Some(value) => due.put.push(Entry {
-                    label,
-                    purpose: name(row, 1)?,
-                    source: source.clone(),
-                    expires: Date::from_days(row.get(2)?),
-                    value,
-                }),
-            }
-        }
-        Ok(due)
+        let found = select.query_map(of, |row| Ok(LinkLabel::from_bytes(row.get(0)?)))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    /// What a provider is still to store, as much as `most`: in one order of label, whatever was
+    /// there before, so that the order tells nobody whose links changed.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn puts(
+        &self,
+        matter: &Matter,
+        (source, provider): (&PartyName, &PartyName),
+        most: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let mut select = self.0.prepare_cached(
+            "SELECT label, purpose, expires, value FROM due
+             CROSS JOIN entries USING (agreement_id, epoch, label)
+             WHERE agreement_id = ?1 AND epoch = ?2 AND provider = ?3
+             ORDER BY label LIMIT ?4",
+        )?;
+        let of = params![
+            matter.agreement_id.as_bytes(),
+            matter.epoch.0,
+            provider.as_str(),
+            i64::try_from(most).unwrap_or(i64::MAX)
+        ];
+        let found = select.query_map(of, |row| {
+            Ok(Entry {
+                label: LinkLabel::from_bytes(row.get(0)?),
+                purpose: name(row, 1)?,
+                source: source.clone(),
+                expires: Date::from_days(row.get(2)?),
+                value: row.get(3)?,
+            })
+        })?;
+        Ok(found.collect::<Result<_, _>>()?)
     }
 
     /// Takes note that a provider was told.

@@ -42,14 +42,6 @@ fn id(from: &str, to: &[&str], entries: Vec<Entry>) -> LinkedId {
     }
 }
 
-fn labels(due: &Due) -> (Vec<u8>, Vec<u8>) {
-    let first = |label: &LinkLabel| label.as_bytes()[0];
-    (
-        due.drop.iter().map(first).collect(),
-        due.put.iter().map(|entry| first(&entry.label)).collect(),
-    )
-}
-
 struct Book {
     book: LinkBook,
     _folder: tempfile::TempDir,
@@ -72,18 +64,32 @@ impl Book {
             .unwrap();
     }
 
-    fn due(&self, provider: &str) -> (Vec<u8>, Vec<u8>) {
+    fn puts(&self, provider: &str, most: usize) -> Vec<Entry> {
         let by = (&party("shop"), &party(provider));
-        labels(&self.book.due(&matter(1), by, 100).unwrap())
+        self.book.puts(&matter(1), by, most).unwrap()
+    }
+
+    fn drops(&self, provider: &str, most: usize) -> Vec<LinkLabel> {
+        let drops = self.book.drops(&matter(1), &party(provider), most);
+        drops.unwrap()
+    }
+
+    /// Labels that a provider is to drop, and to store.
+    fn due(&self, provider: &str) -> (Vec<u8>, Vec<u8>) {
+        let first = |label: &LinkLabel| label.as_bytes()[0];
+        let puts = self.puts(provider, 100);
+        (
+            self.drops(provider, 100).iter().map(first).collect(),
+            puts.iter().map(|entry| first(&entry.label)).collect(),
+        )
     }
 
     /// Tells a provider everything.
     fn tell(&mut self, provider: &str) {
-        let by = (&party("shop"), &party(provider));
-        let due = self.book.due(&matter(1), by, 100).unwrap();
-        let put = due.put.iter().map(|entry| &entry.label);
-        let all: Vec<_> = due.drop.iter().chain(put).collect();
-        self.book.told(&matter(1), by.1, all).unwrap();
+        let (drops, puts) = (self.drops(provider, 100), self.puts(provider, 100));
+        let all = drops.iter().chain(puts.iter().map(|entry| &entry.label));
+        let told = self.book.told(&matter(1), &party(provider), all);
+        told.unwrap();
     }
 
     fn take_back(&mut self, kind: &str, ids: &[&str], purposes: Option<&str>) -> TakenBack {
@@ -115,14 +121,7 @@ fn each_provider_is_told_what_it_was_not_told_yet() {
     world.put(&[id("c1", &["a"], vec![newer.clone()])], &[]);
     assert_eq!(world.due("alpha"), (vec![2], vec![1]));
     assert_eq!(world.due("beta"), (vec![2], vec![1, 9]));
-    let by = (&party("shop"), &party("beta"));
-    let due = world.book.due(&matter(1), by, 100).unwrap();
-    assert_eq!(due.put[0], newer);
-    // What must not stand any more comes first, also where not all is asked for at once.
-    assert_eq!(
-        labels(&world.book.due(&matter(1), by, 2).unwrap()),
-        (vec![2], vec![1])
-    );
+    assert_eq!(world.puts("beta", 1), [newer]);
     let still = world.book.still_due(&matter(1)).unwrap();
     assert_eq!(still, [(party("alpha"), 2), (party("beta"), 3)].into());
     let booked = world.book.booked().unwrap();
@@ -268,6 +267,39 @@ fn a_file_that_is_no_book_is_left_alone() {
     let other = Connection::open(&path).unwrap();
     other.execute_batch("CREATE TABLE t (a)").unwrap();
     assert!(matches!(LinkBook::open(&path), Err(StoreError::NotAStore)));
+}
+
+/// A store sees the order of what it is told, and has the labels: of ids that are put again it
+/// must not learn which lead elsewhere now, or for a shorter time.
+#[test]
+fn the_order_of_an_upload_does_not_say_whose_links_changed() {
+    let mut world = Book::new();
+    let said = |to: [&str; 4], expires: [i32; 4]| -> Vec<_> {
+        let all = (1_u8..).zip(to).zip(expires);
+        let one = |((label, to), expires)| {
+            let from = format!("c{label}");
+            id(&from, &[to], vec![entry(label, "ads", expires)])
+        };
+        all.map(one).collect()
+    };
+    world.put(&said(["a", "b", "c", "d"], [50; 4]), &[entry(9, "ads", 50)]);
+    world.tell("alpha");
+    world.put(
+        &said(["a", "b", "c", "x"], [50, 50, 43, 50]),
+        &[entry(8, "ads", 50)],
+    );
+    world.take_back("cookie", &["c2"], None);
+    assert_eq!(world.due("alpha"), (vec![2], vec![1, 3, 4, 8]));
+    // Beta was never told, and is told alike, in as many pieces as it takes.
+    assert_eq!(world.due("beta"), (vec![2], vec![1, 3, 4, 8, 9]));
+    let first: Vec<_> = world.puts("alpha", 2);
+    assert_eq!(
+        first
+            .iter()
+            .map(|e| e.label.as_bytes()[0])
+            .collect::<Vec<_>>(),
+        [1, 3]
+    );
 }
 
 /// What is said again in other words than before may be joined with those by who has both; said in

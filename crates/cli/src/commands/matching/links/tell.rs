@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use incamera_matching::links::Entry;
 use incamera_net::client;
 use incamera_net::services::link_frame::Frame;
+use incamera_net::services::provider_client::ProviderClient;
 use incamera_net::services::{LinkEntries, LinkFrame};
 use incamera_net::status::Problem;
-use incamera_provider::Due;
 use incamera_types::{Digest as _, LinkLabel, PartyName};
 use incamera_wire::v1::LinkEntry;
 use serde_json::{Value, json};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tonic::Status;
+use tonic::transport::Channel;
 
 use super::super::super::{block_on, room_client::party_service};
 use super::super::provided::lookup::{PATIENCE, SILENT, hello, labels_frame};
@@ -107,46 +109,78 @@ async fn one(
         Ok(Err(failure)) => return Ok(Err(failure.causes.join(": "))),
         Err(_) => return Ok(Err(SILENT.to_owned())),
     };
-    let (matter, me) = (desk.matter(), desk.folder.name());
-    loop {
-        let due = desk.book.due(&matter, (me, name), AT_ONCE);
-        let due = due.or_fail(NOT_KEPT)?;
-        let labels: Vec<_> = labels(&due).copied().collect();
-        if labels.is_empty() {
-            return Ok(Ok(()));
+    let client = client::provider(channel);
+    // What was taken back goes before anything new comes.
+    while let Some(labels) = drops(desk, name)? {
+        let given = dropped(desk, client.clone(), &labels).await;
+        if let Err(why) = noted(desk, name, &labels, given, progress)? {
+            return Ok(Err(why));
         }
-        // What was taken back goes before anything new comes.
-        let mut client = client::provider(channel.clone());
-        let hello = hello(desk.agreement, desk.folder.name());
-        let given = async {
-            if !due.drop.is_empty() {
-                let frames = [hello.clone(), labels_frame(&due.drop)];
-                client.drop_links(tokio_stream::iter(frames)).await?;
-            }
-            if !due.put.is_empty() {
-                let frames = [hello, puts(due.put)];
-                client.put_links(tokio_stream::iter(frames)).await?;
-            }
-            Ok::<_, Status>(())
-        };
-        match timeout(PATIENCE, given).await {
-            Ok(Ok(())) => {}
-            Ok(Err(status)) => return Ok(Err(Problem::from_status(&status).message().to_owned())),
-            Err(_) => return Ok(Err(SILENT.to_owned())),
-        }
-        let told = desk.book.told(&matter, name, &labels);
-        told.or_fail(NOT_KEPT)?;
-        progress(labels.len() as u64);
     }
+    while let Some(entries) = puts(desk, name)? {
+        let labels: Vec<_> = entries.iter().map(|entry| entry.label).collect();
+        let given = stored(desk, client.clone(), entries).await;
+        if let Err(why) = noted(desk, name, &labels, given, progress)? {
+            return Ok(Err(why));
+        }
+    }
+    Ok(Ok(()))
 }
 
-fn labels(due: &Due) -> impl Iterator<Item = &LinkLabel> {
-    due.drop
-        .iter()
-        .chain(due.put.iter().map(|entry| &entry.label))
+/// What is to be dropped next; none where all is told.
+fn drops(desk: &Desk<'_>, name: &PartyName) -> Result<Option<Vec<LinkLabel>>, Failure> {
+    let drops = desk.book.drops(&desk.matter(), name, AT_ONCE);
+    Ok(Some(drops.or_fail(NOT_KEPT)?).filter(|labels| !labels.is_empty()))
 }
 
-fn puts(entries: Vec<Entry>) -> LinkFrame {
+/// What is to be stored next.
+fn puts(desk: &Desk<'_>, name: &PartyName) -> Result<Option<Vec<Entry>>, Failure> {
+    let by = (desk.folder.name(), name);
+    let puts = desk.book.puts(&desk.matter(), by, AT_ONCE);
+    Ok(Some(puts.or_fail(NOT_KEPT)?).filter(|entries| !entries.is_empty()))
+}
+
+type Client = ProviderClient<Channel>;
+type Given = Result<Result<(), Status>, Elapsed>;
+
+async fn dropped(desk: &Desk<'_>, mut client: Client, labels: &[LinkLabel]) -> Given {
+    let frames = [
+        hello(desk.agreement, desk.folder.name()),
+        labels_frame(labels),
+    ];
+    let given = timeout(PATIENCE, client.drop_links(tokio_stream::iter(frames))).await;
+    given.map(|reply| reply.map(drop))
+}
+
+async fn stored(desk: &Desk<'_>, mut client: Client, entries: Vec<Entry>) -> Given {
+    let frames = [
+        hello(desk.agreement, desk.folder.name()),
+        put_frame(entries),
+    ];
+    let given = timeout(PATIENCE, client.put_links(tokio_stream::iter(frames))).await;
+    given.map(|reply| reply.map(drop))
+}
+
+/// Takes note of what a provider was told; or says why it was not.
+fn noted(
+    desk: &mut Desk<'_>,
+    name: &PartyName,
+    labels: &[LinkLabel],
+    given: Given,
+    progress: &impl Fn(u64),
+) -> Result<Result<(), String>, Failure> {
+    match given {
+        Ok(Ok(())) => {}
+        Ok(Err(status)) => return Ok(Err(Problem::from_status(&status).message().to_owned())),
+        Err(_) => return Ok(Err(SILENT.to_owned())),
+    }
+    let told = desk.book.told(&desk.matter(), name, labels);
+    told.or_fail(NOT_KEPT)?;
+    progress(labels.len() as u64);
+    Ok(Ok(()))
+}
+
+fn put_frame(entries: Vec<Entry>) -> LinkFrame {
     let entry = |entry: Entry| LinkEntry {
         label: entry.label.as_bytes().to_vec(),
         purpose: entry.purpose.to_string(),
