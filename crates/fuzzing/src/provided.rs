@@ -5,12 +5,13 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use incamera_group::Backend;
 use incamera_matching::exchange::Block;
-use incamera_matching::provided::{Asked, ProvidedError, Run, Session, Sets};
+use incamera_matching::provided::{Asked, Driver, Job, ProvidedError, Run, Session, Sets};
 use incamera_matching::statement::KeyStatement;
 use incamera_matching::{MatchInput, Method, Mode, Partition, Reveals, RunKeys, Seed, Terms};
 use incamera_oprf::lagrange::{Place, Places};
 use incamera_oprf::server::Evaluator;
 use incamera_oprf::session::{context, read_points, write_points, write_proof};
+use incamera_oprf::suite::Output;
 use incamera_types::{Digest as _, PartyName};
 use incamera_wire::v1::{EvaluatedBatch, MatchPoints};
 use incamera_wire::{decode, encode};
@@ -116,24 +117,47 @@ fn answer(rest: &mut &[u8], honest: impl FnOnce() -> EvaluatedBatch) -> Option<E
     }
 }
 
+/// Who has the ids, works, and keeps the outputs.
+struct Party<'a> {
+    outputs: &'a mut Vec<Vec<u8>>,
+    jobs: Vec<Job>,
+}
+
+impl Driver for Party<'_> {
+    type Error = ProvidedError;
+
+    fn keep(&mut self, first: u64, outputs: &[Output]) -> Result<(), ProvidedError> {
+        assert_eq!(first as usize, self.outputs.len());
+        let bytes = outputs.iter().map(|output| output.as_bytes().to_vec());
+        self.outputs.extend(bytes);
+        Ok(())
+    }
+
+    fn read(&mut self, places: std::ops::Range<u64>) -> Result<Block, ProvidedError> {
+        let mut ids = Block::new();
+        let range = places.start as usize..places.end as usize;
+        IDS[range].iter().for_each(|id| ids.push(id.as_bytes()));
+        Ok(ids)
+    }
+
+    fn work(&mut self, job: Job) {
+        self.jobs.push(job);
+    }
+}
+
 /// One round of everything that is due: ids, work, answers. What comes of it is added.
 fn go_on(
     session: &mut Session,
     rest: &mut &[u8],
     outputs: &mut Vec<Vec<u8>>,
 ) -> Result<(), ProvidedError> {
-    while let Some(wanted) = session.wanted() {
-        let mut ids = Block::new();
-        let range = wanted.start as usize..wanted.end as usize;
-        IDS[range].iter().for_each(|id| ids.push(id.as_bytes()));
-        session.give(wanted.start, ids)?;
-    }
-    while let Some(job) = session.job() {
+    let mut party = Party {
+        outputs,
+        jobs: Vec::new(),
+    };
+    session.turn(&mut party)?;
+    for job in party.jobs {
         session.done(job.work())?;
-    }
-    while let Some((place, done)) = session.finished() {
-        assert_eq!(place as usize, outputs.len());
-        outputs.extend(done.iter().map(|output| output.as_bytes().to_vec()));
     }
     let asked = session.asked();
     let members: Vec<Place> = asked.members().map(|(place, _)| place).collect();

@@ -50,7 +50,7 @@ use incamera_types::PartyName;
 use incamera_wire::FormatError;
 use incamera_wire::v1::EvaluatedBatch;
 
-pub use session::{Run, Session};
+pub use session::{Driver, Run, Session};
 pub use sets::{Asked, Sets};
 
 use crate::exchange::Block;

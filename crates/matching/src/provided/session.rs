@@ -37,6 +37,27 @@ pub struct Run<'a> {
     pub backend: Backend,
 }
 
+/// Where a session's ids come from, who works, and what becomes of its outputs.
+pub trait Driver {
+    /// Why ids were not read, or outputs not kept.
+    type Error: From<ProvidedError>;
+
+    /// Takes outputs, in order: from the place `first` on.
+    ///
+    /// # Errors
+    /// They were not kept.
+    fn keep(&mut self, first: u64, outputs: &[Output]) -> Result<(), Self::Error>;
+
+    /// The ids of these places.
+    ///
+    /// # Errors
+    /// They were not read.
+    fn read(&mut self, places: Range<u64>) -> Result<Block, Self::Error>;
+
+    /// Has somebody work on it; what comes of it goes to [`Session::done`].
+    fn work(&mut self, job: Job);
+}
+
 /// A batch between its ids and its outputs.
 #[derive(Default)]
 struct UnderWay {
@@ -120,9 +141,29 @@ impl Session {
         self.evaluated_by.iter()
     }
 
+    /// Everything that waits for nobody, but for what goes to providers.
+    ///
+    /// Outputs come first, since they make room for ids: where all batches that fit have theirs,
+    /// nothing else is under way, and nobody would come to wake a driver that read ids before.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn turn<D: Driver>(&mut self, driver: &mut D) -> Result<(), D::Error> {
+        while let Some((first, outputs)) = self.finished() {
+            driver.keep(first, &outputs)?;
+        }
+        while let Some(places) = self.wanted() {
+            let first = places.start;
+            self.give(first, driver.read(places)?)?;
+        }
+        while let Some(job) = self.job() {
+            driver.work(job);
+        }
+        Ok(())
+    }
+
     /// Ids that are due; none while enough is under way.
-    #[must_use]
-    pub fn wanted(&self) -> Option<Range<u64>> {
+    fn wanted(&self) -> Option<Range<u64>> {
         let room = self.under_way.len() < self.window && self.next < self.size;
         room.then(|| self.next..self.size.min(self.next.saturating_add(self.batch)))
     }
@@ -131,7 +172,7 @@ impl Session {
     ///
     /// # Errors
     /// [`ProvidedError::Misuse`] for others.
-    pub fn give(&mut self, first: u64, ids: Block) -> Result<(), ProvidedError> {
+    fn give(&mut self, first: u64, ids: Block) -> Result<(), ProvidedError> {
         let wanted = self.wanted().ok_or(ProvidedError::Misuse)?;
         if first != wanted.start || ids.len() as u64 != wanted.end - wanted.start {
             return Err(ProvidedError::Misuse);
@@ -143,7 +184,7 @@ impl Session {
     }
 
     /// Work for a thread.
-    pub fn job(&mut self) -> Option<Job> {
+    fn job(&mut self) -> Option<Job> {
         let client = self.client.clone();
         self.jobs.pop_front().map(|what| Job { client, what })
     }
@@ -250,7 +291,7 @@ impl Session {
     }
 
     /// The outputs that come next in order, and the place of the first.
-    pub fn finished(&mut self) -> Option<(u64, Vec<Output>)> {
+    fn finished(&mut self) -> Option<(u64, Vec<Output>)> {
         let mut first = self.under_way.first_entry()?;
         let outputs = first.get_mut().finished.take()?;
         let place = *first.key();

@@ -1,6 +1,8 @@
 mod dictionary;
+mod woken;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use incamera_group::{Point, Scalar};
 use incamera_keys::{PublicKey, SigningKey};
@@ -147,25 +149,71 @@ fn run<'a>(
     }
 }
 
-/// What one round of a session does without waiting: ids, jobs, questions.
-fn turn(session: &mut Session, all: &[String]) -> Vec<(Place, MatchPoints)> {
-    while let Some(wanted) = session.wanted() {
-        let mut block = Block::new();
-        let range = wanted.start as usize..wanted.end as usize;
-        all[range].iter().for_each(|id| block.push(id.as_bytes()));
-        session.give(wanted.start, block).unwrap();
-    }
-    while let Some(job) = session.job() {
-        session.done(job.work()).unwrap();
-    }
-    let asked = session.asked();
-    let mut questions = Vec::new();
-    for (place, _) in asked.members() {
-        while let Some(points) = session.outgoing(place) {
-            questions.push((place, points));
+/// Who has the ids, works, and keeps the outputs.
+struct Party<'a> {
+    all: &'a [String],
+    outputs: Vec<Output>,
+    jobs: Vec<Job>,
+}
+
+impl<'a> Party<'a> {
+    fn new(all: &'a [String]) -> Self {
+        Self {
+            all,
+            outputs: Vec::new(),
+            jobs: Vec::new(),
         }
     }
-    questions
+
+    /// What one round of a session does without waiting: ids, jobs, questions.
+    fn turn(&mut self, session: &mut Session) -> Vec<(Place, MatchPoints)> {
+        session.turn(self).unwrap();
+        for job in self.jobs.drain(..) {
+            session.done(job.work()).unwrap();
+        }
+        let asked = session.asked();
+        let mut questions = Vec::new();
+        for (place, _) in asked.members() {
+            while let Some(points) = session.outgoing(place) {
+                questions.push((place, points));
+            }
+        }
+        questions
+    }
+
+    fn pseudonyms(&self, terms: &Terms) -> Vec<Pseudonym> {
+        let of = terms.pseudonyms();
+        let outputs = self.outputs.iter();
+        outputs.map(|output| of.of_output(output)).collect()
+    }
+}
+
+impl Driver for Party<'_> {
+    type Error = ProvidedError;
+
+    fn keep(&mut self, first: u64, outputs: &[Output]) -> Result<(), ProvidedError> {
+        assert_eq!(first, self.outputs.len() as u64);
+        self.outputs.extend_from_slice(outputs);
+        Ok(())
+    }
+
+    fn read(&mut self, places: Range<u64>) -> Result<Block, ProvidedError> {
+        let mut block = Block::new();
+        let range = places.start as usize..places.end as usize;
+        self.all[range]
+            .iter()
+            .for_each(|id| block.push(id.as_bytes()));
+        Ok(block)
+    }
+
+    fn work(&mut self, job: Job) {
+        self.jobs.push(job);
+    }
+}
+
+/// A round before any output.
+fn turn(session: &mut Session, all: &[String]) -> Vec<(Place, MatchPoints)> {
+    Party::new(all).turn(session)
 }
 
 /// Everything to the end; `answer` may lie.
@@ -175,20 +223,15 @@ fn carry(
     terms: &Terms,
     mut answer: impl FnMut(&mut Session, u64, &Hello, Place, &MatchPoints),
 ) -> Vec<Pseudonym> {
-    let pseudonyms = terms.pseudonyms();
-    let mut found = Vec::new();
+    let mut party = Party::new(all);
     for _ in 0..1000 {
-        let questions = turn(session, all);
+        let questions = party.turn(session);
         let asked = session.asked();
         for (place, points) in questions {
             answer(session, asked.round(), asked.hello(), place, &points);
         }
-        while let Some((first, outputs)) = session.finished() {
-            assert_eq!(first, found.len() as u64);
-            found.extend(outputs.iter().map(|output| pseudonyms.of_output(output)));
-        }
         if session.is_finished() {
-            return found;
+            return party.pseudonyms(terms);
         }
     }
     panic!("the session does not end");
@@ -406,7 +449,8 @@ fn answers_of_an_earlier_round_are_of_no_use() {
     let (all, terms) = (ids(5), terms());
     let (mut providers, [alpha, beta, _]) = (honest(8), places());
     let mut session = session(&terms, 5, 0, 1, statement(8, 1));
-    let (questions, asked) = (turn(&mut session, &all), session.asked());
+    let mut party = Party::new(&all);
+    let (questions, asked) = (party.turn(&mut session), session.asked());
     let of_alpha = questions.iter().filter(|(place, _)| *place == alpha);
     let answers: Vec<_> = of_alpha
         .map(|(place, points)| providers.answer(asked.hello(), *place, points))
@@ -415,15 +459,17 @@ fn answers_of_an_earlier_round_are_of_no_use() {
     session.answered(0, alpha, first).unwrap();
     session.lost(0, beta, "it hung up").unwrap();
     // Gamma before alpha, whose answer of before is of another set.
-    let (mut questions, asked) = (turn(&mut session, &all), session.asked());
+    let (mut questions, asked) = (party.turn(&mut session), session.asked());
     session.answered(0, alpha, late).unwrap();
     questions.sort_by_key(|(place, _)| *place == alpha);
     for (place, points) in questions {
         let answer = providers.answer(asked.hello(), place, &points);
         session.answered(asked.round(), place, answer).unwrap();
-        turn(&mut session, &all);
+        party.turn(&mut session);
     }
-    let found = carry(&mut session, &all, &terms, |_, _, _, _, _| ());
+    party.turn(&mut session);
+    assert!(session.is_finished());
+    let found = party.pseudonyms(&terms);
     let expected: Vec<_> = all.iter().map(|id| directly("email", id)).collect();
     assert_eq!(found, expected);
     let left_out: Vec<_> = session.left_out().map(|(name, _)| name).collect();

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use incamera_agreement::SignedAgreement;
 use incamera_matching::exchange::Block;
-use incamera_matching::provided::{Done as JobDone, Job, ProvidedError, Run, Session, Sets};
+use incamera_matching::provided::{
+    Done as JobDone, Driver, Job, ProvidedError, Run, Session, Sets,
+};
 use incamera_oprf::lagrange::Place;
 use incamera_oprf::suite::Output;
 use incamera_types::PartyName;
@@ -55,6 +57,31 @@ pub struct Ways<'a, 'c> {
     pub count: &'a mut CountRun<'c>,
 }
 
+/// Ids of a run, threads for its work, and who keeps its outputs.
+struct Working<'w, 'a, 'c> {
+    ways: &'w mut Ways<'a, 'c>,
+    told: &'w UnboundedSender<Event>,
+}
+
+impl Driver for Working<'_, '_, '_> {
+    type Error = Failure;
+
+    fn keep(&mut self, first: u64, outputs: &[Output]) -> Done {
+        block_in_place(|| (self.ways.keep)(first, outputs))
+    }
+
+    fn read(&mut self, places: Range<u64>) -> Result<Block, Failure> {
+        block_in_place(|| (self.ways.read)(places))
+    }
+
+    fn work(&mut self, job: Job) {
+        let told = self.told.clone();
+        tokio::task::spawn_blocking(move || {
+            let _ = told.send(Event::Done(job.work()));
+        });
+    }
+}
+
 /// Who asks.
 pub struct Asker<'a> {
     pub folder: &'a Folder,
@@ -87,7 +114,7 @@ pub fn evaluate(
     for (name, why) in &found.left_out {
         sets.leave_out(name, why.clone());
     }
-    let session = Session::new(run, sets).map_err(|error| failed(&error))?;
+    let session = Session::new(run, sets)?;
     let bar = asker
         .printer
         .progress("asking providers about ids", Some(run.size));
@@ -154,14 +181,10 @@ impl Conductor<'_, '_> {
 
     /// Everything that can be done without waiting.
     fn pump(&mut self) -> Done {
-        while let Some(places) = self.session.wanted() {
-            let (first, block) = (places.start, block_in_place(|| (self.ways.read)(places))?);
-            let given = self.session.give(first, block);
-            given.map_err(|error| failed(&error))?;
-        }
-        while let Some(job) = self.session.job() {
-            self.give(job);
-        }
+        self.session.turn(&mut Working {
+            ways: &mut self.ways,
+            told: &self.told,
+        })?;
         let asked = self.session.asked();
         self.ports.ask(&asked);
         let all_ready = self.ports.all_ready();
@@ -170,18 +193,8 @@ impl Conductor<'_, '_> {
                 self.ports.send(place, points);
             }
         }
-        while let Some((first, outputs)) = self.session.finished() {
-            block_in_place(|| (self.ways.keep)(first, &outputs))?;
-        }
         self.name(self.session.is_finished());
         Ok(())
-    }
-
-    fn give(&self, job: Job) {
-        let told = self.told.clone();
-        tokio::task::spawn_blocking(move || {
-            let _ = told.send(Event::Done(job.work()));
-        });
     }
 
     fn take(&mut self, event: Event) -> Done {
@@ -234,6 +247,12 @@ impl Conductor<'_, '_> {
         let whys = whys.join(" and ");
         self.printer
             .warn(format!("others are asked instead of {whys}"));
+    }
+}
+
+impl From<ProvidedError> for Failure {
+    fn from(error: ProvidedError) -> Self {
+        failed(&error)
     }
 }
 
