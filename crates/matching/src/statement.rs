@@ -11,12 +11,15 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use incamera_group::EncodedPoint;
 use incamera_keys::{KeyError, PublicKey, SignedError, SigningKey, open_signed, sign_message};
 use incamera_oprf::lagrange::{MAX_SHARES, Place, PlaceError};
 use incamera_oprf::shares::{PublicKeys, SharesError};
 use incamera_types::{
-    AgreementId, CeremonyDigest, Digest as _, MatchingEpoch, PartyName, UnixTime,
+    AgreementId, CeremonyDigest, Digest as _, MatchingEpoch, PartyName, ProviderKeyDigest,
+    Transcript, UnixTime,
 };
 use incamera_wire::v1::{ProviderKeys, ProviderKeysFile, ProviderShare, Signed};
 use incamera_wire::{Format, FormatError};
@@ -29,6 +32,8 @@ pub use backed::{ChoiceError, Chosen, Deviation};
 
 /// The largest file that is read: 16 shares and signatures take less than 8 KiB.
 const MAX_BYTES: usize = 64 << 10;
+/// Digest of a key.
+const KEY_LABEL: &str = "incamera-provider-key/1";
 
 /// What the agreement says about providers.
 #[derive(Clone, Debug)]
@@ -136,7 +141,27 @@ pub enum StatementError {
     },
 }
 
+/// What people compare of the key that a statement names, which nobody checked here: the digest
+/// of what makes it one key, as OpenSSH writes those of its keys.
+#[must_use]
+pub fn fingerprint(statement: &ProviderKeys) -> String {
+    let digest: ProviderKeyDigest = Transcript::new(KEY_LABEL)
+        .field(&statement.agreement_id)
+        .number(statement.epoch.into())
+        .field(&statement.key)
+        .number(statement.valid_from)
+        .number(statement.valid_until)
+        .finish();
+    format!("SHA256:{}", STANDARD_NO_PAD.encode(digest))
+}
+
 impl KeyStatement {
+    /// What people compare of a key: the same for all its statements, whatever was refreshed.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.message())
+    }
+
     /// What the providers are about to sign: `number` is 1, or one more than before.
     ///
     /// # Errors

@@ -139,6 +139,8 @@ digests! {
     LinkLabel;
     /// Digest of what every holder of a share broadcast while the key was made.
     CeremonyDigest;
+    /// Digest of a key that providers hold together.
+    ProviderKeyDigest;
     /// What a TEE says of the code it runs.
     Measurement;
 }

@@ -22,8 +22,8 @@ pub use digest::{
     AgreementDigest, AgreementId, BatchDigest, CeremonyDigest, CommitmentsDigest, Digest,
     DigestError, EnvelopeDigest, EvaluateSessionDigest, EvidenceDigest, GrantDigest, KeyCommitment,
     LinkLabel, ManifestDigest, MatchInputDigest, MatchRunDigest, MatchTermsDigest, Measurement,
-    PartDigest, ProposalDigest, ReceiveKeyDigest, RequestDigest, ReservationsDigest, RoomKeyDigest,
-    SeedCommitment, TokenDigest, Transcript,
+    PartDigest, ProposalDigest, ProviderKeyDigest, ReceiveKeyDigest, RequestDigest,
+    ReservationsDigest, RoomKeyDigest, SeedCommitment, TokenDigest, Transcript,
 };
 pub use highest::Highest;
 pub use ids::{IdForm, IdRules, IdSort, IdWriting, IdWritingError, RegionCode};

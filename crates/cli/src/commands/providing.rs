@@ -32,8 +32,12 @@ pub fn make(arguments: &ProviderCeremony, printer: &Printer) -> Done {
         made.map_err(|error| ended("the key was not made", error))
     })?;
     tell("the key is made", &agreement, &made, json!({}), printer);
+    printer.note(COMPARE);
     Ok(())
 }
+
+/// What makes sure that no provider made two keys, and shows each owner another.
+const COMPARE: &str = "before anybody matches, let the people of all providers compare the fingerprint: `incamera provider status` shows it at each";
 
 /// Makes new shares of the same key.
 pub fn refresh(arguments: &ProviderCeremony, printer: &Printer) -> Done {
@@ -146,14 +150,16 @@ fn tell(
         "threshold": threshold,
         "providers": holders,
         "valid_until": made.valid_until().to_string(),
+        "fingerprint": made.fingerprint(),
     }));
     document.extend(fields(more));
     let text = format!(
-        "{what}\n  statement    number {}, signed by {}\n  together     {threshold} of {}\n  valid until  {}",
+        "{what}\n  statement    number {}, signed by {}\n  together     {threshold} of {}\n  valid until  {}\n  fingerprint  {}",
         made.number(),
         holders.join(", "),
         holders.len(),
         made.valid_until(),
+        made.fingerprint(),
     );
     printer.result(text, "incamera-provider-keys-made/1", &document);
 }
@@ -232,13 +238,14 @@ fn key_line(key: &Held) -> String {
         .take(16)
         .collect();
     format!(
-        "  key of agreement {id}, epoch {}: statement {}, {} of {} together ({}), valid until {}{}",
+        "  key of agreement {id}, epoch {}: statement {}, {} of {} together ({}), valid until {}, fingerprint {}{}",
         key.matter.epoch,
         key.number,
         key.threshold,
         key.providers.len(),
         key.providers.join(", "),
         key.valid_until,
+        key.fingerprint,
         match key.erased {
             true => ": over, and its share is erased",
             false => "",
@@ -319,6 +326,7 @@ fn key_document(key: &Held) -> Value {
         "providers": key.providers,
         "valid_until": key.valid_until.to_string(),
         "erased": key.erased,
+        "fingerprint": key.fingerprint,
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod cramped;
 mod restored;
+mod two_keys;
 mod walk;
 
 use std::cell::RefCell;

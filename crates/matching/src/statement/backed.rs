@@ -4,6 +4,14 @@
 //! one that nobody else goes by: it began a refresh, got all signatures, and told nobody. So a
 //! statement counts only if as many providers as the threshold show it: one of them at least is
 //! honest, and has the share that belongs to it. Whoever shows another one is left out by name.
+//!
+//! Another *key* is another matter. Each statement that is shown has all signatures, so two keys
+//! of one epoch prove that two were made, and one dishonest provider can see to it that each has
+//! the backing of enough: it shows one owner the one and another owner the other, and their
+//! pseudonyms join with nobody's. Who knows a statement goes by its key; who knows none takes
+//! neither, whoever backs them.
+
+use std::cmp::Reverse;
 
 use incamera_types::PartyName;
 
@@ -59,16 +67,16 @@ pub enum ChoiceError {
         /// Who shows another one.
         others: Vec<(PartyName, Deviation)>,
     },
-    /// As many as the threshold show one key, and as many another.
+    /// Two keys of one epoch are shown, and no statement was known.
     #[error(
-        "the providers do not hold one key: {} and {} show different ones",
+        "the providers have signed two keys of this matching epoch: {} and {} show different ones",
         quoted(one),
         quoted(other)
     )]
     TwoKeys {
-        /// Who shows the one.
+        /// Who shows the one that most show.
         one: Vec<PartyName>,
-        /// Who shows the other.
+        /// Who shows another.
         other: Vec<PartyName>,
     },
     /// Enough of them show what does not follow the statement that was known.
@@ -126,6 +134,9 @@ impl Chosen {
         threshold: usize,
     ) -> Result<Self, ChoiceError> {
         let groups = grouped(shown);
+        if known.is_none() {
+            of_one_key(&groups)?;
+        }
         let fits =
             |group: &&Group| known.is_none_or(|known| group.statement.follows(known).is_ok());
         let enough = |group: &&Group| group.names.len() >= threshold;
@@ -133,16 +144,8 @@ impl Chosen {
         let Some(chosen) = backed().filter(fits).max_by_key(|group| group.rank()) else {
             return Err(none(&groups, backed().next(), known, threshold));
         };
-        let counts = &chosen.statement;
-        let mut rivals = backed().filter(fits);
-        if let Some(rival) = rivals.find(|rival| !rival.statement.is_of_key(counts)) {
-            return Err(ChoiceError::TwoKeys {
-                one: chosen.names.clone(),
-                other: rival.names.clone(),
-            });
-        }
         Ok(Self {
-            statement: counts.clone(),
+            statement: chosen.statement.clone(),
             others: others(&groups, chosen),
         })
     }
@@ -161,6 +164,27 @@ fn grouped(shown: impl IntoIterator<Item = (PartyName, KeyStatement)>) -> Vec<Gr
         }
     }
     groups
+}
+
+/// Whether all show one key.
+fn of_one_key(groups: &[Group]) -> Result<(), ChoiceError> {
+    let Some(most) = groups.iter().min_by_key(|group| Reverse(group.names.len())) else {
+        return Ok(());
+    };
+    let is_alike = |group: &&Group| group.statement.is_of_key(&most.statement);
+    let (alike, others): (Vec<_>, Vec<_>) = groups.iter().partition(is_alike);
+    let names = |groups: &[&Group]| {
+        let mut names: Vec<_> = groups.iter().flat_map(|one| one.names.clone()).collect();
+        names.sort_unstable();
+        names
+    };
+    match others.is_empty() {
+        true => Ok(()),
+        false => Err(ChoiceError::TwoKeys {
+            one: names(&alike),
+            other: names(&others),
+        }),
+    }
 }
 
 fn others(groups: &[Group], chosen: &Group) -> Vec<(PartyName, Deviation)> {

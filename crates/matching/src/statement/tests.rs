@@ -133,6 +133,28 @@ fn the_golden_statement_is_read_and_written() {
 }
 
 /// Whoever composes a statement gets no signature under what the signer did not see itself.
+/// What people compare is of the key: of no refresh, and of no other key, epoch or time.
+#[test]
+fn a_key_has_one_fingerprint() {
+    let one = statement();
+    let fingerprint = "SHA256:tfeNrjQsUNMS/NRdk/oHwOnsO3ww41NF98c7vlSD2AE";
+    assert_eq!(one.fingerprint(), fingerprint);
+    let refreshed = one.refreshed(&agreed(), keys_of(7, 9), ceremony(3));
+    assert_eq!(refreshed.unwrap().fingerprint(), fingerprint);
+    let changes: [fn(&mut ProviderKeys); 5] = [
+        |keys| keys.key[0] ^= 1,
+        |keys| keys.epoch += 1,
+        |keys| keys.agreement_id[0] ^= 1,
+        |keys| keys.valid_from += 1,
+        |keys| keys.valid_until += 1,
+    ];
+    for change in changes {
+        let mut other = one.message();
+        change(&mut other);
+        assert_ne!(super::fingerprint(&other), fingerprint);
+    }
+}
+
 #[test]
 fn a_provider_signs_what_its_own_ceremony_ended_with_alone() {
     let key = service_key("alpha");

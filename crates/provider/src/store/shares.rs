@@ -1,5 +1,6 @@
 //! Shares of keys: the one that counts, and those that wait for the signatures of all.
 
+use incamera_matching::statement::fingerprint;
 use incamera_oprf::lagrange::Place;
 use incamera_types::{AgreementId, Digest as _, MatchingEpoch, UnixTime};
 use incamera_wire::v1::{ProviderKeys, ProviderKeysFile};
@@ -34,6 +35,8 @@ pub struct Held {
     pub valid_until: UnixTime,
     /// Whether the share is gone, because the key is over.
     pub erased: bool,
+    /// What people compare of the key.
+    pub fingerprint: String,
 }
 
 impl Store {
@@ -191,9 +194,11 @@ impl Held {
     /// What stands in a statement, which was checked when it was kept.
     fn read(matter: Matter, file: &[u8], erased: bool) -> Option<Self> {
         let keys = keys_of_file(file)?;
+        let fingerprint = fingerprint(&keys);
         let shares = keys.shares.into_iter();
         Some(Self {
             matter,
+            fingerprint,
             number: keys.number,
             threshold: keys.threshold,
             providers: shares.map(|share| share.provider).collect(),

@@ -14,5 +14,6 @@ mod liars;
 mod limits;
 mod links;
 mod refusals;
+mod two_keys;
 mod unfinished;
 mod world;

@@ -19,8 +19,13 @@ const FOUR: &[&str] = &["alpha", "beta", "delta", "gamma"];
 
 /// A refresh that all have signed, and that nobody has the end of.
 async fn signed(world: &mut World) -> Vec<u8> {
+    signed_in(world, true).await
+}
+
+/// The same of a refresh, or of a first key.
+pub async fn signed_in(world: &mut World, refresh: bool) -> Vec<u8> {
     let providers = world.terms.providers;
-    let mut by_hand = ByHand::new(world, true);
+    let mut by_hand = ByHand::new(world, refresh);
     for step in 0..4 {
         for of in providers {
             by_hand.step(step, of).await.unwrap();
@@ -30,7 +35,7 @@ async fn signed(world: &mut World) -> Vec<u8> {
 }
 
 /// Alpha hands the end of a ceremony to one provider.
-async fn hand(world: &World, to: &str, file: &[u8]) -> Result<(), Problem> {
+pub async fn hand(world: &World, to: &str, file: &[u8]) -> Result<(), Problem> {
     let statement = file.to_vec();
     let finish = Step::Finish(CeremonyFinish { statement });
     world.step("alpha", to, true, finish).await.map(drop)

@@ -249,6 +249,10 @@ fn told(found: &Found, kept: &Kept, resumed_from: u64, evaluated: Evaluated) -> 
     lines.push(format!(
         "pseudonyms count until {until}; other parties get the same for the same ids, and nobody learns which those are"
     ));
+    lines.push(format!(
+        "key of the providers: {}; all owners have the same, or their pseudonyms do not join",
+        statement.fingerprint()
+    ));
     Told {
         with: String::new(),
         by: match evaluated.by.is_empty() {
@@ -261,7 +265,7 @@ fn told(found: &Found, kept: &Kept, resumed_from: u64, evaluated: Evaluated) -> 
         },
         fields: fields(json!({
             "peer": null, "providers": evaluated.by, "key_holders": holders, "threshold": threshold,
-            "providers_left_out": left_out, "nothing_new": false, "key_statement": statement.number(),
+            "providers_left_out": left_out, "nothing_new": false, "key_statement": statement.number(), "key_fingerprint": statement.fingerprint(),
             "valid_until": until.to_string(), "run": kept.header.run.to_string(),
         })),
         lines,

@@ -52,11 +52,17 @@ fn one_provider_that_shows_something_else_holds_nobody_up() {
                 counts: 2,
             },
         ),
+        (of(6, 9, 1), Deviation::OtherKey),
         (of(6, 9, 2), Deviation::OtherKey),
         (of(6, 9, 9), Deviation::OtherKey),
     ];
     for (theirs, how) in cases {
-        for known in [None, Some(&before), Some(&counts)] {
+        // Who knows no key takes neither of two.
+        let skipped = usize::from(how == Deviation::OtherKey);
+        for known in [None, Some(&before), Some(&counts)]
+            .into_iter()
+            .skip(skipped)
+        {
             for deviates in ["alpha", "beta", "gamma"] {
                 let all = ["alpha", "beta", "gamma"]
                     .map(|who| (who, if who == deviates { &theirs } else { &counts }));
@@ -129,9 +135,20 @@ fn enough_that_show_another_key_are_refused() {
         "{two_keys}"
     );
     assert!(
-        two_keys.to_string().contains("`b`, `d` and `a`, `c`"),
+        two_keys.to_string().contains("`a`, `c` and `b`, `d`"),
         "{two_keys}"
     );
+    // One provider is enough: which key each owner were to go by would be its choice.
+    for theirs in [&other, &of(6, 9, 1)] {
+        let three = [("alpha", &one), ("beta", theirs), ("gamma", &one)];
+        let two_keys = choose(&three, None).unwrap_err().to_string();
+        assert!(
+            two_keys.contains("`alpha`, `gamma` and `beta`"),
+            "{two_keys}"
+        );
+        let two = choose(&three[1..], None).unwrap_err();
+        assert!(matches!(two, ChoiceError::TwoKeys { .. }), "{two}");
+    }
     // What was gone by before says which.
     assert_eq!(choose(&four, Some(&one)).unwrap().0, 1);
     let all = ["alpha", "beta", "gamma"].map(|who| (who, &other));

@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What is said of a provider that is left out by `--without`.
 const WITHOUT: &str = "you left it out (`--without`)";
 const NO_KEY: &str = "it has no key yet";
+/// What there is to do where two keys were made.
+const TWO_KEYS: &str = "nothing was sent: somebody made two keys, and pseudonyms by the one join with none by the other. Ask the people of each provider for the key's fingerprint (`incamera provider status`), and the other owners for theirs (`match run` says it). If one provider alone has another than everybody else, match by `--without` that one; otherwise agree on a new version with the next `epoch`, whose key all compare before anybody matches";
 const WHAT: &str = "the providers' key was not found out";
 
 /// The statement to match by, and who need not be asked.
@@ -103,10 +105,13 @@ fn not_chosen(
         others,
     } = error
     else {
-        let hint = format!(
-            "nothing was sent: ask these providers what happened, and match by `--without NAME` once you know whose word does not count; what this party knew lies in `{}`",
-            asker.statement.display()
-        );
+        let hint = match error {
+            ChoiceError::TwoKeys { .. } => TWO_KEYS.to_owned(),
+            _ => format!(
+                "nothing was sent: ask these providers what happened, and match by `--without NAME` once you know whose word does not count; what this party knew lies in `{}`",
+                asker.statement.display()
+            ),
+        };
         return Failure::new(Exit::Refused, WHAT).because(&error).hint(hint);
     };
     let others = others.into_iter();

@@ -293,7 +293,7 @@ impl Came {
         fields(json!({
             "peer": null, "providers": self.evaluated.by, "key_holders": holders,
             "threshold": statement.keys().threshold(),
-            "providers_left_out": left_out, "key_statement": statement.number(),
+            "providers_left_out": left_out, "key_statement": statement.number(), "key_fingerprint": statement.fingerprint(),
             "valid_until": day_of(statement.valid_until()).to_string(),
             "first_over": self.first_over.map(|day| day.to_string()),
             "via": work.kind_of_ids(), "linked": self.counts.linked,

@@ -1,0 +1,59 @@
+//! Two keys of one epoch: an owner that knows neither takes neither, and people see by the
+//! fingerprints which provider has which.
+
+use super::*;
+use crate::alone::has_documented_fields;
+
+/// Alpha and beta have the one key and gamma the other, each signed by all.
+fn divided(world: &Providers) {
+    let store = |name: &str| world.path(&format!("{name}/provider.sqlite"));
+    PROVIDERS.iter().for_each(|name| world.start(name));
+    assert_eq!(world.keys("make", "alpha").code, 0);
+    for name in PROVIDERS {
+        world.stage.stop(name);
+        fs::rename(store(name), world.path(&format!("{name}.first"))).unwrap();
+        world.start(name);
+    }
+    assert_eq!(world.keys("make", "alpha").code, 0);
+    for name in ["alpha", "beta"] {
+        world.stage.stop(name);
+        fs::copy(world.path(&format!("{name}.first")), store(name)).unwrap();
+        world.start(name);
+    }
+}
+
+#[test]
+fn of_two_keys_an_owner_takes_neither_until_somebody_says_which() {
+    let world = Providers::agreed();
+    divided(&world);
+    let keys = PROVIDERS.map(|name| {
+        let status = world.status(name);
+        has_documented_fields(&status);
+        status["keys"][0]["fingerprint"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    });
+    assert!(keys[0] == keys[1] && keys[1] != keys[2], "{keys:?}");
+    let data = world.ids("some", 0..20);
+    let refused = world.matched(&data, &[]);
+    assert_eq!(refused.code, 3, "{}", refused.failure());
+    for words in ["two keys", "`alpha`, `beta` and `gamma`"] {
+        assert!(refused.failure().contains(words), "{}", refused.failure());
+    }
+    assert!(refused.text("/error/hint").contains("fingerprint"));
+    assert_eq!(world.counted("alpha"), (0, 0));
+    let without = world.matched(&data, &["--without", "gamma"]);
+    assert_eq!(without.code, 0, "{}", without.failure());
+    assert_eq!(without.text("/key_fingerprint"), keys[0]);
+    has_documented_fields(&without.document);
+    // From now on it knows.
+    let more = world.ids("more", 20..30);
+    let again = world.matched(&more, &["--append"]);
+    assert_eq!(again.code, 0, "{}", again.failure());
+    assert_eq!(
+        again.document["providers_left_out"],
+        serde_json::json!(["gamma"])
+    );
+    assert!(again.errors.contains("another key"), "{}", again.errors);
+}
