@@ -5,8 +5,8 @@
 //! under the nonce of before, and the providers count it as one run.
 
 use incamera_types::{
-    AgreementDigest, Digest as _, EvaluateSessionDigest, IdKind, MatchingEpoch, PartyName,
-    Transcript,
+    AgreementDigest, CeremonyDigest, Digest as _, EvaluateSessionDigest, IdKind, MatchingEpoch,
+    PartyName, Transcript,
 };
 use incamera_wire::v1::{EvaluateHello, MatchPoints, MatchProof};
 use incamera_wire::{Format, FormatError};
@@ -39,6 +39,8 @@ pub struct Hello {
     pub nonce: [u8; 32],
     /// Ids of the run.
     pub size: u64,
+    /// The key statement's ceremony: two refreshes may have ended with one number.
+    pub ceremony: CeremonyDigest,
 }
 
 impl Hello {
@@ -55,6 +57,7 @@ impl Hello {
             providers: self.providers.iter().map(ToString::to_string).collect(),
             nonce: self.nonce.to_vec(),
             size: self.size,
+            ceremony: self.ceremony.as_bytes().to_vec(),
         }
     }
 
@@ -66,6 +69,7 @@ impl Hello {
         Format::Evaluate.expect(&message.format)?;
         let field = |field| FormatError::Field { field };
         let digest = AgreementDigest::from_slice(&message.agreement_digest);
+        let ceremony = CeremonyDigest::from_slice(&message.ceremony);
         if message.providers.len() > usize::from(MAX_SHARES) {
             return Err(field("providers"));
         }
@@ -84,6 +88,7 @@ impl Hello {
                 .try_into()
                 .map_err(|_| field("nonce"))?,
             size: message.size,
+            ceremony: ceremony.map_err(|_| field("ceremony"))?,
         })
     }
 
@@ -99,6 +104,7 @@ impl Hello {
             .list(self.providers.iter().map(PartyName::as_str))
             .field(self.nonce)
             .number(self.size)
+            .field(self.ceremony)
             .finish()
     }
 }
@@ -182,6 +188,7 @@ mod tests {
             providers: ["alpha", "beta"].map(|name| name.parse().unwrap()).into(),
             nonce: [3; 32],
             size: 4,
+            ceremony: CeremonyDigest::from_bytes([5; 32]),
         }
     }
 
@@ -216,6 +223,13 @@ mod tests {
                 "nonce",
                 EvaluateHello {
                     nonce: vec![3; 33],
+                    ..message.clone()
+                },
+            ),
+            (
+                "ceremony",
+                EvaluateHello {
+                    ceremony: Vec::new(),
                     ..message.clone()
                 },
             ),
@@ -273,6 +287,10 @@ mod tests {
                 ..hello()
             },
             Hello { size: 5, ..hello() },
+            Hello {
+                ceremony: CeremonyDigest::from_bytes([6; 32]),
+                ..hello()
+            },
         ];
         let mut digests: Vec<_> = changed.iter().map(Hello::session).collect();
         digests.push(hello().session());

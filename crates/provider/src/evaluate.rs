@@ -120,8 +120,9 @@ impl Session {
         let kept = state.store.lock().share(&matter)?.ok_or_else(no_key)?;
         let statement = KeyStatement::open(&kept.statement, &admitted.agreed);
         let statement = statement.map_err(|error| Problem::internal(chain(&error)))?;
-        if statement.number() != hello.number {
-            return Err(other_number(statement.number()));
+        // Two statements may have one number: by another share the proof would not hold.
+        if (statement.number(), statement.ceremony()) != (hello.number, hello.ceremony) {
+            return Err(other_statement(statement.number()));
         }
         expired(&statement)?;
         let set = places(&statement, &hello.providers, &state.name)?;
@@ -265,7 +266,7 @@ fn no_key() -> Problem {
         .hint("one of the providers runs `incamera provider keys make`")
 }
 
-fn other_number(number: u64) -> Problem {
+fn other_statement(number: u64) -> Problem {
     Problem::new(
         ProblemKind::Conflict,
         "other-key-statement",

@@ -326,6 +326,7 @@ fn provider_frames() {
         providers: ["alpha", "beta"].map(str::to_owned).into(),
         nonce: vec![2; 32],
         size: 3,
+        ceremony: vec![8; 32],
     };
     let points = MatchPoints {
         first: 4,

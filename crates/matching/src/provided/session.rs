@@ -105,6 +105,7 @@ impl Session {
             providers: Vec::new(),
             nonce: run.nonce,
             size: run.size,
+            ceremony: sets.statement().ceremony(),
         };
         Ok(Self {
             client: Arc::new(Client::new(run.backend, run.terms, run.keys)),

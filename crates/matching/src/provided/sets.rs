@@ -88,6 +88,7 @@ impl Sets {
         let set = Places::new(members.keys().copied()).map_err(SharesError::from)?;
         let hello = Hello {
             number: self.statement.number(),
+            ceremony: self.statement.ceremony(),
             providers: members.values().cloned().collect(),
             ..hello.clone()
         };

@@ -10,13 +10,27 @@ use incamera_oprf::lagrange::{Place, Places};
 use incamera_oprf::server::Answer;
 use incamera_oprf::session::{self, Hello};
 use incamera_oprf::suite::Output;
-use incamera_types::{AgreementDigest, Digest as _};
-use incamera_wire::v1::{EvaluatedBatch, MatchPoints};
+use incamera_types::{AgreementDigest, CeremonyDigest, Digest as _};
+use incamera_wire::v1::{EvaluatedBatch, MatchPoints, ProviderKeys, ProviderKeysFile};
+use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use crate::world::{Client, World};
+
+/// The ceremony of the statement that counts at a provider, or nothing.
+fn ceremony(world: &World, provider: &str) -> CeremonyDigest {
+    let store = Connection::open(world.store(provider)).unwrap();
+    let sql = "SELECT statement FROM shares WHERE waits = 0 ORDER BY epoch DESC LIMIT 1";
+    let file = store.query_row(sql, [], |row| row.get::<_, Vec<u8>>(0));
+    let Some(file) = file.optional().unwrap() else {
+        return CeremonyDigest::from_bytes([0; 32]);
+    };
+    let file: ProviderKeysFile = incamera_wire::decode(&file, file.len()).unwrap();
+    let keys: ProviderKeys = incamera_wire::decode(&file.body, file.body.len()).unwrap();
+    CeremonyDigest::from_slice(&keys.ceremony).unwrap()
+}
 
 /// A greeting of the shop's for e-mail addresses, good at `number`.
 pub fn hello(world: &World, providers: &[&str], number: u64) -> Hello {
@@ -29,6 +43,7 @@ pub fn hello(world: &World, providers: &[&str], number: u64) -> Hello {
         providers: providers.iter().map(|name| name.parse().unwrap()).collect(),
         nonce: rand::random(),
         size: 100,
+        ceremony: ceremony(world, providers[0]),
     }
 }
 

@@ -5,6 +5,7 @@ use incamera_matching::statement::{ChoiceError, Chosen, KeyStatement, StatementE
 use incamera_net::services::CeremonyFinish;
 use incamera_net::services::ceremony_frame::Step;
 use incamera_net::status::Problem;
+use incamera_oprf::session::Hello;
 use incamera_provider::CeremonyError;
 use rusqlite::Connection;
 
@@ -143,6 +144,13 @@ async fn of_two_ceremonies_that_all_signed_one_counts() {
     // A session of the earlier one ends with its share, though the number stays.
     let mut client = world.client("beta", "shop").await;
     let hello = hello(&world, &["beta", "gamma"], 2);
+    // Who goes by the later one is told here, and not that beta evaluates wrongly.
+    let by_the_other = Hello {
+        ceremony: self::hello(&world, &["gamma"], 2).ceremony,
+        ..hello.clone()
+    };
+    let refused = Session::open(&mut client, &by_the_other).await.err();
+    assert_eq!(refused.unwrap().code(), "other-key-statement");
     let mut session = Session::open(&mut client, &hello).await.unwrap();
     assert_eq!(waiting(&world, "beta").len(), 1);
     assert_eq!(waiting(&world, "gamma").len(), 0);

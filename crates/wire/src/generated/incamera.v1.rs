@@ -898,6 +898,9 @@ pub struct EvaluateHello {
     /// ids of the run: no more are evaluated in it
     #[prost(uint64, tag = "9")]
     pub size: u64,
+    /// the key statement's: two refreshes may end with one number
+    #[prost(bytes = "vec", tag = "10")]
+    pub ceremony: ::prost::alloc::vec::Vec<u8>,
 }
 /// A provider's answer to one batch.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
