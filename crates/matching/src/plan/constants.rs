@@ -19,9 +19,9 @@ pub(super) struct PointCosts {
 impl PointCosts {
     pub(super) fn of(instructions: Instructions) -> Self {
         let [hash, multiply, encode, decode] = match instructions {
-            Instructions::Ifma => [1.68, 5.25, 0.30, 0.66],
-            Instructions::Avx2 => [3.8, 19.9, 0.9, 1.8],
-            Instructions::Portable => [11.1, 54.8, 2.2, 6.1],
+            Instructions::Ifma => [0.94, 2.5, 0.17, 0.34],
+            Instructions::Avx2 => [3.0, 19.4, 0.7, 1.5],
+            Instructions::Portable => [8.5, 37.7, 1.8, 4.8],
         };
         Self {
             hash,
@@ -43,12 +43,12 @@ impl PointCosts {
 }
 
 /// Everything but points, for an id of one's own: reading, order, journal, crosswalk, TLS in
-/// both services. Computed.
-pub(super) const OTHER_NOTHING_US: f64 = 2.7;
-/// The same under `own-matches`.
-pub(super) const OTHER_OWN_US: f64 = 2.6;
-/// Of these: what is done before the first point is sent, and by one core.
-pub(super) const INTAKE_US: f64 = 1.1;
+/// both services. What `commutative_nothing_2e20_cpu_s`, 22.9, has beside its points.
+pub(super) const OTHER_NOTHING_US: f64 = 1.3;
+/// The same under `own-matches`: `commutative_own_2e20_cpu_s`, 17.3.
+pub(super) const OTHER_OWN_US: f64 = 1.6;
+/// Of these: what is done before the first point is sent, and by one core. Computed.
+pub(super) const INTAKE_US: f64 = 0.55;
 /// Protobuf, gRPC, HTTP/2 and TLS around points: bytes sent for a byte of points.
 pub(super) const FRAMING: f64 = 1.0025;
 /// A point.
@@ -66,41 +66,44 @@ pub(super) const RECORD_BYTES: f64 = 25.0;
 /// The order and the sort by id stand on disk beside each other for a while.
 pub(super) const DISK_FACTOR: f64 = 2.2;
 
-/// VOLE, both parties together, for an id of each set: `vole_own_2e20_cpu_s` 5.7 and
-/// `vole_own_2e16_cpu_s` 1.2.
-pub(super) const VOLE_OWN_US: f64 = 2.28;
-/// The same with `reveals = "nothing"`: `vole_nothing_2e20_cpu_s` 7.9, and 1.7 at 2^16.
-pub(super) const VOLE_NOTHING_US: f64 = 3.2;
+/// VOLE, both parties together, for an id of each set, secure against parties that do anything, as
+/// agreements have it unless they say otherwise: `vole_own_2e20_malicious_cpu_s` 2.6.
+pub(super) const VOLE_OWN_US: f64 = 1.1;
+/// The same with `reveals = "nothing"`: `vole_nothing_2e20_cpu_s` 3.3, and 0.5 at 2^16.
+pub(super) const VOLE_NOTHING_US: f64 = 1.43;
 /// What a run costs however few the ids, in seconds of both and in bytes.
-pub(super) const VOLE_START_S: f64 = 1.0;
+pub(super) const VOLE_START_S: f64 = 0.3;
 /// See [`VOLE_START_S`].
 pub(super) const VOLE_START_BYTES: f64 = 1.1e6;
-/// Bytes for an id of each set: `vole_own_2e20_bytes_per_id` 16.3.
-pub(super) const VOLE_OWN_BYTES: f64 = 15.8;
-/// The same with `reveals = "nothing"`.
-pub(super) const VOLE_NOTHING_BYTES: f64 = 22.6;
-/// Bytes of memory for an id of the larger set: vectors, hashes and values. Computed.
-pub(super) const VOLE_ID_BYTES: f64 = 150.0;
+/// Bytes for an id of each set: 19.3 by `vole_own_2e20_malicious_cpu_s`, its start included.
+pub(super) const VOLE_OWN_BYTES: f64 = 18.8;
+/// The same with `reveals = "nothing"`: 22.4.
+pub(super) const VOLE_NOTHING_BYTES: f64 = 21.9;
+/// Bytes of memory for an id of the larger set: vectors, hashes and values. The peak of 262 MiB at
+/// 2^20.
+pub(super) const VOLE_OWN_ID_BYTES: f64 = 166.0;
+/// The same with `reveals = "nothing"`: 342 MiB.
+pub(super) const VOLE_NOTHING_ID_BYTES: f64 = 246.0;
 
-/// At a provider, for an id: evaluated, with the proof of a batch.
-/// `provider_evaluations_per_s` is 1 / 7.8 us.
-pub(super) const PROVIDER_US: f64 = 7.8;
+/// At a provider, for an id: evaluated, with the proof of a batch: `provider_evaluations_per_s`
+/// 278,000.
+pub(super) const PROVIDER_US: f64 = 3.6;
 /// At the party, for an id and each of the providers that it asks: two points are decoded, and
-/// the proof is checked.
-pub(super) const PROVIDER_CHECK_US: f64 = 3.6;
-/// At the party, for an id: the last multiplication.
-pub(super) const PROVIDER_FINISH_US: f64 = 5.6;
+/// the proof is checked. Computed.
+pub(super) const PROVIDER_CHECK_US: f64 = 1.8;
+/// At the party, for an id: the last multiplication. Computed.
+pub(super) const PROVIDER_FINISH_US: f64 = 2.7;
 /// The evaluations a second and party that a provider gives where the agreement names no rate.
 pub(super) const PROVIDER_RATE: f64 = 20_000.0;
 
 /// The largest part of a set that one run is planned for where the set is split.
 pub(super) const PART_IDS: u64 = 1 << 22;
-/// A row that is looked at for its part: normalised (an e-mail address, second rules) and hashed.
-/// Of a million rows, CPU time of the thread.
-pub(super) const PART_HASH_US: f64 = 0.24;
-/// And read out of its file before. Computed.
-pub(super) const PART_READ_US: f64 = 0.3;
-/// And sealed and written into the file of its part, where all rows are split once. Computed.
-pub(super) const PART_WRITE_US: f64 = 0.1;
+/// A row that is looked at for its part: hashed. 130 s of 10^9 rows.
+pub(super) const PART_HASH_US: f64 = 0.13;
+/// And read out of its file and normalised before. Computed: splitting rows takes 0.33 us in all.
+pub(super) const PART_READ_US: f64 = 0.15;
+/// And sealed and written into the file of its part, where all rows are split once. Computed
+/// likewise.
+pub(super) const PART_WRITE_US: f64 = 0.05;
 /// Sets up to here are matched in one run on one machine.
 pub(super) const WHOLE_IDS: u64 = 1 << 24;

@@ -20,8 +20,8 @@ use constants::{
     DISK_FACTOR, FRAMING, ID_BYTES, INTAKE_US, MEMORY_MIB, OTHER_NOTHING_US, OTHER_OWN_US,
     PART_HASH_US, PART_IDS, PART_READ_US, PART_WRITE_US, POINT_BYTES, PROVIDER_CHECK_US,
     PROVIDER_FINISH_US, PROVIDER_RATE, PROVIDER_US, PointCosts, RECORD_BYTES, TAG_BYTES,
-    VOLE_ID_BYTES, VOLE_NOTHING_BYTES, VOLE_NOTHING_US, VOLE_OWN_BYTES, VOLE_OWN_US,
-    VOLE_START_BYTES, VOLE_START_S, WHOLE_IDS, WINDOW_POINTS,
+    VOLE_NOTHING_BYTES, VOLE_NOTHING_ID_BYTES, VOLE_NOTHING_US, VOLE_OWN_BYTES, VOLE_OWN_ID_BYTES,
+    VOLE_OWN_US, VOLE_START_BYTES, VOLE_START_S, WHOLE_IDS, WINDOW_POINTS,
 };
 
 /// A method that the agreement's `[matching]` may name between parties.
@@ -412,9 +412,9 @@ fn commutative(situation: &Situation) -> Line {
 
 fn vole(situation: &Situation) -> Line {
     let (own, peer) = (count(situation.own), count(situation.peer));
-    let (cost, bytes) = match situation.reveals {
-        Reveals::Nothing => (VOLE_NOTHING_US, VOLE_NOTHING_BYTES),
-        Reveals::OwnMatches => (VOLE_OWN_US, VOLE_OWN_BYTES),
+    let (cost, bytes, memory) = match situation.reveals {
+        Reveals::Nothing => (VOLE_NOTHING_US, VOLE_NOTHING_BYTES, VOLE_NOTHING_ID_BYTES),
+        Reveals::OwnMatches => (VOLE_OWN_US, VOLE_OWN_BYTES, VOLE_OWN_ID_BYTES),
     };
     // Both do about as much, one after the other and on one core.
     let both = VOLE_START_S + (own + peer) * cost / 1e6;
@@ -437,7 +437,7 @@ fn vole(situation: &Situation) -> Line {
     ];
     Line {
         measured: true,
-        memory_mib: MEMORY_MIB + count(situation.larger()) * VOLE_ID_BYTES / f64::from(1 << 20),
+        memory_mib: MEMORY_MIB + count(situation.larger()) * memory / f64::from(1 << 20),
         arithmetic,
         ..situation.line(PlannedMethod::Vole, needs, &[(both, Bound::OwnCores)])
     }

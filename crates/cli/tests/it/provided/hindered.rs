@@ -65,6 +65,17 @@ fn a_statement_that_one_provider_alone_shows_holds_nobody_up() {
     }
 }
 
+/// With one batch under way at a time, each is all that anybody could be woken by.
+#[test]
+fn one_batch_at_a_time_waits_for_nobody() {
+    let world = World::ready("max_ids = 10000\nkey_days = 90");
+    let data = world.ids("some", 0..9000);
+    let run = world.matched("mailer", &data, &["--window", "4096", "--wait", "5"]);
+    assert_eq!(run.code, 0, "{}", run.failure());
+    assert_eq!(*left_out(&run), serde_json::json!([]));
+    assert_eq!(world.crosswalk("mailer").len(), 9000);
+}
+
 /// Alpha says that all runs were had, which beta and gamma do not: they are asked.
 #[test]
 fn a_refusal_of_one_provider_holds_nobody_up() {
