@@ -7,13 +7,14 @@
 //!
 //! | step | who      | does                                                                            |
 //! |------|----------|---------------------------------------------------------------------------------|
-//! | 1    | source   | for each purpose `p` that the person agreed to and each of its edges `j` of `x` under `p`: `label = H(agreement, epoch, both kinds, p, source, j, F(x))` |
+//! | 1    | source   | for each purpose `p` of the agreement and each edge `j` of `x` whose person agreed to all of them: `label = H(agreement, epoch, both kinds, p, source, j, F(x))` |
 //! | 2    | source   | value: pseudonym of `z`, day of recording and last day, under a key made of `F(x)` and label; uploads all, with entries of nothing until each purpose and week has a multiple of [`PADDED_TO`], in order of label |
 //! | 3    | reader   | asks in rounds ([`Lookups`]): `j = 0` of all its ids for all sources and purposes, shuffled, then `j = 1` where there was one, and so on; what counts longest has the lowest number |
 //! | 4    | reader   | asks all providers, opens what as many of them as are needed have alike; one pseudonym that is not over and stands under all purposes of the agreement is a link, several are ambiguous |
 //!
-//! An edge has no entry under a purpose that its person did not agree to (invariant I3): what
-//! is not there, no bug in a check can give away. Purpose, source and the week of the last day
+//! An edge has no entry at all if its person did not agree to every purpose of the agreement
+//! (invariant I3): under one alone it would count for nobody, but its value has the pseudonym that
+//! serves all, and what is not there, no bug in a check and no dishonest reader can use. Purpose, source and the week of the last day
 //! stand in clear beside it, so that the store serves nothing that is long over; the day itself
 //! is sealed, and the reader checks it.
 //!
@@ -67,7 +68,7 @@ pub use pairs::{Gathering, Pairs, Row, RowFault, Said, Tally, led_to_ids, looked
 const LABEL: &str = "incamera-link-label/1";
 /// Starts what the key of a value is made of.
 const VALUE_LABEL: &str = "incamera-link-value/1";
-/// The most edges of one id under one purpose and from one source.
+/// The most edges of one id from one source.
 pub const MAX_EDGES: usize = 8;
 /// A value's length, sealed: nonce, plaintext and tag.
 pub const VALUE_BYTES: usize = 96;
@@ -146,13 +147,11 @@ pub enum Resolved {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
-    /// More edges of an id under one purpose than are ever asked for.
+    /// More edges of an id than are ever asked for.
     #[error(
-        "an id has {found} links for `{purpose}`, and at most {MAX_EDGES} are looked for: leave out the oldest"
+        "an id has {found} links, and at most {MAX_EDGES} are looked for: leave out the oldest"
     )]
     TooMany {
-        /// The purpose.
-        purpose: PurposeName,
         /// How many.
         found: usize,
     },
@@ -202,8 +201,17 @@ impl LinkTerms {
             .finish()
     }
 
+    /// Whether an edge counts for anybody: its person agreed to every purpose, all of which a
+    /// pseudonym serves.
+    #[must_use]
+    pub fn counts(&self, edge: &Edge) -> bool {
+        let mut all = self.purposes.iter();
+        all.all(|purpose| edge.consent.contains(purpose))
+    }
+
     /// Steps 1 and 2 for all edges of one id, given `F` of it. Those that count longest, by weeks,
     /// come first, and of one week in their order: when the store drops what is over, no number before a stored one is missing.
+    /// Of an edge that does not [count](Self::counts) none is made.
     ///
     /// # Errors
     /// [`LinkError::TooMany`].
@@ -214,17 +222,16 @@ impl LinkTerms {
         edges: &[Edge],
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<Entry>, LinkError> {
-        let mut edges: Vec<_> = edges.iter().collect();
+        let counting = edges.iter().filter(|edge| self.counts(edge));
+        let mut edges: Vec<_> = counting.collect();
         edges.sort_by_key(|edge| Reverse(end_of_week(edge.expires)));
+        let found = edges.len();
+        if found > MAX_EDGES {
+            return Err(LinkError::TooMany { found });
+        }
         let mut entries = Vec::new();
         for purpose in self.purposes.iter() {
-            let agreed = edges.iter().filter(|edge| edge.consent.contains(purpose));
-            let found = agreed.clone().count();
-            if found > MAX_EDGES {
-                let purpose = purpose.clone();
-                return Err(LinkError::TooMany { purpose, found });
-            }
-            entries.extend(agreed.zip(0..).map(|(edge, number)| {
+            entries.extend(edges.iter().zip(0..).map(|(edge, number)| {
                 let label = self.label(evaluated, purpose, source, number);
                 Entry {
                     value: seal(evaluated, label, edge, rng),

@@ -75,7 +75,7 @@ use parted::Parted;
 use reading::Reading;
 
 pub use kept::{MissingPart, crosswalk, crosswalk_there, is_of_another_run, kind_with_ids};
-pub use links::{LinksDue, links_due};
+pub use links::{LinksDue, links_due, links_to_put};
 pub use report::fields;
 pub use used::{Used, used_under};
 

@@ -17,7 +17,7 @@ use incamera_wire::v1::{DataVersion, Loss};
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
-use super::matching::{LinksDue, Used, links_due, used_under};
+use super::matching::{LinksDue, Used, links_due, links_to_put, used_under};
 use super::own_data::{self, OwnData};
 use super::room_client::{connect_failure, status_failure};
 use super::{block_on, matching};
@@ -197,6 +197,8 @@ struct Known<'a> {
     used: Vec<(IdKind, Used)>,
     /// The providers that are still to be told of links.
     links_due: Vec<LinksDue>,
+    /// Pairs that are to be put anew.
+    links_to_put: u64,
 }
 
 impl<'a> Known<'a> {
@@ -215,6 +217,10 @@ impl<'a> Known<'a> {
             links_due: terms
                 .as_ref()
                 .map_or(Vec::new(), |terms| links_due(folder, terms)),
+            links_to_put: terms
+                .as_ref()
+                .filter(|_| status.state == IN_FORCE)
+                .map_or(0, |terms| links_to_put(folder, terms)),
             terms,
         }
     }
@@ -275,6 +281,7 @@ impl<'a> Known<'a> {
             "runs_left": left.map(|(query, runs)| (query, json!(runs))).collect::<serde_json::Map<_, _>>(),
             "log_entries": status.log_entries,
             "links_due": self.links_due.iter().map(LinksDue::document).collect::<Vec<_>>(),
+            "links_to_put": self.links_to_put,
             "matching_used": self.used.iter().map(|(kind, used)| (kind.to_string(), used.document())).collect::<serde_json::Map<_, _>>(),
         })
     }
@@ -303,7 +310,16 @@ impl<'a> Known<'a> {
             format!("  spent {spent}{left}; {entries}"),
         ];
         let due = self.links_due.iter().map(LinksDue::line);
-        lines.into_iter().chain(used).chain(due).collect()
+        let lines = lines.into_iter().chain(used).chain(due);
+        lines.chain(self.to_put_anew()).collect()
+    }
+
+    fn to_put_anew(&self) -> Option<String> {
+        let pairs = counted(self.links_to_put, "pair", "pairs");
+        let line = format!(
+            "  {pairs} of linked ids were put when the agreement had other purposes, and do not count: `incamera match links put` with all pairs puts them anew"
+        );
+        (self.links_to_put > 0).then_some(line)
     }
 }
 

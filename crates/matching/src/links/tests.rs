@@ -64,10 +64,19 @@ fn edge(number: u8, consent: &[&str], expires: i32) -> Edge {
     }
 }
 
+/// What a source stores that goes by each purpose by itself, as one that does not keep to the rule
+/// may: the reader looks at all of them.
 fn entries(text: &str, edges: &[Edge]) -> Vec<Entry> {
-    terms()
-        .entries(&f(text), &party("shop"), edges, &mut rng())
-        .unwrap()
+    let mut rng = rng();
+    let under = |purpose: &PurposeName| {
+        let alone = LinkTerms {
+            purposes: [purpose.clone()].into_iter().collect(),
+            ..terms()
+        };
+        let made = alone.entries(&f(text), &party("shop"), edges, &mut rng);
+        made.unwrap()
+    };
+    terms().purposes.iter().flat_map(under).collect()
 }
 
 type Asked<'a> = (&'a PurposeName, &'a PartyName, u64);
@@ -340,18 +349,23 @@ fn uploads_are_padded_for_each_purpose_and_week() {
 }
 
 #[test]
-fn i3_no_entry_exists_under_a_purpose_without_consent() {
+fn i3_no_entry_exists_unless_its_person_agreed_to_every_purpose() {
     let of = |consent: &[&str]| -> Vec<_> {
-        let entries = entries("x", &[edge(1, consent, 5)]).into_iter();
-        entries
-            .map(|entry| entry.purpose.as_str().to_owned())
-            .collect()
+        let edges = [edge(1, consent, 5), edge(2, &["ads"], 9)];
+        let made = terms().entries(&f("x"), &party("shop"), &edges, &mut rng());
+        let named = made.unwrap().into_iter();
+        named.map(|e| e.purpose.as_str().to_owned()).collect()
     };
-    assert_eq!(of(&["ads"]), ["ads"]);
     assert_eq!(of(&["ads", "measurement"]), ["ads", "measurement"]);
-    // A purpose that the agreement lacks, and none.
-    assert_eq!(of(&["safety"]), [""; 0]);
-    assert_eq!(of(&[]), [""; 0]);
+    assert_eq!(
+        of(&["ads", "measurement", "safety"]),
+        ["ads", "measurement"]
+    );
+    // In part: its value would have the pseudonym that serves all purposes. A purpose that the
+    // agreement lacks, and none.
+    for consent in [&["ads"][..], &["measurement"], &["ads", "safety"], &[]] {
+        assert_eq!(of(consent), [""; 0], "{consent:?}");
+    }
     // Nor does the entry of one purpose open as that of another.
     let entry = Entry {
         purpose: purpose("measurement"),
@@ -425,11 +439,11 @@ fn a_reader_believes_nothing_that_was_changed_or_is_over() {
 
 #[test]
 fn no_more_edges_than_are_looked_for() {
-    let many = |count: u8| (0..count).map(|n| edge(n, &["ads"], 5)).collect::<Vec<_>>();
+    let both = ["ads", "measurement"];
+    let many = |count: u8| (0..count).map(|n| edge(n, &both, 5)).collect::<Vec<_>>();
     let made = |count| terms().entries(&f("x"), &party("shop"), &many(count), &mut rng());
-    assert_eq!(made(8).map(|entries| entries.len()), Ok(8));
-    let (purpose, found) = (purpose("ads"), 9);
-    assert_eq!(made(9), Err(LinkError::TooMany { purpose, found }));
+    assert_eq!(made(8).map(|entries| entries.len()), Ok(2 * 8));
+    assert_eq!(made(9), Err(LinkError::TooMany { found: 9 }));
 }
 
 #[test]
@@ -474,7 +488,7 @@ fn dump() -> (Vec<String>, BTreeMap<LinkLabel, Entry>) {
         let day = i32::from(number % 30);
         let edges = [
             edge(number, &both, day),
-            edge(number, &["ads"], day),
+            edge(number, &both, day),
             edge(number + 120, &both, day),
         ];
         for source in ["shop", "mailer"] {
@@ -482,7 +496,7 @@ fn dump() -> (Vec<String>, BTreeMap<LinkLabel, Entry>) {
             all.extend(made.unwrap());
         }
     }
-    assert_eq!(all.len(), 120 * 2 * (3 + 2));
+    assert_eq!(all.len(), 120 * 2 * (3 + 3));
     let labels: BTreeSet<_> = all.iter().map(|entry| entry.label).collect();
     assert_eq!(labels.len(), all.len(), "a label stands for one entry");
     let store = stored(all);
@@ -547,7 +561,7 @@ fn what_a_provider_stores_links_nothing() {
                 .all(|entry| super::open(&wrong, entry).is_none())
         );
     }
-    assert_eq!(found_with(&people, &store, &key(7)), 120 * 2 * (3 + 2));
+    assert_eq!(found_with(&people, &store, &key(7)), 120 * 2 * (3 + 3));
 }
 
 /// How many entries a dictionary finds and opens under a key.

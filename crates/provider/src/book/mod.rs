@@ -14,16 +14,21 @@ use incamera_matching::links::Entry;
 use incamera_types::{Date, Digest as _, IdKind, LinkLabel, PartyName, PurposeName, PurposeSet};
 use rusqlite::{Connection, Transaction, params};
 
-use crate::store::{BUSY_TIMEOUT, Matter, StoreError, name, number};
+use crate::store::{BUSY_TIMEOUT, Matter, StoreError, int, name, number};
 
+mod telling;
 #[cfg(test)]
 mod tests;
+
+use telling::Telling;
 
 /// Marks the file as a book of links ("ICLk").
 const APPLICATION_ID: i64 = 0x4943_4c6b;
 const SCHEMA: &str = include_str!("schema.sql");
 /// The version of its tables.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+/// What makes tables of version 1 those of 2.
+const MIGRATION: &str = include_str!("schema_2.sql");
 
 /// The book.
 #[derive(Debug)]
@@ -36,6 +41,9 @@ pub struct LinkedId {
     pub from: String,
     /// The ids whose pseudonyms it leads to, in order.
     pub to: Vec<String>,
+    /// The last day that any of its pairs counts: the book keeps them as long, also those that
+    /// nothing is stored of.
+    pub until: Date,
     /// What is stored of it: under each purpose in the order of those, of one week.
     pub entries: Vec<Entry>,
 }
@@ -98,6 +106,7 @@ impl LinkBook {
             tx.pragma_update(None, "application_id", APPLICATION_ID)?;
             tx.pragma_update(None, "user_version", VERSION)?;
         }
+        migrate(&tx)?;
         let version: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
         let found: i64 = tx.pragma_query_value(None, "application_id", |row| row.get(0))?;
         if (found, version) != (APPLICATION_ID, VERSION) {
@@ -108,7 +117,8 @@ impl LinkBook {
     }
 
     /// Takes in the links of ids: what the book had of these ids goes. `nothing` are the entries
-    /// that an upload is filled up with. All of it is due at the providers then.
+    /// that an upload is filled up with, and `purposes` those of the agreement. All of it is due at
+    /// the providers then.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -117,6 +127,7 @@ impl LinkBook {
         matter: &Matter,
         link: &IdLink,
         (ids, nothing): (&[LinkedId], &[Entry]),
+        purposes: &PurposeSet,
         providers: &[PartyName],
     ) -> Result<(), StoreError> {
         let tx = self.0.transaction()?;
@@ -125,8 +136,9 @@ impl LinkBook {
             matter,
             providers,
         };
+        let under = written(purposes);
         for id in ids {
-            all.replace(link, id)?;
+            all.replace(link, id, &under)?;
         }
         for entry in nothing {
             all.entry(link, None, entry, false)?;
@@ -174,7 +186,8 @@ impl LinkBook {
 
     /// Takes back the links of people, known by ids of one kind: from these ids, and to them. An
     /// id that loses one link loses all, since a gap hides what is behind it. With `purposes`,
-    /// what stands under these alone. Links of earlier epochs go from the book; providers drop
+    /// those of ids that have any under these: what does not stand under all purposes of the
+    /// agreement counts for nobody. Links of earlier epochs go from the book; providers drop
     /// them when they are over.
     ///
     /// # Errors
@@ -207,8 +220,13 @@ impl LinkBook {
                 from: from_kind,
                 to: to_kind,
             };
+            if let Some(purposes) = purposes
+                && !all.stands_under(&link, &from, purposes)?
+            {
+                continue;
+            }
             back.ids += 1;
-            for label in all.take_away(&link, &from, purposes)?.keys() {
+            for label in all.take_away(&link, &from)?.keys() {
                 all.due(label, true)?;
                 back.entries += 1;
             }
@@ -367,14 +385,31 @@ impl LinkBook {
             [today.days()],
         )?;
         tx.execute("DELETE FROM entries WHERE expires < ?1", [today.days()])?;
-        tx.execute(
-            "DELETE FROM edges WHERE NOT EXISTS
-             (SELECT 1 FROM entries WHERE entries.agreement_id = edges.agreement_id
-              AND entries.epoch = edges.epoch AND entries.from_kind = edges.from_kind
-              AND entries.to_kind = edges.to_kind AND entries.from_id = edges.from_id)",
-            [],
-        )?;
+        tx.execute("DELETE FROM edges WHERE expires < ?1", [today.days()])?;
         Ok(tx.commit()?)
+    }
+
+    /// How many pairs do not count as they stand, since the agreement had other purposes than
+    /// these when they were put: nothing is stored of a pair whose people had not agreed to all of
+    /// those, nor under one that came later.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn to_put_anew(&self, matter: &Matter, purposes: &PurposeSet) -> Result<u64, StoreError> {
+        let mut select = self.0.prepare_cached(
+            "SELECT count(*) FROM edges WHERE agreement_id = ?1 AND epoch = ?2 AND under <> ?3
+             AND ?4 > (SELECT count(DISTINCT purpose) FROM entries
+                 WHERE entries.agreement_id = ?1 AND entries.epoch = ?2
+                 AND entries.from_kind = edges.from_kind AND entries.to_kind = edges.to_kind
+                 AND entries.from_id = edges.from_id AND instr(?3, ' ' || purpose || ' ') > 0)",
+        )?;
+        let of = params![
+            matter.agreement_id.as_bytes(),
+            matter.epoch.0,
+            written(purposes),
+            int(purposes.len() as u64)?
+        ];
+        Ok(select.query_row(of, |row| number(row, 0))?)
     }
 
     /// What the book holds.
@@ -403,6 +438,23 @@ impl LinkBook {
     }
 }
 
+/// Purposes as they stand beside pairs: each between two blanks.
+fn written(purposes: &PurposeSet) -> String {
+    let each = purposes.iter().map(|purpose| format!("{purpose} "));
+    " ".to_owned() + &each.collect::<String>()
+}
+
+/// Brings tables of version 1 up to date.
+fn migrate(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    let version: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found: i64 = tx.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if (found, version) != (APPLICATION_ID, 1) {
+        return Ok(());
+    }
+    tx.execute_batch(MIGRATION)?;
+    Ok(tx.pragma_update(None, "user_version", VERSION)?)
+}
+
 type Concerned = (u32, IdKind, IdKind, String);
 
 /// The ids whose links lead from an id, or to it.
@@ -422,170 +474,4 @@ fn concerned(
         Ok((row.get(0)?, name(row, 1)?, name(row, 2)?, row.get(3)?))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// A change of the book that providers are to be told of.
-struct Telling<'a> {
-    tx: &'a Transaction<'a>,
-    matter: &'a Matter,
-    providers: &'a [PartyName],
-}
-
-impl Telling<'_> {
-    /// Notes a label for every provider. What one was to be told of as `gone`, and was not, it
-    /// may have as long as it is told nothing.
-    fn due(&self, label: &LinkLabel, gone: bool) -> Result<(), StoreError> {
-        let mut insert = self.tx.prepare_cached(
-            "INSERT INTO due (agreement_id, epoch, provider, label, gone)
-             VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (agreement_id, epoch, provider, label)
-             DO UPDATE SET gone = max(gone, excluded.gone)",
-        )?;
-        for provider in self.providers {
-            insert.execute(params![
-                self.matter.agreement_id.as_bytes(),
-                self.matter.epoch.0,
-                provider.as_str(),
-                label.as_bytes(),
-                gone
-            ])?;
-        }
-        Ok(())
-    }
-
-    fn edge(&self, link: &IdLink, from: &str, to: &str) -> Result<(), StoreError> {
-        let mut insert = self.tx.prepare_cached(
-            "INSERT INTO edges (agreement_id, epoch, from_kind, to_kind, from_id, to_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
-        )?;
-        insert.execute(params![
-            self.matter.agreement_id.as_bytes(),
-            self.matter.epoch.0,
-            link.from.as_str(),
-            link.to.as_str(),
-            from,
-            to
-        ])?;
-        Ok(())
-    }
-
-    fn entry(
-        &self,
-        link: &IdLink,
-        from: Option<&str>,
-        entry: &Entry,
-        gone: bool,
-    ) -> Result<(), StoreError> {
-        let mut insert = self.tx.prepare_cached(
-            "INSERT INTO entries
-             (agreement_id, epoch, label, from_kind, to_kind, from_id, purpose, expires, value)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?;
-        insert.execute(params![
-            self.matter.agreement_id.as_bytes(),
-            self.matter.epoch.0,
-            entry.label.as_bytes(),
-            link.from.as_str(),
-            link.to.as_str(),
-            from,
-            entry.purpose.as_str(),
-            entry.expires.days(),
-            entry.value
-        ])?;
-        self.due(&entry.label, gone)
-    }
-
-    /// Puts what is said of an id now in the place of what was said of it before.
-    fn replace(&self, link: &IdLink, id: &LinkedId) -> Result<(), StoreError> {
-        let led_to = self.led_to(link, &id.from)?;
-        let mut before = self.take_away(link, &id.from, None)?;
-        // What leads to the same ones as long as before may stand until it comes anew; by days of
-        // the same week, as the book has no others.
-        let same = led_to == id.to && id.leads_alike(&before);
-        for to in &id.to {
-            self.edge(link, &id.from, to)?;
-        }
-        for entry in &id.entries {
-            let stood = before.remove(&entry.label);
-            let gone = stood.is_some_and(|until| !same || until > entry.expires);
-            self.entry(link, Some(&id.from), entry, gone)?;
-        }
-        for label in before.keys() {
-            self.due(label, true)?;
-        }
-        Ok(())
-    }
-
-    /// The ids that an id leads to.
-    fn led_to(&self, link: &IdLink, from: &str) -> Result<Vec<String>, StoreError> {
-        let mut select = self.tx.prepare_cached(
-            "SELECT to_id FROM edges WHERE agreement_id = ?1 AND epoch = ?2
-             AND from_kind = ?3 AND to_kind = ?4 AND from_id = ?5 ORDER BY to_id",
-        )?;
-        let of = params![
-            self.matter.agreement_id.as_bytes(),
-            self.matter.epoch.0,
-            link.from.as_str(),
-            link.to.as_str(),
-            from
-        ];
-        let rows = select.query_map(of, |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    fn take_out(&self, label: &LinkLabel) -> Result<(), StoreError> {
-        self.tx
-            .prepare_cached(
-                "DELETE FROM entries WHERE agreement_id = ?1 AND epoch = ?2 AND label = ?3",
-            )?
-            .execute(params![
-                self.matter.agreement_id.as_bytes(),
-                self.matter.epoch.0,
-                label.as_bytes()
-            ])?;
-        Ok(())
-    }
-
-    /// Takes an id's entries out of the book, and its links where no purpose is named; gives
-    /// their labels, and until when they stand.
-    fn take_away(
-        &self,
-        link: &IdLink,
-        from: &str,
-        purposes: Option<&PurposeSet>,
-    ) -> Result<BTreeMap<LinkLabel, Date>, StoreError> {
-        let of = params![
-            self.matter.agreement_id.as_bytes(),
-            self.matter.epoch.0,
-            link.from.as_str(),
-            link.to.as_str(),
-            from
-        ];
-        let mut select = self.tx.prepare_cached(
-            "SELECT label, expires, purpose FROM entries WHERE agreement_id = ?1 AND epoch = ?2
-             AND from_kind = ?3 AND to_kind = ?4 AND from_id = ?5",
-        )?;
-        let rows = select.query_map(of, |row| {
-            let until = Date::from_days(row.get(1)?);
-            Ok((LinkLabel::from_bytes(row.get(0)?), until, name(row, 2)?))
-        })?;
-        let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
-        let mut taken = BTreeMap::new();
-        for (label, until, purpose) in rows {
-            if purposes.is_some_and(|purposes| !purposes.contains(&purpose)) {
-                continue;
-            }
-            self.take_out(&label)?;
-            taken.insert(label, until);
-        }
-        if purposes.is_none() {
-            self.tx
-                .prepare_cached(
-                    "DELETE FROM edges WHERE agreement_id = ?1 AND epoch = ?2
-                     AND from_kind = ?3 AND to_kind = ?4 AND from_id = ?5",
-                )?
-                .execute(of)?;
-        }
-        Ok(taken)
-    }
 }

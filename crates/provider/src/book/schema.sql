@@ -1,7 +1,8 @@
 -- What a party has told providers of links between its ids, so that it can take it back, and
 -- what they are still to be told. It never leaves the party's folder.
 
--- Which id of one kind goes with which of another.
+-- Which id of one kind goes with which of another, until when it may count, and the purposes of
+-- the agreement when it was put (each between two blanks).
 CREATE TABLE edges (
     agreement_id BLOB NOT NULL,
     epoch        INTEGER NOT NULL,
@@ -9,6 +10,8 @@ CREATE TABLE edges (
     to_kind      TEXT NOT NULL,
     from_id      TEXT NOT NULL,
     to_id        TEXT NOT NULL,
+    expires      INTEGER NOT NULL DEFAULT 0,
+    under        TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (agreement_id, epoch, from_kind, to_kind, from_id, to_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX edges_to ON edges (agreement_id, to_kind, to_id);

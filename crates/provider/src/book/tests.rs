@@ -38,8 +38,13 @@ fn id(from: &str, to: &[&str], entries: Vec<Entry>) -> LinkedId {
     LinkedId {
         from: from.into(),
         to: to.iter().map(|to| (*to).into()).collect(),
+        until: Date::from_days(0),
         entries,
     }
+}
+
+fn purposes(names: &[&str]) -> PurposeSet {
+    names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
 struct Book {
@@ -58,10 +63,13 @@ impl Book {
     }
 
     fn put(&mut self, ids: &[LinkedId], nothing: &[Entry]) {
-        let all = (ids, nothing);
-        self.book
-            .put(&matter(1), &link(), all, &providers())
-            .unwrap();
+        self.put_under(&["ads", "safety"], ids, nothing);
+    }
+
+    fn put_under(&mut self, names: &[&str], ids: &[LinkedId], nothing: &[Entry]) {
+        let (all, purposes) = ((ids, nothing), purposes(names));
+        let put = (self.book).put(&matter(1), &link(), all, &purposes, &providers());
+        put.unwrap();
     }
 
     fn puts(&self, provider: &str, most: usize) -> Vec<Entry> {
@@ -94,8 +102,7 @@ impl Book {
 
     fn take_back(&mut self, kind: &str, ids: &[&str], purposes: Option<&str>) -> TakenBack {
         let ids = ids.iter().map(|id| (*id).to_owned()).collect();
-        let purposes: Option<PurposeSet> =
-            purposes.map(|name| [name.parse().unwrap()].into_iter().collect());
+        let purposes = purposes.map(|name| super::tests::purposes(&[name]));
         let kind = kind.parse().unwrap();
         let providers = providers();
         let back = (self.book).take_back(&matter(1), &kind, &ids, purposes.as_ref(), &providers);
@@ -144,12 +151,12 @@ fn people_take_back_links_by_either_id() {
     for provider in ["alpha", "beta"] {
         world.tell(provider);
     }
-    // A purpose of one id; then by the id that links lead to, which two lead to.
-    let back = world.take_back("cookie", &["c1"], Some("ads"));
-    assert_eq!((back.ids, back.entries), (1, 1));
-    assert_eq!(world.due("beta"), (vec![1], vec![]));
+    // A purpose, without which it counts for nobody; then by the id that links lead to.
+    let back = world.take_back("cookie", &["c1", "c2"], Some("safety"));
+    assert_eq!((back.ids, back.entries), (1, 2));
+    assert_eq!(world.due("beta"), (vec![1, 2], vec![]));
     let back = world.take_back("email", &["b", "nobody"], None);
-    assert_eq!((back.ids, back.entries), (2, 2));
+    assert_eq!((back.ids, back.entries), (1, 1));
     assert_eq!(world.due("alpha"), (vec![1, 2, 3], vec![]));
     // An id of another kind that reads alike is nobody here.
     assert_eq!(
@@ -169,7 +176,9 @@ fn what_is_over_is_forgotten_and_what_is_of_another_epoch_is_told_to_nobody() {
     let mut world = Book::new();
     let old = (&[id("c1", &["a"], vec![entry(1, "ads", 50)])][..], &[][..]);
     let (link, providers) = (link(), providers());
-    world.book.put(&matter(0), &link, old, &providers).unwrap();
+    let purposes = purposes(&["ads"]);
+    let put = (world.book).put(&matter(0), &link, old, &purposes, &providers);
+    put.unwrap();
     world.put(
         &[
             id("c1", &["a"], vec![entry(2, "ads", 60)]),
@@ -248,7 +257,7 @@ fn what_stands_under_a_purpose_that_is_gone_is_dropped() {
     let both = vec![entry(1, "ads", 50), entry(2, "safety", 50)];
     world.put(&[id("c1", &["a"], both)], &[entry(9, "ads", 50)]);
     world.tell("alpha");
-    let purposes: PurposeSet = ["safety".parse().unwrap()].into_iter().collect();
+    let purposes = purposes(&["safety"]);
     for _ in 0..2 {
         let dropped = world
             .book
@@ -258,6 +267,74 @@ fn what_stands_under_a_purpose_that_is_gone_is_dropped() {
         assert_eq!(world.due("beta"), (vec![1, 9], vec![2]));
     }
     assert_eq!(world.take_back("cookie", &["c1"], None).entries, 1);
+}
+
+/// Nothing is stored of a pair whose people did not agree to every purpose; it may count under
+/// another version of the agreement, and what counts may not.
+#[test]
+fn pairs_that_were_put_under_other_purposes_are_to_be_put_anew() {
+    let mut world = Book::new();
+    let whole = vec![entry(1, "ads", 50), entry(2, "safety", 50)];
+    let in_part = LinkedId {
+        until: Date::from_days(40),
+        ..id("c2", &["b", "c"], vec![])
+    };
+    world.put(&[id("c1", &["a"], whole), in_part.clone()], &[]);
+    let anew = |world: &Book, names: &[&str]| {
+        let anew = world.book.to_put_anew(&matter(1), &purposes(names));
+        anew.unwrap()
+    };
+    assert_eq!(anew(&world, &["ads", "safety"]), 0);
+    // Fewer: what has entries under those left counts as it stands.
+    assert_eq!(anew(&world, &["ads"]), 2);
+    // More, or others: nothing does.
+    assert_eq!(anew(&world, &["ads", "safety", "sales"]), 3);
+    assert_eq!(anew(&world, &["ads", "sales"]), 3);
+    world.put_under(
+        &["ads"],
+        &[id("c2", &["b"], vec![entry(3, "ads", 50)])],
+        &[],
+    );
+    assert_eq!(anew(&world, &["ads"]), 0);
+    // What nothing is stored of goes with its last day, too.
+    world.put(
+        &[LinkedId {
+            from: "c3".into(),
+            ..in_part
+        }],
+        &[],
+    );
+    let pairs = |world: &Book| world.book.booked().unwrap()[0].edges;
+    for (today, left) in [(40, 4), (41, 2), (50, 2)] {
+        world.book.drop_over(Date::from_days(today)).unwrap();
+        assert_eq!(pairs(&world), left, "{today}");
+    }
+}
+
+#[test]
+fn a_book_of_version_1_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("links.sqlite");
+    let old = Connection::open(&path).unwrap();
+    let schema = SCHEMA
+        .replace("    expires      INTEGER NOT NULL DEFAULT 0,\n", "")
+        .replace("    under        TEXT NOT NULL DEFAULT '',\n", "");
+    assert_eq!(schema.matches("DEFAULT").count(), 0);
+    old.execute_batch(&schema).unwrap();
+    old.execute_batch(&format!(
+        "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;
+         INSERT INTO edges VALUES (zeroblob(32), 1, 'cookie', 'email', 'c1', 'a');
+         INSERT INTO entries VALUES
+         (zeroblob(32), 1, zeroblob(32), 'cookie', 'email', 'c1', 'ads', 50, x'00');"
+    ))
+    .unwrap();
+    let mut book = LinkBook::open(&path).unwrap();
+    for (today, left) in [(50, 1), (51, 0)] {
+        book.drop_over(Date::from_days(today)).unwrap();
+        assert_eq!(book.booked().unwrap().len(), left);
+    }
+    drop(book);
+    LinkBook::open(&path).unwrap();
 }
 
 #[test]

@@ -254,7 +254,7 @@ impl Memory for Shared {
 }
 
 /// A number as it stands in a row.
-fn int(number: u64) -> Result<i64, StoreError> {
+pub(crate) fn int(number: u64) -> Result<i64, StoreError> {
     i64::try_from(number).map_err(|_| StoreError::Range)
 }
 

@@ -8,7 +8,7 @@
 //! | `put`   | pairs, evaluated and sealed                                        |
 //! | `pairs` | pairs out of files, with what their people agreed to               |
 //! | `readers` | who may have sealed data by links                              |
-//! | `due`   | who is still to be told, for `status`                               |
+//! | `due`   | who is still to be told, and what to put anew, for `status`         |
 //! | `tell`  | the book's changes to each provider                                |
 //!
 //! Everything goes through the party's book ([`LinkBook`]): a command that is killed, or does not
@@ -37,7 +37,7 @@ use crate::failure::{Context as _, Done, Failure};
 use crate::folder::Folder;
 use crate::printer::Printer;
 use crate::words::counted;
-pub use due::{LinksDue, links_due};
+pub use due::{LinksDue, links_due, links_to_put};
 pub use put::link_terms;
 use readers::Readers;
 use tell::Told;

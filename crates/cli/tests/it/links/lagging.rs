@@ -6,8 +6,9 @@ use incamera_testkit::relay::Line;
 
 use super::*;
 
-/// What the shop's `status` says of links that providers are still to be told.
-fn links_due(world: &World) -> serde_json::Value {
+/// What the shop's `status` says of links that providers are still to be told, and of pairs that are
+/// to be put anew.
+fn links_due(world: &World) -> (serde_json::Value, u64) {
     let shop = world.path("shop");
     let config = fs::read_to_string(format!("{shop}/party.toml")).unwrap();
     let listen = config.lines().find_map(|line| {
@@ -20,7 +21,8 @@ fn links_due(world: &World) -> serde_json::Value {
     started.unwrap();
     let status = done(world.told(&["status", "--party", &shop]));
     stage.stop("shop");
-    status.document["agreements"][0]["links_due"].clone()
+    let due = status.document["agreements"][0]["links_due"].clone();
+    (due, status.number("/agreements/0/links_to_put"))
 }
 
 /// A provider that was down may still have what an id led to before: `put` ends by its name until
@@ -32,6 +34,7 @@ fn a_put_is_not_done_while_a_provider_has_what_stood_before() {
     all[44].3 = day(0);
     // One that leads to several is no other where it is said again.
     all.push(pair(43, 48));
+    all.push(("cookie-48".into(), email(48), "ads", String::new()));
     done(world.put("shop", &all));
     world.stop("gamma");
     // What is said again alike, or is new, may be told later.
@@ -41,8 +44,14 @@ fn a_put_is_not_done_while_a_provider_has_what_stood_before() {
     all[5] = pair(5, 50);
     let words = "still has what stood in their place";
     refused(&world.put("shop", &all), 1, words);
-    let due = links_due(&world);
-    assert_eq!(due, json!([{ "provider": "gamma", "behind": true }]));
+    let gamma = json!([{ "provider": "gamma", "behind": true }]);
+    assert_eq!(links_due(&world), (gamma.clone(), 0));
+    // As if the agreement had had more purposes: what stands under all that it has is not asked
+    // for.
+    let book = Connection::open(world.path("shop/links.sqlite")).unwrap();
+    let before = "UPDATE edges SET under = ' ads measurement safety '";
+    book.execute(before, []).unwrap();
+    assert_eq!(links_due(&world), (gamma, 1));
     refused(&world.put("shop", &[pair(47, 47)]), 1, "`gamma`");
     world.start("gamma");
     let shop = world.path("shop");

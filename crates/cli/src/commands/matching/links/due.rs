@@ -1,4 +1,4 @@
-//! The providers that are still to be told of links, for `status`.
+//! What is still to be done about links, for `status`: providers to be told, pairs to be put anew.
 
 use incamera_agreement::Agreement;
 use incamera_provider::{LinkBook, Matter};
@@ -31,16 +31,31 @@ impl LinksDue {
     }
 }
 
-/// Those of an agreement, by the party's book; none where it has none, or it does not read: the
-/// verbs of `match links` say why.
-pub fn links_due(folder: &Folder, agreement: &Agreement) -> Vec<LinksDue> {
+/// The party's book, and what an agreement has in it; none where there is none, or it does not
+/// read: the verbs of `match links` say why.
+fn book(folder: &Folder, agreement: &Agreement) -> Option<(LinkBook, Matter)> {
     let matter = Matter {
         agreement_id: agreement.id,
         epoch: agreement.matching.epoch,
     };
     let path = folder.links();
     let book = path.exists().then(|| LinkBook::open(&path).ok()).flatten();
-    let found = book.and_then(|book| {
+    book.map(|book| (book, matter))
+}
+
+/// How many pairs do not count as they stand, since they were put under other purposes than the
+/// agreement has now.
+pub fn links_to_put(folder: &Folder, agreement: &Agreement) -> u64 {
+    let anew = book(folder, agreement).and_then(|(book, matter)| {
+        let purposes = agreement.leaf_purposes();
+        book.to_put_anew(&matter, &purposes).ok()
+    });
+    anew.unwrap_or_default()
+}
+
+/// Providers of an agreement that are still to be told.
+pub fn links_due(folder: &Folder, agreement: &Agreement) -> Vec<LinksDue> {
+    let found = book(folder, agreement).and_then(|(book, matter)| {
         let behind = book.behind(&matter).ok()?;
         let due = book.still_due(&matter).ok()?.into_keys();
         Some(

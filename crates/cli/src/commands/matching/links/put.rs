@@ -55,7 +55,8 @@ pub fn run(arguments: &LinksPut, printer: &Printer) -> Done {
     let made = made(&folder, terms, &link, &read, &evaluated)?;
     let (matter, providers) = (desk.matter(), desk.providers());
     let all = (made.ids.as_slice(), made.nothing.as_slice());
-    let kept = desk.book.put(&matter, &link, all, providers);
+    let purposes = terms.leaf_purposes();
+    let kept = (desk.book).put(&matter, &link, all, &purposes, providers);
     kept.or_fail(NOT_KEPT)?;
     // From here on nothing is evaluated again, whoever is down.
     let told = tell::all(&mut desk)?;
@@ -211,7 +212,7 @@ fn made(
     };
     let mut all = Vec::new();
     for (from, to) in &read.pairs {
-        let edges = edges(to, read, evaluated);
+        let edges = edges(&terms, to, read, evaluated);
         made.ambiguous += u64::from(edges.len() > 1);
         made.beyond += edges.len().saturating_sub(MAX_EDGES) as u64;
         let most = first_in_order(edges);
@@ -226,6 +227,11 @@ fn made(
         made.ids.push(LinkedId {
             from: from.clone(),
             to: to.keys().cloned().collect(),
+            until: to
+                .values()
+                .map(|said| said.expires)
+                .max()
+                .unwrap_or(today()),
             entries,
         });
     }
@@ -249,8 +255,13 @@ pub fn link_terms(agreement: &Agreement, link: &IdLink) -> LinkTerms {
     }
 }
 
-/// The links of one id, in the order of the ids that they lead to.
-fn edges(to: &BTreeMap<String, Said>, read: &Read, evaluated: &Evaluated) -> Vec<Edge> {
+/// The links of one id that count, in the order of the ids that they lead to.
+fn edges(
+    terms: &LinkTerms,
+    to: &BTreeMap<String, Said>,
+    read: &Read,
+    evaluated: &Evaluated,
+) -> Vec<Edge> {
     let edge = |(to, said): (&String, &Said)| {
         Some(Edge {
             pseudonym: *evaluated.to.get(to)?,
@@ -259,15 +270,15 @@ fn edges(to: &BTreeMap<String, Said>, read: &Read, evaluated: &Evaluated) -> Vec
             expires: said.expires,
         })
     };
-    to.iter().filter_map(edge).collect()
+    let edges = to.iter().filter_map(edge);
+    edges.filter(|edge| terms.counts(edge)).collect()
 }
 
-/// Those that are told of, in their order: those that can match, by everything that was agreed to,
-/// and of them those that count longest. Beyond eight none is told of, and whoever looks the id up
+/// Those that are told of, in their order: those that count longest. Beyond eight none is told of, and whoever looks the id up
 /// finds no fewer people for it.
 fn first_in_order(edges: Vec<Edge>) -> Vec<Edge> {
     let mut all: Vec<_> = edges.into_iter().enumerate().collect();
-    all.sort_by_key(|(_, edge)| Reverse((edge.consent.len(), edge.expires)));
+    all.sort_by_key(|(_, edge)| Reverse(edge.expires));
     all.truncate(MAX_EDGES);
     // The book knows by the order what leads to whom it led before.
     all.sort_by_key(|(place, _)| *place);
@@ -306,8 +317,10 @@ impl Report<'_> {
         Pace::of((from.len() + to.len()) as u64, self.start)
     }
 
-    fn pairs(&self) -> usize {
-        self.made.ids.iter().map(|id| id.to.len()).sum()
+    /// Those that something is stored of.
+    fn pairs(&self) -> u64 {
+        let all: usize = self.made.ids.iter().map(|id| id.to.len()).sum();
+        (all as u64).saturating_sub(self.read.tally.in_part)
     }
 
     fn text(&self) -> String {
@@ -342,7 +355,7 @@ impl Report<'_> {
         }
         for (what, count) in [
             (
-                "agreed to by their people for some of the agreement's purposes alone: those do not match",
+                "agreed to by their people for some of the agreement's purposes alone: those are not told",
                 tally.in_part,
             ),
             (
@@ -413,21 +426,18 @@ impl Report<'_> {
 mod tests {
     use super::*;
 
-    /// An id that leads to two people by everything stays one that does, whatever else it has.
     #[test]
-    fn the_eight_that_are_told_of_are_those_that_can_match() {
-        let edge = |number: u8, purposes: &[&str], days: i32| Edge {
+    fn the_eight_that_are_told_of_are_those_that_count_longest() {
+        let edge = |(number, days): (u8, i32)| Edge {
             pseudonym: Pseudonym::from_bytes([number; 16]),
             recorded: Date::from_days(0),
-            consent: purposes.iter().map(|name| name.parse().unwrap()).collect(),
+            consent: ["ads".parse().unwrap()].into_iter().collect(),
             expires: Date::from_days(days),
         };
-        let all = ["ads", "measurement"];
-        let mut edges = vec![edge(1, &all, 90)];
-        edges.extend((2..10).map(|number| edge(number, &["ads"], 80)));
-        edges.extend([edge(10, &all, 70), edge(11, &all, 75)]);
+        let days = [90, 80, 80, 80, 80, 80, 70, 75, 80, 71, 85];
+        let edges = (1..).zip(days).map(edge).collect();
         let first = first_in_order(edges).into_iter();
         let first = first.map(|edge| edge.pseudonym.as_bytes()[0]);
-        assert_eq!(first.collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 10, 11]);
+        assert_eq!(first.collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 9, 11]);
     }
 }
