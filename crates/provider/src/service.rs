@@ -347,7 +347,11 @@ mod tests {
             sealed: vec![1; 60],
             statement: incamera_wire::encode(&keys),
         };
-        state.store.lock().keep_waiting(&matter, &kept).unwrap();
+        state
+            .store
+            .lock()
+            .keep_waiting(&matter, &kept, now())
+            .unwrap();
         let dropping = tokio::spawn(keep_dropping(
             Arc::downgrade(&state),
             Duration::from_millis(5),

@@ -156,6 +156,9 @@ impl Asked<'_> {
             (None, true) => return Err(no_key()),
         };
         self.may_wait()?;
+        if refresh {
+            self.may_refresh()?;
+        }
         let valid_from = UnixTime(begin.valid_from);
         let apart = now().since(valid_from).max(valid_from.since(now()));
         if base.is_none() && apart > CLOCKS_APART_S {
@@ -198,6 +201,19 @@ impl Asked<'_> {
                 "so many ceremonies of this key were signed and not finished that no more shares are kept",
             )
             .hint("`incamera provider keys finish` ends what one of the providers has finished")),
+        }
+    }
+
+    /// Whether new shares may be made already: whoever has them made without end would end every
+    /// session of every party.
+    fn may_refresh(&self) -> Result<(), Problem> {
+        match self.state.store.lock().next_refresh(&self.matter, now())? {
+            None => Ok(()),
+            Some(next) => Err(refused(
+                "refreshed-often",
+                format!("shares of this key were made new several times within a day, or were about to be: no more before {next}"),
+            )
+            .hint("`incamera provider keys finish` hands on what was left of the last time; the shares that count are good until the next one")),
         }
     }
 
@@ -355,7 +371,9 @@ impl Asked<'_> {
             sealed: shares.seal(&self.matter, number, share, &mut rand::rng()),
             statement: signed.body.clone(),
         };
-        self.state.store.lock().keep_waiting(&self.matter, &kept)?;
+        let mut store = self.state.store.lock();
+        store.keep_waiting(&self.matter, &kept, now())?;
+        drop(store);
         failpoint("signed");
         Ok(Reply::Statement(signed))
     }

@@ -268,7 +268,8 @@ mod tests {
             sealed: vec![1; 60],
             statement: Vec::new(),
         };
-        store.keep_waiting(&run(0).matter, &kept).unwrap();
+        let now = incamera_types::UnixTime(0);
+        store.keep_waiting(&run(0).matter, &kept, now).unwrap();
         assert!(store.take_over(&run(0).matter, b"", b"file").unwrap());
         store
     }

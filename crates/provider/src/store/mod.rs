@@ -31,12 +31,13 @@ pub(crate) use self::shares::Kept;
 const APPLICATION_ID: i64 = 0x4943_5072;
 const SCHEMA: &str = include_str!("schema.sql");
 /// The version of its tables.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 /// What makes tables of an earlier version those of the next, from version 1 on.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
+    include_str!("schema_5.sql"),
 ];
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 

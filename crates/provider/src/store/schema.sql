@@ -26,6 +26,13 @@ CREATE TABLE shares (
 ) STRICT;
 CREATE UNIQUE INDEX shares_that_count ON shares (agreement_id, epoch) WHERE waits = 0;
 
+-- When this provider signed for new shares of a key: so many a day, and no more.
+CREATE TABLE refreshes (
+    agreement_id BLOB NOT NULL,
+    epoch        INTEGER NOT NULL,
+    at           INTEGER NOT NULL
+) STRICT;
+
 -- The runs that a party was counted for, and of each how many points.
 CREATE TABLE sessions (
     id           INTEGER PRIMARY KEY,

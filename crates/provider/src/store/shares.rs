@@ -9,6 +9,11 @@ use rusqlite::{OptionalExtension as _, params};
 use super::{Matter, Store, StoreError, int, number};
 use crate::sealed::ShareKey;
 
+/// New shares of one key that a provider signs for within a day. Each ends the sessions under
+/// way; failed attempts count, so that an honest refresh that is cut off can be held again.
+const REFRESHES_A_DAY: u32 = 4;
+const DAY_S: u64 = 24 * 60 * 60;
+
 /// A share as it is kept: sealed.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Kept {
@@ -67,9 +72,44 @@ impl Store {
         Ok(select.query_row(params![id, epoch], |row| number(row, 0))?)
     }
 
-    /// Keeps a share beside the one that counts, and beside others that wait.
-    pub(crate) fn keep_waiting(&mut self, matter: &Matter, kept: &Kept) -> Result<(), StoreError> {
+    /// From when on this provider may sign for new shares again, if not at `now`. Times that a
+    /// clock gave which was a day ahead, or more, are passed over.
+    pub(crate) fn next_refresh(
+        &self,
+        matter: &Matter,
+        now: UnixTime,
+    ) -> Result<Option<UnixTime>, StoreError> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT at FROM refreshes
+             WHERE agreement_id = ?1 AND epoch = ?2 AND at > ?3 AND at < ?4
+             ORDER BY at DESC LIMIT 1 OFFSET ?5",
+        )?;
+        let of = params![
+            matter.agreement_id.as_bytes(),
+            matter.epoch.0,
+            int(now.0.saturating_sub(DAY_S))?,
+            int(now.plus(DAY_S).0)?,
+            REFRESHES_A_DAY - 1
+        ];
+        let last = select.query_row(of, |row| number(row, 0)).optional()?;
+        Ok(last.map(|at| UnixTime(at).plus(DAY_S)))
+    }
+
+    /// Keeps a share beside the one that counts, and beside others that wait; one that is no first
+    /// key's is noted as a refresh at `now`.
+    pub(crate) fn keep_waiting(
+        &mut self,
+        matter: &Matter,
+        kept: &Kept,
+        now: UnixTime,
+    ) -> Result<(), StoreError> {
         let tx = self.begin()?;
+        if kept.number > 1 {
+            tx.execute(
+                "INSERT INTO refreshes (agreement_id, epoch, at) VALUES (?1, ?2, ?3)",
+                params![matter.agreement_id.as_bytes(), matter.epoch.0, int(now.0)?],
+            )?;
+        }
         tx.execute(
             "INSERT INTO shares (agreement_id, epoch, waits, number, place, sealed, statement)
              VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6)",

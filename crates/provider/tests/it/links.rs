@@ -174,6 +174,7 @@ async fn a_store_of_version_1_is_brought_up_to_date() {
              INSERT INTO one SELECT * FROM links;
              DROP TABLE links;
              DROP TABLE link_counts;
+             DROP TABLE refreshes;
              ALTER TABLE one RENAME TO links;
              CREATE INDEX links_of ON links (agreement_id, epoch, source);
              CREATE INDEX links_until ON links (expires);

@@ -13,6 +13,7 @@ mod dump;
 mod liars;
 mod limits;
 mod links;
+mod often;
 mod refusals;
 mod two_keys;
 mod unfinished;

@@ -261,6 +261,7 @@ async fn shares_of_a_store_of_version_3_are_kept() {
                  PRIMARY KEY (agreement_id, epoch, waits)) STRICT;
              INSERT INTO one SELECT * FROM shares;
              DROP TABLE shares;
+             DROP TABLE refreshes;
              ALTER TABLE one RENAME TO shares;
              PRAGMA user_version = 3;",
         )

@@ -61,11 +61,11 @@ pub fn run(work: &Work<'_>, counting: &mut Counting, start: Instant) -> Done {
         return Ok(());
     }
     let asker = asker(work);
-    let found = block_on(keys::find(&asker))?;
+    let mut found = block_on(keys::find(&asker))?;
     warn_of_end(work, &found);
     let mut kept = begun(work, &input, stage)?;
     let resumed_from = kept.held.own;
-    let evaluated = carry(work, &input, &mut kept, counting, &found)?;
+    let evaluated = carry(work, &input, &mut kept, counting, &mut found)?;
     let until = day_of(found.statement.valid_until());
     let finished = write(work, &input, &mut kept, until)?;
     kept.note(&Record::Written)?;
@@ -106,7 +106,7 @@ fn carry(
     input: &Input,
     kept: &mut Kept,
     counting: &mut Counting,
-    found: &Found,
+    found: &mut Found,
 ) -> Result<Evaluated, Failure> {
     let keys = kept.header.seed.run(&kept.header.input);
     let run = Run {

@@ -163,6 +163,7 @@ fn what_one_provider_stores_links_nothing() {
         "link_counts",
         "links",
         "provider",
+        "refreshes",
         "sessions",
         "shares",
         "versions",

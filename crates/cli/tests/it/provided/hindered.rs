@@ -171,3 +171,37 @@ fn lines_that_break_and_come_back_cost_no_run() {
         assert_eq!(world.counted(name, "shop"), (1, 40_000), "{name}");
     }
 }
+
+/// Shares are made new twice while a run is under way: it goes on by the newest statement, and is
+/// the one run that it was.
+#[test]
+fn a_run_goes_on_where_shares_are_refreshed_meanwhile() {
+    let world = World::ready("max_ids = 40_000\nkey_days = 90\nrate = 6_000");
+    let data = world.ids("all", 0..30_000);
+    let party = world.path("shop");
+    let mut child = spawn_heard(&world.words(&party, &data, &[]));
+    for batches in [1, 3] {
+        while world.counted("alpha", "shop").1 < batches * 4096 {
+            assert!(child.try_wait().unwrap().is_none(), "it ended too early");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        world.refresh();
+    }
+    let run = child.wait_with_output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert!(run.status.success(), "{told}");
+    assert_eq!(told["key_statement"], 3);
+    assert_eq!(
+        (&told["used"]["runs"], &told["resumed_from"]),
+        (&1.into(), &0.into())
+    );
+    assert_eq!(told["providers_left_out"], serde_json::json!([]));
+    assert_eq!(told["providers"], serde_json::json!(["alpha", "beta"]));
+    assert_eq!(world.counted("alpha", "shop"), (1, 30_000));
+    let file = world.crosswalk_path("shop");
+    let bytes = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let undisturbed = world.matched("shop", &data, &[]);
+    assert_eq!(undisturbed.code, 0, "{}", undisturbed.failure());
+    assert_eq!(fs::read(&file).unwrap(), bytes);
+}

@@ -46,12 +46,12 @@ pub fn run(arguments: &LinksPut, printer: &Printer) -> Done {
         without: &[],
         patience: Duration::MAX,
     };
-    let found = block_on(find_keys(&asker))?;
+    let mut found = block_on(find_keys(&asker))?;
     let until = day_of(found.statement.valid_until());
     let until = arguments.until.map_or(until, |named| named.min(until));
     let read = read(&desk, &link, arguments, until)?;
     within_limits(&read, terms, &link)?;
-    let evaluated = evaluated(&asker, &found, &link, &read, &mut counted)?;
+    let evaluated = evaluated(&asker, &mut found, &link, &read, &mut counted)?;
     let made = made(&folder, terms, &link, &read, &evaluated)?;
     let (matter, providers) = (desk.matter(), desk.providers());
     let all = (made.ids.as_slice(), made.nothing.as_slice());
@@ -154,7 +154,7 @@ struct Evaluated {
 
 fn evaluated(
     asker: &Asker<'_>,
-    found: &Found,
+    found: &mut Found,
     link: &IdLink,
     read: &Read,
     counted: &mut Counted,

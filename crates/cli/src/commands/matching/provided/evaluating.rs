@@ -10,6 +10,7 @@ use incamera_matching::exchange::Block;
 use incamera_matching::provided::{
     Done as JobDone, Driver, Job, ProvidedError, Run, Session, Sets,
 };
+use incamera_matching::statement::KeyStatement;
 use incamera_oprf::lagrange::Place;
 use incamera_oprf::suite::Output;
 use incamera_types::PartyName;
@@ -19,7 +20,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::block_in_place;
 
 use super::super::super::block_on;
-use super::keys::Found;
+use super::keys::{self, Found};
 use super::ports::{News, Ports};
 use super::refusals::{Refusal, Refusals};
 use crate::failure::{Done, Failure};
@@ -28,6 +29,9 @@ use crate::printer::Printer;
 
 /// Ids of a batch.
 pub const BATCH_IDS: u64 = 4096;
+/// How often providers are asked whether a newer statement counts, and how long after each other.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What it took to have ids evaluated.
 #[derive(Default)]
@@ -103,21 +107,78 @@ pub enum Event {
     Port(u64, Place, News),
 }
 
-/// Has all ids of a run evaluated, but for those it has already.
+/// Has all ids of a run evaluated, but for those it has already. Where the providers refreshed
+/// their shares meanwhile, it goes on by the statement that counts then: it is the same run. Each
+/// is newer than the one before, and providers sign for few a day, so that there is an end.
 pub fn evaluate(
     asker: &Asker<'_>,
     run: &Run<'_>,
-    found: &Found,
-    ways: Ways<'_, '_>,
+    found: &mut Found,
+    mut ways: Ways<'_, '_>,
 ) -> Result<Evaluated, Failure> {
-    let mut sets = Sets::new(Arc::new(found.statement.clone()));
-    for (name, why) in &found.left_out {
-        sets.leave_out(name, why.clone());
-    }
-    let session = Session::new(run, sets)?;
     let bar = asker
         .printer
         .progress("asking providers about ids", Some(run.size));
+    let mut so_far = SoFar {
+        held: run.held,
+        ..SoFar::default()
+    };
+    let carried = loop {
+        let run = Run {
+            held: so_far.held,
+            ..*run
+        };
+        let ended = by_one_statement(asker, &run, found, &mut ways, (&mut so_far, &bar));
+        match ended {
+            Ok(()) => break Ok(()),
+            Err(Ended::Failed(failure)) => break Err(failure),
+            Err(Ended::Refreshed(failure)) => match newer(asker, &found.statement) {
+                Some(newer) => *found = newer,
+                None => break Err(failure),
+            },
+        }
+        asker.printer.note(format!(
+            "the providers refreshed their shares: the run goes on by key statement {}",
+            found.statement.number()
+        ));
+    };
+    bar.finish_and_clear();
+    carried?;
+    Ok(so_far.evaluated)
+}
+
+/// What is kept of a run from one key statement to the next.
+#[derive(Default)]
+struct SoFar {
+    /// Ids that have their outputs.
+    held: u64,
+    evaluated: Evaluated,
+    /// Who was lost, whatever statement counts.
+    lost: Vec<(PartyName, String)>,
+    /// Providers of whom it was told that they are asked no more.
+    named: Vec<String>,
+}
+
+/// Why ids have no outputs yet.
+enum Ended {
+    /// Providers say that another statement counts.
+    Refreshed(Failure),
+    Failed(Failure),
+}
+
+/// Goes on with a run by one key statement.
+fn by_one_statement(
+    asker: &Asker<'_>,
+    run: &Run<'_>,
+    found: &Found,
+    ways: &mut Ways<'_, '_>,
+    (so_far, bar): (&mut SoFar, &ProgressBar),
+) -> Result<(), Ended> {
+    let mut sets = Sets::new(Arc::new(found.statement.clone()));
+    for (name, why) in found.left_out.iter().chain(&so_far.lost) {
+        sets.leave_out(name, why.clone());
+    }
+    let session = Session::new(run, sets).map_err(|error| Ended::Failed(failed(&error)))?;
     let (told, events) = unbounded_channel();
     let mut conductor = Conductor {
         ports: Ports::new(asker, told.clone()),
@@ -126,31 +187,40 @@ pub fn evaluate(
         ways,
         events,
         told,
-        named: Vec::new(),
+        named: std::mem::take(&mut so_far.named),
         received: 0,
         refusals: Refusals::new(found.statement.keys().threshold()),
-        bar: &bar,
+        by_providers: false,
+        bar,
     };
     let carried = block_on(conductor.carry());
-    bar.finish_and_clear();
-    carried?;
-    let by = conductor.session.evaluated_by().map(ToString::to_string);
-    let left_out = conductor.session.left_out();
-    let left_out = left_out.map(|(name, why)| (name.to_string(), why.to_owned()));
-    Ok(Evaluated {
-        by: by.collect(),
-        left_out: left_out.collect(),
-        sent: conductor.ports.sent(),
-        received: conductor.received,
+    conductor.note(found, so_far);
+    carried.map_err(|failure| {
+        match conductor.by_providers && conductor.refusals.is_of_statement(None) {
+            true => Ended::Refreshed(failure),
+            false => Ended::Failed(failure),
+        }
+    })
+}
+
+/// What the providers show by now, if it is newer than what was gone by. A refresh reaches one
+/// after the other: until enough have it they are asked again.
+fn newer(asker: &Asker<'_>, than: &KeyStatement) -> Option<Found> {
+    (0..ATTEMPTS).find_map(|attempt| {
+        if attempt > 0 {
+            std::thread::sleep(PAUSE);
+        }
+        let found = block_on(keys::find(asker)).ok()?;
+        (found.statement.order() > than.order()).then_some(found)
     })
 }
 
 /// What is under way.
-struct Conductor<'a, 'c> {
+struct Conductor<'a, 'b, 'c> {
     printer: &'a Printer,
     session: Session,
     ports: Ports<'a>,
-    ways: Ways<'a, 'c>,
+    ways: &'a mut Ways<'b, 'c>,
     events: UnboundedReceiver<Event>,
     told: UnboundedSender<Event>,
     /// Providers of whom it was told that they are asked no more.
@@ -158,10 +228,37 @@ struct Conductor<'a, 'c> {
     /// Bytes of answers.
     received: u64,
     refusals: Refusals,
+    /// What ended the run is that providers refuse, or are not there: all outputs were kept.
+    by_providers: bool,
     bar: &'a ProgressBar,
 }
 
-impl Conductor<'_, '_> {
+impl Conductor<'_, '_, '_> {
+    /// What is kept of it, ended or not.
+    fn note(&mut self, found: &Found, so_far: &mut SoFar) {
+        so_far.held = self.session.progress();
+        so_far.named = std::mem::take(&mut self.named);
+        let evaluated = &mut so_far.evaluated;
+        let by = self.session.evaluated_by().map(ToString::to_string);
+        evaluated.by.extend(by);
+        evaluated.by.sort_unstable();
+        evaluated.by.dedup();
+        let left_out = self.session.left_out();
+        let left_out = left_out.map(|(name, why)| (name.to_string(), why.to_owned()));
+        evaluated.left_out = left_out.collect();
+        evaluated.sent += self.ports.sent();
+        evaluated.received += self.received;
+        let of_this_statement = |name: &PartyName| {
+            let mut shown = found.left_out.iter();
+            shown.any(|(one, _)| one == name) || self.refusals.is_of_statement(Some(name))
+        };
+        let lost = self.session.left_out();
+        let lost = lost.filter(|(name, _)| !of_this_statement(name));
+        so_far.lost = lost
+            .map(|(name, why)| (name.clone(), why.to_owned()))
+            .collect();
+    }
+
     async fn carry(&mut self) -> Done {
         loop {
             self.pump()?;
@@ -182,7 +279,7 @@ impl Conductor<'_, '_> {
     /// Everything that can be done without waiting.
     fn pump(&mut self) -> Done {
         self.session.turn(&mut Working {
-            ways: &mut self.ways,
+            ways: &mut *self.ways,
             told: &self.told,
         })?;
         let asked = self.session.asked();
@@ -214,7 +311,12 @@ impl Conductor<'_, '_> {
                 return self.refused(round, place, *refusal);
             }
         };
-        taken.map_err(|error| self.refusals.explain(&error))
+        taken.map_err(|error| self.explain(&error))
+    }
+
+    fn explain(&mut self, error: &ProvidedError) -> Failure {
+        self.by_providers = matches!(error, ProvidedError::TooFew { .. });
+        self.refusals.explain(error)
     }
 
     /// One provider's word holds nobody up; that of as many as the threshold is the agreement's.
@@ -225,17 +327,22 @@ impl Conductor<'_, '_> {
             return Ok(()); // Somebody else is asked by now.
         };
         let why = format!("it refuses: {}", refusal.message);
-        self.refusals.add(name, refusal)?;
+        let added = self.refusals.add(name, refusal);
+        self.by_providers = added.is_err();
+        added?;
         let lost = self.session.lost(round, place, why);
-        lost.map_err(|error| self.refusals.explain(&error))
+        lost.map_err(|error| self.explain(&error))
     }
 
-    /// Tells of providers that are asked no more. One that says that a limit is met may be
-    /// right, and then nobody is asked in its place: that is known at the end.
+    /// Tells of providers that are asked no more. One that says that a limit is met, or that
+    /// another statement counts, may be right, and then nobody is asked in its place: that is
+    /// known at the end.
     fn name(&mut self, at_end: bool) {
+        let refusals = &self.refusals;
         let left_out = self.session.left_out().filter(|(name, _)| {
             let known = self.named.iter().any(|named| named == name.as_str());
-            !known && (at_end || !self.refusals.is_of_limit(name))
+            let may_be_right = refusals.is_of_limit(name) || refusals.is_of_statement(Some(name));
+            !known && (at_end || !may_be_right)
         });
         let (names, whys): (Vec<_>, Vec<_>) = left_out
             .map(|(name, why)| (name.to_string(), format!("`{name}` ({why})")))

@@ -41,7 +41,7 @@ const LOOKUP_IDS: usize = 16_384;
 /// Gives each id the pseudonym that its link leads to.
 pub fn run(work: &Work<'_>, start: Instant) -> Done {
     let link = link(work)?;
-    let found = block_on(keys::find(&asker(work)))?;
+    let mut found = block_on(keys::find(&asker(work)))?;
     warn_of_end(work, &found);
     work.slot.remove_journal()?;
     let input = Input::read(work, &Seed::generate(&mut rand::rng()))?;
@@ -53,7 +53,7 @@ pub fn run(work: &Work<'_>, start: Instant) -> Done {
         &[work.kind_of_ids()],
         work.printer,
     )?;
-    let (outputs, evaluated) = evaluated(work, &found, &input, &mut counted)?;
+    let (outputs, evaluated) = evaluated(work, &mut found, &input, &mut counted)?;
     let looked = looked_up(work, &link, &found, &outputs)?;
     drop(outputs);
     let counts = Linked::of(&looked.resolved);
@@ -99,7 +99,7 @@ fn link(work: &Work<'_>) -> Result<IdLink, Failure> {
 
 fn evaluated(
     work: &Work<'_>,
-    found: &Found,
+    found: &mut Found,
     input: &Input,
     counted: &mut Counted,
 ) -> Result<(Vec<Output>, Evaluated), Failure> {

@@ -14,6 +14,8 @@ pub struct Refusal {
     pub message: String,
     /// Whether a limit is met.
     of_limit: bool,
+    /// Whether another key statement counts by now.
+    of_statement: bool,
     failure: Failure,
 }
 
@@ -33,6 +35,7 @@ impl Refusal {
         Some(Self {
             message: problem.message().to_owned(),
             of_limit: problem.code().ends_with("-limit"),
+            of_statement: problem.code() == "other-key-statement",
             failure,
         })
     }
@@ -45,6 +48,8 @@ pub struct Refusals {
     names: Vec<String>,
     /// Those of them that said that a limit is met.
     of_limit: Vec<PartyName>,
+    /// Those that said that another key statement counts.
+    of_statement: Vec<PartyName>,
     last: Option<Failure>,
 }
 
@@ -54,6 +59,7 @@ impl Refusals {
             enough,
             names: Vec::new(),
             of_limit: Vec::new(),
+            of_statement: Vec::new(),
             last: None,
         }
     }
@@ -63,6 +69,9 @@ impl Refusals {
         self.names.push(format!("`{provider}`"));
         if refusal.of_limit {
             self.of_limit.push(provider.clone());
+        }
+        if refusal.of_statement {
+            self.of_statement.push(provider.clone());
         }
         self.last = Some(refusal.failure);
         match self.names.len() < self.enough {
@@ -74,6 +83,14 @@ impl Refusals {
     /// Whether this one said that a limit is met.
     pub fn is_of_limit(&self, provider: &PartyName) -> bool {
         self.of_limit.contains(provider)
+    }
+
+    /// Whether this one said that another key statement counts; whether anybody did.
+    pub fn is_of_statement(&self, provider: Option<&PartyName>) -> bool {
+        match provider {
+            Some(provider) => self.of_statement.contains(provider),
+            None => !self.of_statement.is_empty(),
+        }
     }
 
     /// The end of a run: where too few are left, what the last one refused is why.

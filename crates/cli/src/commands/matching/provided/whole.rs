@@ -27,7 +27,7 @@ pub fn of(
     asker: &Asker<'_>,
     terms: &Terms,
     counting: &mut Counting,
-    found: &Found,
+    found: &mut Found,
     (size, read): (u64, &mut ReadIds<'_>),
     backend: Backend,
 ) -> Result<(Vec<Output>, Evaluated), Failure> {
@@ -74,7 +74,7 @@ pub fn of_list(
     asker: &Asker<'_>,
     terms: &Terms,
     counting: &mut Counting,
-    found: &Found,
+    found: &mut Found,
     ids: &[String],
     backend: Backend,
 ) -> Result<(Vec<Output>, Evaluated), Failure> {
