@@ -42,6 +42,14 @@ pub struct Matching {
 }
 
 impl Matching {
+    /// For how many days pseudonyms count at most: as long as a key of the providers, and without
+    /// end (none) by every other method.
+    #[must_use]
+    pub fn key_days(&self) -> Option<u32> {
+        let providers = self.providers.as_ref();
+        providers.map(|providers| providers.key_days)
+    }
+
     /// How ids of this kind are brought to one way of writing, at a party that has them raw.
     #[must_use]
     pub fn id_writing(&self, kind: &IdKind) -> IdWriting {

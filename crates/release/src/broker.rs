@@ -133,7 +133,7 @@ impl CurrentData {
         }
         still_kept(&request, &owner, now)?;
         let reads = request.reads_of(&owner).into_iter();
-        let data = reads.map(|read| newest(&request, &owner, read, ledger));
+        let data = reads.map(|read| newest(&request, &owner, read, ledger, now));
         let data: Vec<OwnData> = data.collect::<Result<_, _>>()?;
         let specs = &request.agreement().agreement().datasets;
         same_runs(specs, data.iter().map(|own| &*own.manifest))?;
@@ -264,6 +264,7 @@ fn newest(
     owner: &PartyName,
     read: DatasetRead,
     ledger: &Ledger,
+    now: UnixTime,
 ) -> Result<OwnData, Refusal> {
     let agreement = request.agreement();
     let not_newest = || not_newest(&read);
@@ -278,6 +279,7 @@ fn newest(
     let matching = &agreement.matching;
     manifest
         .fits(spec, &agreement.id, matching.epoch, matching.partitions)
+        .and_then(|()| manifest.ends_with_key(matching.key_days(), now))
         .map_err(unfit)?;
     if manifest.digest() != newest.digest {
         return Err(not_newest());

@@ -250,6 +250,7 @@ fn check_manifests(opening: &Opening<'_>, now: UnixTime) -> Result<(), OpenFault
             let matching = &agreement.matching;
             manifest
                 .fits(spec, &agreement.id, matching.epoch, matching.partitions)
+                .and_then(|()| manifest.ends_with_key(matching.key_days(), now))
                 .ok()?;
             (manifest.digest() == *digest).then_some(())
         };

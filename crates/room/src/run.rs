@@ -335,6 +335,7 @@ fn fits(agreement: &Agreement, manifest: &SignedManifest) -> Result<(), Problem>
     let spec = spec.ok_or_else(|| Problem::internal("a data set that the agreement has not"))?;
     let matching = &agreement.matching;
     let fit = manifest.fits(spec, &agreement.id, matching.epoch, matching.partitions);
+    let fit = fit.and_then(|()| manifest.ends_with_key(matching.key_days(), now()));
     fit.map_err(|error| {
         Problem::new(ProblemKind::Refused, "manifest-unfit", error.to_string())
             .hint("its owner seals and pushes the data set again")

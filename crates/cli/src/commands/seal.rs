@@ -11,7 +11,7 @@ use incamera_seal::{
     destroy_superseded, seal_dataset_keeping,
 };
 use incamera_types::limits::{PEOPLE_FACTOR, PEOPLE_SLACK};
-use incamera_types::{ColumnName, DatasetName, IdKind};
+use incamera_types::{ColumnName, ColumnType, DatasetName, Date, IdKind};
 use indicatif::ProgressBar;
 use serde_json::json;
 
@@ -144,6 +144,15 @@ impl Home<'_> {
         }
     }
 
+    /// The last day of data that have nobody's pseudonym, where pseudonyms end: as late as that of
+    /// any could be.
+    fn last_of_nobody(&self) -> Option<Date> {
+        let days = i32::try_from(self.agreement.matching.key_days()?).ok()?;
+        let mut columns = self.spec.columns.iter();
+        let matched = columns.any(|column| column.ty == ColumnType::Pseudonym);
+        matched.then(|| Date::from_days(today().days().saturating_add(days)))
+    }
+
     fn seal(
         &self,
         arguments: &DataSeal,
@@ -171,7 +180,9 @@ impl Home<'_> {
             key_epoch,
             inherits,
             matching_runs: whose.runs(),
-            last_day: arguments.until.or(whose.last_day()),
+            last_day: (arguments.until)
+                .or(whose.last_day())
+                .or_else(|| self.last_of_nobody()),
             out: &out,
             limits: self.limits(arguments),
             ..self.job(Reading {

@@ -14,6 +14,7 @@ mod liars;
 mod limits;
 mod links;
 mod often;
+mod receiving;
 mod refusals;
 mod two_keys;
 mod unfinished;

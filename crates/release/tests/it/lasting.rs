@@ -2,10 +2,10 @@
 //! and a room opens no grant. Each refusal of an owner costs nobody.
 
 use incamera_release::{OpenFault, Refusal, RefusalKind};
-use incamera_types::{Date, PrivacyLoss, UnixTime};
+use incamera_types::{DatasetName, Date, PrivacyLoss, UnixTime};
 
 use crate::reserve::costs_nothing;
-use crate::world::{NOW, PURCHASES, World, name};
+use crate::world::{CUSTOMERS, MAILING, NOW, PURCHASES, TEMPLATE, World, name};
 
 /// The shop's purchases are sealed until this day, the rest without one.
 fn lasting(day: &str) -> World {
@@ -14,6 +14,56 @@ fn lasting(day: &str) -> World {
     world.seal("purchases", PURCHASES);
     world.last_day = None;
     world
+}
+
+/// An agreement whose pseudonyms end with a key of providers.
+fn provided() -> String {
+    let method = "method = \"provider\"\nproviders = [\"alpha\"]\nthreshold = 1\nkey_days = 90";
+    let alpha = "[parties.alpha]\nsigns = \"{alpha_signs}\"\nservice = \"{alpha_service}\"\nurl = \"https://alpha.example:7443\"\n\n[room]\n";
+    let text = TEMPLATE.replacen("method = \"commutative\"", method, 1);
+    text.replacen("[room]\n", alpha, 1)
+}
+
+/// All data sets last as long, and then the shop's purchases, unless they are alike.
+fn lasting_by_key(all: Option<i32>, purchases: Option<i32>) -> World {
+    let today = i32::try_from(NOW.0 / 86_400).unwrap();
+    let on = |days: i32| Date::from_days(today + days);
+    let mut world = World::agreed(&provided());
+    world.last_day = all.map(on);
+    for (dataset, rows) in [("customers", CUSTOMERS), ("mailing", MAILING)] {
+        world.seal(dataset, rows);
+    }
+    world.last_day = purchases.map(on);
+    world.seal("purchases", PURCHASES);
+    world
+}
+
+/// Who leaves the day out, or names one that no key can reach, has it read by nobody.
+#[test]
+fn i4_pseudonyms_that_end_with_a_key_are_not_read_without_that_end() {
+    for unfit in [None, Some(9_000)] {
+        let mut world = lasting_by_key(Some(80), unfit);
+        let mut session = world.session();
+        let refusal = world.reserve(&mut session, "shop").unwrap_err();
+        let Refusal::Data { source, .. } = &refusal else {
+            panic!("{refusal:?}");
+        };
+        assert!(source.to_string().contains("last day"), "{source}");
+        costs_nothing(&world);
+    }
+    // The room looks by itself: here its clock says that no key can reach that day yet, whatever
+    // the owner says of when it sealed.
+    let mut world = lasting_by_key(Some(80), Some(90));
+    let session = world.granted();
+    let refused = world.open_at(session, UnixTime(NOW.0 - 10 * 3_600));
+    let fault = refused.unwrap_err();
+    let of = |dataset: &DatasetName| dataset.as_str() == "purchases";
+    assert!(
+        matches!(fault.fault(), OpenFault::Manifest { dataset } if of(dataset)),
+        "{fault:?}"
+    );
+    let session = world.granted();
+    world.open_at(session, NOW).unwrap();
 }
 
 fn over(refusal: &Refusal) {

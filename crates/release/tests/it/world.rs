@@ -124,11 +124,17 @@ impl World {
     pub fn agreed(template: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut rng = ChaCha20Rng::seed_from_u64(7);
-        let parties: [PartyName; 2] = [name("mailer"), name("shop")];
+        let mut parties: Vec<PartyName> = vec![name("mailer"), name("shop")];
+        if template.contains("[parties.alpha]") {
+            parties.push(name("alpha"));
+        }
         let analysts: [AnalystRef; 2] = [name("mailer/ana"), name("shop/sam")];
         let mut keys = || SigningKey::generate(&mut rng);
-        let signs = parties.clone().map(|party| (party, keys()));
-        let services = parties.clone().map(|party| (party, keys()));
+        let mut keyed = || -> Vec<_> {
+            let parties = parties.iter();
+            parties.map(|party| (party.clone(), keys())).collect()
+        };
+        let (signs, services) = (keyed(), keyed());
         let analysts = analysts.map(|analyst| (analyst, keys()));
         let receipt_key = keys();
         let mut text = template.to_owned();
@@ -146,10 +152,11 @@ impl World {
         }
         fill("measurement".into(), measurement(1).to_string());
         fill("other_measurement".into(), measurement(2).to_string());
-        let signs: BTreeMap<_, _> = signs.into();
+        let signs: BTreeMap<_, _> = signs.into_iter().collect();
         let agreement = signed(&text, &signs);
+        let services = services.into_iter();
         let owners = services
-            .into_iter()
+            .filter(|(party, _)| agreement.agreement().owners().contains(party))
             .map(|(party, signer)| (party.clone(), owner(&party, signer, &folder, &mut rng)))
             .collect();
         Self {

@@ -1,8 +1,14 @@
 //! Whether a manifest can be used: it is of the agreement at hand, and its last day is not over.
 
-use incamera_types::{AgreementId, DatasetName, DatasetSpec, Date, MatchingEpoch, UnixTime};
+use incamera_types::{
+    AgreementId, ColumnType, DatasetName, DatasetSpec, Date, MatchingEpoch, UnixTime,
+};
 
 use super::{Manifest, ManifestError, SealedColumn, sealed_column};
+
+const DAY_S: u64 = 24 * 60 * 60;
+/// How far clocks of those who make a key and of who seals may lie apart.
+const CLOCKS_APART_S: u64 = 60 * 60;
 
 /// A data set whose pseudonyms count no more.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +52,28 @@ impl Manifest {
         match rules.into_iter().find(|(holds, _)| !holds) {
             Some((_, what)) => Err(ManifestError::Unfit { what }),
             None => Ok(()),
+        }
+    }
+
+    /// Whether it says when its matched pseudonyms end, where all end with a key that is valid for
+    /// `key_days` (none: they last): on a day that a key can reach which there was when the data
+    /// were sealed. It is the owner who says when that was, so it counts as `now` at the latest.
+    ///
+    /// # Errors
+    /// [`ManifestError::Unfit`].
+    pub fn ends_with_key(&self, key_days: Option<u32>, now: UnixTime) -> Result<(), ManifestError> {
+        let matched = |column: &SealedColumn| column.ty == ColumnType::Pseudonym;
+        let Some(days) = key_days.filter(|_| self.columns.iter().any(matched)) else {
+            return Ok(());
+        };
+        // A key ends within its last day.
+        let longest = (u64::from(days) + 1) * DAY_S + CLOCKS_APART_S;
+        let latest = self.sealed_at.min(now).plus(longest);
+        match self.last_day.is_some_and(|day| day.end() <= latest) {
+            true => Ok(()),
+            false => Err(ManifestError::Unfit {
+                what: "last day (none, or later than that of any key of the providers)",
+            }),
         }
     }
 

@@ -45,6 +45,43 @@ fn pseudonyms_count_until_the_end_of_the_last_day() {
     assert!(!inspect(&lasting).to_string().contains("lasts"));
 }
 
+/// Where pseudonyms end with a key of providers, a data set says when, and no later than a key can.
+#[test]
+fn a_last_day_is_one_that_a_key_of_providers_can_reach() {
+    let today = sealed(None).manifest("purchases").sealed_at();
+    let from = Date::from_days(i32::try_from(today.0 / 86_400).unwrap());
+    let on = |days: i32| Some(Date::from_days(from.days() + days));
+    for (last, key_days, fits) in [
+        (None, None, true),
+        (None, Some(90), false),
+        (on(9_000), None, true),
+        (on(0), Some(90), true),
+        (on(90), Some(90), true),
+        // Clocks may differ by an hour, and the day that a key ends in is one that it reaches.
+        (on(92), Some(90), false),
+        (on(9_000), Some(90), false),
+    ] {
+        let manifest = sealed(last).manifest("purchases");
+        let fit = manifest.ends_with_key(key_days, today);
+        assert_eq!(fit.is_ok(), fits, "{last:?}, {key_days:?}");
+    }
+    // Its owner says when it was sealed: no later than now.
+    let long = sealed(on(9_000)).manifest("purchases");
+    let mut message: wire::Manifest = decode(&long.signed().body, usize::MAX).unwrap();
+    message.sealed_at = u64::MAX;
+    let long = Manifest::parse(&encode(&message)).unwrap();
+    assert!(long.ends_with_key(Some(90), today).is_err());
+    let then = today.plus(9_000 * 86_400);
+    long.ends_with_key(Some(90), then).unwrap();
+    // Nobody's pseudonym, no end.
+    let mut days = dataset("days", vec![column("holiday", "bool", &[])]);
+    days.public = true;
+    let mut world = World::new();
+    world.seal_csv(&days, "holiday\ntrue\n").unwrap();
+    let public = world.manifest("days").ends_with_key(Some(90), today);
+    public.unwrap();
+}
+
 /// Rows that stay keep their day: nothing but sealing all of them again makes it later.
 #[test]
 fn the_earliest_day_stays_with_the_rows() {
