@@ -79,11 +79,11 @@ pub(super) const VOLE_START_BYTES: f64 = 1.1e6;
 pub(super) const VOLE_OWN_BYTES: f64 = 18.8;
 /// The same with `reveals = "nothing"`: 22.4.
 pub(super) const VOLE_NOTHING_BYTES: f64 = 21.9;
-/// Bytes of memory for an id of the larger set: vectors, hashes and values. The peak of 262 MiB at
+/// Bytes of memory for an id of the larger set: vectors, hashes and values. The peak of 251 MiB at
 /// 2^20.
-pub(super) const VOLE_OWN_ID_BYTES: f64 = 166.0;
-/// The same with `reveals = "nothing"`: 342 MiB.
-pub(super) const VOLE_NOTHING_ID_BYTES: f64 = 246.0;
+pub(super) const VOLE_OWN_ID_BYTES: f64 = 155.0;
+/// The same with `reveals = "nothing"`: 329 MiB.
+pub(super) const VOLE_NOTHING_ID_BYTES: f64 = 233.0;
 
 /// At a provider, for an id: evaluated, with the proof of a batch: `provider_evaluations_per_s`
 /// 278,000.
