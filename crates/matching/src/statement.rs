@@ -145,14 +145,18 @@ pub enum StatementError {
 /// of what makes it one key, as OpenSSH writes those of its keys.
 #[must_use]
 pub fn fingerprint(statement: &ProviderKeys) -> String {
-    let digest: ProviderKeyDigest = Transcript::new(KEY_LABEL)
+    let digest = key_digest(statement);
+    format!("SHA256:{}", STANDARD_NO_PAD.encode(digest))
+}
+
+fn key_digest(statement: &ProviderKeys) -> ProviderKeyDigest {
+    Transcript::new(KEY_LABEL)
         .field(&statement.agreement_id)
         .number(statement.epoch.into())
         .field(&statement.key)
         .number(statement.valid_from)
         .number(statement.valid_until)
-        .finish();
-    format!("SHA256:{}", STANDARD_NO_PAD.encode(digest))
+        .finish()
 }
 
 impl KeyStatement {
@@ -160,6 +164,12 @@ impl KeyStatement {
     #[must_use]
     pub fn fingerprint(&self) -> String {
         fingerprint(&self.message())
+    }
+
+    /// What names the key: the digest that its fingerprint shows.
+    #[must_use]
+    pub fn key_digest(&self) -> ProviderKeyDigest {
+        key_digest(&self.message())
     }
 
     /// What the providers are about to sign: `number` is 1, or one more than before.

@@ -10,7 +10,7 @@
 //! none) and then `matched` (whether the peer has the id too, or none); metadata may hold
 //! `incamera.rules`, `incamera.hashed`, `incamera.form` and `incamera.region`: how ids are
 //! written, and how its owner has them; `incamera.matching_run`: the run that made it, where each
-//! run makes other pseudonyms. Written only where one of these is there.
+//! run makes other pseudonyms, or the digest of the providers' key. Written only where one of these is there.
 //!
 //! `incamera-crosswalk/3`: the same; metadata has `incamera.via`: the kind that its ids are of,
 //! which have the pseudonyms of ids of `incamera.id_kind` that links lead to. Written only where

@@ -459,6 +459,13 @@ fn three_owners_match_through_two_of_three_providers() {
     let pseudonyms: BTreeMap<_, _> = sets.iter().flatten().map(|(id, p)| (p, id)).collect();
     assert_eq!(pseudonyms.len(), 300);
 
+    // All name the key, as rooms and brokers compare it, whatever was refreshed.
+    let of_key = |name| {
+        let reader = CrosswalkReader::open(&world.crosswalk_path(name)).unwrap();
+        reader.columns().run.unwrap()
+    };
+    assert_eq!(["mailer", "press"].map(of_key), [of_key("shop"); 2]);
+
     // Every row counts until the key ends.
     let mut rows = CrosswalkReader::open(&world.crosswalk_path("shop")).unwrap();
     while let Some(row) = rows.next().unwrap() {

@@ -7,8 +7,9 @@ use incamera_wire::v1 as wire;
 
 use super::Manifest;
 
-/// By kind of id: the run whose pseudonyms these are. A kind whose pseudonyms last over all runs
-/// of a matching epoch is not in it.
+/// By kind of id: the run whose pseudonyms these are, or the providers' key, by its digest. A kind
+/// whose pseudonyms last over all runs of a matching epoch, by a secret of the parties', is not in
+/// it.
 pub type MatchingRuns = BTreeMap<IdKind, MatchRunDigest>;
 
 /// Data sets of different runs, which nobody's rows would join.
@@ -16,7 +17,7 @@ pub type MatchingRuns = BTreeMap<IdKind, MatchRunDigest>;
 pub enum RunsDiffer {
     /// Each names a run, and these are two.
     #[error(
-        "`{one}` and `{other}` have pseudonyms of kind `{id_kind}` of different matching runs, so nobody would be found in both"
+        "`{one}` and `{other}` have pseudonyms of kind `{id_kind}` of different matching runs, or keys of providers, so nobody would be found in both"
     )]
     Runs {
         /// A data set.
@@ -28,7 +29,7 @@ pub enum RunsDiffer {
     },
     /// One names a run, and the other names none.
     #[error(
-        "the pseudonyms of kind `{id_kind}` in `{named}` are of one matching run, and `{unnamed}` does not say which run its own are of, so nobody may be found in both"
+        "the pseudonyms of kind `{id_kind}` in `{named}` are of one matching run, or key of providers, and `{unnamed}` does not say which run or key its own are of, so nobody may be found in both"
     )]
     Unnamed {
         /// Names its run.
@@ -42,7 +43,7 @@ pub enum RunsDiffer {
 
 impl RunsDiffer {
     /// What to do about it.
-    pub const HINT: &'static str = "both owners seal all their data sets again, of the last run that ended well on both sides; if in doubt, run `match run` again on both first";
+    pub const HINT: &'static str = "both owners seal all their data sets again, of the last run that ended well on both sides; if in doubt, run `match run` again on both first. Through providers compare the key's fingerprint, which `match run` tells, before you match again";
 }
 
 impl Manifest {

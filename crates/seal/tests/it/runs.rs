@@ -93,7 +93,7 @@ fn data_sets_that_name_no_run_are_not_read_with_those_that_do() {
     );
     let text = together(&run, &[], "email").unwrap_err().to_string();
     assert!(
-        text.contains("`purchases` does not say which run"),
+        text.contains("`purchases` does not say which run or key"),
         "{text}"
     );
     // Without pseudonyms of the kind there is nothing to name.

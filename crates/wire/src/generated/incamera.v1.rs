@@ -62,7 +62,7 @@ pub struct Manifest {
     /// the agreement's version by which its oldest rows were sealed; empty: not said
     #[prost(bytes = "vec", tag = "19")]
     pub agreement_digest: ::prost::alloc::vec::Vec<u8>,
-    /// the runs that made its pseudonyms, where each run makes others; in order of kind
+    /// the runs that made its pseudonyms, where each run makes others, or the digest of the providers' key; in order of kind
     #[prost(message, repeated, tag = "20")]
     pub matching_runs: ::prost::alloc::vec::Vec<MatchingRun>,
     /// the last day on which its pseudonyms count, in days since 1970-01-01; none: not said

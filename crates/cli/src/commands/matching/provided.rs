@@ -30,7 +30,7 @@ use incamera_matching::intake::Ids;
 use incamera_matching::journal::{Places, Record};
 use incamera_matching::provided::Run;
 use incamera_oprf::suite::Output;
-use incamera_types::{Date, and};
+use incamera_types::{Date, Digest as _, MatchRunDigest, and};
 use serde_json::json;
 
 use super::super::block_on;
@@ -67,7 +67,7 @@ pub fn run(work: &Work<'_>, counting: &mut Counting, start: Instant) -> Done {
     let resumed_from = kept.held.own;
     let evaluated = carry(work, &input, &mut kept, counting, &mut found)?;
     let until = day_of(found.statement.valid_until());
-    let finished = write(work, &input, &mut kept, until)?;
+    let finished = write(work, &input, &mut kept, (until, of_key(&found)))?;
     kept.note(&Record::Written)?;
     work.slot.remove_journal()?;
     let report = Report {
@@ -82,6 +82,12 @@ pub fn run(work: &Work<'_>, counting: &mut Counting, start: Instant) -> Done {
     };
     report.show();
     Ok(())
+}
+
+/// What crosswalks and manifests name, as the run is elsewhere that made pseudonyms: here they are
+/// those of the key, and rows of two keys would join nobody's.
+pub fn of_key(found: &Found) -> MatchRunDigest {
+    MatchRunDigest::from_bytes(*found.statement.key_digest().as_bytes())
 }
 
 /// The day that a time is on, in UTC.
@@ -179,7 +185,7 @@ fn write(
     work: &Work<'_>,
     input: &Input,
     kept: &mut Kept,
-    until: Date,
+    (until, key): (Date, MatchRunDigest),
 ) -> Result<Finished, Failure> {
     let (store, memory) = (work.slot.store(), work.memory());
     let mut finish = Finish::new(
@@ -205,7 +211,7 @@ fn write(
         }
     }
     drop(records);
-    write_rows(work, finish, &mut |digest| {
+    write_rows(work, finish, key, &mut |digest| {
         kept.note(&Record::Crosswalk(digest))
     })
 }
@@ -215,12 +221,13 @@ fn write(
 fn write_rows(
     work: &Work<'_>,
     finish: Finish<FileStore>,
+    key: MatchRunDigest,
     before: &mut dyn FnMut([u8; 32]) -> Done,
 ) -> Result<Finished, Failure> {
     // Whoever forgets people holds it from before the crosswalk is read until it is written.
     let _lock = work.folder.sealing_lock(&work.terms.agreement_id)?;
     let mut earlier = Earlier::open(work)?;
-    let mut new = NewCrosswalk::create(work, None)?;
+    let mut new = NewCrosswalk::create(work, Some(key))?;
     let mut write = |row: &Row| new.push(row);
     let finished = match &mut earlier {
         Some(earlier) => finish.write(Some(&mut |row: &mut Row| earlier.fill(row)), &mut write),

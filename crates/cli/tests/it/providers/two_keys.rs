@@ -1,6 +1,10 @@
 //! Two keys of one epoch: an owner that knows neither takes neither, and people see by the
 //! fingerprints which provider has which.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use incamera_seal::CrosswalkReader;
+
 use super::*;
 use crate::alone::has_documented_fields;
 
@@ -20,6 +24,20 @@ fn divided(world: &Providers) {
         fs::copy(world.path(&format!("{name}.first")), store(name)).unwrap();
         world.start(name);
     }
+}
+
+/// What the owner's crosswalk names.
+fn of_key(world: &Providers) -> String {
+    let mut files = fs::read_dir(world.path("shop/crosswalks")).unwrap();
+    let path = files.find_map(|file| {
+        let path = file.unwrap().path();
+        path.extension()
+            .is_some_and(|e| e == "parquet")
+            .then_some(path)
+    });
+    let reader = CrosswalkReader::open(&path.unwrap()).unwrap();
+    let run = reader.columns().run.unwrap();
+    format!("SHA256:{}", STANDARD_NO_PAD.encode(run))
 }
 
 #[test]
@@ -47,6 +65,9 @@ fn of_two_keys_an_owner_takes_neither_until_somebody_says_which() {
     assert_eq!(without.code, 0, "{}", without.failure());
     assert_eq!(without.text("/key_fingerprint"), keys[0]);
     has_documented_fields(&without.document);
+    // Rooms and brokers refuse rows of this key beside those of another.
+    let of_one = of_key(&world);
+    assert_eq!(of_one, keys[0]);
     // From now on it knows.
     let more = world.ids("more", 20..30);
     let again = world.matched(&more, &["--append"]);
@@ -56,4 +77,5 @@ fn of_two_keys_an_owner_takes_neither_until_somebody_says_which() {
         serde_json::json!(["gamma"])
     );
     assert!(again.errors.contains("another key"), "{}", again.errors);
+    assert_eq!(of_key(&world), of_one);
 }

@@ -29,7 +29,7 @@ use super::super::links::{link_terms, links_of, needed};
 use super::super::report::{Report, Told, fields};
 use super::lookup::Stores;
 use super::{
-    Evaluated, Found, LeftOut, asker, day_of, keys, read, warn_of_end, whole, within_limit,
+    Evaluated, Found, LeftOut, asker, day_of, keys, of_key, read, warn_of_end, whole, within_limit,
     write_rows,
 };
 use crate::clock::today;
@@ -209,7 +209,8 @@ fn write(
             given.map_err(|error| unsorted(&error))?;
         }
     }
-    Ok((write_rows(work, finish, &mut |_| Ok(()))?, first_over))
+    let written = write_rows(work, finish, of_key(found), &mut |_| Ok(()));
+    Ok((written?, first_over))
 }
 
 /// What came of the run.
