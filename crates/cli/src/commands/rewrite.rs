@@ -335,14 +335,22 @@ pub fn consent(arguments: &DataConsent, printer: &Printer) -> Done {
     Ok(())
 }
 
-/// Forgets people: their rows, their consents and their place in the crosswalk.
+/// What is said where people are forgotten who are in no sealed data.
+const NOTHING_SEALED: &str = "no data set with people is sealed here: this is about the crosswalk and the links told to providers alone";
+
+/// Forgets people: their rows, their consents, their place in the crosswalk and their links; the
+/// last two also where nothing is sealed yet.
 pub fn forget(arguments: &DataForget, printer: &Printer) -> Done {
     let mut work = Work::open(&arguments.options, printer)?;
     let ids = Ids::read(&work, &arguments.ids)?;
-    let chosen = work.chosen(&[])?;
+    let chosen = work.chosen_if_any(&[])?;
     let what = format!(
-        "{} will be forgotten, and old keys destroyed{}",
+        "{} will be forgotten{}{}",
         people(ids.known.len() as u64),
+        match chosen.none_sealed() {
+            true => "",
+            false => ", and old keys destroyed",
+        },
         work.and_shut(&chosen)
     );
     confirm(&arguments.options, arguments.yes, &what)?;
@@ -368,10 +376,12 @@ pub fn forget(arguments: &DataForget, printer: &Printer) -> Done {
         (ids.all_looked_up()).map_err(|failure| show::so_far(&told, failure))?;
         links.map_or(Ok(()), |failure| Err(show::so_far(&told, failure)))?;
     }
-    let further = [
-        "take them out of your own source files too: the next `incamera data seal` and `incamera match run` read those",
-        "not undone: answers that have left the room",
-    ];
+    let further: Vec<&str> = (chosen.none_sealed().then_some(NOTHING_SEALED).into_iter())
+        .chain([
+            "take them out of your own source files too: the next `incamera data seal` and `incamera match run` read those",
+            "not undone: answers that have left the room",
+        ])
+        .collect();
     show::all(
         &work,
         "forget",

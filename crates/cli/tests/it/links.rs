@@ -286,6 +286,8 @@ fn links_are_taken_back_wherever_they_were_told() {
     let cookies = world.file("gone.csv", "cookie\ncookie-1\ncookie-99\n");
     let words = ["match", "links", "remove", "--party", &shop, "--id"];
     let removed = |rest: &[&str]| world.told(&[&words, rest].concat());
+    let phones = removed(&["phone", "--data", &cookies]);
+    refused(&phones, 2, "no links of kind `phone`");
     let one = done(removed(&["cookie", "--data", &cookies]));
     assert_eq!(
         (one.number("/ids_that_lost_links"), one.number("/entries")),
@@ -304,6 +306,22 @@ fn links_are_taken_back_wherever_they_were_told() {
 
     // Forgotten at the shop, by e-mail.
     world.match_emails(0..60);
+    // First while nothing is sealed: they stand in the crosswalk and in links all the same.
+    let people = world.file("people.txt", &format!("{}\n", email(8)));
+    let forget = |more: &str| {
+        world.told(&[
+            "data", "forget", "--party", &shop, "--ids", &people, "--id", "email", more,
+        ])
+    };
+    let dry = done(forget("--dry-run"));
+    let note = dry.document["notes"][0].as_str().unwrap();
+    assert!(note.starts_with("no data set with people"), "{note}");
+    assert_eq!(linked(), gone(&[1, 2]));
+    assert!(world.crosswalk("shop").contains_key(&email(8)));
+    let forgotten = done(forget("--yes"));
+    assert_eq!(forgotten.number("/people/known"), 1);
+    assert!(!world.crosswalk("shop").contains_key(&email(8)));
+    assert_eq!(linked(), gone(&[1, 2, 8]));
     let rows: String = (0..60).map(|n| email(n) + ",5\n").collect();
     let data = world.file("of_shop.csv", &format!("email,spend\n{rows}"));
     let seal = ["data", "seal", "of_shop", "--party", &shop, "--data", &data];
@@ -312,7 +330,7 @@ fn links_are_taken_back_wherever_they_were_told() {
     done(world.told(&[
         "data", "forget", "--party", &shop, "--ids", &people, "--id", "email", "--yes",
     ]));
-    assert_eq!(linked(), gone(&[1, 2, 4]));
+    assert_eq!(linked(), gone(&[1, 2, 4, 8]));
     // And at the press, whose ids are cookies.
     let press = world.path("press");
     let rows = "cookie,spend\ncookie-6,5\ncookie-7,5\ncookie-99,5\n";

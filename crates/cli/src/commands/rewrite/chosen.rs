@@ -26,6 +26,11 @@ impl Chosen {
         self.meant.iter().chain(&self.followers)
     }
 
+    /// Whether no data set with people is sealed here.
+    pub fn none_sealed(&self) -> bool {
+        self.meant.is_empty() && self.over.is_empty() && self.stale.is_empty()
+    }
+
     /// The names of those meant.
     pub fn names(&self) -> String {
         let names = self.meant.iter().map(|one| format!("`{}`", one.dataset()));
@@ -34,9 +39,19 @@ impl Chosen {
 }
 
 impl Work<'_> {
-    /// The data sets meant: those named, or all that are sealed. Unless nothing is to be done,
-    /// their superseded keys are destroyed, which a command cut short may have left.
+    /// The data sets meant: those named, or all that are sealed, of which there must be some.
     pub(super) fn chosen(&mut self, named: &[DatasetName]) -> Result<Chosen, Failure> {
+        let chosen = self.chosen_if_any(named)?;
+        match chosen.none_sealed() {
+            true => Err(Failure::failed("no data set with people is sealed here")
+                .hint("seal one first: `incamera data seal NAME --data FILE`")),
+            false => Ok(chosen),
+        }
+    }
+
+    /// The same where there may be none. Unless nothing is to be done, their superseded keys are
+    /// destroyed, which a command cut short may have left.
+    pub(super) fn chosen_if_any(&mut self, named: &[DatasetName]) -> Result<Chosen, Failure> {
         let mut chosen = Chosen {
             meant: Vec::new(),
             followers: Vec::new(),
@@ -85,11 +100,7 @@ impl Work<'_> {
                 Some(why) => chosen.stale.push((spec.name.clone(), why)),
             }
         }
-        match chosen.meant.is_empty() && chosen.over.is_empty() && chosen.stale.is_empty() {
-            true => Err(Failure::failed("no data set with people is sealed here")
-                .hint("seal one first: `incamera data seal NAME --data FILE`")),
-            false => Ok(()),
-        }
+        Ok(())
     }
 
     /// The register's new version is named by all data sets that are sealed by it.

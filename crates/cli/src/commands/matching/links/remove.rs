@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use incamera_agreement::SignedAgreement;
+use incamera_agreement::{IdLink, SignedAgreement};
 use incamera_matching::ids::Counts;
 use incamera_provider::TakenBack;
 use incamera_seal::read_columns;
+use incamera_types::IdKind;
 use serde_json::{Map, Value, json};
 
 use super::super::super::ids::normaliser;
@@ -16,7 +17,7 @@ use super::super::report::{Pace, fields};
 use super::super::ring;
 use super::readers::Readers;
 use super::tell::{self, Told};
-use super::{Desk, NOT_KEPT, STILL_THERE, all_told, opened};
+use super::{Desk, NOT_KEPT, STILL_THERE, all_told, links_of, opened};
 use crate::args::LinksRemove;
 use crate::failure::{Context as _, Done, Failure};
 use crate::folder::Folder;
@@ -27,6 +28,7 @@ use crate::words::counted;
 pub fn run(arguments: &LinksRemove, printer: &Printer) -> Done {
     let start = Instant::now();
     let (folder, agreement) = opened(&arguments.party, &arguments.under)?;
+    in_links(&arguments.id, links_of(agreement.agreement()))?;
     let named = Named::read(arguments, &folder, &agreement)?;
     let mut desk = Desk::open(&folder, &agreement, printer)?;
     let (matter, ids) = (desk.matter(), &named.ids);
@@ -51,6 +53,31 @@ pub fn run(arguments: &LinksRemove, printer: &Printer) -> Done {
         &report.document(),
     );
     Ok(())
+}
+
+/// Refuses a kind of id that no link is from or to.
+fn in_links(kind: &IdKind, links: &[IdLink]) -> Done {
+    let kinds: BTreeSet<&IdKind> = links
+        .iter()
+        .flat_map(|link| [&link.from, &link.to])
+        .collect();
+    match kinds.contains(kind) {
+        true => Ok(()),
+        false => {
+            let known = kinds
+                .iter()
+                .map(|kind| format!("`{kind}`"))
+                .collect::<Vec<_>>();
+            Err(
+                Failure::usage(format!("the agreement has no links of kind `{kind}`")).hint(
+                    format!(
+                        "name a kind that has them with `--id`: {}",
+                        known.join(" or ")
+                    ),
+                ),
+            )
+        }
+    }
 }
 
 /// Whose links are to go.
