@@ -98,7 +98,7 @@ impl Meeting<'_> {
     /// Waits at the meeting point until the other party is there.
     pub async fn meet(&self) -> Result<Link, Broken> {
         let end = Instant::now() + self.patience;
-        self.meet_once(end).await
+        self.meet_once(end, &|| self.nobody_came()).await
     }
 
     /// What the other party has to run to come to this place: one of another kind, or of another
@@ -113,7 +113,7 @@ impl Meeting<'_> {
         let end = Instant::now() + self.patience;
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.meet_once(end).await {
+            match self.meet_once(end, &|| self.nobody_came_back()).await {
                 Err(Broken::Lost(_)) if Instant::now() + pause < end => {}
                 met => return met,
             }
@@ -122,7 +122,11 @@ impl Meeting<'_> {
         }
     }
 
-    async fn meet_once(&self, end: Instant) -> Result<Link, Broken> {
+    async fn meet_once(
+        &self,
+        end: Instant,
+        nobody: &(dyn Fn() -> Failure + Sync),
+    ) -> Result<Link, Broken> {
         let (me, peer) = (self.folder.name(), self.peer);
         let host = me.max(peer).as_str();
         let channel = room_client::party_service(self.folder, self.agreement, host).await;
@@ -143,15 +147,15 @@ impl Meeting<'_> {
         let joined = client.join(ReceiverStream::new(receiver)).await;
         let joined = joined.map_err(|status| refused(&status))?;
         let mut frames = joined.into_inner();
-        self.wait(&mut frames, end).await?;
+        let there = timeout_at(end, self.wait(&mut frames)).await;
+        there.map_err(|_| Broken::Lost(nobody()))??;
         Ok(Link { sender, frames })
     }
 
-    async fn wait(&self, frames: &mut Streaming<MeetingFrame>, end: Instant) -> Result<(), Broken> {
+    async fn wait(&self, frames: &mut Streaming<MeetingFrame>) -> Result<(), Broken> {
         let (peer, theirs) = (self.peer, self.theirs());
         waits(self.bar, format!("waiting for `{peer}` to run `{theirs}`"));
-        let first = timeout_at(end, frames.message()).await;
-        let first = first.map_err(|_| Broken::Lost(self.nobody_came(&theirs)))?;
+        let first = frames.message().await;
         let first = first.map_err(|status| refused(&status))?;
         match first.and_then(|frame| frame.frame) {
             Some(Frame::Ready(_)) => Ok(()),
@@ -175,7 +179,8 @@ fn command(kinds: &[IdKind], kind: &IdKind, partition: Partition) -> String {
 }
 
 impl Meeting<'_> {
-    fn nobody_came(&self, theirs: &str) -> Failure {
+    fn nobody_came(&self) -> Failure {
+        let theirs = self.theirs();
         Failure::failed(format!("`{}` did not come to match", self.peer))
             .why(format!(
                 "it did not run `{theirs}` within {} s",
@@ -183,6 +188,20 @@ impl Meeting<'_> {
             ))
             .hint(format!(
                 "agree on a time, and run `{theirs}` on both sides; `--wait SECONDS` waits longer"
+            ))
+    }
+
+    /// A link was there, and so may be a run that both sides keep.
+    fn nobody_came_back(&self) -> Failure {
+        Failure::failed("the matching broke off")
+            .why(format!(
+                "`{}` went away and did not come back within {} s",
+                self.peer,
+                self.patience.as_secs()
+            ))
+            .hint(format!(
+                "run `{}` again on both sides: a run that was begun goes on where it was; `--wait SECONDS` waits longer",
+                self.theirs()
             ))
     }
 }

@@ -101,6 +101,26 @@ fn a_run_that_goes_on_keeps_what_was_done_and_counts_once() {
     assert_eq!(["shop", "mailer"].map(runs), before.map(|runs| runs + 1));
 }
 
+/// Whoever is left behind by a peer that was killed hears that it went away, and that the run can
+/// be gone on with.
+#[test]
+fn who_is_left_behind_hears_that_the_run_goes_on() {
+    let world = world();
+    let shop = Running::start(&world, "shop", &["--wait", "10"]);
+    let mailer = Running::start(&world, "mailer", &[]);
+    until_under_way(&world, "shop");
+    assert!(mailer.kill());
+    let (code, failure) = shop.end();
+    assert_eq!(code, 1, "{failure:#}");
+    let failure = failure.to_string();
+    for words in [
+        "`mailer` went away and did not come back within 10 s",
+        "a run that was begun goes on where it was",
+    ] {
+        assert!(failure.contains(words), "{failure}");
+    }
+}
+
 /// Other ids are another run: with another blinding, and counted.
 #[test]
 fn ids_that_changed_are_matched_anew() {
