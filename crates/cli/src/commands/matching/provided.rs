@@ -251,8 +251,7 @@ fn told(found: &Found, kept: &Kept, resumed_from: u64, evaluated: Evaluated) -> 
     let left_out: Vec<_> = evaluated.left_out.iter().map(|(name, _)| name).collect();
     let until = day_of(statement.valid_until());
     let threshold = statement.keys().threshold();
-    let not_asked = |(name, why): &(String, String)| format!("`{name}` was not asked: {why}");
-    let mut lines: Vec<String> = evaluated.left_out.iter().map(not_asked).collect();
+    let mut lines: Vec<String> = evaluated.not_asked(resumed_from > 0).collect();
     lines.push(format!(
         "pseudonyms count until {until}; other parties get the same for the same ids, and nobody learns which those are"
     ));
@@ -265,7 +264,11 @@ fn told(found: &Found, kept: &Kept, resumed_from: u64, evaluated: Evaluated) -> 
         by: match evaluated.by.is_empty() {
             true => String::new(), // All ids had theirs before this start.
             false => format!(
-                ", by {} together, {threshold} of {} providers at a time",
+                ", {}by {} together, {threshold} of {} providers at a time",
+                match resumed_from {
+                    0 => "",
+                    _ => "at this start ",
+                },
                 and(&evaluated.by),
                 holders.len()
             ),

@@ -45,6 +45,25 @@ pub struct Evaluated {
     pub received: u64,
 }
 
+impl Evaluated {
+    /// Who was left out, for people.
+    pub fn not_asked(&self, goes_on: bool) -> impl Iterator<Item = String> {
+        self.left_out.iter().map(move |(name, why)| {
+            format!("`{name}` was {}: {why}", self.was_asked(name, goes_on))
+        })
+    }
+
+    /// How far one that was left out was asked: whoever has answered got points, and so may one
+    /// that was asked before this start, where a run goes on.
+    pub fn was_asked(&self, name: &str, goes_on: bool) -> &'static str {
+        match (self.by.iter().any(|by| by == name), goes_on) {
+            (true, _) => "asked no more",
+            (false, true) => "not asked at this start",
+            (false, false) => "not asked",
+        }
+    }
+}
+
 /// Gives the ids of these places.
 pub type ReadIds<'a> = dyn FnMut(Range<u64>) -> Result<Block, Failure> + 'a;
 
@@ -368,8 +387,33 @@ pub fn failed(error: &ProvidedError) -> Failure {
     let failure = Failure::failed("the ids were not evaluated").because(error);
     match error {
         ProvidedError::TooFew { .. } => failure.hint(
-            "ask those providers to start their services (`incamera provider serve`) or to say what is wrong, and run `match run` again: it goes on where it was",
+            "ask those providers to start their services (`incamera provider serve`) or to say what is wrong, or leave out fewer (`--without`), and run `match run` again: it goes on where it was",
         ),
         _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever got points is not said to have got none.
+    #[test]
+    fn who_answered_was_asked() {
+        let left_out = [("alpha", "it was killed"), ("beta", "it is down")];
+        let evaluated = Evaluated {
+            by: ["alpha", "gamma"].map(str::to_owned).into(),
+            left_out: left_out
+                .map(|(name, why)| (name.to_owned(), why.to_owned()))
+                .into(),
+            ..Evaluated::default()
+        };
+        let lines = |goes_on| evaluated.not_asked(goes_on).collect::<Vec<_>>();
+        let alpha = "`alpha` was asked no more: it was killed";
+        assert_eq!(lines(false), [alpha, "`beta` was not asked: it is down"]);
+        assert_eq!(
+            lines(true),
+            [alpha, "`beta` was not asked at this start: it is down"]
+        );
     }
 }

@@ -255,7 +255,8 @@ impl Came {
             }
         }
         for (name, why) in self.left_out() {
-            text += &format!("\n  `{name}` was not asked: {why}");
+            let asked = self.evaluated.was_asked(name, false);
+            text += &format!("\n  `{name}` was {asked}: {why}");
         }
         if let Some(day) = self.first_over {
             text += &format!("\n  the first of these links is over after {day}");
