@@ -88,6 +88,13 @@ impl Crosswalk {
         self.rows.values().filter_map(|kept| kept.valid_until).min()
     }
 
+    /// The last day on which any id's pseudonym counts; none if some last.
+    #[must_use]
+    pub fn over_after(&self) -> Option<Date> {
+        let last: Option<Vec<Date>> = self.rows.values().map(|kept| kept.valid_until).collect();
+        last?.into_iter().max()
+    }
+
     /// Takes out what does not count until the end of `day`; says how many ids.
     pub fn leave_out_over(&mut self, day: Date) -> usize {
         let before = self.rows.len();

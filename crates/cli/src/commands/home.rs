@@ -108,9 +108,11 @@ impl<'a> Home<'a> {
     pub fn crosswalk_of(&self, kind: &IdKind, day: Date) -> Result<People, Failure> {
         let what = format!("`{}` has no crosswalk to read it with", self.spec.name);
         let mut crosswalk = matching::crosswalk(self.folder, self.agreement, kind, &what)?;
+        let last = crosswalk.over_after();
         let over = crosswalk.leave_out_over(day);
         Ok(People {
             over,
+            all_over: last.filter(|_| crosswalk.is_empty()),
             normaliser: ids::normaliser(crosswalk.scope().kind_of_ids(), &crosswalk.writing())?,
             crosswalk,
         })
@@ -135,6 +137,7 @@ pub struct People {
     normaliser: Normaliser,
     crosswalk: Crosswalk,
     over: usize,
+    all_over: Option<Date>,
 }
 
 impl People {
@@ -156,6 +159,11 @@ impl People {
     /// How many ids are left out whose pseudonyms do not count as long.
     pub fn over(&self) -> usize {
         self.over
+    }
+
+    /// The last day on which any of the pseudonyms counts, where that is too early for all.
+    pub fn all_over(&self) -> Option<Date> {
+        self.all_over
     }
 
     /// The run whose pseudonyms these are, where each run makes others.

@@ -160,7 +160,11 @@ impl Home<'_> {
     ) -> Result<(SealReport, Option<Before>, usize), Failure> {
         let what = not_done(&arguments.file.data, "sealed");
         let mut ring = self.folder.ring()?;
-        let whose = Whose::of(self, &mut ring, arguments.until.unwrap_or_else(today))?;
+        let day = arguments.until.unwrap_or_else(today);
+        let whose = Whose::of(self, &mut ring, day)?;
+        if let Some(last) = whose.rows_over() {
+            return Err(nobody_counts(what, day, last));
+        }
         let over = whose.over();
         let people = |id: &str| whose.person(id);
         let kinds = |kind: &IdKind, id: &str| whose.of_kind(kind, id);
@@ -330,6 +334,18 @@ pub fn show_step(bar: &ProgressBar, step: Step) {
     }
 }
 
+/// What is told before anything is read where no row could be sealed for that long.
+fn nobody_counts(what: String, day: Date, last: Date) -> Failure {
+    Failure::failed(what)
+        .why(format!(
+            "no id has a pseudonym that counts until {day}: the last counts until {last} (UTC)"
+        ))
+        .hint(match last < today() {
+            true => "run `incamera match run` again, where the providers' key has ended under a version of the agreement with the next `epoch`, and seal again",
+            false => "name a day that is no later with `--until`, or leave it out; pseudonyms that count longer come from `incamera match run` once there is a key that does, under a version of the agreement with the next `epoch`",
+        })
+}
+
 const UNWANTED: &str = "nothing was sealed: check that it is the right file, whole, and that `incamera match run` has its ids; say `--yes` if it is meant so";
 
 /// What to do about an encrypted file that does not open.
@@ -475,17 +491,18 @@ fn show(
     }
     if report.keys_destroyed > 0 {
         text.push_str(&format!(
-            "\n  key epoch {}: {} old purpose keys destroyed, so that old copies open under nothing here (copies of the key ring made before still open them); queries wait until it is pushed: `incamera data push {dataset}`",
-            report.key_epoch, report.keys_destroyed
+            "\n  key epoch {}: {} destroyed, so that old copies open under nothing here (copies of the key ring made before still open them); queries wait until it is pushed: `incamera data push {dataset}`",
+            report.key_epoch,
+            words::counted(report.keys_destroyed as u64, "old purpose key", "old purpose keys")
         ));
     }
     for (what, counts) in [
         (
-            "without a pseudonym, left out",
+            "without a pseudonym that counts, left out",
             number(report.without_pseudonym),
         ),
         (
-            "ids whose pseudonyms count no more, or not until the day that was named, left out",
+            "ids of the crosswalk whose pseudonyms count no more, or not until the day that was named: not used",
             number(over as u64),
         ),
         (

@@ -66,6 +66,14 @@ impl Whose {
         self.matched().map(People::over).sum()
     }
 
+    /// The last day on which the pseudonym of any row's id counts, where that is too early for all.
+    pub fn rows_over(&self) -> Option<Date> {
+        match &self.rows {
+            Rows::Matched(people) => people.all_over(),
+            Rows::Nobody | Rows::Own(_) => None,
+        }
+    }
+
     fn matched(&self) -> impl Iterator<Item = &People> {
         let rows = match &self.rows {
             Rows::Matched(people) => Some(people),

@@ -33,11 +33,10 @@ fn sealed_data_end_with_the_first_of_their_links() {
     );
     // Beyond the providers' key nothing does.
     let none = sealed(&world, &["--until", &day(100)]);
-    assert_eq!(none.code, 0, "{}", none.failure());
-    assert_eq!(
-        (none.number("/sealed"), none.number("/pseudonyms_over")),
-        (0, 41)
-    );
+    refused(&none, 1, &format!("counts until {}", day(100)));
+    refused(&none, 1, &format!("the last counts until {}", day(90)));
+    let said = none.document.to_string();
+    assert!(said.contains("name a day that is no later"), "{said}");
     refused(&sealed(&world, &["--until", &day(-1)]), 2, "is over");
     // Whoever told of links cannot know who sealed by them: it hears whose data to ask for.
     let (shop, gone) = (
