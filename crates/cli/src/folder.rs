@@ -61,11 +61,11 @@ impl Folder {
     /// Opens the folder that has a `party.toml`.
     pub fn open(root: &Path) -> Result<Self, Failure> {
         let file = root.join("party.toml");
-        if !file.is_file() {
-            return Err(Failure::usage(format!("`{}` is no party's folder", root.display()))
-                .why("it has no `party.toml`")
-                .hint("name the folder with `--party DIR`, or make one with `incamera init DIR --name NAME`"));
-        }
+        configured(
+            &file,
+            "party",
+            "name the folder with `--party DIR`, or make one with `incamera init DIR --name NAME`",
+        )?;
         let config = PartyConfig::load(&file)
             .or_fail("the configuration was not read")
             .map_err(|failure| {
@@ -254,14 +254,11 @@ impl Folder {
     /// The configuration of the party's service as a provider.
     pub fn provider(&self) -> Result<ProviderConfig, Failure> {
         let file = self.root.join("provider.toml");
-        if !file.is_file() {
-            return Err(Failure::usage(format!(
-                "`{}` is no provider's folder",
-                self.root.display()
-            ))
-            .why("it has no `provider.toml`")
-            .hint("make one with `incamera init DIR --name NAME --provider`"));
-        }
+        configured(
+            &file,
+            "provider",
+            "make one with `incamera init DIR --name NAME --provider`",
+        )?;
         ProviderConfig::load(&file)
             .or_fail("the provider's configuration was not read")
             .map_err(|failure| failure.hint("mend the line that is named"))
@@ -324,6 +321,22 @@ impl Folder {
                 .why(format!("`{}` has several", self.agreements().display()))
                 .hint("name one with `--agreement FILE`")),
         }
+    }
+}
+
+/// Whether the folder has the configuration that makes it one of a `whose`.
+fn configured(file: &Path, whose: &str, hint: &str) -> Done {
+    let root = file.parent().unwrap_or(file).display();
+    match fs::metadata(file) {
+        Ok(found) if found.is_file() => Ok(()),
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(Failure::failed(format!("`{}` was not read", file.display()))
+                .because(&error)
+                .hint("run it as a user who may read that folder, with the rights to what is in it"))
+        }
+        _ => Err(Failure::usage(format!("`{root}` is no {whose}'s folder"))
+            .why(format!("it has no `{whose}.toml`"))
+            .hint(hint)),
     }
 }
 
@@ -439,6 +452,9 @@ fn ring_hint(lock: &RingLock, error: &LockError) -> &'static str {
         (_, LockError::Ring(RingError::Forged { .. })) => {
             "restore the ring's file from a backup, and find out who could write it: sealing under what lies there would hand the keys to whoever wrote it"
         }
+        (_, LockError::Ring(error)) if is_missing(error) => {
+            "say under `[keys]` in `party.toml` where the key ring lies (`ring`), or restore its file from a backup"
+        }
         (RingLock::PassphraseFile(_), _) => {
             "check `passphrase_file` under `[keys]` in `party.toml`; if the passphrase is lost, `incamera ring recover` opens the recovery file"
         }
@@ -449,6 +465,15 @@ fn ring_hint(lock: &RingLock, error: &LockError) -> &'static str {
             "check `[keys.token]` in `party.toml`, and that the token is plugged in"
         }
     }
+}
+
+/// Whether there is no file.
+fn is_missing(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| {
+        let io = cause.downcast_ref::<io::Error>();
+        io.is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+    })
 }
 
 /// The passphrase of a ring to be, checked before anything is made.
@@ -470,4 +495,25 @@ fn read_passphrase(path: &Path) -> Result<SecretString, Failure> {
     Ok(SecretString::from(
         text.trim_end_matches(['\n', '\r']).to_owned(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What cannot be looked at is not said not to be there.
+    #[test]
+    fn a_folder_that_cannot_be_read_is_told_from_one_that_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("party.toml");
+        let said = || Folder::open(folder.path()).err().unwrap();
+        let none = said();
+        assert!(none.what.contains("is no party's folder"), "{}", none.what);
+        assert!(none.hint.unwrap().contains("incamera init"));
+        // Whoever may do everything is refused here too: a link that leads to itself.
+        std::os::unix::fs::symlink(&file, &file).unwrap();
+        let unread = said();
+        assert!(unread.what.contains("was not read"), "{}", unread.what);
+        assert!(unread.hint.unwrap().contains("who may read that folder"));
+    }
 }

@@ -32,7 +32,7 @@ pub enum LocalFileError {
         found: String,
     },
     /// The file is there, and is something else or damaged.
-    #[error("`{}` is not a {format} file: {reason}", path.display())]
+    #[error("`{}` is no {format} file: {reason}", path.display())]
     Form {
         /// The file.
         path: PathBuf,

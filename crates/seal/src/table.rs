@@ -158,14 +158,16 @@ pub(crate) fn open(
     formats: &'static [&'static str],
 ) -> Result<(Metadata, ParquetRecordBatchReaderBuilder<Ending<File>>), LocalFileError> {
     let newest = formats.last().copied().unwrap_or_default();
-    let damaged = |_: Damaged| form(path, newest, "it is not a readable Parquet file");
+    // Until it says so, nobody knows which version it is of.
+    let family = newest.split('/').next().unwrap_or(newest);
+    let damaged = |_: Damaged| form(path, family, "it is not a readable Parquet file");
     let file = File::open(path).map_err(io_error("read", path))?;
     let builder =
         guarded(|| ParquetRecordBatchReaderBuilder::try_new(Ending(file))).map_err(damaged)?;
     let pairs = builder.metadata().file_metadata().key_value_metadata();
     let mut metadata = Metadata {
         path: path.into(),
-        format: newest,
+        format: family,
         pairs: pairs.cloned().unwrap_or_default(),
     };
     let found: String = metadata.get(FORMAT_KEY)?;
