@@ -57,7 +57,6 @@ impl Walk {
                 let listen = self.listen[name].to_string();
                 all.extend([owned("--listen"), listen]);
             }
-            ["agreement", "new", ..] => all.push(owned("--insecure-simulated-tee")),
             ["agreement", "sign", ..] => self.hand_out(),
             ["provider", "serve", "--party", name] => {
                 let log = self.path(&format!("{name}.log"));
