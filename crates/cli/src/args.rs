@@ -98,7 +98,7 @@ pub enum Command {
     /// The file or token with a party's secret keys.
     #[command(subcommand)]
     Ring(Ring),
-    /// Match identities with the other party.
+    /// Match identities: with the other party, through providers, or alone.
     #[command(subcommand)]
     Match(Match),
     /// Seal data and hand it to the room.

@@ -38,10 +38,11 @@ pub struct MatchRun {
     #[command(flatten)]
     pub asked: AskedConsents,
     /// Match although nobody is left of the data: the other party's ids are answered, and the
-    /// crosswalk gets no rows.
+    /// crosswalk gets no new rows.
     #[arg(long, conflicts_with = "append")]
     pub allow_empty: bool,
-    /// Match only ids that no earlier run had, and add them to the crosswalk.
+    /// Match only ids that no earlier run had, and add them to the crosswalk; a few earlier ones
+    /// are sent along to be compared.
     #[arg(long)]
     pub append: bool,
     /// Which part of the ids, by a hash, where the agreement has them matched in parts: its

@@ -119,6 +119,6 @@ pub fn succeeds(agreement: &Agreement, file: &Path, folder: &Folder) -> Done {
         None => Ok(()),
         Some(claim) => Err(Failure::new(Exit::Refused, "the agreement was not signed")
             .why(claim.clone())
-            .hint("if it is about purposes, let `replaces` name what a new purpose takes the place of, and nothing else, and give what is new a name that no version had: `incamera agreement diff` shows what consents become")),
+            .hint("mend what is said of the version, or take the next `epoch` where the pseudonyms are to be others; if it is about purposes, let `replaces` name what a new purpose takes the place of, and nothing else, and give what is new a name that no version had: `incamera agreement diff` shows what consents become")),
     }
 }

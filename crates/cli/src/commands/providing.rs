@@ -187,7 +187,7 @@ pub fn status(arguments: &PartyFolder, printer: &Printer) -> Done {
     lines.extend(held.iter().map(key_line));
     lines.extend(parties.iter().map(|of| counted_line(of, limits.get(of))));
     lines.extend(links.iter().map(|one| {
-        let entries = counted(one.entries, "link", "links");
+        let entries = counted(one.entries, "entry of links", "entries of links");
         format!("  {}  {entries}", one.source)
     }));
     printer.result(lines.join("\n"), "incamera-provider-status/1", &document);

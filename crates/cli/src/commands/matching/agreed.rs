@@ -130,8 +130,12 @@ pub fn without(arguments: &MatchRun, agreement: &Agreement) -> Done {
     match left < needed {
         true => Err(Failure::usage("too few providers are left to be asked")
             .why(format!(
-                "{needed} of {} evaluate together, and {left} are left",
-                names.join(", ")
+                "{needed} of {} evaluate together, and {} left",
+                names.join(", "),
+                match left {
+                    1 => "1 is".to_owned(),
+                    some => format!("{some} are"),
+                }
             ))
             .hint("leave fewer of them out")),
         false => Ok(()),

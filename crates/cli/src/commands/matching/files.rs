@@ -35,16 +35,30 @@ const NOT_BEGUN: &str = "the matching was not begun";
 fn lock(folder: &Path) -> Result<File, Failure> {
     let mut builder = DirBuilder::new();
     let made = builder.recursive(true).mode(0o700).create(folder);
-    made.or_fail(NOT_BEGUN)?;
+    made.map_err(|error| not_begun(folder, &error))?;
     let lock = private().create(true).open(folder.join("lock"));
-    let lock = lock.or_fail(NOT_BEGUN)?;
+    let lock = lock.map_err(|error| not_begun(folder, &error))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(Failure::failed(NOT_BEGUN)
             .why("another `match run` of this party matches these ids already")
             .hint("let that one go on, or end it first; no run is used up")),
-        Err(TryLockError::Error(error)) => Err(Failure::failed(NOT_BEGUN).because(&error)),
+        Err(TryLockError::Error(error)) => Err(not_begun(folder, &error)),
     }
+}
+
+/// What is told where the system refuses a folder of the matching.
+fn not_begun(folder: &Path, error: &io::Error) -> Failure {
+    Failure::failed(NOT_BEGUN)
+        .because(&named(folder, error))
+        .or_hint(
+            "no run is used up: see that this user can write the party's folder, and run it again",
+        )
+}
+
+/// The same error, with the path that it is of.
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
 }
 
 /// The folder of one slot, which no other process works in.
@@ -70,7 +84,8 @@ impl SlotFolder {
             path: part,
             _locks: locks,
         };
-        folder.clear().or_fail(NOT_BEGUN)?;
+        let cleared = folder.clear();
+        cleared.map_err(|error| not_begun(&folder.path, &error))?;
         Ok(folder)
     }
 
@@ -275,16 +290,19 @@ impl Store for FileStore {
     fn create(&self) -> Result<SpillFile, StoreError> {
         let number: u64 = rand::rng().random();
         let path = self.0.join(format!("{SPILL}{number:016x}"));
-        let file = private().create_new(true).open(&path)?;
+        let file = private().create_new(true).open(&path);
+        let file = file.map_err(|error| named(&path, &error))?;
         Ok(SpillFile { file, path })
     }
 
     fn append(&self, file: &mut SpillFile, bytes: &[u8]) -> Result<(), StoreError> {
-        Ok(file.file.write_all(bytes)?)
+        let written = file.file.write_all(bytes);
+        Ok(written.map_err(|error| named(&file.path, &error))?)
     }
 
     fn read(&self, file: &SpillFile, at: u64, into: &mut [u8]) -> Result<(), StoreError> {
-        Ok(file.file.read_exact_at(into, at)?)
+        let read = file.file.read_exact_at(into, at);
+        Ok(read.map_err(|error| named(&file.path, &error))?)
     }
 
     fn remove(&self, file: SpillFile) {

@@ -123,9 +123,11 @@ impl Report<'_> {
         self.start.elapsed().as_secs_f64()
     }
 
-    /// Of distinct ids, those included that were left out because they have their pseudonyms.
+    /// Of the ids that were worked on since this start: neither those that an earlier run matched
+    /// nor those that had their pseudonyms before.
     pub fn pace(&self) -> Pace {
-        Pace::of(self.input.ordered.taken.distinct, self.start)
+        let worked_on = self.matched_ids().saturating_sub(self.told.resumed_from);
+        Pace::of(worked_on, self.start)
     }
 
     fn document(&self) -> Map<String, Value> {

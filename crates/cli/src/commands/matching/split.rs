@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use incamera_agreement::Agreement;
+use incamera_agreement::{Agreement, MatchingMethod, Reveals};
 use incamera_dp::interval::thousands;
 use incamera_matching::journal::JournalFile;
 use incamera_matching::part_file::{
@@ -46,9 +46,9 @@ pub fn run(arguments: &MatchSplit, printer: &Printer) -> Done {
     let signed = room_client::own_agreement(&folder, &file)?;
     let agreement = signed.agreement();
     let kind = id_kind(arguments.id.as_ref(), agreement)?;
+    in_parts(agreement)?;
     let peer = peer(agreement, folder.name())?;
     let terms = terms(agreement, &kind)?;
-    in_parts(agreement)?;
     let unfinished = Unfinished::begin(&arguments.out)?;
     let (secret, sources) = ring::secret_alone(&arguments.data, &folder, &terms)?;
     let reading = Reading {
@@ -76,7 +76,7 @@ pub fn run(arguments: &MatchSplit, printer: &Printer) -> Done {
         rows: &rows,
         sizes: &sizes,
         size,
-        out: &arguments.out,
+        arguments,
         start,
     };
     printer.result(split.text(), "incamera-match-split/1", &split.document());
@@ -85,7 +85,11 @@ pub fn run(arguments: &MatchSplit, printer: &Printer) -> Done {
 
 /// Refuses where all ids are matched in one run.
 fn in_parts(agreement: &Agreement) -> Done {
-    match agreement.matching.match_partitions {
+    let matching = &agreement.matching;
+    match matching.match_partitions {
+        1 if matching.method != MatchingMethod::Commutative || matching.reveals != Reveals::Nothing => Err(Failure::usage("there are no parts to split ids into")
+            .why("ids are split into parts by method `commutative` alone, where it reveals nothing")
+            .hint("run `incamera match run` with the files as they are")),
         1 => Err(Failure::usage("there are no parts to split ids into")
             .why("the agreement has all ids matched in one run")
             .hint("run `incamera match run` with the files as they are, or agree on `match_partitions` in a new version")),
@@ -341,7 +345,7 @@ struct Split<'a> {
     sizes: &'a [u64],
     /// Bytes of all files.
     size: u64,
-    out: &'a Path,
+    arguments: &'a MatchSplit,
     start: Instant,
 }
 
@@ -366,11 +370,20 @@ impl Split<'_> {
 
     /// What is typed for each part.
     fn command(&self) -> String {
-        format!(
-            "incamera match run --split {} --partition N/{}",
-            self.out.display(),
-            self.sizes.len()
-        )
+        let arguments = self.arguments;
+        let mut command = format!(
+            "incamera match run --party {}",
+            arguments.party.party.display()
+        );
+        if let Some(file) = &arguments.under.agreement {
+            command += &format!(" --agreement {}", file.display());
+        }
+        command
+            + &format!(
+                " --split {} --partition N/{}",
+                arguments.out.display(),
+                self.sizes.len()
+            )
     }
 
     fn text(&self) -> String {
@@ -398,7 +411,7 @@ impl Split<'_> {
             "\n  {:.0} rows a second; {} on disk: {} (sealed under your key ring)\n  match each part, N from 0 to {}: {}\n  then remove the folder: whoever is forgotten later still stands in it",
             self.rate(),
             bytes(self.size),
-            self.out.display(),
+            self.arguments.out.display(),
             self.sizes.len().saturating_sub(1),
             self.command(),
         );
@@ -419,7 +432,7 @@ impl Split<'_> {
             "smallest_part": least, "largest_part": most, "bytes": self.size,
             "seconds": self.seconds(), "cpu_seconds": usage.cpu_seconds,
             "rows_per_second": self.rate(), "peak_mib": usage.peak_mib,
-            "folder": self.out, "command": self.command(),
+            "folder": self.arguments.out, "command": self.command(),
         })
     }
 }
