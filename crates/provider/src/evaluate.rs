@@ -248,7 +248,8 @@ fn places(
     Places::new(places).map_err(|_| unfit("a session names a provider twice"))
 }
 
-fn expired(statement: &KeyStatement) -> Result<(), Problem> {
+/// Refuses where the key is over, or not valid yet.
+pub(crate) fn expired(statement: &KeyStatement) -> Result<(), Problem> {
     statement.check_time(now()).map_err(|error| {
         Problem::new(ProblemKind::Expired, "key-expired", error.to_string()).hint(
             "agree on a new version with a higher `epoch`, and let the providers make its key",

@@ -50,6 +50,7 @@ use incamera_wire::{Format, encode};
 use rand::Rng as _;
 
 use crate::admit::{Admitted, malformed};
+use crate::evaluate::expired;
 use crate::service::State;
 use crate::store::{Kept, Matter};
 
@@ -157,6 +158,7 @@ impl Asked<'_> {
         };
         self.may_wait()?;
         if refresh {
+            base.as_ref().map_or(Ok(()), expired)?;
             self.may_refresh()?;
         }
         let valid_from = UnixTime(begin.valid_from);

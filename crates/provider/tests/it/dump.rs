@@ -157,6 +157,8 @@ async fn a_share_of_a_key_that_is_over_is_erased() {
     assert_eq!(refused.err().unwrap().code(), "key-expired");
     let again = crate::ceremonies::refusal(world.make().await.unwrap_err());
     assert_eq!(again.code(), "key-exists");
+    let refreshed = crate::ceremonies::refusal(world.refresh().await.unwrap_err());
+    assert_eq!(refreshed.code(), "key-expired");
 }
 
 /// What one provider has opens under another's key ring, or as another's share, for nobody.
