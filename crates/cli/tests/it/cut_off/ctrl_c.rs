@@ -4,13 +4,24 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
-/// Starts the program as shells start jobs in the background.
-fn in_the_background(world: &World) -> PathBuf {
-    let script = world.root().join("background");
-    let text = format!("#!/bin/sh\ntrap '' INT\nexec '{PROGRAM}' \"$@\"\n");
-    fs::write(&script, text).unwrap();
+/// A program that becomes ours by these words of a shell.
+fn script(world: &World, name: &str, words: &str) -> PathBuf {
+    let script = world.root().join(name);
+    fs::write(&script, format!("#!/bin/sh\n{words} '{PROGRAM}' \"$@\"\n")).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
     script
+}
+
+/// Starts the program as shells start jobs in the background.
+fn in_the_background(world: &World) -> PathBuf {
+    script(world, "background", "trap '' INT\nexec")
+}
+
+/// As they start it in front, also where these tests are a job in the background.
+fn in_front(world: &World) -> PathBuf {
+    let default = "env --default-signal=INT";
+    let words = format!("{default} true 2>/dev/null && exec {default} '{PROGRAM}' \"$@\"\nexec");
+    script(world, "front", &words)
 }
 
 /// It ends the run with a word and the code that shells know; the run goes on where it was. A
@@ -28,7 +39,7 @@ fn ctrl_c_says_that_the_run_goes_on() {
     mailer.good();
     let undisturbed = take_away(&world);
 
-    let shop = Running::start(&world, "shop", &[]);
+    let shop = Running::start_of(&in_front(&world), &world, names, &["--everyone-consented"]);
     let mailer = Running::start(&world, "mailer", &[]);
     until_under_way(&world, "shop");
     shop.signal("-INT");
