@@ -20,7 +20,7 @@ use incamera_net::services::{
 };
 use incamera_net::status::Problem;
 use incamera_net::tls::{self, TlsError, TlsOptions};
-use incamera_types::{AgreementId, Date, PartyName};
+use incamera_types::{AgreementId, Date, PartyName, UnixTime};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
@@ -37,6 +37,8 @@ use crate::{evaluate, links};
 
 /// How often what is over is dropped.
 const HOUR: Duration = Duration::from_secs(60 * 60);
+/// How long after its end a key's share stays.
+const DAY_S: u64 = 24 * 60 * 60;
 
 /// Why a provider's service does not run.
 #[derive(Debug, thiserror::Error)]
@@ -127,10 +129,9 @@ impl State {
         admit(&self.agreements, &self.name, digest, key).await
     }
 
-    /// Drops links and shares whose last day or whose epoch is over.
+    /// Drops links whose last day is over, and links and shares of epochs that are.
     fn drop_over(&self) -> Result<(), StoreError> {
         self.store.lock().drop_stale_links(today())?;
-        self.store.lock().erase_over(now())?;
         for (agreement, _) in self.agreements.all() {
             // Whoever has not signed yet may never do so: the version that is in force counts.
             let newest = self.agreements.newest(&agreement.id);
@@ -212,7 +213,16 @@ async fn keep_dropping(state: Weak<State>, every: Duration) {
         let Some(state) = state.upgrade() else {
             return;
         };
-        let dropped = blocking(move || Ok(state.drop_over()?)).await;
+        let dropped = blocking(move || {
+            state.drop_over()?;
+            // Never at the start: a clock that is not set yet would take a share that is needed,
+            // for good.
+            Ok(state
+                .store
+                .lock()
+                .erase_over(UnixTime(now().0.saturating_sub(DAY_S)))?)
+        });
+        let dropped = dropped.await;
         if let Err(status) = dropped {
             let problem = Problem::from_status(&status);
             tracing::warn!(%problem, "what is over was not dropped");
@@ -338,7 +348,7 @@ mod tests {
             epoch: incamera_types::MatchingEpoch(1),
         };
         let keys = incamera_wire::v1::ProviderKeys {
-            valid_until: now().0.strict_sub(1),
+            valid_until: now().0.strict_sub(DAY_S + 1),
             ..Default::default()
         };
         let kept = Kept {

@@ -99,8 +99,9 @@ impl Arena {
 
     fn take_room(&mut self) {
         if self.bytes.capacity() == 0 {
-            self.bytes.reserve_exact(self.most);
-            self.entries.reserve_exact(self.most / ENTRY_BYTES);
+            // Where addresses are scarce, memory grows as it is needed.
+            let _ = self.bytes.try_reserve_exact(self.most);
+            let _ = self.entries.try_reserve_exact(self.most / ENTRY_BYTES);
         }
     }
 

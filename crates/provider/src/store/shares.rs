@@ -188,7 +188,10 @@ impl Store {
     /// copied the stores of as many providers as the threshold, whenever, would have the key. The
     /// statement of a share that counts stays: it says why nothing is evaluated, and that no other
     /// key is made in this epoch.
-    pub(crate) fn erase_over(&mut self, now: UnixTime) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn erase_over(&mut self, now: UnixTime) -> Result<(), StoreError> {
         let tx = self.begin()?;
         let mut select = tx.prepare("SELECT rowid, waits, statement FROM shares")?;
         let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;

@@ -28,6 +28,8 @@ use crate::failure::{Context, Done, Failure};
 
 const SPILL: &str = "spill-";
 const NEW_THEIRS: &str = "theirs.new";
+/// The newest key statement of the providers.
+pub const KEY_STATEMENT: &str = "provider-keys";
 
 const NOT_BEGUN: &str = "the matching was not begun";
 
@@ -153,7 +155,7 @@ impl SlotFolder {
 
     /// Where the newest key statement of the providers lies.
     pub fn key_statement_path(&self) -> PathBuf {
-        self.path.join("provider-keys")
+        self.path.join(KEY_STATEMENT)
     }
 
     /// What is kept of the peer's rows, if anything is.

@@ -13,8 +13,7 @@ use super::people::OWN;
 use crate::failure::{Context, Failure};
 
 const GONE: &str = "the agreement no longer has it";
-const STALE: &str =
-    "it was sealed under another matching epoch or number of partitions, and is to be sealed again";
+const STALE: &str = "it was sealed under another matching epoch, matching run or number of partitions, and is to be sealed again";
 
 /// Data sets beside those that a command went through.
 pub struct Left {

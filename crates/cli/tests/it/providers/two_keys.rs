@@ -78,4 +78,15 @@ fn of_two_keys_an_owner_takes_neither_until_somebody_says_which() {
     );
     assert!(again.errors.contains("another key"), "{}", again.errors);
     assert_eq!(of_key(&world), of_one);
+    // Also by what it learnt when it matched another kind of id.
+    let slots = fs::read_dir(world.path("shop/matching")).unwrap();
+    let slots = slots.map(|slot| slot.unwrap().path().join("provider-keys"));
+    let known = slots.into_iter().find(|path| path.exists()).unwrap();
+    let of_another = PathBuf::from(world.path("shop/matching/of-another-kind"));
+    fs::create_dir(&of_another).unwrap();
+    fs::rename(known, of_another.join("provider-keys")).unwrap();
+    let yet_more = world.ids("yet-more", 30..40);
+    let again = world.matched(&yet_more, &["--append"]);
+    assert_eq!(again.code, 0, "{}", again.failure());
+    assert_eq!(of_key(&world), of_one);
 }

@@ -16,6 +16,7 @@ use incamera_types::{Digest as _, PartyName};
 use tokio::time::timeout;
 
 use super::super::super::room_client::party_service;
+use super::super::files::KEY_STATEMENT;
 use super::evaluating::{Asker, failed};
 use crate::clock::now;
 use crate::failure::{Context as _, Done, Exit, Failure};
@@ -26,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const WITHOUT: &str = "you left it out (`--without`)";
 const NO_KEY: &str = "it has no key yet";
 /// What there is to do where two keys were made.
-const TWO_KEYS: &str = "nothing was sent: somebody made two keys, and pseudonyms by the one join with none by the other. Ask the people of each provider for the key's fingerprint (`incamera provider status`), and the other owners for theirs (`match run` says it). If one provider alone has another than everybody else, match by `--without` that one; otherwise agree on a new version with the next `epoch`, whose key all compare before anybody matches";
+const TWO_KEYS: &str = "nothing was sent: somebody made two keys, and pseudonyms by the one join with none by the other. Ask the people of each provider for the key's fingerprint (`incamera provider status`), and the other owners for theirs (`match run` says it). Only if all owners see the same one provider alone with another key than everybody else, match by `--without` that one; otherwise agree on a new version with the next `epoch`, whose key all compare before anybody matches";
 const WHAT: &str = "the providers' key was not found out";
 
 /// The statement to match by, and who need not be asked.
@@ -45,8 +46,7 @@ pub async fn find(asker: &Asker<'_>) -> Result<Found, Failure> {
     let agreed = incamera_provider::agreed(asker.agreement.agreement());
     let agreed =
         agreed.ok_or_else(|| Failure::failed(WHAT).why("the agreement names no providers"))?;
-    let known = remembered(&asker.statement).or_fail(WHAT)?;
-    let known = known.and_then(|file| KeyStatement::open(&file, &agreed).ok());
+    let known = remembered(asker, &agreed).or_fail(WHAT)?;
     let asked = agreed
         .providers
         .keys()
@@ -163,13 +163,33 @@ async fn ask(asker: &Asker<'_>, name: &PartyName) -> Result<Vec<u8>, String> {
     Ok(reply.into_inner().statement)
 }
 
-/// The newest key statement that was known.
-fn remembered(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+/// The newest key statement that was known of this agreement and epoch: the key is one, whatever
+/// kinds of id were matched by it.
+fn remembered(asker: &Asker<'_>, agreed: &Agreed) -> io::Result<Option<KeyStatement>> {
+    let others = asker.folder.matchings()?.into_iter();
+    let others = others.map(|folder| folder.join(KEY_STATEMENT));
+    let mut known: Option<KeyStatement> = None;
+    for path in others.chain([asker.statement.clone()]) {
+        let file = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let statement = KeyStatement::open(&file, agreed).ok();
+        let newer = |one: &KeyStatement| {
+            known
+                .as_ref()
+                .is_none_or(|known| one.order() > known.order())
+        };
+        if let Some(statement) = statement.filter(newer) {
+            known = Some(statement);
+        }
     }
+    Ok(known)
 }
 
 fn remember(path: &Path, file: &[u8]) -> io::Result<()> {
