@@ -352,7 +352,9 @@ pub(crate) fn look_up_each<K: Kernel>(k: K, table: &Table<K>, digits: u64) -> Ca
 ///   at a fixed place or at one of those counters. `cargo rustc --release -p incamera-group --
 ///   --emit asm` shows it. The map of the hash, decoding and encoding were read likewise in the
 ///   same build: ten, ten and twelve conditional jumps, each on a loop's counter or on the flag
-///   of a loop of two; of masks only that of malformed encodings leaves its register.
+///   of a loop of two; of masks only that of malformed encodings leaves its register. The map of
+///   the hash and the encodings load under masks that come of ids and points (two, eleven and
+///   twenty times), all at fixed places of the stack and of constants.
 pub(crate) struct Multiply<'a, K: Kernel> {
     pub(crate) point: &'a Extended<K>,
     pub(crate) digits: &'a Digits,
